@@ -1,0 +1,72 @@
+//! What can go wrong at an instrument, as sentences that name the offender and say what to do.
+
+use crate::{Direction, Range};
+
+/// An instrument or its driver refuses.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Values that do not make whole rows.
+    #[error("{values} values do not fill rows of {columns}: give whole rows")]
+    Ragged {
+        /// How many values were given.
+        values: usize,
+        /// How many make a row.
+        columns: usize,
+    },
+    /// A row of the wrong width.
+    #[error(
+        "the plant has {expected} {direction}{}, but {given} value{} given",
+        if *.expected == 1 { "" } else { "s" },
+        if *.given == 1 { " was" } else { "s were" }
+    )]
+    Width {
+        /// Which way the values go.
+        direction: Direction,
+        /// How many there are of them on the plant.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// A value that must not reach the instrument.
+    #[error(
+        "{direction} {port} = {value} {unit} is outside {range} {unit}: keep it inside, or check the limits in the rig file"
+    )]
+    OutOfRange {
+        /// Which way the value goes.
+        direction: Direction,
+        /// The port's name and number.
+        port: String,
+        /// What was given.
+        value: f32,
+        /// SI unit.
+        unit: &'static str,
+        /// What is allowed.
+        range: Range,
+    },
+    /// A limit in the rig file that the instrument itself cannot keep.
+    #[error(
+        "the limit {limit} {unit} for {direction} bank `{bank}` is not within the instrument's own {range} {unit}: narrow it in the rig file"
+    )]
+    LimitOutside {
+        /// Which way the values go.
+        direction: Direction,
+        /// The bank's name.
+        bank: String,
+        /// What the rig file asks for.
+        limit: Range,
+        /// SI unit.
+        unit: &'static str,
+        /// What the instrument can do.
+        range: Range,
+    },
+    /// A limit for a bank that the plant does not have.
+    #[error("the plant has no {direction} bank `{bank}`: it has {known}")]
+    UnknownBank {
+        /// Which way the values go.
+        direction: Direction,
+        /// The name in the rig file.
+        bank: String,
+        /// The names that exist.
+        known: String,
+    },
+}

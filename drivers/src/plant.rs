@@ -1,0 +1,44 @@
+//! The plant: a physical system that computes, seen from outside.
+
+use crate::{Batch, Card, Error, Ports};
+
+/// A physical system that computes: set its controls, drive its inputs, read its outputs.
+///
+/// All values are in the SI units named by its [`Ports`]. A plant is passed as `&mut`, never stored in a layer: the
+/// bench has one user at a time.
+pub trait Plant: Send {
+    /// Who it is, its ports, and how long things take.
+    fn card(&self) -> &Card;
+
+    /// Sets the controls, waits until they have settled, and returns the values really applied (a DAC rounds).
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error>;
+
+    /// Drives one shot per row, `[shots, inputs]`, and returns the readings, `[shots, outputs]`.
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error>;
+
+    /// Brings the plant to its safe state. Runs on every way out: end, error, panic, signal.
+    fn make_safe(&mut self) -> Result<(), Error>;
+
+    /// What goes in and comes out.
+    fn ports(&self) -> &Ports {
+        &self.card().ports
+    }
+}
+
+impl<P: Plant + ?Sized> Plant for Box<P> {
+    fn card(&self) -> &Card {
+        (**self).card()
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        (**self).apply(controls)
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        (**self).measure(inputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        (**self).make_safe()
+    }
+}

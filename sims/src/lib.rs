@@ -1,0 +1,19 @@
+//! Physics: the same systems as equations. Bench-fidelity plants with noise, drift and quantization, and the
+//! differentiable twins that a physicist would write down first.
+//!
+//! Nothing here opens anything: time and randomness are arguments.
+
+mod blocks;
+mod converter;
+mod error;
+mod random;
+mod real;
+mod simulated;
+mod twin;
+
+pub use converter::Converter;
+pub use error::Error;
+pub use random::{Key, Stream};
+pub use real::{LANES, Lanes, Real};
+pub use simulated::{Built, Moment, Simulated, System};
+pub use twin::{Predicted, Pullback, Twin};

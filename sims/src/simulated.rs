@@ -1,0 +1,97 @@
+//! The simulated plant: bench-fidelity physics behind the same four methods as real instruments.
+
+use std::sync::Arc;
+
+use drivers::{Batch, Card, Error, Plant};
+
+use crate::Twin;
+
+/// Where a simulated bench is in its life. With the seeds it decides every reading, so a run can be continued.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Moment {
+    /// Shots taken so far: the next one's number.
+    pub shots: u64,
+    /// Bench time since the bench was switched on, in s.
+    pub seconds: f64,
+}
+
+/// The bench-fidelity physics of one system, as a pure function of what is driven and when.
+pub trait System: Send + Sync + std::fmt::Debug {
+    /// Who it is, its ports, and how long things take.
+    fn card(&self) -> &Card;
+
+    /// The values that the control converters really apply.
+    fn settle(&self, controls: &[f32]) -> Vec<f32>;
+
+    /// The readings of one batch, `[shots, inputs]` → `[shots, outputs]`, the first shot taken at `moment`.
+    ///
+    /// The reading of a shot depends on its own number and time, never on the batch that it came in.
+    fn shoot(&self, inputs: &Batch, controls: &[f32], moment: Moment) -> Batch;
+}
+
+/// One system as built from its description in a rig file.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The bench-fidelity physics with all imperfections.
+    pub system: Arc<dyn System>,
+    /// The twin that a physicist would write down first, with nominal coefficients.
+    pub twin: Arc<dyn Twin>,
+    /// The plant's own physics as a twin, without what is random or rounded: the ceiling that only a simulation knows.
+    pub ideal: Arc<dyn Twin>,
+}
+
+/// A plant made of a [`System`] and a clock that only its own work advances.
+#[derive(Debug)]
+pub struct Simulated {
+    system: Arc<dyn System>,
+    controls: Vec<f32>,
+    moment: Moment,
+}
+
+impl Simulated {
+    /// Switches the bench on at shot 0, time 0, with its controls at their safe state, zero or the nearest allowed.
+    pub fn new(system: Arc<dyn System>) -> Self {
+        Self::at(system, Moment::default())
+    }
+
+    /// The bench as it stood at `moment`.
+    pub fn at(system: Arc<dyn System>, moment: Moment) -> Self {
+        let controls = safe_controls(system.card());
+        Self { system, controls, moment }
+    }
+
+    /// Where the bench is now.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+}
+
+impl Plant for Simulated {
+    fn card(&self) -> &Card {
+        self.system.card()
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        self.controls = self.system.settle(controls);
+        self.moment.seconds += self.card().timing.settle;
+        Ok(self.controls.clone())
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let outputs = self.system.shoot(inputs, &self.controls, self.moment);
+        self.moment.shots += inputs.rows() as u64;
+        self.moment.seconds += self.card().timing.batch(inputs.rows());
+        Ok(outputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        self.controls = safe_controls(self.system.card());
+        Ok(())
+    }
+}
+
+/// Zero for each control, or the allowed value nearest to it.
+fn safe_controls(card: &Card) -> Vec<f32> {
+    let ranges = card.ports.ranges(drivers::Direction::Control);
+    ranges.iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect()
+}
