@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
@@ -110,7 +109,7 @@ fn from_batch<B: Backend>(batch: &Batch, like: &FloatTensor<B>) -> FloatTensor<B
 /// The values of `tensor` in rows of `columns`.
 fn to_batch<B: Backend>(tensor: FloatTensor<B>, columns: usize) -> Batch {
     let data = burn::tensor::try_read_sync(B::float_into_data(tensor)).and_then(Result::ok);
-    let values = data.and_then(|data| data.into_vec::<f32>().ok());
+    let values = data.and_then(|data| data.try_into_vec::<f32>().ok());
     // The backend computes on this machine's processor in f32: reading it neither waits nor converts.
     let values = values.expect("a float tensor of the flex backend is read at once");
     Batch::new(columns, values).expect("a gradient has the shape of its value")

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData};
@@ -14,7 +13,7 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
 use drivers::Range;
-use sims::Real;
+use sims::{LANES, Real};
 
 /// Ranges of the ports, and how sharply the penalty rises at their ends.
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ impl PenaltyOps for Flex {
     fn range_penalty(values: FloatTensor<Self>, walls: Arc<Walls>) -> FloatTensor<Self> {
         let device = values.device();
         let penalty = mean_penalty(&read::<Self>(values), &walls);
-        Self::float_from_data(TensorData::new(vec![penalty], [1]), &device)
+        <Self as burn::backend::ops::FloatTensorOps<Self>>::float_from_data(TensorData::new(vec![penalty], [1]), &device)
     }
 }
 
@@ -79,11 +78,12 @@ impl<B: Backend> Backward<B, 1> for RangePenalty {
 fn read<B: Backend>(tensor: FloatTensor<B>) -> Vec<f32> {
     let data = burn::tensor::try_read_sync(B::float_into_data(tensor)).and_then(Result::ok);
     // The backend computes on this machine's processor in f32: reading it neither waits nor converts.
-    data.and_then(|data| data.into_vec().ok()).expect("a float tensor of the flex backend is read at once")
+    data.and_then(|data| data.try_into_vec().ok()).expect("a float tensor of the flex backend is read at once")
 }
 
 /// ln(1 + e^z), without overflow.
 #[inline(always)]
+#[allow(clippy::inline_always)] // As above.
 fn softplus(z: f32) -> f32 {
     Real::max(z, 0.0) + Real::ln(1.0 + Real::exp(-z.abs()))
 }
@@ -96,31 +96,68 @@ fn sigmoid(z: f32) -> f32 {
 
 /// The penalty, averaged over all values.
 fn mean_penalty(values: &[f32], walls: &Walls) -> f32 {
-    let f = walls.sharpness;
-    let sum: f64 = pulp::Arch::new().dispatch(|| {
-        let rows = values.chunks_exact(walls.ranges.len());
-        let row_sum = |row: &[f32]| {
-            let terms = row.iter().zip(&walls.ranges);
-            terms.fold(0.0, |sum, (&x, range)| sum + softplus(f * (range.low - x)) + softplus(f * (x - range.high)))
-        };
-        rows.map(|row| f64::from(row_sum(row))).sum()
-    });
-    (sum / (f64::from(f) * values.len().max(1) as f64)) as f32
+    let sum = pulp::Arch::new().dispatch(Penalties { values, walls });
+    (sum / (f64::from(walls.sharpness) * values.len().max(1) as f64)) as f32
 }
 
 /// The derivative of `scale` times the penalty for each value.
 fn slopes(values: &[f32], walls: &Walls, scale: f32) -> Vec<f32> {
-    let (f, factor) = (walls.sharpness, scale / values.len().max(1) as f32);
     let mut slopes = vec![0.0; values.len()];
-    pulp::Arch::new().dispatch(|| {
-        let width = walls.ranges.len();
-        for (row, slopes) in values.chunks_exact(width).zip(slopes.chunks_exact_mut(width)) {
-            for ((&x, range), slope) in row.iter().zip(&walls.ranges).zip(slopes) {
-                *slope = factor * (sigmoid(f * (x - range.high)) - sigmoid(f * (range.low - x)));
+    let factor = scale / values.len().max(1) as f32;
+    pulp::Arch::new().dispatch(Slopes { values, walls, factor, slopes: &mut slopes });
+    slopes
+}
+
+/// The sum of all softplus terms. A struct, because a borrowing closure is not compiled for the vector unit.
+struct Penalties<'a> {
+    values: &'a [f32],
+    walls: &'a Walls,
+}
+
+#[allow(clippy::inline_always)] // What is called inside `dispatch` is compiled for the vector unit only when inlined.
+impl pulp::NullaryFnOnce for Penalties<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let (f, ranges) = (self.walls.sharpness, &self.walls.ranges);
+        let mut sum = 0.0;
+        for row in self.values.chunks_exact(ranges.len()) {
+            // Lanes of partial sums, so that the additions of a row do not wait for each other.
+            let mut lanes = [0.0_f32; LANES];
+            for (values, ranges) in row.chunks(LANES).zip(ranges.chunks(LANES)) {
+                for ((lane, &x), range) in lanes.iter_mut().zip(values).zip(ranges) {
+                    *lane += softplus(f * (range.low - x)) + softplus(f * (x - range.high));
+                }
+            }
+            sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+        }
+        sum
+    }
+}
+
+/// The slopes of all values.
+struct Slopes<'a> {
+    values: &'a [f32],
+    walls: &'a Walls,
+    factor: f32,
+    slopes: &'a mut [f32],
+}
+
+#[allow(clippy::inline_always)] // As above.
+impl pulp::NullaryFnOnce for Slopes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (f, ranges) = (self.walls.sharpness, &self.walls.ranges);
+        let width = ranges.len();
+        for (row, slopes) in self.values.chunks_exact(width).zip(self.slopes.chunks_exact_mut(width)) {
+            for ((&x, range), slope) in row.iter().zip(ranges).zip(slopes) {
+                *slope = self.factor * (sigmoid(f * (x - range.high)) - sigmoid(f * (range.low - x)));
             }
         }
-    });
-    slopes
+    }
 }
 
 #[cfg(test)]

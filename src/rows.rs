@@ -19,5 +19,5 @@ pub fn to_batch(tensor: Tensor<2>) -> Batch {
 /// The values of a tensor, row after row.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     // Every tensor here is made in f32 on this machine's processor: reading it neither waits nor converts.
-    tensor.into_data().into_vec().expect("a tensor of this program holds f32")
+    tensor.into_data().try_into_vec().expect("a tensor of this program holds f32")
 }

@@ -1,0 +1,11 @@
+//! `pnnlab schema`: what may stand in an experiment and a rig file.
+
+use serde_json::json;
+
+use crate::{Error, Experiment, RigConfig, schema};
+
+/// Prints both schemas as one object.
+pub fn run() -> Result<(), Error> {
+    println!("{:#}", json!({ "experiment": schema::<Experiment>(), "rig": schema::<RigConfig>() }));
+    Ok(())
+}
