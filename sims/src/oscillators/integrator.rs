@@ -105,7 +105,10 @@ impl<S: Real> Motion<S> {
         let h = self.step;
         let drift = [S::default(), h * S::of(0.5), h * S::of(0.5), h];
         let kick = [S::default(), S::default(), h * h * S::of(0.25), h * h * S::of(0.5)];
-        state.velocity.fill([S::default(); LANES]);
+        // Stages that a step does not use yet count with factor 0: nothing that an earlier block left may be infinite.
+        for rows in state.stages.iter_mut().chain([&mut state.velocity]) {
+            rows.fill([S::default(); LANES]);
+        }
         for step in 0..self.steps {
             let last = step + 1 == self.steps;
             // Of the last step, the tape needs the points only.
@@ -206,7 +209,7 @@ impl<S: Real> Motion<S> {
         }
     }
 
-    /// ā of the stage at hand, also onto the tape.
+    /// Puts ā of the stage at hand onto the tape.
     #[inline(always)]
     fn load(&self, state: &State<S>, tape: &mut Tape<S>, [by_q, by_p, by_2, by_3]: [S; 4]) {
         tape.next -= 1;
