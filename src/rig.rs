@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use drivers::{Limited, Limits, Plant, Range, Recorded, Replayed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Built, Electrical, Key, Simulated};
+use sims::{Built, Electrical, Key, Oscillators, Simulated};
 
 use crate::lab::Opened;
 use crate::{Document, Error};
@@ -45,6 +45,8 @@ pub struct PlantConfig {
 pub enum SimulatedConfig {
     /// A transistor in an RLC resonator between a DAC and an ADC.
     Electrical(Electrical),
+    /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
+    Oscillators(Oscillators),
 }
 
 impl SimulatedConfig {
@@ -53,6 +55,7 @@ impl SimulatedConfig {
         let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
         match self {
             Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
     }
 }

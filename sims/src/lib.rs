@@ -9,6 +9,7 @@ pub mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
+mod oscillators;
 mod random;
 mod real;
 mod simulated;
@@ -17,6 +18,7 @@ mod twin;
 pub use converter::Converter;
 pub use electrical::Electrical;
 pub use error::Error;
+pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
 pub use simulated::{Built, Moment, Simulated, System};
