@@ -114,3 +114,6 @@ fn to_batch<B: Backend>(tensor: FloatTensor<B>, columns: usize) -> Batch {
     let values = values.expect("a float tensor of the flex backend is read at once");
     Batch::new(columns, values).expect("a gradient has the shape of its value")
 }
+
+#[cfg(test)]
+mod tests;

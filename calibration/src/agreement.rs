@@ -1,14 +1,11 @@
 //! How far a twin is from its plant: the RMS difference of what they read, as a fraction of the standard deviation of
 //! the plant's readings.
 //!
-//! Stimuli: half of the shots white (each input uniform over its range), half smooth (the same, averaged over
-//! neighbors and stretched back to the range), as twin data is taken in the original optical experiment.
+//! Stimuli are white: each input independent and uniform over its range. They meet every frequency and every amplitude
+//! that the limits allow, and depend on nothing that was trained.
 
 use drivers::{Batch, Direction, Error, Plant, Ports};
-use sims::{Key, Stream, Twin};
-
-/// Neighbors on each side that a smooth stimulus is averaged over.
-const NEIGHBORS: usize = 4;
+use sims::{Key, Twin};
 
 /// The difference between a twin and its plant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,33 +33,11 @@ pub fn agreement(plant: &mut dyn Plant, twin: &dyn Twin, shots: usize, key: Key)
     Ok(compare(&readings, &twin.predict(&inputs, &controls)))
 }
 
-/// Random inputs over the full range of each port, `[shots, inputs]`.
+/// White random inputs over the full range of each port, `[shots, inputs]`.
 pub fn stimuli(ports: &Ports, shots: usize, key: Key) -> Batch {
     let ranges = ports.ranges(Direction::Input);
     let mut stream = key.branch("stimuli").stream();
-    let mut values = Vec::with_capacity(shots * ranges.len());
-    for shot in 0..shots {
-        let row = if shot % 2 == 0 { white(ranges.len(), &mut stream) } else { smooth(ranges.len(), &mut stream) };
-        values.extend(row.iter().zip(&ranges).map(|(unit, range)| range.low + unit * range.span()));
-    }
-    let mut batch = Batch::zeros(shots, ranges.len());
-    batch.values_mut().copy_from_slice(&values);
-    batch
-}
-
-/// Independent numbers in [0, 1].
-fn white(count: usize, stream: &mut Stream) -> Vec<f32> {
-    (0..count).map(|_| stream.uniform()).collect()
-}
-
-/// Numbers in [0, 1] that resemble their neighbors.
-fn smooth(count: usize, stream: &mut Stream) -> Vec<f32> {
-    let window = 2 * NEIGHBORS + 1;
-    let source = white(count + window - 1, stream);
-    // Averaging divides the spread by √window; stretching about the middle gives it back.
-    let stretch = (window as f32).sqrt();
-    let mean = |at: usize| source[at..at + window].iter().sum::<f32>() / window as f32;
-    (0..count).map(|at| (0.5 + stretch * (mean(at) - 0.5)).clamp(0.0, 1.0)).collect()
+    Batch::from_fn(shots, ranges.len(), |_, port| ranges[port].low + stream.uniform() * ranges[port].span())
 }
 
 /// RMS difference and spread.
