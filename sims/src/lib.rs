@@ -5,13 +5,17 @@
 
 mod blocks;
 mod converter;
+mod electrical;
 mod error;
+#[cfg(test)]
+mod gradient_check;
 mod random;
 mod real;
 mod simulated;
 mod twin;
 
 pub use converter::Converter;
+pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
