@@ -107,10 +107,8 @@ impl WithSimd for Shoot<'_> {
         let Scratch { states, rest, wave, .. } = scratch;
         wave.resize(samples * chunks, [0.0; LANES]);
         waves::gather(inputs, samples, chunks, wave);
-        for lanes in wave.iter_mut() {
-            for volts in lanes {
-                *volts = bench.dac.convert(*volts);
-            }
+        for volts in wave.as_flattened_mut() {
+            *volts = bench.dac.convert(*volts);
         }
         states.clear();
         rest.clear();

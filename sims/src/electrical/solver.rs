@@ -73,8 +73,8 @@ impl<S: Real> Solver<S> {
     #[inline(always)]
     pub fn run<const TAPE: bool>(&self, states: &mut [State<S>], wave: &mut [Lanes<S>], tape: &mut [Slopes<S>]) {
         let [gain, offset] = self.drive;
-        for lanes in wave.iter_mut() {
-            *lanes = lanes.map(|volts| gain.mul_add(volts, offset));
+        for volts in wave.as_flattened_mut() {
+            *volts = gain.mul_add(*volts, offset);
         }
         match self.shape {
             Shape::Polynomial => kernel::run::<S, Polynomial, TAPE>(&self.step, self.substeps, states, wave, tape),
@@ -94,8 +94,8 @@ impl<S: Real> Solver<S> {
             Shape::Blend => kernel::run_back::<S, Blend>(&self.step, self.substeps, states, wave, tape),
         }
         let gain = self.drive[0];
-        for lanes in wave {
-            *lanes = lanes.map(|gradient| gradient * gain);
+        for gradient in wave.as_flattened_mut() {
+            *gradient = *gradient * gain;
         }
     }
 
@@ -139,7 +139,8 @@ impl<S: Real> Solver<S> {
                 let (now, cotangent) = (&wave[index], &mut cotangents[index]);
                 for lane in 0..LANES {
                     let reading = self.reading(now[lane], before[lane]);
-                    let kept = if reading.abs() <= self.full_scale { cotangent[lane] } else { S::of(0.0) };
+                    let given = cotangent[lane];
+                    let kept = if reading.abs() <= self.full_scale { given } else { S::of(0.0) };
                     cotangent[lane] = own.mul_add(kept, next * after[lane]);
                     after[lane] = kept;
                 }
