@@ -63,15 +63,15 @@ pub struct Electrical {
     /// Parallel load, the card's input resistance, in Ω. The rest of the loss is in series with the coil.
     pub load_ohms: f64,
     /// The transistor stage.
-    pub device: Device,
+    pub device: ElectricalDevice,
     /// Scales all that the twin does not know: law, memory, component errors, converter errors, crosstalk (1). With 0
     /// the plant's deterministic physics is the twin's; 1 is the bench, with a twin error of about a tenth of the
     /// output's standard deviation.
     pub mismatch: f64,
     /// How far this bench's parts are from nominal, times `mismatch`.
-    pub tolerances: Tolerances,
+    pub tolerances: ElectricalTolerances,
     /// What is random, rounded or drifting.
-    pub imperfections: Imperfections,
+    pub imperfections: ElectricalImperfections,
     /// Decides this bench's fixed pattern: which part is off by how much.
     pub plant_seed: u64,
     /// Decides the noise of each shot.
@@ -87,7 +87,7 @@ pub struct Electrical {
 /// The transistor stage: `I = current_amperes · S((own·v + memory·v_b + offset_volts)/scale_volts)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Device {
+pub struct ElectricalDevice {
     /// The current's scale, in A.
     pub current_amperes: f64,
     /// How much of the node voltage the device sees (1).
@@ -105,7 +105,7 @@ pub struct Device {
 /// How far this bench's parts are from nominal. All are multiplied by `mismatch`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tolerances {
+pub struct ElectricalTolerances {
     /// Lowest relative error of coil, capacitor, resistors and device current (1). Errors are spread evenly.
     pub component_low: f64,
     /// Highest relative error of coil, capacitor, resistors and device current (1).
@@ -121,7 +121,7 @@ pub struct Tolerances {
 /// What is random, rounded or drifting on the bench. 0 switches each of them off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Imperfections {
+pub struct ElectricalImperfections {
     /// RMS noise of a reading, in V.
     pub noise_volts: f64,
     /// RMS delay of a shot's trigger, in s; the card's clock follows it within a sample.
@@ -152,10 +152,10 @@ impl Default for Electrical {
             impedance_ohms: 2e3,
             quality: 10.0,
             load_ohms: 100e3,
-            device: Device::default(),
+            device: ElectricalDevice::default(),
             mismatch: 1.0,
-            tolerances: Tolerances::default(),
-            imperfections: Imperfections::default(),
+            tolerances: ElectricalTolerances::default(),
+            imperfections: ElectricalImperfections::default(),
             plant_seed: 0,
             shot_seed: 0,
             settle_seconds: 0.0,
@@ -165,7 +165,7 @@ impl Default for Electrical {
     }
 }
 
-impl Default for Device {
+impl Default for ElectricalDevice {
     fn default() -> Self {
         Self {
             current_amperes: 0.1e-3,
@@ -178,13 +178,13 @@ impl Default for Device {
     }
 }
 
-impl Default for Tolerances {
+impl Default for ElectricalTolerances {
     fn default() -> Self {
         Self { component_low: -0.06, component_high: 0.10, gain: 0.005, offset_volts: 1e-3, crosstalk: 0.005 }
     }
 }
 
-impl Default for Imperfections {
+impl Default for ElectricalImperfections {
     fn default() -> Self {
         Self {
             noise_volts: 2e-3,
@@ -199,7 +199,7 @@ impl Default for Imperfections {
     }
 }
 
-impl Imperfections {
+impl ElectricalImperfections {
     /// A bench without noise, rounding or drift.
     pub fn none() -> Self {
         Self {
@@ -289,7 +289,7 @@ impl Electrical {
 
     /// The circuit on the bench: each part a little off, as `plant_seed` and `mismatch` have it.
     fn plant_circuit(&self) -> Circuit {
-        let Tolerances { component_low, component_high, gain, offset_volts, crosstalk } = self.tolerances;
+        let ElectricalTolerances { component_low, component_high, gain, offset_volts, crosstalk } = self.tolerances;
         let mut parts = Key::new(self.plant_seed).branch("electrical").branch("parts").stream();
         let mut part = |nominal: f64| {
             let error = component_low + (component_high - component_low) * f64::from(parts.uniform());
@@ -380,11 +380,7 @@ impl Electrical {
         ensure(turn <= 1.0, resonance, "a substep must be at most 1/(2π) of a period: take more substeps")?;
         let (low, high) = (tolerances.component_low, tolerances.component_high);
         let spread = ("tolerances.component_low", low, "");
-        ensure(
-            -0.2 <= low && low <= high && high <= 1.0,
-            spread,
-            "errors lie between -0.2 and 1, the low end first",
-        )?;
+        ensure(-0.2 <= low && low <= high && high <= 1.0, spread, "errors lie between -0.2 and 1, the low end first")?;
         let crosstalk = ("tolerances.crosstalk", tolerances.crosstalk, "");
         ensure((0.0..=0.2).contains(&tolerances.crosstalk), crosstalk, "it must be from 0 to 0.2")?;
         for (name, bits) in

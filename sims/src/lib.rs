@@ -5,18 +5,17 @@
 
 mod blocks;
 mod converter;
-pub mod electrical;
+mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
-mod oscillators;
 mod random;
 mod real;
 mod simulated;
 mod twin;
 
 pub use converter::Converter;
-pub use electrical::Electrical;
+pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};

@@ -11,6 +11,7 @@
 //! Shapes: inputs and outputs `[shots, samples]`, in V.
 
 #![allow(clippy::inline_always)] // The sample loops must be compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane\'s number walks several arrays side by side.
 
 use std::f32::consts::TAU;
 
@@ -19,7 +20,7 @@ use pulp::WithSimd;
 use rayon::prelude::*;
 
 use super::{
-    Imperfections,
+    ElectricalImperfections,
     model::{Pool, Scratch},
     solver::Solver,
     waves,
@@ -36,7 +37,7 @@ const SECOND_SWING: f64 = 1.618_033_988_749_895;
 pub(super) struct Bench {
     pub card: Card,
     pub solver: Solver<f32>,
-    pub imperfections: Imperfections,
+    pub imperfections: ElectricalImperfections,
     pub dac: Converter,
     pub adc: Converter,
     /// Seconds from one sample to the next.
@@ -106,10 +107,8 @@ impl WithSimd for Shoot<'_> {
         let Scratch { states, rest, wave, .. } = scratch;
         wave.resize(samples * chunks, [0.0; LANES]);
         waves::gather(inputs, samples, chunks, wave);
-        for lanes in wave.iter_mut() {
-            for volts in lanes {
-                *volts = bench.dac.convert(*volts);
-            }
+        for volts in wave.as_flattened_mut() {
+            *volts = bench.dac.convert(*volts);
         }
         states.clear();
         rest.clear();
@@ -143,8 +142,8 @@ impl Bench {
                 let seconds = moment.seconds + timing.latency + timing.shot * (row + lane) as f64;
                 let turns = seconds / imperfections.temperature_period_seconds;
                 let sine = |turns: f64| Real::sin_cos((turns - turns.round()) as f32 * TAU).0;
-                *warmth = swing
-                    * (0.7 * sine(turns + self.phases[0]) + 0.3 * sine(turns * SECOND_SWING + self.phases[1]));
+                *warmth =
+                    swing * (0.7 * sine(turns + self.phases[0]) + 0.3 * sine(turns * SECOND_SWING + self.phases[1]));
             }
         }
         let mut late = [0.0; LANES];

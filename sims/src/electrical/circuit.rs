@@ -40,9 +40,9 @@ pub(super) struct Circuit {
     pub farad: f64,
     /// Series resistance R, in Ω.
     pub ohms: f64,
-    /// Parallel resistance R_p, in Ω.
+    /// Parallel resistance `R_p`, in Ω.
     pub load_ohms: f64,
-    /// The device's current I_s, in A.
+    /// The device's current `I_s`, in A.
     pub device_amperes: f64,
     /// How much of the node's voltage the device sees (1).
     pub own: f64,
@@ -69,12 +69,10 @@ pub(super) struct Circuit {
 impl Circuit {
     /// How the device's law is made up.
     pub fn shape(&self) -> Shape {
-        if self.junction_share == 0.0 {
-            Shape::Polynomial
-        } else if self.junction_share == 1.0 {
-            Shape::Junction
-        } else {
-            Shape::Blend
+        match self.junction_share {
+            0.0 => Shape::Polynomial,
+            1.0 => Shape::Junction,
+            _ => Shape::Blend,
         }
     }
 

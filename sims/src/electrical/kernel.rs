@@ -13,6 +13,7 @@
 //! the device sees v and b through one sum: ∂v'/∂b = −(bias/own)·(1 − load·yielding − keeping).
 
 #![allow(clippy::inline_always)] // The time loops must be compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane\'s number walks several arrays side by side.
 
 use super::{law::Law, step::Step};
 use crate::{LANES, Lanes, Real};
@@ -123,12 +124,7 @@ pub(super) fn run_back<S: Real, L: Law<S>>(
 
 /// The adjoint of one substep of one chunk.
 #[inline(always)]
-fn retreat<S: Real, L: Law<S>>(
-    step: &Step<S>,
-    state: &mut State<S>,
-    gradient: &mut Lanes<S>,
-    slopes: &Slopes<S>,
-) {
+fn retreat<S: Real, L: Law<S>>(step: &Step<S>, state: &mut State<S>, gradient: &mut Lanes<S>, slopes: &Slopes<S>) {
     for lane in 0..LANES {
         let [yielding, keeping] = [slopes[0][lane], slopes[1][lane]];
         let after = state.node[lane];

@@ -68,26 +68,27 @@ impl Twin for Model {
         let mut outputs = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples;
         let block = LANES * waves::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
-        outputs
-            .values_mut()
-            .par_chunks_mut(block * samples)
-            .zip(inputs.values().par_chunks(block * samples))
-            .for_each(|(outputs, inputs)| {
+        outputs.values_mut().par_chunks_mut(block * samples).zip(inputs.values().par_chunks(block * samples)).for_each(
+            |(outputs, inputs)| {
                 let solver = &self.solver;
                 self.pool.lend(|scratch| Arch::new().dispatch(Predict { solver, scratch, inputs, outputs }));
-            });
+            },
+        );
         outputs
     }
 
     fn pull_back(&self, inputs: &Batch, _controls: &[f32], cotangents: &Batch) -> Pullback {
         let samples = self.solver.samples;
-        let mut gradients = cotangents.clone();
+        let mut gradients = Batch::zeros(cotangents.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples * 2 + size_of::<Slopes<f32>>() * samples * self.solver.substeps;
         let block = LANES * waves::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
-        gradients.values_mut().par_chunks_mut(block * samples).zip(inputs.values().par_chunks(block * samples)).for_each(
-            |(gradients, inputs)| {
+        let rows = inputs.values().par_chunks(block * samples).zip(cotangents.values().par_chunks(block * samples));
+        gradients.values_mut().par_chunks_mut(block * samples).zip(rows).for_each(
+            |(gradients, (inputs, cotangents))| {
                 let solver = &self.solver;
-                self.pool.lend(|scratch| Arch::new().dispatch(PullBack { solver, scratch, inputs, gradients }));
+                self.pool.lend(|scratch| {
+                    Arch::new().dispatch(PullBack { solver, scratch, inputs, cotangents, gradients });
+                });
             },
         );
         Pullback { inputs: gradients, controls: Vec::new() }
@@ -131,11 +132,12 @@ impl<S: Real> WithSimd for Predict<'_, S> {
     }
 }
 
-/// One block of rows: cotangents in `gradients` become gradients at `inputs`.
+/// One block of rows: `cotangents` become `gradients` at `inputs`.
 pub(super) struct PullBack<'a, S> {
     pub solver: &'a Solver<S>,
     pub scratch: &'a mut Scratch<S>,
     pub inputs: &'a [S],
+    pub cotangents: &'a [S],
     pub gradients: &'a mut [S],
 }
 
@@ -144,7 +146,7 @@ impl<S: Real> WithSimd for PullBack<'_, S> {
 
     #[inline(always)]
     fn with_simd<V: pulp::Simd>(self, _: V) {
-        let Self { solver, scratch, inputs, gradients } = self;
+        let Self { solver, scratch, inputs, cotangents: given, gradients } = self;
         let chunks = prepare(solver, scratch, inputs.len());
         let Scratch { states, rest, wave, cotangents, tape } = scratch;
         let zero = [S::of(0.0); LANES];
@@ -152,7 +154,7 @@ impl<S: Real> WithSimd for PullBack<'_, S> {
         tape.resize(wave.len() * solver.substeps, [zero; 2]);
         waves::gather(inputs, solver.samples, chunks, wave);
         solver.run::<true>(states, wave, tape);
-        waves::gather(gradients, solver.samples, chunks, cotangents);
+        waves::gather(given, solver.samples, chunks, cotangents);
         solver.read_back(rest, wave, cotangents);
         solver.run_back(states, cotangents, tape);
         waves::scatter(cotangents, solver.samples, chunks, gradients);

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::{Device, Electrical, Imperfections, circuit::Circuit, solver::Solver, tests::predict};
+use super::{Electrical, ElectricalDevice, ElectricalImperfections, circuit::Circuit, solver::Solver, tests::predict};
 
 /// The resonator alone: a device that draws no current.
 fn linear(substeps: usize) -> Electrical {
@@ -10,14 +10,14 @@ fn linear(substeps: usize) -> Electrical {
         samples: 200,
         substeps,
         reading_volts: 100.0,
-        device: Device { current_amperes: 0.0, ..Device::default() },
-        imperfections: Imperfections::none(),
+        device: ElectricalDevice { current_amperes: 0.0, ..ElectricalDevice::default() },
+        imperfections: ElectricalImperfections::none(),
         ..Electrical::default()
     }
 }
 
 /// Damping rate and pulsation of the circuit without device, in 1/s: the roots of
-/// s² + s·(R/L + 1/(R_p·C)) + (1 + R/R_p)/(L·C).
+/// `s² + s·(R/L + 1/(R_p·C)) + (1 + R/R_p)/(L·C)`.
 fn damped(circuit: &Circuit) -> (f64, f64) {
     let rate = 0.5 * (circuit.ohms / circuit.henry + 1.0 / (circuit.load_ohms * circuit.farad));
     let square = (1.0 + circuit.ohms / circuit.load_ohms) / (circuit.henry * circuit.farad);
@@ -50,7 +50,6 @@ fn resonance_and_quality_converge_to_the_circuits() {
     let (finer_frequency, finer_quality) = ring_down_errors(&linear(16));
     assert!(finer_frequency.abs() < frequency.abs() / 3.7, "first order: {frequency:e}, then {finer_frequency:e}");
     assert!(finer_quality.abs() < quality.abs() / 3.5, "first order: {quality:e}, then {finer_quality:e}");
-    eprintln!("{frequency:e} {quality:e} {finer_frequency:e} {finer_quality:e}");
 }
 
 #[test]
@@ -73,7 +72,8 @@ fn the_step_response_converges_to_its_closed_form() {
             settled * (1.0 - (-rate * t).exp() * (cos + rate / pulsation * sin))
         };
         let record = predict(&Solver::new(&circuit), &vec![1.0; config.samples]);
-        let errors = record.iter().enumerate().map(|(n, v)| (v - exact((n + 1) as f64 / config.sample_rate_hertz)).abs());
+        let errors =
+            record.iter().enumerate().map(|(n, v)| (v - exact((n + 1) as f64 / config.sample_rate_hertz)).abs());
         errors.fold(0.0, f64::max)
     };
     let (coarse, fine) = (worst(4), worst(16));
@@ -84,7 +84,7 @@ fn the_step_response_converges_to_its_closed_form() {
 
 #[test]
 fn a_held_drive_settles_at_the_operating_point() {
-    let config = Electrical { samples: 3000, imperfections: Imperfections::none(), ..Electrical::default() };
+    let config = Electrical { samples: 3000, imperfections: ElectricalImperfections::none(), ..Electrical::default() };
     for circuit in [config.nominal_circuit(), config.plant_circuit()] {
         let solver = Solver::new(&circuit);
         for volts in [-1.0, -0.2, 0.0, 0.4, 1.0] {
@@ -105,7 +105,7 @@ fn a_held_drive_settles_at_the_operating_point() {
 #[test]
 fn more_substeps_converge_on_the_full_circuit() {
     let record = |substeps: usize| {
-        let config = Electrical { substeps, imperfections: Imperfections::none(), ..Electrical::default() };
+        let config = Electrical { substeps, imperfections: ElectricalImperfections::none(), ..Electrical::default() };
         let drive: Vec<f64> = (0..256).map(|n| f64::from(0.8 * (0.3 * n as f32).sin())).collect();
         predict(&Solver::new(&config.plant_circuit()), &drive)
     };

@@ -7,6 +7,7 @@
 //! ```
 
 #![allow(clippy::inline_always)] // The time loops must be compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 
 use super::{
     circuit::{Circuit, Line, Shape},
@@ -15,6 +16,9 @@ use super::{
     step::Step,
 };
 use crate::{LANES, Lanes, Real};
+
+/// Drift moves the device's bias by millivolts; over this span, in V, the point of rest moves along a straight line.
+const SPAN: f64 = 1e-3;
 
 /// A circuit in one precision.
 #[derive(Debug, Clone)]
@@ -43,8 +47,6 @@ impl<S: Real> Solver<S> {
             let current = circuit.rest_current(node, shift) * circuit.step_seconds / circuit.farad;
             [circuit.exponent(shift), node, current]
         };
-        /// Drift moves the bias by millivolts; over this span the point of rest moves along a straight line, in V.
-        const SPAN: f64 = 1e-3;
         let (rest, low, high) = (rest_at(0.0), rest_at(-SPAN), rest_at(SPAN));
         Self {
             samples: circuit.samples,
@@ -71,8 +73,8 @@ impl<S: Real> Solver<S> {
     #[inline(always)]
     pub fn run<const TAPE: bool>(&self, states: &mut [State<S>], wave: &mut [Lanes<S>], tape: &mut [Slopes<S>]) {
         let [gain, offset] = self.drive;
-        for lanes in wave.iter_mut() {
-            *lanes = lanes.map(|volts| gain.mul_add(volts, offset));
+        for volts in wave.as_flattened_mut() {
+            *volts = gain.mul_add(*volts, offset);
         }
         match self.shape {
             Shape::Polynomial => kernel::run::<S, Polynomial, TAPE>(&self.step, self.substeps, states, wave, tape),
@@ -92,8 +94,8 @@ impl<S: Real> Solver<S> {
             Shape::Blend => kernel::run_back::<S, Blend>(&self.step, self.substeps, states, wave, tape),
         }
         let gain = self.drive[0];
-        for lanes in wave {
-            *lanes = lanes.map(|gradient| gradient * gain);
+        for gradient in wave.as_flattened_mut() {
+            *gradient = *gradient * gain;
         }
     }
 
@@ -137,7 +139,8 @@ impl<S: Real> Solver<S> {
                 let (now, cotangent) = (&wave[index], &mut cotangents[index]);
                 for lane in 0..LANES {
                     let reading = self.reading(now[lane], before[lane]);
-                    let kept = if reading.abs() <= self.full_scale { cotangent[lane] } else { S::of(0.0) };
+                    let given = cotangent[lane];
+                    let kept = if reading.abs() <= self.full_scale { given } else { S::of(0.0) };
                     cotangent[lane] = own.mul_add(kept, next * after[lane]);
                     after[lane] = kept;
                 }

@@ -12,7 +12,7 @@ pub(super) struct Step<S> {
     pub coil: S,
     /// What a volt across the coil adds to Δ: (dt²/LC)·`coil`.
     pub gain: S,
-    /// dt/(C·R_p).
+    /// dt/(C·`R_p`).
     pub load: S,
     /// 1 + `load`.
     pub stiffness: S,
@@ -24,13 +24,13 @@ pub(super) struct Step<S> {
     pub ratio: S,
     /// What the bias memory takes from the node in a substep: 1 − e^(−dt/τ).
     pub blend: S,
-    /// dt·I_s/C of the law's main part, in V.
+    /// dt·`I_s`/C of the law's main part, in V.
     pub device: S,
     /// `device`·`own`.
     pub device_slope: S,
     /// `device`·`own`².
     pub device_curvature: S,
-    /// dt·I_s/C of the polynomial in a blend, in V.
+    /// dt·`I_s`/C of the polynomial in a blend, in V.
     pub polynomial: S,
     /// `polynomial`·`own`.
     pub polynomial_slope: S,

@@ -4,9 +4,9 @@ use drivers::{Batch, Range};
 use pulp::Arch;
 
 use super::{
-    Electrical, Imperfections, Tolerances,
+    Electrical, ElectricalImperfections, ElectricalTolerances,
     circuit::Circuit,
-    model::{PullBack, Predict, Scratch},
+    model::{Predict, PullBack, Scratch},
     solver::Solver,
 };
 use crate::{Key, Moment, gradient_check::error_along};
@@ -21,15 +21,15 @@ pub(super) fn predict(solver: &Solver<f64>, inputs: &[f64]) -> Vec<f64> {
 
 /// Gradients at `inputs` in double precision.
 fn pull_back(solver: &Solver<f64>, inputs: &[f64], cotangents: &[f64]) -> Vec<f64> {
-    let mut gradients = cotangents.to_vec();
+    let mut gradients = vec![0.0; inputs.len()];
     let scratch = &mut Scratch::default();
-    Arch::new().dispatch(PullBack { solver, scratch, inputs, gradients: &mut gradients });
+    Arch::new().dispatch(PullBack { solver, scratch, inputs, cotangents, gradients: &mut gradients });
     gradients
 }
 
 /// A bench with `samples` samples and nothing random, rounded or drifting.
 fn quiet(samples: usize) -> Electrical {
-    Electrical { samples, imperfections: Imperfections::none(), ..Electrical::default() }
+    Electrical { samples, imperfections: ElectricalImperfections::none(), ..Electrical::default() }
 }
 
 /// Drives within ±`volts`, held for a random while each.
@@ -128,7 +128,10 @@ fn a_shot_does_not_know_its_batch() {
             assert!((one - all).abs() < 1e-4, "{one} V alone, {all} V in the batch");
         }
         assert_eq!(built.ideal.predict(&alone(&inputs), &[]).values(), predictions.row(row));
-        assert_eq!(built.ideal.pull_back(&alone(&inputs), &[], &alone(&cotangents)).inputs.values(), gradients.row(row));
+        assert_eq!(
+            built.ideal.pull_back(&alone(&inputs), &[], &alone(&cotangents)).inputs.values(),
+            gradients.row(row)
+        );
     }
 }
 
@@ -173,13 +176,12 @@ fn the_twin_error_of_the_default_bench_is_believable() {
 
 #[test]
 fn the_noise_is_as_configured() {
-    let loud = Imperfections { noise_volts: 3e-3, ..Imperfections::none() };
+    let loud = ElectricalImperfections { noise_volts: 3e-3, ..ElectricalImperfections::none() };
     let built = Electrical { imperfections: loud, ..quiet(101) }.build().unwrap();
     let inputs = Batch::zeros(400, 101);
     let clean = built.ideal.predict(&inputs, &[]);
     let shoot = |shots| built.system.shoot(&inputs, &[], Moment { shots, seconds: 0.0 });
-    let noise: Vec<f64> =
-        shoot(0).values().iter().zip(clean.values()).map(|(y, clean)| f64::from(y - clean)).collect();
+    let noise: Vec<f64> = shoot(0).values().iter().zip(clean.values()).map(|(y, clean)| f64::from(y - clean)).collect();
     let mean_of = |value: &dyn Fn(usize) -> f64| (0..noise.len() - 1).map(value).sum::<f64>() / noise.len() as f64;
     // Five standard errors over 40,400 readings.
     assert!(mean_of(&|k| noise[k]).abs() < 5.0 * 3e-3 / 201.0);
@@ -191,8 +193,8 @@ fn the_noise_is_as_configured() {
 
 #[test]
 fn jitter_moves_the_record_along_its_slope() {
-    let late = Imperfections { jitter_seconds: 50e-9, ..Imperfections::none() };
-    let tolerances = Tolerances { crosstalk: 0.0, ..Tolerances::default() };
+    let late = ElectricalImperfections { jitter_seconds: 50e-9, ..ElectricalImperfections::none() };
+    let tolerances = ElectricalTolerances { crosstalk: 0.0, ..ElectricalTolerances::default() };
     let built = Electrical { imperfections: late, tolerances, ..quiet(20) }.build().unwrap();
     let inputs = drives(1, 20, 1.0, 9);
     let inputs = Batch::from_fn(2000, 20, |_, column| inputs.values()[column]);
@@ -210,7 +212,7 @@ fn jitter_moves_the_record_along_its_slope() {
 
 #[test]
 fn the_temperature_drifts_slowly_and_stays_bounded() {
-    let warm = Imperfections { temperature_swing_kelvin: 2.0, ..Imperfections::none() };
+    let warm = ElectricalImperfections { temperature_swing_kelvin: 2.0, ..ElectricalImperfections::none() };
     let built = Electrical { imperfections: warm, ..quiet(100) }.build().unwrap();
     let inputs = drives(1, 100, 1.0, 10);
     let clean = doubles(&built.ideal.predict(&inputs, &[]));
@@ -228,7 +230,7 @@ fn the_temperature_drifts_slowly_and_stays_bounded() {
 
 #[test]
 fn readings_are_codes_and_saturate() {
-    let coarse = Imperfections { adc_bits: 6, ..Imperfections::none() };
+    let coarse = ElectricalImperfections { adc_bits: 6, ..ElectricalImperfections::none() };
     let config = Electrical { imperfections: coarse, reading_volts: 0.2, ..quiet(256) };
     let built = config.build().unwrap();
     let inputs = drives(10, 256, 1.0, 11);
@@ -244,7 +246,7 @@ fn readings_are_codes_and_saturate() {
 
 #[test]
 fn the_drive_is_rounded_to_the_codes_of_the_dac() {
-    let coarse = Imperfections { dac_bits: 3, ..Imperfections::none() };
+    let coarse = ElectricalImperfections { dac_bits: 3, ..ElectricalImperfections::none() };
     let built = Electrical { imperfections: coarse, ..quiet(64) }.build().unwrap();
     let codes = Batch::from_fn(3, 64, |row, column| -1.0 + 2.0 / 7.0 * ((row + 3 * column) % 8) as f32);
     let between = Batch::from_fn(3, 64, |row, column| codes.row(row)[column] + 0.1);

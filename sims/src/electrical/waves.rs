@@ -3,10 +3,16 @@
 //! A wave is `[samples · chunks]` lanes: a sample's chunks of [`LANES`] shots follow one another. Rows of a batch become
 //! lanes and lanes rows in square tiles, which stay in the nearest cache.
 
+#![allow(clippy::inline_always)] // Part of the blocks, compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
+
 use crate::{LANES, Lanes, Real};
 
 /// Chunks that are worth advancing together: enough to hide the latency of one chain of substeps behind the others.
 const MOST_CHUNKS: usize = 4;
+
+/// Values of a square tile.
+const TILE: usize = LANES * LANES;
 
 /// How many chunks make a block, when `rows` shots share `threads` threads and one chunk's memory is `bytes`.
 ///
@@ -19,42 +25,70 @@ pub(super) fn chunks_per_block(rows: usize, threads: usize, bytes: usize) -> usi
 }
 
 /// Turns up to `chunks · LANES` rows of `columns` values into a wave; unused lanes repeat the last row.
-#[allow(clippy::inline_always)] // Part of the time loops, compiled for the vector unit that is found at run time.
 #[inline(always)]
 pub(super) fn gather<S: Real>(rows: &[S], columns: usize, chunks: usize, wave: &mut [Lanes<S>]) {
     let last = rows.len() / columns - 1;
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let mut tile = [S::of(0.0); TILE];
     for chunk in 0..chunks {
-        for start in (0..columns).step_by(LANES) {
-            let width = LANES.min(columns - start);
-            let mut tile = [[S::of(0.0); LANES]; LANES];
-            for (lane, line) in tile.iter_mut().enumerate() {
-                let row = (chunk * LANES + lane).min(last);
-                let from = &rows[row * columns + start..][..width];
-                if let Ok(full) = <&[S; LANES]>::try_from(from) {
-                    *line = *full;
-                } else {
-                    line[..width].copy_from_slice(from);
-                }
+        let row = |lane: usize| &rows[(chunk * LANES + lane).min(last) * columns..][..columns];
+        for part in 0..whole {
+            for (lane, line) in tile.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *line = row(lane).as_chunks().0[part];
             }
-            for column in 0..width {
-                let to = &mut wave[(start + column) * chunks + chunk];
-                for lane in 0..LANES {
-                    to[lane] = tile[lane][column];
-                }
+            transpose(&mut tile);
+            for (column, line) in tile.as_chunks::<LANES>().0.iter().enumerate() {
+                wave[(part * LANES + column) * chunks + chunk] = *line;
+            }
+        }
+        for column in columns - rest..columns {
+            for lane in 0..LANES {
+                wave[column * chunks + chunk][lane] = row(lane)[column];
             }
         }
     }
 }
 
 /// Turns a wave into up to `chunks · LANES` rows of `columns` values.
-#[allow(clippy::inline_always)] // As above.
 #[inline(always)]
 pub(super) fn scatter<S: Real>(wave: &[Lanes<S>], columns: usize, chunks: usize, rows: &mut [S]) {
-    for (index, row) in rows.chunks_exact_mut(columns).enumerate() {
-        let (chunk, lane) = (index / LANES, index % LANES);
-        for (value, lanes) in row.iter_mut().zip(wave.iter().skip(chunk).step_by(chunks)) {
-            *value = lanes[lane];
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let mut tile = [S::of(0.0); TILE];
+    for (chunk, rows) in rows.chunks_mut(LANES * columns).enumerate() {
+        for part in 0..whole {
+            for (column, line) in tile.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *line = wave[(part * LANES + column) * chunks + chunk];
+            }
+            transpose(&mut tile);
+            for (row, line) in rows.chunks_exact_mut(columns).zip(tile.as_chunks::<LANES>().0) {
+                row.as_chunks_mut().0[part] = *line;
+            }
         }
+        for column in columns - rest..columns {
+            for (lane, row) in rows.chunks_exact_mut(columns).enumerate() {
+                row[column] = wave[column * chunks + chunk][lane];
+            }
+        }
+    }
+}
+
+/// Turns a square tile: each perfect shuffle of all its values turns one bit of the row's number into one of the
+/// column's.
+#[inline(always)]
+fn transpose<S: Real>(tile: &mut [S; TILE]) {
+    let mut other = [S::of(0.0); TILE];
+    for _ in 0..LANES.ilog2() / 2 {
+        shuffle(tile, &mut other);
+        shuffle(&other, tile);
+    }
+}
+
+/// Deals the two halves of `from` out one by one.
+#[inline(always)]
+fn shuffle<S: Real>(from: &[S; TILE], to: &mut [S; TILE]) {
+    let (low, high) = from.split_at(TILE / 2);
+    for ((pair, low), high) in to.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+        *pair = [*low, *high];
     }
 }
 
@@ -73,7 +107,11 @@ mod tests {
             assert_eq!(rows, back);
             let spare = count % (chunks * LANES);
             if spare != 0 {
-                assert_eq!(wave[chunks - 1][LANES - 1], rows[(count - 1) * columns], "a spare lane repeats the last");
+                assert_eq!(
+                    wave[chunks - 1][LANES - 1..],
+                    rows[(count - 1) * columns..][..1],
+                    "spare lanes repeat the last"
+                );
             }
         }
     }
