@@ -9,6 +9,7 @@ mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
+mod oscillators;
 mod random;
 mod real;
 mod simulated;
