@@ -21,6 +21,9 @@ fn main() {
     }
 }
 
+/// Name, shots, work.
+type Task<'a> = (&'static str, usize, Box<dyn FnMut() + 'a>);
+
 /// One system at one record length.
 fn electrical(samples: usize) {
     let config = Electrical { samples, ..Electrical::default() };
@@ -29,7 +32,7 @@ fn electrical(samples: usize) {
     let mut random = |rows: usize| Batch::from_fn(rows, samples, |_, _| 2.0 * stream.uniform() - 1.0);
     let (inputs, cotangents) = (random(SHOTS), random(SHOTS));
     let few = random(16);
-    let mut tasks: Vec<(&str, usize, Box<dyn FnMut()>)> = vec![
+    let mut tasks: Vec<Task<'_>> = vec![
         ("scalar twin, forward", 16, Box::new(|| drop(black_box(scalar_twin(&config, &few))))),
         ("plant, forward", SHOTS, Box::new(|| drop(black_box(built.system.shoot(&inputs, &[], Moment::default()))))),
         ("twin, forward", SHOTS, Box::new(|| drop(black_box(built.twin.predict(&inputs, &[]))))),
@@ -49,7 +52,12 @@ fn electrical(samples: usize) {
     println!("{:24}{:>14}{:>20}{:>18}", "", "shots/s", "× scalar forward", "× own forward");
     for (index, (name, _, _)) in tasks.iter().enumerate() {
         let forward = [0, 1, 2, 2, 4, 4][index];
-        println!("{name:24}{:>14.0}{:>20.1}{:>18.2}", 1.0 / best[index], best[0] / best[index], best[index] / best[forward]);
+        println!(
+            "{name:24}{:>14.0}{:>20.1}{:>18.2}",
+            1.0 / best[index],
+            best[0] / best[index],
+            best[index] / best[forward]
+        );
     }
 }
 
@@ -63,7 +71,8 @@ fn scalar_twin(config: &Electrical, inputs: &Batch) -> Batch {
     let r = (config.impedance_ohms / config.quality) as f32;
     let h = (1.0 / (config.sample_rate_hertz * config.substeps as f64)) as f32;
     let (own, scale) = (device.own as f32, device.scale_volts as f32);
-    let (offset, current_scale, load) = (device.offset_volts as f32, device.current_amperes as f32, config.load_ohms as f32);
+    let (offset, current_scale, load) =
+        (device.offset_volts as f32, device.current_amperes as f32, config.load_ohms as f32);
     let mut outputs = Batch::zeros(inputs.rows(), inputs.columns());
     for row in 0..inputs.rows() {
         let (mut current, mut node) = (0.0_f32, 0.0_f32);

@@ -24,7 +24,10 @@ impl Observer for Nobody {
 
 fn main() -> Result<(), Error> {
     println!("{STEPS} steps of digits-electrical, ms in each step\n");
-    println!("{:16}{:>9}{:>9}{:>9}{:>10}{:>9}{:>18}", "method", "plant", "twin", "digital", "overhead", "sum", "overhead share");
+    println!(
+        "{:16}{:>9}{:>9}{:>9}{:>10}{:>9}{:>18}",
+        "method", "plant", "twin", "digital", "overhead", "sum", "overhead share"
+    );
     for method in Method::ALL {
         time(method)?;
     }
@@ -46,7 +49,13 @@ fn time(method: Method) -> Result<(), Error> {
     let sum: f64 = parts.iter().sum();
     println!(
         "{:16}{:>9.3}{:>9.3}{:>9.3}{:>10.3}{:>9.3}{:>16.1} %",
-        method.name(), parts[0], parts[1], parts[2], parts[3], sum, 100.0 * parts[3] / sum
+        method.name(),
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        sum,
+        100.0 * parts[3] / sum
     );
     Ok(())
 }

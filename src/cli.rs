@@ -21,10 +21,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Trains one network by one method
-    #[command(after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200")]
+    #[command(
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200"
+    )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
-    #[command(after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json")]
+    #[command(
+        after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
+    )]
     Compare(CompareArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
@@ -62,6 +66,7 @@ pub struct ExperimentArgs {
 /// `pnnlab train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
+    /// The experiment and where it goes.
     #[command(flatten)]
     pub run: ExperimentArgs,
     /// How gradients are made; without it, as the experiment says
@@ -72,6 +77,7 @@ pub struct TrainArgs {
 /// `pnnlab compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
+    /// The experiment and where it goes.
     #[command(flatten)]
     pub run: ExperimentArgs,
     /// The methods, with commas
@@ -89,19 +95,23 @@ pub fn run() -> Result<(), Error> {
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
-        Some(Command::Schema) => command::schema::run(),
+        Some(Command::Schema) => {
+            command::schema::run();
+            Ok(())
+        }
         None => command::compare::first(),
     }
 }
 
 /// The end of `--help`.
 fn after_help() -> String {
-    let codes: String = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}\n")).collect();
+    let codes: Vec<String> = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
     let experiments: Vec<&str> = crate::experiment::BUILT_IN.iter().map(|(name, _)| *name).collect();
     format!(
         "Examples:\n  pnnlab                              compare the methods on the default experiment\n  \
          pnnlab train --method in-silico     train once\n  pnnlab compare --seeds 5 --json     for another program\n\n\
-         Built-in experiments: {}\n\nExit codes:\n{codes}",
-        experiments.join(", ")
+         Built-in experiments: {}\n\nExit codes:\n{}",
+        experiments.join(", "),
+        codes.join("\n")
     )
 }

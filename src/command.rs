@@ -26,9 +26,13 @@ fn new_folder(arguments: &ExperimentArgs, label: &str) -> PathBuf {
         return arguments.runs.join(name);
     }
     let name = format!("{}-{label}", timestamp(unix_seconds() as u64));
-    let numbered = |number: usize| if number == 1 { name.clone() } else { format!("{name}-{number}") };
-    let free = (1..).map(|number| arguments.runs.join(numbered(number))).find(|folder| !folder.exists());
-    free.unwrap_or_else(|| arguments.runs.join(name))
+    let mut folder = arguments.runs.join(&name);
+    let mut number = 1;
+    while folder.exists() {
+        number += 1;
+        folder = arguments.runs.join(format!("{name}-{number}"));
+    }
+    folder
 }
 
 /// Coordinated universal time as `20261123-094147`, after Hinnant's `civil_from_days`.
@@ -38,7 +42,8 @@ fn timestamp(seconds: u64) -> String {
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
 }

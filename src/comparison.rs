@@ -1,8 +1,10 @@
 //! The same experiment by several methods on the same plant, side by side, over several seeds.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
+use indicatif::MultiProgress;
 use serde::Serialize;
 use serde_json::json;
 use sims::Key;
@@ -12,7 +14,8 @@ use crate::layer::{LayerConfig, LinearConfig, Network};
 use crate::run::{Header, make_folder};
 use crate::train::{Outcome, TimeShares, Trainer};
 use crate::{
-    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, TrainingConfig, figure,
+    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, TrainingConfig,
+    figure,
 };
 
 /// Shots that measure the error of a twin.
@@ -114,7 +117,9 @@ impl Prepared {
             .experiment
             .layers
             .iter()
-            .filter_map(|layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None })
+            .filter_map(
+                |layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None },
+            )
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -136,6 +141,11 @@ impl Prepared {
 
     /// Trains once, recorded in `folder`.
     pub fn train(&self, method: Method, seed: u64, folder: &Path) -> Result<Finished, Error> {
+        self.train_shown(method, seed, folder, &MultiProgress::new())
+    }
+
+    /// Trains once, with its progress among `bars`.
+    fn train_shown(&self, method: Method, seed: u64, folder: &Path, bars: &MultiProgress) -> Result<Finished, Error> {
         let start = Instant::now();
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
@@ -144,10 +154,15 @@ impl Prepared {
         (experiment.seed, experiment.training.method) = (seed, method);
         let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
         let mut record = Record::create(folder, &header, &lab)?;
-        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps);
+        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
 
-        let started = Event::Started { experiment: experiment.name.clone(), method: method.name().into(), seed, steps: experiment.training.steps };
+        let started = Event::Started {
+            experiment: experiment.name.clone(),
+            method: method.name().into(),
+            seed,
+            steps: experiment.training.steps,
+        };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress];
         let result = observers.observe(&started).and_then(|_| trainer.run(&mut lab, &mut observers));
         let finished = close(result, &mut lab, &mut observers);
@@ -175,7 +190,12 @@ impl Prepared {
             if opened.plant.card().identity.origin == drivers::Origin::Replayed {
                 return Ok(f64::NAN);
             }
-            let agreement = calibration::agreement(&mut *opened.plant, &*opened.twin, AGREEMENT_SHOTS, Key::new(seed).branch("agreement"));
+            let agreement = calibration::agreement(
+                &mut *opened.plant,
+                &*opened.twin,
+                AGREEMENT_SHOTS,
+                Key::new(seed).branch("agreement"),
+            );
             let safe = opened.plant.make_safe();
             worst = worst.max(agreement.map_err(Error::plant(&opened.name))?.relative_error());
             safe.map_err(Error::plant(&opened.name))?;
@@ -189,7 +209,12 @@ impl Prepared {
         let mut lab = Lab::new(vec![], Method::InSilico)?;
         let layers = [LayerConfig::Linear(LinearConfig { width: data.classes })];
         let network = Network::build(&layers, &self.document, &lab, [data.width, data.classes])?;
-        let config = TrainingConfig { evaluate_every: 0, gradient_clip: 0.0, learning_rate: 0.03, ..self.experiment.training.clone() };
+        let config = TrainingConfig {
+            evaluate_every: 0,
+            gradient_clip: 0.0,
+            learning_rate: 0.03,
+            ..self.experiment.training.clone()
+        };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];
         let outcome = trainer.run(&mut lab, &mut nobody)?;
@@ -198,7 +223,11 @@ impl Prepared {
 }
 
 /// Makes the plants safe and closes the run, whatever `result` is.
-fn close(result: Result<Outcome, Error>, lab: &mut Lab, observers: &mut Vec<&mut dyn Observer>) -> Result<Outcome, Error> {
+fn close(
+    result: Result<Outcome, Error>,
+    lab: &mut Lab,
+    observers: &mut Vec<&mut dyn Observer>,
+) -> Result<Outcome, Error> {
     let safe = lab.make_safe();
     let mut told = Ok(());
     let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
@@ -249,23 +278,19 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
     make_folder(folder)?;
     let twin_error = prepared.twin_error(first)?;
     let baselines = seeds.iter().map(|&seed| prepared.baseline(seed)).collect::<Result<Vec<_>, _>>()?;
-    let (mut runs, mut summaries) = (Vec::new(), Vec::new());
-    for &method in methods {
-        let mut finished = Vec::new();
-        for &seed in &seeds {
-            finished.push(prepared.train(method, seed, &folder.join(format!("{method}-seed-{seed}")))?);
-        }
-        runs.extend(finished.iter().map(|run| run.folder.clone()));
-        summaries.push(summarize(method, &finished));
-    }
+    let simulated = cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated"));
+    let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
+    let finished = run_all(prepared, &jobs, if simulated { cores() } else { 1 }, folder)?;
+    let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
+    let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| summarize(method, runs));
     let comparison = Comparison {
         experiment: prepared.experiment.name.clone(),
         plant: prepared.plants().join(", "),
-        simulated: cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")),
+        simulated,
         twin_error,
         baseline_accuracy: Spread::of(&baselines).mean,
         figures: figure::learning_curves(&runs, &folder.join("figures"))?,
-        methods: summaries,
+        methods: summaries.collect(),
         runs,
     };
     let path = folder.join("comparison.json");
@@ -273,10 +298,57 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
     Ok(comparison)
 }
 
+/// A method with a seed.
+type Job = (Method, u64);
+
+/// Cores of this machine.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
+///
+/// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
+fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> Result<Vec<Finished>, Error> {
+    let workers = workers.clamp(1, jobs.len().max(1));
+    let threads = (rayon::current_num_threads() / workers).max(1);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let bars = MultiProgress::new();
+    let work = || {
+        let mut finished = Vec::new();
+        while let Some((index, &(method, seed))) =
+            Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, jobs.get(at)?)))
+        {
+            if failed.load(Relaxed) {
+                break;
+            }
+            let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
+            failed.fetch_or(result.is_err(), Relaxed);
+            finished.push((index, result));
+        }
+        finished
+    };
+    let pooled = || match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(work),
+        // Without threads of its own a worker takes the program's.
+        Err(_) => work(),
+    };
+    let mut finished = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(pooled)).collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    finished.sort_by_key(|(index, _)| *index);
+    finished.into_iter().map(|(_, result)| result).collect()
+}
+
 /// Means and spreads over the runs of one method.
 fn summarize(method: Method, runs: &[Finished]) -> MethodSummary {
     let spread = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
-    let last = |run: &Finished| run.outcome.last.map(|last| (last.test_accuracy, last.believed_accuracy)).unwrap_or_default();
+    let last =
+        |run: &Finished| run.outcome.last.map(|last| (last.test_accuracy, last.believed_accuracy)).unwrap_or_default();
     MethodSummary {
         method: method.name(),
         test_accuracy: spread(&|run| last(run).0),

@@ -105,14 +105,16 @@ impl Dataset {
         let dataset = match config {
             DataConfig::Digits(config) => {
                 if path.is_some() {
-                    return Err(Error::Usage("--data: this experiment's digits come with the program: leave the option out".into()));
+                    return Err(Error::Usage(
+                        "--data: this experiment's digits come with the program: leave the option out".into(),
+                    ));
                 }
-                split("digits", digits::load()?, 64, config.test, (document, key))?
+                split("digits", &digits::load()?, 64, config.test, (document, key))?
             }
             DataConfig::Csv(config) => {
                 let file = inside(path.unwrap_or(&config.file), &config.file);
                 let (rows, width) = csv_file::load(&file, &config.label)?;
-                let mut dataset = split(&file.display().to_string(), rows, width, config.test, (document, key))?;
+                let mut dataset = split(&file.display().to_string(), &rows, width, config.test, (document, key))?;
                 csv_file::scale(&mut dataset);
                 dataset
             }
@@ -157,9 +159,16 @@ fn inside(path: &Path, wanted: &Path) -> PathBuf {
 }
 
 /// Holds back `test` random rows.
-fn split(name: &str, rows: Rows, width: usize, test: usize, (document, key): (&Document, Key)) -> Result<Dataset, Error> {
+fn split(
+    name: &str,
+    rows: &Rows,
+    width: usize,
+    test: usize,
+    (document, key): (&Document, Key),
+) -> Result<Dataset, Error> {
     if test == 0 || test >= rows.len() {
-        let message = format!("is {test}, but there are {} rows: hold back 1 to {}", rows.len(), rows.len().saturating_sub(1));
+        let message =
+            format!("is {test}, but there are {} rows: hold back 1 to {}", rows.len(), rows.len().saturating_sub(1));
         return Err(document.refuse("data.test", message));
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();

@@ -58,21 +58,25 @@ impl Document {
     pub fn set(&mut self, assignment: &str) -> Result<(), Error> {
         let flag = || format!("--set {assignment}");
         let Some((path, text)) = assignment.split_once('=').filter(|(path, _)| !path.trim().is_empty()) else {
-            return Err(Error::Malformed { place: flag(), message: "write it as KEY=VALUE, such as training.steps=200".into() });
+            return Err(Error::Malformed {
+                place: flag(),
+                message: "write it as KEY=VALUE, such as training.steps=200".into(),
+            });
         };
         let (path, text) = (path.trim(), text.trim());
-        let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        let parsed =
+            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
         let value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));
         put(&mut self.table, path, value).map_err(|message| Error::Malformed { place: flag(), message })?;
-        self.places.retain(|known, _| !known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        self.places
+            .retain(|known, _| !known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
         self.places.insert(path.to_owned(), Place::Flag(flag()));
         Ok(())
     }
 
     /// Lays the table at `path` of `other` over the table at `path` here, key by key; places come along.
     pub fn overlay(&mut self, other: &Self, path: &str) {
-        if let (Some(Value::Table(over)), Some(Value::Table(under))) =
-            (other.table.get(path), self.table.get_mut(path))
+        if let (Some(Value::Table(over)), Some(Value::Table(under))) = (other.table.get(path), self.table.get_mut(path))
         {
             merge(under, over);
         }
@@ -123,7 +127,7 @@ pub fn schema<T: JsonSchema>() -> Json {
 
 /// The number of the line that holds byte `offset`.
 fn line(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+    text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
 }
 
 /// Tells `note` the path and offset of every value.
@@ -210,17 +214,24 @@ impl Walk<'_> {
         if let Some(variants) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array) {
             return self.one_of(variants, value, path);
         }
-        if let Some(allowed) = schema.get("const").map(std::slice::from_ref).or_else(|| schema.get("enum")?.as_array().map(Vec::as_slice)) {
+        if let Some(allowed) =
+            schema.get("const").map(std::slice::from_ref).or_else(|| schema.get("enum")?.as_array().map(Vec::as_slice))
+        {
             return self.word(&allowed.iter().filter_map(Json::as_str).collect::<Vec<_>>(), value, path);
         }
         match (type_names(schema).first().copied(), value) {
             (Some("object"), Value::Table(table)) => self.table(schema, table, path),
             (Some("array"), Value::Array(items)) => self.items(schema, items, path),
-            (Some("integer"), Value::Integer(number)) if schema.get("minimum").and_then(Json::as_i64).is_some_and(|least| *number < least) => {
+            (Some("integer"), Value::Integer(number))
+                if schema.get("minimum").and_then(Json::as_i64).is_some_and(|least| *number < least) =>
+            {
                 Err(self.document.refuse(path, format!("is {number}, but it cannot be negative")))
             }
-            (Some("integer"), Value::Integer(_)) | (Some("number"), Value::Integer(_) | Value::Float(_)) => Ok(()),
-            (Some("string"), Value::String(_)) | (Some("boolean"), Value::Boolean(_)) | (None, _) => Ok(()),
+            (Some("integer" | "number"), Value::Integer(_))
+            | (Some("number"), Value::Float(_))
+            | (Some("string"), Value::String(_))
+            | (Some("boolean"), Value::Boolean(_))
+            | (None, _) => Ok(()),
             (Some(expected), _) => {
                 let message = format!("is {}, but {} was expected", describe(value), noun(expected));
                 Err(self.document.refuse(path, message))
@@ -246,9 +257,12 @@ impl Walk<'_> {
             return real.map_or(Ok(()), |schema| self.value(schema, value, path));
         };
         let Value::Table(table) = value else {
-            return Err(self.document.refuse(path, format!("is {}, but a table with a `{tag}` was expected", describe(value))));
+            return Err(self
+                .document
+                .refuse(path, format!("is {}, but a table with a `{tag}` was expected", describe(value))));
         };
-        let known: Vec<&str> = variants.iter().filter_map(|variant| variant["properties"][tag]["const"].as_str()).collect();
+        let known: Vec<&str> =
+            variants.iter().filter_map(|variant| variant["properties"][tag]["const"].as_str()).collect();
         let Some(chosen) = table.get(tag) else {
             return Err(self.document.refuse(path, format!("has no `{tag}`: give one of {}", list(&known))));
         };
@@ -265,7 +279,9 @@ impl Walk<'_> {
                 let hint = nearest(word, allowed).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
                 Err(self.document.refuse(path, format!("is `{word}`, but it must be one of {}.{hint}", list(allowed))))
             }
-            None => Err(self.document.refuse(path, format!("is {}, but it must be one of {}", describe(value), list(allowed)))),
+            None => Err(self
+                .document
+                .refuse(path, format!("is {}, but it must be one of {}", describe(value), list(allowed)))),
         }
     }
 
@@ -279,7 +295,9 @@ impl Walk<'_> {
             match properties.get(key).or(others) {
                 Some(Json::Bool(_)) => {}
                 Some(schema) => self.value(schema, value, &inside)?,
-                None => return Err(self.unknown(key, &properties.keys().map(String::as_str).collect::<Vec<_>>(), &inside)),
+                None => {
+                    return Err(self.unknown(key, &properties.keys().map(String::as_str).collect::<Vec<_>>(), &inside));
+                }
             }
         }
         let required = schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
@@ -294,7 +312,11 @@ impl Walk<'_> {
     /// The error for a key that does not exist.
     fn unknown(&self, key: &str, known: &[&str], path: &str) -> Error {
         let hint = nearest(key, known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-        let list = if known.is_empty() { "no keys are allowed here".to_owned() } else { format!("the keys here are {}", list(known)) };
+        let list = if known.is_empty() {
+            "no keys are allowed here".to_owned()
+        } else {
+            format!("the keys here are {}", list(known))
+        };
         self.document.refuse(path, format!("is not a known key: {list}.{hint}"))
     }
 
@@ -414,7 +436,10 @@ mod tests {
             "car.toml:5: `parts.0.kind` is `wheal`, but it must be one of `wheel`, `door`. Did you mean `wheel`?"
         );
         assert_eq!(error(&TEXT.replace("= 4", "= -4")), "car.toml:6: `parts.0.width` is -4, but it cannot be negative");
-        assert_eq!(error(&TEXT.replace("= 4", "= \"4\"")), "car.toml:6: `parts.0.width` is the string \"4\", but a whole number was expected");
+        assert_eq!(
+            error(&TEXT.replace("= 4", "= \"4\"")),
+            "car.toml:6: `parts.0.width` is the string \"4\", but a whole number was expected"
+        );
         assert_eq!(error("speed = 1"), "car.toml: lacks the key `name`");
         assert!(error("name = ").starts_with("car.toml:1: "));
     }

@@ -101,6 +101,9 @@ impl Error {
     /// An error at `path` while `doing` something, such as `cannot be written`.
     pub fn record(path: &std::path::Path, doing: &str) -> impl FnOnce(std::io::Error) -> Self {
         let (path, doing) = (path.to_owned(), doing.to_owned());
-        move |source| Self::Record { path, message: format!("{doing}: {source}. Choose another folder with --runs, or free it") }
+        move |source| Self::Record {
+            path,
+            message: format!("{doing}: {source}. Choose another folder with --runs, or free it"),
+        }
     }
 }

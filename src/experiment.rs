@@ -11,8 +11,7 @@ use crate::layer::LayerConfig;
 use crate::{Document, Error, Method};
 
 /// The experiments that need no file, by name.
-pub const BUILT_IN: &[(&str, &str)] =
-    &[("digits-electrical", include_str!("../experiments/digits-electrical.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[("digits-electrical", include_str!("../experiments/digits-electrical.toml"))];
 
 /// The experiment that runs when none is named.
 pub const DEFAULT: &str = "digits-electrical";
@@ -87,7 +86,9 @@ impl Experiment {
     pub fn find(name: &str, assignments: &[String]) -> Result<(Self, Document), Error> {
         let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
         let mut document = match built_in {
-            Some((known, text)) if !Path::new(name).is_file() => Document::parse(&format!("experiments/{known}.toml"), text)?,
+            Some((known, text)) if !Path::new(name).is_file() => {
+                Document::parse(&format!("experiments/{known}.toml"), text)?
+            }
             _ => Document::read(Path::new(name))?,
         };
         for assignment in assignments {
@@ -114,7 +115,9 @@ impl Experiment {
         }
         for (key, value) in [("range_penalty", training.range_penalty), ("gradient_clip", training.gradient_clip)] {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(document.refuse(&format!("training.{key}"), format!("is {value}, but it must not be negative")));
+                return Err(
+                    document.refuse(&format!("training.{key}"), format!("is {value}, but it must not be negative"))
+                );
             }
         }
         if self.seed > i64::MAX as u64 {
@@ -122,7 +125,10 @@ impl Experiment {
         }
         let limited = self.plants.iter().find(|(_, keys)| keys.contains_key("limits"));
         limited.map_or(Ok(()), |(name, _)| {
-            Err(document.refuse(&format!("plants.{name}.limits"), "belongs to the rig: an experiment cannot change the limits of a bench"))
+            Err(document.refuse(
+                &format!("plants.{name}.limits"),
+                "belongs to the rig: an experiment cannot change the limits of a bench",
+            ))
         })
     }
 }

@@ -17,6 +17,9 @@ const SIZE: (u32, u32) = (960, 600);
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(40, 40, 40);
 
+/// The text of figures is measured with a font that comes with the program, so that no system font is needed.
+static FONTS: Once = Once::new();
+
 /// One curve of a run: what was tested, step by step.
 struct Curve {
     method: String,
@@ -34,10 +37,11 @@ pub fn learning_curves(runs: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>, 
     }
     std::fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
     let (svg, png) = (folder.join("learning-curves.svg"), folder.join("learning-curves.png"));
-    // The files' text is measured with this font; it comes with the program, so that no system font is needed.
-    static FONTS: Once = Once::new();
     FONTS.call_once(|| drop(register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT)));
-    let failed = |path: &Path, error: String| Error::Record { path: path.to_owned(), message: format!("cannot be drawn: {error}") };
+    let failed = |path: &Path, error: String| Error::Record {
+        path: path.to_owned(),
+        message: format!("cannot be drawn: {error}"),
+    };
     draw(&SVGBackend::new(&svg, SIZE).into_drawing_area(), &curves).map_err(|error| failed(&svg, error))?;
     draw(&BitMapBackend::new(&png, SIZE).into_drawing_area(), &curves).map_err(|error| failed(&png, error))?;
     Ok(vec![svg, png])
@@ -45,7 +49,10 @@ pub fn learning_curves(runs: &[PathBuf], folder: &Path) -> Result<Vec<PathBuf>, 
 
 /// Reads the tests of one run.
 fn read(run: &Path) -> Result<Curve, Error> {
-    let bad = |path: &Path, message: String| Error::Record { path: path.to_owned(), message: format!("cannot be read: {message}") };
+    let bad = |path: &Path, message: String| Error::Record {
+        path: path.to_owned(),
+        message: format!("cannot be read: {message}"),
+    };
     let facts_path = run.join("run.json");
     let text = std::fs::read_to_string(&facts_path).map_err(|error| bad(&facts_path, error.to_string()))?;
     let facts: Value = serde_json::from_str(&text).map_err(|error| bad(&facts_path, error.to_string()))?;
@@ -55,7 +62,8 @@ fn read(run: &Path) -> Result<Curve, Error> {
     for row in reader.records() {
         let row = row.map_err(|error| bad(&path, error.to_string()))?;
         let number = |column: usize| row.get(column).and_then(|field| field.parse::<f64>().ok());
-        if let (Some("test"), Some(step), Some(plant), Some(believed)) = (row.get(0), number(1), number(10), number(11)) {
+        if let (Some("test"), Some(step), Some(plant), Some(believed)) = (row.get(0), number(1), number(10), number(11))
+        {
             tests.push((step, plant, believed));
         }
     }
@@ -90,7 +98,13 @@ fn bands(curves: &[Curve], value: impl Fn(&(f64, f64, f64)) -> f64) -> Vec<(Stri
         }
         steps.into_iter().map(|(step, values)| (step as f64, Spread::of(&values))).collect()
     };
-    methods.into_iter().map(|method| { let band = of(&method); (method, band) }).collect()
+    methods
+        .into_iter()
+        .map(|method| {
+            let band = of(&method);
+            (method, band)
+        })
+        .collect()
 }
 
 /// Draws the curves.
@@ -118,11 +132,16 @@ fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, curves: &[Curve]) -> Re
         .map_err(text)?;
     for (method, band) in bands(curves, |test| test.1) {
         let color = color(&method);
-        let percent = |(step, spread): &(f64, Spread), sign: f64| (*step, (100.0 * (spread.mean + sign * spread.spread)).clamp(0.0, 100.0));
-        let outline = band.iter().map(|point| percent(point, 1.0)).chain(band.iter().rev().map(|point| percent(point, -1.0)));
+        let percent = |(step, spread): &(f64, Spread), sign: f64| {
+            (*step, (100.0 * (spread.mean + sign * spread.spread)).clamp(0.0, 100.0))
+        };
+        let outline =
+            band.iter().map(|point| percent(point, 1.0)).chain(band.iter().rev().map(|point| percent(point, -1.0)));
         chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), color.mix(0.18))]).map_err(text)?;
         chart
-            .draw_series(LineSeries::new(band.iter().map(|point| percent(point, 0.0)), color.stroke_width(3)).point_size(4))
+            .draw_series(
+                LineSeries::new(band.iter().map(|point| percent(point, 0.0)), color.stroke_width(3)).point_size(4),
+            )
             .map_err(text)?
             .label(format!("{method}, on the plant"))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 26, y)], color.stroke_width(3)));
@@ -170,7 +189,10 @@ fn captions(curves: &[Curve]) -> Vec<String> {
     let seeds = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let experiment = first["experiment"].as_str().unwrap_or("?");
     vec![
-        format!("{experiment}; {}; seeds {seeds}; line: mean, band: one standard deviation over seeds", plants.collect::<Vec<_>>().join(", ")),
+        format!(
+            "{experiment}; {}; seeds {seeds}; line: mean, band: one standard deviation over seeds",
+            plants.collect::<Vec<_>>().join(", ")
+        ),
         format!("command: {}", first["command"].as_str().unwrap_or("?")),
     ]
 }

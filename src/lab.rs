@@ -135,7 +135,13 @@ impl Lab {
     }
 
     /// Sets controls and drives one batch: the controls really applied, and the readings.
-    pub fn run(&mut self, place: usize, on: Forward, controls: &[f32], inputs: &Batch) -> Result<(Vec<f32>, Batch), Error> {
+    pub fn run(
+        &mut self,
+        place: usize,
+        on: Forward,
+        controls: &[f32],
+        inputs: &Batch,
+    ) -> Result<(Vec<f32>, Batch), Error> {
         self.safe = false;
         let slot = &mut self.slots[place];
         let result = match on {

@@ -170,7 +170,10 @@ impl Chain<'_> {
             return Ok(());
         }
         let from = if index == 0 { before.to_owned() } else { format!("layer {} ({before})", index - 1) };
-        Err(self.refuse(key, format!("does not fit: {from} gives {given} values, but layer {index} ({kind}) takes {width}")))
+        Err(self.refuse(
+            key,
+            format!("does not fit: {from} gives {given} values, but layer {index} ({kind}) takes {width}"),
+        ))
     }
 }
 
@@ -178,11 +181,18 @@ impl Chain<'_> {
 pub struct Network {
     layers: Vec<Box<dyn Layer>>,
     kinds: Vec<&'static str>,
+    /// Weights of each layer.
+    counts: Vec<usize>,
 }
 
 impl Network {
     /// Builds and chains the layers for rows of `inputs` values and `classes` classes.
-    pub fn build(configs: &[LayerConfig], document: &Document, lab: &Lab, [inputs, classes]: [usize; 2]) -> Result<Self, Error> {
+    pub fn build(
+        configs: &[LayerConfig],
+        document: &Document,
+        lab: &Lab,
+        [inputs, classes]: [usize; 2],
+    ) -> Result<Self, Error> {
         let mut before = vec![("the data", inputs)];
         let mut layers: Vec<Box<dyn Layer>> = Vec::new();
         for config in configs {
@@ -192,20 +202,25 @@ impl Network {
         }
         let last = before[before.len() - 1];
         if layers.is_empty() || last.1 != classes {
-            let message = format!("end with {} ({} values), but the data has {classes} classes: end with a layer that gives {classes}", last.0, last.1);
+            let message = format!(
+                "end with {} ({} values), but the data has {classes} classes: end with a layer that gives {classes}",
+                last.0, last.1
+            );
             return Err(document.refuse("layers", message));
         }
-        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect() })
+        // A layer has as many weights whatever their values are drawn from.
+        let counts = layers.iter().map(|layer| layer.weights(Key::new(0)).len()).collect();
+        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
     }
 
     /// Names and initial values of all weights: `layers.3.physical.mask`.
     pub fn weights(&self, key: Key) -> Vec<(String, Weight)> {
-        let named = |(index, layer): (usize, &Box<dyn Layer>)| {
+        let mut named = Vec::new();
+        for (index, (layer, kind)) in self.layers.iter().zip(&self.kinds).enumerate() {
             let weights = layer.weights(key.branch("weights").number(index as u64));
-            let kind = self.kinds[index];
-            weights.into_iter().map(move |weight| (format!("layers.{index}.{kind}.{}", weight.name), weight)).collect::<Vec<_>>()
-        };
-        self.layers.iter().enumerate().flat_map(named).collect()
+            named.extend(weights.into_iter().map(|weight| (format!("layers.{index}.{kind}.{}", weight.name), weight)));
+        }
+        named
     }
 
     /// `[shots, inputs]` → logits `[shots, classes]`.
@@ -213,9 +228,8 @@ impl Network {
         let mut rest = weights;
         pass.outputs.clear();
         let mut values = inputs;
-        for layer in &self.layers {
-            // A layer has the same weights whatever their values are drawn from.
-            let (these, others) = rest.split_at(layer.weights(Key::new(0)).len());
+        for (layer, &count) in self.layers.iter().zip(&self.counts) {
+            let (these, others) = rest.split_at(count);
             rest = others;
             pass.outputs.push(values.clone());
             values = layer.forward(values, these, pass)?;

@@ -29,11 +29,15 @@ pub struct Measured {
 /// The value of `measured.outputs`, `[shots, outputs]`, differentiable through `twin`.
 ///
 /// In the units of the plant. `controls` is `[1, controls]`, or `None` for a plant without any.
-pub fn physical(inputs: Tensor<2>, controls: Option<Tensor<2>>, measured: Arc<Measured>, twin: Arc<dyn Twin>) -> Tensor<2> {
+pub fn physical(
+    inputs: Tensor<2>,
+    controls: Option<Tensor<2>>,
+    measured: Arc<Measured>,
+    twin: Arc<dyn Twin>,
+) -> Tensor<2> {
     // A plant without controls gets a dummy that nothing depends on.
     let controls = controls.unwrap_or_else(|| Tensor::zeros([1, 1], &inputs.device()));
-    let output =
-        <Dispatch as PhysicalOps>::physical(inputs.into_dispatch(), controls.into_dispatch(), measured, twin);
+    let output = <Dispatch as PhysicalOps>::physical(inputs.into_dispatch(), controls.into_dispatch(), measured, twin);
     Tensor::from_dispatch(output)
 }
 
@@ -68,8 +72,7 @@ impl<B: Backend + PhysicalOps, C: CheckpointStrategy> PhysicalOps for Autodiff<B
         twin: Arc<dyn Twin>,
     ) -> FloatTensor<Self> {
         let guards = [inputs.node(), controls.node()];
-        let output =
-            B::physical(inputs.into_primitive(), controls.into_primitive(), measured.clone(), twin.clone());
+        let output = B::physical(inputs.into_primitive(), controls.into_primitive(), measured.clone(), twin.clone());
         match Physical.prepare::<C>(guards).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish((measured, twin), output),
             OpsKind::UnTracked(prepared) => prepared.finish(output),
@@ -94,7 +97,9 @@ impl<B: Backend> Backward<B, 2> for Physical {
             grads.register::<B>(node.id, from_batch::<B>(&pulled.inputs, &gradient));
         }
         if let Some(node) = controls {
-            let row = Batch::from_fn(1, pulled.controls.len().max(1), |_, index| pulled.controls.get(index).copied().unwrap_or(0.0));
+            let row = Batch::from_fn(1, pulled.controls.len().max(1), |_, index| {
+                pulled.controls.get(index).copied().unwrap_or(0.0)
+            });
             grads.register::<B>(node.id, from_batch::<B>(&row, &gradient));
         }
     }

@@ -40,7 +40,10 @@ impl PenaltyOps for Flex {
     fn range_penalty(values: FloatTensor<Self>, walls: Arc<Walls>) -> FloatTensor<Self> {
         let device = values.device();
         let penalty = mean_penalty(&read::<Self>(values), &walls);
-        <Self as burn::backend::ops::FloatTensorOps<Self>>::float_from_data(TensorData::new(vec![penalty], [1]), &device)
+        <Self as burn::backend::ops::FloatTensorOps<Self>>::float_from_data(
+            TensorData::new(vec![penalty], [1]),
+            &device,
+        )
     }
 }
 
@@ -83,7 +86,6 @@ fn read<B: Backend>(tensor: FloatTensor<B>) -> Vec<f32> {
 
 /// ln(1 + e^z), without overflow.
 #[inline(always)]
-#[allow(clippy::inline_always)] // As above.
 fn softplus(z: f32) -> f32 {
     Real::max(z, 0.0) + Real::ln(1.0 + Real::exp(-z.abs()))
 }
@@ -104,7 +106,7 @@ fn mean_penalty(values: &[f32], walls: &Walls) -> f32 {
 fn slopes(values: &[f32], walls: &Walls, scale: f32) -> Vec<f32> {
     let mut slopes = vec![0.0; values.len()];
     let factor = scale / values.len().max(1) as f32;
-    pulp::Arch::new().dispatch(Slopes { values, walls, factor, slopes: &mut slopes });
+    pulp::Arch::new().dispatch(Slopes { values, walls, factor, to: &mut slopes });
     slopes
 }
 
@@ -114,7 +116,6 @@ struct Penalties<'a> {
     walls: &'a Walls,
 }
 
-#[allow(clippy::inline_always)] // What is called inside `dispatch` is compiled for the vector unit only when inlined.
 impl pulp::NullaryFnOnce for Penalties<'_> {
     type Output = f64;
 
@@ -141,10 +142,9 @@ struct Slopes<'a> {
     values: &'a [f32],
     walls: &'a Walls,
     factor: f32,
-    slopes: &'a mut [f32],
+    to: &'a mut [f32],
 }
 
-#[allow(clippy::inline_always)] // As above.
 impl pulp::NullaryFnOnce for Slopes<'_> {
     type Output = ();
 
@@ -152,7 +152,7 @@ impl pulp::NullaryFnOnce for Slopes<'_> {
     fn call(self) {
         let (f, ranges) = (self.walls.sharpness, &self.walls.ranges);
         let width = ranges.len();
-        for (row, slopes) in self.values.chunks_exact(width).zip(self.slopes.chunks_exact_mut(width)) {
+        for (row, slopes) in self.values.chunks_exact(width).zip(self.to.chunks_exact_mut(width)) {
             for ((&x, range), slope) in row.iter().zip(ranges).zip(slopes) {
                 *slope = self.factor * (sigmoid(f * (x - range.high)) - sigmoid(f * (range.low - x)));
             }
@@ -177,7 +177,7 @@ mod tests {
         let relu = |x: f64| if 20.0 * x > 30.0 { x } else { (1.0 + (20.0 * x).exp()).ln() / 20.0 };
         let mut expected = 0.0;
         for row in values {
-            for (x, low) in [(f64::from(row[0]), -1.0), (f64::from(row[1]), 0.0)] {
+            for (x, low) in [(row[0], -1.0), (row[1], 0.0)] {
                 expected += (relu(low - x) + relu(x - 1.0)) / 6.0;
             }
         }

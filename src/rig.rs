@@ -120,7 +120,9 @@ impl Rig {
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         for (name, plant) in &config.plants {
             if plant.simulated.is_some() == plant.replay.is_some() {
-                return Err(document.refuse(&format!("plants.{name}"), "must have exactly one of `simulated` and `replay`"));
+                return Err(
+                    document.refuse(&format!("plants.{name}"), "must have exactly one of `simulated` and `replay`")
+                );
             }
         }
         Ok(Self { config, document, folder })
@@ -140,7 +142,9 @@ impl Rig {
     fn open_plant(&self, name: &str, config: &PlantConfig, seed: u64) -> Result<Opened, Error> {
         let path = format!("plants.{name}");
         let build = |system: &SimulatedConfig, key: &str| {
-            system.build(seed).map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
+            system
+                .build(seed)
+                .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.replay) {
@@ -153,7 +157,9 @@ impl Rig {
                 let file = self.folder.join(&replay.file);
                 (Box::new(Replayed::open(&file).map_err(refuse)?), twin, None)
             }
-            (None, None) => return Err(self.document.refuse(&path, "must have exactly one of `simulated` and `replay`")),
+            (None, None) => {
+                return Err(self.document.refuse(&path, "must have exactly one of `simulated` and `replay`"));
+            }
         };
         same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
         let plant: Box<dyn Plant> = match &config.record {
@@ -175,4 +181,3 @@ fn same_width(plant: &dyn Plant, twin: &dyn sims::Twin) -> Result<(), String> {
     }
     Err(format!("has {plant:?} inputs, controls and outputs, but its twin has {twin:?}: give the twin the same sizes"))
 }
-

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 pub use progress::Progress;
-pub(crate) use record::{make_folder, unix_seconds};
 pub use record::{Header, Record, plant_facts};
+pub(crate) use record::{make_folder, unix_seconds};
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,8 @@ pub enum StopReason {
 /// One update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Counted from 1.
+    /// Its number, counted from 1.
+    #[allow(clippy::struct_field_names)] // The column of `metrics.csv` has this name.
     pub step: usize,
     /// Counted from 1.
     pub epoch: usize,

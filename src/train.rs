@@ -77,7 +77,10 @@ impl<'a> Trainer<'a> {
         let weights: Vec<NamedTensor> = network
             .weights(key)
             .into_iter()
-            .map(|(name, weight)| NamedTensor { name, tensor: Tensor::from_data(TensorData::new(weight.values, weight.shape), &device) })
+            .map(|(name, weight)| NamedTensor {
+                name,
+                tensor: Tensor::from_data(TensorData::new(weight.values, weight.shape), &device),
+            })
             .collect();
         Self {
             config,
@@ -122,8 +125,11 @@ impl<'a> Trainer<'a> {
                     reason = StopReason::Interrupted;
                     break;
                 };
-                observer.observe(&Event::Evaluated(evaluated))?;
                 last = Some(evaluated);
+                if let ControlFlow::Break(asked) = observer.observe(&Event::Evaluated(evaluated))? {
+                    reason = asked;
+                    break;
+                }
             }
         }
         Ok(Outcome { reason, last, training_shots: self.training_shots, usage: self.usage, time: self.time })
@@ -143,13 +149,13 @@ impl<'a> Trainer<'a> {
         }
         let meter = lab.meter();
         let plant = Duration::from_secs_f64(meter.wall_seconds - before.0.wall_seconds);
-        let twin = lab.twin_time() - before.1;
+        let twin = lab.twin_time().saturating_sub(before.1);
         let shots = meter.shots - before.0.shots;
         self.training_shots += shots;
         (report.epoch, report.shots, report.plant_seconds) = (epoch, meter.shots, meter.plant_seconds);
         self.time.plant += plant;
         self.time.twin += twin;
-        self.time.digital += (start.elapsed() - prepared).saturating_sub(plant + twin);
+        self.time.digital += start.elapsed().saturating_sub(prepared + plant + twin);
         self.time.overhead += prepared;
         Ok(report)
     }
@@ -215,7 +221,13 @@ impl<'a> Trainer<'a> {
         };
         let Some(believed_accuracy) = believed_accuracy else { return Ok(None) };
         let meter = lab.meter();
-        Ok(Some(Evaluated { step, test_accuracy, believed_accuracy, shots: meter.shots, plant_seconds: meter.plant_seconds }))
+        Ok(Some(Evaluated {
+            step,
+            test_accuracy,
+            believed_accuracy,
+            shots: meter.shots,
+            plant_seconds: meter.plant_seconds,
+        }))
     }
 
     /// The fraction of `split` that the network gets right. `None` if the user stops it.
@@ -312,10 +324,13 @@ mod tests {
     #[test]
     fn an_epoch_shows_every_row_once() {
         let mut batches = Batches::new(10, 5, Key::new(1));
-        let mut seen: Vec<usize> = [batches.next(), batches.next()].into_iter().flat_map(|(epoch, rows)| {
-            assert_eq!(epoch, 1);
-            rows
-        }).collect();
+        let mut seen: Vec<usize> = [batches.next(), batches.next()]
+            .into_iter()
+            .flat_map(|(epoch, rows)| {
+                assert_eq!(epoch, 1);
+                rows
+            })
+            .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..10).collect::<Vec<_>>());
         assert_eq!(batches.next().0, 2);

@@ -58,7 +58,10 @@ fn an_unknown_plant_layer_kind_and_method_are_named() {
 fn widths_that_do_not_chain_name_both_layers_and_widths() {
     let (code, text) = refused("width = 64", "width = 32");
     assert_eq!(code, 3);
-    assert!(text.ends_with("`layers.0.width` does not fit: the data gives 64 values, but layer 0 (scale-offset) takes 32"), "{text}");
+    assert!(
+        text.ends_with("`layers.0.width` does not fit: the data gives 64 values, but layer 0 (scale-offset) takes 32"),
+        "{text}"
+    );
     let (_, text) = refused("samples = 64", "samples = 128");
     assert!(text.ends_with("layer 0 (scale-offset) gives 64 values, but layer 1 (physical) takes 128"), "{text}");
     let (_, text) = refused("bins = 10", "bins = 9");
@@ -98,7 +101,10 @@ fn a_range_outside_the_instrument_is_refused() {
 
 #[test]
 fn limits_cannot_be_changed_by_an_experiment() {
-    let (code, text) = refused("[plants.electrical.simulated]", "[plants.electrical.limits]\ninputs = {}\n[plants.electrical.simulated]");
+    let (code, text) = refused(
+        "[plants.electrical.simulated]",
+        "[plants.electrical.limits]\ninputs = {}\n[plants.electrical.simulated]",
+    );
     assert_eq!(code, 3);
     assert!(text.contains("belongs to the rig"), "{text}");
 }
@@ -107,7 +113,13 @@ fn limits_cannot_be_changed_by_an_experiment() {
 fn nan_in_data_is_named_with_its_line() {
     let place = Place::new();
     place.write("data.csv", "a,b,class\n1,2,x\n3,NaN,y\n1,1,x\n");
-    place.write("small.toml", &SMALL.replace("source = \"digits\"\ntest = 100", "source = \"csv\"\nfile = \"data.csv\"\nlabel = \"class\"\ntest = 1"));
+    place.write(
+        "small.toml",
+        &SMALL.replace(
+            "source = \"digits\"\ntest = 100",
+            "source = \"csv\"\nfile = \"data.csv\"\nlabel = \"class\"\ntest = 1",
+        ),
+    );
     let (code, text) = place.refusal(&["train", "small.toml"]);
     assert_eq!(code, 4);
     assert_eq!(text, "pnnlab: data.csv:3: column `b` is `NaN`, but a finite number was expected");

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 fn sources() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> =
-        ["drivers/src", "sims/src", "calibration/src", "hil/src", "src", "tests", "benches"].iter().map(|name| root.join(name)).collect();
+        ["drivers/src", "sims/src", "calibration/src", "hil/src", "src", "tests", "benches"]
+            .iter()
+            .map(|name| root.join(name))
+            .collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
@@ -31,7 +34,11 @@ fn every_file_says_what_it_is_and_is_short() {
         assert!(lines <= 500, "{} has {lines} lines: split it at a seam", file.display());
         assert!(text.starts_with("//!") || text.starts_with("#![doc"), "{} does not say what it is", file.display());
         let name = file.file_stem().unwrap().to_str().unwrap();
-        assert!(!["utils", "common", "types", "base", "helpers", "misc"].contains(&name), "{} names nothing", file.display());
+        assert!(
+            !["utils", "common", "types", "base", "helpers", "misc"].contains(&name),
+            "{} names nothing",
+            file.display()
+        );
     }
 }
 

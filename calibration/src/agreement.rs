@@ -43,8 +43,7 @@ pub fn stimuli(ports: &Ports, shots: usize, key: Key) -> Batch {
 /// RMS difference and spread.
 fn compare(readings: &Batch, predictions: &Batch) -> Agreement {
     let count = readings.values().len().max(1) as f64;
-    let squares: f64 =
-        readings.values().iter().zip(predictions.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let squares: f64 = readings.values().iter().zip(predictions.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum();
     let shots = readings.rows().max(1) as f64;
     let mut variance = 0.0;
     for output in 0..readings.columns() {

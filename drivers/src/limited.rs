@@ -47,7 +47,7 @@ impl<P: Plant> Plant for Limited<P> {
         if inputs.rows() == 0 {
             return Ok(Batch::zeros(0, self.card.ports.output_count()));
         }
-        for shot in inputs.iter() {
+        for shot in inputs {
             self.card.ports.check(Direction::Input, shot)?;
         }
         self.plant.measure(inputs)
@@ -143,7 +143,8 @@ mod tests {
         let error = |limits: &Limits| Limited::new(counter(), limits).err().unwrap().to_string();
         assert!(error(&limits(-2.0, 2.0)).contains("the limit [-2, 2] V for input bank `drive` is not within"));
         assert!(error(&limits(0.5, 0.5)).contains("is not within"));
-        let unknown = Limits { controls: BTreeMap::from([("bais".to_owned(), Range::new(0.0, 1.0))]), ..Limits::default() };
+        let unknown =
+            Limits { controls: BTreeMap::from([("bais".to_owned(), Range::new(0.0, 1.0))]), ..Limits::default() };
         assert_eq!(error(&unknown), "the plant has no control bank `bais`: it has `bias`");
     }
 }

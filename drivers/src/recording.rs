@@ -15,9 +15,24 @@ use crate::{Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Tim
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case")]
 enum Line {
-    Card { system: String, serial: String, origin: String, timing: [f64; 3], inputs: Vec<BankLine>, controls: Vec<BankLine>, outputs: Vec<BankLine> },
-    Apply { controls: Vec<f32>, applied: Vec<f32> },
-    Measure { shots: usize, inputs: Vec<f32>, outputs: Vec<f32> },
+    Card {
+        system: String,
+        serial: String,
+        origin: String,
+        timing: [f64; 3],
+        inputs: Vec<BankLine>,
+        controls: Vec<BankLine>,
+        outputs: Vec<BankLine>,
+    },
+    Apply {
+        controls: Vec<f32>,
+        applied: Vec<f32>,
+    },
+    Measure {
+        shots: usize,
+        inputs: Vec<f32>,
+        outputs: Vec<f32>,
+    },
     MakeSafe,
 }
 
@@ -35,7 +50,8 @@ pub struct Recorded<P> {
 impl<P: Plant> Recorded<P> {
     /// Records `plant` to a new file.
     pub fn create(plant: P, path: &Path) -> Result<Self, Error> {
-        let file = File::create_new(path).map_err(|source| Error::recording(path, format!("cannot be created: {source}")))?;
+        let file =
+            File::create_new(path).map_err(|source| Error::recording(path, format!("cannot be created: {source}")))?;
         let mut recorded = Self { plant, file, path: path.to_owned() };
         let card = card_line(recorded.plant.card());
         recorded.write(&card)?;
@@ -107,9 +123,13 @@ impl Replayed {
     /// The next call, which must be what `expected` recognizes.
     fn next<T>(&mut self, what: &str, expected: impl FnOnce(Line) -> Option<T>) -> Result<T, Error> {
         let Some((number, line)) = self.lines.find(|(_, line)| *line != Line::MakeSafe) else {
-            return Err(Error::recording(&self.path, format!("ends before this {what}: the replay asks for more than was recorded")));
+            return Err(Error::recording(
+                &self.path,
+                format!("ends before this {what}: the replay asks for more than was recorded"),
+            ));
         };
-        expected(line).ok_or_else(|| Error::recording(&self.path, format!("line {number}: this {what} is not what was recorded")))
+        expected(line)
+            .ok_or_else(|| Error::recording(&self.path, format!("line {number}: this {what} is not what was recorded")))
     }
 }
 
@@ -127,7 +147,11 @@ impl Plant for Replayed {
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         let outputs = self.next("measure", |line| match line {
-            Line::Measure { shots, inputs: recorded, outputs } if shots == inputs.rows() && recorded == inputs.values() => Some(outputs),
+            Line::Measure { shots, inputs: recorded, outputs }
+                if shots == inputs.rows() && recorded == inputs.values() =>
+            {
+                Some(outputs)
+            }
             _ => None,
         })?;
         Batch::new(self.card.ports.output_count(), outputs)
@@ -141,7 +165,10 @@ impl Plant for Replayed {
 /// The card as a line.
 fn card_line(card: &Card) -> Line {
     let banks = |banks: &[Bank]| {
-        banks.iter().map(|bank| BankLine(bank.name.clone(), bank.count, bank.unit.clone(), bank.range.low, bank.range.high)).collect()
+        banks
+            .iter()
+            .map(|bank| BankLine(bank.name.clone(), bank.count, bank.unit.clone(), bank.range.low, bank.range.high))
+            .collect()
     };
     Line::Card {
         system: card.identity.system.clone(),
@@ -157,7 +184,10 @@ fn card_line(card: &Card) -> Line {
 /// The card from its line; whatever was recorded is now replayed.
 fn read_card(line: &Line) -> Card {
     let banks = |banks: &[BankLine]| {
-        banks.iter().map(|BankLine(name, count, unit, low, high)| Bank::new(name, *count, unit, Range::new(*low, *high))).collect()
+        banks
+            .iter()
+            .map(|BankLine(name, count, unit, low, high)| Bank::new(name, *count, unit, Range::new(*low, *high)))
+            .collect()
     };
     match line {
         Line::Card { system, serial, timing: [settle, latency, shot], inputs, controls, outputs, .. } => Card {

@@ -3,7 +3,6 @@
 //!
 //! Nothing here opens anything: time and randomness are arguments.
 
-mod blocks;
 mod converter;
 mod electrical;
 mod error;

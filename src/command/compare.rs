@@ -5,9 +5,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::{new_folder, prepare};
+use crate::Error;
 use crate::cli::CompareArgs;
 use crate::comparison::{Comparison, Spread, compare};
-use crate::Error;
 
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
@@ -31,7 +31,10 @@ pub fn first() -> Result<(), Error> {
         arguments: CompareArgs,
     }
     let defaults = Defaults::parse_from(["pnnlab"]).arguments;
-    eprintln!("Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.", defaults.run.experiment);
+    eprintln!(
+        "Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.",
+        defaults.run.experiment
+    );
     run(&defaults)?;
     println!("\nGo on:");
     println!("  pnnlab train --method physics-aware --seed 7                     one run");
@@ -44,7 +47,14 @@ pub fn first() -> Result<(), Error> {
 fn print(comparison: &Comparison, seeds: usize) {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
-        "method", "test accuracy\non the plant", "accuracy\nbelieved", "shots", "bench\ntime", "time\nhere", "range\nuse", "clipped",
+        "method",
+        "test accuracy\non the plant",
+        "accuracy\nbelieved",
+        "shots",
+        "bench\ntime",
+        "time\nhere",
+        "range\nuse",
+        "clipped",
     ]);
     let percent = |spread: Spread| format!("{:.1} ± {:.1} %", 100.0 * spread.mean, 100.0 * spread.spread);
     for method in &comparison.methods {
@@ -65,9 +75,15 @@ fn print(comparison: &Comparison, seeds: usize) {
     let kind = if comparison.simulated { "SIMULATED plant" } else { "plant" };
     println!("\n{} on the {kind} `{}`", comparison.experiment, comparison.plant);
     println!("{table}");
-    println!("mean ± standard deviation over {seeds} seed{}; times and shots of one run", if seeds == 1 { "" } else { "s" });
+    println!(
+        "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
+        if seeds == 1 { "" } else { "s" }
+    );
     println!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
-    println!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * comparison.twin_error);
+    println!(
+        "error of the twin: {:.1} % of the standard deviation of the plant's outputs",
+        100.0 * comparison.twin_error
+    );
     for figure in &comparison.figures {
         println!("figure: {}", figure.display());
     }

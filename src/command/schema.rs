@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use crate::{Error, Experiment, RigConfig, schema};
+use crate::{Experiment, RigConfig, schema};
 
 /// Prints both schemas as one object.
-pub fn run() -> Result<(), Error> {
+pub fn run() {
     println!("{:#}", json!({ "experiment": schema::<Experiment>(), "rig": schema::<RigConfig>() }));
-    Ok(())
 }

@@ -27,7 +27,10 @@ pub fn load(file: &Path, label: &str) -> Result<(Rows, usize), Error> {
                 words.push(field.trim().to_owned());
             } else {
                 values.push(number(field).ok_or_else(|| {
-                    Error::Data(format!("{name}:{line}: column `{}` is `{field}`, but a finite number was expected", columns[column]))
+                    Error::Data(format!(
+                        "{name}:{line}: column `{}` is `{field}`, but a finite number was expected",
+                        columns[column]
+                    ))
                 })?);
             }
         }
@@ -87,9 +90,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        assert_eq!(error("vowel,f1\na,1\nb,NaN\n"), "data.csv:3: column `f1` is `NaN`, but a finite number was expected");
+        assert_eq!(
+            error("vowel,f1\na,1\nb,NaN\n"),
+            "data.csv:3: column `f1` is `NaN`, but a finite number was expected"
+        );
         assert_eq!(error("vowel,f1\na,x\n"), "data.csv:2: column `f1` is `x`, but a finite number was expected");
-        assert_eq!(error("vowl,f1\na,1\n"), "data.csv:1: there is no column `vowel`: it has `vowl`, `f1`. Did you mean `vowl`?");
+        assert_eq!(
+            error("vowl,f1\na,1\n"),
+            "data.csv:1: there is no column `vowel`: it has `vowl`, `f1`. Did you mean `vowl`?"
+        );
         assert!(error("vowel,f1\na,1\nb,1,2\n").contains("line: 3"));
     }
 }

@@ -8,7 +8,9 @@ use crate::Error;
 pub fn load() -> Result<Rows, Error> {
     let dataset = smartcore::dataset::digits::load_dataset();
     if dataset.data.len() != dataset.num_samples * 64 || dataset.target.len() != dataset.num_samples {
-        return Err(Error::Data("the embedded digits are not 64 pixels each: the `smartcore` library has changed them".into()));
+        return Err(Error::Data(
+            "the embedded digits are not 64 pixels each: the `smartcore` library has changed them".into(),
+        ));
     }
     // Pixels are counts of ink in squares of 4×4: 0 to 16.
     let values = dataset.data.iter().map(|pixel| pixel / 16.0).collect();

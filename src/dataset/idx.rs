@@ -15,7 +15,10 @@ pub fn load(folder: &Path, pool: usize) -> Result<Dataset, Error> {
     let (train, width) = rows(folder, "train", pool)?;
     let (test, test_width) = rows(folder, "t10k", pool)?;
     if width != test_width {
-        return Err(Error::Data(format!("{}: training images have {width} pixels, but test images {test_width}", folder.display())));
+        return Err(Error::Data(format!(
+            "{}: training images have {width} pixels, but test images {test_width}",
+            folder.display()
+        )));
     }
     let classes = train.labels.iter().chain(&test.labels).max().map_or(0, |&last| last as usize + 1);
     Ok(Dataset { name: folder.display().to_string(), width, classes, train, test })
@@ -27,13 +30,22 @@ fn rows(folder: &Path, split: &str, pool: usize) -> Result<(Rows, usize), Error>
     let labels = read(&find(folder, &format!("{split}-labels-idx1-ubyte"))?, 1)?;
     let [count, height, width] = [images.dimensions[0], images.dimensions[1], images.dimensions[2]];
     if count != labels.dimensions[0] {
-        return Err(Error::Data(format!("{}: {count} {split} images, but {} labels", folder.display(), labels.dimensions[0])));
+        return Err(Error::Data(format!(
+            "{}: {count} {split} images, but {} labels",
+            folder.display(),
+            labels.dimensions[0]
+        )));
     }
     if pool == 0 || !height.is_multiple_of(pool) || !width.is_multiple_of(pool) {
-        return Err(Error::Data(format!("data.pool is {pool}, but images of {height}×{width} do not divide into squares of it")));
+        return Err(Error::Data(format!(
+            "data.pool is {pool}, but images of {height}×{width} do not divide into squares of it"
+        )));
     }
     let values = images.bytes.chunks_exact(height * width).flat_map(|image| pooled(image, width, pool)).collect();
-    Ok((Rows { values, labels: labels.bytes.iter().map(|&label| u32::from(label)).collect() }, height * width / (pool * pool)))
+    Ok((
+        Rows { values, labels: labels.bytes.iter().map(|&label| u32::from(label)).collect() },
+        height * width / (pool * pool),
+    ))
 }
 
 /// An image with its pixels averaged in squares, from 0 to 1.
@@ -44,14 +56,20 @@ fn pooled(image: &[u8], width: usize, pool: usize) -> Vec<f32> {
         let lines = (row * pool..(row + 1) * pool).map(|y| &image[y * width + column * pool..][..pool]);
         lines.flatten().map(|&pixel| u32::from(pixel)).sum::<u32>() as f32 * scale
     };
-    (0..height / pool).flat_map(|row| (0..columns).map(move |column| (row, column))).map(|(row, column)| square(row, column)).collect()
+    (0..height / pool)
+        .flat_map(|row| (0..columns).map(move |column| (row, column)))
+        .map(|(row, column)| square(row, column))
+        .collect()
 }
 
 /// The file, plain or with `.gz`.
 fn find(folder: &Path, name: &str) -> Result<PathBuf, Error> {
     let candidates = [folder.join(name), folder.join(format!("{name}.gz"))];
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-        Error::Data(format!("{}: there is no {name} or {name}.gz: name the folder of the IDX files with --data", folder.display()))
+        Error::Data(format!(
+            "{}: there is no {name} or {name}.gz: name the folder of the IDX files with --data",
+            folder.display()
+        ))
     })
 }
 
@@ -68,26 +86,36 @@ fn read(path: &Path, dimensions: usize) -> Result<Idx, Error> {
     let zipped = path.extension().is_some_and(|extension| extension == "gz");
     let mut reader: Box<dyn Read> = if zipped { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
     let mut content = Vec::new();
-    reader.read_to_end(&mut content).map_err(|error| bad(format!("cannot be read after byte {}: {error}", content.len())))?;
+    reader
+        .read_to_end(&mut content)
+        .map_err(|error| bad(format!("cannot be read after byte {}: {error}", content.len())))?;
     parse(&content, dimensions).map_err(bad)
 }
 
 /// Decodes a file.
 fn parse(content: &[u8], dimensions: usize) -> Result<Idx, String> {
     let expected = [0, 0, 8, dimensions as u8];
-    let magic = content.get(..4).ok_or_else(|| format!("byte {}: the file ends inside its magic number", content.len()))?;
+    let magic =
+        content.get(..4).ok_or_else(|| format!("byte {}: the file ends inside its magic number", content.len()))?;
     if magic != expected {
-        return Err(format!("byte 0: the magic number is {magic:?}, but {expected:?} was expected (bytes in {dimensions} dimensions)"));
+        return Err(format!(
+            "byte 0: the magic number is {magic:?}, but {expected:?} was expected (bytes in {dimensions} dimensions)"
+        ));
     }
     let start = 4 + 4 * dimensions;
-    let header = content.get(4..start).ok_or_else(|| format!("byte {}: the file ends inside its header of {start} bytes", content.len()))?;
+    let header = content
+        .get(4..start)
+        .ok_or_else(|| format!("byte {}: the file ends inside its header of {start} bytes", content.len()))?;
     let sizes: Vec<usize> =
         header.chunks_exact(4).map(|word| word.iter().fold(0, |size, &byte| size << 8 | usize::from(byte))).collect();
     let values = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
     let wanted = values.and_then(|values| values.checked_add(start));
     if wanted != Some(content.len()) || sizes.contains(&0) {
         let wanted = wanted.map_or("more than memory has".to_owned(), |bytes| format!("{bytes}"));
-        return Err(format!("byte {}: the file ends here, but its header promises {sizes:?} values, {wanted} bytes in all", content.len()));
+        return Err(format!(
+            "byte {}: the file ends here, but its header promises {sizes:?} values, {wanted} bytes in all",
+            content.len()
+        ));
     }
     Ok(Idx { dimensions: sizes, bytes: content[start..].to_vec() })
 }
@@ -112,7 +140,9 @@ mod tests {
         assert_eq!(error(&[0, 0]), "byte 2: the file ends inside its magic number");
         assert!(error(&[0, 0, 13, 1, 0, 0, 0, 0]).starts_with("byte 0: the magic number is [0, 0, 13, 1]"));
         assert!(error(&[0, 0, 8, 1, 0]).starts_with("byte 5: the file ends inside its header"));
-        assert!(error(&[0, 0, 8, 1, 0, 0, 0, 3, 7]).starts_with("byte 9: the file ends here, but its header promises [3]"));
+        assert!(
+            error(&[0, 0, 8, 1, 0, 0, 0, 3, 7]).starts_with("byte 9: the file ends here, but its header promises [3]")
+        );
         assert!(error(&[0, 0, 8, 1, 0, 0, 0, 0]).contains("promises [0]"));
     }
 }

@@ -40,7 +40,10 @@ fn one() -> f32 {
 impl BinsConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
         if self.bins == 0 || self.bins > chain.width() {
-            return Err(chain.refuse("bins", format!("is {}, but {} values come in: use 1 to {} bins", self.bins, chain.width(), chain.width())));
+            return Err(chain.refuse(
+                "bins",
+                format!("is {}, but {} values come in: use 1 to {} bins", self.bins, chain.width(), chain.width()),
+            ));
         }
         Ok(Box::new(Bins { config: self.clone(), each: chain.width() / self.bins }))
     }
@@ -59,10 +62,7 @@ impl Layer for Bins {
 
     fn weights(&self, _: Key) -> Vec<Weight> {
         let bins = self.config.bins;
-        vec![
-            Weight::row("attenuation", vec![self.config.attenuation; bins]),
-            Weight::row("offset", vec![0.0; bins]),
-        ]
+        vec![Weight::row("attenuation", vec![self.config.attenuation; bins]), Weight::row("offset", vec![0.0; bins])]
     }
 
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {

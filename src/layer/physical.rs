@@ -68,8 +68,10 @@ struct Scale {
 impl Scale {
     fn new(ranges: &[Range]) -> Self {
         // A port that can only be zero has no scale; 1 keeps it zero.
-        let units: Vec<f32> = ranges.iter().map(|range| if range.full_scale() > 0.0 { range.full_scale() } else { 1.0 }).collect();
-        let ranges = ranges.iter().zip(&units).map(|(range, unit)| Range::new(range.low / unit, range.high / unit)).collect();
+        let units: Vec<f32> =
+            ranges.iter().map(|range| if range.full_scale() > 0.0 { range.full_scale() } else { 1.0 }).collect();
+        let ranges =
+            ranges.iter().zip(&units).map(|(range, unit)| Range::new(range.low / unit, range.high / unit)).collect();
         Self { units, ranges }
     }
 
@@ -79,7 +81,7 @@ impl Scale {
     }
 
     /// Values in SI units from values in full scales.
-    fn to_si(&self, values: Tensor<2>) -> Tensor<2> {
+    fn si_units(&self, values: Tensor<2>) -> Tensor<2> {
         match self.uniform() {
             Some(1.0) => values,
             Some(unit) => values.mul_scalar(unit),
@@ -91,7 +93,7 @@ impl Scale {
     }
 
     /// Values in full scales from values in SI units.
-    fn from_si(&self, values: Tensor<2>) -> Tensor<2> {
+    fn full_scales(&self, values: Tensor<2>) -> Tensor<2> {
         match self.uniform() {
             Some(1.0) => values,
             Some(unit) => values.div_scalar(unit),
@@ -108,7 +110,8 @@ impl Scale {
         if self.ranges.iter().all(|range| *range == first) {
             return values.clamp(first.low, first.high);
         }
-        let (low, high) = (self.row(&values, |index| self.ranges[index].low), self.row(&values, |index| self.ranges[index].high));
+        let (low, high) =
+            (self.row(&values, |index| self.ranges[index].low), self.row(&values, |index| self.ranges[index].high));
         values.max_pair(low).min_pair(high)
     }
 
@@ -145,14 +148,14 @@ impl Physical {
     /// Penalizes and clamps `values`, and gives them in SI units.
     fn allowed(scale: &Scale, values: Tensor<2>, pass: &mut Pass<'_>) -> Tensor<2> {
         pass.penalties.push(range_penalty(values.clone(), scale.walls(pass.sharpness)));
-        scale.to_si(scale.clamp(values))
+        scale.si_units(scale.clamp(values))
     }
 
     /// Counts what was sent and what the clamp changed.
     fn count(&self, wanted: &Batch, usage: &mut Usage) {
         let ranges = &self.inputs.ranges;
         let mut extremes = vec![(f32::INFINITY, f32::NEG_INFINITY); ranges.len()];
-        for row in wanted.iter() {
+        for row in wanted {
             for ((value, range), (low, high)) in row.iter().zip(ranges).zip(&mut extremes) {
                 usage.clipped += u64::from(*value < range.low || range.high < *value);
                 let sent = value.clamp(range.low, range.high);
@@ -199,6 +202,6 @@ impl Layer for Physical {
         });
         let (applied, outputs) = pass.lab.run(self.place, pass.on, &settings, &sent)?;
         let measured = Arc::new(Measured { inputs: sent, controls: applied, outputs });
-        Ok(self.outputs.from_si(physical(inputs, controls, measured, pass.lab.twin(self.place))))
+        Ok(self.outputs.full_scales(physical(inputs, controls, measured, pass.lab.twin(self.place))))
     }
 }

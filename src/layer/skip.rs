@@ -29,12 +29,18 @@ fn one() -> f32 {
 impl SkipConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
         let Some((kind, given)) = chain.before.get(self.from + 1).filter(|_| self.from < chain.index()) else {
-            return Err(chain.refuse("from", format!("is layer {}, which does not come before: name an earlier layer, counted from 0", self.from)));
+            return Err(chain.refuse(
+                "from",
+                format!("is layer {}, which does not come before: name an earlier layer, counted from 0", self.from),
+            ));
         };
         if *given != chain.width() {
             let message = format!(
                 "does not fit: layer {} ({kind}) gives {given} values, but layer {} ({}) gives {} to add them to",
-                self.from, chain.index() - 1, chain.before[chain.index()].0, chain.width()
+                self.from,
+                chain.index() - 1,
+                chain.before[chain.index()].0,
+                chain.width()
             );
             return Err(chain.refuse("from", message));
         }

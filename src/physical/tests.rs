@@ -43,8 +43,10 @@ impl Twin for Tanh {
     fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {
         let values = self.predict(inputs, controls);
         let slope = |row: usize, output: usize| cotangents.row(row)[output] * (1.0 - values.row(row)[output].powi(2));
-        let to_inputs = |row: usize, input: usize| (0..2).map(|output| slope(row, output) * controls[2 * input + output]).sum();
-        let to_control = |index: usize| (0..inputs.rows()).map(|row| inputs.row(row)[index / 2] * slope(row, index % 2)).sum();
+        let to_inputs =
+            |row: usize, input: usize| (0..2).map(|output| slope(row, output) * controls[2 * input + output]).sum();
+        let to_control =
+            |index: usize| (0..inputs.rows()).map(|row| inputs.row(row)[index / 2] * slope(row, index % 2)).sum();
         Pullback { inputs: Batch::from_fn(inputs.rows(), 3, to_inputs), controls: (0..6).map(to_control).collect() }
     }
 }
@@ -57,13 +59,20 @@ fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
 fn the_value_is_the_measurement_bit_for_bit() {
     let system = Electrical { samples: 64, ..Electrical::default() };
     let built = system.build().unwrap();
-    let opened = Opened { name: "a".into(), plant: Box::new(Simulated::new(built.system.clone())), twin: built.twin.clone(), ideal: None };
+    let opened = Opened {
+        name: "a".into(),
+        plant: Box::new(Simulated::new(built.system.clone())),
+        twin: built.twin.clone(),
+        ideal: None,
+    };
     let mut lab = Lab::new(vec![opened], Method::PhysicsAware).unwrap();
     let mut stream = Key::new(3).stream();
     let inputs = Batch::from_fn(5, 64, |_, _| 2.0 * stream.uniform() - 1.0);
     let (controls, outputs) = lab.run(0, Forward::Plant, &[], &inputs).unwrap();
     let measured = Arc::new(Measured { inputs: inputs.clone(), controls, outputs: outputs.clone() });
-    for x in [rows::to_tensor(&inputs, &Device::flex()), rows::to_tensor(&inputs, &Device::flex().autodiff()).require_grad()] {
+    for x in
+        [rows::to_tensor(&inputs, &Device::flex()), rows::to_tensor(&inputs, &Device::flex().autodiff()).require_grad()]
+    {
         let y = physical(x, None, measured.clone(), lab.twin(0));
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(rows::to_batch(y).values()), bits(outputs.values()));
@@ -77,12 +86,14 @@ fn where_twin_and_plant_are_one_the_gradient_is_that_of_plain_backpropagation() 
     let theta_values = vec![0.5, -0.2, 0.8, 0.3, -0.6, 0.9];
     let weigh = |y: Tensor<2>| (y * tensor(vec![1.0, -2.0, 0.5, 3.0], [2, 2])).sum();
 
-    let (x, theta) = (tensor(x_values.clone(), [2, 3]).require_grad(), tensor(theta_values.clone(), [3, 2]).require_grad());
+    let (x, theta) =
+        (tensor(x_values.clone(), [2, 3]).require_grad(), tensor(theta_values.clone(), [3, 2]).require_grad());
     let plain = weigh(x.clone().matmul(theta.clone()).tanh()).backward();
     let expected = [rows::values(x.grad(&plain).unwrap()), rows::values(theta.grad(&plain).unwrap())].concat();
 
     let twin = Arc::new(Tanh(card(3, 6, 2)));
-    let (x, theta) = (tensor(x_values.clone(), [2, 3]).require_grad(), tensor(theta_values.clone(), [1, 6]).require_grad());
+    let (x, theta) =
+        (tensor(x_values.clone(), [2, 3]).require_grad(), tensor(theta_values.clone(), [1, 6]).require_grad());
     let inputs = Batch::new(3, x_values).unwrap();
     let outputs = twin.predict(&inputs, &theta_values);
     let measured = Arc::new(Measured { inputs, controls: theta_values, outputs });
@@ -115,7 +126,7 @@ struct Toy;
 impl Toy {
     /// The values before each application and at the end.
     fn forward(factor: f64, theta: f64, n: usize) -> Vec<f64> {
-        let mut values = vec![1.0];
+        let mut values: Vec<f64> = vec![1.0];
         for step in 0..n {
             values.push(factor * values[step].powf(theta));
         }
@@ -136,8 +147,12 @@ impl Toy {
 #[test]
 fn the_toy_of_the_reference_gives_its_table() {
     let table = [
-        (1, 0.500, 0.500, 0.500), (2, 1.053, 1.053, 1.002), (5, 3.092, 3.092, 2.525),
-        (10, 8.273, 8.273, 5.114), (15, 17.171, 17.171, 7.768), (20, 33.064, 33.064, 10.490),
+        (1, 0.500, 0.500, 0.500),
+        (2, 1.053, 1.053, 1.002),
+        (5, 3.092, 3.092, 2.525),
+        (10, 8.273, 8.273, 5.114),
+        (15, 17.171, 17.171, 7.768),
+        (20, 33.064, 33.064, 10.490),
     ];
     for (n, forward, in_silico, aware) in table {
         let (real, twin) = (Toy::forward(2.0, 1.1, n), Toy::forward(2.01, 1.1, n));
@@ -157,7 +172,7 @@ fn the_toy_of_the_reference_gives_its_table() {
 fn the_toy_of_the_reference_trains_to_its_end_points() {
     // 10 applications, target 1e5, 150 steps of plain descent on the squared error, 1e-15, from θ = 1.1.
     let train = |forward: f64| {
-        let mut theta = 1.1;
+        let mut theta: f64 = 1.1;
         for _ in 0..150 {
             let values = Toy::forward(forward, theta, 10);
             theta -= 1e-15 * 2.0 * (values[10] - 1e5) * Toy::backward(2.01, theta, &values).1;
@@ -166,7 +181,10 @@ fn the_toy_of_the_reference_trains_to_its_end_points() {
     };
     let ((aware, aware_output), (in_silico, in_silico_output)) = (train(2.0), train(2.01));
     assert!((aware - 1.108_598).abs() < 5.1e-7 && (aware_output - 99_992.0).abs() < 0.6, "{aware} {aware_output}");
-    assert!((in_silico - 1.107_108).abs() < 5.1e-7 && (in_silico_output - 92_098.0).abs() < 0.6, "{in_silico} {in_silico_output}");
+    assert!(
+        (in_silico - 1.107_108).abs() < 5.1e-7 && (in_silico_output - 92_098.0).abs() < 0.6,
+        "{in_silico} {in_silico_output}"
+    );
 }
 
 /// The toy's twin as the program's own operation differentiates it.
@@ -186,7 +204,8 @@ impl Twin for Power {
         let theta = controls[0];
         let x = |row: usize| inputs.row(row)[0];
         let to_input = |row: usize, _| cotangents.row(row)[0] * 2.01 * theta * x(row).powf(theta - 1.0);
-        let to_theta = (0..inputs.rows()).map(|row| cotangents.row(row)[0] * 2.01 * x(row).powf(theta) * x(row).ln()).sum();
+        let to_theta =
+            (0..inputs.rows()).map(|row| cotangents.row(row)[0] * 2.01 * x(row).powf(theta) * x(row).ln()).sum();
         Pullback { inputs: Batch::from_fn(inputs.rows(), 1, to_input), controls: vec![to_theta] }
     }
 }

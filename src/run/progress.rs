@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Event, Observer, StopReason};
 use crate::Error;
@@ -14,9 +14,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar called `title` of `steps` steps.
-    pub fn new(title: &str, steps: usize) -> Self {
-        let bar = ProgressBar::new(steps as u64).with_prefix(title.to_owned());
+    /// A bar called `title` of `steps` steps, below those that `bars` already shows.
+    pub fn new(title: &str, steps: usize, bars: &MultiProgress) -> Self {
+        let bar = bars.add(ProgressBar::new(steps as u64).with_prefix(title.to_owned()));
         let template = "{prefix:28} {bar:24} {pos:>5}/{len} {elapsed:>4} left {eta:>4}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);

@@ -79,7 +79,8 @@ impl Record {
             .iter()
             .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (*name, view)))
             .collect();
-        let refuse = |error: safetensors::SafeTensorError| Error::Record { path: path.clone(), message: error.to_string() };
+        let refuse =
+            |error: safetensors::SafeTensorError| Error::Record { path: path.clone(), message: error.to_string() };
         let file = safetensors::serialize(views.map_err(refuse)?, None).map_err(refuse)?;
         replace(&path, &file)
     }
@@ -124,8 +125,17 @@ impl Observer for Record {
         match event {
             Event::Step(s) => self.write_metrics(&format!(
                 "step,{},{},{},{},{},{},{},{},{},,,{},{}",
-                s.step, s.epoch, s.learning_rate, s.loss, s.cross_entropy, s.penalty, s.batch_accuracy, s.range_use,
-                s.clipping_rate, s.shots, s.plant_seconds
+                s.step,
+                s.epoch,
+                s.learning_rate,
+                s.loss,
+                s.cross_entropy,
+                s.penalty,
+                s.batch_accuracy,
+                s.range_use,
+                s.clipping_rate,
+                s.shots,
+                s.plant_seconds
             ))?,
             Event::Evaluated(test) => {
                 self.write_metrics(&format!(
@@ -216,7 +226,9 @@ fn git_state() -> Value {
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     match git(&["rev-parse", "HEAD"]) {
-        Some(commit) => json!({ "commit": commit, "changed": git(&["status", "--porcelain"]).is_some_and(|list| !list.is_empty()) }),
+        Some(commit) => {
+            json!({ "commit": commit, "changed": git(&["status", "--porcelain"]).is_some_and(|list| !list.is_empty()) })
+        }
         None => Value::Null,
     }
 }
