@@ -211,12 +211,17 @@ fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "rig": header.rig.name,
         "plants": plants,
         "simulated": simulated,
-        "command": std::env::args().collect::<Vec<_>>().join(" "),
+        "command": command(),
         "version": env!("CARGO_PKG_VERSION"),
         "git": git_state(),
         "started_unix_seconds": unix_seconds(),
         "state": "running",
     })
+}
+
+/// The command line, without the folder that the program lies in.
+fn command() -> String {
+    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// Commit of the working folder and whether it is changed; null where there is none.
