@@ -21,9 +21,9 @@ fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.
-fn new_folder(arguments: &ExperimentArgs, label: &str) -> PathBuf {
+fn new_folder(arguments: &ExperimentArgs, label: &str) -> Result<PathBuf, Error> {
     if let Some(name) = &arguments.name {
-        return arguments.runs.join(name);
+        return Ok(arguments.runs.join(plain(name)?));
     }
     let name = format!("{}-{label}", timestamp(unix_seconds() as u64));
     let mut folder = arguments.runs.join(&name);
@@ -32,7 +32,17 @@ fn new_folder(arguments: &ExperimentArgs, label: &str) -> PathBuf {
         number += 1;
         folder = arguments.runs.join(format!("{name}-{number}"));
     }
-    folder
+    Ok(folder)
+}
+
+/// A name that is one folder.
+fn plain(name: &str) -> Result<&str, Error> {
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(Error::Usage(format!(
+            "--name `{name}` is not the name of a folder: use letters, digits and dashes"
+        )));
+    }
+    Ok(name)
 }
 
 /// Coordinated universal time as `20261123-094147`, after Hinnant's `civil_from_days`.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
+use drivers::Plant;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use serde_json::json;
@@ -70,10 +71,14 @@ pub struct Comparison {
     pub experiment: String,
     /// Its plants.
     pub plant: String,
+    /// Each plant with where its readings come from, in words.
+    #[serde(skip)]
+    pub origins: String,
     /// Whether all of them are simulated.
     pub simulated: bool,
-    /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants.
-    pub twin_error: f64,
+    /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants. None without
+    /// a plant, or where a recording answers only what was recorded.
+    pub twin_error: Option<f64>,
     /// Logistic regression on the same split, mean over the seeds.
     pub baseline_accuracy: f64,
     /// One entry for each method.
@@ -183,28 +188,24 @@ impl Prepared {
     }
 
     /// The error of each plant's nominal twin, the worst of them.
-    fn twin_error(&self, seed: u64) -> Result<f64, Error> {
-        let mut worst = 0.0_f64;
+    fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
+        let mut worst = None;
         for mut opened in self.rig.open(&self.plants(), seed)? {
-            // What was recorded or is replayed answers the training's questions, not these.
+            // What is replayed answers the training's questions, not these.
             if opened.plant.card().identity.origin == drivers::Origin::Replayed {
-                return Ok(f64::NAN);
+                return Ok(None);
             }
-            let agreement = calibration::agreement(
-                &mut *opened.plant,
-                &*opened.twin,
-                AGREEMENT_SHOTS,
-                Key::new(seed).branch("agreement"),
-            );
-            let safe = opened.plant.make_safe();
-            worst = worst.max(agreement.map_err(Error::plant(&opened.name))?.relative_error());
-            safe.map_err(Error::plant(&opened.name))?;
+            let key = Key::new(seed).branch("agreement");
+            let agreement = calibration::agreement(&mut opened.plant, &*opened.twin, AGREEMENT_SHOTS, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            let error = agreement.map_err(Error::plant(&opened.name))?.relative_error();
+            worst = Some(worst.map_or(error, |worst: f64| worst.max(error)));
         }
         Ok(worst)
     }
 
     /// Logistic regression on the same split: the network of one digital layer, trained by the same loop.
-    fn baseline(&self, seed: u64) -> Result<f64, Error> {
+    fn baseline(&self, seed: u64, folder: &Path) -> Result<f64, Error> {
         let data = self.load(seed)?;
         let mut lab = Lab::new(vec![], Method::InSilico)?;
         let layers = [LayerConfig::Linear(LinearConfig { width: data.classes })];
@@ -218,7 +219,7 @@ impl Prepared {
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];
         let outcome = trainer.run(&mut lab, &mut nobody)?;
-        outcome.last.map(|last| last.test_accuracy).ok_or_else(|| Error::Stopped(PathBuf::from(".")))
+        outcome.last.map(|last| last.test_accuracy).ok_or_else(|| Error::Stopped(folder.to_owned()))
     }
 }
 
@@ -228,20 +229,18 @@ fn close(
     lab: &mut Lab,
     observers: &mut Vec<&mut dyn Observer>,
 ) -> Result<Outcome, Error> {
-    let safe = lab.make_safe();
+    // A plant that is not safe is worse news than whatever ended the training.
+    let result = lab.make_safe().and(result);
     let mut told = Ok(());
     let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
-    if let Err(error) = &result {
-        tell(Event::Failed { message: error.to_string() });
-    }
-    if safe.is_ok() {
-        tell(Event::Safe);
+    match &result {
+        Ok(_) => tell(Event::Safe),
+        Err(error) => tell(Event::Failed { message: error.to_string() }),
     }
     let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
     tell(Event::Finished { reason });
     let outcome = result?;
-    safe.and(told)?;
-    Ok(outcome)
+    told.map(|()| outcome)
 }
 
 /// What `run.json` says at the end.
@@ -266,6 +265,7 @@ fn summary(finished: &Finished) -> serde_json::Value {
 /// Runs every method with every seed below `folder`, and draws the curves.
 pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &Path) -> Result<Comparison, Error> {
     let first = prepared.experiment.seed;
+    refuse_unfit(prepared, methods, first.saturating_add(seeds as u64))?;
     let seeds: Vec<u64> = (first..first + seeds as u64).collect();
     // What is refused is refused before anything is made: the files, the data, the widths.
     let data = prepared.load(first)?;
@@ -277,15 +277,18 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
     }
     make_folder(folder)?;
     let twin_error = prepared.twin_error(first)?;
-    let baselines = seeds.iter().map(|&seed| prepared.baseline(seed)).collect::<Result<Vec<_>, _>>()?;
-    let simulated = cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated"));
+    let baselines = seeds.iter().map(|&seed| prepared.baseline(seed, folder)).collect::<Result<Vec<_>, _>>()?;
+    let simulated = cards
+        .as_array()
+        .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
-    let finished = run_all(prepared, &jobs, if simulated { cores() } else { 1 }, folder)?;
+    let finished = run_all(prepared, &jobs, if simulated { rayon::current_num_threads() } else { 1 }, folder)?;
     let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
     let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| summarize(method, runs));
     let comparison = Comparison {
         experiment: prepared.experiment.name.clone(),
         plant: prepared.plants().join(", "),
+        origins: origins(&cards),
         simulated,
         twin_error,
         baseline_accuracy: Spread::of(&baselines).mean,
@@ -298,13 +301,38 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
     Ok(comparison)
 }
 
+/// Plants with their origins: `the SIMULATED plant electrical`.
+fn origins(cards: &serde_json::Value) -> String {
+    let word = |card: &serde_json::Value, key: &str| card[key].as_str().unwrap_or("?").to_owned();
+    let plants = cards.as_array().into_iter().flatten();
+    let words: Vec<String> = plants
+        .map(|card| format!("the {} plant `{}`", word(card, "origin").to_uppercase(), word(card, "plant")))
+        .collect();
+    if words.is_empty() { "no plant".to_owned() } else { words.join(", ") }
+}
+
+/// Refuses what cannot be compared.
+fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(), Error> {
+    if let Some(twice) = methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
+        return Err(Error::Usage(format!("--methods: `{}` is named twice: name each method once", twice.1)));
+    }
+    if end > i64::MAX as u64 {
+        return Err(Error::Usage("--seed: the last seed is too large: stay below 2^63".into()));
+    }
+    let plants = prepared.plants();
+    let recorded = prepared
+        .rig
+        .config
+        .plants
+        .iter()
+        .find(|(name, plant)| plants.contains(&name.as_str()) && plant.record.is_some());
+    recorded.map_or(Ok(()), |(name, _)| {
+        Err(Error::Usage(format!("plant `{name}` is to be recorded, and several runs cannot share one recording: leave `record` out of the rig, or use `pnnlab train`")))
+    })
+}
+
 /// A method with a seed.
 type Job = (Method, u64);
-
-/// Cores of this machine.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
 
 /// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
 ///
@@ -319,7 +347,7 @@ fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> 
         while let Some((index, &(method, seed))) =
             Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, jobs.get(at)?)))
         {
-            if failed.load(Relaxed) {
+            if failed.load(Relaxed) || crate::stop::requested() {
                 break;
             }
             let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
@@ -340,8 +368,14 @@ fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> 
             .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    finished.sort_by_key(|(index, _)| *index);
-    finished.into_iter().map(|(_, result)| result).collect()
+    // A failure is worth more than the word that the user stopped.
+    let is_stop = |result: &Result<Finished, Error>| matches!(result, Err(Error::Stopped(_)));
+    finished.sort_by_key(|(index, result)| (is_stop(result), *index));
+    if finished.len() < jobs.len() && finished.iter().all(|(_, result)| result.is_ok() || is_stop(result)) {
+        return Err(Error::Stopped(folder.to_owned()));
+    }
+    let finished = finished.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>();
+    finished.map_err(|error| if matches!(error, Error::Stopped(_)) { Error::Stopped(folder.to_owned()) } else { error })
 }
 
 /// Means and spreads over the runs of one method.

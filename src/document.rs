@@ -57,7 +57,9 @@ impl Document {
     /// Applies one `--set KEY=VALUE`: `layers.0.width=32`. What is not TOML is taken as a string.
     pub fn set(&mut self, assignment: &str) -> Result<(), Error> {
         let flag = || format!("--set {assignment}");
-        let Some((path, text)) = assignment.split_once('=').filter(|(path, _)| !path.trim().is_empty()) else {
+        let Some((path, text)) =
+            assignment.split_once('=').filter(|(path, _)| path.trim().split('.').all(|part| !part.is_empty()))
+        else {
             return Err(Error::Malformed {
                 place: flag(),
                 message: "write it as KEY=VALUE, such as training.steps=200".into(),
@@ -226,6 +228,9 @@ impl Walk<'_> {
                 if schema.get("minimum").and_then(Json::as_i64).is_some_and(|least| *number < least) =>
             {
                 Err(self.document.refuse(path, format!("is {number}, but it cannot be negative")))
+            }
+            (Some("number"), Value::Float(number)) if !number.is_finite() => {
+                Err(self.document.refuse(path, format!("is {number}, but a finite number was expected")))
             }
             (Some("integer" | "number"), Value::Integer(_))
             | (Some("number"), Value::Float(_))

@@ -57,12 +57,10 @@ pub enum Error {
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
     /// Training has left the numbers.
-    #[error("step {step}: the loss is {loss}: lower training.learning_rate, or raise training.range_penalty")]
+    #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
-        /// The step.
-        step: usize,
-        /// NaN or infinity.
-        loss: f32,
+        /// What, and where.
+        what: String,
     },
 }
 
@@ -76,6 +74,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
     (130, "stopped by Ctrl-C or SIGTERM; the run is closed and the plants are safe"),
+    (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
 
 impl Error {

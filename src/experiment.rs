@@ -35,7 +35,7 @@ pub struct Experiment {
     pub training: TrainingConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
-    /// Keys laid over those of the rig's plants, such as a record length. Limits cannot be changed here.
+    /// Keys laid over those of the rig's simulated plants, such as a record length. All else of a plant is the rig's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plants: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
 }
@@ -123,12 +123,9 @@ impl Experiment {
         if self.seed > i64::MAX as u64 {
             return Err(document.refuse("seed", "is too large: stay below 2^63"));
         }
-        let limited = self.plants.iter().find(|(_, keys)| keys.contains_key("limits"));
-        limited.map_or(Ok(()), |(name, _)| {
-            Err(document.refuse(
-                &format!("plants.{name}.limits"),
-                "belongs to the rig: an experiment cannot change the limits of a bench",
-            ))
-        })
+        if self.name.is_empty() || self.name.contains(['/', '\\']) || self.name.starts_with('.') {
+            return Err(document.refuse("name", "names folders: use letters, digits and dashes"));
+        }
+        Ok(())
     }
 }

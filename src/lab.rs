@@ -23,7 +23,7 @@ pub struct Meter {
 
 /// A plant with a meter.
 struct Metered {
-    plant: Box<dyn Plant>,
+    plant: Guarded,
     meter: Meter,
 }
 
@@ -31,7 +31,7 @@ impl Metered {
     /// Runs `work` and adds its time; `simulated` seconds count instead where the bench is not real.
     fn timed<T>(&mut self, simulated: f64, work: impl FnOnce(&mut dyn Plant) -> T) -> T {
         let start = Instant::now();
-        let result = work(&mut *self.plant);
+        let result = work(&mut self.plant);
         let wall = start.elapsed().as_secs_f64();
         self.meter.wall_seconds += wall;
         self.meter.plant_seconds += if self.plant.card().identity.origin == Origin::Real { wall } else { simulated };
@@ -84,7 +84,7 @@ pub struct Opened {
     /// Its name in the rig.
     pub name: String,
     /// The plant, behind its limits.
-    pub plant: Box<dyn Plant>,
+    pub plant: Guarded,
     /// Its nominal twin.
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
@@ -99,10 +99,55 @@ struct Slot {
     predicted: Predicted,
 }
 
-/// The plants in use. Dropping it makes every plant safe, whatever the way out.
+/// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
+pub struct Guarded {
+    plant: Box<dyn Plant>,
+    /// Whether it is in its safe state and has not been asked anything since.
+    safe: bool,
+}
+
+impl Guarded {
+    /// Guards `plant`.
+    pub fn new(plant: Box<dyn Plant>) -> Self {
+        Self { plant, safe: true }
+    }
+}
+
+impl Plant for Guarded {
+    fn card(&self) -> &Card {
+        self.plant.card()
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, drivers::Error> {
+        self.safe = false;
+        self.plant.apply(controls)
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, drivers::Error> {
+        self.safe = false;
+        self.plant.measure(inputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), drivers::Error> {
+        if !self.safe {
+            self.plant.make_safe()?;
+            self.safe = true;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Err(error) = self.make_safe() {
+            eprintln!("pnnlab: plant `{}` is NOT SAFE: {error}", self.card().identity.system);
+        }
+    }
+}
+
+/// The plants in use.
 pub struct Lab {
     slots: Vec<Slot>,
-    safe: bool,
 }
 
 impl Lab {
@@ -111,7 +156,7 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, safe: false })
+        Ok(Self { slots })
     }
 
     /// The place of the plant called `name`.
@@ -142,7 +187,6 @@ impl Lab {
         controls: &[f32],
         inputs: &Batch,
     ) -> Result<(Vec<f32>, Batch), Error> {
-        self.safe = false;
         let slot = &mut self.slots[place];
         let result = match on {
             Forward::Plant => {
@@ -172,19 +216,8 @@ impl Lab {
 
     /// Brings every plant to its safe state; all are tried, the first failure is reported.
     pub fn make_safe(&mut self) -> Result<(), Error> {
-        if std::mem::replace(&mut self.safe, true) {
-            return Ok(());
-        }
         let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
         results.fold(Ok(()), Result::and)
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if let Err(error) = self.make_safe() {
-            eprintln!("pnnlab: NOT SAFE: {error}");
-        }
     }
 }
 

@@ -177,6 +177,9 @@ impl Chain<'_> {
     }
 }
 
+/// Values that a layer may give at most.
+const WIDEST: usize = 1 << 16;
+
 /// A network: layers one after another.
 pub struct Network {
     layers: Vec<Box<dyn Layer>>,
@@ -196,7 +199,13 @@ impl Network {
         let mut before = vec![("the data", inputs)];
         let mut layers: Vec<Box<dyn Layer>> = Vec::new();
         for config in configs {
-            let layer = config.build(&Chain { document, lab, before: &before })?;
+            let chain = Chain { document, lab, before: &before };
+            let layer = config.build(&chain)?;
+            // A matrix of the two widths must fit into memory as well.
+            if layer.width() > WIDEST || layer.width().saturating_mul(chain.width()) > WIDEST * WIDEST {
+                let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
+                return Err(document.refuse(&format!("layers.{}", chain.index()), message));
+            }
             before.push((config.kind(), layer.width()));
             layers.push(layer);
         }

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Built, Electrical, Key, Oscillators, Simulated};
 
-use crate::lab::Opened;
+use crate::document::{list, nearest};
+use crate::lab::{Guarded, Opened};
 use crate::{Document, Error};
 
 /// What a rig file says.
@@ -115,6 +116,7 @@ impl Rig {
             Some(path) => Document::read(path)?,
             None => Document::parse("hil/rigs/simulated.toml", hil::SIMULATED_RIG)?,
         };
+        known_plants(&document, experiment)?;
         document.overlay(experiment, "plants");
         let config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
@@ -168,8 +170,32 @@ impl Rig {
         };
         let plant = Limited::new(plant, &config.limits.limits())
             .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
-        Ok(Opened { name: name.to_owned(), plant: Box::new(plant), twin, ideal })
+        Ok(Opened { name: name.to_owned(), plant: Guarded::new(Box::new(plant)), twin, ideal })
     }
+}
+
+/// Refuses an experiment that changes a plant which the rig does not have, or more of it than its simulation.
+fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
+    let tables = |document: &'_ Document| {
+        document.table().get("plants").and_then(toml::Value::as_table).cloned().unwrap_or_default()
+    };
+    let (known, wanted) = (tables(rig), tables(experiment));
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    for (name, keys) in &wanted {
+        let path = format!("plants.{name}");
+        if !known.contains_key(name) {
+            let hint = nearest(name, &names).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+            return Err(experiment
+                .refuse(&path, format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names))));
+        }
+        let foreign = keys.as_table().into_iter().flat_map(toml::Table::keys).find(|key| *key != "simulated");
+        if let Some(key) = foreign {
+            let message =
+                "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`";
+            return Err(experiment.refuse(&format!("{path}.{key}"), message));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a twin that has other ports than its plant.

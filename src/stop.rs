@@ -8,9 +8,9 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 pub fn listen() {
     let handler = || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(131);
         }
-        eprintln!("\npnnlab: stopping; once more to end at once");
+        eprintln!("\npnnlab: stopping; once more ends at once, without making the plants safe");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("pnnlab: signals cannot be caught ({error}): Ctrl-C will end without closing the run");

@@ -145,7 +145,7 @@ impl<'a> Trainer<'a> {
 
         let (loss, mut report) = self.update(step, values, &labels, lab)?;
         if !loss.is_finite() {
-            return Err(Error::Diverged { step, loss });
+            return Err(Error::Diverged { what: format!("the loss of step {step}") });
         }
         let meter = lab.meter();
         let plant = Duration::from_secs_f64(meter.wall_seconds - before.0.wall_seconds);
@@ -178,7 +178,9 @@ impl<'a> Trainer<'a> {
         };
         let gradients = loss.backward();
         let learning_rate = cosine(self.config.learning_rate, step - 1, self.config.steps);
-        self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate);
+        if !self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate) {
+            return Err(Error::Diverged { what: format!("the gradient of step {step}") });
+        }
 
         add(&mut self.usage, usage);
         let number = |tensor: Tensor<1>| rows::values(tensor.inner())[0];
@@ -198,10 +200,13 @@ impl<'a> Trainer<'a> {
         Ok((report.loss, report))
     }
 
-    /// Shortens the gradient and takes one step of Adam.
-    fn descend(&mut self, gradients: Vec<Option<Tensor<2>>>, learning_rate: f64) {
+    /// Shortens the gradient and takes one step of Adam; `false` if the gradient is not finite.
+    fn descend(&mut self, gradients: Vec<Option<Tensor<2>>>, learning_rate: f64) -> bool {
         let square = |gradient: &Tensor<2>| f64::from(rows::values(gradient.clone().square().sum())[0]);
         let norm = gradients.iter().flatten().map(square).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return false;
+        }
         let clip = f64::from(self.config.gradient_clip);
         let factor = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         for ((weight, state), gradient) in self.weights.iter_mut().zip(&mut self.states).zip(gradients) {
@@ -210,6 +215,7 @@ impl<'a> Trainer<'a> {
             let (tensor, next) = self.optimizer.step(learning_rate, weight.tensor.clone(), gradient, state.take());
             (weight.tensor, *state) = (tensor, next);
         }
+        true
     }
 
     /// Accuracy on the test set: on the plant, and as the method itself computes. `None` if the user stops it.

@@ -43,27 +43,35 @@ struct BankLine(String, usize, String, f32, f32);
 /// A plant that writes down all that is asked of it and all that it answers.
 pub struct Recorded<P> {
     plant: P,
-    file: File,
+    /// Made by the first call that is recorded.
+    file: Option<File>,
     path: PathBuf,
 }
 
 impl<P: Plant> Recorded<P> {
-    /// Records `plant` to a new file.
+    /// Records `plant` to a new file, which is made when the plant is first asked something.
     pub fn create(plant: P, path: &Path) -> Result<Self, Error> {
-        let file =
-            File::create_new(path).map_err(|source| Error::recording(path, format!("cannot be created: {source}")))?;
-        let mut recorded = Self { plant, file, path: path.to_owned() };
-        let card = card_line(recorded.plant.card());
-        recorded.write(&card)?;
-        Ok(recorded)
+        if path.exists() {
+            return Err(Error::recording(path, "exists already, and a recording is never overwritten".to_owned()));
+        }
+        Ok(Self { plant, file: None, path: path.to_owned() })
     }
 
-    /// Adds one line, whole.
+    /// Adds one line, whole; before the first, the card.
     fn write(&mut self, line: &Line) -> Result<(), Error> {
         let failed = |message: String| Error::recording(&self.path, format!("cannot be written: {message}"));
-        let mut text = serde_json::to_string(line).map_err(|error| failed(error.to_string()))?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))
+        let text = |line: &Line| {
+            serde_json::to_string(line).map(|text| text + "\n").map_err(|error| failed(error.to_string()))
+        };
+        let (mut lines, card) = (text(line)?, text(&card_line(self.plant.card()))?);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                lines = card + &lines;
+                none.insert(File::create_new(&self.path).map_err(|error| failed(error.to_string()))?)
+            }
+        };
+        file.write_all(lines.as_bytes()).map_err(|error| failed(error.to_string()))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::comparison::{Comparison, Spread, compare};
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
-    let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name));
+    let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
     let comparison = compare(&prepared, &arguments.methods, usize::from(arguments.seeds), &folder)?;
     if arguments.run.json {
         println!("{:#}", json!(comparison));
@@ -72,18 +72,16 @@ fn print(comparison: &Comparison, seeds: usize) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let kind = if comparison.simulated { "SIMULATED plant" } else { "plant" };
-    println!("\n{} on the {kind} `{}`", comparison.experiment, comparison.plant);
+    println!("\n{} on {}", comparison.experiment, comparison.origins);
     println!("{table}");
     println!(
         "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
         if seeds == 1 { "" } else { "s" }
     );
     println!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
-    println!(
-        "error of the twin: {:.1} % of the standard deviation of the plant's outputs",
-        100.0 * comparison.twin_error
-    );
+    if let Some(error) = comparison.twin_error {
+        println!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);
+    }
     for figure in &comparison.figures {
         println!("figure: {}", figure.display());
     }

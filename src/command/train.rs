@@ -11,7 +11,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
-    let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed));
+    let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
     let finished = prepared.train(method, experiment.seed, &folder)?;
     let last = finished.outcome.last;
     let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.test_accuracy, last.believed_accuracy));

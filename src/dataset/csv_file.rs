@@ -1,5 +1,6 @@
 //! CSV with a header and a column of labels.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Dataset, Rows};
@@ -17,6 +18,11 @@ pub fn load(file: &Path, label: &str) -> Result<(Rows, usize), Error> {
         let hint = nearest(label, &columns).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
         return Err(Error::Data(format!("{name}:1: there is no column `{label}`: it has {}.{hint}", list(&columns))));
     };
+    if columns.len() < 2 {
+        return Err(Error::Data(format!(
+            "{name}:1: there is nothing but labels: at least one column of numbers is needed"
+        )));
+    }
     let mut values = Vec::new();
     let mut words = Vec::new();
     for record in reader.records() {
@@ -45,11 +51,19 @@ fn number(field: &str) -> Option<f32> {
 
 /// The class of each label.
 fn numbered(words: &[String]) -> Vec<u32> {
-    let mut classes: Vec<&String> = words.iter().collect();
-    let as_number = |word: &str| word.parse::<f64>().unwrap_or(f64::NAN);
-    classes.sort_by(|a, b| as_number(a).partial_cmp(&as_number(b)).unwrap_or_else(|| a.cmp(b)));
+    let numbers: Option<Vec<f64>> = words.iter().map(|word| word.parse().ok()).collect();
+    let mut classes: Vec<(Option<f64>, &String)> = match numbers {
+        Some(numbers) => numbers.into_iter().map(Some).zip(words).collect(),
+        None => words.iter().map(|word| (None, word)).collect(),
+    };
+    classes.sort_by(|a, b| {
+        let by_number = a.0.zip(b.0).map_or(std::cmp::Ordering::Equal, |(a, b)| a.total_cmp(&b));
+        by_number.then_with(|| a.1.cmp(b.1))
+    });
     classes.dedup();
-    words.iter().map(|word| classes.iter().position(|class| *class == word).unwrap_or(0) as u32).collect()
+    let classes: HashMap<&String, u32> =
+        classes.iter().enumerate().map(|(class, (_, word))| (*word, class as u32)).collect();
+    words.iter().map(|word| classes.get(word).copied().unwrap_or(0)).collect()
 }
 
 /// Scales each column to 0 to 1 by its extremes in the training rows; test rows beyond them are clipped.
@@ -85,6 +99,15 @@ mod tests {
     #[test]
     fn rows_and_labels_are_read() {
         assert_eq!(error("vowel,f1,f2\nb,1,2\na,3,4\n"), "Rows { values: [1.0, 2.0, 3.0, 4.0], labels: [1, 0] } 2");
+        assert_eq!(
+            error("f1,vowel\n1,10\n1,9\n1,1a\n1,10\n"),
+            "Rows { values: [1.0, 1.0, 1.0, 1.0], labels: [0, 2, 1, 0] } 1"
+        );
+        assert_eq!(
+            error("f1,vowel\n1,1\n1,1.0\n1,2\n1,1\n"),
+            "Rows { values: [1.0, 1.0, 1.0, 1.0], labels: [0, 1, 2, 0] } 1"
+        );
+        assert!(error("vowel\na\n").contains("nothing but labels"));
         assert_eq!(error("f1,vowel\n1,10\n1,9\n"), "Rows { values: [1.0, 1.0], labels: [1, 0] } 1");
     }
 

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
 
-use super::{Chain, Layer, Pass, Weight};
+use super::{Chain, Layer, Pass, Usage, Weight};
 use crate::Error;
 use crate::document::{list, nearest};
 use crate::physical::{Measured, physical};
@@ -169,8 +169,6 @@ impl Physical {
     }
 }
 
-use super::Usage;
-
 impl Layer for Physical {
     fn width(&self) -> usize {
         self.outputs.units.len()
@@ -189,7 +187,11 @@ impl Layer for Physical {
     }
 
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        self.count(&rows::to_batch(values.clone()), &mut pass.usage);
+        let wanted = rows::to_batch(values.clone());
+        if !wanted.values().iter().all(|value| value.is_finite()) {
+            return Err(Error::Diverged { what: format!("what goes to plant `{}`", self.config.plant) });
+        }
+        self.count(&wanted, &mut pass.usage);
         let inputs = Self::allowed(&self.inputs, values, pass);
         let controls = weights.first().map(|controls| Self::allowed(&self.controls, controls.clone(), pass));
 

@@ -35,7 +35,7 @@ impl RepeatConfig {
         if self.times == 0 {
             return Err(chain.refuse("times", "is 0: repeat at least once".into()));
         }
-        Ok(Box::new(Repeat { config: self.clone(), width: self.times * chain.width() }))
+        Ok(Box::new(Repeat { config: self.clone(), width: self.times.saturating_mul(chain.width()) }))
     }
 }
 

@@ -28,7 +28,8 @@ fn one() -> f32 {
 
 impl SkipConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
-        let Some((kind, given)) = chain.before.get(self.from + 1).filter(|_| self.from < chain.index()) else {
+        let Some((kind, given)) = chain.before.get(self.from.saturating_add(1)).filter(|_| self.from < chain.index())
+        else {
             return Err(chain.refuse(
                 "from",
                 format!("is layer {}, which does not come before: name an earlier layer, counted from 0", self.from),

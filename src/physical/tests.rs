@@ -8,7 +8,7 @@ use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
 use sims::{Electrical, Key, Pullback, Simulated, Twin};
 
 use super::{Measured, physical};
-use crate::lab::{Forward, Lab, Opened};
+use crate::lab::{Forward, Guarded, Lab, Opened};
 use crate::{Method, rows};
 
 fn card(inputs: usize, controls: usize, outputs: usize) -> Card {
@@ -61,7 +61,7 @@ fn the_value_is_the_measurement_bit_for_bit() {
     let built = system.build().unwrap();
     let opened = Opened {
         name: "a".into(),
-        plant: Box::new(Simulated::new(built.system.clone())),
+        plant: Guarded::new(Box::new(Simulated::new(built.system.clone()))),
         twin: built.twin.clone(),
         ideal: None,
     };

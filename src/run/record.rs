@@ -116,6 +116,18 @@ impl Record {
     }
 }
 
+/// A run that was not closed, because the program panicked, is closed as failed.
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.reason.is_none() {
+            self.reason = Some(StopReason::Failed);
+            if let Err(error) = self.write_facts() {
+                eprintln!("pnnlab: {error}");
+            }
+        }
+    }
+}
+
 /// The columns of `metrics.csv`; a test's row leaves those of the update empty, and the other way around.
 const METRICS: &str = "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,\
                        test_accuracy,believed_accuracy,shots,plant_seconds";
