@@ -4,7 +4,7 @@
 use drivers::Batch;
 use rayon::prelude::*;
 
-use crate::{LANES, Lanes, Real};
+use crate::{LANES, Lanes, Pullback, Real};
 
 /// Runs `kernel(block, from, to)` for every block of `inputs`, in parallel, and gathers the outputs.
 ///
@@ -33,6 +33,67 @@ pub(crate) fn map<S: Send>(
             kernel(block, from, to, scratch);
             scatter(to, rows);
         });
+    result
+}
+
+/// What a block of shots saw, and what its outputs are worth.
+pub(crate) struct Driven<'a, S> {
+    /// `[inputs]` lanes.
+    pub inputs: &'a [Lanes<S>],
+    /// `[outputs]` lanes, zero in unused lanes.
+    pub cotangents: &'a [Lanes<S>],
+}
+
+/// What a block's backward pass gives.
+pub(crate) struct Gradients<'a, S> {
+    /// `[inputs]` lanes.
+    pub inputs: &'a mut [Lanes<S>],
+    /// `[controls]` lanes, each shot's own.
+    pub controls: &'a mut [Lanes<S>],
+}
+
+/// Runs the backward pass `kernel(driven, gradients)` for every block, in parallel, and gathers the gradients.
+///
+/// Gradients for the controls are summed lane by lane and then block by block, so the sum does not depend on the threads.
+pub(crate) fn pull_back<S: Send>(
+    inputs: &Batch,
+    cotangents: &Batch,
+    controls: usize,
+    scratch: impl Fn() -> S + Sync + Send,
+    kernel: impl Fn(&Driven<f32>, Gradients<f32>, &mut S) + Sync + Send,
+) -> Pullback {
+    let (columns, outputs) = (inputs.columns(), cotangents.columns());
+    let mut result = Pullback { inputs: Batch::zeros(inputs.rows(), columns), controls: vec![0.0; controls] };
+    if inputs.rows() == 0 || outputs == 0 || columns == 0 {
+        return result;
+    }
+    let lanes = |count: usize| vec![[0.0; LANES]; count];
+    let new = || ([lanes(columns), lanes(outputs), lanes(columns), lanes(controls)], scratch());
+    let sums: Vec<Vec<f32>> = result
+        .inputs
+        .values_mut()
+        .par_chunks_mut(LANES * columns)
+        .zip(inputs.values().par_chunks(LANES * columns))
+        .zip(cotangents.values().par_chunks(LANES * outputs))
+        .map_init(new, |([from, back, to, to_controls], scratch), ((rows, source), cotangents)| {
+            gather(source, from);
+            gather(cotangents, back);
+            let used = rows.len() / columns;
+            back.iter_mut().for_each(|lanes| lanes[used..].fill(0.0));
+            kernel(
+                &Driven { inputs: from, cotangents: back },
+                Gradients { inputs: to, controls: to_controls },
+                scratch,
+            );
+            scatter(to, rows);
+            to_controls.iter().map(|lanes| lanes.iter().sum()).collect()
+        })
+        .collect();
+    for sum in &sums {
+        for (total, part) in result.controls.iter_mut().zip(sum) {
+            *total += part;
+        }
+    }
     result
 }
 
