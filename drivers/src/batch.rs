@@ -72,6 +72,15 @@ impl Batch {
     }
 }
 
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a [f32];
+    type IntoIter = std::slice::ChunksExact<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

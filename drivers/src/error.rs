@@ -1,5 +1,7 @@
 //! What can go wrong at an instrument, as sentences that name the offender and say what to do.
 
+use std::path::{Path, PathBuf};
+
 use crate::{Direction, Range};
 
 /// An instrument or its driver refuses.
@@ -39,7 +41,7 @@ pub enum Error {
         /// What was given.
         value: f32,
         /// SI unit.
-        unit: &'static str,
+        unit: String,
         /// What is allowed.
         range: Range,
     },
@@ -55,9 +57,17 @@ pub enum Error {
         /// What the rig file asks for.
         limit: Range,
         /// SI unit.
-        unit: &'static str,
+        unit: String,
         /// What the instrument can do.
         range: Range,
+    },
+    /// A recording that cannot be written, read or followed.
+    #[error("recording {}: {message}", .path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        message: String,
     },
     /// A limit for a bank that the plant does not have.
     #[error("the plant has no {direction} bank `{bank}`: it has {known}")]
@@ -69,4 +79,11 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
+}
+
+impl Error {
+    /// A recording that cannot be written, read or followed.
+    pub(crate) fn recording(path: &Path, message: String) -> Self {
+        Self::Recording { path: path.to_owned(), message }
+    }
 }

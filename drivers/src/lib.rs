@@ -8,6 +8,7 @@ mod error;
 mod limited;
 mod plant;
 mod ports;
+mod recording;
 
 pub use batch::Batch;
 pub use card::{Card, Identity, Origin, Timing};
@@ -15,3 +16,4 @@ pub use error::Error;
 pub use limited::{Limited, Limits};
 pub use plant::Plant;
 pub use ports::{Bank, Direction, Ports, Range};
+pub use recording::{Recorded, Replayed};

@@ -47,7 +47,7 @@ impl<P: Plant> Plant for Limited<P> {
         if inputs.rows() == 0 {
             return Ok(Batch::zeros(0, self.card.ports.output_count()));
         }
-        for shot in inputs.iter() {
+        for shot in inputs {
             self.card.ports.check(Direction::Input, shot)?;
         }
         self.plant.measure(inputs)
@@ -75,11 +75,76 @@ fn narrow(card: &mut Card, direction: Direction, limits: &BTreeMap<String, Range
                 direction,
                 bank: name.clone(),
                 limit,
-                unit: bank.unit,
+                unit: bank.unit.clone(),
                 range: bank.range,
             });
         }
         bank.range = limit;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bank, Identity, Origin, Ports, Timing};
+
+    /// Counts what reaches it.
+    struct Counter {
+        card: Card,
+        calls: usize,
+    }
+
+    impl Plant for Counter {
+        fn card(&self) -> &Card {
+            &self.card
+        }
+        fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+            self.calls += 1;
+            Ok(controls.to_vec())
+        }
+        fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+            self.calls += 1;
+            Ok(inputs.clone())
+        }
+        fn make_safe(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    fn counter() -> Counter {
+        let bank = |name| vec![Bank::new(name, 2, "V", Range::new(-1.0, 1.0))];
+        let ports = Ports { inputs: bank("drive"), controls: bank("bias"), outputs: bank("node") };
+        let identity = Identity { system: "test".into(), serial: "1".into(), origin: Origin::Simulated };
+        Counter { card: Card { identity, ports, timing: Timing::default() }, calls: 0 }
+    }
+
+    fn limits(low: f32, high: f32) -> Limits {
+        Limits { inputs: BTreeMap::from([("drive".to_owned(), Range::new(low, high))]), ..Limits::default() }
+    }
+
+    #[test]
+    fn nothing_out_of_range_reaches_the_plant() {
+        let mut limited = Limited::new(counter(), &limits(-0.5, 0.5)).unwrap();
+        for bad in [0.6, -0.6, f32::NAN, f32::INFINITY] {
+            let batch = Batch::new(2, vec![0.0, 0.0, 0.0, bad]).unwrap();
+            let error = limited.measure(&batch).unwrap_err().to_string();
+            assert!(error.starts_with("input drive[1] = ") && error.contains("[-0.5, 0.5] V"), "{error}");
+        }
+        assert!(limited.apply(&[0.0, 1.1]).is_err());
+        assert!(limited.apply(&[0.0]).is_err());
+        assert_eq!(limited.plant.calls, 0);
+        assert!(limited.measure(&Batch::new(2, vec![0.5, -0.5]).unwrap()).is_ok());
+        assert_eq!(limited.ports().inputs[0].range, Range::new(-0.5, 0.5));
+    }
+
+    #[test]
+    fn limits_that_cannot_be_kept_are_refused() {
+        let error = |limits: &Limits| Limited::new(counter(), limits).err().unwrap().to_string();
+        assert!(error(&limits(-2.0, 2.0)).contains("the limit [-2, 2] V for input bank `drive` is not within"));
+        assert!(error(&limits(0.5, 0.5)).contains("is not within"));
+        let unknown =
+            Limits { controls: BTreeMap::from([("bais".to_owned(), Range::new(0.0, 1.0))]), ..Limits::default() };
+        assert_eq!(error(&unknown), "the plant has no control bank `bais`: it has `bias`");
+    }
 }

@@ -73,15 +73,15 @@ pub struct Bank {
     /// How many there are.
     pub count: usize,
     /// SI unit, such as `V`; `1` where a value has none.
-    pub unit: &'static str,
+    pub unit: String,
     /// What each of them may be set to, or can read.
     pub range: Range,
 }
 
 impl Bank {
     /// `count` ports called `name`, in `unit`, within `range`.
-    pub fn new(name: &str, count: usize, unit: &'static str, range: Range) -> Self {
-        Self { name: name.to_owned(), count, unit, range }
+    pub fn new(name: &str, count: usize, unit: &str, range: Range) -> Self {
+        Self { name: name.to_owned(), count, unit: unit.to_owned(), range }
     }
 }
 
@@ -146,7 +146,7 @@ impl Ports {
                     direction,
                     port: format!("{}[{index}]", bank.name),
                     value: these[index],
-                    unit: bank.unit,
+                    unit: bank.unit.clone(),
                     range: bank.range,
                 });
             }

@@ -79,7 +79,9 @@ pub(crate) fn pull_back<S: Send>(
             gather(source, from);
             gather(cotangents, back);
             let used = rows.len() / columns;
-            back.iter_mut().for_each(|lanes| lanes[used..].fill(0.0));
+            for lanes in back.iter_mut() {
+                lanes[used..].fill(0.0);
+            }
             kernel(
                 &Driven { inputs: from, cotangents: back },
                 Gradients { inputs: to, controls: to_controls },

@@ -5,18 +5,22 @@
 
 mod blocks;
 mod converter;
+mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
 mod optical;
+mod oscillators;
 mod random;
 mod real;
 mod simulated;
 mod twin;
 
 pub use converter::Converter;
+pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
-pub use optical::{CoupledWave, Fidelity, Imperfections, Optical};
+pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
+pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
 pub use simulated::{Built, Moment, Simulated, System};

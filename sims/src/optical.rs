@@ -46,7 +46,7 @@ const OUTPUTS: usize = 50;
 /// How much physics the simulated plant computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fidelity {
+pub enum OpticalFidelity {
     /// The second harmonic takes no light from the fundamental: an autoconvolution.
     #[default]
     Undepleted,
@@ -60,7 +60,7 @@ pub enum Fidelity {
 #[serde(default, deny_unknown_fields)]
 pub struct Optical {
     /// How much physics the plant computes.
-    pub fidelity: Fidelity,
+    pub fidelity: OpticalFidelity,
     /// Scales everything in which the plant differs from its twin: ripple of the laser, chirp, smooth phase, phase
     /// matching, the shaper's exponent, the spectrometer's point spread, registration and gain. 0: none of it. At 1
     /// the twin's error, root mean square over uniformly random transmissions, is 14 % of the outputs' standard
@@ -88,9 +88,9 @@ pub struct Optical {
     /// Dark level of the spectrometer, in full scales (4 %: repeats printed with the experiment's code).
     pub dark_level: f64,
     /// The crystal beyond the undepleted limit, for the fidelity `coupled-wave`.
-    pub coupled_wave: CoupledWave,
+    pub coupled_wave: OpticalCoupledWave,
     /// Noise, drift and quantization.
-    pub imperfections: Imperfections,
+    pub imperfections: OpticalImperfections,
     /// From setting the controls until they have settled, in s (0.3 s for a mirror array on a bench of the same lab).
     pub settle_seconds: f64,
     /// Once per batch, in s.
@@ -102,7 +102,7 @@ pub struct Optical {
 /// A crystal with depletion and dispersion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct CoupledWave {
+pub struct OpticalCoupledWave {
     /// Share of the fully open nominal light that would be converted were it not depleted. An assumption.
     pub conversion: f64,
     /// Split steps along the crystal.
@@ -116,8 +116,8 @@ pub struct CoupledWave {
 /// Noise, drift and quantization; 0 switches each of them off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Imperfections {
-    /// Settings of a channel between dark and open: the rows of the mirror array (768 in a ViALUX 1024 × 768).
+pub struct OpticalImperfections {
+    /// Settings of a channel between dark and open: the rows of the mirror array (768 in a `ViALUX` 1024 × 768).
     pub shaper_steps: u32,
     /// Counts of the row mean at full scale, 0 for a converter that neither rounds nor saturates. 25 of 255 counts: a
     /// line of light lights about 3 of 32 rows.
@@ -143,7 +143,7 @@ pub struct Imperfections {
 impl Default for Optical {
     fn default() -> Self {
         Self {
-            fidelity: Fidelity::Undepleted,
+            fidelity: OpticalFidelity::Undepleted,
             mismatch: 1.0,
             plant_seed: 1,
             shot_seed: 1,
@@ -155,8 +155,8 @@ impl Default for Optical {
             group_delay_seconds_per_meter: 190e-12,
             exposure: 0.2,
             dark_level: 0.04,
-            coupled_wave: CoupledWave::default(),
-            imperfections: Imperfections::default(),
+            coupled_wave: OpticalCoupledWave::default(),
+            imperfections: OpticalImperfections::default(),
             settle_seconds: 0.3,
             latency_seconds: 0.0,
             shot_seconds: 0.04,
@@ -164,13 +164,13 @@ impl Default for Optical {
     }
 }
 
-impl Default for CoupledWave {
+impl Default for OpticalCoupledWave {
     fn default() -> Self {
         Self { conversion: 0.1, steps: 40, fundamental_beta2: 75e-27, harmonic_beta2: 200e-27 }
     }
 }
 
-impl Default for Imperfections {
+impl Default for OpticalImperfections {
     fn default() -> Self {
         Self {
             shaper_steps: 768,
@@ -186,7 +186,7 @@ impl Default for Imperfections {
     }
 }
 
-impl Imperfections {
+impl OpticalImperfections {
     /// All switched off.
     pub fn none() -> Self {
         Self {

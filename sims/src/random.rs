@@ -92,10 +92,16 @@ fn normals(words: [u32; 2]) -> [f32; 2] {
 /// Meant for noise kernels: call it inside a vectorised loop with `pair` counting over half the samples.
 #[inline(always)]
 pub(crate) fn normal_pair(keys: &[Key; LANES], pair: u32) -> [Lanes<f32>; 2] {
+    // Words first: lanes of 32 bits fill the vector unit, keys of 64 bits only half of it.
+    let mut words = [[0; LANES]; 2];
+    for lane in 0..LANES {
+        words[0][lane] = keys[lane].0 as u32;
+        words[1][lane] = (keys[lane].0 >> 32) as u32;
+    }
     let mut first = [0.0; LANES];
     let mut second = [0.0; LANES];
     for lane in 0..LANES {
-        [first[lane], second[lane]] = normals(keys[lane].words(pair, 0));
+        [first[lane], second[lane]] = normals(threefry([words[0][lane], words[1][lane]], [pair, 0]));
     }
     [first, second]
 }

@@ -87,7 +87,6 @@ impl Real for f64 {
 /// 1.5·2^23: adding it to a small number leaves the nearest integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
 
-#[allow(clippy::inline_always)] // The kernels vectorise only when these are part of their loops.
 impl Real for f32 {
     #[inline(always)]
     fn of(value: f64) -> Self {

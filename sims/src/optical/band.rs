@@ -1,6 +1,4 @@
-//! A banded linear map of lanes: each output is a weighted sum of neighboring inputs, to_r = Σ_j w_rj·from_(first_r + j).
-
-#![allow(clippy::inline_always)] // The sums vectorise over the lanes only inside the caller's dispatched function.
+//! A banded linear map of lanes: each output is a weighted sum of neighboring inputs, `to_r` = `Σ_j` `w_rj·from`_(`first_r` + j).
 
 use crate::{LANES, Lanes, Real};
 

@@ -1,11 +1,9 @@
 //! The bench: shaper, crystal and spectrometer with everything that a careful experimenter would find on it.
 //!
 //! Inputs `[shots, 50]` and controls `[50]`, transmissions from 0 to 1; outputs `[shots, 50]`, fractions of full scale.
-//! Light of a sample: J_k = gain·|S_k|²·sinc²_k·(1 + p + t·u_k), with the power p (noise and drift) and the spectral
+//! Light of a sample: `J_k` = `gain·|S_k|²·sinc²_k·(1` + p + `t·u_k`), with the power p (noise and drift) and the spectral
 //! tilt t of the shot. A tilted laser, E·exp(εu), tilts the sums n + m exactly, so this second mode of the noise needs
-//! no transform. A registration that has drifted by s samples reads J_k − (s/2)·(J_(k+1) − J_(k−1)).
-
-#![allow(clippy::inline_always)] // The block must be compiled for the vector unit that is found at run time.
+//! no transform. A registration that has drifted by s samples reads `J_k` − (s/2)·(J_(k+1) − J_(k−1)).
 
 use drivers::{Batch, Card};
 use pulp::{Arch, Simd, WithSimd};
@@ -17,7 +15,7 @@ use super::readout::Readout;
 use super::spectrum::{Shaper, convolve, intensity};
 use super::transform::{Complex, Field, Transform};
 use super::waves::Waves;
-use super::{CHANNELS, Fidelity, OUTPUTS, Optical, PIXELS, SAMPLES};
+use super::{CHANNELS, OUTPUTS, Optical, OpticalFidelity, PIXELS, SAMPLES};
 use crate::random::normal_pair;
 use crate::{Key, LANES, Lanes, Moment, Real, System, blocks};
 
@@ -82,9 +80,9 @@ pub(super) struct Bench {
     transform: Transform<f32>,
     /// Full coupled waves in place of the undepleted limit.
     waves: Option<Waves>,
-    /// gain·sinc²_k, without the sinc² where the waves themselves make it.
+    /// `gain·sinc²_k`, without the sinc² where the waves themselves make it.
     sensitivity: Vec<f32>,
-    /// u_k of the samples.
+    /// `u_k` of the samples.
     places: Vec<f32>,
     readout: Readout,
     drifts: Drifts,
@@ -98,7 +96,7 @@ pub(super) struct Bench {
 impl Bench {
     pub fn new(optical: &Optical, card: Card, path: &Path) -> Self {
         let imperfections = &optical.imperfections;
-        let waves = (optical.fidelity == Fidelity::CoupledWave).then(|| Waves::new(optical, path));
+        let waves = (optical.fidelity == OpticalFidelity::CoupledWave).then(|| Waves::new(optical, path));
         let sensitivity = path.matched.map(|matched| path.gain * if waves.is_some() { 1.0 } else { matched });
         Self {
             card,
@@ -244,7 +242,7 @@ impl WithSimd for Read<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optical::{CoupledWave, INPUTS, Imperfections};
+    use crate::optical::{INPUTS, OpticalCoupledWave, OpticalImperfections};
     use crate::{Built, Error};
 
     fn stimuli(shots: usize) -> (Batch, Vec<f32>) {
@@ -267,7 +265,7 @@ mod tests {
     fn without_mismatch_and_imperfections_plant_twin_and_ideal_are_one() {
         let clean = |mismatch| {
             move |optical: &mut Optical| {
-                (optical.mismatch, optical.imperfections) = (mismatch, Imperfections::none());
+                (optical.mismatch, optical.imperfections) = (mismatch, OpticalImperfections::none());
             }
         };
         let (inputs, controls) = stimuli(20);
@@ -312,7 +310,7 @@ mod tests {
         let Built { twin, .. } = built(|_| ());
         let cotangents = twin.predict(&inputs, &controls);
         let all = twin.pull_back(&inputs, &controls, &cotangents);
-        let mut sum = vec![0.0; INPUTS];
+        let mut sum = [0.0; INPUTS];
         for row in 0..21 {
             let alone = |batch: &Batch| Batch::new(INPUTS, batch.row(row).to_vec()).unwrap();
             let one = twin.pull_back(&alone(&inputs), &controls, &alone(&cotangents));
@@ -352,11 +350,11 @@ mod tests {
         let (inputs, controls) = stimuli(16);
         let Built { system, ideal, .. } = built(|optical| {
             let drifting = optical.imperfections;
-            optical.imperfections = Imperfections {
+            optical.imperfections = OpticalImperfections {
                 power_per_hour: drifting.power_per_hour,
                 phase_radians_per_hour: drifting.phase_radians_per_hour,
                 registration_pixels_per_hour: drifting.registration_pixels_per_hour,
-                ..Imperfections::none()
+                ..OpticalImperfections::none()
             };
             optical.shot_seconds = 0.0;
         });
@@ -388,14 +386,14 @@ mod tests {
         let (inputs, controls) = stimuli(3);
         let read = |fidelity, conversion| {
             let Built { system, .. } = built(|optical| {
-                (optical.fidelity, optical.imperfections) = (fidelity, Imperfections::none());
-                optical.coupled_wave = CoupledWave { conversion, ..CoupledWave::default() };
+                (optical.fidelity, optical.imperfections) = (fidelity, OpticalImperfections::none());
+                optical.coupled_wave = OpticalCoupledWave { conversion, ..OpticalCoupledWave::default() };
             });
             system.shoot(&inputs, &controls, Moment::default())
         };
-        let limit = read(Fidelity::Undepleted, 1.0);
-        let weak = largest_difference(&read(Fidelity::CoupledWave, 1e-5), &limit);
-        let strong = largest_difference(&read(Fidelity::CoupledWave, 0.3), &limit);
+        let limit = read(OpticalFidelity::Undepleted, 1.0);
+        let weak = largest_difference(&read(OpticalFidelity::CoupledWave, 1e-5), &limit);
+        let strong = largest_difference(&read(OpticalFidelity::CoupledWave, 0.3), &limit);
         // What remains at low power is the dispersion that the limit leaves out.
         assert!(weak < 6e-3 && 10.0 * weak < strong, "{weak}, {strong}");
     }

@@ -1,10 +1,8 @@
 //! Slow drift of a bench, as a pure function of bench time: a few incommensurate waves with the spectrum of a random
 //! walk, zero when the bench is switched on.
 //!
-//! w(t) = Σ_i A_i·(sin(2π·t/P_i + θ_i) − sin θ_i), with A_i² ∝ P_i and the root mean square of w(1 h) over all θ equal
+//! w(t) = `Σ_i` `A_i·(sin(2π·t/P_i` + `θ_i`) − sin `θ_i`), with `A_i²` ∝ `P_i` and the root mean square of w(1 h) over all θ equal
 //! to 1. t in s; w counts the drift of one hour.
-
-#![allow(clippy::inline_always)] // The waves vectorise over the lanes only inside the caller's dispatched function.
 
 use std::f64::consts::TAU;
 

@@ -152,7 +152,7 @@ mod tests {
     fn every_bench_misses_its_twin_by_as_much() {
         for plant_seed in 0..3 {
             for (mismatch, share) in [(0.5, 0.07), (1.0, 0.14)] {
-                let optical = Optical { plant_seed, mismatch, ..Optical::default() };
+                let optical = Optical { mismatch, plant_seed, ..Optical::default() };
                 let read = |path: Path| path.read(&typical_shots());
                 let error = relative_error(&read(Path::nominal(&optical)), &read(Path::of_bench(&optical)));
                 assert!((error / share - 1.0).abs() < 0.1, "seed {plant_seed}: {error} for {share}");

@@ -1,8 +1,8 @@
 //! The light's path in double precision, from shaper to spectrometer: nominal, or as one bench really is.
 //!
-//! Along the band u ∈ [−1, 1] channel n has the field F_n = E_n·exp(iφ_n) when fully open, with a Gaussian envelope E
+//! Along the band u ∈ [−1, 1] channel n has the field `F_n` = `E_n·exp(iφ_n)` when fully open, with a Gaussian envelope E
 //! and φ(u) = q·u² + c·u³. Second-harmonic sample k = n + m, for k in 0..199, is filtered by
-//! P_k = sinc²((Δk₀ + GVM·Ω_k)·L/2), and its light falls on 448 pixels, which are summed in 50 bins.
+//! `P_k` = sinc²((Δk₀ + `GVM·Ω_k)·L/2`), and its light falls on 448 pixels, which are summed in 50 bins.
 //! Sources: Boyd, "Nonlinear Optics", section 2.7 (undepleted limit and phase matching); sizes of the detector from the
 //! surviving code of the experiment of Wright et al., Nature 601, 549 (2022).
 
@@ -150,7 +150,7 @@ fn exposure_factor(optical: &Optical) -> f64 {
     optical.exposure / brightest
 }
 
-/// S_k = Σ_n c_n·c_(k−n), summed term by term, each pair once.
+/// `S_k` = `Σ_n` `c_n·c`_(k−n), summed term by term, each pair once.
 pub(super) fn autoconvolution(field: &[Complex<f64>; CHANNELS]) -> [Complex<f64>; SAMPLES] {
     let mut sums = [Complex::default(); SAMPLES];
     for (n, a) in field.iter().enumerate() {

@@ -10,11 +10,9 @@
 //! output is then normal with the measured variance, rounded to whole counts, and one random number does for all of
 //! them. With less noise every row is drawn and rounded.
 
-#![allow(clippy::inline_always)] // The sums vectorise over the lanes only inside the caller's dispatched function.
-
 use super::band::Band;
 use super::path::bin_pixels;
-use super::{Imperfections, OUTPUTS, Optical};
+use super::{OUTPUTS, Optical, OpticalImperfections};
 use crate::random::normal_pair;
 use crate::{Key, LANES, Lanes, Real};
 
@@ -40,7 +38,7 @@ pub(super) struct Readout {
 
 impl Readout {
     pub fn new(optical: &Optical, pixels: Band<f32>) -> Self {
-        let Imperfections { pixel_noise, full_scale_counts, rows, .. } = optical.imperfections;
+        let OpticalImperfections { pixel_noise, full_scale_counts, rows, .. } = optical.imperfections;
         let row_variance = (full_scale_counts * pixel_noise).powi(2) * f64::from(rows) - 1.0 / 12.0;
         let row_noise = row_variance.max(0.0).sqrt();
         Self {
@@ -93,7 +91,9 @@ impl Readout {
                 *sum = Real::max(Real::min(codes, counts * count), 0.0) / (counts * count);
             }
         } else {
-            sum.iter_mut().for_each(|sum| *sum /= count);
+            for sum in &mut sum {
+                *sum /= count;
+            }
         }
         sum
     }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::optical::{PIXELS, SAMPLES, path::Path};
 
-    fn readout(change: impl Fn(&mut Imperfections)) -> Readout {
+    fn readout(change: impl Fn(&mut OpticalImperfections)) -> Readout {
         let mut optical = Optical::default();
         change(&mut optical.imperfections);
         Readout::new(&optical, Band::new(&Path::nominal(&optical).pixels, SAMPLES))

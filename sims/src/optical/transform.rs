@@ -5,10 +5,10 @@
 //! starts from it (Gentleman and Sande 1966, Cooley and Tukey 1965), so nothing is ever permuted: what lies between
 //! them is pointwise, and is done while the numbers are at hand.
 //!
-//! forward: X_k = Σ_n x_n·exp(−2πi·nk/200); backward: x_n = Σ_k X_k·exp(+2πi·nk/200), without the factor 1/200.
+//! forward: `X_k` = `Σ_n` `x_n·exp(−2πi·nk/200)`; backward: `x_n` = `Σ_k` `X_k·exp(+2πi·nk/200)`, without the factor 1/200.
 //! About 5,500 additions and multiplications each.
 
-#![allow(clippy::inline_always)] // Butterflies vectorise over the lanes only inside the caller's dispatched function.
+#![allow(clippy::needless_range_loop)] // Points and lanes of several arrays are walked together.
 
 use std::f64::consts::TAU;
 

@@ -75,7 +75,7 @@ impl Waves {
         }
     }
 
-    /// Light of the samples that leaves the crystal, in the unit of the undepleted |S_k|²·sinc².
+    /// Light of the samples that leaves the crystal, in the unit of the undepleted |`S_k|²·sinc²`.
     pub fn light(&self, channels: &[Complex<f64>; CHANNELS]) -> [f64; SAMPLES] {
         let [_, harmonic] = self.propagate(channels);
         let factor = (0.5 * self.coupling).powi(-2);
@@ -88,7 +88,9 @@ impl Waves {
         for (channel, value) in channels.iter().enumerate() {
             waves[0][bin(channel, CHANNELS / 2)] = Complex64::new(value.re, value.im);
         }
-        waves.iter_mut().for_each(|wave| self.backward.process(wave));
+        for wave in &mut waves {
+            self.backward.process(wave);
+        }
         let mut scratch = vec![Complex64::default(); POINTS];
         let step = f64::from(self.steps).recip();
         for number in 0..self.steps {
@@ -98,7 +100,9 @@ impl Waves {
         }
         for wave in &mut waves {
             self.forward.process_with_scratch(wave, &mut scratch);
-            wave.iter_mut().for_each(|value| *value /= POINTS as f64);
+            for value in wave {
+                *value /= POINTS as f64;
+            }
         }
         waves
     }
@@ -152,10 +156,10 @@ fn coupling(optical: &Optical) -> f64 {
 mod tests {
     use super::*;
     use crate::Key;
-    use crate::optical::CoupledWave;
+    use crate::optical::OpticalCoupledWave;
 
     fn bench(conversion: f64) -> Optical {
-        let coupled_wave = CoupledWave { conversion, ..CoupledWave::default() };
+        let coupled_wave = OpticalCoupledWave { conversion, ..OpticalCoupledWave::default() };
         Optical { coupled_wave, ..Optical::default() }
     }
 
@@ -187,7 +191,7 @@ mod tests {
     fn distance_from_the_limit(steps: u32) -> f64 {
         let mut optical = bench(1e-6);
         optical.coupled_wave =
-            CoupledWave { steps, fundamental_beta2: 0.0, harmonic_beta2: 0.0, ..optical.coupled_wave };
+            OpticalCoupledWave { steps, fundamental_beta2: 0.0, harmonic_beta2: 0.0, ..optical.coupled_wave };
         let path = Path::of_bench(&optical);
         let given = channels(&path);
         let light = Waves::new(&optical, &path).light(&given);

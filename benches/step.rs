@@ -1,0 +1,61 @@
+//! The training step of the default experiment, split into plant, twin, digital and overhead.
+//!
+//! `cargo bench --bench step`
+
+use std::ops::ControlFlow;
+
+use pnnlab::lab::Lab;
+use pnnlab::layer::Network;
+use pnnlab::train::Trainer;
+use pnnlab::{DataConfig, Dataset, Error, Event, Experiment, Method, Observer, Rig, StopReason};
+use sims::Key;
+
+/// Steps that are timed.
+const STEPS: usize = 300;
+
+/// Watches nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&mut self, _: &Event) -> Result<ControlFlow<StopReason>, Error> {
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn main() -> Result<(), Error> {
+    println!("{STEPS} steps of digits-electrical, ms in each step\n");
+    println!(
+        "{:16}{:>9}{:>9}{:>9}{:>10}{:>9}{:>18}",
+        "method", "plant", "twin", "digital", "overhead", "sum", "overhead share"
+    );
+    for method in Method::ALL {
+        time(method)?;
+    }
+    Ok(())
+}
+
+fn time(method: Method) -> Result<(), Error> {
+    let (mut experiment, document) = Experiment::find("digits-electrical", &[])?;
+    (experiment.training.steps, experiment.training.evaluate_every) = (STEPS, 0);
+    let rig = Rig::find(None, &document)?;
+    let mut lab = Lab::new(rig.open(&["electrical"], 1)?, method)?;
+    let config: &DataConfig = &experiment.data;
+    let data = Dataset::load(config, None, &document, Key::new(1))?;
+    let network = Network::build(&experiment.layers, &document, &lab, [data.width, data.classes])?;
+    let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(1));
+    let shares = trainer.run(&mut lab, &mut Nobody)?.time;
+    let each = |time: std::time::Duration| 1e3 * time.as_secs_f64() / STEPS as f64;
+    let parts = [shares.plant, shares.twin, shares.digital, shares.overhead].map(each);
+    let sum: f64 = parts.iter().sum();
+    println!(
+        "{:16}{:>9.3}{:>9.3}{:>9.3}{:>10.3}{:>9.3}{:>16.1} %",
+        method.name(),
+        parts[0],
+        parts[1],
+        parts[2],
+        parts[3],
+        sum,
+        100.0 * parts[3] / sum
+    );
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! Recorded and replayed plants: every set of controls and every batch of shots, as lines of JSON.
+//!
+//! The first line is the plant's card; each other line is one call with its answer. A replayed plant refuses whatever
+//! deviates from the recording, and says where.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
+
+/// One line of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+enum Line {
+    Card {
+        system: String,
+        serial: String,
+        origin: String,
+        timing: [f64; 3],
+        inputs: Vec<BankLine>,
+        controls: Vec<BankLine>,
+        outputs: Vec<BankLine>,
+    },
+    Apply {
+        controls: Vec<f32>,
+        applied: Vec<f32>,
+    },
+    Measure {
+        shots: usize,
+        inputs: Vec<f32>,
+        outputs: Vec<f32>,
+    },
+    MakeSafe,
+}
+
+/// A bank: name, count, unit, lowest, highest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct BankLine(String, usize, String, f32, f32);
+
+/// A plant that writes down all that is asked of it and all that it answers.
+pub struct Recorded<P> {
+    plant: P,
+    file: File,
+    path: PathBuf,
+}
+
+impl<P: Plant> Recorded<P> {
+    /// Records `plant` to a new file.
+    pub fn create(plant: P, path: &Path) -> Result<Self, Error> {
+        let file =
+            File::create_new(path).map_err(|source| Error::recording(path, format!("cannot be created: {source}")))?;
+        let mut recorded = Self { plant, file, path: path.to_owned() };
+        let card = card_line(recorded.plant.card());
+        recorded.write(&card)?;
+        Ok(recorded)
+    }
+
+    /// Adds one line, whole.
+    fn write(&mut self, line: &Line) -> Result<(), Error> {
+        let failed = |message: String| Error::recording(&self.path, format!("cannot be written: {message}"));
+        let mut text = serde_json::to_string(line).map_err(|error| failed(error.to_string()))?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).map_err(|error| failed(error.to_string()))
+    }
+}
+
+impl<P: Plant> Plant for Recorded<P> {
+    fn card(&self) -> &Card {
+        self.plant.card()
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        let applied = self.plant.apply(controls)?;
+        self.write(&Line::Apply { controls: controls.to_vec(), applied: applied.clone() })?;
+        Ok(applied)
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let outputs = self.plant.measure(inputs)?;
+        self.write(&Line::Measure {
+            shots: inputs.rows(),
+            inputs: inputs.values().to_vec(),
+            outputs: outputs.values().to_vec(),
+        })?;
+        Ok(outputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        // The plant first: a full disk must not keep it from being safe.
+        self.plant.make_safe()?;
+        self.write(&Line::MakeSafe)
+    }
+}
+
+/// A plant that answers as a recording did.
+#[derive(Debug)]
+pub struct Replayed {
+    card: Card,
+    path: PathBuf,
+    lines: std::vec::IntoIter<(usize, Line)>,
+}
+
+impl Replayed {
+    /// Opens a recording.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
+        let mut lines = Vec::new();
+        for (index, text) in BufReader::new(file).lines().enumerate() {
+            let bad = |message: String| Error::recording(path, format!("line {}: {message}", index + 1));
+            let text = text.map_err(|error| bad(error.to_string()))?;
+            lines.push((index + 1, serde_json::from_str::<Line>(&text).map_err(|error| bad(error.to_string()))?));
+        }
+        let Some((_, Line::Card { .. })) = lines.first() else {
+            return Err(Error::recording(path, "line 1: is not the card of a plant".to_owned()));
+        };
+        let card = read_card(&lines.remove(0).1);
+        Ok(Self { card, path: path.to_owned(), lines: lines.into_iter() })
+    }
+
+    /// The next call, which must be what `expected` recognizes.
+    fn next<T>(&mut self, what: &str, expected: impl FnOnce(Line) -> Option<T>) -> Result<T, Error> {
+        let Some((number, line)) = self.lines.find(|(_, line)| *line != Line::MakeSafe) else {
+            return Err(Error::recording(
+                &self.path,
+                format!("ends before this {what}: the replay asks for more than was recorded"),
+            ));
+        };
+        expected(line)
+            .ok_or_else(|| Error::recording(&self.path, format!("line {number}: this {what} is not what was recorded")))
+    }
+}
+
+impl Plant for Replayed {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        self.next("apply", |line| match line {
+            Line::Apply { controls: recorded, applied } if recorded == controls => Some(applied),
+            _ => None,
+        })
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let outputs = self.next("measure", |line| match line {
+            Line::Measure { shots, inputs: recorded, outputs }
+                if shots == inputs.rows() && recorded == inputs.values() =>
+            {
+                Some(outputs)
+            }
+            _ => None,
+        })?;
+        Batch::new(self.card.ports.output_count(), outputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The card as a line.
+fn card_line(card: &Card) -> Line {
+    let banks = |banks: &[Bank]| {
+        banks
+            .iter()
+            .map(|bank| BankLine(bank.name.clone(), bank.count, bank.unit.clone(), bank.range.low, bank.range.high))
+            .collect()
+    };
+    Line::Card {
+        system: card.identity.system.clone(),
+        serial: card.identity.serial.clone(),
+        origin: card.identity.origin.to_string(),
+        timing: [card.timing.settle, card.timing.latency, card.timing.shot],
+        inputs: banks(&card.ports.inputs),
+        controls: banks(&card.ports.controls),
+        outputs: banks(&card.ports.outputs),
+    }
+}
+
+/// The card from its line; whatever was recorded is now replayed.
+fn read_card(line: &Line) -> Card {
+    let banks = |banks: &[BankLine]| {
+        banks
+            .iter()
+            .map(|BankLine(name, count, unit, low, high)| Bank::new(name, *count, unit, Range::new(*low, *high)))
+            .collect()
+    };
+    match line {
+        Line::Card { system, serial, timing: [settle, latency, shot], inputs, controls, outputs, .. } => Card {
+            identity: Identity { system: system.clone(), serial: serial.clone(), origin: Origin::Replayed },
+            ports: Ports { inputs: banks(inputs), controls: banks(controls), outputs: banks(outputs) },
+            timing: Timing { settle: *settle, latency: *latency, shot: *shot },
+        },
+        _ => unreachable!("`open` has checked that the first line is a card"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the sum of its inputs times its control.
+    struct Adder {
+        card: Card,
+        gain: f32,
+    }
+
+    impl Adder {
+        fn new() -> Self {
+            let wide = Range::new(-10.0, 10.0);
+            let identity = Identity { system: "adder".into(), serial: "1".into(), origin: Origin::Real };
+            let ports = Ports {
+                inputs: vec![Bank::new("x", 2, "V", wide)],
+                controls: vec![Bank::new("gain", 1, "1", wide)],
+                outputs: vec![Bank::new("y", 1, "V", wide)],
+            };
+            Self { card: Card { identity, ports, timing: Timing { settle: 0.1, latency: 0.2, shot: 0.3 } }, gain: 0.0 }
+        }
+    }
+
+    impl Plant for Adder {
+        fn card(&self) -> &Card {
+            &self.card
+        }
+        fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+            self.gain = controls[0].round();
+            Ok(vec![self.gain])
+        }
+        fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+            Ok(Batch::from_fn(inputs.rows(), 1, |row, _| self.gain * inputs.row(row).iter().sum::<f32>()))
+        }
+        fn make_safe(&mut self) -> Result<(), Error> {
+            self.gain = 0.0;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_replay_answers_as_the_plant_did_and_refuses_deviations() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("adder.jsonl");
+        let inputs = Batch::new(2, vec![0.1, 0.2, 1.0 / 3.0, 0.7]).unwrap();
+        let mut recorded = Recorded::create(Adder::new(), &path).unwrap();
+        assert_eq!(recorded.apply(&[1.9]).unwrap(), [2.0]);
+        let readings = recorded.measure(&inputs).unwrap();
+        recorded.make_safe().unwrap();
+        assert!(Recorded::create(Adder::new(), &path).is_err(), "a recording is never overwritten");
+
+        let mut replayed = Replayed::open(&path).unwrap();
+        assert_eq!(replayed.card().identity.origin, Origin::Replayed);
+        assert_eq!(replayed.ports(), recorded.ports());
+        assert_eq!(replayed.apply(&[1.9]).unwrap(), [2.0]);
+        assert_eq!(replayed.measure(&inputs).unwrap(), readings);
+        let error = replayed.measure(&inputs).unwrap_err().to_string();
+        assert!(error.contains("ends before this measure"), "{error}");
+
+        let mut replayed = Replayed::open(&path).unwrap();
+        let error = replayed.apply(&[1.8]).unwrap_err().to_string();
+        assert!(error.contains("line 2: this apply is not what was recorded"), "{error}");
+        std::fs::write(&path, "{}\n").unwrap();
+        assert!(Replayed::open(&path).unwrap_err().to_string().contains("line 1"));
+    }
+}

@@ -1,0 +1,59 @@
+//! The commands, one file each.
+
+pub mod compare;
+pub mod schema;
+pub mod train;
+
+use std::path::PathBuf;
+
+use crate::cli::ExperimentArgs;
+use crate::comparison::Prepared;
+use crate::run::unix_seconds;
+use crate::{Error, Experiment, Rig};
+
+/// Reads what the command line names.
+fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
+    let mut assignments = arguments.set.clone();
+    assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
+    let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
+    let rig = Rig::find(arguments.rig.as_deref(), &document)?;
+    Ok(Prepared { experiment, document, rig, data: arguments.data.clone() })
+}
+
+/// The new folder: as named, or by time and `label`, with a number where that is taken.
+fn new_folder(arguments: &ExperimentArgs, label: &str) -> PathBuf {
+    if let Some(name) = &arguments.name {
+        return arguments.runs.join(name);
+    }
+    let name = format!("{}-{label}", timestamp(unix_seconds() as u64));
+    let mut folder = arguments.runs.join(&name);
+    let mut number = 1;
+    while folder.exists() {
+        number += 1;
+        folder = arguments.runs.join(format!("{name}-{number}"));
+    }
+    folder
+}
+
+/// Coordinated universal time as `20261123-094147`, after Hinnant's `civil_from_days`.
+fn timestamp(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn timestamps_are_calendar_dates() {
+        assert_eq!(super::timestamp(0), "19700101-000000");
+        assert_eq!(super::timestamp(951_826_154), "20000229-120914");
+        assert_eq!(super::timestamp(1_795_427_999), "20261123-095959");
+    }
+}

@@ -1,0 +1,90 @@
+//! `pnnlab compare`: several methods side by side.
+
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use super::{new_folder, prepare};
+use crate::Error;
+use crate::cli::CompareArgs;
+use crate::comparison::{Comparison, Spread, compare};
+
+/// Compares, records, and prints the table.
+pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
+    let prepared = prepare(&arguments.run)?;
+    let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name));
+    let comparison = compare(&prepared, &arguments.methods, usize::from(arguments.seeds), &folder)?;
+    if arguments.run.json {
+        println!("{:#}", json!(comparison));
+    } else {
+        print(&comparison, usize::from(arguments.seeds));
+    }
+    Ok(())
+}
+
+/// `pnnlab` alone: the default experiment, and how to go on.
+pub fn first() -> Result<(), Error> {
+    /// The command line of `compare` by itself, for its defaults.
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        arguments: CompareArgs,
+    }
+    let defaults = Defaults::parse_from(["pnnlab"]).arguments;
+    eprintln!(
+        "Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.",
+        defaults.run.experiment
+    );
+    run(&defaults)?;
+    println!("\nGo on:");
+    println!("  pnnlab train --method physics-aware --seed 7                     one run");
+    println!("  pnnlab compare --set plants.electrical.simulated.mismatch=0.5    a better twin");
+    println!("  pnnlab schema                                                    all keys of experiment and rig files");
+    Ok(())
+}
+
+/// The table.
+fn print(comparison: &Comparison, seeds: usize) {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "method",
+        "test accuracy\non the plant",
+        "accuracy\nbelieved",
+        "shots",
+        "bench\ntime",
+        "time\nhere",
+        "range\nuse",
+        "clipped",
+    ]);
+    let percent = |spread: Spread| format!("{:.1} ± {:.1} %", 100.0 * spread.mean, 100.0 * spread.spread);
+    for method in &comparison.methods {
+        table.add_row([
+            method.method.to_owned(),
+            percent(method.test_accuracy),
+            percent(method.believed_accuracy),
+            method.shots.to_string(),
+            format!("{:.1} s", method.plant_seconds),
+            format!("{:.1} s", method.wall_seconds),
+            format!("{:.0} %", 100.0 * method.range_use),
+            format!("{:.1} %", 100.0 * method.clipping_rate),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let kind = if comparison.simulated { "SIMULATED plant" } else { "plant" };
+    println!("\n{} on the {kind} `{}`", comparison.experiment, comparison.plant);
+    println!("{table}");
+    println!(
+        "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
+        if seeds == 1 { "" } else { "s" }
+    );
+    println!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
+    println!(
+        "error of the twin: {:.1} % of the standard deviation of the plant's outputs",
+        100.0 * comparison.twin_error
+    );
+    for figure in &comparison.figures {
+        println!("figure: {}", figure.display());
+    }
+}

@@ -1,0 +1,10 @@
+//! `pnnlab schema`: what may stand in an experiment and a rig file.
+
+use serde_json::json;
+
+use crate::{Experiment, RigConfig, schema};
+
+/// Prints both schemas as one object.
+pub fn run() {
+    println!("{:#}", json!({ "experiment": schema::<Experiment>(), "rig": schema::<RigConfig>() }));
+}

@@ -1,0 +1,363 @@
+//! The same experiment by several methods on the same plant, side by side, over several seeds.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use indicatif::MultiProgress;
+use serde::Serialize;
+use serde_json::json;
+use sims::Key;
+
+use crate::lab::Lab;
+use crate::layer::{LayerConfig, LinearConfig, Network};
+use crate::run::{Header, make_folder};
+use crate::train::{Outcome, TimeShares, Trainer};
+use crate::{
+    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, TrainingConfig,
+    figure,
+};
+
+/// Shots that measure the error of a twin.
+const AGREEMENT_SHOTS: usize = 500;
+
+/// A mean over seeds, and the sample standard deviation around it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation; 0 for a single seed.
+    pub spread: f64,
+}
+
+impl Spread {
+    /// Of some values.
+    pub fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        Self { mean, spread: variance.sqrt() }
+    }
+}
+
+/// What one method did, over all seeds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MethodSummary {
+    /// Its name.
+    pub method: &'static str,
+    /// Fraction of the test set that is right on the plant.
+    pub test_accuracy: Spread,
+    /// What the method believed.
+    pub believed_accuracy: Spread,
+    /// Shots on the plant in one run, tests included.
+    pub shots: u64,
+    /// Those of them that trained.
+    pub training_shots: u64,
+    /// Bench time of one run, in s.
+    pub plant_seconds: f64,
+    /// Time that one run took here, in s.
+    pub wall_seconds: f64,
+    /// Fraction of the range that was used.
+    pub range_use: f64,
+    /// Fraction of the values sent that the hard clamp changed.
+    pub clipping_rate: f64,
+}
+
+/// The result of `compare`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The experiment.
+    pub experiment: String,
+    /// Its plants.
+    pub plant: String,
+    /// Whether all of them are simulated.
+    pub simulated: bool,
+    /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants.
+    pub twin_error: f64,
+    /// Logistic regression on the same split, mean over the seeds.
+    pub baseline_accuracy: f64,
+    /// One entry for each method.
+    pub methods: Vec<MethodSummary>,
+    /// The folder of each run.
+    pub runs: Vec<PathBuf>,
+    /// The figures of all curves.
+    pub figures: Vec<PathBuf>,
+}
+
+/// An experiment with its rig, ready to run.
+pub struct Prepared {
+    /// What to do.
+    pub experiment: Experiment,
+    /// For errors.
+    pub document: Document,
+    /// On what.
+    pub rig: Rig,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+}
+
+/// What one run gave.
+pub struct Finished {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Shots on the plants.
+    pub shots: u64,
+    /// Bench time, in s.
+    pub plant_seconds: f64,
+    /// Time here, in s.
+    pub wall_seconds: f64,
+}
+
+impl Prepared {
+    /// The names of the plants that the layers use.
+    pub fn plants(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .experiment
+            .layers
+            .iter()
+            .filter_map(
+                |layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None },
+            )
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Loads the data, split by `seed`.
+    pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
+        Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, Key::new(seed).branch("data"))
+    }
+
+    /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
+    fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+        let known = self.rig.names();
+        let wanted = self.plants();
+        let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
+        Lab::new(self.rig.open(&opened, seed)?, method)
+    }
+
+    /// Trains once, recorded in `folder`.
+    pub fn train(&self, method: Method, seed: u64, folder: &Path) -> Result<Finished, Error> {
+        self.train_shown(method, seed, folder, &MultiProgress::new())
+    }
+
+    /// Trains once, with its progress among `bars`.
+    fn train_shown(&self, method: Method, seed: u64, folder: &Path, bars: &MultiProgress) -> Result<Finished, Error> {
+        let start = Instant::now();
+        let data = self.load(seed)?;
+        let mut lab = self.lab(method, seed)?;
+        let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
+        let mut experiment = self.experiment.clone();
+        (experiment.seed, experiment.training.method) = (seed, method);
+        let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
+        let mut record = Record::create(folder, &header, &lab)?;
+        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
+        let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
+
+        let started = Event::Started {
+            experiment: experiment.name.clone(),
+            method: method.name().into(),
+            seed,
+            steps: experiment.training.steps,
+        };
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress];
+        let result = observers.observe(&started).and_then(|_| trainer.run(&mut lab, &mut observers));
+        let finished = close(result, &mut lab, &mut observers);
+        let saved = record.save_weights(trainer.weights());
+        let outcome = finished?;
+        saved?;
+        let meter = lab.meter();
+        let finished = Finished {
+            outcome,
+            folder: folder.to_owned(),
+            shots: meter.shots,
+            plant_seconds: meter.plant_seconds,
+            wall_seconds: start.elapsed().as_secs_f64(),
+        };
+        record.note(summary(&finished))?;
+        figure::learning_curves(&[folder.to_owned()], &folder.join("figures"))?;
+        if outcome.reason == StopReason::Interrupted { Err(Error::Stopped(folder.to_owned())) } else { Ok(finished) }
+    }
+
+    /// The error of each plant's nominal twin, the worst of them.
+    fn twin_error(&self, seed: u64) -> Result<f64, Error> {
+        let mut worst = 0.0_f64;
+        for mut opened in self.rig.open(&self.plants(), seed)? {
+            // What was recorded or is replayed answers the training's questions, not these.
+            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                return Ok(f64::NAN);
+            }
+            let agreement = calibration::agreement(
+                &mut *opened.plant,
+                &*opened.twin,
+                AGREEMENT_SHOTS,
+                Key::new(seed).branch("agreement"),
+            );
+            let safe = opened.plant.make_safe();
+            worst = worst.max(agreement.map_err(Error::plant(&opened.name))?.relative_error());
+            safe.map_err(Error::plant(&opened.name))?;
+        }
+        Ok(worst)
+    }
+
+    /// Logistic regression on the same split: the network of one digital layer, trained by the same loop.
+    fn baseline(&self, seed: u64) -> Result<f64, Error> {
+        let data = self.load(seed)?;
+        let mut lab = Lab::new(vec![], Method::InSilico)?;
+        let layers = [LayerConfig::Linear(LinearConfig { width: data.classes })];
+        let network = Network::build(&layers, &self.document, &lab, [data.width, data.classes])?;
+        let config = TrainingConfig {
+            evaluate_every: 0,
+            gradient_clip: 0.0,
+            learning_rate: 0.03,
+            ..self.experiment.training.clone()
+        };
+        let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
+        let mut nobody: Vec<&mut dyn Observer> = vec![];
+        let outcome = trainer.run(&mut lab, &mut nobody)?;
+        outcome.last.map(|last| last.test_accuracy).ok_or_else(|| Error::Stopped(PathBuf::from(".")))
+    }
+}
+
+/// Makes the plants safe and closes the run, whatever `result` is.
+fn close(
+    result: Result<Outcome, Error>,
+    lab: &mut Lab,
+    observers: &mut Vec<&mut dyn Observer>,
+) -> Result<Outcome, Error> {
+    let safe = lab.make_safe();
+    let mut told = Ok(());
+    let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
+    if let Err(error) = &result {
+        tell(Event::Failed { message: error.to_string() });
+    }
+    if safe.is_ok() {
+        tell(Event::Safe);
+    }
+    let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
+    tell(Event::Finished { reason });
+    let outcome = result?;
+    safe.and(told)?;
+    Ok(outcome)
+}
+
+/// What `run.json` says at the end.
+fn summary(finished: &Finished) -> serde_json::Value {
+    let TimeShares { plant, twin, digital, overhead } = finished.outcome.time;
+    json!({
+        "test_accuracy": finished.outcome.last.map(|last| last.test_accuracy),
+        "believed_accuracy": finished.outcome.last.map(|last| last.believed_accuracy),
+        "shots": finished.shots,
+        "training_shots": finished.outcome.training_shots,
+        "plant_seconds": finished.plant_seconds,
+        "wall_seconds": finished.wall_seconds,
+        "range_use": finished.outcome.usage.mean_range_use(),
+        "clipping_rate": finished.outcome.usage.clipping_rate(),
+        "step_seconds": {
+            "plant": plant.as_secs_f64(), "twin": twin.as_secs_f64(),
+            "digital": digital.as_secs_f64(), "overhead": overhead.as_secs_f64(),
+        },
+    })
+}
+
+/// Runs every method with every seed below `folder`, and draws the curves.
+pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &Path) -> Result<Comparison, Error> {
+    let first = prepared.experiment.seed;
+    let seeds: Vec<u64> = (first..first + seeds as u64).collect();
+    // What is refused is refused before anything is made: the files, the data, the widths.
+    let data = prepared.load(first)?;
+    let mut cards = serde_json::Value::Null;
+    for &method in methods {
+        let lab = prepared.lab(method, first)?;
+        Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
+        cards = crate::run::plant_facts(&lab);
+    }
+    make_folder(folder)?;
+    let twin_error = prepared.twin_error(first)?;
+    let baselines = seeds.iter().map(|&seed| prepared.baseline(seed)).collect::<Result<Vec<_>, _>>()?;
+    let simulated = cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated"));
+    let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
+    let finished = run_all(prepared, &jobs, if simulated { cores() } else { 1 }, folder)?;
+    let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
+    let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| summarize(method, runs));
+    let comparison = Comparison {
+        experiment: prepared.experiment.name.clone(),
+        plant: prepared.plants().join(", "),
+        simulated,
+        twin_error,
+        baseline_accuracy: Spread::of(&baselines).mean,
+        figures: figure::learning_curves(&runs, &folder.join("figures"))?,
+        methods: summaries.collect(),
+        runs,
+    };
+    let path = folder.join("comparison.json");
+    std::fs::write(&path, format!("{:#}\n", json!(comparison))).map_err(Error::record(&path, "cannot be written"))?;
+    Ok(comparison)
+}
+
+/// A method with a seed.
+type Job = (Method, u64);
+
+/// Cores of this machine.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
+///
+/// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
+fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> Result<Vec<Finished>, Error> {
+    let workers = workers.clamp(1, jobs.len().max(1));
+    let threads = (rayon::current_num_threads() / workers).max(1);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let bars = MultiProgress::new();
+    let work = || {
+        let mut finished = Vec::new();
+        while let Some((index, &(method, seed))) =
+            Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, jobs.get(at)?)))
+        {
+            if failed.load(Relaxed) {
+                break;
+            }
+            let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
+            failed.fetch_or(result.is_err(), Relaxed);
+            finished.push((index, result));
+        }
+        finished
+    };
+    let pooled = || match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(work),
+        // Without threads of its own a worker takes the program's.
+        Err(_) => work(),
+    };
+    let mut finished = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(pooled)).collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    finished.sort_by_key(|(index, _)| *index);
+    finished.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Means and spreads over the runs of one method.
+fn summarize(method: Method, runs: &[Finished]) -> MethodSummary {
+    let spread = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
+    let last =
+        |run: &Finished| run.outcome.last.map(|last| (last.test_accuracy, last.believed_accuracy)).unwrap_or_default();
+    MethodSummary {
+        method: method.name(),
+        test_accuracy: spread(&|run| last(run).0),
+        believed_accuracy: spread(&|run| last(run).1),
+        shots: runs.first().map_or(0, |run| run.shots),
+        training_shots: runs.first().map_or(0, |run| run.outcome.training_shots),
+        plant_seconds: spread(&|run| run.plant_seconds).mean,
+        wall_seconds: spread(&|run| run.wall_seconds).mean,
+        range_use: spread(&|run| run.outcome.usage.mean_range_use()).mean,
+        clipping_rate: spread(&|run| run.outcome.usage.clipping_rate()).mean,
+    }
+}

@@ -1,0 +1,109 @@
+//! Everything that ends a command early, as sentences, each with its documented exit code.
+
+use std::path::PathBuf;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that people write cannot be read.
+    #[error("{file}: cannot be read: {source}. Check the path; `pnnlab --help` names the built-in experiments")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Not TOML.
+    #[error("{place}: {message}")]
+    Malformed {
+        /// File and line, or the flag.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A value that makes no sense, or a key that does not exist.
+    #[error("{place}: {}{message}", if .key.is_empty() { String::new() } else { format!("`{key}` ") })]
+    Refused {
+        /// File and line, or the flag.
+        place: String,
+        /// The dotted key.
+        key: String,
+        /// The rest of the sentence.
+        message: String,
+    },
+    /// Something named on the command line does not exist or does not fit.
+    #[error("{0}")]
+    Usage(String),
+    /// Data that cannot be trained on.
+    #[error("{0}")]
+    Data(String),
+    /// The plant called `name` refuses or fails.
+    #[error("plant `{name}`: {source}")]
+    Plant {
+        /// The plant's name in the rig.
+        name: String,
+        /// What it says.
+        source: drivers::Error,
+    },
+    /// The run folder cannot be written.
+    #[error("{}: {message}", .path.display())]
+    Record {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The user stopped it.
+    #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
+    Stopped(PathBuf),
+    /// Training has left the numbers.
+    #[error("step {step}: the loss is {loss}: lower training.learning_rate, or raise training.range_penalty")]
+    Diverged {
+        /// The step.
+        step: usize,
+        /// NaN or infinity.
+        loss: f32,
+    },
+}
+
+/// Exit codes and what they mean, as `--help` prints them.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "done"),
+    (1, "training diverged"),
+    (2, "the command line is wrong, or names what does not exist"),
+    (3, "the experiment or rig file is wrong"),
+    (4, "the data cannot be read or used"),
+    (5, "a plant refuses or fails"),
+    (6, "the run folder cannot be written"),
+    (130, "stopped by Ctrl-C or SIGTERM; the run is closed and the plants are safe"),
+];
+
+impl Error {
+    /// The exit code of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Diverged { .. } => 1,
+            Self::Usage(_) => 2,
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
+            Self::Data(_) => 4,
+            Self::Plant { .. } => 5,
+            Self::Record { .. } => 6,
+            Self::Stopped(_) => 130,
+        }
+    }
+
+    /// An error of the plant called `name`.
+    pub fn plant(name: &str) -> impl FnOnce(drivers::Error) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Plant { name, source }
+    }
+
+    /// An error at `path` while `doing` something, such as `cannot be written`.
+    pub fn record(path: &std::path::Path, doing: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let (path, doing) = (path.to_owned(), doing.to_owned());
+        move |source| Self::Record {
+            path,
+            message: format!("{doing}: {source}. Choose another folder with --runs, or free it"),
+        }
+    }
+}

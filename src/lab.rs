@@ -1,0 +1,214 @@
+//! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use drivers::{Batch, Card, Origin, Plant};
+use sims::{Predicted, Pullback, Twin};
+
+use crate::Error;
+use crate::method::Method;
+
+/// What has been asked of a plant so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Meter {
+    /// Shots taken.
+    pub shots: u64,
+    /// Bench time in s: measured on a real plant, from its card on a simulated or replayed one.
+    pub plant_seconds: f64,
+    /// Time that this process waited, in s.
+    pub wall_seconds: f64,
+}
+
+/// A plant with a meter.
+struct Metered {
+    plant: Box<dyn Plant>,
+    meter: Meter,
+}
+
+impl Metered {
+    /// Runs `work` and adds its time; `simulated` seconds count instead where the bench is not real.
+    fn timed<T>(&mut self, simulated: f64, work: impl FnOnce(&mut dyn Plant) -> T) -> T {
+        let start = Instant::now();
+        let result = work(&mut *self.plant);
+        let wall = start.elapsed().as_secs_f64();
+        self.meter.wall_seconds += wall;
+        self.meter.plant_seconds += if self.plant.card().identity.origin == Origin::Real { wall } else { simulated };
+        result
+    }
+}
+
+/// A twin with a stopwatch.
+#[derive(Debug)]
+struct Timed {
+    twin: Arc<dyn Twin>,
+    nanoseconds: AtomicU64,
+}
+
+impl Timed {
+    /// Runs `work` and adds its time.
+    fn timed<T>(&self, work: impl FnOnce(&dyn Twin) -> T) -> T {
+        let start = Instant::now();
+        let result = work(&*self.twin);
+        self.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        result
+    }
+}
+
+impl Twin for Timed {
+    fn card(&self) -> &Card {
+        self.twin.card()
+    }
+
+    fn predict(&self, inputs: &Batch, controls: &[f32]) -> Batch {
+        self.timed(|twin| twin.predict(inputs, controls))
+    }
+
+    fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {
+        self.timed(|twin| twin.pull_back(inputs, controls, cotangents))
+    }
+}
+
+/// Who computes the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// The plant.
+    Plant,
+    /// The method's twin in its place.
+    Twin,
+}
+
+/// One plant of the rig with the twins that belong to it, as it was opened.
+pub struct Opened {
+    /// Its name in the rig.
+    pub name: String,
+    /// The plant, behind its limits.
+    pub plant: Box<dyn Plant>,
+    /// Its nominal twin.
+    pub twin: Arc<dyn Twin>,
+    /// Its own physics as a twin; only a simulation knows it.
+    pub ideal: Option<Arc<dyn Twin>>,
+}
+
+/// A plant in use by one method.
+struct Slot {
+    name: String,
+    plant: Metered,
+    twin: Arc<Timed>,
+    predicted: Predicted,
+}
+
+/// The plants in use. Dropping it makes every plant safe, whatever the way out.
+pub struct Lab {
+    slots: Vec<Slot>,
+    safe: bool,
+}
+
+impl Lab {
+    /// Takes over the opened plants, with the twins that `method` differentiates.
+    ///
+    /// Fails when the method needs a plant's own physics and the plant is not simulated.
+    pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
+        let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
+        Ok(Self { slots, safe: false })
+    }
+
+    /// The place of the plant called `name`.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.name == name)
+    }
+
+    /// The names of all plants.
+    pub fn names(&self) -> Vec<&str> {
+        self.slots.iter().map(|slot| slot.name.as_str()).collect()
+    }
+
+    /// The card of a plant, with its ranges as the rig limits them.
+    pub fn card(&self, place: usize) -> &Card {
+        self.slots[place].plant.plant.card()
+    }
+
+    /// The twin that gives the gradient at `place`.
+    pub fn twin(&self, place: usize) -> Arc<dyn Twin> {
+        self.slots[place].twin.clone()
+    }
+
+    /// Sets controls and drives one batch: the controls really applied, and the readings.
+    pub fn run(
+        &mut self,
+        place: usize,
+        on: Forward,
+        controls: &[f32],
+        inputs: &Batch,
+    ) -> Result<(Vec<f32>, Batch), Error> {
+        self.safe = false;
+        let slot = &mut self.slots[place];
+        let result = match on {
+            Forward::Plant => {
+                let timing = slot.plant.plant.card().timing;
+                let settle = if controls.is_empty() { 0.0 } else { timing.settle };
+                slot.plant.meter.shots += inputs.rows() as u64;
+                slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs))
+            }
+            Forward::Twin => drive(&mut slot.predicted, controls, inputs),
+        };
+        result.map_err(Error::plant(&slot.name))
+    }
+
+    /// What has been asked of all plants together.
+    pub fn meter(&self) -> Meter {
+        self.slots.iter().fold(Meter::default(), |sum, slot| Meter {
+            shots: sum.shots + slot.plant.meter.shots,
+            plant_seconds: sum.plant_seconds + slot.plant.meter.plant_seconds,
+            wall_seconds: sum.wall_seconds + slot.plant.meter.wall_seconds,
+        })
+    }
+
+    /// Time spent in twins.
+    pub fn twin_time(&self) -> Duration {
+        Duration::from_nanos(self.slots.iter().map(|slot| slot.twin.nanoseconds.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Brings every plant to its safe state; all are tried, the first failure is reported.
+    pub fn make_safe(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.safe, true) {
+            return Ok(());
+        }
+        let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
+        results.fold(Ok(()), Result::and)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = self.make_safe() {
+            eprintln!("pnnlab: NOT SAFE: {error}");
+        }
+    }
+}
+
+/// Sets the controls, if there are any, and measures.
+fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec<f32>, Batch), drivers::Error> {
+    let applied = if controls.is_empty() { Vec::new() } else { plant.apply(controls)? };
+    Ok((applied, plant.measure(inputs)?))
+}
+
+/// A plant with the twin that `method` differentiates.
+fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
+    let Opened { name, plant, twin, ideal } = opened;
+    let twin = match (method, ideal) {
+        (Method::Ideal, Some(ideal)) => ideal,
+        (Method::Ideal, None) => {
+            let origin = plant.card().identity.origin;
+            return Err(Error::Usage(format!(
+                "method `ideal` differentiates the plant's own physics, which only a simulated plant has, but plant `{name}` \
+                 is {origin}: use `physics-aware`"
+            )));
+        }
+        _ => twin,
+    };
+    let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
+    let predicted = Predicted::new(twin.clone());
+    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted })
+}

@@ -1,0 +1,239 @@
+//! One stage of a network, physical or digital. A layer does not change; what training changes are its weights.
+
+mod bins;
+mod linear;
+mod physical;
+mod repeat;
+mod scale_offset;
+mod skip;
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::Key;
+
+use crate::lab::{Forward, Lab};
+use crate::{Document, Error};
+
+pub use bins::BinsConfig;
+pub use linear::LinearConfig;
+pub use physical::PhysicalConfig;
+pub use repeat::RepeatConfig;
+pub use scale_offset::ScaleOffsetConfig;
+pub use skip::SkipConfig;
+
+/// A layer as the experiment file describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LayerConfig {
+    /// Each value several times: more samples, more controls for each of them.
+    Repeat(RepeatConfig),
+    /// A trainable factor and summand for each element.
+    ScaleOffset(ScaleOffsetConfig),
+    /// One pass through a plant.
+    Physical(PhysicalConfig),
+    /// Adds the output of an earlier layer.
+    Skip(SkipConfig),
+    /// Read-out: time or frequency bins with trainable attenuation.
+    Bins(BinsConfig),
+    /// A trainable matrix and summand.
+    Linear(LinearConfig),
+}
+
+impl LayerConfig {
+    /// The kind, as it is written in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Repeat(_) => "repeat",
+            Self::ScaleOffset(_) => "scale-offset",
+            Self::Physical(_) => "physical",
+            Self::Skip(_) => "skip",
+            Self::Bins(_) => "bins",
+            Self::Linear(_) => "linear",
+        }
+    }
+
+    /// Builds the layer at the end of a chain.
+    fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
+        match self {
+            Self::Repeat(config) => config.build(chain),
+            Self::ScaleOffset(config) => config.build(chain),
+            Self::Physical(config) => config.build(chain),
+            Self::Skip(config) => config.build(chain),
+            Self::Bins(config) => config.build(chain),
+            Self::Linear(config) => config.build(chain),
+        }
+    }
+}
+
+/// One stage of a network.
+pub trait Layer: Send {
+    /// Values that it gives for each shot.
+    fn width(&self) -> usize;
+
+    /// Names and initial values of its weights, drawn from `key`.
+    fn weights(&self, key: Key) -> Vec<Weight>;
+
+    /// `[shots, width before]` → `[shots, width]`.
+    fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
+}
+
+/// A trainable matrix with its initial values, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weight {
+    /// What it is, such as `scale`.
+    pub name: &'static str,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// `rows × columns` values.
+    pub values: Vec<f32>,
+}
+
+impl Weight {
+    /// One row of values.
+    fn row(name: &'static str, values: Vec<f32>) -> Self {
+        Self { name, shape: [1, values.len()], values }
+    }
+}
+
+/// One forward pass through a network.
+pub struct Pass<'a> {
+    /// The plants.
+    pub lab: &'a mut Lab,
+    /// Who computes the physical layers.
+    pub on: Forward,
+    /// Sharpness of the range penalty, per full scale.
+    pub sharpness: f32,
+    /// What each layer so far has given; the first is the network's input.
+    pub outputs: Vec<Tensor<2>>,
+    /// One range penalty for each set of values that went to a plant.
+    pub penalties: Vec<Tensor<1>>,
+    /// How the ranges of the plants were used.
+    pub usage: Usage,
+}
+
+/// How the input ranges of plants were used.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Values that were sent.
+    pub sent: u64,
+    /// Values that the hard clamp changed.
+    pub clipped: u64,
+    /// Sum over physical layers of (largest − smallest value sent)/(span of the range), averaged over the ports.
+    pub range_use: f64,
+    /// Physical layers.
+    pub layers: u64,
+}
+
+impl Usage {
+    /// The fraction of values that the hard clamp changed.
+    pub fn clipping_rate(&self) -> f64 {
+        self.clipped as f64 / self.sent.max(1) as f64
+    }
+
+    /// The fraction of the range that a batch covers, averaged over ports and physical layers.
+    pub fn mean_range_use(&self) -> f64 {
+        self.range_use / self.layers.max(1) as f64
+    }
+}
+
+/// What a layer is built onto.
+pub struct Chain<'a> {
+    /// For errors.
+    pub document: &'a Document,
+    /// The plants.
+    pub lab: &'a Lab,
+    /// Kind and width of all before, the data first.
+    pub before: &'a [(&'static str, usize)],
+}
+
+impl Chain<'_> {
+    /// The number of the layer that is being built.
+    fn index(&self) -> usize {
+        self.before.len() - 1
+    }
+
+    /// The width that comes in.
+    pub fn width(&self) -> usize {
+        self.before[self.index()].1
+    }
+
+    /// An error about a key of this layer.
+    pub fn refuse(&self, key: &str, message: String) -> Error {
+        self.document.refuse(&format!("layers.{}.{key}", self.index()), message)
+    }
+
+    /// Refuses a layer that takes another width than the one before gives.
+    pub fn takes(&self, kind: &str, key: &str, width: usize) -> Result<(), Error> {
+        let (index, (before, given)) = (self.index(), self.before[self.index()]);
+        if given == width {
+            return Ok(());
+        }
+        let from = if index == 0 { before.to_owned() } else { format!("layer {} ({before})", index - 1) };
+        Err(self.refuse(
+            key,
+            format!("does not fit: {from} gives {given} values, but layer {index} ({kind}) takes {width}"),
+        ))
+    }
+}
+
+/// A network: layers one after another.
+pub struct Network {
+    layers: Vec<Box<dyn Layer>>,
+    kinds: Vec<&'static str>,
+    /// Weights of each layer.
+    counts: Vec<usize>,
+}
+
+impl Network {
+    /// Builds and chains the layers for rows of `inputs` values and `classes` classes.
+    pub fn build(
+        configs: &[LayerConfig],
+        document: &Document,
+        lab: &Lab,
+        [inputs, classes]: [usize; 2],
+    ) -> Result<Self, Error> {
+        let mut before = vec![("the data", inputs)];
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        for config in configs {
+            let layer = config.build(&Chain { document, lab, before: &before })?;
+            before.push((config.kind(), layer.width()));
+            layers.push(layer);
+        }
+        let last = before[before.len() - 1];
+        if layers.is_empty() || last.1 != classes {
+            let message = format!(
+                "end with {} ({} values), but the data has {classes} classes: end with a layer that gives {classes}",
+                last.0, last.1
+            );
+            return Err(document.refuse("layers", message));
+        }
+        // A layer has as many weights whatever their values are drawn from.
+        let counts = layers.iter().map(|layer| layer.weights(Key::new(0)).len()).collect();
+        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
+    }
+
+    /// Names and initial values of all weights: `layers.3.physical.mask`.
+    pub fn weights(&self, key: Key) -> Vec<(String, Weight)> {
+        let mut named = Vec::new();
+        for (index, (layer, kind)) in self.layers.iter().zip(&self.kinds).enumerate() {
+            let weights = layer.weights(key.branch("weights").number(index as u64));
+            named.extend(weights.into_iter().map(|weight| (format!("layers.{index}.{kind}.{}", weight.name), weight)));
+        }
+        named
+    }
+
+    /// `[shots, inputs]` → logits `[shots, classes]`.
+    pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        let mut rest = weights;
+        pass.outputs.clear();
+        let mut values = inputs;
+        for (layer, &count) in self.layers.iter().zip(&self.counts) {
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            pass.outputs.push(values.clone());
+            values = layer.forward(values, these, pass)?;
+        }
+        Ok(values)
+    }
+}

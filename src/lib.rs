@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cli;
+mod command;
+mod comparison;
+mod dataset;
+mod document;
+mod error;
+mod experiment;
+mod figure;
+pub mod lab;
+pub mod layer;
+mod method;
+pub mod physical;
+pub mod range_penalty;
+mod rig;
+pub mod rows;
+mod run;
+mod stop;
+pub mod train;
+
+pub use comparison::{Comparison, Finished, MethodSummary, Prepared, Spread, compare};
+pub use dataset::{DataConfig, Dataset, Split};
+pub use document::{Document, schema};
+pub use error::{EXIT_CODES, Error};
+pub use experiment::{Experiment, TrainingConfig};
+pub use method::Method;
+pub use rig::{PlantConfig, Rig, RigConfig, SimulatedConfig};
+pub use run::{Event, Observer, Progress, Record, StopReason};

@@ -1,0 +1,183 @@
+//! A rig: the plants of one bench, as one TOML file describes them, and how they are opened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use drivers::{Limited, Limits, Plant, Range, Recorded, Replayed};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::{Built, Electrical, Key, Oscillators, Simulated};
+
+use crate::lab::Opened;
+use crate::{Document, Error};
+
+/// What a rig file says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RigConfig {
+    /// What the bench is called.
+    pub name: String,
+    /// Its plants, by name.
+    pub plants: BTreeMap<String, PlantConfig>,
+}
+
+/// One plant: where its readings come from, and what it may be driven with. Give exactly one of `simulated`, `replay`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlantConfig {
+    /// A plant made of bench-fidelity physics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<SimulatedConfig>,
+    /// A plant that repeats a recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayConfig>,
+    /// A file that every set of controls and every shot is recorded to; it must not exist yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+    /// Narrower ranges than the instruments' own.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// The system that a simulated plant or a twin is made of; each has its own keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "system", rename_all = "kebab-case")]
+pub enum SimulatedConfig {
+    /// A transistor in an RLC resonator between a DAC and an ADC.
+    Electrical(Electrical),
+    /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
+    Oscillators(Oscillators),
+}
+
+impl SimulatedConfig {
+    /// Plant, twin and ideal twin; shot noise is that of run `seed`.
+    fn build(&self, seed: u64) -> Result<Built, sims::Error> {
+        let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
+        match self {
+            Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+        }
+    }
+}
+
+/// A recorded plant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// The recording; a relative path counts from the folder of the rig file.
+    pub file: PathBuf,
+    /// The system whose twin gives the gradient.
+    pub twin: SimulatedConfig,
+}
+
+/// Limits by bank name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Of input banks.
+    pub inputs: BTreeMap<String, RangeConfig>,
+    /// Of control banks.
+    pub controls: BTreeMap<String, RangeConfig>,
+}
+
+/// A closed interval, in the unit of its bank.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RangeConfig {
+    /// Smallest allowed value.
+    pub low: f32,
+    /// Largest allowed value.
+    pub high: f32,
+}
+
+impl LimitsConfig {
+    fn limits(&self) -> Limits {
+        let ranges = |banks: &BTreeMap<String, RangeConfig>| {
+            banks.iter().map(|(bank, range)| (bank.clone(), Range::new(range.low, range.high))).collect()
+        };
+        Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls) }
+    }
+}
+
+/// A rig file, read and checked, with what an experiment lays over it.
+#[derive(Debug, Clone)]
+pub struct Rig {
+    /// What it says, every default written out.
+    pub config: RigConfig,
+    document: Document,
+    folder: PathBuf,
+}
+
+impl Rig {
+    /// The built-in rig of simulated plants, or the one in `file`; with the keys of `experiment` laid over its plants.
+    pub fn find(file: Option<&Path>, experiment: &Document) -> Result<Self, Error> {
+        let mut document = match file {
+            Some(path) => Document::read(path)?,
+            None => Document::parse("hil/rigs/simulated.toml", hil::SIMULATED_RIG)?,
+        };
+        document.overlay(experiment, "plants");
+        let config: RigConfig = document.check()?;
+        let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        for (name, plant) in &config.plants {
+            if plant.simulated.is_some() == plant.replay.is_some() {
+                return Err(
+                    document.refuse(&format!("plants.{name}"), "must have exactly one of `simulated` and `replay`")
+                );
+            }
+        }
+        Ok(Self { config, document, folder })
+    }
+
+    /// Opens the plants called `names`, each behind its limits; shot noise of simulated ones is that of run `seed`.
+    pub fn open(&self, names: &[&str], seed: u64) -> Result<Vec<Opened>, Error> {
+        let wanted = self.config.plants.iter().filter(|(name, _)| names.contains(&name.as_str()));
+        wanted.map(|(name, config)| self.open_plant(name, config, seed)).collect()
+    }
+
+    /// The names of all plants.
+    pub fn names(&self) -> Vec<&str> {
+        self.config.plants.keys().map(String::as_str).collect()
+    }
+
+    fn open_plant(&self, name: &str, config: &PlantConfig, seed: u64) -> Result<Opened, Error> {
+        let path = format!("plants.{name}");
+        let build = |system: &SimulatedConfig, key: &str| {
+            system
+                .build(seed)
+                .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
+        };
+        let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
+        let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.replay) {
+            (Some(system), _) => {
+                let built = build(system, "simulated")?;
+                (Box::new(Simulated::new(built.system)), built.twin, Some(built.ideal))
+            }
+            (None, Some(replay)) => {
+                let twin = build(&replay.twin, "replay.twin")?.twin;
+                let file = self.folder.join(&replay.file);
+                (Box::new(Replayed::open(&file).map_err(refuse)?), twin, None)
+            }
+            (None, None) => {
+                return Err(self.document.refuse(&path, "must have exactly one of `simulated` and `replay`"));
+            }
+        };
+        same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
+        let plant: Box<dyn Plant> = match &config.record {
+            Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
+            None => plant,
+        };
+        let plant = Limited::new(plant, &config.limits.limits())
+            .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
+        Ok(Opened { name: name.to_owned(), plant: Box::new(plant), twin, ideal })
+    }
+}
+
+/// Refuses a twin that has other ports than its plant.
+fn same_width(plant: &dyn Plant, twin: &dyn sims::Twin) -> Result<(), String> {
+    let counts = |ports: &drivers::Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
+    let (plant, twin) = (counts(plant.ports()), counts(&twin.card().ports));
+    if plant == twin {
+        return Ok(());
+    }
+    Err(format!("has {plant:?} inputs, controls and outputs, but its twin has {twin:?}: give the twin the same sizes"))
+}

@@ -1,0 +1,126 @@
+//! A run on disk, and those who watch it.
+//!
+//! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
+//! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
+//! `events.jsonl`, `weights.safetensors` and `figures/`.
+
+mod progress;
+mod record;
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+pub use progress::Progress;
+pub use record::{Header, Record, plant_facts};
+pub(crate) use record::{make_folder, unix_seconds};
+
+/// Why a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// All steps are done.
+    Finished,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// An error ended it; the event says which.
+    Failed,
+}
+
+/// One update.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number, counted from 1.
+    #[allow(clippy::struct_field_names)] // The column of `metrics.csv` has this name.
+    pub step: usize,
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Adam's step size.
+    pub learning_rate: f64,
+    /// Cross-entropy and weighted penalty.
+    pub loss: f32,
+    /// Cross-entropy in nats.
+    pub cross_entropy: f32,
+    /// Mean soft range penalty over the physical layers, in full scales.
+    pub penalty: f32,
+    /// Fraction of the batch that was right, by the method's own forward pass.
+    pub batch_accuracy: f64,
+    /// Fraction of the range that the batch covered, averaged over ports and physical layers.
+    pub range_use: f64,
+    /// Fraction of the values sent that the hard clamp changed.
+    pub clipping_rate: f64,
+    /// Shots on the plants so far.
+    pub shots: u64,
+    /// Bench time so far, in s.
+    pub plant_seconds: f64,
+}
+
+/// One test.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// After this update.
+    pub step: usize,
+    /// Fraction of the test set that is right on the plant.
+    pub test_accuracy: f64,
+    /// The same by the method's own forward pass: what it believes.
+    pub believed_accuracy: f64,
+    /// Shots on the plants so far, those of this test included.
+    pub shots: u64,
+    /// Bench time so far, in s.
+    pub plant_seconds: f64,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run begins.
+    Started {
+        /// The experiment.
+        experiment: String,
+        /// The method.
+        method: String,
+        /// The seed.
+        seed: u64,
+        /// Updates to come.
+        steps: usize,
+    },
+    /// An update.
+    Step(Step),
+    /// A test.
+    Evaluated(Evaluated),
+    /// An error that ends the run.
+    Failed {
+        /// The sentence.
+        message: String,
+    },
+    /// The plants are in their safe state.
+    Safe,
+    /// The run is closed.
+    Finished {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// Sees one event; may ask the run to stop.
+    fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error>;
+}
+
+/// Several observers are one; the first that asks to stop is heard.
+impl Observer for Vec<&mut dyn Observer> {
+    fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
+        let mut flow = ControlFlow::Continue(());
+        for observer in self.iter_mut() {
+            let asked = observer.observe(event)?;
+            if flow.is_continue() {
+                flow = asked;
+            }
+        }
+        Ok(flow)
+    }
+}

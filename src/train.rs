@@ -1,0 +1,353 @@
+//! Training: batches, the loss, Adam with cosine decay, and the test on the plant.
+//!
+//! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use sims::{Key, Stream};
+
+use crate::dataset::Rows;
+use crate::lab::{Forward, Lab};
+use crate::layer::{Network, Pass, Usage};
+use crate::run::{Evaluated, Event, Step};
+use crate::{Dataset, Error, Method, Observer, Split, StopReason, TrainingConfig, rows, stop};
+
+/// Shots that are evaluated together.
+const EVALUATION_BATCH: usize = 250;
+
+/// A named trainable matrix.
+#[derive(Debug, Clone)]
+pub struct NamedTensor {
+    /// Such as `layers.1.scale-offset.scale`.
+    pub name: String,
+    /// Its values.
+    pub tensor: Tensor<2>,
+}
+
+/// Where the time of the steps went.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TimeShares {
+    /// In plants.
+    pub plant: Duration,
+    /// In twins: predictions and pull-backs.
+    pub twin: Duration,
+    /// In digital layers, loss, backward pass and optimizer.
+    pub digital: Duration,
+    /// All else: batches, records, observers.
+    pub overhead: Duration,
+}
+
+/// What the end of a training says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Why it ended.
+    pub reason: StopReason,
+    /// The last evaluation.
+    pub last: Option<Evaluated>,
+    /// Shots taken while training.
+    pub training_shots: u64,
+    /// Range use over all training steps.
+    pub usage: Usage,
+    /// Where the time of the steps went.
+    pub time: TimeShares,
+}
+
+/// A network in training.
+pub struct Trainer<'a> {
+    config: &'a TrainingConfig,
+    method: Method,
+    network: Network,
+    data: &'a Dataset,
+    weights: Vec<NamedTensor>,
+    optimizer: Adam,
+    states: Vec<Option<AdamState<2>>>,
+    batches: Batches,
+    usage: Usage,
+    time: TimeShares,
+    training_shots: u64,
+}
+
+impl<'a> Trainer<'a> {
+    /// A network with fresh weights, drawn from `key`.
+    pub fn new(network: Network, data: &'a Dataset, config: &'a TrainingConfig, method: Method, key: Key) -> Self {
+        let device = Device::flex();
+        let weights: Vec<NamedTensor> = network
+            .weights(key)
+            .into_iter()
+            .map(|(name, weight)| NamedTensor {
+                name,
+                tensor: Tensor::from_data(TensorData::new(weight.values, weight.shape), &device),
+            })
+            .collect();
+        Self {
+            config,
+            method,
+            network,
+            data,
+            states: vec![None; weights.len()],
+            weights,
+            optimizer: AdamConfig::new().with_epsilon(1e-8).build(),
+            batches: Batches::new(data.train.len(), config.batch, key.branch("batches")),
+            usage: Usage::default(),
+            time: TimeShares::default(),
+            training_shots: 0,
+        }
+    }
+
+    /// The weights as they are now.
+    pub fn weights(&self) -> &[NamedTensor] {
+        &self.weights
+    }
+
+    /// Trains to the end, or until an observer or the user stops it.
+    pub fn run(&mut self, lab: &mut Lab, observer: &mut dyn Observer) -> Result<Outcome, Error> {
+        let mut last = None;
+        let mut reason = StopReason::Finished;
+        for step in 1..=self.config.steps {
+            if stop::requested() {
+                reason = StopReason::Interrupted;
+                break;
+            }
+            let event = self.step(step, lab)?;
+            let start = Instant::now();
+            let flow = observer.observe(&Event::Step(event))?;
+            self.time.overhead += start.elapsed();
+            if let ControlFlow::Break(asked) = flow {
+                reason = asked;
+                break;
+            }
+            let every = self.config.evaluate_every;
+            if step == self.config.steps || (every > 0 && step.is_multiple_of(every)) {
+                let Some(evaluated) = self.evaluate(step, lab)? else {
+                    reason = StopReason::Interrupted;
+                    break;
+                };
+                last = Some(evaluated);
+                if let ControlFlow::Break(asked) = observer.observe(&Event::Evaluated(evaluated))? {
+                    reason = asked;
+                    break;
+                }
+            }
+        }
+        Ok(Outcome { reason, last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+    }
+
+    /// One update.
+    pub fn step(&mut self, step: usize, lab: &mut Lab) -> Result<Step, Error> {
+        let start = Instant::now();
+        let before = (lab.meter(), lab.twin_time());
+        let (epoch, indices) = self.batches.next();
+        let (values, labels) = self.data.train.pick(&indices, self.data.width);
+        let prepared = start.elapsed();
+
+        let (loss, mut report) = self.update(step, values, &labels, lab)?;
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step, loss });
+        }
+        let meter = lab.meter();
+        let plant = Duration::from_secs_f64(meter.wall_seconds - before.0.wall_seconds);
+        let twin = lab.twin_time().saturating_sub(before.1);
+        let shots = meter.shots - before.0.shots;
+        self.training_shots += shots;
+        (report.epoch, report.shots, report.plant_seconds) = (epoch, meter.shots, meter.plant_seconds);
+        self.time.plant += plant;
+        self.time.twin += twin;
+        self.time.digital += start.elapsed().saturating_sub(prepared + plant + twin);
+        self.time.overhead += prepared;
+        Ok(report)
+    }
+
+    /// Forward, backward, Adam.
+    fn update(&mut self, step: usize, values: Vec<f32>, labels: &[u32], lab: &mut Lab) -> Result<(f32, Step), Error> {
+        let device = Device::flex().autodiff();
+        let weights: Vec<Tensor<2>> =
+            self.weights.iter().map(|weight| Tensor::from_inner(weight.tensor.clone()).require_grad()).collect();
+        let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &device);
+        let mut pass = self.pass(lab, self.method.forward());
+        let logits = self.network.forward(inputs, &weights, &mut pass)?;
+        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
+        let correct = correct(&logits.clone().inner(), labels);
+        let entropy = cross_entropy(logits, labels, &device);
+        let penalty = mean(penalties);
+        let loss = match &penalty {
+            Some(penalty) => entropy.clone() + penalty.clone().mul_scalar(self.config.range_penalty),
+            None => entropy.clone(),
+        };
+        let gradients = loss.backward();
+        let learning_rate = cosine(self.config.learning_rate, step - 1, self.config.steps);
+        self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate);
+
+        add(&mut self.usage, usage);
+        let number = |tensor: Tensor<1>| rows::values(tensor.inner())[0];
+        let report = Step {
+            step,
+            epoch: 0,
+            learning_rate,
+            loss: number(loss),
+            cross_entropy: number(entropy),
+            penalty: penalty.map_or(0.0, number),
+            batch_accuracy: correct as f64 / labels.len() as f64,
+            range_use: usage.mean_range_use(),
+            clipping_rate: usage.clipping_rate(),
+            shots: 0,
+            plant_seconds: 0.0,
+        };
+        Ok((report.loss, report))
+    }
+
+    /// Shortens the gradient and takes one step of Adam.
+    fn descend(&mut self, gradients: Vec<Option<Tensor<2>>>, learning_rate: f64) {
+        let square = |gradient: &Tensor<2>| f64::from(rows::values(gradient.clone().square().sum())[0]);
+        let norm = gradients.iter().flatten().map(square).sum::<f64>().sqrt();
+        let clip = f64::from(self.config.gradient_clip);
+        let factor = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        for ((weight, state), gradient) in self.weights.iter_mut().zip(&mut self.states).zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            let gradient = if factor < 1.0 { gradient.mul_scalar(factor) } else { gradient };
+            let (tensor, next) = self.optimizer.step(learning_rate, weight.tensor.clone(), gradient, state.take());
+            (weight.tensor, *state) = (tensor, next);
+        }
+    }
+
+    /// Accuracy on the test set: on the plant, and as the method itself computes. `None` if the user stops it.
+    pub fn evaluate(&self, step: usize, lab: &mut Lab) -> Result<Option<Evaluated>, Error> {
+        let Some(test_accuracy) = self.accuracy(lab, Forward::Plant, Split::Test)? else { return Ok(None) };
+        let believed_accuracy = match self.method.forward() {
+            Forward::Plant => Some(test_accuracy),
+            Forward::Twin => self.accuracy(lab, Forward::Twin, Split::Test)?,
+        };
+        let Some(believed_accuracy) = believed_accuracy else { return Ok(None) };
+        let meter = lab.meter();
+        Ok(Some(Evaluated {
+            step,
+            test_accuracy,
+            believed_accuracy,
+            shots: meter.shots,
+            plant_seconds: meter.plant_seconds,
+        }))
+    }
+
+    /// The fraction of `split` that the network gets right. `None` if the user stops it.
+    fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<Option<f64>, Error> {
+        let rows: &Rows = self.data.rows(split);
+        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
+        let order: Vec<usize> = (0..rows.len()).collect();
+        let mut right = 0;
+        for indices in order.chunks(EVALUATION_BATCH) {
+            if stop::requested() {
+                return Ok(None);
+            }
+            let (values, labels) = rows.pick(indices, self.data.width);
+            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+            let logits = self.network.forward(inputs, &weights, &mut self.pass(lab, on))?;
+            right += correct(&logits, &labels);
+        }
+        Ok(Some(right as f64 / rows.len().max(1) as f64))
+    }
+
+    fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {
+        let sharpness = self.config.range_sharpness;
+        Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
+    }
+}
+
+/// Batches of shuffled rows, epoch after epoch.
+struct Batches {
+    order: Vec<usize>,
+    at: usize,
+    epoch: usize,
+    size: usize,
+    stream: Stream,
+}
+
+impl Batches {
+    fn new(rows: usize, size: usize, key: Key) -> Self {
+        Self { order: (0..rows).collect(), at: rows, epoch: 0, size: size.min(rows), stream: key.stream() }
+    }
+
+    /// The epoch, counted from 1, and the rows of the next batch. Rows that do not fill a last batch wait for the next
+    /// shuffle.
+    fn next(&mut self) -> (usize, Vec<usize>) {
+        if self.at + self.size > self.order.len() {
+            self.stream.shuffle(&mut self.order);
+            (self.at, self.epoch) = (0, self.epoch + 1);
+        }
+        self.at += self.size;
+        (self.epoch, self.order[self.at - self.size..self.at].to_vec())
+    }
+}
+
+/// −mean log p(label).
+fn cross_entropy(logits: Tensor<2>, labels: &[u32], device: &Device) -> Tensor<1> {
+    let indices: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+    let indices = Tensor::<2, Int>::from_data(TensorData::new(indices, [labels.len(), 1]), device);
+    log_softmax(logits, 1).gather(1, indices).mean().neg()
+}
+
+/// The mean of some numbers, if there are any.
+fn mean(terms: Vec<Tensor<1>>) -> Option<Tensor<1>> {
+    let count = terms.len();
+    terms.into_iter().reduce(|sum, term| sum + term).map(|sum| sum.div_scalar(count as f64))
+}
+
+/// How many rows have their largest logit at their label.
+fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
+    let classes = logits.dims()[1];
+    let values = rows::values(logits.clone());
+    let largest = |row: &[f32]| {
+        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        best.map_or(0, |(index, _)| index as u32)
+    };
+    values.chunks_exact(classes).zip(labels).filter(|(row, label)| largest(row) == **label).count()
+}
+
+/// Half a cosine from `start` at step 0 to 0 at the last.
+fn cosine(start: f64, step: usize, steps: usize) -> f64 {
+    0.5 * start * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos())
+}
+
+/// Adds one pass to the sum over all.
+fn add(sum: &mut Usage, one: Usage) {
+    sum.sent += one.sent;
+    sum.clipped += one.clipped;
+    sum.range_use += one.range_use;
+    sum.layers += one.layers;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_shows_every_row_once() {
+        let mut batches = Batches::new(10, 5, Key::new(1));
+        let mut seen: Vec<usize> = [batches.next(), batches.next()]
+            .into_iter()
+            .flat_map(|(epoch, rows)| {
+                assert_eq!(epoch, 1);
+                rows
+            })
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        assert_eq!(batches.next().0, 2);
+        assert_eq!(Batches::new(3, 128, Key::new(1)).next().1.len(), 3);
+    }
+
+    #[test]
+    fn the_step_size_falls_along_a_half_cosine() {
+        assert_eq!(cosine(0.1, 0, 100), 0.1);
+        assert!((cosine(0.1, 50, 100) - 0.05).abs() < 1e-12);
+        assert!(cosine(0.1, 99, 100) < 1e-4);
+    }
+
+    #[test]
+    fn cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() {
+        let device = Device::flex();
+        let loss = cross_entropy(Tensor::zeros([3, 10], &device), &[0, 5, 9], &device);
+        assert!((rows::values(loss)[0] - 10.0_f32.ln()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,164 @@
+//! Bad input gets one clear sentence and a documented exit code; nothing is left behind, nothing panics.
+
+use crate::program::{Place, SMALL};
+
+/// Runs `train` on the small experiment with one change; the program must refuse.
+fn refused(from: &str, to: &str) -> (i32, String) {
+    let place = Place::new();
+    assert!(SMALL.contains(from), "the small experiment has no {from}");
+    place.write("small.toml", &SMALL.replace(from, to));
+    let refusal = place.refusal(&["train", "small.toml"]);
+    assert!(!place.path("runs").exists(), "nothing is left behind");
+    refusal
+}
+
+#[test]
+fn a_missing_experiment_is_named() {
+    let (code, text) = Place::new().refusal(&["train", "nosuch.toml"]);
+    assert_eq!(code, 3);
+    assert!(text.starts_with("pnnlab: nosuch.toml: cannot be read: "), "{text}");
+    assert_eq!(text.lines().count(), 1);
+}
+
+#[test]
+fn a_malformed_experiment_is_named_with_its_line() {
+    let (code, text) = refused("steps = 8", "steps = = 8");
+    assert_eq!(code, 3);
+    assert!(text.starts_with("pnnlab: small.toml:9: "), "{text}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest() {
+    let (code, text) = refused("steps = 8", "stepz = 8");
+    assert_eq!(code, 3);
+    assert!(text.starts_with("pnnlab: small.toml:9: `training.stepz` is not a known key: "), "{text}");
+    assert!(text.ends_with("Did you mean `steps`?"), "{text}");
+}
+
+#[test]
+fn an_unknown_plant_layer_kind_and_method_are_named() {
+    let (code, text) = refused("\"electrical\"", "\"electrcal\"");
+    assert_eq!(code, 3);
+    assert!(text.contains("`layers.1.plant` is `electrcal`, but the rig has no such plant"), "{text}");
+    assert!(text.ends_with("Did you mean `electrical`?"), "{text}");
+
+    let (code, text) = refused("\"bins\"", "\"bin\"");
+    assert_eq!(code, 3);
+    assert!(text.starts_with("pnnlab: small.toml:25: `layers.2.kind` is `bin`, but it must be one of"), "{text}");
+
+    let (code, text) = refused("steps = 8", "method = \"physics\"");
+    assert_eq!(code, 3);
+    assert!(text.contains("`training.method` is `physics`, but it must be one of `physics-aware`"), "{text}");
+    let (code, text) = Place::new().refusal(&["train", "--method", "insilico"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("in-silico"), "{text}");
+}
+
+#[test]
+fn widths_that_do_not_chain_name_both_layers_and_widths() {
+    let (code, text) = refused("width = 64", "width = 32");
+    assert_eq!(code, 3);
+    assert!(
+        text.ends_with("`layers.0.width` does not fit: the data gives 64 values, but layer 0 (scale-offset) takes 32"),
+        "{text}"
+    );
+    let (_, text) = refused("samples = 64", "samples = 128");
+    assert!(text.ends_with("layer 0 (scale-offset) gives 64 values, but layer 1 (physical) takes 128"), "{text}");
+    let (_, text) = refused("bins = 10", "bins = 9");
+    assert!(text.contains("end with bins (9 values), but the data has 10 classes"), "{text}");
+}
+
+#[test]
+fn an_override_is_checked_like_the_file() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "layers.0.width=32"]);
+    assert_eq!(code, 3);
+    assert!(text.starts_with("pnnlab: --set layers.0.width=32: `layers.0.width` does not fit"), "{text}");
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "training.steps=0"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("`training.steps` is 0, but it must be above 0"), "{text}");
+}
+
+#[test]
+fn a_range_outside_the_instrument_is_refused() {
+    let place = Place::new();
+    let rig = "name = \"bench\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\n\
+               [plants.electrical.limits.inputs]\ndrive = { low = -5.0, high = 1.0 }\n";
+    place.write("small.toml", SMALL).write("bench.toml", rig);
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "bench.toml"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("bench.toml:5: `plants.electrical.limits` cannot be kept"), "{text}");
+    assert!(text.contains("[-5, 1] V for input bank `drive` is not within the instrument's own [-1, 1] V"), "{text}");
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "nosuch.toml"]);
+    assert_eq!((code, text.contains("nosuch.toml: cannot be read")), (3, true), "{text}");
+    place.write("bench.toml", &rig.replace("samples", "sampels"));
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "bench.toml"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("bench.toml:4: `plants.electrical.simulated.sampels` is not a known key"), "{text}");
+    assert!(text.ends_with("Did you mean `samples`?"), "{text}");
+}
+
+#[test]
+fn limits_cannot_be_changed_by_an_experiment() {
+    let (code, text) = refused(
+        "[plants.electrical.simulated]",
+        "[plants.electrical.limits]\ninputs = {}\n[plants.electrical.simulated]",
+    );
+    assert_eq!(code, 3);
+    assert!(text.contains("belongs to the rig"), "{text}");
+}
+
+#[test]
+fn nan_in_data_is_named_with_its_line() {
+    let place = Place::new();
+    place.write("data.csv", "a,b,class\n1,2,x\n3,NaN,y\n1,1,x\n");
+    place.write(
+        "small.toml",
+        &SMALL.replace(
+            "source = \"digits\"\ntest = 100",
+            "source = \"csv\"\nfile = \"data.csv\"\nlabel = \"class\"\ntest = 1",
+        ),
+    );
+    let (code, text) = place.refusal(&["train", "small.toml"]);
+    assert_eq!(code, 4);
+    assert_eq!(text, "pnnlab: data.csv:3: column `b` is `NaN`, but a finite number was expected");
+    let (code, text) = place.refusal(&["train", "small.toml", "--data", "nosuch.csv"]);
+    assert_eq!((code, text.contains("nosuch.csv: cannot be read")), (4, true), "{text}");
+}
+
+#[test]
+fn a_run_folder_that_exists_or_cannot_be_written_is_refused() {
+    let place = Place::new();
+    place.write("small.toml", SMALL).write("file", "");
+    std::fs::create_dir_all(place.path("runs/mine")).unwrap();
+    let (code, text) = place.refusal(&["train", "small.toml", "--name", "mine"]);
+    assert_eq!(code, 6);
+    assert!(text.contains("runs/mine: exists already, and a run is never overwritten"), "{text}");
+    let (code, text) = place.refusal(&["train", "small.toml", "--runs", "file"]);
+    assert_eq!(code, 6);
+    assert!(text.starts_with("pnnlab: file: cannot be made: "), "{text}");
+}
+
+#[test]
+fn the_ideal_method_needs_a_simulated_plant() {
+    let place = Place::new();
+    let rig = "name = \"bench\"\n[plants.electrical.replay]\nfile = \"shots.jsonl\"\ntwin = { system = \"electrical\", samples = 64 }\n";
+    let experiment = SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", "");
+    let recording = "name = \"bench\"\n[plants.electrical]\nrecord = \"shots.jsonl\"\nsimulated = { system = \"electrical\", samples = 64 }\n";
+    place.write("small.toml", &experiment).write("replay.toml", rig).write("record.toml", recording);
+    let recorded = place.json(&["train", "small.toml", "--rig", "record.toml", "--json"]);
+    // The same training on the recording asks the same questions and ends the same.
+    let replayed = place.json(&["train", "small.toml", "--rig", "replay.toml", "--json"]);
+    assert_eq!(recorded["test_accuracy"], replayed["test_accuracy"]);
+    let run = std::path::PathBuf::from(replayed["run"].as_str().unwrap());
+    assert!(place.read(run.join("run.json").to_str().unwrap()).contains("\"origin\": \"replayed\""));
+
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "replay.toml", "--method", "ideal"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("only a simulated plant has, but plant `electrical` is replayed"), "{text}");
+    // Another seed asks other questions.
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "replay.toml", "--seed", "2"]);
+    assert_eq!(code, 5);
+    assert!(text.contains("line 2: this measure is not what was recorded"), "{text}");
+}

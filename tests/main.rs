@@ -1,0 +1,6 @@
+//! The program as a user runs it: one test binary.
+
+mod bad_input;
+mod program;
+mod runs;
+mod tidy;

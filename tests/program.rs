@@ -1,0 +1,100 @@
+//! Runs the built program in a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program.
+pub fn binary() -> &'static str {
+    env!("CARGO_BIN_EXE_pnnlab")
+}
+
+/// A folder to run in.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) -> &Self {
+        std::fs::write(self.path(name), text).unwrap();
+        self
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs to the end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs to a good end and reads the object on standard output.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs to a bad end: the exit code and the one line on standard error.
+    pub fn refusal(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(!text.contains("panicked"), "{text}");
+        (output.status.code().unwrap(), text.trim_end().to_owned())
+    }
+}
+
+/// A small experiment: digits through one short pass.
+pub const SMALL: &str = r#"
+name = "small"
+
+[data]
+source = "digits"
+test = 100
+
+[training]
+steps = 8
+batch = 32
+evaluate_every = 4
+
+[plants.electrical.simulated]
+samples = 64
+
+[[layers]]
+kind = "scale-offset"
+width = 64
+
+[[layers]]
+kind = "physical"
+plant = "electrical"
+
+[[layers]]
+kind = "bins"
+bins = 10
+"#;
+
+/// Files of a folder, as names.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}

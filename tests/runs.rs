@@ -1,0 +1,151 @@
+//! What a run leaves behind: complete, equal for equal seeds, closed on every way out.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::{Place, SMALL, names};
+
+#[test]
+fn a_run_folder_holds_all_that_decides_and_results() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let result = place.json(&["train", "small.toml", "--name", "one", "--json", "--seed", "5"]);
+    assert_eq!(result["run"], "runs/one");
+    assert_eq!(
+        names(&place.path("runs/one")),
+        ["events.jsonl", "experiment.toml", "figures", "metrics.csv", "rig.toml", "run.json", "weights.safetensors"]
+    );
+    assert_eq!(names(&place.path("runs/one/figures")), ["learning-curves.png", "learning-curves.svg"]);
+    let facts: Value = serde_json::from_str(&place.read("runs/one/run.json")).unwrap();
+    assert_eq!(facts["state"], "finished");
+    assert_eq!(facts["simulated"], true);
+    assert_eq!(facts["seed"], 5);
+    assert_eq!(facts["plants"][0]["origin"], "simulated");
+    // Every default is written out, and the resolved files are files that the program reads.
+    assert!(place.read("runs/one/experiment.toml").contains("learning_rate"));
+    assert!(place.read("runs/one/rig.toml").contains("noise_volts"));
+    let again =
+        place.json(&["train", "runs/one/experiment.toml", "--rig", "runs/one/rig.toml", "--name", "two", "--json"]);
+    assert_eq!(again["test_accuracy"], result["test_accuracy"]);
+    assert_eq!(place.read("runs/one/metrics.csv"), place.read("runs/two/metrics.csv"));
+    // 8 steps of 32 shots and two tests of 100.
+    assert_eq!(result["shots"], 8 * 32 + 2 * 100);
+    let events = place.read("runs/one/events.jsonl");
+    let kinds: Vec<Value> =
+        events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect();
+    assert_eq!(kinds, ["started", "evaluated", "evaluated", "safe", "finished"]);
+    let svg = place.read("runs/one/figures/learning-curves.svg");
+    assert!(svg.contains("SIMULATED") && svg.contains("pnnlab train small.toml"), "the caption says what it shows");
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_with_any_number_of_threads() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    for (name, threads, seed) in [("a", "1", "1"), ("b", "3", "1"), ("c", "2", "2")] {
+        let output = place
+            .command(&["train", "small.toml", "--name", name, "--seed", seed])
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+    }
+    let bytes = |run: &str, file: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
+    for file in ["metrics.csv", "weights.safetensors"] {
+        assert_eq!(bytes("a", file), bytes("b", file), "{file}");
+        assert_ne!(bytes("a", file), bytes("c", file), "{file}");
+    }
+}
+
+#[test]
+fn compare_prints_the_documented_object() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let result =
+        place.json(&["compare", "small.toml", "--seeds", "2", "--methods", "physics-aware,in-silico", "--json"]);
+    assert_eq!((result["experiment"].as_str(), result["plant"].as_str()), (Some("small"), Some("electrical")));
+    assert_eq!(result["simulated"], true);
+    assert!((0.01..0.6).contains(&result["twin_error"].as_f64().unwrap()));
+    assert!((0.0..=1.0).contains(&result["baseline_accuracy"].as_f64().unwrap()));
+    let methods = result["methods"].as_array().unwrap();
+    assert_eq!(methods.len(), 2);
+    for method in methods {
+        for key in ["test_accuracy", "believed_accuracy"] {
+            assert!((0.0..=1.0).contains(&method[key]["mean"].as_f64().unwrap()));
+            assert!(method[key]["spread"].is_f64());
+        }
+        for key in ["shots", "plant_seconds", "wall_seconds", "clipping_rate"] {
+            assert!(method[key].is_number(), "{key}");
+        }
+    }
+    // In silico meets the plant only in its tests.
+    assert_eq!((methods[0]["training_shots"].as_u64(), methods[1]["training_shots"].as_u64()), (Some(256), Some(0)));
+    let runs = result["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 4);
+    assert!(runs.iter().all(|run| place.path(run.as_str().unwrap()).join("metrics.csv").is_file()));
+}
+
+#[test]
+fn in_silico_trains_alike_on_any_plant_of_the_same_twin() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    for (name, seed) in [("a", "1"), ("b", "2")] {
+        let key = format!("plants.electrical.simulated.plant_seed={seed}");
+        place.json(&["train", "small.toml", "--method", "in-silico", "--name", name, "--set", &key, "--json"]);
+    }
+    let weights = |run: &str| std::fs::read(place.path(&format!("runs/{run}/weights.safetensors"))).unwrap();
+    assert_eq!(weights("a"), weights("b"));
+}
+
+#[test]
+fn ctrl_c_closes_the_run_and_makes_the_plant_safe() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 100000000"));
+    let mut child = place.command(&["train", "small.toml", "--name", "long"]).stderr(Stdio::piped()).spawn().unwrap();
+    let bound = Instant::now() + Duration::from_mins(1);
+    // Some steps are on disk: it trains.
+    let trains =
+        || std::fs::read_to_string(place.path("runs/long/metrics.csv")).is_ok_and(|text| text.lines().count() > 5);
+    while !trains() {
+        assert!(Instant::now() < bound, "the training does not start");
+        std::thread::yield_now();
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let status = child.wait().unwrap();
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains("stopped by the user"), "{text}");
+    let facts: Value = serde_json::from_str(&place.read("runs/long/run.json")).unwrap();
+    assert_eq!(facts["state"], "interrupted");
+    let events = place.read("runs/long/events.jsonl");
+    let last: Vec<&str> = events.lines().rev().take(2).collect();
+    assert!(last[0].contains("\"reason\":\"interrupted\"") && last[1].contains("\"event\":\"safe\""), "{events}");
+}
+
+#[test]
+fn the_schema_names_every_layer_and_system() {
+    let place = Place::new();
+    let schema = place.json(&["schema"]);
+    let text = schema.to_string();
+    for word in ["scale-offset", "physical", "electrical", "oscillators", "noise_volts", "range_penalty", "mismatch"] {
+        assert!(text.contains(word), "{word}");
+    }
+    assert!(schema["experiment"]["properties"]["layers"].is_object());
+    assert!(schema["rig"]["properties"]["plants"].is_object());
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    let place = Place::new();
+    let help = String::from_utf8(place.run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("Examples:") && help.contains("130  stopped by Ctrl-C"), "{help}");
+    for command in ["train", "compare"] {
+        let help = String::from_utf8(place.run(&[command, "--help"]).stdout).unwrap();
+        assert!(help.contains("Examples:") && help.contains("--set"), "{help}");
+    }
+}
