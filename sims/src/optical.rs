@@ -50,7 +50,7 @@ pub enum OpticalFidelity {
     /// The second harmonic takes no light from the fundamental: an autoconvolution.
     #[default]
     Undepleted,
-    /// Coupled waves along the crystal, some thousand times slower. The plant's alone: `ideal` stays the undepleted
+    /// Coupled waves along the crystal, some hundred times slower. The plant's alone: `ideal` stays the undepleted
     /// limit of the same bench, which is close only while `conversion` is low.
     CoupledWave,
 }
@@ -64,7 +64,7 @@ pub struct Optical {
     /// Scales everything in which the plant differs from its twin: ripple of the laser, chirp, smooth phase, phase
     /// matching, the shaper's exponent, the spectrometer's point spread, registration and gain. 0: none of it. At 1
     /// the twin's error, root mean square over uniformly random transmissions, is 14 % of the outputs' standard
-    /// deviation about their own means; above 2 it grows more slowly.
+    /// deviation about their own means; up to there it is nearly proportional.
     pub mismatch: f64,
     /// Draws what is fixed on this bench.
     pub plant_seed: u64,
@@ -125,7 +125,7 @@ pub struct OpticalImperfections {
     /// Rows that are averaged in a pixel.
     pub rows: u32,
     /// Standard deviation of a raw pixel from shot to shot, rounding included, in full scales (0.44 %: repeats printed
-    /// with the experiment's code).
+    /// with the experiment's code). Below what rounding alone gives, 1/(√(12·rows)·counts), nothing is drawn.
     pub pixel_noise: f64,
     /// Relative standard deviation of the light from shot to shot (0.3 to 1 % is usual for such lasers).
     pub power_noise: f64,

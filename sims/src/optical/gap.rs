@@ -38,10 +38,10 @@ const GAIN: f64 = 0.015;
 #[derive(Debug, Clone)]
 pub(super) struct Gap {
     pub ripple: f64,
-    pub fringes: Waves,
+    pub fringes: Ripples,
     pub chirp: f64,
     pub phase: f64,
-    pub smooth: Waves,
+    pub smooth: Ripples,
     pub matching: f64,
     pub exponent: f64,
     pub spread: f64,
@@ -52,7 +52,7 @@ pub(super) struct Gap {
 impl Gap {
     /// No error at all.
     pub fn none() -> Self {
-        let waves = Waves([(0.0, 0.0); 3]);
+        let waves = Ripples([(0.0, 0.0); 3]);
         let [ripple, chirp, phase, matching, exponent, spread, shift, gain] = [0.0; 8];
         Self { ripple, fringes: waves.clone(), chirp, phase, smooth: waves, matching, exponent, spread, shift, gain }
     }
@@ -80,10 +80,10 @@ impl Gap {
         let (chirp, matching, shift) = (signed(CHIRP), signed(MATCHING), signed(SHIFT));
         Self {
             ripple: RIPPLE,
-            fringes: Waves::drawn(&mut stream, [5.0, 8.0, 13.0]),
+            fringes: Ripples::drawn(&mut stream, [5.0, 8.0, 13.0]),
             chirp,
             phase: PHASE,
-            smooth: Waves::drawn(&mut stream, [1.0, 2.0, 3.0]),
+            smooth: Ripples::drawn(&mut stream, [1.0, 2.0, 3.0]),
             matching,
             exponent: EXPONENT,
             spread: SPREAD,
@@ -109,11 +109,11 @@ impl Gap {
     }
 }
 
-/// Three equal waves along the band, root mean square 1 together: periods across it, and phases in rad.
+/// Three equal ripples along the band, root mean square 1 together: periods across it, and phases in rad.
 #[derive(Debug, Clone)]
-pub(super) struct Waves([(f64, f64); 3]);
+pub(super) struct Ripples([(f64, f64); 3]);
 
-impl Waves {
+impl Ripples {
     fn drawn(stream: &mut Stream, periods: [f64; 3]) -> Self {
         Self(periods.map(|periods| (periods, TAU * f64::from(stream.uniform()))))
     }
