@@ -3,11 +3,13 @@
 //!
 //! Nothing here opens anything: time and randomness are arguments.
 
+mod blocks;
 mod converter;
 mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
+mod optical;
 mod oscillators;
 mod random;
 mod real;
@@ -17,6 +19,7 @@ mod twin;
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
+pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};

@@ -1,0 +1,285 @@
+//! Broadband second-harmonic generation: a shaped femtosecond pulse, a crystal, a spectrometer.
+//!
+//! 100 spectral channels of transmission T in [0, 1], 50 inputs and 50 controls interleaved, set the field
+//! `c_n = E_n·T_n^p·exp(iφ_n)`, with the laser's Gaussian envelope E and a strong chirp φ. In the undepleted limit the
+//! second harmonic is the autoconvolution `S_k = Σ_n c_n·c_(k−n)`, 199 samples, filtered by phase matching; a camera of
+//! 448 pixels reads its spectrum as 50 outputs `y_b = dark + Σ_k B_bk·|S_k|²`, in fractions of full scale.
+//! The field goes with T, its second harmonic with T², the reading with T⁴. Without the chirp the map is too smooth to
+//! train.
+//!
+//! Inputs `[shots, 50]`, controls `[50]`, outputs `[shots, 50]`, all of unit 1.
+//! Source: Wright et al., "Deep physical neural networks trained with backpropagation", Nature 601, 549 (2022), and
+//! surviving code of that experiment.
+
+mod band;
+mod bench;
+mod drift;
+mod gap;
+mod path;
+mod readout;
+mod spectrum;
+mod transform;
+mod waves;
+
+use std::sync::Arc;
+
+use drivers::{Bank, Card, Identity, Origin, Ports, Range, Timing};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Built, Error};
+use bench::Bench;
+use path::Path;
+use spectrum::Undepleted;
+
+/// Spectral channels of the shaper.
+const CHANNELS: usize = 100;
+/// Channels that carry data; as many are controls.
+const INPUTS: usize = 50;
+/// Samples of the autoconvolution.
+const SAMPLES: usize = 2 * CHANNELS - 1;
+/// Pixels of the spectrometer's camera.
+const PIXELS: usize = 448;
+/// Readings of a shot.
+const OUTPUTS: usize = 50;
+
+/// How much physics the simulated plant computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpticalFidelity {
+    /// The second harmonic takes no light from the fundamental: an autoconvolution.
+    #[default]
+    Undepleted,
+    /// Coupled waves along the crystal, some hundred times slower. The plant's alone: `ideal` stays the undepleted
+    /// limit of the same bench, which is close only while `conversion` is low.
+    CoupledWave,
+}
+
+/// An optical bench as written in a rig file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Optical {
+    /// How much physics the plant computes.
+    pub fidelity: OpticalFidelity,
+    /// Scales everything in which the plant differs from its twin: ripple of the laser, chirp, smooth phase, phase
+    /// matching, the shaper's exponent, the spectrometer's point spread, registration and gain. 0: none of it. At 1
+    /// the twin's error, root mean square over uniformly random transmissions, is 14 % of the outputs' standard
+    /// deviation about their own means; up to there it is nearly proportional.
+    pub mismatch: f64,
+    /// Draws what is fixed on this bench.
+    pub plant_seed: u64,
+    /// Draws what differs from shot to shot.
+    pub shot_seed: u64,
+    /// Distance between spectral channels, in Hz. The 100 channels span 1.6 widths of the laser's spectrum.
+    pub channel_hertz: f64,
+    /// Full width at half maximum of the laser's pulse at its transform limit, in s (100 fs: Nature 601, 549).
+    pub pulse_seconds: f64,
+    /// Quadratic spectral phase at the ends of the band, in rad (a prototype that trained well).
+    pub quadratic_radians: f64,
+    /// Cubic spectral phase at the ends of the band, in rad. The prototype had 18; above a third of the quadratic one the
+    /// chirp vanishes inside the band, and there the second harmonic is so much brighter that it takes up the range.
+    pub cubic_radians: f64,
+    /// Length of the crystal, in m (β-barium borate of 0.1 to 1 mm is usual).
+    pub crystal_meters: f64,
+    /// Group-velocity mismatch of fundamental and second harmonic, in s/m (β-barium borate at 800 nm: 190 fs/mm).
+    pub group_delay_seconds_per_meter: f64,
+    /// What the brightest output of the nominal bench reads above dark with all channels half open, in full scales.
+    pub exposure: f64,
+    /// Dark level of the spectrometer, in full scales (4 %: repeats printed with the experiment's code).
+    pub dark_level: f64,
+    /// The crystal beyond the undepleted limit, for the fidelity `coupled-wave`.
+    pub coupled_wave: OpticalCoupledWave,
+    /// Noise, drift and quantization.
+    pub imperfections: OpticalImperfections,
+    /// From setting the controls until they have settled, in s (0.3 s for a mirror array on a bench of the same lab).
+    pub settle_seconds: f64,
+    /// Once per batch, in s.
+    pub latency_seconds: f64,
+    /// Once per shot, in s (40 ms on a bench of the same lab).
+    pub shot_seconds: f64,
+}
+
+/// A crystal with depletion and dispersion.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpticalCoupledWave {
+    /// Share of the fully open nominal light that would be converted were it not depleted. An assumption.
+    pub conversion: f64,
+    /// Split steps along the crystal.
+    pub steps: u32,
+    /// Group-velocity dispersion of the fundamental, in s²/m (β-barium borate at 800 nm: 75 fs²/mm).
+    pub fundamental_beta2: f64,
+    /// Group-velocity dispersion of the second harmonic, in s²/m (β-barium borate at 400 nm: 200 fs²/mm).
+    pub harmonic_beta2: f64,
+}
+
+/// Noise, drift and quantization; 0 switches each of them off.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpticalImperfections {
+    /// Settings of a channel between dark and open: the rows of the mirror array (768 in a `ViALUX` 1024 × 768).
+    pub shaper_steps: u32,
+    /// Counts of the row mean at full scale, 0 for a converter that neither rounds nor saturates. 25 of 255 counts: a
+    /// line of light lights about 3 of 32 rows.
+    pub full_scale_counts: f64,
+    /// Rows that are averaged in a pixel.
+    pub rows: u32,
+    /// Standard deviation of a raw pixel from shot to shot, rounding included, in full scales (0.44 %: repeats printed
+    /// with the experiment's code). Below what rounding alone gives, 1/(√(12·rows)·counts), nothing is drawn.
+    pub pixel_noise: f64,
+    /// Relative standard deviation of the light from shot to shot (0.3 to 1 % is usual for such lasers).
+    pub power_noise: f64,
+    /// Relative standard deviation of the light's spectral tilt from shot to shot, at the ends of the band: the second
+    /// mode of the experiment's correlated noise. An assumption.
+    pub tilt_noise: f64,
+    /// Relative drift of the light in an hour (0.5 to 2 % is usual). An assumption.
+    pub power_per_hour: f64,
+    /// Drift of the spectral phase in an hour, root mean square over the band, in rad. An assumption.
+    pub phase_radians_per_hour: f64,
+    /// Drift of the spectrometer's registration in an hour, in pixels. An assumption.
+    pub registration_pixels_per_hour: f64,
+}
+
+impl Default for Optical {
+    fn default() -> Self {
+        Self {
+            fidelity: OpticalFidelity::Undepleted,
+            mismatch: 1.0,
+            plant_seed: 1,
+            shot_seed: 1,
+            channel_hertz: 70e9,
+            pulse_seconds: 100e-15,
+            quadratic_radians: 30.0,
+            cubic_radians: 9.0,
+            crystal_meters: 0.5e-3,
+            group_delay_seconds_per_meter: 190e-12,
+            exposure: 0.2,
+            dark_level: 0.04,
+            coupled_wave: OpticalCoupledWave::default(),
+            imperfections: OpticalImperfections::default(),
+            settle_seconds: 0.3,
+            latency_seconds: 0.0,
+            shot_seconds: 0.04,
+        }
+    }
+}
+
+impl Default for OpticalCoupledWave {
+    fn default() -> Self {
+        Self { conversion: 0.1, steps: 40, fundamental_beta2: 75e-27, harmonic_beta2: 200e-27 }
+    }
+}
+
+impl Default for OpticalImperfections {
+    fn default() -> Self {
+        Self {
+            shaper_steps: 768,
+            full_scale_counts: 25.0,
+            rows: 32,
+            pixel_noise: 0.0044,
+            power_noise: 0.005,
+            tilt_noise: 0.003,
+            power_per_hour: 0.01,
+            phase_radians_per_hour: 0.03,
+            registration_pixels_per_hour: 0.2,
+        }
+    }
+}
+
+impl OpticalImperfections {
+    /// All switched off.
+    pub fn none() -> Self {
+        Self {
+            shaper_steps: 0,
+            full_scale_counts: 0.0,
+            rows: 1,
+            pixel_noise: 0.0,
+            power_noise: 0.0,
+            tilt_noise: 0.0,
+            power_per_hour: 0.0,
+            phase_radians_per_hour: 0.0,
+            registration_pixels_per_hour: 0.0,
+        }
+    }
+}
+
+impl Optical {
+    /// The plant, its twin, and its own undepleted physics.
+    pub fn build(&self) -> Result<Built, Error> {
+        self.check()?;
+        let card = self.card();
+        let bench = Path::of_bench(self);
+        Ok(Built {
+            twin: Arc::new(Undepleted::new(card.clone(), &Path::nominal(self), self.dark_level)),
+            ideal: Arc::new(Undepleted::new(card.clone(), &bench, self.dark_level)),
+            system: Arc::new(Bench::new(self, card, &bench)),
+        })
+    }
+
+    fn card(&self) -> Card {
+        let range = Range::new(0.0, 1.0);
+        Card {
+            identity: Identity {
+                system: "optical".to_owned(),
+                serial: format!("simulated-{}", self.plant_seed),
+                origin: Origin::Simulated,
+            },
+            ports: Ports {
+                inputs: vec![Bank::new("data", INPUTS, "1", range)],
+                controls: vec![Bank::new("mask", CHANNELS - INPUTS, "1", range)],
+                outputs: vec![Bank::new("spectrum", OUTPUTS, "1", range)],
+            },
+            timing: Timing { settle: self.settle_seconds, latency: self.latency_seconds, shot: self.shot_seconds },
+        }
+    }
+
+    /// Refuses coefficients without physical sense.
+    fn check(&self) -> Result<(), Error> {
+        let (waves, flaws) = (&self.coupled_wave, &self.imperfections);
+        let positive = |value: f64| 0.0 < value && value.is_finite();
+        let not_negative = |value: f64| 0.0 <= value && value.is_finite();
+        let check = |fine: bool, name, value, unit, expected| {
+            if fine { Ok(()) } else { Err(Error::Coefficient { system: "optical", name, value, unit, expected }) }
+        };
+        for (name, value, unit) in [
+            ("channel_hertz", self.channel_hertz, "Hz"),
+            ("pulse_seconds", self.pulse_seconds, "s"),
+            ("crystal_meters", self.crystal_meters, "m"),
+            ("exposure", self.exposure, "1"),
+            ("coupled_wave.conversion", waves.conversion, "1"),
+            ("coupled_wave.steps", f64::from(waves.steps), "1"),
+            ("imperfections.rows", f64::from(flaws.rows), "1"),
+        ] {
+            check(positive(value), name, value, unit, "it must be above 0")?;
+        }
+        for (name, value, unit) in [
+            ("mismatch", self.mismatch, "1"),
+            ("settle_seconds", self.settle_seconds, "s"),
+            ("latency_seconds", self.latency_seconds, "s"),
+            ("shot_seconds", self.shot_seconds, "s"),
+            ("imperfections.full_scale_counts", flaws.full_scale_counts, "1"),
+            ("imperfections.power_per_hour", flaws.power_per_hour, "1/h"),
+            ("imperfections.phase_radians_per_hour", flaws.phase_radians_per_hour, "rad/h"),
+            ("imperfections.registration_pixels_per_hour", flaws.registration_pixels_per_hour, "1/h"),
+        ] {
+            check(not_negative(value), name, value, unit, "it must be 0 or above")?;
+        }
+        for (name, value, unit) in [
+            ("quadratic_radians", self.quadratic_radians, "rad"),
+            ("cubic_radians", self.cubic_radians, "rad"),
+            ("group_delay_seconds_per_meter", self.group_delay_seconds_per_meter, "s/m"),
+            ("coupled_wave.fundamental_beta2", waves.fundamental_beta2, "s²/m"),
+            ("coupled_wave.harmonic_beta2", waves.harmonic_beta2, "s²/m"),
+        ] {
+            check(value.is_finite(), name, value, unit, "it must be a number")?;
+        }
+        for (name, value) in [
+            ("imperfections.pixel_noise", flaws.pixel_noise),
+            ("imperfections.power_noise", flaws.power_noise),
+            ("imperfections.tilt_noise", flaws.tilt_noise),
+        ] {
+            check((0.0..=0.1).contains(&value), name, value, "1", "it must be between 0 and 0.1")?;
+        }
+        check((0.0..1.0).contains(&self.dark_level), "dark_level", self.dark_level, "1", "it must be between 0 and 1")
+    }
+}
