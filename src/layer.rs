@@ -246,3 +246,6 @@ impl Network {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,46 @@ fn the_ideal_method_needs_a_simulated_plant() {
     assert_eq!(code, 5);
     assert!(text.contains("line 2: this measure is not what was recorded"), "{text}");
 }
+
+#[test]
+fn divergence_is_said_as_such() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let (code, text) = place.refusal(&["train", "small.toml", "--name", "x", "--set", "training.learning_rate=1e300"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("training diverged: "), "{text}");
+    assert!(place.read("runs/x/run.json").contains("\"state\": \"failed\""));
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "training.learning_rate=nan"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("`training.learning_rate` is NaN, but a finite number was expected"), "{text}");
+}
+
+#[test]
+fn an_experiment_cannot_invent_plants_or_folders() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrcal.simulated.mismatch=0.5"]);
+    assert_eq!(code, 3);
+    assert!(text.contains("`plants.electrcal` is not a plant of the rig"), "{text}");
+    assert!(text.ends_with("Did you mean `electrical`?"), "{text}");
+    let (code, _) = place.refusal(&["train", "small.toml", "--set", "name=../x"]);
+    assert_eq!(code, 3);
+    let (code, text) = place.refusal(&["train", "small.toml", "--name", "../x"]);
+    assert_eq!((code, text.contains("is not the name of a folder")), (2, true), "{text}");
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "layers.0.width=1000000000000"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn a_comparison_refuses_what_it_cannot_do_before_it_starts() {
+    let place = Place::new();
+    let rig =
+        "name = \"bench\"\n[plants.electrical]\nrecord = \"shots.jsonl\"\nsimulated = { system = \"electrical\" }\n";
+    place.write("small.toml", SMALL).write("bench.toml", rig);
+    let (code, text) = place.refusal(&["compare", "small.toml", "--methods", "ideal,ideal"]);
+    assert_eq!((code, text.contains("`ideal` is named twice")), (2, true), "{text}");
+    let (code, text) = place.refusal(&["compare", "small.toml", "--rig", "bench.toml"]);
+    assert_eq!((code, text.contains("cannot share one recording")), (2, true), "{text}");
+    assert!(!place.path("runs").exists());
+}

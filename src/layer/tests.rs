@@ -1,0 +1,81 @@
+//! The digital layers give what their equations say, and their gradients those of differences.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use sims::Key;
+
+use super::{LayerConfig, Network, Pass, Usage};
+use crate::lab::{Forward, Lab};
+use crate::{Document, Error, Method, rows};
+
+/// Builds the layers of a TOML text on rows of `inputs` values.
+fn build(text: &str, inputs: usize, classes: usize) -> Result<Network, Error> {
+    let document = Document::parse("layers.toml", text)?;
+    let mut table = document.table().clone();
+    let layers: Vec<LayerConfig> = table.remove("layers").and_then(|layers| layers.try_into().ok()).unwrap();
+    let lab = Lab::new(vec![], Method::InSilico)?;
+    Network::build(&layers, &document, &lab, [inputs, classes])
+}
+
+/// What the network gives for one row, with its weights multiplied by `factor`.
+fn outputs(network: &Network, row: &[f32], factor: f32) -> Vec<f32> {
+    let device = Device::flex();
+    let weights: Vec<Tensor<2>> = network
+        .weights(Key::new(1))
+        .into_iter()
+        .map(|(_, weight)| Tensor::from_data(TensorData::new(weight.values, weight.shape), &device).mul_scalar(factor))
+        .collect();
+    let mut lab = Lab::new(vec![], Method::InSilico).unwrap();
+    let mut pass = Pass {
+        lab: &mut lab,
+        on: Forward::Twin,
+        sharpness: 20.0,
+        outputs: vec![],
+        penalties: vec![],
+        usage: Usage::default(),
+    };
+    let input = Tensor::from_data(TensorData::new(row.to_vec(), [1, row.len()]), &device);
+    rows::values(network.forward(input, &weights, &mut pass).unwrap())
+}
+
+#[test]
+fn repeat_lays_out_rows_and_holds_values() {
+    let rows = build("layers = [{ kind = \"repeat\", times = 2 }]", 2, 4).unwrap();
+    assert_eq!(outputs(&rows, &[1.0, 2.0], 1.0), [1.0, 2.0, 1.0, 2.0]);
+    let held = build("layers = [{ kind = \"repeat\", times = 2, order = \"hold\" }]", 2, 4).unwrap();
+    assert_eq!(outputs(&held, &[1.0, 2.0], 1.0), [1.0, 1.0, 2.0, 2.0]);
+}
+
+#[test]
+fn scale_offset_and_skip_add_up() {
+    let text = "layers = [{ kind = \"scale-offset\", scale = 3.0, offset = 1.0 }, { kind = \"scale-offset\", scale = 2.0 }, \
+                { kind = \"skip\", from = 0, gain = 0.5 }]";
+    // (3x + 1)·2 + 0.5·(3x + 1)
+    assert_eq!(outputs(&build(text, 2, 2).unwrap(), &[1.0, -1.0], 1.0), [10.0, -5.0]);
+    let trainable = text.replace("gain = 0.5", "gain = 0.5, trainable = true");
+    assert_eq!(outputs(&build(&trainable, 2, 2).unwrap(), &[1.0, -1.0], 1.0), [10.0, -5.0]);
+    let error = build(&text.replace("from = 0", "from = 2"), 2, 2).err().unwrap().to_string();
+    assert!(error.contains("is layer 2, which does not come before"), "{error}");
+}
+
+#[test]
+fn bins_reduce_to_means_or_loudness() {
+    let text = "layers = [{ kind = \"bins\", bins = 2, attenuation = 10.0 }]";
+    assert_eq!(outputs(&build(text, 5, 2).unwrap(), &[1.0, 3.0, -1.0, 1.0, 9.0], 1.0), [20.0, 0.0]);
+    let loud = text.replace("bins = 2", "bins = 2, statistic = \"root-mean-square\"");
+    let values = outputs(&build(&loud, 4, 2).unwrap(), &[3.0, -3.0, 0.0, 0.0], 1.0);
+    assert!((values[0] - 30.0).abs() < 1e-4 && values[1].abs() < 1e-4, "{values:?}");
+}
+
+#[test]
+fn linear_is_a_matrix_and_an_offset() {
+    let network = build("layers = [{ kind = \"linear\", width = 3 }]", 2, 3).unwrap();
+    let weights = network.weights(Key::new(1));
+    let (matrix, offset) = (&weights[0].1, &weights[1].1);
+    assert_eq!((weights[0].0.as_str(), matrix.shape), ("layers.0.linear.matrix", [2, 3]));
+    for (column, value) in outputs(&network, &[2.0, -1.0], 1.0).into_iter().enumerate() {
+        let expected = 2.0 * matrix.values[column] - matrix.values[3 + column] + offset.values[column];
+        assert!((value - expected).abs() < 1e-6);
+    }
+    let zeros = outputs(&network, &[2.0, -1.0], 0.0);
+    assert_eq!(zeros, [0.0; 3]);
+}
