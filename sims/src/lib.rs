@@ -6,6 +6,9 @@
 mod blocks;
 mod converter;
 mod error;
+#[cfg(test)]
+mod gradient_check;
+pub mod mechanical;
 mod random;
 mod real;
 mod simulated;
@@ -13,6 +16,7 @@ mod twin;
 
 pub use converter::Converter;
 pub use error::Error;
+pub use mechanical::Mechanical;
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
 pub use simulated::{Built, Moment, Simulated, System};
