@@ -58,11 +58,6 @@ pub struct Mechanical {
     /// Modes in all, up to 40. The suspension's count; the plate's lowest ones fill up the rest. The highest must lie
     /// below a quarter of the sample rate.
     pub modes: usize,
-    /// Damping ratio of the best mode; the plate's others spread evenly, on a logarithmic scale, up to `damping_high`.
-    /// 0.002 to 0.02 means quality factors of 25 to 250 (our choice, typical of a small plate fixed to a coil).
-    pub damping_low: f64,
-    /// Damping ratio of the worst mode, and of the suspension.
-    pub damping_high: f64,
     /// The plate itself.
     pub plate: Plate,
     /// What drives it.
@@ -70,7 +65,7 @@ pub struct Mechanical {
     /// What hears it.
     pub microphone: Microphone,
     /// Scales all that the twin does not know, `gap`. 0: the plant's deterministic physics is exactly the twin's.
-    /// 1, the default, gives a twin error of about 15 % of the output's standard deviation.
+    /// 1, the default, gives a twin error of some 8 to 20 % of the output's standard deviation: plants differ.
     pub mismatch: f64,
     /// What the twin does not know, at a mismatch of 1.
     pub gap: Gap,
@@ -80,7 +75,8 @@ pub struct Mechanical {
     pub plant_seed: u64,
     /// Seed of what differs from shot to shot.
     pub shot_seed: u64,
-    /// Pause after each record until the plate is quiet, in s: five to seven time constants of a typical mode.
+    /// Pause after each record until the plate is quiet, in s: four time constants of the slowest mode, so that the
+    /// next shot starts from rest.
     pub settle_seconds: f64,
     /// Round trip through the audio interface, once per batch, in s. USB interfaces need 5 to 30 ms.
     pub latency_seconds: f64,
@@ -102,6 +98,11 @@ pub struct Plate {
     pub poisson: f64,
     /// Density, in kg/m³. Titanium: 4,506 (handbook value).
     pub kilograms_per_cubic_meter: f64,
+    /// Loss rate `α` through mount and air, in 1/s: every mode's `ζ = α/2ω + βω/2` (Rayleigh). The default gives the
+    /// lowest mode 0.02 (our choice: damping ratios of 0.004 to 0.02, ring-down times of 3 to 12 ms).
+    pub mount_loss_per_second: f64,
+    /// Loss time `β` inside the material, in s.
+    pub material_loss_seconds: f64,
 }
 
 /// An amplifier and a speaker without its cone: a voice coil in its suspension.
@@ -117,9 +118,12 @@ pub struct Speaker {
     pub high_hertz: f64,
     /// Resonances of plate and coil on the suspension, in Hz.
     pub suspension_hertz: Vec<f64>,
+    /// Damping ratio of these resonances: the suspension's own losses (our choice, typical of a bare driver).
+    pub suspension_damping: f64,
     /// Mass that moves in them, plate and coil, in kg.
     pub moving_kilograms: f64,
-    /// Where the coil pushes, from −1 to 1 along each side. Off the center, which is a node of most modes.
+    /// Where the coil pushes, from −1 to 1 along each side. Off the center, which is a node of most modes,
+    /// and off the lines of symmetry (our choice).
     pub place: [f64; 2],
 }
 
@@ -129,7 +133,8 @@ pub struct Speaker {
 pub struct Microphone {
     /// Distance from the plate, in m. It delays the sound by 2.9 µs per millimeter.
     pub distance_meters: f64,
-    /// Sensitivity with its amplifier, in V/Pa.
+    /// Sensitivity with its amplifier, in V/Pa: set so that random full-scale drives stay well below full scale, while
+    /// a full-scale tone on a resonance may saturate.
     pub volts_per_pascal: f64,
     /// Where on the plate it listens, from −1 to 1 along each side.
     pub place: [f64; 2],
@@ -188,8 +193,6 @@ impl Default for Mechanical {
             samples: 512,
             sample_hertz: 48_000.0,
             modes: 24,
-            damping_low: 0.002,
-            damping_high: 0.02,
             plate: Plate::default(),
             speaker: Speaker::default(),
             microphone: Microphone::default(),
@@ -198,7 +201,7 @@ impl Default for Mechanical {
             imperfections: Imperfections::default(),
             plant_seed: 1,
             shot_seed: 2,
-            settle_seconds: 0.035,
+            settle_seconds: 0.05,
             latency_seconds: 0.015,
             shot_seconds: None,
         }
@@ -213,6 +216,8 @@ impl Default for Plate {
             pascals: 116e9,
             poisson: 0.32,
             kilograms_per_cubic_meter: 4506.0,
+            mount_loss_per_second: 164.0,
+            material_loss_seconds: 1.2e-7,
         }
     }
 }
@@ -224,15 +229,16 @@ impl Default for Speaker {
             low_hertz: 100.0,
             high_hertz: 8000.0,
             suspension_hertz: vec![180.0, 420.0],
+            suspension_damping: 0.1,
             moving_kilograms: 0.010,
-            place: [0.22, 0.36],
+            place: [0.8, 0.5],
         }
     }
 }
 
 impl Default for Microphone {
     fn default() -> Self {
-        Self { distance_meters: 0.02, volts_per_pascal: 0.0015, place: [0.78, 0.62], full_scale_volts: 1.0 }
+        Self { distance_meters: 0.02, volts_per_pascal: 0.0008, place: [0.78, 0.62], full_scale_volts: 1.0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use super::physics::{Physics, SOUND};
+use super::physics::{Physics, Resonance, SOUND};
 use super::{Gap, Imperfections, LIMIT, MOST_MODES, Mechanical, Microphone, Plate, SYSTEM, Speaker};
 use crate::Error;
 
@@ -24,6 +24,8 @@ type Row = (&'static str, f64, &'static str, Must);
 const ON_PLATE: Must = Must::Between(-1.0, 1.0, "a place on the plate is between -1 and 1 along each side");
 /// A spread whose draws, cut at three standard deviations, leave the sign alone.
 const SPREAD: Must = Must::Between(0.0, 0.3, "it must be between 0 and 0.3 once multiplied by the mismatch");
+/// A damping ratio: without any a plate never comes to rest, with much more it does not ring.
+const LOSSY: Must = Must::Between(1e-6, 0.5, "it must be between 1e-6 and 0.5");
 /// Converters.
 const BITS: Must = Must::Between(0.0, 24.0, "it must be between 0, off, and 24 bits");
 
@@ -62,13 +64,6 @@ impl Mechanical {
                 "1",
                 Must::Between(suspension.max(1.0), most, "it must cover the suspension's modes and be at most 40"),
             ),
-            ("damping_low", self.damping_low, "1", Must::Between(1e-6, 0.5, "it must be between 1e-6 and 0.5")),
-            (
-                "damping_high",
-                self.damping_high,
-                "1",
-                Must::Between(self.damping_low, 0.5, "it must be between damping_low and 0.5"),
-            ),
             ("settle_seconds", self.settle_seconds, "s", Must::NotNegative),
             ("latency_seconds", self.latency_seconds, "s", Must::NotNegative),
             ("shot_seconds", self.shot_seconds.unwrap_or(0.0), "s", Must::NotNegative),
@@ -85,6 +80,8 @@ impl Plate {
             ("plate.pascals", self.pascals, "Pa", Must::Positive),
             ("plate.poisson", self.poisson, "1", poisson),
             ("plate.kilograms_per_cubic_meter", self.kilograms_per_cubic_meter, "kg/m³", Must::Positive),
+            ("plate.mount_loss_per_second", self.mount_loss_per_second, "1/s", Must::NotNegative),
+            ("plate.material_loss_seconds", self.material_loss_seconds, "s", Must::NotNegative),
         ]
     }
 }
@@ -96,6 +93,7 @@ impl Speaker {
             ("speaker.newtons_per_volt", self.newtons_per_volt, "N/V", Must::Positive),
             ("speaker.low_hertz", self.low_hertz, "Hz", Must::NotNegative),
             ("speaker.high_hertz", self.high_hertz, "Hz", above),
+            ("speaker.suspension_damping", self.suspension_damping, "1", LOSSY),
             ("speaker.moving_kilograms", self.moving_kilograms, "kg", Must::Positive),
         ];
         rows.extend(
@@ -154,11 +152,14 @@ impl Imperfections {
 }
 
 impl Physics {
-    /// Refuses modes that the sample rate does not resolve.
+    /// Refuses modes that the sample rate does not resolve, or that do not ring.
     pub(super) fn check(&self) -> Result<(), Error> {
         let highest = self.modes.iter().map(|mode| mode.omega / TAU).fold(0.0, f64::max);
         let expected = "the highest mode must lie below a quarter of the sample rate: take fewer modes, or a larger or thinner plate";
-        check(("modes (the highest frequency)", highest, "Hz", Must::Between(0.0, 0.25 / self.period, expected)))
+        let resolved = Must::Between(0.0, 0.25 / self.period, expected);
+        check(("modes (the highest frequency)", highest, "Hz", resolved))?;
+        let damping = |mode: &Resonance| check(("plate (a mode's damping ratio)", mode.damping, "1", LOSSY));
+        self.modes.iter().try_for_each(damping)
     }
 }
 

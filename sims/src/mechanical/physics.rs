@@ -9,8 +9,8 @@
 //! `q` in m, in the kernel in units of the reach `r`: the thickness `h` for the plate, where von Kármán's stretching
 //! becomes as strong as bending; 1 mm for the suspension. Shapes `φ` have mean square 1 over the plate, so each modal
 //! mass is the plate's own. The microphone hears the nearby part of the plate as a piston in a baffle.
-//! Modal form after von Kármán's plate as in S. Bilbao, "Numerical Sound Synthesis" (Wiley 2009), section 12;
-//! exact update of a mode by its matrix exponential.
+//! The modal form of von Kármán's plate, with the many cubic terms of stretching cut down to one per mode and a few
+//! couplings; the full sum is in the public solver VK-Gong. Each mode is updated by its matrix exponential.
 
 use std::f64::consts::{PI, TAU};
 
@@ -19,9 +19,9 @@ use super::plate::{Shape, free_square};
 use super::{LIMIT, Mechanical};
 use crate::{Key, Real, Stream};
 
-/// Density of air at 20 °C, in kg/m³ (ISO 2533 scaled to 20 °C).
+/// Density of dry air at 20 °C and 1013 hPa, in kg/m³ (handbook value).
 const AIR_DENSITY: f64 = 1.204;
-/// Speed of sound in air at 20 °C, in m/s (Kinsler et al., "Fundamentals of Acoustics", appendix A10).
+/// Speed of sound in dry air at 20 °C, in m/s (handbook value).
 pub(super) const SOUND: f64 = 343.2;
 /// Excursion of the suspension that counts as 1, in m: what a small full-range speaker allows.
 const SUSPENSION_REACH: f64 = 1e-3;
@@ -80,12 +80,12 @@ impl Physics {
         let pickup = pickup_volts(bench);
         let piston = bench.speaker.suspension_hertz.iter().map(|hertz| Resonance {
             omega: TAU * hertz,
-            damping: bench.damping_high,
+            damping: bench.speaker.suspension_damping,
             push: bench.speaker.newtons_per_volt / (bench.speaker.moving_kilograms * SUSPENSION_REACH),
             stiffening: 0.0,
             pickup: pickup * SUSPENSION_REACH,
         });
-        let bending = shapes.iter().enumerate().map(|(index, shape)| bending(bench, shape, index));
+        let bending = shapes.iter().map(|shape| bending(bench, shape));
         Self {
             period: 1.0 / bench.sample_hertz,
             band: [bench.speaker.low_hertz, bench.speaker.high_hertz],
@@ -192,16 +192,15 @@ impl Resonance {
 }
 
 /// One bending mode of the nominal plate.
-fn bending(bench: &Mechanical, shape: &Shape, index: usize) -> Resonance {
+fn bending(bench: &Mechanical, shape: &Shape) -> Resonance {
     let plate = &bench.plate;
     let mass = plate.kilograms_per_cubic_meter * plate.thickness_meters * plate.side_meters.powi(2);
     let stiffness = plate.pascals * plate.thickness_meters.powi(3) / (12.0 * (1.0 - plate.poisson.powi(2)));
     let scale = (stiffness / (plate.kilograms_per_cubic_meter * plate.thickness_meters)).sqrt();
-    // Multiples of the golden ratio spread the dampings evenly over the decade, whatever the number of modes.
-    let place = (index as f64 * 0.618_033_988_749_895).fract();
+    let omega = shape.parameter / plate.side_meters.powi(2) * scale;
     Resonance {
-        omega: shape.parameter / plate.side_meters.powi(2) * scale,
-        damping: bench.damping_low * (bench.damping_high / bench.damping_low).powf(place),
+        omega,
+        damping: 0.5 * (plate.mount_loss_per_second / omega + plate.material_loss_seconds * omega),
         push: shape.deflection(bench.speaker.place) * bench.speaker.newtons_per_volt / (mass * plate.thickness_meters),
         stiffening: 0.0,
         pickup: shape.deflection(bench.microphone.place) * pickup_volts(bench) * plate.thickness_meters,

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_first_frequencies_are_leissas() {
-        // Leissa 1973, table C20 (F-F-F-F, a/b = 1, ν = 0.3): upper bounds from 36 products of beam functions.
+        // Leissa 1973 (F-F-F-F, a/b = 1, ν = 0.3): upper bounds from 36 products of beam functions.
         let leissa = [13.489, 19.789, 24.432, 35.024, 35.024, 61.526];
         for (shape, parameter) in free_square(0.3).iter().zip(leissa) {
             let ratio = shape.parameter / parameter;

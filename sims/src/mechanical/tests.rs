@@ -150,7 +150,7 @@ fn results_do_not_depend_on_the_threads() {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| (system.shoot(&inputs, &[], Moment::default()), ideal.pull_back(&inputs, &[], &cotangents)))
     });
-    assert_eq!(one, three);
+    assert!(one == three);
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn with_everything_off_the_plant_is_its_twin_bit_for_bit() {
     let Built { system, twin, ideal } = bench.build().unwrap();
     let inputs = play(37, 512, 3, 1.0);
     let readings = system.shoot(&inputs, &[], Moment { shots: 5, seconds: 100.0 });
-    assert_eq!(readings, twin.predict(&inputs, &[]));
-    assert_eq!(readings, ideal.predict(&inputs, &[]));
+    assert!(readings == twin.predict(&inputs, &[]), "the twin differs");
+    assert!(readings == ideal.predict(&inputs, &[]), "the ideal differs");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_ideal_is_the_plant_without_imperfections() {
     let bench = Mechanical { imperfections: Imperfections::off(), ..Mechanical::default() };
     let Built { system, ideal, .. } = bench.build().unwrap();
     let inputs = play(17, 512, 8, 1.0);
-    assert_eq!(system.shoot(&inputs, &[], Moment::default()), ideal.predict(&inputs, &[]));
+    assert!(system.shoot(&inputs, &[], Moment::default()) == ideal.predict(&inputs, &[]));
 }
 
 /// The standard deviation of the difference of two batches, and of the first.
@@ -189,6 +189,16 @@ fn the_default_mismatch_is_a_believable_gap() {
             let [error, output] = deviations(&ideal.predict(&inputs, &[]), &twin.predict(&inputs, &[]));
             assert!((0.05..0.25).contains(&(error / output)), "seed {plant_seed}: {}", error / output);
         }
+    }
+}
+
+#[test]
+fn full_scale_data_leaves_headroom() {
+    let Built { ideal, .. } = Mechanical::default().build().unwrap();
+    for hold in [1, 3, 8] {
+        let readings = ideal.predict(&play(64, 512, hold, 1.0), &[]);
+        let largest = readings.values().iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        assert!((0.2..0.8).contains(&largest), "{largest} V at {hold} samples per value");
     }
 }
 
@@ -228,7 +238,7 @@ fn six_repeats_drift_as_on_a_bench_and_the_drift_ends() {
     assert!((0.001..0.012).contains(&change), "{change}");
     let gain = projection(sixth.values(), first.values()) - 1.0;
     assert!((-0.012..-0.001).contains(&gain), "{gain}");
-    assert_eq!(later, last);
+    assert!(later == last);
 }
 
 #[test]
@@ -291,7 +301,7 @@ fn the_card_says_what_it_is() {
     let card = Mechanical::default().build().unwrap().system.card().clone();
     assert_eq!(card.identity.serial, "simulated-1");
     assert_eq!((card.ports.input_count(), card.ports.control_count(), card.ports.output_count()), (512, 0, 512));
-    assert!((card.timing.shot - (512.0 / 48_000.0 + 0.035)).abs() < 1e-12);
+    assert!((card.timing.shot - (512.0 / 48_000.0 + 0.05)).abs() < 1e-12);
 }
 
 #[test]
@@ -313,5 +323,6 @@ fn what_makes_no_sense_is_refused_by_name() {
     assert_eq!(refused(&|bench| bench.microphone.place[0] = 1.5), "microphone.place");
     assert_eq!(refused(&|bench| bench.gap.clip_volts = 0.0), "gap.clip_volts");
     assert_eq!(refused(&|bench| bench.imperfections.drift_seconds = 0.0), "imperfections.drift_seconds");
+    assert_eq!(refused(&|bench| bench.plate.mount_loss_per_second = 1e5), "plate (a mode's damping ratio)");
     assert_eq!(refused(&|bench| bench.plate.thickness_meters = 1e-3), "modes (the highest frequency)");
 }
