@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use drivers::{Limited, Limits, Plant, Range, Recorded, Replayed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Built, Electrical, Key, Optical, Oscillators, Simulated};
+use sims::{Built, Electrical, Key, Mechanical, Optical, Oscillators, Simulated};
 
 use crate::document::{list, nearest};
 use crate::lab::{Guarded, Opened};
@@ -46,6 +46,8 @@ pub struct PlantConfig {
 pub enum SimulatedConfig {
     /// A transistor in an RLC resonator between a DAC and an ADC.
     Electrical(Electrical),
+    /// A titanium plate on a voice coil, with a microphone.
+    Mechanical(Mechanical),
     /// Broadband second-harmonic generation between a spectral shaper and a camera.
     Optical(Optical),
     /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
@@ -58,6 +60,7 @@ impl SimulatedConfig {
         let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
         match self {
             Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }

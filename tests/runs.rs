@@ -132,9 +132,17 @@ fn the_schema_names_every_layer_and_system() {
     let place = Place::new();
     let schema = place.json(&["schema"]);
     let text = schema.to_string();
-    for word in
-        ["scale-offset", "physical", "electrical", "optical", "oscillators", "noise_volts", "range_penalty", "mismatch"]
-    {
+    for word in [
+        "scale-offset",
+        "physical",
+        "electrical",
+        "mechanical",
+        "optical",
+        "oscillators",
+        "noise_volts",
+        "range_penalty",
+        "mismatch",
+    ] {
         assert!(text.contains(word), "{word}");
     }
     assert!(schema["experiment"]["properties"]["layers"].is_object());

@@ -9,6 +9,7 @@ mod electrical;
 mod error;
 #[cfg(test)]
 mod gradient_check;
+pub mod mechanical;
 mod optical;
 mod oscillators;
 mod random;
@@ -19,6 +20,7 @@ mod twin;
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
+pub use mechanical::Mechanical;
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
