@@ -1,7 +1,7 @@
 //! The system as a whole: adjoints, switches, noise, converters, and safety at every drive.
 
 use drivers::{Batch, Range};
-use pulp::Arch;
+use pulp::{Arch, Scalar, WithSimd};
 
 use super::{
     Electrical, ElectricalImperfections, ElectricalTolerances,
@@ -147,6 +147,24 @@ fn the_number_of_threads_changes_nothing() {
         })
     });
     assert_eq!(one, three);
+}
+
+#[test]
+fn the_vector_unit_changes_nothing() {
+    let config = quiet(48);
+    for circuit in circuits(&config) {
+        let solver = &Solver::<f32>::new(&circuit);
+        let (inputs, cotangents) = (drives(20, 48, 1.0, 13), drives(20, 48, 1.0, 14));
+        let (inputs, cotangents) = (inputs.values(), cotangents.values());
+        let [mut plain, mut fast] = [vec![0.0; 20 * 48], vec![0.0; 20 * 48]];
+        Predict { solver, scratch: &mut Scratch::default(), inputs, outputs: &mut plain }.with_simd(Scalar);
+        Arch::new().dispatch(Predict { solver, scratch: &mut Scratch::default(), inputs, outputs: &mut fast });
+        assert_eq!(plain, fast);
+        let scratch = &mut Scratch::default();
+        PullBack { solver, scratch, inputs, cotangents, gradients: &mut plain }.with_simd(Scalar);
+        Arch::new().dispatch(PullBack { solver, scratch, inputs, cotangents, gradients: &mut fast });
+        assert_eq!(plain, fast);
+    }
 }
 
 #[test]
