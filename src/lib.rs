@@ -15,7 +15,7 @@ pub mod physical;
 pub mod range_penalty;
 mod rig;
 pub mod rows;
-mod run;
+pub mod run;
 mod stop;
 pub mod train;
 

@@ -6,6 +6,7 @@
 
 mod progress;
 mod record;
+mod status;
 
 use std::ops::ControlFlow;
 
@@ -16,6 +17,10 @@ use crate::Error;
 pub use progress::Progress;
 pub use record::{Header, Record, plant_facts};
 pub(crate) use record::{make_folder, unix_seconds};
+pub use status::{
+    Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
+    TrainingStatus,
+};
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
