@@ -61,6 +61,62 @@ pub enum Error {
         /// What the instrument can do.
         range: Range,
     },
+    /// An instrument that cannot be opened.
+    #[error("{address} cannot be opened: {message}. Check cable, power and address")]
+    Unopened {
+        /// Where it should be.
+        address: String,
+        /// What the system says.
+        message: String,
+    },
+    /// An instrument that says nothing.
+    #[error("{address} did not answer within {seconds} s while {verb}: check cable and power, then try again")]
+    Unanswered {
+        /// Where it is.
+        address: String,
+        /// What it was asked to do.
+        verb: &'static str,
+        /// The deadline, in s.
+        seconds: f64,
+    },
+    /// A connection that ended and did not come back.
+    #[error("{address} was lost while {verb} and did not come back: check cable and power, then try again")]
+    ConnectionLost {
+        /// Where it was.
+        address: String,
+        /// What it was asked to do.
+        verb: &'static str,
+    },
+    /// An instrument that says no.
+    #[error("{address} refuses {verb}: {reason}")]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// What it was asked to do.
+        verb: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// An instrument whose answers make no sense.
+    #[error("{address} {what}: trying again will not help; check which instrument and firmware it is")]
+    Misunderstood {
+        /// Where it is.
+        address: String,
+        /// What it does.
+        what: &'static str,
+    },
+    /// A shot without a reading that can be used.
+    #[error(
+        "{address}: shot {shot} of the batch was driven {attempts} times and never read well: look for overruns and stale frames"
+    )]
+    ShotVoid {
+        /// Where the instrument is.
+        address: String,
+        /// Its row in the batch.
+        shot: usize,
+        /// How often it was driven.
+        attempts: u32,
+    },
     /// A recording that cannot be written, read or followed.
     #[error("recording {}: {message}", .path.display())]
     Recording {

@@ -7,6 +7,7 @@ mod card;
 mod error;
 mod limited;
 mod plant;
+pub mod pnnlink;
 mod ports;
 mod recording;
 
