@@ -15,8 +15,8 @@ use crate::layer::{LayerConfig, LinearConfig, Network};
 use crate::run::{Header, make_folder};
 use crate::train::{Outcome, TimeShares, Trainer};
 use crate::{
-    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, TrainingConfig,
-    figure,
+    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, Theme,
+    TrainingConfig, figure,
 };
 
 /// Shots that measure the error of a twin.
@@ -99,6 +99,8 @@ pub struct Prepared {
     pub rig: Rig,
     /// `--data`.
     pub data: Option<PathBuf>,
+    /// The paper of the figures.
+    pub theme: Theme,
 }
 
 /// What one run gave.
@@ -183,7 +185,7 @@ impl Prepared {
             wall_seconds: start.elapsed().as_secs_f64(),
         };
         record.note(summary(&finished))?;
-        figure::learning_curves(&[folder.to_owned()], &folder.join("figures"))?;
+        figure::learning_curves(&[folder.to_owned()], &folder.join("figures"), self.theme)?;
         if outcome.reason == StopReason::Interrupted { Err(Error::Stopped(folder.to_owned())) } else { Ok(finished) }
     }
 
@@ -292,7 +294,7 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
         simulated,
         twin_error,
         baseline_accuracy: Spread::of(&baselines).mean,
-        figures: figure::learning_curves(&runs, &folder.join("figures"))?,
+        figures: figure::learning_curves(&runs, &folder.join("figures"), prepared.theme)?,
         methods: summaries.collect(),
         runs,
     };
