@@ -99,14 +99,12 @@ fn next_key() -> Option<u8> {
     }
     let mut key = [0];
     // Past the buffer of the standard library, which would keep keys where `poll` does not see them.
-    match rustix::io::read(&input, &mut key) {
-        Ok(1) => Some(key[0]),
-        // A terminal that is gone is always ready: do not turn in circles.
-        _ => {
-            std::thread::sleep(LOOK);
-            None
-        }
+    if rustix::io::read(&input, &mut key) == Ok(1) {
+        return Some(key[0]);
     }
+    // A terminal that is gone is always ready: do not turn in circles.
+    std::thread::sleep(LOOK);
+    None
 }
 
 /// What a key says and asks. A stop is asked for twice.
