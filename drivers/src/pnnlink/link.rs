@@ -17,10 +17,13 @@ use super::owner::Owner;
 use super::session::Stream;
 use crate::{Batch, Card, Error, Plant};
 
+/// A stream that is being opened.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send + 'a>>;
+
 /// How a stream is opened again and again.
 pub trait Opener: Send {
     /// Opens it.
-    fn open(&mut self) -> Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send + '_>>;
+    fn open(&mut self) -> Opening<'_>;
 
     /// What it is called, for error messages.
     fn address(&self) -> &str;

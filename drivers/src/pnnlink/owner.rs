@@ -350,7 +350,7 @@ fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {
     report.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The next number of a SplitMix64 sequence (Steele, Lea and Flood, OOPSLA 2014), its upper half.
+/// The next number of a `SplitMix64` sequence (Steele, Lea and Flood, OOPSLA 2014), its upper half.
 fn draw(state: &mut u64) -> u32 {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut word = *state;

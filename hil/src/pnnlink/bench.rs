@@ -107,7 +107,7 @@ impl Bench {
     }
 
     /// Drives shots, if they are in range; `begins` says that a batch begins with them. `last` is the last shot's answer.
-    pub fn shoot(&mut self, begins: bool, inputs: Batch, mut last: Option<Answer>) -> Result<Vec<Answer>, Error> {
+    pub fn shoot(&mut self, begins: bool, inputs: &Batch, mut last: Option<Answer>) -> Result<Vec<Answer>, Error> {
         let card = self.system.card();
         let ranges = card.ports.ranges(Direction::Input);
         let values: Vec<f32> = inputs.iter().flat_map(|row| snap(&ranges, row)).collect();

@@ -1,11 +1,8 @@
 //! How tests and the soak reach a served instrument.
 
-use std::future::Future;
-use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 
-use drivers::pnnlink::link::Opener;
+use drivers::pnnlink::link::{Opener, Opening};
 use drivers::pnnlink::session::Stream;
 
 use crate::Terminal;
@@ -15,7 +12,7 @@ use crate::Terminal;
 pub struct Dial(pub String);
 
 impl Opener for Dial {
-    fn open(&mut self) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + '_>> {
+    fn open(&mut self) -> Opening<'_> {
         Box::pin(async {
             match self.0.strip_prefix("tcp://") {
                 Some(place) => {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drivers::pnnlink::description::{Description, describe};
+use drivers::pnnlink::description::{Description, Layout, describe};
 use drivers::pnnlink::frame::{Deframer, Way};
 use drivers::pnnlink::message::{
     BankMessage, Coding, Reason, Reply, Request, SCHEMA, State, StatusMessage, VERSION, Welcome,
@@ -107,9 +107,9 @@ impl Firmware {
         // A system without ports cannot be built, so its description is sound.
         let description = Description::new(&welcome, &banks).unwrap_or_else(|| Description {
             card: card.clone(),
-            inputs: Default::default(),
-            controls: Default::default(),
-            outputs: Default::default(),
+            inputs: Layout::default(),
+            controls: Layout::default(),
+            outputs: Layout::default(),
         });
         let staging = vec![0; description.controls.bytes()];
         let mut firmware = Self {
@@ -370,7 +370,7 @@ impl Firmware {
         }
         let inputs = Batch::new(self.description.inputs.count(), rows).map_err(|_| Reason::Malformed)?;
         let last = self.session.as_ref().and_then(|open| open.answers.back().cloned());
-        let answers = self.bench.shoot(begins, inputs, last).map_err(|_| Reason::OutOfRange)?;
+        let answers = self.bench.shoot(begins, &inputs, last).map_err(|_| Reason::OutOfRange)?;
         if let Some(open) = &mut self.session {
             open.expected += answers.len() as u64;
             open.answers.extend(answers);

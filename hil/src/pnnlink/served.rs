@@ -255,7 +255,7 @@ impl Server {
             After::Spoil(fault) => self.firmware.spoil(fault),
             After::Mute => {
                 let until = match self.wire {
-                    Wire::Tcp(..) => Instant::now() + Duration::from_secs(86_400),
+                    Wire::Tcp(..) => Instant::now() + Duration::from_hours(24),
                     Wire::Pty(..) => Instant::now() + MUTE,
                 };
                 if let Some(connection) = self.connections.get_mut(&id) {

@@ -60,25 +60,26 @@ fn replies() -> Vec<(&'static str, Reply)> {
     ]
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A line of the table: a name and the bytes on the wire.
+fn line(name: &str, wire: &[u8]) -> String {
+    let bytes: Vec<String> = wire.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name:<9}{}\n", bytes.concat())
 }
 
 /// The table of test vectors: every message in a frame of session 0x01020304, request 5.
 fn table() -> String {
-    let mut lines = String::new();
-    let mut line = |name: &str, wire: &[u8]| lines.push_str(&format!("{name:<9}{}\n", hex(wire)));
+    let mut lines = Vec::new();
     for (name, request) in requests() {
         let mut wire = Vec::new();
         request.encode(0x0102_0304, 5, &mut wire);
-        line(name, &wire);
+        lines.push(line(name, &wire));
     }
     for (name, reply) in replies() {
         let mut wire = Vec::new();
         reply.encode(0x0102_0304, 5, &mut wire);
-        line(name, &wire);
+        lines.push(line(name, &wire));
     }
-    lines
+    lines.concat()
 }
 
 #[test]
