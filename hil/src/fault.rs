@@ -1,52 +1,58 @@
-//! Faults as named switches, each from a complaint about a real bench, and a seeded mix of them.
+//! Faults of instruments and wires, as named, seeded switches. Each comes from a complaint about a real one.
+//!
+//! A simulated instrument asks the switchboard, at the place where a fault can happen, whether it happens now:
+//! [`Faults::strike`]. A fault is off, happens once more, or happens with a probability at each opportunity; what happens is
+//! decided by the seed and the number of the question, and counted.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sims::Key;
 
-/// What may go wrong at an instrument or on its wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// An answer never comes.
+    /// A query is not answered.
     NoReply,
-    /// An answer comes late, and those after it behind it.
+    /// A query is answered after its deadline, then the next one as well.
     LateReply,
-    /// An answer comes in two pieces with a pause between.
+    /// An answer comes in two pieces with a pause between them.
     SplitReply,
     /// Two answers come in one piece.
     JoinedReplies,
-    /// The byte that ends an answer is missing.
+    /// An answer lacks its terminator.
     MissingTerminator,
-    /// Another byte ends an answer.
+    /// An answer ends with another terminator.
     WrongTerminator,
-    /// A block is shorter than its header or its checksum says.
-    WrongLength,
-    /// A block of exactly a whole number of buffers, sent buffer by buffer.
-    WholeBuffers,
-    /// Readings are not numbers: NaN, or the 9.91E37 that IEEE 488.2 instruments send for it.
+    /// A block says another length than it has.
+    WrongBlockLength,
+    /// A block is exactly as long as the reader's buffer, or a multiple.
+    BufferSizedBlock,
+    /// A reading is NaN, or 9.91E37 as SCPI writes it.
     NotANumber,
-    /// The instrument's queue overflows: what it was just told is lost.
+    /// The error queue overflows.
     QueueOverflow,
-    /// The instrument loses its power, and its settings with it.
+    /// The instrument loses power and comes back without its settings.
     PowerCycle,
     /// The instrument comes back with another firmware.
     FirmwareChange,
-    /// The cable is pulled and put back.
+    /// The cable is pulled, and plugged in again.
     Unplug,
-    /// The other end of the connection is gone without a word.
+    /// The connection stays open and nobody is at the other end.
     HalfOpen,
-    /// Somebody else talks to the instrument.
+    /// Another client talks to the instrument.
     SecondClient,
-    /// A reading that does not change when it should.
+    /// A reading stays at its last value.
     StuckValue,
-    /// A reading at the end of the converter's range.
+    /// The readings are at the end of the range.
     Saturation,
-    /// A reading of an earlier shot.
+    /// An old frame is delivered as a new one.
     StaleFrame,
-    /// A gain that jumps.
+    /// The readings shift by a step.
     DriftStep,
-    /// Samples are lost while a shot is taken.
-    Overrun,
+    /// A buffer of sound is lost.
+    Xrun,
 }
 
 impl Fault {
@@ -58,8 +64,8 @@ impl Fault {
         Self::JoinedReplies,
         Self::MissingTerminator,
         Self::WrongTerminator,
-        Self::WrongLength,
-        Self::WholeBuffers,
+        Self::WrongBlockLength,
+        Self::BufferSizedBlock,
         Self::NotANumber,
         Self::QueueOverflow,
         Self::PowerCycle,
@@ -71,10 +77,10 @@ impl Fault {
         Self::Saturation,
         Self::StaleFrame,
         Self::DriftStep,
-        Self::Overrun,
+        Self::Xrun,
     ];
 
-    /// Its name on the command line and in reports.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoReply => "no-reply",
@@ -83,8 +89,8 @@ impl Fault {
             Self::JoinedReplies => "joined-replies",
             Self::MissingTerminator => "missing-terminator",
             Self::WrongTerminator => "wrong-terminator",
-            Self::WrongLength => "wrong-length",
-            Self::WholeBuffers => "whole-buffers",
+            Self::WrongBlockLength => "wrong-block-length",
+            Self::BufferSizedBlock => "buffer-sized-block",
             Self::NotANumber => "not-a-number",
             Self::QueueOverflow => "queue-overflow",
             Self::PowerCycle => "power-cycle",
@@ -96,59 +102,92 @@ impl Fault {
             Self::Saturation => "saturation",
             Self::StaleFrame => "stale-frame",
             Self::DriftStep => "drift-step",
-            Self::Overrun => "overrun",
+            Self::Xrun => "xrun",
         }
-    }
-
-    /// The fault called `name`.
-    pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fault| fault.name() == name)
     }
 }
 
-/// Which faults occur, how often, and how often they have.
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|fault| fault.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("`{text}` is not a fault: the faults are {names}")
+        })
+    }
+}
+
+/// One switch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Switch {
+    /// At each opportunity.
+    probability: f64,
+    /// How many more times for certain.
+    armed: u64,
+    /// Opportunities so far.
+    asked: u64,
+    /// Times that it happened.
+    happened: u64,
+}
+
+/// The switchboard of one bench; clones are the same switchboard.
 #[derive(Debug, Clone)]
-pub struct FaultMix {
-    kinds: Vec<Fault>,
-    rate: f32,
-    random: sims::Stream,
-    counts: BTreeMap<Fault, u64>,
+pub struct Faults {
+    key: Key,
+    switches: Arc<Mutex<BTreeMap<Fault, Switch>>>,
 }
 
-impl FaultMix {
-    /// The faults of `kinds`, at random with probability `rate` at each opportunity, decided by `seed`.
-    pub fn new(kinds: &[Fault], rate: f32, seed: u64) -> Self {
-        let random = Key::new(seed).branch("faults").stream();
-        Self { kinds: kinds.to_vec(), rate, random, counts: BTreeMap::new() }
+impl Faults {
+    /// All off; `seed` decides when those that are switched on happen.
+    pub fn new(seed: u64) -> Self {
+        Self { key: Key::new(seed).branch("faults"), switches: Arc::default() }
     }
 
-    /// Nothing ever goes wrong.
-    pub fn none() -> Self {
-        Self::new(&[], 0.0, 0)
+    /// Lets `fault` happen with this probability at each opportunity.
+    pub fn set(&self, fault: Fault, probability: f64) {
+        self.locked().entry(fault).or_default().probability = probability;
     }
 
-    /// What goes wrong this time, if anything.
-    pub fn draw(&mut self) -> Option<Fault> {
-        if self.kinds.is_empty() || self.rate <= self.random.uniform() {
-            return None;
+    /// Lets `fault` happen at its next opportunity.
+    pub fn once(&self, fault: Fault) {
+        self.locked().entry(fault).or_default().armed += 1;
+    }
+
+    /// Switches everything off; the counts stay.
+    pub fn clear(&self) {
+        for switch in self.locked().values_mut() {
+            *switch = Switch { probability: 0.0, armed: 0, ..*switch };
         }
-        let kind = self.below(self.kinds.len());
-        Some(self.kinds[kind])
     }
 
-    /// Notes that a fault really happened.
-    pub fn count(&mut self, fault: Fault) {
-        *self.counts.entry(fault).or_default() += 1;
+    /// Whether `fault` happens now. Asked once at each opportunity.
+    pub fn strike(&self, fault: Fault) -> bool {
+        let mut switches = self.locked();
+        let Some(switch) = switches.get_mut(&fault) else { return false };
+        switch.asked += 1;
+        let word = self.key.branch(fault.name()).number(switch.asked).seed();
+        let fraction = (word >> 11) as f64 / (1_u64 << 53) as f64;
+        let happens = 0 < switch.armed || fraction < switch.probability;
+        switch.armed = switch.armed.saturating_sub(1);
+        switch.happened += u64::from(happens);
+        happens
     }
 
-    /// A random number below `bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.random.below(bound)
+    /// How often each fault has happened; those that never did are left out.
+    pub fn counts(&self) -> BTreeMap<Fault, u64> {
+        let counts = self.locked().iter().map(|(fault, switch)| (*fault, switch.happened)).collect::<BTreeMap<_, _>>();
+        counts.into_iter().filter(|(_, count)| 0 < *count).collect()
     }
 
-    /// How often each fault has happened.
-    pub fn counts(&self) -> &BTreeMap<Fault, u64> {
-        &self.counts
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<Fault, Switch>> {
+        self.switches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,24 +196,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_back_to_their_faults() {
+    fn faults_are_named_seeded_and_counted() {
         for fault in Fault::ALL {
-            assert_eq!(Fault::find(fault.name()), Some(fault));
+            assert_eq!(fault.name().parse::<Fault>().unwrap(), fault);
         }
-        assert_eq!(Fault::find("gremlin"), None);
-    }
-
-    #[test]
-    fn a_mix_has_its_rate_and_all_its_kinds_and_repeats_with_its_seed() {
-        let draws = |seed| {
-            let mut mix = FaultMix::new(&Fault::ALL, 0.1, seed);
-            (0..10_000).map(|_| mix.draw()).collect::<Vec<_>>()
+        assert!("no-replay".parse::<Fault>().unwrap_err().contains("`no-replay` is not a fault"));
+        let strikes = |seed: u64| {
+            let faults = Faults::new(seed);
+            faults.set(Fault::NoReply, 0.25);
+            (0..1000).map(|_| faults.strike(Fault::NoReply)).collect::<Vec<_>>()
         };
-        let drawn = draws(3);
-        let count = drawn.iter().flatten().count();
-        assert!((900..1100).contains(&count), "{count}");
-        assert!(Fault::ALL.iter().all(|fault| drawn.contains(&Some(*fault))));
-        assert_eq!(drawn, draws(3));
-        assert_ne!(drawn, draws(4));
+        assert_eq!(strikes(1), strikes(1));
+        assert_ne!(strikes(1), strikes(2));
+        let count = strikes(1).iter().filter(|strike| **strike).count();
+        assert!((200..300).contains(&count), "{count} of 1000 at a quarter");
+        let faults = Faults::new(0);
+        assert!(!faults.strike(Fault::Unplug));
+        faults.once(Fault::Unplug);
+        assert!(faults.clone().strike(Fault::Unplug) && !faults.strike(Fault::Unplug));
+        assert_eq!(faults.counts(), BTreeMap::from([(Fault::Unplug, 1)]));
     }
 }

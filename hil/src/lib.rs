@@ -4,8 +4,8 @@ mod fault;
 pub mod pnnlink;
 mod pty;
 
-pub use fault::{Fault, FaultMix};
-pub use pty::{Pty, Terminal};
+pub use fault::{Fault, Faults};
+pub use pty::Pty;
 
 /// The rig of simulated plants, each by its system's name: `hil/rigs/simulated.toml`.
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");

@@ -1,7 +1,6 @@
 //! A simulated pnnlink instrument: firmware in front of simulated physics, on a pseudo-terminal or TCP, with faults.
 
 mod bench;
-mod dial;
 mod firmware;
 mod mishaps;
 mod pattern;
@@ -9,7 +8,6 @@ mod served;
 #[cfg(test)]
 mod tests;
 
-pub use dial::Dial;
 pub use firmware::{Build, Firmware};
 pub use pattern::Pattern;
 pub use served::{Place, Served, ServedReport};

@@ -48,25 +48,18 @@ impl Drop for Pty {
 ///
 /// tokio has no terminals, but its pipes read and write any file that can be waited for.
 #[derive(Debug)]
-pub struct Terminal {
+struct Terminal {
     receiver: Receiver,
     sender: Sender,
 }
 
 impl Terminal {
     /// Takes an open terminal over. Needs a tokio runtime.
-    pub fn new(end: OwnedFd) -> io::Result<Self> {
+    fn new(end: OwnedFd) -> io::Result<Self> {
         let flags = OFlag::from_bits_truncate(fcntl(&end, FcntlArg::F_GETFL)?);
         fcntl(&end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         let receiver = Receiver::from_file_unchecked(end.try_clone()?.into())?;
         Ok(Self { receiver, sender: Sender::from_file_unchecked(end.into())? })
-    }
-
-    /// Opens the controller's end of a pseudo-terminal. Needs a tokio runtime.
-    pub fn connect(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let end = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?;
-        Self::new(end)
     }
 }
 

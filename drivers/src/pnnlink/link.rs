@@ -4,8 +4,6 @@
 //! when it is gone. After a reconnection it pushes our controls back, checks them by readback, and goes on with the shots
 //! that have no reading yet. What cannot be mended so ends the call with an error before its deadline.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,20 +12,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
-use super::session::Stream;
-use crate::{Batch, Card, Error, Plant};
-
-/// A stream that is being opened.
-pub type Opening<'a> = Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send + 'a>>;
-
-/// How a stream is opened again and again.
-pub trait Opener: Send {
-    /// Opens it.
-    fn open(&mut self) -> Opening<'_>;
-
-    /// What it is called, for error messages.
-    fn address(&self) -> &str;
-}
+use crate::port::Opener;
+use crate::{Address, Batch, Card, Error, Owned, Plant};
 
 /// How patient the owner is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,27 +80,36 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub struct Pnnlink {
     card: Card,
-    address: String,
+    instrument: String,
     options: Options,
     commands: Option<UnboundedSender<Command>>,
     report: Arc<Mutex<Report>>,
     owner: Option<JoinHandle<()>>,
+    /// That nobody else on this machine has it.
+    _held: Option<Owned>,
 }
 
 impl Pnnlink {
-    /// Opens the instrument and reads who it is. Changes no output.
-    pub fn open(opener: Box<dyn Opener>, options: Options) -> Result<Self, Error> {
+    /// Opens the instrument called `instrument` in the rig and reads who it is. Changes no output.
+    pub fn open(instrument: &str, address: &Address, options: Options) -> Result<Self, Error> {
+        let held = Owned::take(instrument, address)?;
+        let opener =
+            Opener { instrument: instrument.to_owned(), address: address.clone(), recorder: None, replay: None };
         let (commands, inbox) = unbounded_channel();
         let (ready, opened) = channel();
         let report = Arc::new(Mutex::new(Report::default()));
-        let address = opener.address().to_owned();
         let shared = Arc::clone(&report);
         let owner = std::thread::Builder::new()
-            .name(format!("pnnlink {address}"))
+            .name(format!("pnnlink {instrument}"))
             .spawn(move || own(opener, options, (inbox, ready, shared)))
-            .map_err(|error| Error::Unopened { address: address.clone(), message: error.to_string() })?;
-        let card = wait(&opened, &address, "opening", options.deadline)?;
-        Ok(Self { card, address, options, commands: Some(commands), report, owner: Some(owner) })
+            .map_err(|error| Error::Unreachable {
+                instrument: instrument.to_owned(),
+                address: address.to_string(),
+                message: error.to_string(),
+            })?;
+        let card = wait(&opened, instrument, options.deadline)?;
+        let (instrument, owner) = (instrument.to_owned(), Some(owner));
+        Ok(Self { card, instrument, options, commands: Some(commands), report, owner, _held: held })
     }
 
     /// What the wire has been through so far.
@@ -128,17 +123,13 @@ impl Pnnlink {
     }
 
     /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
-    fn call<T>(
-        &self,
-        command: impl FnOnce(Sender<Result<T, Error>>) -> Command,
-        (verb, limit): (&'static str, Duration),
-    ) -> Result<T, Error> {
+    fn call<T>(&self, command: impl FnOnce(Sender<Result<T, Error>>) -> Command, limit: Duration) -> Result<T, Error> {
         let (answer, answered) = channel();
         if let Some(commands) = &self.commands {
             // A closed channel shows below, as an answer that never comes.
             let _ = commands.send(command(answer));
         }
-        wait(&answered, &self.address, verb, limit)
+        wait(&answered, &self.instrument, limit)
     }
 }
 
@@ -150,7 +141,7 @@ impl Plant for Pnnlink {
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         let limit = self.options.deadline + seconds(self.card.timing.settle);
         let controls = controls.to_vec();
-        self.call(|answer| Command::Apply(controls, answer), ("setting controls", limit))
+        self.call(|answer| Command::Apply(controls, answer), limit)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
@@ -158,11 +149,11 @@ impl Plant for Pnnlink {
         let limit = self.options.deadline * self.options.attempts * (1 + inputs.rows() as u32)
             + seconds(self.card.timing.batch(inputs.rows()));
         let inputs = inputs.clone();
-        self.call(|answer| Command::Measure(inputs, answer), ("measuring", limit))
+        self.call(|answer| Command::Measure(inputs, answer), limit)
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        self.call(Command::MakeSafe, ("making safe", self.options.safe_deadline))
+        self.call(Command::MakeSafe, self.options.safe_deadline)
     }
 }
 
@@ -182,18 +173,15 @@ pub(super) fn seconds(seconds: f64) -> Duration {
 }
 
 /// Waits for the owner's answer.
-fn wait<T>(
-    answers: &Receiver<Result<T, Error>>,
-    address: &str,
-    verb: &'static str,
-    limit: Duration,
-) -> Result<T, Error> {
+fn wait<T>(answers: &Receiver<Result<T, Error>>, instrument: &str, limit: Duration) -> Result<T, Error> {
     // The owner keeps the limit itself and explains; the grace lets it.
     match answers.recv_timeout(limit + Duration::from_secs(1)) {
         Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(Error::Unanswered { address: address.to_owned(), verb, seconds: limit.as_secs_f64() })
-        }
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Error::Timeout {
+            instrument: instrument.to_owned(),
+            what: "sign of life from its link",
+            seconds: limit.as_secs_f32(),
+        }),
     }
 }
 
@@ -201,12 +189,12 @@ fn wait<T>(
 type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, Arc<Mutex<Report>>);
 
 /// The owner's thread.
-fn own(opener: Box<dyn Opener>, options: Options, (mut inbox, ready, report): Ends) {
+fn own(opener: Opener, options: Options, (mut inbox, ready, report): Ends) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ =
-                ready.send(Err(Error::Unopened { address: opener.address().to_owned(), message: error.to_string() }));
+            let (instrument, address) = (opener.instrument, opener.address.to_string());
+            let _ = ready.send(Err(Error::Unreachable { instrument, address, message: error.to_string() }));
             return;
         }
     };

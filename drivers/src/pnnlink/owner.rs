@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::description::Description;
-use super::link::{Opener, Options, Report, seconds};
+use super::link::{Options, Report, seconds};
 use super::message::Reason;
 use super::session::{Failure, Session};
+use crate::port::Opener;
 use crate::{Batch, Card, Direction, Error};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
@@ -22,7 +23,7 @@ const SILENCE: Duration = Duration::from_millis(750);
 
 /// The owner of one wire.
 pub(super) struct Owner {
-    opener: Box<dyn Opener>,
+    opener: Opener,
     options: Options,
     report: Arc<Mutex<Report>>,
     description: Description,
@@ -40,30 +41,22 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Opens the instrument for the first time.
-    pub async fn open(
-        mut opener: Box<dyn Opener>,
-        options: Options,
-        report: Arc<Mutex<Report>>,
-    ) -> Result<Self, Error> {
-        let address = opener.address().to_owned();
+    pub async fn open(opener: Opener, options: Options, report: Arc<Mutex<Report>>) -> Result<Self, Error> {
         let mut random = options.seed;
         let end = Instant::now() + options.deadline;
         let session = loop {
             let number = draw(&mut random) | 1;
-            let error = match timeout(options.deadline, opener.open()).await {
-                Err(_) => Error::Unanswered { address, verb: "opening", seconds: options.deadline.as_secs_f64() },
-                Ok(Err(error)) => Error::Unopened { address, message: error.to_string() },
-                Ok(Ok(stream)) => match Session::open(stream, [number, 0], options.watchdog, OPENING).await {
-                    Ok(session) => break session,
-                    // The controller before us may have died a moment ago: its session lasts for its watchdog time.
-                    Err(Failure::Refused(Reason::Busy)) if Instant::now() < end => {
-                        sleep(LONGEST_PAUSE / 4).await;
-                        continue;
-                    }
-                    Err(failure) => explain(&address, "opening", failure, OPENING),
-                },
+            let stream = match timeout(options.deadline, opener.dial()).await {
+                Err(_) => return Err(explain(&opener.instrument, "opening", Failure::Silent, options.deadline)),
+                Ok(stream) => stream?,
             };
-            return Err(error);
+            let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
+            match Session::open(stream, [number, 0], options.watchdog, limit).await {
+                Ok(session) => break session,
+                // The controller before us may have died a moment ago: its session lasts for its watchdog time.
+                Err(Failure::Refused(Reason::Busy)) if Instant::now() < end => sleep(LONGEST_PAUSE / 4).await,
+                Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
+            }
         };
         let description = session.description().clone();
         lock(&report).is_connected = true;
@@ -155,8 +148,7 @@ impl Owner {
             for row in (0..inputs.rows()).filter(|&row| readings[row].is_none()) {
                 attempts[row] += 1;
                 if self.options.attempts <= attempts[row] {
-                    let address = self.opener.address().to_owned();
-                    return Err(Error::ShotVoid { address, shot: row, attempts: attempts[row] });
+                    return Err(self.rejected(row, attempts[row]));
                 }
             }
         }
@@ -225,14 +217,14 @@ impl Owner {
                 sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
             }
         }
-        let address = self.opener.address();
-        self.session.as_mut().ok_or_else(|| explain(address, verb, Failure::Closed, self.options.deadline))
+        let instrument = &self.opener.instrument;
+        self.session.as_mut().ok_or_else(|| explain(instrument, verb, Failure::Closed, self.options.deadline))
     }
 
     /// Opens a session in place of the lost one, and puts our controls back.
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
         let number = draw(&mut self.random) | 1;
-        let stream = match timeout(limit, self.opener.open()).await {
+        let stream = match timeout(limit, self.opener.dial()).await {
             Err(_) => return Err(Failure::Silent),
             Ok(Err(_)) => return Err(Failure::Closed),
             Ok(Ok(stream)) => stream,
@@ -309,23 +301,45 @@ impl Owner {
         self.description.outputs.decode(reading).is_some_and(|values| values.iter().all(|value| value.is_finite()))
     }
 
+    fn rejected(&self, row: usize, attempts: u32) -> Error {
+        let message = format!(
+            "nothing usable for shot {row} of the batch, driven {attempts} times: look for overruns and stale frames"
+        );
+        Error::Rejected { instrument: self.opener.instrument.clone(), message }
+    }
+
     fn misunderstood(&self, what: &'static str) -> Error {
         self.explain("answering", Failure::Nonsense(what))
     }
 
     fn explain(&self, verb: &'static str, failure: Failure) -> Error {
-        explain(self.opener.address(), verb, failure, self.options.deadline)
+        explain(&self.opener.instrument, verb, failure, self.options.deadline)
     }
 }
 
 /// The failure as an error that says what to do.
-fn explain(address: &str, verb: &'static str, failure: Failure, limit: Duration) -> Error {
-    let address = address.to_owned();
+fn explain(instrument: &str, verb: &'static str, failure: Failure, limit: Duration) -> Error {
+    let instrument = instrument.to_owned();
     match failure {
-        Failure::Closed => Error::ConnectionLost { address, verb },
-        Failure::Silent => Error::Unanswered { address, verb, seconds: limit.as_secs_f64() },
-        Failure::Refused(reason) => Error::Refused { address, verb, reason: sentence(reason) },
-        Failure::Nonsense(what) => Error::Misunderstood { address, what },
+        Failure::Closed => Error::Lost { instrument, message: format!("it did not come back while {verb}") },
+        Failure::Silent => Error::Timeout { instrument, what: verb_noun(verb), seconds: limit.as_secs_f32() },
+        Failure::Refused(reason) => Error::Refused {
+            instrument,
+            command: verb.to_owned(),
+            code: reason as i32,
+            message: sentence(reason).to_owned(),
+        },
+        Failure::Nonsense(what) => Error::Garbled { instrument, message: what.to_owned() },
+    }
+}
+
+/// What is missing when an instrument is silent.
+fn verb_noun(verb: &str) -> &'static str {
+    match verb {
+        "opening" => "answer to a hello",
+        "measuring" => "reading",
+        "making safe" => "word that it is safe",
+        _ => "answer",
     }
 }
 

@@ -5,18 +5,14 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, timeout_at};
 
 use super::description::Description;
 use super::frame::{DELIMITER, Deframer, MAX_BODY, OVERHEAD, Way};
 use super::message::{Reason, Reply, Request, SCHEMA, StatusMessage, VERSION, Welcome};
 use super::transfer::{Nonsense, Shape, Transfer};
-
-/// What a session runs over: a serial line, a socket, a pseudo-terminal.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+use crate::Stream;
 
 /// Why a request got no proper answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use drivers::pnnlink::message::OVERRUN;
 use drivers::{Batch, Direction, Error, Range};
 use sims::{Moment, System};
 
-use crate::Fault;
+use crate::{Fault, Faults};
 
 /// By how much a step of the gain changes readings (1): below the repeatability of the benches that are simulated.
 const GAIN_STEP: f32 = 1e-3;
@@ -36,17 +36,14 @@ pub struct Bench {
     /// Shots driven since.
     in_batch: usize,
     acquisition: u32,
-    /// A fault that the next shot has.
-    pending: Option<Fault>,
-    /// Faults that shots have really had, until somebody asks.
-    had: Vec<Fault>,
+    faults: Faults,
     gain: f32,
     driven: u64,
 }
 
 impl Bench {
     /// A bench that has just been switched on, with its controls where safety wants them.
-    pub fn new(system: Arc<dyn System>, outputs: Layout) -> Self {
+    pub fn new(system: Arc<dyn System>, outputs: Layout, faults: Faults) -> Self {
         Self {
             system,
             outputs,
@@ -54,8 +51,7 @@ impl Bench {
             moment: Moment::default(),
             in_batch: 0,
             acquisition: 0,
-            pending: None,
-            had: Vec::new(),
+            faults,
             gain: 1.0,
             driven: 0,
         }
@@ -71,20 +67,9 @@ impl Bench {
         &self.controls
     }
 
-    /// Makes the next shot's reading faulty.
-    pub fn spoil(&mut self, fault: Fault) {
-        self.pending = Some(fault);
-    }
-
-    /// The faults that shots have had since this was asked last.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
-        std::mem::take(&mut self.had)
-    }
-
     /// The counters of its converters start anew; time goes on.
     pub fn power_cycle(&mut self) {
         self.acquisition = 0;
-        self.pending = None;
     }
 
     /// Outputs off, controls at zero or the nearest allowed.
@@ -145,26 +130,27 @@ impl Bench {
     fn read(&mut self, row: &[f32], last: Option<&Answer>) -> Answer {
         let mut row: Vec<f32> = row.iter().map(|value| value * self.gain).collect();
         let mut quality = 0;
-        let fault = self.pending.take();
-        let repeats = matches!(fault, Some(Fault::StaleFrame | Fault::StuckValue));
-        // Without an earlier shot there is nothing to repeat.
-        self.had.extend(fault.filter(|_| !repeats || last.is_some()));
-        match (fault, last) {
-            (Some(Fault::StaleFrame), Some(last)) => return last.clone(),
-            (Some(Fault::StuckValue), Some(last)) => {
+        if let Some(last) = last {
+            if self.faults.strike(Fault::StaleFrame) {
+                return last.clone();
+            }
+            if self.faults.strike(Fault::StuckValue) {
                 self.acquisition = self.acquisition.wrapping_add(1);
                 return Answer { acquisition: self.acquisition, ..last.clone() };
             }
-            (Some(Fault::NotANumber), _) => row[0] = f32::NAN,
-            (Some(Fault::Overrun), _) => {
-                quality = OVERRUN;
-                row.fill(0.0);
-            }
-            (Some(Fault::Saturation), _) => {
-                row = self.system.card().ports.ranges(Direction::Output).iter().map(|range| range.high).collect();
-            }
-            (Some(Fault::DriftStep), _) => self.gain = if self.gain == 1.0 { 1.0 + GAIN_STEP } else { 1.0 },
-            _ => {}
+        }
+        if self.faults.strike(Fault::DriftStep) {
+            self.gain = if self.gain == 1.0 { 1.0 + GAIN_STEP } else { 1.0 };
+        }
+        if self.faults.strike(Fault::NotANumber) {
+            row[0] = f32::NAN;
+        }
+        if self.faults.strike(Fault::Xrun) {
+            quality = OVERRUN;
+            row.fill(0.0);
+        }
+        if self.faults.strike(Fault::Saturation) {
+            row = self.system.card().ports.ranges(Direction::Output).iter().map(|range| range.high).collect();
         }
         self.acquisition = self.acquisition.wrapping_add(1);
         let mut values = Vec::new();

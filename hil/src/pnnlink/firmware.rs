@@ -16,7 +16,7 @@ use drivers::{Batch, Direction, Range};
 use sims::System;
 
 use super::bench::{Answer, Bench};
-use crate::Fault;
+use crate::Faults;
 
 /// The watchdog times that it can keep, in ms.
 const WATCHDOG_MS: Range = Range::new(20.0, 60_000.0);
@@ -75,7 +75,7 @@ pub struct Firmware {
 
 impl Firmware {
     /// An instrument in front of `system`, just switched on.
-    pub fn new(system: Arc<dyn System>, build: Build) -> Self {
+    pub fn new(system: Arc<dyn System>, build: Build, faults: Faults) -> Self {
         let card = system.card().clone();
         let coding = |_: Direction, bank: &drivers::Bank| {
             if build.has_codes {
@@ -113,7 +113,7 @@ impl Firmware {
         });
         let staging = vec![0; description.controls.bytes()];
         let mut firmware = Self {
-            bench: Bench::new(system, description.outputs.clone()),
+            bench: Bench::new(system, description.outputs.clone(), faults),
             build,
             banks,
             description,
@@ -183,16 +183,6 @@ impl Firmware {
             self.welcome.firmware = format!("pnnlab simulated 1.0 build {:x}", self.welcome.boot);
         }
         self.go_safe(State::Idle);
-    }
-
-    /// Makes the next shot's reading faulty.
-    pub fn spoil(&mut self, fault: Fault) {
-        self.bench.spoil(fault);
-    }
-
-    /// The faults that shots have had since this was asked last.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
-        self.bench.take_faults()
     }
 
     /// The answers to one request, as frames.

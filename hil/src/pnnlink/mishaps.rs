@@ -1,12 +1,12 @@
 //! What faults do to the answers of a pnnlink instrument, and to what it hears.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use drivers::pnnlink::message::{Request, SCHEMA, VERSION};
+use sims::{Key, Stream};
 
 use super::served::Piece;
-use crate::{Fault, FaultMix};
+use crate::{Fault, Faults};
 
 /// A USB full-speed bulk packet, in bytes (USB 2.0, 5.8.3): what a buffer is on such a line.
 const BUFFER: usize = 64;
@@ -18,8 +18,6 @@ const STRANGER: u32 = 0xBAD_F00D;
 pub(super) enum After {
     /// Goes on.
     Nothing,
-    /// Has something wrong with the next shot.
-    Spoil(Fault),
     /// Hears and says nothing more on this connection.
     Mute,
     /// Loses the cable.
@@ -31,43 +29,37 @@ pub(super) enum After {
     },
 }
 
+/// What can happen after an answer.
+const CONSEQUENCES: [(Fault, After); 4] = [
+    (Fault::PowerCycle, After::PowerCycle { new_firmware: false }),
+    (Fault::FirmwareChange, After::PowerCycle { new_firmware: true }),
+    (Fault::Unplug, After::Unplug),
+    (Fault::HalfOpen, After::Mute),
+];
+/// What can happen to an answer.
+const ANSWERS: [Fault; 8] = [
+    Fault::NoReply,
+    Fault::LateReply,
+    Fault::SplitReply,
+    Fault::JoinedReplies,
+    Fault::MissingTerminator,
+    Fault::WrongTerminator,
+    Fault::WrongBlockLength,
+    Fault::BufferSizedBlock,
+];
+
 /// Faults under way.
 #[derive(Debug)]
 pub(super) struct Mishaps {
-    mix: FaultMix,
-    /// Asked for from outside, for the next answer.
-    ordered: Option<Fault>,
+    faults: Faults,
+    random: Stream,
     /// An answer that waits for the next one, and for how many ticks yet.
     held: Option<(u64, Vec<u8>, u32)>,
-    drops_next: bool,
-    stranger_next: bool,
 }
 
 impl Mishaps {
-    pub(super) fn new(mix: FaultMix) -> Self {
-        Self { mix, ordered: None, held: None, drops_next: false, stranger_next: false }
-    }
-
-    pub(super) fn counts(&self) -> &BTreeMap<Fault, u64> {
-        self.mix.counts()
-    }
-
-    pub(super) fn count(&mut self, fault: Fault) {
-        self.mix.count(fault);
-    }
-
-    /// What goes wrong with the next answer.
-    pub(super) fn draw(&mut self) -> Option<Fault> {
-        self.ordered.take().or_else(|| self.mix.draw())
-    }
-
-    /// A fault asked for from outside: some happen at once, the others to the next answer.
-    pub(super) fn order(&mut self, fault: Fault) -> After {
-        let after = self.consequence(fault);
-        if after == After::Nothing {
-            self.ordered = Some(fault);
-        }
-        after
+    pub(super) fn new(faults: Faults) -> Self {
+        Self { faults, random: Key::new(0).branch("mishaps").stream(), held: None }
     }
 
     /// The cable is out: what was under way is lost.
@@ -87,12 +79,10 @@ impl Mishaps {
 
     /// What the instrument hears of `bytes`.
     pub(super) fn receive(&mut self, bytes: Vec<u8>) -> Vec<u8> {
-        if std::mem::take(&mut self.drops_next) {
-            self.mix.count(Fault::QueueOverflow);
+        if self.faults.strike(Fault::QueueOverflow) {
             return Vec::new();
         }
-        if std::mem::take(&mut self.stranger_next) {
-            self.mix.count(Fault::SecondClient);
+        if self.faults.strike(Fault::SecondClient) {
             let mut heard = Vec::new();
             let hello = Request::Hello { version: VERSION, schema: SCHEMA, watchdog_ms: 60_000, replaces: 0 };
             hello.encode(STRANGER, 1, &mut heard);
@@ -104,83 +94,56 @@ impl Mishaps {
         bytes
     }
 
-    /// What becomes of an answer.
-    pub(super) fn apply(&mut self, id: u64, mut frame: Vec<u8>, fault: Option<Fault>) -> (Vec<Piece>, After) {
+    /// What becomes of an answer, and what happens then.
+    pub(super) fn apply(&mut self, id: u64, mut frame: Vec<u8>) -> (Vec<Piece>, After) {
         if let Some((other, mut bytes, _)) = self.held.take()
             && other == id
         {
-            self.mix.count(Fault::JoinedReplies);
             bytes.append(&mut frame);
-            frame = bytes;
+            return (whole(bytes), After::Nothing);
         }
-        let Some(fault) = fault else { return (whole(frame), After::Nothing) };
-        let after = self.consequence(fault);
-        if after != After::Nothing {
+        let after = CONSEQUENCES.into_iter().find(|(fault, _)| self.faults.strike(*fault));
+        if let Some((_, after)) = after {
             return (whole(frame), after);
         }
-        let pieces = match fault {
-            Fault::NoReply => Vec::new(),
+        let fault = ANSWERS.into_iter().find(|fault| self.faults.strike(*fault));
+        let pieces = fault.map_or_else(|| whole(frame.clone()), |fault| self.spoil(id, frame.clone(), fault));
+        (pieces, After::Nothing)
+    }
+
+    /// What a fault makes of an answer.
+    fn spoil(&mut self, id: u64, mut frame: Vec<u8>, fault: Fault) -> Vec<Piece> {
+        match fault {
+            Fault::NoReply => return Vec::new(),
             Fault::LateReply => {
-                let pause = Duration::from_millis(20 + self.mix.below(130) as u64);
-                vec![Piece { pause, bytes: frame }]
+                let pause = Duration::from_millis(20 + self.random.below(130) as u64);
+                return vec![Piece { pause, bytes: frame }];
             }
             Fault::SplitReply => {
-                let rest = frame.split_off(1 + self.mix.below(frame.len() - 1));
-                let pause = Duration::from_millis(1 + self.mix.below(5) as u64);
-                vec![Piece { pause: Duration::ZERO, bytes: frame }, Piece { pause, bytes: rest }]
+                let rest = frame.split_off(1 + self.random.below(frame.len() - 1));
+                let pause = Duration::from_millis(1 + self.random.below(5) as u64);
+                return vec![Piece { pause: Duration::ZERO, bytes: frame }, Piece { pause, bytes: rest }];
             }
             Fault::JoinedReplies => {
                 self.held = Some((id, frame, 10));
-                return (Vec::new(), After::Nothing);
+                return Vec::new();
             }
             Fault::MissingTerminator => {
                 frame.pop();
-                whole(frame)
             }
             Fault::WrongTerminator => {
                 frame.pop();
                 frame.push(b'\n');
-                whole(frame)
             }
-            Fault::WrongLength => {
-                let start = self.mix.below(frame.len() - 1);
-                let end = (start + 1 + self.mix.below(8)).min(frame.len() - 1);
+            Fault::WrongBlockLength => {
+                let start = self.random.below(frame.len() - 1);
+                let end = (start + 1 + self.random.below(8)).min(frame.len() - 1);
                 frame.drain(start..end);
-                whole(frame)
             }
-            Fault::WholeBuffers => buffers(frame),
-            Fault::QueueOverflow => {
-                self.drops_next = true;
-                return (whole(frame), After::Nothing);
-            }
-            Fault::SecondClient => {
-                self.stranger_next = true;
-                return (whole(frame), After::Nothing);
-            }
-            _ => whole(frame),
-        };
-        self.mix.count(fault);
-        (pieces, After::Nothing)
-    }
-
-    /// What a fault does to more than an answer.
-    fn consequence(&mut self, fault: Fault) -> After {
-        let after = match fault {
-            Fault::PowerCycle => After::PowerCycle { new_firmware: false },
-            Fault::FirmwareChange => After::PowerCycle { new_firmware: true },
-            Fault::Unplug => After::Unplug,
-            Fault::HalfOpen => After::Mute,
-            // Counted when a shot has it.
-            Fault::NotANumber
-            | Fault::StuckValue
-            | Fault::Saturation
-            | Fault::StaleFrame
-            | Fault::DriftStep
-            | Fault::Overrun => return After::Spoil(fault),
-            _ => return After::Nothing,
-        };
-        self.mix.count(fault);
-        after
+            Fault::BufferSizedBlock => return buffers(frame),
+            _ => {}
+        }
+        whole(frame)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::Firmware;
 use super::mishaps::{After, Mishaps};
-use crate::{Fault, FaultMix, Pty};
+use crate::{Faults, Pty};
 
 /// How often the instrument looks at its clock: its watchdog is as exact as that.
 const TICK: Duration = Duration::from_millis(2);
@@ -45,24 +45,23 @@ pub struct ServedReport {
     pub driven: u64,
     /// How often its watchdog has made it safe.
     pub watchdog_trips: u32,
-    /// How often each fault has happened.
-    pub faults: BTreeMap<Fault, u64>,
 }
 
 /// A served instrument; dropping it switches it off.
 #[derive(Debug)]
 pub struct Served {
     address: String,
-    orders: Option<UnboundedSender<Fault>>,
+    /// Its end ends the instrument.
+    life: Option<UnboundedSender<()>>,
     report: Arc<Mutex<ServedReport>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Served {
     /// Serves an instrument at `place`, with a line rate in baud if there is one, and with faults.
-    pub fn start(firmware: Firmware, place: Place, baud: Option<u32>, faults: FaultMix) -> io::Result<Self> {
+    pub fn start(firmware: Firmware, place: Place, baud: Option<u32>, faults: &Faults) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (orders, inbox) = unbounded_channel();
+        let (life, end) = unbounded_channel();
         let (sender, events) = unbounded_channel();
         let (wire, address) = {
             let _context = runtime.enter();
@@ -73,7 +72,7 @@ impl Served {
             firmware,
             wire,
             baud,
-            mishaps: Mishaps::new(faults),
+            mishaps: Mishaps::new(faults.clone()),
             connections: BTreeMap::new(),
             last: 0,
             sender,
@@ -82,21 +81,13 @@ impl Served {
         };
         let thread = std::thread::Builder::new()
             .name(format!("instrument {address}"))
-            .spawn(move || runtime.block_on(server.run(events, inbox)))?;
-        Ok(Self { address, orders: Some(orders), report, thread: Some(thread) })
+            .spawn(move || runtime.block_on(server.run(events, end)))?;
+        Ok(Self { address, life: Some(life), report, thread: Some(thread) })
     }
 
     /// Its address, as a rig file has it.
     pub fn address(&self) -> &str {
         &self.address
-    }
-
-    /// Makes something go wrong now, or with the next shot or answer.
-    pub fn inject(&self, fault: Fault) {
-        if let Some(orders) = &self.orders {
-            // An instrument that has ended has no faults any more.
-            let _ = orders.send(fault);
-        }
     }
 
     /// What can be seen of it now.
@@ -107,7 +98,7 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.orders = None;
+        self.life = None;
         if let Some(thread) = self.thread.take() {
             // A panic in there has shown as an instrument that fell silent.
             let _ = thread.join();
@@ -170,8 +161,8 @@ struct Server {
 }
 
 impl Server {
-    /// Serves until the orders end.
-    async fn run(mut self, mut events: UnboundedReceiver<Event>, mut orders: UnboundedReceiver<Fault>) {
+    /// Serves until its life ends.
+    async fn run(mut self, mut events: UnboundedReceiver<Event>, mut end: UnboundedReceiver<()>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         self.plug_in();
@@ -179,10 +170,7 @@ impl Server {
             tokio::select! {
                 accepted = accept(&self.wire) => self.connect(accepted),
                 Some(event) = events.recv() => self.happen(event).await,
-                order = orders.recv() => match order {
-                    Some(fault) => self.inject(fault).await,
-                    None => break,
-                },
+                _ = end.recv() => break,
                 _ = ticks.tick() => {
                     self.firmware.tick(self.start.elapsed());
                     if let Some((id, piece)) = self.mishaps.release() {
@@ -229,20 +217,16 @@ impl Server {
                 }
                 let bytes = self.mishaps.receive(bytes);
                 let frames = self.firmware.receive(self.start.elapsed(), &mut connection.deframer, &bytes);
-                for fault in self.firmware.take_faults() {
-                    self.mishaps.count(fault);
-                }
                 for frame in frames {
-                    let fault = self.mishaps.draw();
-                    self.reply(id, frame, fault).await;
+                    self.reply(id, frame).await;
                 }
             }
         }
     }
 
     /// Sends one answer, or what a fault makes of it.
-    async fn reply(&mut self, id: u64, frame: Vec<u8>, fault: Option<Fault>) {
-        let (pieces, after) = self.mishaps.apply(id, frame, fault);
+    async fn reply(&mut self, id: u64, frame: Vec<u8>) {
+        let (pieces, after) = self.mishaps.apply(id, frame);
         for piece in pieces {
             self.send(id, piece);
         }
@@ -252,7 +236,6 @@ impl Server {
     async fn follow(&mut self, id: u64, after: After) {
         match after {
             After::Nothing => {}
-            After::Spoil(fault) => self.firmware.spoil(fault),
             After::Mute => {
                 let until = match self.wire {
                     Wire::Tcp(..) => Instant::now() + Duration::from_hours(24),
@@ -268,13 +251,6 @@ impl Server {
                 self.replug().await;
             }
         }
-    }
-
-    /// A fault that was asked for from outside.
-    async fn inject(&mut self, fault: Fault) {
-        let id = self.connections.keys().next_back().copied().unwrap_or_default();
-        let after = self.mishaps.order(fault);
-        self.follow(id, after).await;
     }
 
     fn send(&self, id: u64, piece: Piece) {
@@ -323,7 +299,6 @@ impl Server {
         report.is_safe = is_safe;
         report.driven = self.firmware.driven();
         report.watchdog_trips = self.firmware.watchdog_trips();
-        report.faults.clone_from(self.mishaps.counts());
     }
 }
 

@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Batch, Plant};
+use drivers::{Address, Batch, Plant};
 use sims::{Electrical, Simulated};
 
-use super::{Build, Dial, Firmware, Pattern, Place, Served};
-use crate::{Fault, FaultMix};
+use super::{Build, Firmware, Pattern, Place, Served};
+use crate::{Fault, Faults};
 
-fn served(place: Place, faults: FaultMix) -> Served {
-    Served::start(Firmware::new(Arc::new(Pattern::new(4)), Build::default()), place, None, faults).unwrap()
+fn served(place: Place, faults: &Faults) -> Served {
+    let firmware = Firmware::new(Arc::new(Pattern::new(4)), Build::default(), faults.clone());
+    Served::start(firmware, place, None, faults).unwrap()
+}
+
+fn none() -> Faults {
+    Faults::new(0)
 }
 
 fn options() -> Options {
@@ -19,7 +24,7 @@ fn options() -> Options {
 }
 
 fn open(served: &Served) -> Pnnlink {
-    Pnnlink::open(Box::new(Dial(served.address().to_owned())), options()).unwrap()
+    Pnnlink::open("bench", &served.address().parse().unwrap(), options()).unwrap()
 }
 
 fn numbers(first: usize, shots: usize) -> Batch {
@@ -40,8 +45,8 @@ fn a_plant_over_the_wire_is_the_plant_in_process_bit_for_bit() {
     let built = Electrical { samples: 32, ..Electrical::default() }.build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut near = Simulated::new(Arc::clone(&built.system));
-    let firmware = Firmware::new(built.system, Build::default());
-    let served = Served::start(firmware, Place::Pty(folder.path().join("tty")), None, FaultMix::none()).unwrap();
+    let firmware = Firmware::new(built.system, Build::default(), none());
+    let served = Served::start(firmware, Place::Pty(folder.path().join("tty")), None, &none()).unwrap();
     let mut far = open(&served);
     assert_eq!(far.card().ports, near.card().ports);
     assert!(served.report().is_safe, "connecting changes no output");
@@ -59,8 +64,8 @@ fn a_plant_over_the_wire_is_the_plant_in_process_bit_for_bit() {
 fn codes_of_sixteen_bits_cost_half_a_code() {
     let built = Electrical { samples: 16, ..Electrical::default() }.build().unwrap();
     let mut near = Simulated::new(Arc::clone(&built.system));
-    let firmware = Firmware::new(built.system, Build { has_codes: true, ..Build::default() });
-    let served = Served::start(firmware, Place::Tcp(0), None, FaultMix::none()).unwrap();
+    let firmware = Firmware::new(built.system, Build { has_codes: true, ..Build::default() }, none());
+    let served = Served::start(firmware, Place::Tcp(0), None, &none()).unwrap();
     let mut far = open(&served);
     let inputs = Batch::from_fn(20, 16, |row, column| if (row + column) % 3 == 0 { 1.0 } else { -1.0 });
     let (there, here) = (far.measure(&inputs).unwrap(), near.measure(&inputs).unwrap());
@@ -78,25 +83,30 @@ fn no_fault_loses_or_misplaces_a_shot() {
         .filter(|fault| !matches!(fault, Fault::StuckValue | Fault::Saturation | Fault::DriftStep))
         .collect();
     for place in [Place::Pty(folder.path().join("tty")), Place::Tcp(0)] {
-        let served = served(place, FaultMix::new(&faults, 0.05, 11));
+        let switches = Faults::new(11);
+        for fault in &faults {
+            switches.set(*fault, 0.004);
+        }
+        let served = served(place, &switches);
         let mut plant = open(&served);
         plant.apply(&[0.0]).unwrap();
         for batch in 0..20 {
             let inputs = numbers(batch * 100, 100);
-            assert_eq!(plant.measure(&inputs).unwrap(), inputs, "{:?}", served.report());
+            assert_eq!(plant.measure(&inputs).unwrap(), inputs, "{:?}", switches.counts());
         }
-        assert!(5 < served.report().faults.len(), "{:?}", served.report().faults);
+        assert!(5 < switches.counts().len(), "{:?}", switches.counts());
     }
 }
 
 #[test]
 fn each_fault_is_survived() {
     for fault in Fault::ALL {
-        let served = served(Place::Tcp(0), FaultMix::none());
+        let switches = Faults::new(0);
+        let served = served(Place::Tcp(0), &switches);
         let mut plant = open(&served);
         plant.apply(&[0.0]).unwrap();
         plant.measure(&numbers(0, 3)).unwrap();
-        served.inject(fault);
+        switches.once(fault);
         let mut batch = 1;
         wait_until(fault.name(), || {
             let inputs = numbers(batch * 64, 64);
@@ -104,7 +114,7 @@ fn each_fault_is_survived() {
             batch += 1;
             let changes = matches!(fault, Fault::StuckValue | Fault::Saturation | Fault::DriftStep);
             assert!(changes || outputs == inputs, "{}", fault.name());
-            served.report().faults.contains_key(&fault)
+            switches.counts().contains_key(&fault)
         });
         let report = plant.report();
         assert_eq!(report.power_cycles, u64::from(matches!(fault, Fault::PowerCycle | Fault::FirmwareChange)));
@@ -114,11 +124,11 @@ fn each_fault_is_survived() {
 
 #[test]
 fn controls_come_back_after_a_power_cycle() {
-    let served = served(Place::Tcp(0), FaultMix::none());
+    let switches = Faults::new(0);
+    let served = served(Place::Tcp(0), &switches);
     let mut plant = open(&served);
     assert_eq!(plant.apply(&[0.5]).unwrap(), [0.5]);
-    served.inject(Fault::PowerCycle);
-    wait_until("power cycle", || served.report().faults.contains_key(&Fault::PowerCycle));
+    switches.once(Fault::PowerCycle);
     let inputs = numbers(0, 10);
     let outputs = plant.measure(&inputs).unwrap();
     assert!(outputs.values().iter().zip(inputs.values()).all(|(output, input)| *output == 1.5 * input));
@@ -127,7 +137,7 @@ fn controls_come_back_after_a_power_cycle() {
 
 #[test]
 fn an_idle_link_keeps_the_watchdog_quiet_and_a_dead_one_does_not() {
-    let served = served(Place::Tcp(0), FaultMix::none());
+    let served = served(Place::Tcp(0), &none());
     let mut plant = open(&served);
     plant.apply(&[0.5]).unwrap();
     let start = Instant::now();
@@ -142,21 +152,27 @@ fn an_idle_link_keeps_the_watchdog_quiet_and_a_dead_one_does_not() {
 
 #[test]
 fn what_is_not_there_is_said_in_a_sentence() {
-    let error = |address: &str| Pnnlink::open(Box::new(Dial(address.into())), options()).err().unwrap().to_string();
+    let options = Options { deadline: Duration::from_millis(500), ..options() };
+    let error = |address: &str| Pnnlink::open("bench", &address.parse().unwrap(), options).unwrap_err().to_string();
     let text = error("/nonexistent/tty");
-    assert!(text.starts_with("/nonexistent/tty cannot be opened: ") && text.contains("Check cable"), "{text}");
+    assert!(text.starts_with("instrument `bench` cannot be reached at serial:///nonexistent/tty"), "{text}");
     // A server that says nothing at all.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("tcp://{}", listener.local_addr().unwrap());
-    let text = error(&address);
-    assert!(text.contains("did not answer within"), "{text}");
+    let text = error(&format!("tcp://{}", listener.local_addr().unwrap()));
+    assert!(text.contains("gave no answer to a hello within"), "{text}");
 }
 
 #[test]
 fn a_second_controller_is_told() {
-    let served = served(Place::Tcp(0), FaultMix::none());
+    let served = served(Place::Tcp(0), &none());
+    let address: Address = served.address().parse().unwrap();
     let _first = open(&served);
     let options = Options { deadline: Duration::from_millis(300), ..options() };
-    let error = Pnnlink::open(Box::new(Dial(served.address().to_owned())), options).unwrap_err();
-    assert!(error.to_string().contains("another controller has it"), "{error}");
+    let error = Pnnlink::open("bench", &address, options).unwrap_err().to_string();
+    assert!(error.contains("is held by process"), "{error}");
+    // From another machine, there is no lock to look at: the instrument itself says no.
+    let Address::Tcp { port, .. } = address else { panic!("{address}") };
+    let other_name = Address::Tcp { host: "localhost".into(), port };
+    let error = Pnnlink::open("bench", &other_name, options).unwrap_err().to_string();
+    assert!(error.contains("another controller has it"), "{error}");
 }

@@ -1,9 +1,11 @@
 //! The firmware as a controller sees it, in virtual time.
 
 use super::*;
+use crate::Fault;
 use crate::pnnlink::Pattern;
 
 struct Bench {
+    faults: Faults,
     firmware: Firmware,
     deframer: Deframer,
     now: Duration,
@@ -11,8 +13,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let firmware = Firmware::new(Arc::new(Pattern::new(2)), Build { window: 8, ..Build::default() });
-        Self { firmware, deframer: Firmware::deframer(), now: Duration::from_secs(1) }
+        let faults = Faults::new(0);
+        let build = Build { window: 8, ..Build::default() };
+        let firmware = Firmware::new(Arc::new(Pattern::new(2)), build, faults.clone());
+        Self { faults, firmware, deframer: Firmware::deframer(), now: Duration::from_secs(1) }
     }
 
     fn say(&mut self, session: u32, id: u32, request: &Request) -> Vec<Reply> {
@@ -172,7 +176,7 @@ fn a_stale_frame_shows_by_its_acquisition() {
     let mut bench = Bench::new();
     bench.arm();
     bench.shots(0, &[1.0, 1.0]);
-    bench.firmware.spoil(Fault::StaleFrame);
+    bench.faults.once(Fault::StaleFrame);
     let replies = bench.shots(1, &[2.0, 2.0, 3.0, 3.0]);
     let acquisitions: Vec<u32> = replies
         .iter()
@@ -182,5 +186,5 @@ fn a_stale_frame_shows_by_its_acquisition() {
         })
         .collect();
     assert_eq!(acquisitions, [1], "shots 1 and 2 have acquisitions 1 and 2");
-    assert_eq!(bench.firmware.take_faults(), [Fault::StaleFrame]);
+    assert_eq!(bench.faults.counts().get(&Fault::StaleFrame), Some(&1));
 }
