@@ -54,7 +54,9 @@ impl Owner {
             match Session::open(stream, [number, 0], options.watchdog, limit).await {
                 Ok(session) => break session,
                 // The controller before us may have died a moment ago: its session lasts for its watchdog time.
-                Err(Failure::Refused(Reason::Busy)) if Instant::now() < end => sleep(LONGEST_PAUSE / 4).await,
+                Err(Failure::Refused(Reason::Busy)) if Instant::now() + LONGEST_PAUSE / 2 < end => {
+                    sleep(LONGEST_PAUSE / 4).await
+                }
                 Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
             }
         };
