@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::soak::SoakArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -30,6 +31,9 @@ enum Command {
         after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
+    /// Drives simulated instruments through every fault at once, and counts what is lost, repeated or misplaced
+    #[command(after_help = "Examples:\n  pnnlab soak\n  pnnlab soak --shots 1000000 --seed 7 --json")]
+    Soak(SoakArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -98,6 +102,7 @@ pub fn run() -> Result<(), Error> {
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
+        Some(Command::Soak(arguments)) => command::soak::run(&arguments),
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod schema;
+pub mod soak;
 pub mod train;
 
 use std::path::PathBuf;

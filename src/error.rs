@@ -61,6 +61,9 @@ pub enum Error {
     /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
     #[error("the run ended inside a step: {0:?}")]
     Halted(StopReason),
+    /// A soak has lost, repeated or misplaced something, or waited too long.
+    #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
+    Soak,
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -78,6 +81,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
+    (11, "a soak lost, repeated or misplaced something, or waited too long"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -92,6 +96,7 @@ impl Error {
             Self::Data(_) => 4,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
+            Self::Soak => 11,
             Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod control;
+mod kill;
 mod program;
 mod runs;
+mod soak;
 mod tidy;

@@ -38,6 +38,8 @@ impl From<Nonsense> for Failure {
 const SHOTS_OVERHEAD: usize = 20;
 /// Bounds of the patience with an answer before the request is repeated.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// What the time between answers to shots is taken for before any was measured.
+const PATIENT: Duration = Duration::from_millis(100);
 /// An answer may take this many times as long as answers usually take.
 const PATIENCE_FACTOR: u32 = 4;
 
@@ -90,8 +92,10 @@ pub struct Session {
     wire: Wire,
     number: u32,
     last_id: u32,
-    /// How long an answer usually takes.
+    /// How long an answer to a control request usually takes.
     usual: Duration,
+    /// How long it usually takes from one answer to shots to the next: on a slow line much longer.
+    usual_shots: Duration,
     epoch: Instant,
     next_shot: u64,
     acquisition: Option<u32>,
@@ -144,6 +148,7 @@ impl Session {
             number,
             last_id,
             usual,
+            usual_shots: PATIENT,
             epoch: Instant::now(),
             next_shot: 0,
             acquisition: None,
@@ -253,11 +258,11 @@ impl Session {
         let shots = self.shape.per_request as f64 * self.description.card.timing.shot;
         let bench = Duration::try_from_secs_f64(shots + self.description.card.timing.latency).unwrap_or_default();
         let mut last = self.epoch.elapsed();
-        transfer.start(last, (self.usual * PATIENCE_FACTOR + bench).max(PATIENCE[0]));
+        transfer.start(last, (self.usual_shots * PATIENCE_FACTOR + bench).max(PATIENCE[0]));
         while !transfer.is_done() {
             let now = self.epoch.elapsed();
             if transfer.answered() != last {
-                self.usual = average(self.usual, transfer.answered().saturating_sub(last));
+                self.usual_shots = average(self.usual_shots, transfer.answered().saturating_sub(last));
                 last = transfer.answered();
             }
             if self.wire.outbox.len() < MAX_BODY
