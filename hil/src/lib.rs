@@ -2,6 +2,8 @@
 
 mod check;
 mod fault;
+pub mod pnnlink;
+mod pty;
 mod scpi_box;
 mod scpi_instruments;
 mod scpi_server;
@@ -9,6 +11,7 @@ mod waveform_world;
 
 pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
+pub use pty::Pty;
 pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument};
 pub use scpi_instruments::{Described, Half, SimulatedRedPitaya};
 pub use scpi_server::{Served, Wire, serve_scpi};

@@ -20,6 +20,8 @@ use crate::{Fault, Faults};
 
 /// How long a pulled cable stays out.
 const UNPLUGGED: Duration = Duration::from_millis(150);
+/// How long a line hears nothing whose other end is not there.
+const DEAF: Duration = Duration::from_millis(300);
 /// The pause inside an answer that comes in two pieces.
 const SPLIT: Duration = Duration::from_millis(2);
 /// The piece of an answer that is cut by buffers.
@@ -70,7 +72,7 @@ pub type SharedBox = Arc<Mutex<ScpiBox>>;
 pub fn serve_scpi(instrument: ScpiBox, wire: &Wire, faults: Faults) -> std::io::Result<Served> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = watch::channel(false);
-    let server = Server { instrument: Arc::new(Mutex::new(instrument)), faults, stopped, baud: None };
+    let server = Server { instrument: Arc::new(Mutex::new(instrument)), faults, stopped, baud: None, line: false };
     let (address, link, work): (_, _, Box<dyn FnOnce() + Send>) = match wire {
         Wire::Tcp { port } => {
             let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", *port)))?;
@@ -88,7 +90,7 @@ pub fn serve_scpi(instrument: ScpiBox, wire: &Wire, faults: Faults) -> std::io::
             }
             let shown = link.clone().unwrap_or(path);
             let address = Address::Serial { path: shown, baud: baud.unwrap_or(115_200) };
-            let server = Server { baud: *baud, ..server };
+            let server = Server { baud: *baud, line: true, ..server };
             let work = move || {
                 // The far end stays open, so that the terminal survives its clients.
                 let _far = far;
@@ -116,6 +118,8 @@ struct Server {
     faults: Faults,
     stopped: watch::Receiver<bool>,
     baud: Option<u32>,
+    /// Whether it is a line that stays, and not connections.
+    line: bool,
 }
 
 /// What becomes of a connection after an answer.
@@ -189,8 +193,13 @@ impl Server {
             let pieces = match self.spoil(answer, &mut late, &mut last) {
                 Ok(pieces) => pieces,
                 Err(After::Deaf) => {
-                    // Whoever waits here waits in vain, until it gives up.
-                    while stream.read(&mut chunk).await.is_ok_and(|count| 0 < count) {}
+                    // Whoever waits here waits in vain, until it gives up; a line, which never closes, is deaf for a while.
+                    let deaf = async { while stream.read(&mut chunk).await.is_ok_and(|count| 0 < count) {} };
+                    if self.line {
+                        let _ = tokio::time::timeout(DEAF, deaf).await;
+                        return After::Drop(Duration::ZERO);
+                    }
+                    deaf.await;
                     return After::Go;
                 }
                 Err(after) => return after,
