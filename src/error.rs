@@ -47,6 +47,12 @@ pub enum Error {
         /// What it says.
         source: drivers::Error,
     },
+    /// Conformance checks found what must not be.
+    #[error("{count} check{} failed: see the report", if *.count == 1 { "" } else { "s" })]
+    Checks {
+        /// How many.
+        count: usize,
+    },
     /// The run folder cannot be written.
     #[error("{}: {message}", .path.display())]
     Record {
@@ -82,6 +88,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
     (11, "a soak lost, repeated or misplaced something, or waited too long"),
+    (9, "a conformance check failed"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -97,6 +104,7 @@ impl Error {
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
             Self::Soak => 11,
+            Self::Checks { .. } => 9,
             Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }

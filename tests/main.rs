@@ -7,3 +7,4 @@ mod program;
 mod runs;
 mod soak;
 mod tidy;
+mod wires;

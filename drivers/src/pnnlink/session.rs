@@ -54,6 +54,19 @@ struct Wire {
 }
 
 impl Wire {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            reader,
+            writer,
+            // The first delimiter ends whatever half a frame an earlier controller left on the wire.
+            outbox: vec![DELIMITER],
+            deframer: Deframer::new(Way::Reply),
+            inbox: std::collections::VecDeque::new(),
+            bad_frames: 0,
+        }
+    }
+
     /// Waits until something was written or read, or for `until`; whether anything happened.
     async fn turn(&mut self, session: u32, until: Instant) -> Result<bool, Failure> {
         let mut buffer = [0; 4096];
@@ -113,17 +126,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Self, Failure> {
         let end = Instant::now() + limit;
-        let (reader, writer) = tokio::io::split(stream);
-        // The first delimiter ends whatever half a frame an earlier controller left on the wire.
-        let wire = Wire {
-            reader,
-            writer,
-            outbox: vec![DELIMITER],
-            deframer: Deframer::new(Way::Reply),
-            inbox: std::collections::VecDeque::new(),
-            bad_frames: 0,
-        };
-        let mut asking = Asking { wire, number, last_id: 0, usual: PATIENCE[0] };
+        let mut asking = Asking { wire: Wire::new(stream), number, last_id: 0, usual: PATIENCE[0] };
         let watchdog_ms = watchdog.as_millis().try_into().unwrap_or(u32::MAX);
         let hello = Request::Hello { version: VERSION, schema: SCHEMA, watchdog_ms, replaces };
         let welcome = match asking.ask(&hello, Duration::ZERO, end).await? {
@@ -295,6 +298,15 @@ impl Session {
     /// One request and its answer, which may take `extra` longer than usual.
     async fn ask(&mut self, request: &Request, extra: Duration, end: Instant) -> Result<Reply, Failure> {
         ask(&mut self.wire, [self.number, next(&mut self.last_id)], (request, extra, end), &mut self.usual).await
+    }
+}
+
+/// Makes the instrument at the other end safe from outside its session.
+pub async fn make_safe_beside(stream: Box<dyn Stream>, limit: Duration) -> Result<(), Failure> {
+    let mut asking = Asking { wire: Wire::new(stream), number: 0, last_id: 0, usual: PATIENCE[0] };
+    match asking.ask(&Request::MakeSafe, Duration::ZERO, Instant::now() + limit).await? {
+        Reply::Safe => Ok(()),
+        _ => Err(Failure::Nonsense("does not say that it is safe")),
     }
 }
 
