@@ -293,9 +293,9 @@ mod tests {
         for fault in kinds {
             // Each of these costs a deadline of two seconds.
             let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
-            faults.set(fault, if is_costly { 0.02 } else { 0.1 });
+            faults.set(fault, if is_costly { 0.01 } else { 0.03 });
         }
-        assert_reads_the_physics(&mut plant, 12);
-        assert!(2 < faults.counts().len(), "{:?}", faults.counts());
+        assert_reads_the_physics(&mut plant, 30);
+        assert!(1 < faults.counts().len(), "{:?}", faults.counts());
     }
 }

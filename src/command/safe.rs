@@ -51,6 +51,7 @@ pub fn run(arguments: &SafeArgs) -> Result<(), Error> {
     let made: Vec<Made> = std::thread::scope(|scope| {
         let threads: Vec<_> = names
             .iter()
+            .copied()
             .filter_map(|name| Some((name, &rig.config.plants.get(name)?.bench.as_ref()?.instruments)))
             .map(|(name, instruments)| scope.spawn(|| make_safe(&rig, name, instruments)))
             .collect();
