@@ -102,7 +102,7 @@ fn make_safe(rig: &Rig, name: &str, instruments: &InstrumentsConfig) -> Made {
             (made.holder, paused) = stop_holder(address, holder);
         }
         // Again: between the first time and its pause or end the holder may have switched the outputs on.
-        if !(paused && exclusive) && !holders.is_empty() {
+        if !(holders.is_empty() || paused && exclusive) {
             instruments.make_safe_beside(name, rig.folder())?;
         }
         made.off.get_or_insert(start.elapsed());
