@@ -38,7 +38,7 @@ bins = 10
 "#;
 
 /// No wait in these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `pnnlab serve`, ended with the test.
 struct Serving {

@@ -35,7 +35,7 @@ pub enum InstrumentsConfig {
     /// A Red Pitaya by its SCPI server.
     RedPitaya(RedPitayaConfig),
     /// A waveform generator and a digitizer, described by their SCPI commands.
-    Scpi(ScpiPairConfig),
+    Scpi(Box<ScpiPairConfig>),
 }
 
 /// One instrument of a bench: its key in the rig file and its address.
