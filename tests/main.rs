@@ -5,4 +5,3 @@ mod control;
 mod program;
 mod runs;
 mod tidy;
-mod wires;
