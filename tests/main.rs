@@ -2,9 +2,6 @@
 
 mod bad_input;
 mod control;
-mod kill;
 mod program;
 mod runs;
-mod soak;
 mod tidy;
-mod wires;
