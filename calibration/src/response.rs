@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_linear_circuit_shows_its_resonance_and_quality() {
-        let mut config = Electrical { samples: 1024, mismatch: 0.0, ..Electrical::default() };
+        let mut config = Electrical { samples: 1024, mismatch: 0.0, reading_volts: 20.0, ..Electrical::default() };
         (config.device.current_amperes, config.imperfections) = (0.0, ElectricalImperfections::none());
         let built = config.build().unwrap();
         let mut plant = Simulated::new(built.system);

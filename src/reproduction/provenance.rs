@@ -1,8 +1,9 @@
 //! Where a number comes from: command, version, commit, machine, time.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-use crate::run::{command_line, git_state, unix_seconds};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where a number comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,39 +13,36 @@ pub struct Provenance {
     /// Of the program.
     pub version: String,
     /// The commit of the working folder; null where there is none.
-    pub git: serde_json::Value,
-    /// Processor and cores.
-    pub machine: String,
+    pub git: Value,
     /// When it began, in s since 1970.
     pub started_unix_seconds: f64,
+    /// Processor and cores.
+    pub machine: String,
     /// How long it took here, in s.
     pub wall_seconds: f64,
 }
 
 impl Provenance {
-    /// Of what begins now.
-    pub fn begin() -> Self {
+    /// As the record of one of the runs says; what no record says is left open.
+    pub fn of(run: Option<&Path>, wall_seconds: f64) -> Self {
+        let read = |run: &Path| std::fs::read_to_string(run.join("run.json")).ok();
+        let facts: Value = run.and_then(read).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
         Self {
-            command: command_line(),
+            command: text("command"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git: git_state(),
+            git: facts["git"].clone(),
+            started_unix_seconds: facts["started_unix_seconds"].as_f64().unwrap_or(0.0),
             machine: machine(),
-            started_unix_seconds: unix_seconds(),
-            wall_seconds: 0.0,
+            wall_seconds,
         }
-    }
-
-    /// The same, ended now.
-    pub fn ended(mut self) -> Self {
-        self.wall_seconds = unix_seconds() - self.started_unix_seconds;
-        self
     }
 
     /// The commit in short, and whether the folder was changed.
     pub fn commit(&self) -> String {
         let Some(commit) = self.git["commit"].as_str() else { return "no commit".to_owned() };
         let changed = if self.git["changed"] == true { ", changed" } else { "" };
-        format!("{}{changed}", commit.get(..9).unwrap_or(commit))
+        format!("commit {}{changed}", commit.get(..9).unwrap_or(commit))
     }
 }
 
