@@ -156,7 +156,8 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
+        (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));
+        experiment.training.method = method;
         let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
         let mut record = Record::create(folder, &header, &lab)?;
         let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
@@ -214,7 +215,7 @@ impl Prepared {
             evaluate_every: 0,
             gradient_clip: 0.0,
             learning_rate: 0.03,
-            ..self.experiment.training.clone()
+            ..self.experiment.training.counted(data.train.len())
         };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];

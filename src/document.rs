@@ -87,6 +87,30 @@ impl Document {
         self.places.extend(places.map(|(path, place)| (path.clone(), place.clone())));
     }
 
+    /// Takes the table at `key` out and lays it over the rest, value by value: `layers.0.times` inside reaches into the
+    /// array `layers`. Errors keep the lines where the values were written.
+    pub fn lay(&mut self, key: &str) -> Result<(), Error> {
+        let Some(Value::Table(over)) = self.table.remove(key) else { return Ok(()) };
+        let mut leaves = Vec::new();
+        note_leaves(&over, "", &mut leaves);
+        for (path, value) in leaves {
+            let place = join(key, &path);
+            put(&mut self.table, &path, value).map_err(|message| self.refuse(&place, message))?;
+            let inside = |known: &str, path: &str| {
+                known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            self.places.retain(|known, _| !inside(known, &path));
+            let moved: Vec<(String, Place)> = self
+                .places
+                .iter()
+                .filter(|(known, _)| inside(known, &place))
+                .map(|(known, at)| (known[key.len() + 1..].to_owned(), at.clone()))
+                .collect();
+            self.places.extend(moved);
+        }
+        Ok(())
+    }
+
     /// The name that errors use.
     pub fn name(&self) -> &str {
         &self.name
@@ -199,6 +223,17 @@ fn merge(under: &mut Table, over: &Table) {
             _ => {
                 under.insert(key.clone(), value.clone());
             }
+        }
+    }
+}
+
+/// The path and value of all that is not a table.
+fn note_leaves(table: &Table, prefix: &str, leaves: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        let path = join(prefix, key);
+        match value {
+            Value::Table(inner) => note_leaves(inner, &path, leaves),
+            _ => leaves.push((path, value.clone())),
         }
     }
 }
@@ -464,5 +499,25 @@ mod tests {
             "--set parts.1.width=7: `parts` has no item `1`: it has 1, counted from 0"
         );
         assert!(document.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn a_table_is_laid_over_the_rest_and_its_errors_keep_their_lines() {
+        let laid = |quick: &str| {
+            let mut document = Document::parse("car.toml", &format!("{TEXT}\n[quick]\n{quick}")).unwrap();
+            document.lay("quick").and_then(|()| document.check::<Car>())
+        };
+        let car = laid("speed = 1.5\nparts.0.width = 9\n").unwrap();
+        assert_eq!(car, Car { name: "a".into(), speed: 1.5, parts: vec![Part::Wheel { width: 9 }] });
+        let error = |quick: &str| laid(quick).unwrap_err().to_string();
+        assert!(
+            error("\nspeeed = 1\n").starts_with("car.toml:10: `speeed` is not a known key"),
+            "{}",
+            error("\nspeeed = 1\n")
+        );
+        assert_eq!(
+            error("parts.3.width = 9\n"),
+            "car.toml:9: `quick.parts.3.width` `parts` has no item `3`: it has 1, counted from 0"
+        );
     }
 }

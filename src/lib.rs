@@ -23,7 +23,7 @@ pub use comparison::{Comparison, Finished, MethodSummary, Prepared, Spread, comp
 pub use dataset::{DataConfig, Dataset, Split};
 pub use document::{Document, schema};
 pub use error::{EXIT_CODES, Error};
-pub use experiment::{Experiment, TrainingConfig};
+pub use experiment::{ComparisonConfig, Experiment, Schedule, TrainingConfig};
 pub use method::Method;
 pub use rig::{PlantConfig, Rig, RigConfig, SimulatedConfig};
 pub use run::{Event, Observer, Progress, Record, StopReason};
