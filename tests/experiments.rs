@@ -82,17 +82,15 @@ fn experiments_say_which_data_they_need_and_where_it_is() {
 
 /// Seven made-up vowels of 37 tokens: each formant near one of the vowel's own.
 fn vowels() -> String {
-    let mut text = "vowel,F1,F2,F3,F4,F5,F6,F7,F8,F9,F10,F11,F12\n".to_owned();
+    let mut lines = vec!["vowel,F1,F2,F3,F4,F5,F6,F7,F8,F9,F10,F11,F12".to_owned()];
     for (class, vowel) in ["ae", "ah", "aw", "er", "ih", "iy", "uw"].iter().enumerate() {
         for woman in 0..37 {
-            text += &format!("w{woman:02}{vowel}");
-            for formant in 0..12 {
-                text += &format!(",{}", 1000 + 200 * ((class * (formant + 3)) % 7) + (woman * (formant + 5)) % 40);
-            }
-            text += "\n";
+            let formant = |number| 1000 + 200 * ((class * (number + 3)) % 7) + (woman * (number + 5)) % 40;
+            let formants: Vec<String> = (0..12).map(|number| formant(number).to_string()).collect();
+            lines.push(format!("w{woman:02}{vowel},{}", formants.join(",")));
         }
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[test]
