@@ -1,7 +1,11 @@
 //! The commands, one file each.
 
 pub mod compare;
+pub mod data;
+pub mod reproduce;
+pub mod response;
 pub mod schema;
+pub mod systems;
 pub mod train;
 
 use std::path::PathBuf;
@@ -18,6 +22,11 @@ fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
     let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
+}
+
+/// The command line, without the folder that the program lies in.
+fn line() -> String {
+    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

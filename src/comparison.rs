@@ -20,7 +20,7 @@ use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, 
 const AGREEMENT_SHOTS: usize = 500;
 
 /// A mean over seeds, and the sample standard deviation around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
 pub struct Spread {
     /// The mean.
     pub mean: f64,

@@ -131,7 +131,7 @@ fn folder(config: &IdxConfig, path: Option<&Path>, document: &Document) -> Resul
 fn missing(document: &Document, what: &str, places: &[PathBuf], obtain: &str) -> Error {
     let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     let obtain = if obtain.is_empty() { String::new() } else { format!(". {}", obtain.trim_end_matches('.')) };
-    Error::Data(format!(
+    Error::MissingData(format!(
         "{} needs {what} and there is nothing at {}: name the file, or a folder that holds it, with --data{obtain}",
         document.name(),
         places.join(" or ")

@@ -83,7 +83,9 @@ pub fn fetch(source: &Source, folder: &Path, from: Option<&str>) -> Result<Vec<&
         None => source.mirrors.iter().map(|&mirror| mirror.to_owned()).collect(),
     };
     if let Some(bad) = mirrors.iter().find(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-        return Err(Error::Usage(format!("--from {bad}: give a folder on the web that begins with http:// or https://")));
+        return Err(Error::Usage(format!(
+            "--from {bad}: give a folder on the web that begins with http:// or https://"
+        )));
     }
     let missing = source.files.iter().filter_map(|file| match present(folder, file) {
         Ok(true) => None,
@@ -141,8 +143,9 @@ fn present(folder: &Path, file: &Remote) -> Result<bool, Error> {
 /// Downloads one file, whole or not at all; what went wrong, as part of a sentence.
 fn download(mirror: &str, file: &Remote, folder: &Path) -> Result<(), String> {
     let (path, partial) = (folder.join(file.name), folder.join(format!("{}.partial", file.name)));
-    let result = receive(&format!("{mirror}{}", file.name), file, &partial)
-        .and_then(|()| fs::rename(&partial, &path).map_err(|error| format!("cannot be named {}: {error}", path.display())));
+    let result = receive(&format!("{mirror}{}", file.name), file, &partial).and_then(|()| {
+        fs::rename(&partial, &path).map_err(|error| format!("cannot be named {}: {error}", path.display()))
+    });
     if result.is_err() {
         // It may not have been made at all.
         let _ = fs::remove_file(&partial);
@@ -163,7 +166,8 @@ fn receive(url: &str, file: &Remote, partial: &PathBuf) -> Result<(), String> {
         other => format!("{other}"),
     })?;
     let mut body = answer.body_mut().as_reader();
-    let mut content = File::create(partial).map_err(|error| format!("{} cannot be made: {error}", partial.display()))?;
+    let mut content =
+        File::create(partial).map_err(|error| format!("{} cannot be made: {error}", partial.display()))?;
     let bar = ProgressBar::new(file.bytes).with_message(file.name);
     let style = ProgressStyle::with_template("{msg:28} {bar:30} {bytes:>10} of {total_bytes}  {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -181,7 +185,9 @@ fn receive(url: &str, file: &Remote, partial: &PathBuf) -> Result<(), String> {
             return Err(format!("sends more than the {} bytes that were published", file.bytes));
         }
         hash.update(&buffer[..count]);
-        content.write_all(&buffer[..count]).map_err(|error| format!("{} cannot be written: {error}", partial.display()))?;
+        content
+            .write_all(&buffer[..count])
+            .map_err(|error| format!("{} cannot be written: {error}", partial.display()))?;
         bar.set_position(received);
     }
     bar.finish_and_clear();

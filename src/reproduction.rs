@@ -10,5 +10,5 @@ mod section;
 
 pub use provenance::Provenance;
 pub use published::{Entry, Goal, Published, entries};
-pub use report::write;
+pub use report::{percent, short, write};
 pub use section::{Ours, Section, State};

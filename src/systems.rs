@@ -42,9 +42,11 @@ fn facts(config: SimulatedConfig) -> SystemFacts {
                 ("coupled-wave", "depletion, walk-off and dispersion along the crystal; some hundred times slower"),
             ][..],
         ),
-        SimulatedConfig::Oscillators(_) => {
-            ("oscillators", "all-to-all coupled nonlinear oscillators, the reference implementation's own system", BENCH)
-        }
+        SimulatedConfig::Oscillators(_) => (
+            "oscillators",
+            "all-to-all coupled nonlinear oscillators, the reference implementation's own system",
+            BENCH,
+        ),
     };
     SystemFacts { name, about, fidelities, config }
 }

@@ -70,6 +70,8 @@ pub struct Trainer<'a> {
     /// Updates so far, their tests included.
     done: usize,
     last: Option<Evaluated>,
+    /// What the network said of each row of the test set, at the last test on the plant.
+    answers: Vec<u32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -98,7 +100,13 @@ impl<'a> Trainer<'a> {
             training_shots: 0,
             done: 0,
             last: None,
+            answers: Vec::new(),
         }
+    }
+
+    /// What the network said of each row of the test set, at the last test on the plant.
+    pub fn answers(&self) -> &[u32] {
+        &self.answers
     }
 
     /// The weights as they are now.
@@ -235,29 +243,36 @@ impl<'a> Trainer<'a> {
     }
 
     /// Accuracy on the test set: on the plant, and as the method itself computes.
-    pub fn evaluate(&self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
-        let test_accuracy = self.accuracy(lab, Forward::Plant, Split::Test)?;
+    pub fn evaluate(&mut self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
+        self.answers = self.answer(lab, Forward::Plant)?;
+        let test_accuracy = self.share_right(&self.answers);
         let believed_accuracy = match self.method.forward() {
             Forward::Plant => test_accuracy,
-            Forward::Twin => self.accuracy(lab, Forward::Twin, Split::Test)?,
+            Forward::Twin => self.share_right(&self.answer(lab, Forward::Twin)?),
         };
         let meter = lab.meter();
         Ok(Evaluated { step, test_accuracy, believed_accuracy, shots: meter.shots, plant_seconds: meter.plant_seconds })
     }
 
-    /// The fraction of `split` that the network gets right.
-    fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<f64, Error> {
-        let rows = self.data.rows(split);
+    /// The class that the network gives each row of the test set.
+    fn answer(&self, lab: &mut Lab, on: Forward) -> Result<Vec<u32>, Error> {
+        let rows = self.data.rows(Split::Test);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
-        let mut right = 0;
+        let mut answers = Vec::with_capacity(rows.len());
         for indices in order.chunks(EVALUATION_BATCH) {
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
-            let logits = self.network.forward(inputs, &weights, &mut self.pass(lab, on))?;
-            right += correct(&logits, &labels);
+            answers.extend(largest(&self.network.forward(inputs, &weights, &mut self.pass(lab, on))?));
         }
-        Ok(right as f64 / rows.len().max(1) as f64)
+        Ok(answers)
+    }
+
+    /// The fraction of the test set that `answers` get right.
+    fn share_right(&self, answers: &[u32]) -> f64 {
+        let labels = &self.data.rows(Split::Test).labels;
+        let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
+        right as f64 / labels.len().max(1) as f64
     }
 
     fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {
@@ -307,13 +322,18 @@ fn mean(terms: Vec<Tensor<1>>) -> Option<Tensor<1>> {
 
 /// How many rows have their largest logit at their label.
 fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
+    largest(logits).iter().zip(labels).filter(|(answer, label)| answer == label).count()
+}
+
+/// Where each row has its largest logit.
+fn largest(logits: &Tensor<2>) -> Vec<u32> {
     let classes = logits.dims()[1];
     let values = rows::values(logits.clone());
     let largest = |row: &[f32]| {
         let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         best.map_or(0, |(index, _)| index as u32)
     };
-    values.chunks_exact(classes).zip(labels).filter(|(row, label)| largest(row) == **label).count()
+    values.chunks_exact(classes).map(largest).collect()
 }
 
 /// Adds one pass to the sum over all.

@@ -20,8 +20,12 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     }
     let rig = Rig::find(arguments.rig.as_deref(), &changes)?;
     let name = plant_name(&rig, &arguments.plant)?;
-    let sample_seconds =
-        rig.config.plants.get(&name).and_then(|plant| plant.twin_system()).and_then(crate::SimulatedConfig::sample_seconds);
+    let sample_seconds = rig
+        .config
+        .plants
+        .get(&name)
+        .and_then(|plant| plant.twin_system())
+        .and_then(crate::SimulatedConfig::sample_seconds);
     let plan = Plan {
         sample_seconds,
         step: arguments.step_percent / 100.0,

@@ -54,7 +54,13 @@ fn print(system: &Value, rig: &str) {
 /// `drive: 256 × V in [-1, 1]`.
 fn bank(bank: &Value) -> String {
     let unit = bank["unit"].as_str().unwrap_or("?");
-    format!("{} × {} in [{}, {}] {unit}", bank["count"], bank["name"].as_str().unwrap_or("?"), bank["low"], bank["high"])
+    format!(
+        "{} × {} in [{}, {}] {unit}",
+        bank["count"],
+        bank["name"].as_str().unwrap_or("?"),
+        bank["low"],
+        bank["high"]
+    )
 }
 
 /// A time with a prefix.

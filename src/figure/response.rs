@@ -100,8 +100,10 @@ impl Overlay {
         let both = around(self.plant.iter().chain(&self.twin).copied());
         let axes = Axes { title: &self.title, x: ("", inner.clone()), y: (&self.y, both), small: true };
         let mut chart = axes.on(&top, theme)?;
-        let points = |values: &[f64]| -> Vec<(f64, f64)> { self.x.1.iter().copied().zip(values.iter().copied()).collect() };
-        Pen { color: theme.series(0), width: 2, dashed: false, label: "plant" }.curve(&mut chart, points(&self.plant))?;
+        let points =
+            |values: &[f64]| -> Vec<(f64, f64)> { self.x.1.iter().copied().zip(values.iter().copied()).collect() };
+        Pen { color: theme.series(0), width: 2, dashed: false, label: "plant" }
+            .curve(&mut chart, points(&self.plant))?;
         Pen { color: theme.series(1), width: 2, dashed: true, label: "twin" }.curve(&mut chart, points(&self.twin))?;
         legend(&mut chart, theme, SeriesLabelPosition::UpperRight, SMALL)?;
         let residual: Vec<f64> = self.plant.iter().zip(&self.twin).map(|(plant, twin)| plant - twin).collect();
@@ -244,10 +246,7 @@ fn deviations<B: DrawingBackend>(
     let axes = Axes {
         title: &title,
         x: (&label, 0.0..around(x.iter().copied()).end),
-        y: (
-            &format!("standard deviation, {}", what.output_unit),
-            0.0..around(repeats.deviations.iter().copied()).end,
-        ),
+        y: (&format!("standard deviation, {}", what.output_unit), 0.0..around(repeats.deviations.iter().copied()).end),
         small: true,
     };
     let mut chart = axes.on(area, theme)?;
@@ -267,9 +266,7 @@ fn drift<B: DrawingBackend>(what: &Captioned<'_>, area: &DrawingArea<B, Shift>, 
         small: true,
     };
     let mut chart = axes.on(area, theme)?;
-    chart
-        .draw_series(points.iter().map(|point| Circle::new(*point, 3, theme.series(0).filled())))
-        .map_err(text)?;
+    chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, theme.series(0).filled()))).map_err(text)?;
     Pen { color: theme.series(0), width: 1, dashed: false, label: "" }.curve(&mut chart, points)
 }
 

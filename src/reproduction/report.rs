@@ -49,7 +49,12 @@ fn summary(entry: &Entry, section: Option<&Section>) -> String {
         });
         let known: Vec<String> =
             entry.published.iter().map(|known| format!("{} {}", known.method, short(known))).collect();
-        return format!("| {} | – | {reason} | {} | {} |\n", entry.name, dash(&known.join(", ")), goals(entry, section));
+        return format!(
+            "| {} | – | {reason} | {} | {} |\n",
+            entry.name,
+            dash(&known.join(", ")),
+            goals(entry, section)
+        );
     };
     let mut rows = String::new();
     for (row, ours) in section.methods.iter().enumerate() {
@@ -118,7 +123,11 @@ fn chapter(entry: &Entry, section: &Section) -> String {
 fn numbers(section: &Section) -> String {
     let mut text = format!("On {}", section.plants);
     if let Some(error) = section.twin_error {
-        let _ = write!(text, "; the twin misses by {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);
+        let _ = write!(
+            text,
+            "; the twin misses by {:.1} % of the standard deviation of the plant's outputs",
+            100.0 * error
+        );
     }
     if let Some(accuracy) = section.baseline_accuracy {
         let _ = write!(text, "; logistic regression on the same split: {:.1} %", 100.0 * accuracy);
