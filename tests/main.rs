@@ -4,5 +4,6 @@ mod bad_input;
 mod control;
 mod experiments;
 mod program;
+mod reports;
 mod runs;
 mod tidy;

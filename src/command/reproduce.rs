@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use super::timestamp;
 use crate::cli::ReproduceArgs;
 use crate::comparison::{Comparison, Prepared, Spread, compare};
-use crate::dataset::DataConfig;
 use crate::document::{list, nearest};
 use crate::figure::{self, Bar, Overlay};
 use crate::reproduction::{self, Entry, Provenance, Section, State};
 use crate::run::unix_seconds;
-use crate::{Error, Experiment, Rig};
+use crate::{DataConfig, Error, Experiment, Rig};
 
 /// Runs what is named, writes the report, prints the table.
 pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
@@ -26,7 +25,8 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     let mut ran = Vec::new();
     for entry in &entries {
         let known = Section::read(&folder, &entry.name)?;
-        let keep = arguments.keep && known.as_ref().is_some_and(|known| known.state == State::Done);
+        let keep = arguments.keep
+            && known.as_ref().is_some_and(|known| known.state == State::Done && known.quick == arguments.quick);
         if !wanted.contains(&entry.name.as_str()) || keep {
             sections.push((entry.clone(), known));
             continue;
@@ -77,7 +77,7 @@ fn wanted<'a>(entries: &'a [Entry], name: &str) -> Result<Vec<&'a str>, Error> {
     if name == "all" {
         return Ok(known);
     }
-    if let Some(one) = known.iter().find(|known| **known == name) {
+    if let Some(&one) = known.iter().find(|known| **known == name) {
         return Ok(vec![one]);
     }
     let hint = nearest(name, &known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
@@ -128,7 +128,7 @@ fn new_folder(runs: &Path, name: &str) -> PathBuf {
     let stem = format!("{}-reproduce-{name}", timestamp(unix_seconds() as u64));
     let numbered = (2..).map(|number| runs.join(format!("{stem}-{number}")));
     let mut all = std::iter::once(runs.join(&stem)).chain(numbered);
-    all.find(|folder| !folder.exists()).unwrap_or_else(|| runs.join(stem))
+    all.find(|folder| !folder.exists()).unwrap_or_else(|| runs.join(&stem))
 }
 
 /// Draws the figures of one experiment; the SVG files, as paths from the report.
@@ -251,7 +251,7 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         let goals: Vec<String> = section.verdicts(entry).into_iter().map(|(goal, met)| verdict(&goal, met)).collect();
         if section.state != State::Done {
             let state = if section.state == State::Failed { "failed" } else { "not run" };
-            table.add_row([&entry.name, "", state, "", &goals.join("\n")]);
+            table.add_row([entry.name.as_str(), "", state, "", &goals.join("\n")]);
         }
         for (row, ours) in section.methods.iter().enumerate() {
             let known = entry.published.iter().filter(|known| known.method == ours.method).map(reproduction::short);

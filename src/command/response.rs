@@ -10,7 +10,7 @@ use crate::cli::ResponseArgs;
 use crate::document::{list, nearest};
 use crate::figure::{self, Captioned};
 use crate::systems::system_of;
-use crate::{Document, Error, Rig};
+use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig};
 
 /// Measures, draws, prints.
 pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
@@ -20,14 +20,9 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     }
     let rig = Rig::find(arguments.rig.as_deref(), &changes)?;
     let name = plant_name(&rig, &arguments.plant)?;
-    let sample_seconds = rig
-        .config
-        .plants
-        .get(&name)
-        .and_then(|plant| plant.twin_system())
-        .and_then(crate::SimulatedConfig::sample_seconds);
+    let system = rig.config.plants.get(&name).and_then(PlantConfig::twin_system);
     let plan = Plan {
-        sample_seconds,
+        sample_seconds: system.and_then(SimulatedConfig::sample_seconds),
         step: arguments.step_percent / 100.0,
         average: usize::from(arguments.average),
         repeats: arguments.repeats as usize,

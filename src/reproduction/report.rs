@@ -59,7 +59,8 @@ fn summary(entry: &Entry, section: Option<&Section>) -> String {
     let mut rows = String::new();
     for (row, ours) in section.methods.iter().enumerate() {
         let quick = if section.quick { " (quick form: not comparable)" } else { "" };
-        let (name, goal) = if row == 0 { (link.clone(), goals(entry, Some(section))) } else { Default::default() };
+        let (name, goal) =
+            if row == 0 { (link.clone(), goals(entry, Some(section))) } else { (String::new(), String::new()) };
         let (accuracy, known) = (percent(ours.test_accuracy), published(ours.method));
         let _ = writeln!(rows, "| {name} | {} | {accuracy}{quick} | {known} | {goal} |", ours.method);
     }
