@@ -1,11 +1,16 @@
 //! The commands, one file each.
 
+pub mod check;
 pub mod compare;
 pub mod data;
 pub mod reproduce;
 pub mod response;
 pub mod schema;
 pub mod systems;
+pub mod ports;
+pub mod safe;
+pub mod serve;
+pub mod soak;
 pub mod train;
 
 use std::path::PathBuf;

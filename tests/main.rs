@@ -3,7 +3,10 @@
 mod bad_input;
 mod control;
 mod experiments;
+mod kill;
 mod program;
 mod reports;
 mod runs;
+mod soak;
 mod tidy;
+mod wires;
