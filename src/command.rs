@@ -3,14 +3,14 @@
 pub mod check;
 pub mod compare;
 pub mod data;
+pub mod ports;
 pub mod reproduce;
 pub mod response;
-pub mod schema;
-pub mod systems;
-pub mod ports;
 pub mod safe;
+pub mod schema;
 pub mod serve;
 pub mod soak;
+pub mod systems;
 pub mod train;
 
 use std::path::PathBuf;
