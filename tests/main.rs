@@ -9,4 +9,3 @@ mod reports;
 mod runs;
 mod soak;
 mod tidy;
-mod wires;

@@ -131,7 +131,7 @@ impl Scpi {
             bytes.extend_from_slice(&step.command);
             bytes.push(b'\n');
             if checked {
-                bytes.extend_from_slice(b"SYST:ERR?\n");
+                bytes.extend_from_slice(b":SYST:ERR?\n");
             }
         }
         if self.numbered {
@@ -210,7 +210,7 @@ impl Scpi {
     async fn drain(&mut self, port: &mut Port) -> Result<bool, Error> {
         let mut overflowed = false;
         for _ in 0..QUEUE {
-            port.write(b"SYST:ERR?\n").await?;
+            port.write(b":SYST:ERR?\n").await?;
             match error_number(&line(port).await?) {
                 Some(0) => return Ok(overflowed),
                 number => overflowed |= number == Some(OVERFLOW),
@@ -346,14 +346,16 @@ fn error_number(text: &str) -> Option<i32> {
     text.split(',').next()?.trim().parse().ok()
 }
 
-/// Whether a line looks like an entry of the error queue: `-113,"Undefined header"`.
+/// Whether a line looks like an entry of the error queue: `-113,"Undefined header"`, with or without quotes.
 fn is_error(text: &str) -> bool {
-    error_number(text).is_some() && text.contains(",\"")
+    let words = text.split_once(',').map_or("", |(_, words)| words.trim_start());
+    error_number(text).is_some() && words.starts_with(|letter: char| letter == '"' || letter.is_ascii_alphabetic())
 }
 
 /// Whether the step itself asks for the error queue.
 fn asks_for_error(step: &Step) -> bool {
-    step.command.to_ascii_uppercase().starts_with(b"SYST")
+    let command = step.command.to_ascii_uppercase();
+    command.strip_prefix(b":").unwrap_or(&command).starts_with(b"SYST")
 }
 
 /// The error that an entry of the queue stands for, if it is one.

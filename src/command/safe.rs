@@ -51,7 +51,7 @@ pub fn run(arguments: &SafeArgs) -> Result<(), Error> {
     let made: Vec<Made> = std::thread::scope(|scope| {
         let threads: Vec<_> = names
             .iter()
-            .filter_map(|name| Some((name, &rig.config.plants.get(name)?.bench.as_ref()?.instruments)))
+            .filter_map(|name| Some((name, &rig.config.plants.get(*name)?.bench.as_ref()?.instruments)))
             .map(|(name, instruments)| scope.spawn(|| make_safe(&rig, name, instruments)))
             .collect();
         // A thread ends by itself: it panics nowhere, and each of its steps has a deadline.
@@ -101,7 +101,8 @@ fn make_safe(rig: &Rig, name: &str, instruments: &InstrumentsConfig) -> Made {
             (made.holder, paused) = stop_holder(address, holder);
         }
         // Again: between the first time and its pause or end the holder may have switched the outputs on.
-        if !(paused && exclusive) && !holders.is_empty() {
+        let left_to_holder = paused && exclusive;
+        if !holders.is_empty() && !left_to_holder {
             instruments.make_safe_beside(name, rig.folder())?;
         }
         made.off.get_or_insert(start.elapsed());

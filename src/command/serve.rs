@@ -54,7 +54,7 @@ pub fn run(arguments: &ServeArgs) -> Result<(), Error> {
     // Faults can be switched while it runs, by whoever holds its standard input; the end of input ends nothing.
     let switchboard = faults.clone();
     std::thread::spawn(move || {
-        std::io::stdin().lock().lines().map_while(Result::ok).for_each(|line| obey(&switchboard, &line))
+        std::io::stdin().lock().lines().map_while(Result::ok).for_each(|line| obey(&switchboard, &line));
     });
     while !stop::requested() {
         std::thread::sleep(Duration::from_millis(20));

@@ -40,7 +40,7 @@ pub enum InstrumentsConfig {
     /// A Red Pitaya by its SCPI server.
     RedPitaya(RedPitayaConfig),
     /// A waveform generator and a digitizer, described by their SCPI commands.
-    Scpi(ScpiPairConfig),
+    Scpi(Box<ScpiPairConfig>),
     /// A plant on a microcontroller that speaks pnnlink.
     Pnnlink(PnnlinkConfig),
     /// A mirror array as spectral shaper, and a spectrometer.

@@ -61,7 +61,7 @@ impl Owner {
                 Ok(session) => break session,
                 // The controller before us may have died a moment ago: its session lasts for its watchdog time.
                 Err(Failure::Refused(Reason::Busy)) if Instant::now() + LONGEST_PAUSE / 2 < end => {
-                    sleep(LONGEST_PAUSE / 4).await
+                    sleep(LONGEST_PAUSE / 4).await;
                 }
                 Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
             }

@@ -167,3 +167,31 @@ fn safe_from_beside_takes_less_than_it_may() {
     RedPitaya::make_safe_beside(&LinkOptions::new("pitaya", address)).unwrap();
     assert!(!rig.world.lock().unwrap().output());
 }
+
+/// The dialogue in `hil/recordings/` was had with the simulated instrument over TCP. `RECORD=1 cargo test -p hil recorded` has it
+/// again, after the file has been removed.
+#[test]
+fn a_recorded_dialogue_replays_and_refuses_other_shots() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings/red-pitaya.jsonl");
+    if std::env::var_os("RECORD").is_some() {
+        let world = Arc::new(Mutex::new(WaveformWorld::new(circuit().system, &waveform(), Faults::new(5))));
+        let instrument = ScpiBox::new(Box::new(SimulatedRedPitaya::new(world, "SIM-7")));
+        let served = serve_scpi(instrument, &Wire::Tcp { port: 0 }, Faults::new(5)).unwrap();
+        let options = LinkOptions { record: Some(path.clone()), ..LinkOptions::new("pitaya", served.address.clone()) };
+        let opened = RedPitaya::open(&config(&served.address.to_string()), &options).unwrap();
+        let mut bench = WaveformBench::new(Box::new(opened), &waveform(), "electrical").unwrap();
+        bench.measure(&inputs()).unwrap();
+        bench.make_safe().unwrap();
+    }
+    let replay = || {
+        let address = drivers::Address::Replay { path: path.clone() };
+        let opened = RedPitaya::open(&config(&address.to_string()), &LinkOptions::new("pitaya", address)).unwrap();
+        WaveformBench::new(Box::new(opened), &waveform(), "electrical").unwrap()
+    };
+    let mut bench = replay();
+    assert_eq!(bench.card().identity.origin, drivers::Origin::Replayed);
+    assert_eq!(bench.measure(&inputs()).unwrap(), in_process());
+    bench.make_safe().unwrap();
+    let error = replay().measure(&Batch::zeros(1, 16)).unwrap_err().to_string();
+    assert!(error.contains("red-pitaya.jsonl") && error.contains(": line "), "{error}");
+}
