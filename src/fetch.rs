@@ -123,14 +123,12 @@ pub fn fetch(source: &Source, folder: &Path, from: Option<&str>) -> Result<Vec<&
 /// Whether the file is there as published. What is there under its name and is something else is not touched.
 fn present(folder: &Path, file: &Remote) -> Result<bool, Error> {
     let path = folder.join(file.name);
-    let mut content = match File::open(&path) {
+    let content = match fs::read(&path) {
         Ok(content) => content,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(Error::record(&path, "cannot be read")(error)),
     };
-    let mut hash = Sha256::new();
-    std::io::copy(&mut content, &mut hash).map_err(Error::record(&path, "cannot be read"))?;
-    if hexadecimal(&hash.finalize()) == file.sha256 {
+    if hexadecimal(&Sha256::digest(&content)) == file.sha256 {
         return Ok(true);
     }
     let message =
