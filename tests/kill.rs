@@ -69,7 +69,7 @@ fn after_kill_nine_the_instrument_is_safe_within_its_watchdog_time() {
         let took = kill_after(&served, child, 1 + random.below(4000) as u64);
         longest = longest.max(took);
         assert!(took <= WATCHDOG + SLACK, "kill {number}: safe after {took:?}");
-        assert_eq!(served.report().watchdog_trips as u64, number + 1, "by its watchdog, not by goodbye");
+        assert_eq!(u64::from(served.report().watchdog_trips), number + 1, "by its watchdog, not by goodbye");
     }
     println!("{kills} kills: safe after at most {longest:?} of {WATCHDOG:?}");
 }

@@ -9,3 +9,4 @@ mod reports;
 mod runs;
 mod soak;
 mod tidy;
+mod wires;

@@ -1,10 +1,10 @@
-//! A digital micromirror device as spectral shaper: the TI DLP LightCrafter (0.3 WVGA, 608 × 684 mirrors) over TCP,
+//! A digital micromirror device as spectral shaper: the TI DLP `LightCrafter` (0.3 WVGA, 608 × 684 mirrors) over TCP,
 //! port 21845.
 //!
 //! A packet is type (1 byte), command (2), flag (1), length of the payload (2, little-endian), payload, checksum (1: the sum of
 //! all bytes before it, modulo 256). Types: 0x02 write, 0x04 read; answered 0x00 busy, 0x01 error with a code, 0x03 write
 //! response, 0x05 read response. Flags: 0 complete, 1 beginning, 2 intermediate, 3 end of a payload in several packets.
-//! Source: TI's programmer's guide for the DLP LightCrafter (DLPU007) and labscript-devices' `LightCrafterDMD.py`.
+//! Source: TI's programmer's guide for the DLP `LightCrafter` (DLPU007) and labscript-devices' `LightCrafterDMD.py`.
 //!
 //! A spectrum is spread over the columns. A channel's transmission is the part of its columns' mirrors that is on: codes
 //! of 0 to 684.
@@ -214,7 +214,7 @@ pub enum ShaperRequest {
     Dark,
 }
 
-/// The dialogue with a LightCrafter.
+/// The dialogue with a `LightCrafter`.
 #[derive(Debug)]
 pub struct LightCrafter {
     instrument: String,

@@ -35,7 +35,7 @@ pub struct SpectralBenchConfig {
     /// Readings: the spectrometer's pixels in as many equal runs.
     #[serde(default = "fifty")]
     pub outputs: usize,
-    /// A TI DLP LightCrafter.
+    /// A TI DLP `LightCrafter`.
     pub shaper: ShaperConfig,
     /// A spectrometer that speaks the Ocean Binary Protocol.
     pub spectrometer: SpectrometerConfig,

