@@ -1,7 +1,11 @@
 //! The commands, one file each.
 
+pub mod check;
 pub mod compare;
+pub mod ports;
+pub mod safe;
 pub mod schema;
+pub mod serve;
 pub mod train;
 
 use std::path::PathBuf;
