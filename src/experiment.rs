@@ -14,6 +14,10 @@ use crate::{Document, Error, Method};
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-electrical", include_str!("../experiments/digits-electrical.toml")),
     ("vowels-optical", include_str!("../experiments/vowels-optical.toml")),
+    ("mnist-electrical", include_str!("../experiments/mnist-electrical.toml")),
+    ("mnist-mechanical", include_str!("../experiments/mnist-mechanical.toml")),
+    ("mnist-optical", include_str!("../experiments/mnist-optical.toml")),
+    ("mnist-optical-digital", include_str!("../experiments/mnist-optical-digital.toml")),
 ];
 
 /// The experiment that runs when none is named.
