@@ -11,7 +11,10 @@ use crate::layer::LayerConfig;
 use crate::{Document, Error, Method};
 
 /// The experiments that need no file, by name.
-pub const BUILT_IN: &[(&str, &str)] = &[("digits-electrical", include_str!("../experiments/digits-electrical.toml"))];
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("digits-electrical", include_str!("../experiments/digits-electrical.toml")),
+    ("mnist-oscillators", include_str!("../experiments/mnist-oscillators.toml")),
+];
 
 /// The experiment that runs when none is named.
 pub const DEFAULT: &str = "digits-electrical";

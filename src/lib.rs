@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod experiment;
 mod figure;
+mod full_scale;
 pub mod lab;
 pub mod layer;
 mod method;

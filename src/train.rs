@@ -166,7 +166,8 @@ impl<'a> Trainer<'a> {
         let weights: Vec<Tensor<2>> =
             self.weights.iter().map(|weight| Tensor::from_inner(weight.tensor.clone()).require_grad()).collect();
         let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &device);
-        let mut pass = self.pass(lab, self.method.forward());
+        let sharpness = (0.0 < self.config.range_penalty).then_some(self.config.range_sharpness);
+        let mut pass = pass(lab, self.method.forward(), sharpness);
         let logits = self.network.forward(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
         let correct = correct(&logits.clone().inner(), labels);
@@ -248,16 +249,16 @@ impl<'a> Trainer<'a> {
             }
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
-            let logits = self.network.forward(inputs, &weights, &mut self.pass(lab, on))?;
+            let logits = self.network.forward(inputs, &weights, &mut pass(lab, on, None))?;
             right += correct(&logits, &labels);
         }
         Ok(Some(right as f64 / rows.len().max(1) as f64))
     }
+}
 
-    fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {
-        let sharpness = self.config.range_sharpness;
-        Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
-    }
+/// A forward pass that has not begun.
+fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
+    Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
 }
 
 /// Batches of shuffled rows, epoch after epoch.

@@ -200,9 +200,7 @@ impl Physics {
             });
             add_drive(tapes, &mut drive);
         }
-        let mut gradient = self.coupling_gradient(sums);
-        gradient.extend(drive);
-        gradient
+        self.gradient(sums, &drive)
     }
 
     /// Sets the controls: C row by row, then e.
@@ -246,14 +244,16 @@ impl Physics {
         }
     }
 
-    /// The gradient of C, row by row, from the sum of outer products.
-    fn coupling_gradient<S: Real>(&self, sums: &[Lanes<S>]) -> Vec<S> {
+    /// The gradient of C, row by row, from the sum of outer products; then that of e.
+    fn gradient<S: Real>(&self, sums: &[Lanes<S>], drive: &[S]) -> Vec<S> {
         let count = self.count;
         let panels = panels(count);
         let tile = |row: usize, column: usize| &sums[(row * panels + column) * LANES..][..LANES];
         let diagonal: Vec<S> = (0..count).map(|i| tile(i / LANES, i / LANES)[i % LANES][i % LANES]).collect();
-        let mut gradient = vec![S::default(); count * count];
-        gradient.par_chunks_mut(LANES * count).enumerate().for_each(|(panel, gradient)| {
+        let mut gradient = vec![S::default(); count * (count + 1)];
+        let (coupling, to_drive) = gradient.split_at_mut(count * count);
+        to_drive.copy_from_slice(drive);
+        coupling.par_chunks_mut(LANES * count).enumerate().for_each(|(panel, gradient)| {
             for (row, gradient) in gradient.chunks_exact_mut(count).enumerate() {
                 let own = diagonal[panel * LANES + row];
                 let others = gradient.chunks_mut(LANES).zip(diagonal.chunks(LANES));
