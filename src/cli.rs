@@ -22,12 +22,12 @@ struct Cli {
 enum Command {
     /// Trains one network by one method
     #[command(
-        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200"
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick"
     )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
     #[command(
-        after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
+        after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare vowels-optical --data vowels.csv --quick\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
     /// Prints a JSON schema of experiment and rig files
@@ -43,9 +43,12 @@ pub struct ExperimentArgs {
     /// The rig file; without it, the built-in rig of simulated plants
     #[arg(long, value_name = "FILE")]
     pub rig: Option<PathBuf>,
-    /// The data, for experiments that read a file or a folder
+    /// The data, for experiments that read it: the file, or a folder that holds what the experiment names
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// The experiment's quick form: fewer rows and steps, about a minute
+    #[arg(long)]
+    pub quick: bool,
     /// The seed of all that is random but the plant's fixed pattern
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -83,12 +86,12 @@ pub struct CompareArgs {
     /// The experiment and where it goes.
     #[command(flatten)]
     pub run: ExperimentArgs,
-    /// The methods, with commas
-    #[arg(long, value_delimiter = ',', default_value = "physics-aware,in-silico,ideal")]
+    /// The methods, with commas; without it, as the experiment says
+    #[arg(long, value_delimiter = ',')]
     pub methods: Vec<Method>,
-    /// How many seeds, from the experiment's on
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub seeds: u16,
+    /// How many seeds, from the experiment's on; without it, as the experiment says (3)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: Option<u16>,
 }
 
 /// Runs the program.

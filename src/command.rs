@@ -15,7 +15,7 @@ use crate::{Error, Experiment, Rig};
 fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
     let mut assignments = arguments.set.clone();
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
-    let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
+    let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
 }

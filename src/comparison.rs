@@ -156,7 +156,7 @@ impl Prepared {
             evaluate_every: 0,
             gradient_clip: 0.0,
             learning_rate: 0.03,
-            ..self.experiment.training.clone()
+            ..self.experiment.training.counted(data.train.len())
         };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];

@@ -65,7 +65,8 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
+        (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));
+        experiment.training.method = method;
         let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
         let mut record = Record::create(folder, &header, &lab)?;
         let steps = experiment.training.steps;

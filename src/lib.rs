@@ -26,7 +26,7 @@ pub use dataset::{DataConfig, Dataset, Split};
 pub use document::{Document, schema};
 pub use engine::Finished;
 pub use error::{EXIT_CODES, Error};
-pub use experiment::{Experiment, TrainingConfig};
+pub use experiment::{ComparisonConfig, Experiment, Schedule, TrainingConfig};
 pub use figure::Theme;
 pub use method::Method;
 pub use rig::{PlantConfig, Rig, RigConfig, SimulatedConfig};

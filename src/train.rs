@@ -1,4 +1,4 @@
-//! Training: batches, the loss, Adam with cosine decay, and the test on the plant.
+//! Training: batches, the loss, Adam, and the test on the plant.
 //!
 //! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
 
@@ -9,7 +9,6 @@ use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use sims::{Key, Stream};
 
-use crate::dataset::Rows;
 use crate::lab::{Forward, Lab};
 use crate::layer::{Network, Pass, Usage};
 use crate::run::{Evaluated, Event, Helm, Step};
@@ -157,7 +156,7 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let before = (lab.meter(), lab.twin_time());
         let (epoch, indices) = self.batches.next();
-        let (values, labels) = self.data.train.pick(&indices, self.data.width);
+        let (values, labels) = self.data.batch(epoch, &indices);
         let prepared = start.elapsed();
 
         let (loss, mut report) = self.update(step, values, &labels, lab)?;
@@ -195,7 +194,7 @@ impl<'a> Trainer<'a> {
             None => entropy.clone(),
         };
         let gradients = loss.backward();
-        let learning_rate = cosine(self.config.learning_rate, step - 1, self.config.steps);
+        let learning_rate = self.config.schedule.at(self.config.learning_rate, step - 1, self.config.steps);
         if !self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate) {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
@@ -249,7 +248,7 @@ impl<'a> Trainer<'a> {
 
     /// The fraction of `split` that the network gets right.
     fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<f64, Error> {
-        let rows: &Rows = self.data.rows(split);
+        let rows = self.data.rows(split);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
         let mut right = 0;
@@ -318,11 +317,6 @@ fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
     values.chunks_exact(classes).zip(labels).filter(|(row, label)| largest(row) == **label).count()
 }
 
-/// Half a cosine from `start` at step 0 to 0 at the last.
-fn cosine(start: f64, step: usize, steps: usize) -> f64 {
-    0.5 * start * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos())
-}
-
 /// Adds one pass to the sum over all.
 fn add(sum: &mut Usage, one: Usage) {
     sum.sent += one.sent;
@@ -349,13 +343,6 @@ mod tests {
         assert_eq!(seen, (0..10).collect::<Vec<_>>());
         assert_eq!(batches.next().0, 2);
         assert_eq!(Batches::new(3, 128, Key::new(1)).next().1.len(), 3);
-    }
-
-    #[test]
-    fn the_step_size_falls_along_a_half_cosine() {
-        assert_eq!(cosine(0.1, 0, 100), 0.1);
-        assert!((cosine(0.1, 50, 100) - 0.05).abs() < 1e-12);
-        assert!(cosine(0.1, 99, 100) < 1e-4);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod control;
+mod experiments;
 mod program;
 mod runs;
 mod tidy;

@@ -43,6 +43,15 @@ fn repeat_lays_out_rows_and_holds_values() {
     assert_eq!(outputs(&rows, &[1.0, 2.0], 1.0), [1.0, 2.0, 1.0, 2.0]);
     let held = build("layers = [{ kind = \"repeat\", times = 2, order = \"hold\" }]", 2, 4).unwrap();
     assert_eq!(outputs(&held, &[1.0, 2.0], 1.0), [1.0, 1.0, 2.0, 2.0]);
+    let row = build("layers = [{ kind = \"repeat\", width = 5 }]", 2, 5).unwrap();
+    assert_eq!(outputs(&row, &[1.0, 2.0], 1.0), [1.0, 2.0, 1.0, 2.0, 1.0]);
+    let held = build("layers = [{ kind = \"repeat\", width = 5, order = \"hold\" }]", 2, 5).unwrap();
+    assert_eq!(outputs(&held, &[1.0, 2.0], 1.0), [1.0, 1.0, 1.0, 2.0, 2.0]);
+    let error =
+        |keys: &str| build(&format!("layers = [{{ kind = \"repeat\", {keys} }}]"), 4, 4).err().unwrap().to_string();
+    assert!(error("width = 3").ends_with("is 3, but 4 values come in: give at least as many"));
+    assert!(error("width = 8, times = 2").ends_with("give one of the two"));
+    assert!(error("times = 0").ends_with("is 0: repeat at least once"));
 }
 
 #[test]
