@@ -85,7 +85,7 @@ fn vowels() -> String {
     let mut lines = vec!["vowel,F1,F2,F3,F4,F5,F6,F7,F8,F9,F10,F11,F12".to_owned()];
     for (class, vowel) in ["ae", "ah", "aw", "er", "ih", "iy", "uw"].iter().enumerate() {
         for woman in 0..37 {
-            let formant = |number| 1000 + 200 * ((class * (number + 3)) % 7) + (woman * (number + 5)) % 40;
+            let formant = |number: usize| 1000 + 200 * ((class * (number + 3)) % 7) + (woman * (number + 5)) % 40;
             let formants: Vec<String> = (0..12).map(|number| formant(number).to_string()).collect();
             lines.push(format!("w{woman:02}{vowel},{}", formants.join(",")));
         }
