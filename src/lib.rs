@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 pub mod cli;
 mod command;
 mod comparison;
