@@ -3,6 +3,7 @@
 mod bad_input;
 mod control;
 mod experiments;
+mod oscillators;
 mod program;
 mod runs;
 mod tidy;
