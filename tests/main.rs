@@ -4,6 +4,7 @@ mod bad_input;
 mod control;
 mod experiments;
 mod kill;
+mod oscillators;
 mod program;
 mod reports;
 mod runs;
