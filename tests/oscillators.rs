@@ -64,7 +64,7 @@ fn with_the_gap_the_twin_is_wrong_and_each_shot_starts_elsewhere() {
     let place = Place::new();
     write_images(&place.path("mnist"), 160);
     let methods = ["--methods", "physics-aware,in-silico", "--seeds", "1"];
-    let result = place.json(&[&["compare", "mnist-oscillators-gap"], &methods, SHORT].concat());
+    let result = place.json(&[&["compare", "mnist-oscillators-gap"][..], &methods, SHORT].concat());
     assert_eq!(result["simulated"], true);
     // Two lattices; the worse twin counts. White stimuli of ±10π rad are far from what training uses.
     assert!(result["twin_error"].as_f64().unwrap() > 0.05, "{}", result["twin_error"]);

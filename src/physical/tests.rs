@@ -128,7 +128,7 @@ fn full_scales_become_units_and_back_as_a_chain_of_operations_would() {
     let twin = Arc::new(Tanh(card(3, 6, 2)));
     // Volts are half a full scale, readings a quarter; 1.4 and −1.2 are not allowed.
     let (x_values, theta_values) = (vec![0.3, -0.7, 1.4, 0.1, -1.2, 0.9], vec![0.5, -0.2, 0.8, 1.3, -0.6, 0.9]);
-    let scale = |count, volts| FullScale::new(&vec![Range::new(-volts, volts); count], Units::FullScale);
+    let scale = |count, volts: f32| FullScale::new(&vec![Range::new(-volts, volts); count], Units::FullScale);
     let scales = Arc::new(FullScales { inputs: scale(3, 0.5), controls: scale(6, 2.0), outputs: scale(2, 0.25) });
     let allowed = |values: &[f32], volts: f32| values.iter().map(|v| v.clamp(-1.0, 1.0) * volts).collect::<Vec<_>>();
     let measured = || {
