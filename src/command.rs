@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
+pub mod attended;
 pub mod compare;
 pub mod schema;
 pub mod train;
+pub mod watch;
 
 use std::path::PathBuf;
 

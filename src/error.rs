@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::StopReason;
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +58,25 @@ pub enum Error {
     /// The user stopped it.
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
+    /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
+    #[error("the run ended inside a step: {0:?}")]
+    Halted(StopReason),
+    /// The dashboard has nowhere to draw.
+    #[error(
+        "the dashboard needs a terminal: {reason}. `pnnlab watch` shows a run in one; its figures are in metrics.csv as well"
+    )]
+    NoTerminal {
+        /// What is missing.
+        reason: String,
+    },
+    /// A training in a process of its own ended early.
+    #[error("{message}")]
+    Attended {
+        /// Its exit code.
+        code: u8,
+        /// What it said last.
+        message: String,
+    },
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -73,7 +94,8 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
-    (130, "stopped by Ctrl-C or SIGTERM; the run is closed and the plants are safe"),
+    (20, "there is no terminal to draw in"),
+    (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
 
@@ -81,13 +103,15 @@ impl Error {
     /// The exit code of the program.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Attended { code, .. } => *code,
+            Self::NoTerminal { .. } => 20,
             Self::Diverged { .. } => 1,
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
             Self::Data(_) => 4,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
-            Self::Stopped(_) => 130,
+            Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }
 

@@ -60,6 +60,11 @@ pub fn watch(start: Start, runs: &Path, ascii: bool) -> Result<(), Error> {
     session::Session::begin(dashboard, screen)?.go(start)
 }
 
+/// Fails with one sentence where there is no terminal.
+pub fn require_terminal() -> Result<(), Error> {
+    terminal::require()
+}
+
 /// The run that `named` means: a run folder, or the name of one in `runs`.
 pub fn named(named: &Path, runs: &Path) -> Result<PathBuf, Error> {
     let is_run = |path: &Path| path.join("run.json").is_file();

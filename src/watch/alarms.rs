@@ -24,7 +24,8 @@ impl Widget for AlarmsPanel<'_> {
         let alarms = run.alarms();
         if alarms.is_empty() {
             let known = run.status.is_some() || run.over();
-            let text = if known { Line::styled("✓ none", Tone::Good) } else { Line::styled("? unknown", Tone::Invalid) };
+            let text =
+                if known { Line::styled("✓ none", Tone::Good) } else { Line::styled("? unknown", Tone::Invalid) };
             return lines(&[text], 0, inner, buffer);
         }
         let selected = dashboard.look.alarm.min(alarms.len() - 1);
@@ -34,7 +35,9 @@ impl Widget for AlarmsPanel<'_> {
             .iter()
             .rev()
             .enumerate()
-            .flat_map(|(index, alarm)| alarm_lines(alarm, focused && index == selected, dashboard.shown_now(), inner.width))
+            .flat_map(|(index, alarm)| {
+                alarm_lines(alarm, focused && index == selected, dashboard.shown_now(), inner.width)
+            })
             .collect();
         let each = rows.len() / alarms.len();
         let scroll = ((selected + 1) * each).saturating_sub(usize::from(inner.height));

@@ -30,10 +30,8 @@ impl Widget for CalibrationPanel<'_> {
                 continue;
             };
             let (mark, tone) = if fit.due.is_empty() { ("✓", Tone::Good) } else { ("!", Tone::Minor) };
-            let mut spans = vec![
-                Span::styled(format!("{mark} "), tone),
-                Span::styled(format!("{} ", plant.plant), Tone::Strong),
-            ];
+            let mut spans =
+                vec![Span::styled(format!("{mark} "), tone), Span::styled(format!("{} ", plant.plant), Tone::Strong)];
             spans.extend(pair("residual", percent(Some(fit.residual)), Tone::Plain));
             spans.extend(pair("age", duration(self.0.shown_now() - fit.made_unix_seconds), Tone::Plain));
             spans.push(Span::styled(fit.fit.clone(), Tone::Faint));

@@ -118,7 +118,9 @@ fn receive(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) 
                 line.clear();
             }
             // What has come of the line stays in it.
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
+            {
                 if SILENCE < last.elapsed() || LONGEST_LINE < line.len() {
                     return Ok(Ended::Broken { heard });
                 }
@@ -157,7 +159,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let patience = Duration::from_secs(20);
         assert_eq!(ask(folder.path(), &Request::Safe, patience).unwrap_err(), "no control socket");
-        let server = serve(folder.path(), vec![r#"{"reply":"done","state":"paused"}"#.to_owned() + "\n", String::new()]);
+        let server =
+            serve(folder.path(), vec![r#"{"reply":"done","state":"paused"}"#.to_owned() + "\n", String::new()]);
         assert_eq!(ask(folder.path(), &Request::Safe, patience).unwrap(), Reply::Done { state: RunState::Paused });
         assert_eq!(ask(folder.path(), &Request::Pause, patience).unwrap_err(), "the connection ended");
         assert_eq!(server.join().unwrap(), ["{\"command\":\"safe\"}\n", "{\"command\":\"pause\"}\n"]);

@@ -101,7 +101,9 @@ impl RunView {
 
     /// The name of its folder.
     pub fn name(&self) -> String {
-        self.folder.file_name().map_or_else(|| self.folder.display().to_string(), |name| name.to_string_lossy().into_owned())
+        self.folder
+            .file_name()
+            .map_or_else(|| self.folder.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
 
     /// Whether the run is over, so that its record is what there is to show.
@@ -144,9 +146,8 @@ impl RunView {
     /// The update at `step`, or the last before it, where the rows around it have been read.
     pub fn row_at(&self, step: u64) -> Option<Row> {
         let last = self.history.last.filter(|row| row.step <= step);
-        let near = |detail: &Detail| {
-            detail.rows.iter().rev().find(|row| row.step <= step && row.loss.is_some()).copied()
-        };
+        let near =
+            |detail: &Detail| detail.rows.iter().rev().find(|row| row.step <= step && row.loss.is_some()).copied();
         last.or_else(|| self.detail.as_ref().filter(|detail| (detail.from..=detail.to).contains(&step)).and_then(near))
     }
 

@@ -64,6 +64,9 @@ fn reason_word(reason: crate::StopReason) -> &'static str {
     match reason {
         crate::StopReason::Finished => "finished",
         crate::StopReason::Interrupted => "interrupted",
+        crate::StopReason::Stopped => "stopped",
+        crate::StopReason::Aborted => "aborted",
+        crate::StopReason::Lost => "lost",
         crate::StopReason::Failed => "failed",
     }
 }

@@ -276,7 +276,8 @@ impl Dashboard {
         match self.look.focus {
             Panel::Log => self.look.log_back = if end { 0 } else { self.log_lines().len() },
             Panel::Alarms => {
-                self.look.alarm = if end { self.shown().map_or(0, |run| run.alarms().len().saturating_sub(1)) } else { 0 };
+                self.look.alarm =
+                    if end { self.shown().map_or(0, |run| run.alarms().len().saturating_sub(1)) } else { 0 };
             }
             Panel::Training if self.shown().is_some_and(super::dashboard::RunView::over) => {
                 let span = self.shown().map_or((0, 0), super::dashboard::RunView::span);

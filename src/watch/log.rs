@@ -20,7 +20,8 @@ impl Widget for LogPanel<'_> {
         let inner = Panel::Log.frame(dashboard, area, buffer);
         let lines: Vec<&LogLine> = dashboard.log_lines();
         if lines.is_empty() {
-            let text = if dashboard.look.filter.is_empty() { "Nothing yet." } else { "No line holds the filter's text." };
+            let text =
+                if dashboard.look.filter.is_empty() { "Nothing yet." } else { "No line holds the filter's text." };
             return Line::styled(text, Tone::Faint).render(inner, buffer);
         }
         let room = usize::from(inner.height);

@@ -125,7 +125,8 @@ impl Metrics {
     pub fn rows(&self, from: u64, to: u64) -> io::Result<Vec<Row>> {
         let after = self.index.partition_point(|(step, _)| *step < from);
         let Some((_, start)) = self.index.get(after.saturating_sub(1)) else { return Ok(Vec::new()) };
-        let end = self.index.get(self.index.partition_point(|(step, _)| *step <= to)).map_or(self.offset, |entry| entry.1);
+        let end =
+            self.index.get(self.index.partition_point(|(step, _)| *step <= to)).map_or(self.offset, |entry| entry.1);
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(*start))?;
         let bytes = file.take(end.saturating_sub(*start));
@@ -177,7 +178,8 @@ mod tests {
         let (_folder, mut metrics) = written(&format!("{HEADER}step,1,,4,,\nstep,2,,3,,\nstep,3,,2,,\n"));
         assert!(metrics.poll(1 << 20).unwrap());
         // Cut to the checkpoint after step 1, and continued beyond where it was.
-        std::fs::write(&metrics.path, format!("{HEADER}step,1,,4,,\nstep,2,,3.5,,\nstep,3,,2.5,,\nstep,2,,1,,\n")).unwrap();
+        std::fs::write(&metrics.path, format!("{HEADER}step,1,,4,,\nstep,2,,3.5,,\nstep,3,,2.5,,\nstep,2,,1,,\n"))
+            .unwrap();
         assert!(metrics.poll(1 << 20).unwrap());
         std::fs::write(&metrics.path, format!("{HEADER}step,1,,8,,\n")).unwrap();
         assert!(metrics.poll(1 << 20).unwrap());

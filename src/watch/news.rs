@@ -117,13 +117,16 @@ impl Dashboard {
                 (Tone::Good, "SAFE: the plants are in their safe state; the run is paused (p goes on)".to_owned())
             }
             (Request::Safe, Ok(Reply::Refused { message }) | Err(message)) => {
-                let process = self.run.as_ref().and_then(|run| {
-                    run.status.as_ref().map(|status| status.process).or(run.facts.process_id())
-                });
+                let process = self
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.status.as_ref().map(|status| status.process).or(run.facts.process_id()));
                 let way = process.map_or(String::new(), |id| format!(" End it: kill -TERM {id}."));
                 (Tone::Major, format!("NOT SAFE: {message}.{way} Or switch the bench off"))
             }
-            (Request::Acknowledge { alarm }, Ok(Reply::Done { .. })) => (Tone::Good, format!("alarm {alarm} acknowledged")),
+            (Request::Acknowledge { alarm }, Ok(Reply::Done { .. })) => {
+                (Tone::Good, format!("alarm {alarm} acknowledged"))
+            }
             (_, Ok(Reply::Done { state })) => (Tone::Good, said(state).to_owned()),
             (_, Ok(Reply::Status(_))) => (Tone::Plain, "the run answers".to_owned()),
             (_, Ok(Reply::Refused { message })) => (Tone::Minor, format!("refused: {message}")),

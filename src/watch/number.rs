@@ -28,8 +28,7 @@ pub fn prefixed(value: f64, unit: &str) -> String {
     }
     let prefixes = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p")];
     // The slack keeps 0.9995 from reading as 1000 m.
-    let (scale, prefix) =
-        prefixes.into_iter().find(|(scale, _)| value.abs() >= scale * 0.9995).unwrap_or((1e-12, "p"));
+    let (scale, prefix) = prefixes.into_iter().find(|(scale, _)| value.abs() >= scale * 0.9995).unwrap_or((1e-12, "p"));
     format!("{} {prefix}{unit}", short(value / scale))
 }
 
@@ -104,7 +103,10 @@ mod tests {
         let texts = [0.000_085, 0.0012, 1.0, 0.9999, 1250.0].map(|value| prefixed(value, "V"));
         assert_eq!(texts, ["85.0 µV", "1.20 mV", "1.00 V", "1.00 V", "1.25 kV"]);
         assert_eq!(prefixed(0.5, ""), "0.500");
-        assert_eq!((bytes(1_340_000), count(1_300_000), count(12)), ("1.34 MB".into(), "1,300,000".into(), "12".into()));
+        assert_eq!(
+            (bytes(1_340_000), count(1_300_000), count(12)),
+            ("1.34 MB".into(), "1,300,000".into(), "12".into())
+        );
         assert_eq!((short(1e-9), short(-0.25), short(123_456.0)), ("1.0e-9".into(), "-0.250".into(), "123456".into()));
     }
 

@@ -65,7 +65,11 @@ fn heading(plant: &PlantStatus, (place, plants): (usize, usize), now: f64, width
 
 /// Inputs, controls and outputs below each other, or side by side where there is room.
 fn banks(dashboard: &Dashboard, plant: &PlantStatus, area: Rect, buffer: &mut Buffer) {
-    let parts = [("in", &plant.inputs, Tone::First), ("control", &plant.controls, Tone::Third), ("out", &plant.outputs, Tone::Second)];
+    let parts = [
+        ("in", &plant.inputs, Tone::First),
+        ("control", &plant.controls, Tone::Third),
+        ("out", &plant.outputs, Tone::Second),
+    ];
     let all: Vec<(&str, &BankStatus, Tone)> = parts
         .into_iter()
         .flat_map(|(name, banks, tone)| banks.iter().map(move |bank| (name, bank, tone)))
@@ -120,7 +124,10 @@ fn title(name: &str, bank: &BankStatus, tone: Tone, as_spectrum: bool) -> Line<'
     }
     let unit = if bank.unit.is_empty() { String::new() } else { format!(" {}", bank.unit) };
     spans.push(Span::raw(format!("{} … {}{unit} ", short(lowest), short(highest))));
-    spans.push(Span::styled(format!("of {} … {}", short(f64::from(bank.low)), short(f64::from(bank.high))), Tone::Faint));
+    spans.push(Span::styled(
+        format!("of {} … {}", short(f64::from(bank.low)), short(f64::from(bank.high))),
+        Tone::Faint,
+    ));
     let outside = bank.values.iter().filter(|value| !(bank.low..=bank.high).contains(*value)).count();
     let at_limit = bank.values.iter().filter(|value| **value == bank.low || **value == bank.high).count();
     if outside > 0 {
@@ -149,7 +156,9 @@ fn control_line(bank: &BankStatus, index: usize, width: u16) -> Line<'static> {
     let value = f64::from(bank.values[index]);
     let set_point = bank.set_points.get(index).map(|value| f64::from(*value));
     let text = match set_point {
-        Some(set_point) => format!("{index:>2} set {:>9} is {:>9} ", prefixed(set_point, &bank.unit), prefixed(value, &bank.unit)),
+        Some(set_point) => {
+            format!("{index:>2} set {:>9} is {:>9} ", prefixed(set_point, &bank.unit), prefixed(value, &bank.unit))
+        }
         None => format!("{index:>2} {:>9} ", prefixed(value, &bank.unit)),
     };
     let text = fit(&text, usize::from(width));

@@ -253,7 +253,13 @@ fn sentence(event: &Value) -> (Tone, String) {
     match event["event"].as_str().unwrap_or_default() {
         "started" => (
             Tone::Strong,
-            format!("started {} by {}, seed {}, {} steps", word("experiment"), word("method"), event["seed"], event["steps"]),
+            format!(
+                "started {} by {}, seed {}, {} steps",
+                word("experiment"),
+                word("method"),
+                event["seed"],
+                event["steps"]
+            ),
         ),
         "evaluated" => (
             Tone::Plain,

@@ -55,10 +55,14 @@ pub fn second_line(dashboard: &Dashboard) -> Line<'static> {
     });
     match alarms.max_by_key(|(_, alarm)| alarm.severity) {
         Some((row, alarm)) => {
-            let text = format!(" {} in {}: {}: {}", severity_mark(alarm.severity), row.name, alarm.source, alarm.message);
+            let text =
+                format!(" {} in {}: {}: {}", severity_mark(alarm.severity), row.name, alarm.source, alarm.message);
             Line::styled(text, severity_tone(alarm.severity))
         }
-        None => Line::styled(" Active runs come first. A silent run says it runs, but its process does not answer.", Tone::Faint),
+        None => Line::styled(
+            " Active runs come first. A silent run says it runs, but its process does not answer.",
+            Tone::Faint,
+        ),
     }
 }
 
@@ -114,7 +118,8 @@ fn columns(area: Rect, widths: &[u16]) -> Vec<Rect> {
     widths
         .iter()
         .map(|&width| {
-            let cell = Rect { x, width: width.min(area.right().saturating_sub(x)), height: area.height.min(1), y: area.y };
+            let cell =
+                Rect { x, width: width.min(area.right().saturating_sub(x)), height: area.height.min(1), y: area.y };
             x = (x + width + u16::from(width > 0)).min(area.right());
             cell
         })

@@ -68,7 +68,8 @@ fn draw_panel(dashboard: &Dashboard, panel: Panel, area: Rect, buffer: &mut Buff
     }
     let freshness = dashboard.shown().map(|run| run.panel_freshness(panel, dashboard.shown_now()));
     if let Some(super::dashboard::Freshness::Stale(_)) = freshness {
-        let inside = Rect { x: area.x + 1, y: area.y + 1, width: area.width - 2, height: area.height.saturating_sub(2) };
+        let inside =
+            Rect { x: area.x + 1, y: area.y + 1, width: area.width - 2, height: area.height.saturating_sub(2) };
         buffer.set_style(inside, Tone::Stale);
     }
 }
@@ -172,7 +173,8 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let unseen: Vec<_> = live.alarms().iter().filter(|alarm| !alarm.acknowledged).collect();
     if let Some(worst) = unseen.iter().max_by_key(|alarm| alarm.severity).filter(|_| !live.over()) {
         let more = if unseen.len() == 1 { String::new() } else { format!(" (+{})", unseen.len() - 1) };
-        let text = format!(" {}{more} {}: {} - a acknowledges", severity_mark(worst.severity), worst.source, worst.message);
+        let text =
+            format!(" {}{more} {}: {} - a acknowledges", severity_mark(worst.severity), worst.source, worst.message);
         return Line::styled(fit(&text, width), severity_tone(worst.severity));
     }
     if let Some(problem) = &live.problem {
@@ -201,7 +203,9 @@ fn last_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
     let keys = match (dashboard.page, over) {
         (Page::Runs, _) => " Enter opens  ! SAFE all  / filter  ? help  q quit",
         (Page::Run, true) => " ←→ time slider  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
-        (Page::Run, false) => " ! SAFE  p pause  s stop  a ack  Tab panel  e expand  f freeze  / filter  ? help  q quit",
+        (Page::Run, false) => {
+            " ! SAFE  p pause  s stop  a ack  Tab panel  e expand  f freeze  / filter  ? help  q quit"
+        }
     };
     let filter = match dashboard.page {
         Page::Runs => &dashboard.table.filter,

@@ -12,7 +12,7 @@ use super::news::News;
 use super::terminal::{self, Screen, Targets};
 use super::theme::Tone;
 use super::{client, follow};
-use crate::run::{Request, unix_seconds};
+use crate::run::unix_seconds;
 use crate::{Error, stop};
 
 /// Pictures a second at most, but for keys: those are answered at once.
@@ -64,12 +64,16 @@ impl Session {
         }
         let (mut drawn, mut changed, mut hurried) = (Instant::now(), true, true);
         loop {
-            let period = if hurried { KEY_PERIOD } else if changed { PERIOD } else { AGES };
+            let period = match (hurried, changed || self.dashboard.look.playing) {
+                (true, _) => KEY_PERIOD,
+                (false, true) => PERIOD,
+                (false, false) => AGES,
+            };
             let due = period.saturating_sub(drawn.elapsed());
-            if (changed || AGES <= drawn.elapsed()) && due.is_zero() || (changed && hurried && due.is_zero()) {
+            if due.is_zero() {
+                self.play();
                 self.draw()?;
                 (drawn, changed, hurried) = (Instant::now(), false, false);
-                continue;
             }
             match self.received.recv_timeout(due) {
                 Ok(news) => {
@@ -79,7 +83,7 @@ impl Session {
                         return Ok(());
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => changed |= self.play(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if stop::requested() {
@@ -183,7 +187,9 @@ impl Session {
     /// The runs that `!` concerns: the open one while it is not over, in the table all that are active.
     fn targets(&self) -> Vec<PathBuf> {
         match (self.dashboard.page, &self.dashboard.run) {
-            (Page::Run, Some(run)) => Some(run).filter(|run| !run.over()).map(|run| run.folder.clone()).into_iter().collect(),
+            (Page::Run, Some(run)) => {
+                Some(run).filter(|run| !run.over()).map(|run| run.folder.clone()).into_iter().collect()
+            }
             _ => self.dashboard.table.rows.iter().filter(|row| row.active()).map(|row| row.folder.clone()).collect(),
         }
     }
@@ -199,21 +205,20 @@ impl Session {
         if let Some(stretch) = wanted
             && opened.asked != wanted
         {
-            drop(opened.ask.send(stretch));
+            let _ = opened.ask.send(stretch);
         }
         opened.asked = wanted;
     }
 
     /// Moves the slider of a record that plays by itself: a hundredth of the curves each time.
-    fn play(&mut self) -> bool {
+    fn play(&mut self) {
         if !self.dashboard.look.playing {
-            return false;
+            return;
         }
         let before = self.dashboard.look.cursor;
         self.dashboard.slide(1);
         self.dashboard.look.playing = self.dashboard.look.cursor != before;
         self.read_wanted();
-        true
     }
 }
 
@@ -221,12 +226,3 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> 
     let started = Builder::new().name(name.to_owned()).spawn(work);
     started.map(drop).map_err(|error| Error::NoTerminal { reason: format!("no thread can be started: {error}") })
 }
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Session").field("dashboard", &self.dashboard).finish_non_exhaustive()
-    }
-}
-
-/// Pauses are asked for by key only; this names what the table refuses.
-const _: Request = Request::Pause;

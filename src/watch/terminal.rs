@@ -33,17 +33,22 @@ pub struct Screen {
 impl Screen {
     /// Takes the terminal over. Fails with one sentence where there is none.
     pub fn open() -> Result<Self, Error> {
-        let refuse = |reason: String| Error::NoTerminal { reason };
-        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-            return Err(refuse("standard input and output are not one".to_owned()));
-        }
-        if std::env::var("TERM").is_ok_and(|kind| kind == "dumb") {
-            return Err(refuse("TERM=dumb cannot place characters".to_owned()));
-        }
-        let terminal = ratatui::try_init().map_err(|error| refuse(error.to_string()))?;
-        let screen = Self { terminal };
-        execute!(io::stdout(), EnableMouseCapture).map_err(|error| refuse(error.to_string()))?;
+        require()?;
+        let refuse = |error: io::Error| Error::NoTerminal { reason: error.to_string() };
+        let screen = Self { terminal: ratatui::try_init().map_err(refuse)? };
+        execute!(io::stdout(), EnableMouseCapture).map_err(refuse)?;
         Ok(screen)
+    }
+}
+
+/// Fails with one sentence where there is no terminal.
+pub fn require() -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::NoTerminal { reason: reason.to_owned() });
+    match () {
+        () if !io::stdin().is_terminal() => refuse("standard input is none"),
+        () if !io::stdout().is_terminal() => refuse("standard output is none"),
+        () if std::env::var("TERM").is_ok_and(|kind| kind == "dumb") => refuse("TERM=dumb cannot place characters"),
+        () => Ok(()),
     }
 }
 
@@ -62,7 +67,8 @@ pub fn read_keys(news: &Sender<News>, targets: &Targets) {
             drop(news.send(News::InputEnded));
             return;
         };
-        let stop = matches!(&input, Event::Key(key) if key.code == KeyCode::Char('!') && key.kind == KeyEventKind::Press);
+        let stop =
+            matches!(&input, Event::Key(key) if key.code == KeyCode::Char('!') && key.kind == KeyEventKind::Press);
         let news_of_it = if stop {
             let folders = targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
             folders.into_iter().for_each(|folder| ask(folder, Request::Safe, news));

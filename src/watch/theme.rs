@@ -108,7 +108,9 @@ fn ascii(symbol: &str) -> char {
     match symbol.chars().next().unwrap_or(' ') {
         '─' | '━' | '–' | '—' | '╌' => '-',
         '│' | '┃' | '▏' | '▕' => '|',
-        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╯' | '╰' | '╔' | '╗' | '╚' | '╝' => '+',
+        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╯' | '╰' | '╔' | '╗' | '╚' | '╝' => {
+            '+'
+        }
         '█' | '▓' | '■' | '▇' | '▆' | '▅' => '#',
         '▒' | '▄' | '▃' => '=',
         '░' | '·' | '▂' | '▁' => '.',
@@ -152,8 +154,7 @@ mod tests {
     use super::*;
 
     fn theme(ascii: bool, variables: &[(&str, &str)]) -> Theme {
-        let find =
-            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Theme::detect(ascii, find)
     }
 
@@ -170,7 +171,10 @@ mod tests {
 
     #[test]
     fn braille_keeps_its_height() {
-        assert_eq!(['⠁', '⠂', '⠄', '⡀', '⣿', '⠉', '⣀'].map(|c| ascii(&c.to_string())), ['\'', '-', '-', '.', '|', '\'', '.']);
+        assert_eq!(
+            ['⠁', '⠂', '⠄', '⡀', '⣿', '⠉', '⣀'].map(|c| ascii(&c.to_string())),
+            ['\'', '-', '-', '.', '|', '\'', '.']
+        );
     }
 
     #[test]

@@ -90,7 +90,11 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
     let mut third = pair("twin residual", percent(training.twin_residual), Tone::Plain).to_vec();
     let drift = training.drift_score.map_or("-".to_owned(), |score| format!("{score:.2} of limit"));
     let drifted = training.drift_score.is_some_and(|score| 1.0 <= score);
-    third.extend(pair("drift", if drifted { format!("! {drift}") } else { drift }, if drifted { Tone::Major } else { Tone::Plain }));
+    third.extend(pair(
+        "drift",
+        if drifted { format!("! {drift}") } else { drift },
+        if drifted { Tone::Major } else { Tone::Plain },
+    ));
     let mut fourth = pair("range use", percent(training.range_use), Tone::Plain).to_vec();
     fourth.extend(pair("clipped", percent(training.clipping_rate), Tone::Plain));
     let mut text = vec![Line::from(first), Line::from(second), Line::from(third), Line::from(fourth)];
@@ -102,7 +106,12 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
 
 /// Where the time of a step goes, in words and as a bar of letters.
 fn shares_line(shares: [f64; 4], width: u16) -> Line<'static> {
-    let names = [("plant", 'P', Tone::First), ("twin", 'T', Tone::Second), ("digital", 'D', Tone::Third), ("overhead", 'O', Tone::Faint)];
+    let names = [
+        ("plant", 'P', Tone::First),
+        ("twin", 'T', Tone::Second),
+        ("digital", 'D', Tone::Third),
+        ("overhead", 'O', Tone::Faint),
+    ];
     let mut spans = Vec::new();
     for ((name, _, tone), share) in names.into_iter().zip(shares) {
         let name = if width < 60 { &name[..name.len().min(5)] } else { name };
@@ -159,7 +168,8 @@ fn loss_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area
         None => run.history.loss(from, to, columns),
     };
     let logarithmic = points.iter().all(|point| 0.0 < point.1);
-    let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(point.1), high.max(point.1)));
+    let (low, high) =
+        points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(point.1), high.max(point.1)));
     if points.is_empty() {
         return;
     }
@@ -191,7 +201,8 @@ fn accuracy_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), 
     let tests = run.history.tests();
     let start = tests.partition_point(|test| test.step < from).saturating_sub(1);
     let shown = tests[start..].iter().take_while(|test| test.step <= to);
-    let line = |value: fn(&Test) -> f64| shown.clone().map(move |test| (test.step as f64, value(test))).collect::<Vec<_>>();
+    let line =
+        |value: fn(&Test) -> f64| shown.clone().map(move |test| (test.step as f64, value(test))).collect::<Vec<_>>();
     let (plant, believed) = (line(|test| test.accuracy), line(|test| test.believed));
     let marker = cursor_points(dashboard, [0.0, 1.0]);
     let curves = [
