@@ -4,4 +4,6 @@ mod bad_input;
 mod control;
 mod program;
 mod runs;
+mod terminal;
 mod tidy;
+mod watch;

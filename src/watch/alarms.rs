@@ -21,7 +21,7 @@ impl Widget for AlarmsPanel<'_> {
         let dashboard = self.0;
         let inner = Panel::Alarms.frame(dashboard, area, buffer);
         let Some(run) = dashboard.shown() else { return };
-        let alarms = run.alarms();
+        let alarms = run.sorted_alarms();
         if alarms.is_empty() {
             let known = run.status.is_some() || run.over();
             let text =
@@ -30,10 +30,8 @@ impl Widget for AlarmsPanel<'_> {
         }
         let selected = dashboard.look.alarm.min(alarms.len() - 1);
         let focused = dashboard.look.focus == Panel::Alarms;
-        // The newest is the last of the list and the first that is shown.
         let rows: Vec<Line<'_>> = alarms
             .iter()
-            .rev()
             .enumerate()
             .flat_map(|(index, alarm)| {
                 alarm_lines(alarm, focused && index == selected, dashboard.shown_now(), inner.width)
@@ -64,12 +62,11 @@ fn alarm_lines(alarm: &Alarm, selected: bool, now: f64, width: u16) -> Vec<Line<
         (false, true) => "gone, seen",
     };
     let age = duration(now - alarm.first_unix_seconds);
-    let head = Span::styled(format!("{} ", severity_mark(alarm.severity)), tone);
-    let since = format!("{} ({age}) {state} ", clock(alarm.first_unix_seconds));
     let message = Span::styled(format!("{}: {}", alarm.source, alarm.message), tone);
     let mut rows = if width < 70 {
-        vec![Line::from(vec![head, Span::raw(since)]), Line::from(vec![Span::raw("  "), message])]
+        vec![Line::from(vec![head, Span::raw(format!("{age} {state}"))]), Line::from(vec![Span::raw("  "), message])]
     } else {
+        let since = format!("{} ({age}) {state} ", clock(alarm.first_unix_seconds));
         vec![Line::from(vec![head, Span::raw(since), message])]
     };
     if selected {

@@ -23,11 +23,20 @@ impl Widget for BenchPanel<'_> {
         let mut text = Vec::new();
         match &run.status {
             Some(status) => {
-                let wide = inner.width >= 70;
+                let wide = 70 <= inner.width;
+                // A link that is not ready is seen first, however small the panel.
+                let troubled = status.plants.iter().flat_map(|plant| &plant.links).filter(|link| link.state != "ready");
+                for link in troubled.filter(|_| !wide) {
+                    text.extend(narrow_lines(link, now));
+                }
                 for plant in &status.plants {
                     text.push(plant_line(plant, now));
                     for link in &plant.links {
-                        text.extend(if wide { vec![wide_line(link, now)] } else { narrow_lines(link, now) });
+                        match wide {
+                            true => text.push(wide_line(link, now)),
+                            false if link.state == "ready" => text.extend(narrow_lines(link, now)),
+                            false => {}
+                        }
                     }
                 }
                 text.push(Line::from(Span::styled(format!("run by process {}", status.process), Tone::Faint)));

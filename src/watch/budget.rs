@@ -19,6 +19,9 @@ impl Widget for BudgetPanel<'_> {
     fn render(self, area: Rect, buffer: &mut Buffer) {
         let inner = Panel::Budget.frame(self.0, area, buffer);
         let Some(run) = self.0.shown() else { return };
+        if !run.known() {
+            return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
+        }
         let cursor = self.0.look.cursor.filter(|_| run.over());
         let budget = match (&run.status, cursor) {
             (Some(status), None) => status.budget,
@@ -61,10 +64,11 @@ fn text(budget: &Budget, width: u16) -> Vec<Line<'static>> {
     let bench = format!("{} of {}", duration(budget.plant_seconds_spent), duration(budget.plant_seconds));
     let mut wall = pair("here", duration(budget.wall_seconds), Tone::Plain).to_vec();
     wall.extend(pair("left", budget.wall_seconds_left.map_or("-".to_owned(), duration), Tone::Plain));
-    wall.extend(pair("record", bytes(budget.record_bytes), Tone::Plain));
+    wall.extend(pair(if wide { "record" } else { "disk" }, bytes(budget.record_bytes), Tone::Plain));
+    let name = if wide { "bench time" } else { "bench" };
     vec![
         Line::from(wall),
         line("shots", shots, share(budget.shots_taken as f64, budget.shots as f64)),
-        line("bench time", bench, share(budget.plant_seconds_spent, budget.plant_seconds)),
+        line(name, bench, share(budget.plant_seconds_spent, budget.plant_seconds)),
     ]
 }

@@ -9,6 +9,7 @@ use super::dashboard::Dashboard;
 use super::number::{duration, percent};
 use super::panel::{Panel, lines, pair};
 use super::theme::Tone;
+use crate::run::PlantStatus;
 
 /// The panel.
 pub struct CalibrationPanel<'a>(pub &'a Dashboard);
@@ -21,7 +22,10 @@ impl Widget for CalibrationPanel<'_> {
             return lines(&[Line::styled("Nothing was said of the twins' fits.", Tone::Faint)], 0, inner, buffer);
         };
         let mut text = Vec::new();
-        for plant in &status.plants {
+        let mut plants: Vec<&PlantStatus> = status.plants.iter().collect();
+        // What is due is seen first, then what is calibrated at all.
+        plants.sort_by_key(|plant| plant.calibration.as_ref().map_or(2, |fit| u8::from(fit.due.is_empty())));
+        for plant in plants {
             let Some(fit) = &plant.calibration else {
                 text.push(Line::from(vec![
                     Span::styled(format!("{} ", plant.plant), Tone::Strong),

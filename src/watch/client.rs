@@ -54,8 +54,9 @@ fn reason(error: &std::io::Error) -> String {
 /// Receives the status of the run in `folder` until `wanted` is closed, and tells `news`; `key` says which opening it is.
 pub fn watch(folder: PathBuf, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
     let (mut since, mut tries, mut pause) = (unix_seconds(), 0, LOOK);
+    let mut process = None;
     loop {
-        let error = match receive(&folder, key, news, wanted) {
+        let error = match receive((&folder, key), news, wanted, &mut process) {
             Ok(Ended::Unwanted) => return,
             Ok(Ended::Closed) => {
                 drop(news.send(News::Connection(key, Connection::Over)));
@@ -69,6 +70,8 @@ pub fn watch(folder: PathBuf, key: u64, news: &Sender<News>, wanted: &Receiver<(
             Err(error) => reason(&error),
         };
         tries += 1;
+        let gone = process.filter(|id| !Path::new(&format!("/proc/{id}")).exists() && Path::new("/proc/self").exists());
+        let error = gone.map_or(error, |id| format!("its process {id} is gone"));
         if news.send(News::Connection(key, Connection::Lost { since, tries, why: error })).is_err() {
             return;
         }
@@ -90,7 +93,12 @@ enum Ended {
 }
 
 /// One connection, from its beginning to its end.
-fn receive(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) -> std::io::Result<Ended> {
+fn receive(
+    (folder, key): (&Path, u64),
+    news: &Sender<News>,
+    wanted: &Receiver<()>,
+    process: &mut Option<u32>,
+) -> std::io::Result<Ended> {
     let mut stream: UnixStream = connect(folder)?;
     stream.set_read_timeout(Some(LOOK))?;
     writeln!(stream, "{}", serde_json::to_string(&Request::Watch { rate: RATE })?)?;
@@ -107,6 +115,7 @@ fn receive(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) 
             Ok(_) => {
                 if let Ok(Reply::Status(status)) = serde_json::from_slice(&line) {
                     (heard, last) = (true, Instant::now());
+                    *process = Some(status.process);
                     let closed = matches!(status.state, RunState::Closed(_));
                     if news.send(News::Status(key, status)).is_err() {
                         return Ok(Ended::Unwanted);

@@ -138,6 +138,18 @@ impl RunView {
         }
     }
 
+    /// Its alarms as they are shown: what nobody has seen first, then the worst, then the newest.
+    pub fn sorted_alarms(&self) -> Vec<&Alarm> {
+        let mut alarms: Vec<&Alarm> = self.alarms().iter().collect();
+        alarms.sort_by_key(|alarm| (alarm.acknowledged, std::cmp::Reverse((alarm.severity, alarm.id))));
+        alarms
+    }
+
+    /// Whether anything is known of it.
+    pub fn known(&self) -> bool {
+        self.status.is_some() || self.history.span().is_some()
+    }
+
     /// The steps that there are, planned or taken.
     pub fn span(&self) -> (u64, u64) {
         self.history.span().unwrap_or((0, 0))

@@ -390,8 +390,8 @@ fn a_record_is_replayed_by_a_slider() {
 fn keys_ask_what_they_say() {
     let mut dashboard = dashboard("alarm");
     assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)], "it is paused");
-    assert_eq!(type_keys(&mut dashboard, "a"), [Effect::Ask(Request::Acknowledge { alarm: 2 })], "the newest unseen");
-    type_keys(&mut dashboard, "5jj");
+    assert_eq!(type_keys(&mut dashboard, "a"), [Effect::Ask(Request::Acknowledge { alarm: 2 })], "the worst unseen");
+    type_keys(&mut dashboard, "5j");
     assert_eq!(type_keys(&mut dashboard, "a"), [Effect::Ask(Request::Acknowledge { alarm: 3 })], "the selected");
     dashboard.run.as_mut().unwrap().status = Some(status(NOW));
     assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Pause)]);

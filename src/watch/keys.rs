@@ -210,15 +210,15 @@ impl Dashboard {
         None
     }
 
-    /// The selected alarm, or else the newest that nobody has seen.
+    /// The selected alarm, or else the one that the second line shows.
     fn acknowledge(&mut self) -> Option<Effect> {
         if !self.reachable() {
             return None;
         }
-        let alarms = self.run.as_ref()?.alarms();
-        let unseen = |place: usize| alarms.iter().rev().nth(place).filter(|alarm| !alarm.acknowledged);
+        let alarms = self.run.as_ref()?.sorted_alarms();
+        let unseen = |place: usize| alarms.get(place).filter(|alarm| !alarm.acknowledged);
         let selected = if self.look.focus == Panel::Alarms { unseen(self.look.alarm) } else { None };
-        let alarm = selected.or_else(|| alarms.iter().rev().find(|alarm| !alarm.acknowledged)).map(|alarm| alarm.id);
+        let alarm = selected.or_else(|| unseen(0)).map(|alarm| alarm.id);
         if alarm.is_none() {
             self.say(Tone::Plain, "there is no alarm to acknowledge".to_owned());
         }

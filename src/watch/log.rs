@@ -7,7 +7,7 @@ use ratatui::widgets::Widget;
 
 use super::dashboard::Dashboard;
 use super::number::clock;
-use super::panel::Panel;
+use super::panel::{Panel, whole_or_marked};
 use super::record::LogLine;
 use super::theme::Tone;
 
@@ -31,7 +31,7 @@ impl Widget for LogPanel<'_> {
         for (line, row) in shown.iter().zip(inner.rows()) {
             let time = if line.unix_seconds.is_finite() { clock(line.unix_seconds) } else { "--:--:--".to_owned() };
             let spans = vec![Span::styled(format!("{time} "), Tone::Faint), Span::styled(line.text.clone(), line.tone)];
-            Line::from(spans).render(row, buffer);
+            whole_or_marked(&Line::from(spans), row, buffer);
         }
         if 0 < back {
             let row = Rect { y: inner.bottom() - 1, height: 1, ..inner };

@@ -11,11 +11,11 @@ use super::theme::Tone;
 
 /// Keys and what they do; those without a key go on with the line above.
 const KEYS: &[(&str, &str)] = &[
-    ("!", "SAFE: the plants of this run go to their safe state now, and it pauses;"),
-    ("", "in the table: of every active run. Works from everywhere, asks nothing."),
+    ("!", "SAFE: this run's plants go to their safe state now; it pauses;"),
+    ("", "in the table: every active run's. From everywhere, asks nothing."),
     ("p", "pause before the next step; resume"),
     ("s", "stop after this step and finish the record; asks first"),
-    ("a", "acknowledge the selected alarm, else the newest unseen one"),
+    ("a", "acknowledge the selected alarm, else the one in the second line"),
     ("q  Ctrl-C", "leave the dashboard; the run goes on"),
     ("", ""),
     ("1 … 7", "bench, plant, training, calibration, alarms, log, budget"),
@@ -23,7 +23,7 @@ const KEYS: &[(&str, &str)] = &[
     ("Tab  Shift-Tab", "next, previous panel; a click chooses one"),
     ("e  Enter", "expand the panel to the whole page, and back"),
     ("↑↓ jk  wheel", "scroll or select in the panel; PgUp, PgDn by ten"),
-    ("←→ hl", "other plant; time slider of a run that is over; else other panel"),
+    ("←→ hl", "other plant; time slider, once a run is over; else panel"),
     ("g  G", "first, last line; start, end of the time slider"),
     ("+  -", "zoom the curves in time"),
     ("w", "waveforms or spectra"),

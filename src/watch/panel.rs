@@ -94,13 +94,21 @@ pub fn lines(lines: &[Line<'_>], scroll: usize, area: Rect, buffer: &mut Buffer)
     let room = usize::from(area.height);
     let scroll = scroll.min(lines.len().saturating_sub(room));
     for (line, row) in lines[scroll..].iter().zip(area.rows()) {
-        line.render(row, buffer);
+        whole_or_marked(line, row, buffer);
     }
     let rest = lines.len() - scroll;
     if rest > room && area.height > 0 {
         let text = format!(" +{} ▼ ", rest - room);
         let row = Rect { y: area.bottom() - 1, height: 1, ..area };
         Line::styled(text, Tone::Focus).right_aligned().render(row, buffer);
+    }
+}
+
+/// Draws a line; one that is too long ends with `…`.
+pub fn whole_or_marked(line: &Line<'_>, row: Rect, buffer: &mut Buffer) {
+    line.render(row, buffer);
+    if usize::from(row.width) < line.width() && !row.is_empty() {
+        buffer[(row.right() - 1, row.y)].set_symbol("…");
     }
 }
 

@@ -8,7 +8,7 @@ use ratatui::widgets::Widget;
 
 use super::dashboard::{Dashboard, FRESH_SECONDS};
 use super::number::{count, duration, fit, prefixed, short};
-use super::panel::{Panel, lines, pair};
+use super::panel::{Panel, lines, pair, whole_or_marked};
 use super::plot::{Curve, SPECTRUM_FLOOR, limit_bar, plot, spectrum};
 use super::theme::Tone;
 use crate::run::{BankStatus, PlantStatus};
@@ -35,7 +35,11 @@ impl Widget for PlantPanel<'_> {
         let place = dashboard.look.plant % status.plants.len();
         let plant = &status.plants[place];
         let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
-        heading(plant, (place, status.plants.len()), dashboard.shown_now(), inner.width).render(head, buffer);
+        whole_or_marked(
+            &heading(plant, (place, status.plants.len()), dashboard.shown_now(), inner.width),
+            head,
+            buffer,
+        );
         if plant.inputs.iter().chain(&plant.outputs).all(|bank| bank.values.is_empty()) {
             return lines(&[Line::styled("No shot has been seen yet.", Tone::Faint)], 0, body, buffer);
         }
@@ -65,10 +69,11 @@ fn heading(plant: &PlantStatus, (place, plants): (usize, usize), now: f64, width
 
 /// Inputs, controls and outputs below each other, or side by side where there is room.
 fn banks(dashboard: &Dashboard, plant: &PlantStatus, area: Rect, buffer: &mut Buffer) {
+    // What goes in and comes out is seen first; where there is little room, controls are reached by scrolling.
     let parts = [
         ("in", &plant.inputs, Tone::First),
-        ("control", &plant.controls, Tone::Third),
         ("out", &plant.outputs, Tone::Second),
+        ("control", &plant.controls, Tone::Third),
     ];
     let all: Vec<(&str, &BankStatus, Tone)> = parts
         .into_iter()
@@ -100,7 +105,7 @@ fn is_curve(bank: &BankStatus) -> bool {
 fn draw_bank(name: &str, bank: &BankStatus, (tone, as_spectrum): (Tone, bool), area: Rect, buffer: &mut Buffer) {
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     if is_curve(bank) {
-        title(name, bank, tone, as_spectrum).render(head, buffer);
+        whole_or_marked(&title(name, bank, tone, as_spectrum), head, buffer);
         if as_spectrum {
             let points = spectrum(&bank.values);
             plot(&[Curve { points: &points, tone }], [0.0, 0.5], [SPECTRUM_FLOOR, 0.0], body, buffer);
@@ -108,7 +113,7 @@ fn draw_bank(name: &str, bank: &BankStatus, (tone, as_spectrum): (Tone, bool), a
             waveform(bank, tone, body, buffer);
         }
     } else {
-        title(name, bank, tone, false).render(head, buffer);
+        whole_or_marked(&title(name, bank, tone, false), head, buffer);
         let rows: Vec<Line<'_>> = (0..bank.values.len()).map(|index| control_line(bank, index, body.width)).collect();
         lines(&rows, 0, body, buffer);
     }

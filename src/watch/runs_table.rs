@@ -16,13 +16,14 @@ use super::screen::origin_badge;
 use super::theme::Tone;
 
 /// Columns: name, how wide at least. The last takes the rest.
-const COLUMNS: [(&str, u16); 8] = [
-    ("state", 11),
-    ("origin", 11),
+const COLUMNS: [(&str, u16); 9] = [
+    ("state", 13),
+    ("origin", 9),
     ("experiment", 18),
     ("method", 13),
     ("step", 13),
     ("plant %", 7),
+    ("steps/s", 7),
     ("alarms", 10),
     ("run", 20),
 ];
@@ -60,7 +61,7 @@ pub fn second_line(dashboard: &Dashboard) -> Line<'static> {
             Line::styled(text, severity_tone(alarm.severity))
         }
         None => Line::styled(
-            " Active runs come first. A silent run says it runs, but its process does not answer.",
+            " Active runs first. `silent`: its record is open, but its process does not answer.",
             Tone::Faint,
         ),
     }
@@ -101,9 +102,9 @@ pub fn draw(dashboard: &Dashboard, body: Rect, area: Rect, buffer: &mut Buffer) 
 fn widths(width: u16) -> Vec<u16> {
     let last = COLUMNS.len() - 1;
     let mut widths: Vec<u16> = COLUMNS.iter().map(|(_, width)| *width).collect();
-    // Where there is little room, the method, the origin's column and the experiment's shrink away in this order.
-    for index in [3, 2, 1, 4] {
-        let sum: u16 = widths.iter().sum::<u16>() + last as u16;
+    // Where there is little room, method, experiment, speed and origin go, in this order: a run's name says the first two as well.
+    for index in [3, 2, 6, 1] {
+        let sum: u16 = widths.iter().map(|width| width + u16::from(0 < *width)).sum::<u16>() - 1;
         if width < sum {
             widths[index] = 0;
         }
@@ -130,7 +131,8 @@ fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
     let facts = &row.facts;
     let origins: Vec<&str> = facts.plants.iter().map(|plant| plant.origin.as_str()).collect();
     let origin = match origin_badge(&origins) {
-        badge @ ("SIMULATED" | "REAL BENCH") => badge,
+        "SIMULATED" => "SIMULATED",
+        "REAL BENCH" => "REAL",
         "REPLAYED PLANT" => "REPLAYED",
         "ORIGIN UNKNOWN" => "unknown",
         _ => "mixed",
@@ -151,7 +153,6 @@ fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
     };
     let accuracy = status.map_or(facts.test_accuracy, |status| status.training.test_accuracy);
     let speed = status.and_then(|status| status.training.steps_per_second);
-    let speed = speed.map_or(String::new(), |speed| format!("{} steps/s ", short(speed)));
     let alarms = status.map_or(Line::default(), |status| {
         let unseen = status.alarms.iter().filter(|alarm| !alarm.acknowledged);
         match unseen.clone().max_by_key(|alarm| alarm.severity) {
@@ -169,7 +170,8 @@ fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
         Line::from(fit(&facts.method, usize::from(COLUMNS[3].1))),
         Line::from(step),
         Line::from(percent(accuracy).replace(" %", "")),
+        Line::from(speed.map_or(String::new(), short)),
         alarms,
-        Line::from(vec![Span::raw(speed), Span::styled(row.name.clone(), Tone::Faint)]),
+        Line::styled(row.name.clone(), Tone::Faint),
     ]
 }

@@ -107,6 +107,8 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
         left.push(Span::raw(" "));
     }
     let (state, tone) = state(run);
+    let lost = matches!(run.connection, Connection::Lost { .. }) && !run.over();
+    let state = if lost { format!("was {state}") } else { state };
     let age = age(dashboard, run);
     let right = vec![
         Span::styled(state, tone),
@@ -167,12 +169,13 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     if let Connection::Lost { tries, why, .. } = &live.connection
         && !live.over()
     {
-        let text = format!(" The run does not answer: {why}. Trying again by itself ({tries}). What is shown is old.");
+        let text = format!(" No answer: {why}. Trying again by itself ({tries}). What is shown is old.");
         return Line::styled(fit(&text, width), Tone::Major);
     }
-    let unseen: Vec<_> = live.alarms().iter().filter(|alarm| !alarm.acknowledged).collect();
-    if let Some(worst) = unseen.iter().max_by_key(|alarm| alarm.severity).filter(|_| !live.over()) {
-        let more = if unseen.len() == 1 { String::new() } else { format!(" (+{})", unseen.len() - 1) };
+    let alarms = live.sorted_alarms();
+    let unseen = alarms.iter().filter(|alarm| !alarm.acknowledged).count();
+    if let Some(worst) = alarms.first().filter(|_| 0 < unseen && !live.over()) {
+        let more = if unseen == 1 { String::new() } else { format!(" (+{})", unseen - 1) };
         let text =
             format!(" {}{more} {}: {} - a acknowledges", severity_mark(worst.severity), worst.source, worst.message);
         return Line::styled(fit(&text, width), severity_tone(worst.severity));

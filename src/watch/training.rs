@@ -26,6 +26,9 @@ impl Widget for TrainingPanel<'_> {
         let dashboard = self.0;
         let inner = Panel::Training.frame(dashboard, area, buffer);
         let Some(run) = dashboard.shown() else { return };
+        if !run.known() {
+            return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
+        }
         let cursor = dashboard.look.cursor.filter(|_| run.over());
         let (training, test) = match (cursor, &run.status) {
             (Some(step), _) => recorded(run, step),
@@ -84,9 +87,6 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
     let mut second = pair("loss", training.loss.map_or("-".to_owned(), short), Tone::First).to_vec();
     second.extend(pair("plant", percent(training.test_accuracy), Tone::Second));
     second.extend(pair("believed", percent(training.believed_accuracy), Tone::Third));
-    if let Some(test) = test {
-        second.push(Span::styled(format!("@{}", count(test.step)), Tone::Faint));
-    }
     let mut third = pair("twin residual", percent(training.twin_residual), Tone::Plain).to_vec();
     let drift = training.drift_score.map_or("-".to_owned(), |score| format!("{score:.2} of limit"));
     let drifted = training.drift_score.is_some_and(|score| 1.0 <= score);
@@ -95,8 +95,11 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
         if drifted { format!("! {drift}") } else { drift },
         if drifted { Tone::Major } else { Tone::Plain },
     ));
-    let mut fourth = pair("range use", percent(training.range_use), Tone::Plain).to_vec();
+    let mut fourth = pair("range", percent(training.range_use), Tone::Plain).to_vec();
     fourth.extend(pair("clipped", percent(training.clipping_rate), Tone::Plain));
+    if let Some(test) = test {
+        fourth.extend(pair("tested", format!("@{}", count(test.step)), Tone::Plain));
+    }
     let mut text = vec![Line::from(first), Line::from(second), Line::from(third), Line::from(fourth)];
     if let Some(shares) = training.time_shares {
         text.push(shares_line(shares, width));
@@ -114,9 +117,8 @@ fn shares_line(shares: [f64; 4], width: u16) -> Line<'static> {
     ];
     let mut spans = Vec::new();
     for ((name, _, tone), share) in names.into_iter().zip(shares) {
-        let name = if width < 60 { &name[..name.len().min(5)] } else { name };
         spans.push(Span::styled(format!("{name} "), tone));
-        spans.push(Span::raw(format!("{:.0}%  ", 100.0 * share)));
+        spans.push(Span::raw(format!("{:.0}% ", 100.0 * share)));
     }
     let used: usize = spans.iter().map(Span::width).sum();
     let room = usize::from(width).saturating_sub(used).min(40);
