@@ -102,7 +102,7 @@ impl Prepared {
         record.note(summary(&finished))?;
         match outcome.reason {
             StopReason::Finished => {
-                figure::learning_curves(&[folder.to_owned()], &folder.join("figures"))?;
+                figure::learning_curves(&[folder.to_owned()], &folder.join("figures"), self.theme)?;
                 Ok(finished)
             }
             _ => Err(Error::Stopped(folder.to_owned())),

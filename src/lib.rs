@@ -27,6 +27,7 @@ pub use document::{Document, schema};
 pub use engine::Finished;
 pub use error::{EXIT_CODES, Error};
 pub use experiment::{Experiment, TrainingConfig};
+pub use figure::Theme;
 pub use method::Method;
 pub use rig::{PlantConfig, Rig, RigConfig, SimulatedConfig};
 pub use run::{Event, Observer, Progress, Record, StopReason};

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use super::{new_folder, prepare};
 use crate::cli::TrainArgs;
+use crate::run::connect;
 use crate::watch::{self, Start};
 use crate::{Error, stop};
 
-/// How often the new process is looked at until it has a folder.
+/// How often the new process is looked at until it answers.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Starts the training, and opens the dashboard once it has a folder.
+/// Starts the training, and opens the dashboard once it answers.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     watch::require_terminal()?;
     let prepared = prepare(&arguments.run)?;
@@ -27,7 +28,9 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
     let mut training = Training::start(&folder, arguments.run.name.is_none())?;
-    training.wait_for_folder()?;
+    if !training.wait_until_it_answers()? {
+        return Ok(());
+    }
     let runs = arguments.run.runs.clone();
     watch::watch(Start::Run(folder.clone()), &runs, false)?;
     match training.child.try_wait().ok().flatten() {
@@ -68,20 +71,16 @@ impl Training {
         Ok(Self { child, folder: folder.to_owned(), output })
     }
 
-    /// Waits until the run's folder is there, or the process has refused.
-    fn wait_for_folder(&mut self) -> Result<(), Error> {
-        while !self.folder.join("run.json").exists() {
+    /// Waits until the run answers; `false` if it has ended by then.
+    fn wait_until_it_answers(&mut self) -> Result<bool, Error> {
+        while connect(&self.folder).is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
                 let ended = self.end(status);
                 drop(std::fs::remove_file(&self.output));
-                return ended;
+                return ended.map(|()| false);
             }
             if stop::requested() {
-                // Whoever gives up while it starts has seen nothing of it: it ends as by Ctrl-C.
-                let asked = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-                if let Some(process) = asked {
-                    let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
-                }
+                self.give_up();
                 return Err(Error::Stopped(self.folder.clone()));
             }
             std::thread::sleep(LOOK);
@@ -89,7 +88,13 @@ impl Training {
         let inside = self.folder.join("output.txt");
         std::fs::rename(&self.output, &inside).map_err(Error::record(&inside, "cannot be written"))?;
         self.output = inside;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Who gives up while it starts has seen nothing of it: it ends as by Ctrl-C.
+    fn give_up(&self) {
+        let process = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let _ = process.map(|process| rustix::process::kill_process(process, rustix::process::Signal::TERM));
     }
 
     /// What it said at its end: its result, or its error as ours.

@@ -197,6 +197,10 @@ impl Log {
         };
         let unix_seconds = event["unix_seconds"].as_f64().unwrap_or(f64::NAN);
         let step = event["step"].as_u64();
+        if let (Some(step), "continued") = (step, event["event"].as_str().unwrap_or_default()) {
+            // Rows of later updates are taken back, and so are their times.
+            self.times.retain(|(known, _)| *known <= step);
+        }
         if let Some(step) = step
             && unix_seconds.is_finite()
             && self.times.last().is_none_or(|(last, _)| *last < step)
@@ -272,6 +276,7 @@ fn sentence(event: &Value) -> (Tone, String) {
         ),
         "paused" => (Tone::Minor, "paused".to_owned()),
         "resumed" => (Tone::Plain, "resumed".to_owned()),
+        "continued" => (Tone::Strong, format!("continued from the checkpoint after step {}", event["step"])),
         "safe" => (Tone::Good, "the plants are in their safe state".to_owned()),
         "failed" => (Tone::Major, format!("failed: {}", word("message"))),
         "finished" if event["reason"] == "finished" => (Tone::Good, "finished".to_owned()),
