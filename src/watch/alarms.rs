@@ -62,6 +62,7 @@ fn alarm_lines(alarm: &Alarm, selected: bool, now: f64, width: u16) -> Vec<Line<
         (false, true) => "gone, seen",
     };
     let age = duration(now - alarm.first_unix_seconds);
+    let head = Span::styled(format!("{} ", severity_mark(alarm.severity)), tone);
     let message = Span::styled(format!("{}: {}", alarm.source, alarm.message), tone);
     let mut rows = if width < 70 {
         vec![Line::from(vec![head, Span::raw(format!("{age} {state}"))]), Line::from(vec![Span::raw("  "), message])]
