@@ -94,7 +94,9 @@ impl Training {
     /// Who gives up while it starts has seen nothing of it: it ends as by Ctrl-C.
     fn give_up(&self) {
         let process = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let _ = process.map(|process| rustix::process::kill_process(process, rustix::process::Signal::TERM));
+        if let Some(process) = process {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+        }
     }
 
     /// What it said at its end: its result, or its error as ours.

@@ -32,10 +32,10 @@ impl Widget for BenchPanel<'_> {
                 for plant in &status.plants {
                     text.push(plant_line(plant, now));
                     for link in &plant.links {
-                        match wide {
-                            true => text.push(wide_line(link, now)),
-                            false if link.state == "ready" => text.extend(narrow_lines(link, now)),
-                            false => {}
+                        if wide {
+                            text.push(wide_line(link, now));
+                        } else if link.state == "ready" {
+                            text.extend(narrow_lines(link, now));
                         }
                     }
                 }

@@ -1,6 +1,6 @@
 //! The thread that reads the files of the open run, and the one that looks for runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, SystemTime};
@@ -33,7 +33,7 @@ pub fn record(folder: &Path, key: u64, news: &Sender<News>, asked: &Receiver<(u6
         problem.clone_from(&said);
         let found = RecordNews { problem: changed.then_some(said), ..found };
         let nothing = found.facts.is_none() && found.history.is_none() && found.log.is_none() && !changed;
-        if !nothing && news.send(News::Record(key, found)).is_err() {
+        if !nothing && news.send(News::Record(key, Box::new(found))).is_err() {
             return;
         }
         let wait = if more { Duration::ZERO } else { LOOK };
@@ -80,7 +80,7 @@ fn look(
 }
 
 /// Looks for runs in `folder` until nobody wants them.
-pub fn runs(folder: &PathBuf, news: &Sender<News>, wanted: &Receiver<()>) {
+pub fn runs(folder: &Path, news: &Sender<News>, wanted: &Receiver<()>) {
     let mut finder = Finder::default();
     loop {
         let start = std::time::Instant::now();

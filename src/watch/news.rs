@@ -26,7 +26,7 @@ pub enum News {
     /// The connection to it changed.
     Connection(u64, Connection),
     /// Its files changed.
-    Record(u64, RecordNews),
+    Record(u64, Box<RecordNews>),
     /// Rows that the slider asked for.
     Detail(u64, Detail),
     /// The runs of the folder.

@@ -124,7 +124,7 @@ fn title(name: &str, bank: &BankStatus, tone: Tone, as_spectrum: bool) -> Line<'
     let (lowest, highest) = extremes(&bank.values);
     let mut spans = vec![Span::styled(format!("{name} {} ", bank.bank), tone)];
     if as_spectrum {
-        spans.push(Span::raw(format!("spectrum, {} to 0 dB, 0 to 0.5 cycles a sample", SPECTRUM_FLOOR)));
+        spans.push(Span::raw(format!("spectrum, {SPECTRUM_FLOOR} to 0 dB, 0 to 0.5 cycles a sample")));
         return Line::from(spans);
     }
     let unit = if bank.unit.is_empty() { String::new() } else { format!(" {}", bank.unit) };

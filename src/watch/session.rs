@@ -118,7 +118,7 @@ impl Session {
             }
             News::Status(key, status) if Some(key) == current => self.dashboard.take_status(*status),
             News::Connection(key, connection) if Some(key) == current => self.dashboard.take_connection(connection),
-            News::Record(key, record) if Some(key) == current => self.take_record(record)?,
+            News::Record(key, record) if Some(key) == current => self.take_record(*record)?,
             News::Detail(key, detail) if Some(key) == current => self.dashboard.take_detail(detail),
             News::Runs(rows) => {
                 if let Some(folder) = self.dashboard.take_runs(rows) {
