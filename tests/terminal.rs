@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Tests and benches use different parts.
 
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -45,7 +46,8 @@ impl Terminal {
                 }
             }
         });
-        Self { pty, child, bytes, screen: vt100::Parser::new(rows, columns, 0) }
+        let side = |length| NonZero::new(length).unwrap();
+        Self { pty, child, bytes, screen: vt100::Parser::new(side(rows), side(columns), 0) }
     }
 
     /// Types.

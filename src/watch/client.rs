@@ -52,11 +52,11 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 /// Receives the status of the run in `folder` until `wanted` is closed, and tells `news`; `key` says which opening it is.
-pub fn watch(folder: PathBuf, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
+pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
     let (mut since, mut tries, mut pause) = (unix_seconds(), 0, LOOK);
     let mut process = None;
     loop {
-        let error = match receive((&folder, key), news, wanted, &mut process) {
+        let error = match receive((folder, key), news, wanted, &mut process) {
             Ok(Ended::Unwanted) => return,
             Ok(Ended::Closed) => {
                 drop(news.send(News::Connection(key, Connection::Over)));
