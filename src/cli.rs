@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::check::CheckArgs;
+use crate::command::ports::PortsArgs;
+use crate::command::safe::SafeArgs;
+use crate::command::serve::ServeArgs;
+use crate::command::soak::SoakArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -50,6 +55,22 @@ enum Command {
         after_help = "Examples:\n  pnnlab data list\n  pnnlab data fetch mnist\n  pnnlab data fetch mnist --to data/mnist --from http://mirror.example/mnist"
     )]
     Data(DataCommand),
+    /// Drives simulated instruments through every fault at once, and counts what is lost, repeated or misplaced
+    #[command(after_help = "Examples:\n  pnnlab soak\n  pnnlab soak --shots 1000000 --seed 7 --json")]
+    Soak(SoakArgs),
+    /// Checks that the plants of a rig do what every plant must do
+    #[command(after_help = "Examples:\n  pnnlab check\n  pnnlab check bench.toml --json")]
+    Check(CheckArgs),
+    /// Serves simulated instruments on real wires, in the place of a rig's own
+    #[command(
+        after_help = "Examples:\n  pnnlab serve hil/rigs/red-pitaya.toml --write-rig served.toml\n  pnnlab serve hil/rigs/scpi.toml --pty --fault no-reply=0.01"
+    )]
+    Serve(ServeArgs),
+    /// Brings a bench to its safe state at once, whoever holds it
+    #[command(after_help = "Example:\n  pnnlab safe bench.toml")]
+    Safe(SafeArgs),
+    /// Lists the serial ports, and what answers there
+    Ports(PortsArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -240,6 +261,14 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Response(arguments)) => command::response::run(&arguments),
         Some(Command::Systems(arguments)) => command::systems::run(&arguments),
         Some(Command::Data(command)) => command::data::run(&command),
+        Some(Command::Soak(arguments)) => command::soak::run(&arguments),
+        Some(Command::Check(arguments)) => command::check::run(&arguments),
+        Some(Command::Serve(arguments)) => command::serve::run(&arguments),
+        Some(Command::Safe(arguments)) => command::safe::run(&arguments),
+        Some(Command::Ports(arguments)) => {
+            command::ports::run(&arguments);
+            Ok(())
+        }
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

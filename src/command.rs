@@ -1,10 +1,15 @@
 //! The commands, one file each.
 
+pub mod check;
 pub mod compare;
 pub mod data;
+pub mod ports;
 pub mod reproduce;
 pub mod response;
+pub mod safe;
 pub mod schema;
+pub mod serve;
+pub mod soak;
 pub mod systems;
 pub mod train;
 

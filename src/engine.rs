@@ -78,6 +78,7 @@ impl Prepared {
             Heading { experiment: name.0.clone(), method: name.1.clone(), seed, steps, budget: Budget::default() };
         let mut board = Board::new(heading, control.clone(), lab.attend(&control));
         let server = Server::open(folder, &board)?;
+        lab.announce(&std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()));
         let started = Event::Started { experiment: name.0, method: name.1, seed, steps };
         let seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];

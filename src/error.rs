@@ -68,6 +68,12 @@ pub enum Error {
         /// What it says.
         source: drivers::Error,
     },
+    /// Conformance checks found what must not be.
+    #[error("{count} check{} failed: see the report", if *.count == 1 { "" } else { "s" })]
+    Checks {
+        /// How many.
+        count: usize,
+    },
     /// The run folder cannot be written.
     #[error("{}: {message}", .path.display())]
     Record {
@@ -82,6 +88,9 @@ pub enum Error {
     /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
     #[error("the run ended inside a step: {0:?}")]
     Halted(StopReason),
+    /// A soak has lost, repeated or misplaced something, or waited too long.
+    #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
+    Soak,
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -101,6 +110,8 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (6, "the run folder cannot be written"),
     (12, "a download failed: no network, or what came is not what was published"),
     (13, "an experiment of `reproduce` ended with an error"),
+    (11, "a soak lost, repeated or misplaced something, or waited too long"),
+    (9, "a conformance check failed"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -117,6 +128,8 @@ impl Error {
             Self::Unreproduced { .. } => 13,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
+            Self::Soak => 11,
+            Self::Checks { .. } => 9,
             Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }

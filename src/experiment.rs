@@ -13,7 +13,13 @@ use crate::{Document, Error, Method};
 /// The experiments that need no file, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-electrical", include_str!("../experiments/digits-electrical.toml")),
+    ("mnist-oscillators", include_str!("../experiments/mnist-oscillators.toml")),
+    ("mnist-oscillators-gap", include_str!("../experiments/mnist-oscillators-gap.toml")),
     ("vowels-optical", include_str!("../experiments/vowels-optical.toml")),
+    ("mnist-electrical", include_str!("../experiments/mnist-electrical.toml")),
+    ("mnist-mechanical", include_str!("../experiments/mnist-mechanical.toml")),
+    ("mnist-optical", include_str!("../experiments/mnist-optical.toml")),
+    ("mnist-optical-digital", include_str!("../experiments/mnist-optical-digital.toml")),
 ];
 
 /// The experiment that runs when none is named.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 pub mod cli;
 mod command;
 mod comparison;
@@ -10,6 +11,7 @@ mod error;
 mod experiment;
 mod fetch;
 mod figure;
+mod full_scale;
 pub mod lab;
 pub mod layer;
 mod method;

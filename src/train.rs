@@ -5,14 +5,14 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
+use burn::optim::AdamState;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use sims::{Key, Stream};
 
 use crate::lab::{Forward, Lab};
 use crate::layer::{Network, Pass, Usage};
 use crate::run::{Evaluated, Event, Helm, Step};
-use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, rows};
+use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, adam, rows};
 
 /// Shots that are evaluated together.
 const EVALUATION_BATCH: usize = 250;
@@ -61,7 +61,6 @@ pub struct Trainer<'a> {
     network: Network,
     data: &'a Dataset,
     weights: Vec<NamedTensor>,
-    optimizer: Adam,
     states: Vec<Option<AdamState<2>>>,
     batches: Batches,
     usage: Usage,
@@ -93,7 +92,6 @@ impl<'a> Trainer<'a> {
             data,
             states: vec![None; weights.len()],
             weights,
-            optimizer: AdamConfig::new().with_epsilon(1e-8).build(),
             batches: Batches::new(data.train.len(), config.batch, key.branch("batches")),
             usage: Usage::default(),
             time: TimeShares::default(),
@@ -190,7 +188,8 @@ impl<'a> Trainer<'a> {
         let weights: Vec<Tensor<2>> =
             self.weights.iter().map(|weight| Tensor::from_inner(weight.tensor.clone()).require_grad()).collect();
         let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &device);
-        let mut pass = self.pass(lab, self.method.forward());
+        let sharpness = (0.0 < self.config.range_penalty).then_some(self.config.range_sharpness);
+        let mut pass = pass(lab, self.method.forward(), sharpness);
         let logits = self.network.forward(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
         let correct = correct(&logits.clone().inner(), labels);
@@ -200,9 +199,12 @@ impl<'a> Trainer<'a> {
             Some(penalty) => entropy.clone() + penalty.clone().mul_scalar(self.config.range_penalty),
             None => entropy.clone(),
         };
-        let gradients = loss.backward();
+        let mut gradients = loss.backward();
         let learning_rate = self.config.schedule.at(self.config.learning_rate, step - 1, self.config.steps);
-        if !self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate) {
+        // Taken out and not copied; and the weights are nobody else's any more.
+        let gradients =
+            weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
+        if !self.descend(gradients, learning_rate) {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
 
@@ -225,9 +227,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Shortens the gradient and takes one step of Adam; `false` if the gradient is not finite.
-    fn descend(&mut self, gradients: Vec<Option<Tensor<2>>>, learning_rate: f64) -> bool {
-        let square = |gradient: &Tensor<2>| f64::from(rows::values(gradient.clone().square().sum())[0]);
-        let norm = gradients.iter().flatten().map(square).sum::<f64>().sqrt();
+    fn descend(&mut self, gradients: Vec<Option<Vec<f32>>>, learning_rate: f64) -> bool {
+        let norm = gradients.iter().flatten().map(|gradient| adam::sum_of_squares(gradient)).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return false;
         }
@@ -235,9 +236,10 @@ impl<'a> Trainer<'a> {
         let factor = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         for ((weight, state), gradient) in self.weights.iter_mut().zip(&mut self.states).zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let gradient = if factor < 1.0 { gradient.mul_scalar(factor) } else { gradient };
-            let (tensor, next) = self.optimizer.step(learning_rate, weight.tensor.clone(), gradient, state.take());
-            (weight.tensor, *state) = (tensor, next);
+            // A placeholder, so that the values are taken and not copied.
+            let tensor = std::mem::replace(&mut weight.tensor, Tensor::zeros([1, 1], &Device::flex()));
+            let (tensor, next) = adam::step(learning_rate, tensor, (&gradient, factor), state.take());
+            (weight.tensor, *state) = (tensor, Some(next));
         }
         true
     }
@@ -263,7 +265,7 @@ impl<'a> Trainer<'a> {
         for indices in order.chunks(EVALUATION_BATCH) {
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
-            answers.extend(largest(&self.network.forward(inputs, &weights, &mut self.pass(lab, on))?));
+            answers.extend(largest(&self.network.forward(inputs, &weights, &mut pass(lab, on, None))?));
         }
         Ok(answers)
     }
@@ -274,11 +276,11 @@ impl<'a> Trainer<'a> {
         let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
         right as f64 / labels.len().max(1) as f64
     }
+}
 
-    fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {
-        let sharpness = self.config.range_sharpness;
-        Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
-    }
+/// A forward pass that has not begun.
+fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
+    Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
 }
 
 /// Batches of shuffled rows, epoch after epoch.

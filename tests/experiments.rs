@@ -5,7 +5,13 @@ use serde_json::Value;
 use crate::program::{Place, SMALL};
 
 /// Every built-in experiment that reads files, with what it needs.
-const WITH_DATA: &[(&str, &str)] = &[("vowels-optical", "vowels.csv")];
+const WITH_DATA: &[(&str, &str)] = &[
+    ("vowels-optical", "vowels.csv"),
+    ("mnist-electrical", "train-images-idx3-ubyte"),
+    ("mnist-mechanical", "train-images-idx3-ubyte"),
+    ("mnist-optical", "train-images-idx3-ubyte"),
+    ("mnist-optical-digital", "train-images-idx3-ubyte"),
+];
 
 /// Runs the quick form of a built-in experiment on the user's data, further shortened by `more`.
 fn quick(place: &Place, name: &str, data: &str, more: &[&str]) -> Value {
@@ -101,6 +107,43 @@ fn vowels_are_split_evenly_and_seen_by_light() {
         quick(&place, "vowels-optical", ".", &["--set", "training.steps=4", "--set", "training.evaluate_every=0"]);
     // 175 tokens in three passes, four times; and the 84 of the test.
     assert_eq!(result["shots"], 3 * (4 * 175 + 84));
+}
+
+/// An IDX file of bytes.
+fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let sizes_bytes = sizes.iter().flat_map(|size| size.to_be_bytes());
+    [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes_bytes).chain(bytes.iter().copied()).collect()
+}
+
+/// Ten made-up digits as MNIST has them: digit k is a bar at its own height, moved about.
+fn images(place: &Place, split: &str, count: u32) {
+    let pixel = |image: u32, y: u32, x: u32| {
+        let (top, left) = (2 * (image % 10) + 4, image / 10 % 7);
+        if (top..top + 3).contains(&y) && (left..left + 18).contains(&x) { 255 } else { 0 }
+    };
+    let lines = (0..count).flat_map(|image| (0..28).map(move |y| (image, y)));
+    let pixels: Vec<u8> = lines.flat_map(|(image, y)| (0..28).map(move |x| pixel(image, y, x))).collect();
+    let labels: Vec<u8> = (0..count).map(|image| (image % 10) as u8).collect();
+    std::fs::write(place.path(&format!("{split}-images-idx3-ubyte")), idx(&[count, 28, 28], &pixels)).unwrap();
+    std::fs::write(place.path(&format!("{split}-labels-idx1-ubyte")), idx(&[count], &labels)).unwrap();
+}
+
+#[test]
+fn each_image_experiment_runs_on_a_folder_of_idx_files() {
+    let place = Place::new();
+    images(&place, "train", 140);
+    images(&place, "t10k", 30);
+    let short = ["data.train=130", "data.test=20", "training.epochs=2", "training.evaluate_every=0"];
+    let set: Vec<&str> = short.iter().flat_map(|assignment| ["--set", assignment]).collect();
+    for (name, passes) in
+        [("mnist-electrical", 4), ("mnist-mechanical", 2), ("mnist-optical", 3), ("mnist-optical-digital", 0)]
+    {
+        let result = quick(&place, name, ".", &set);
+        // One batch of 128 in an epoch, and the test.
+        assert_eq!(result["shots"], passes * (2 * 128 + 20), "{name}");
+        let (code, text) = place.refusal(&["train", name, "--data", ".", "--set", "data.train=1000"]);
+        assert_eq!((code, text.contains("there are 140 images: take 1 to 140")), (3, true), "{text}");
+    }
 }
 
 #[test]

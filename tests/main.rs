@@ -3,7 +3,11 @@
 mod bad_input;
 mod control;
 mod experiments;
+mod kill;
+mod oscillators;
 mod program;
 mod reports;
 mod runs;
+mod soak;
 mod tidy;
+mod wires;
