@@ -5,3 +5,4 @@ mod control;
 mod program;
 mod runs;
 mod tidy;
+mod wires;
