@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -187,7 +187,7 @@ mod tests {
         let server = serve(folder.path(), vec![line(RunState::Running), line(RunState::Paused) + &line(closed)]);
         let (news, received) = mpsc::channel();
         let (_keep, wanted) = mpsc::channel();
-        watch(folder.path().to_owned(), 7, &news, &wanted);
+        watch(folder.path(), 7, &news, &wanted);
         server.join().unwrap();
         let seen: Vec<String> = received
             .try_iter()
@@ -207,6 +207,6 @@ mod tests {
         let (news, _received) = mpsc::channel();
         let (keep, wanted) = mpsc::channel::<()>();
         drop(keep);
-        watch(folder.path().to_owned(), 1, &news, &wanted);
+        watch(folder.path(), 1, &news, &wanted);
     }
 }
