@@ -39,7 +39,7 @@ impl Terminal {
         let (sender, bytes) = channel();
         let source = pty.clone();
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 8192];
             while let Ok(count @ 1..) = (&*source).read(&mut buffer) {
                 if sender.send(buffer[..count].to_vec()).is_err() {
                     return;
