@@ -24,6 +24,7 @@ pub mod run;
 mod stop;
 mod systems;
 pub mod train;
+mod watch;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare};
 pub use dataset::{DataConfig, Dataset, Split};
