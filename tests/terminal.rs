@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Tests and benches use different parts.
 
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ impl Terminal {
             command = command.env(name, value);
         }
         let child = command.spawn(pts).unwrap();
+        let size = |cells: u16| NonZeroU16::new(cells).unwrap();
+        let screen = vt100::Parser::new(size(rows), size(columns), 0);
         let pty = Arc::new(pty);
         let (sender, bytes) = channel();
         let source = pty.clone();
@@ -45,7 +48,7 @@ impl Terminal {
                 }
             }
         });
-        Self { pty, child, bytes, screen: vt100::Parser::new(rows, columns, 0) }
+        Self { pty, child, bytes, screen }
     }
 
     /// Types.
