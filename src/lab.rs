@@ -1,11 +1,12 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, Origin, Plant};
+use drivers::{Batch, Card, LinkWatch, Origin, Plant};
 use sims::{Predicted, Pullback, Twin};
 
 use crate::Error;
@@ -91,6 +92,10 @@ pub struct Opened {
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
     pub ideal: Option<Arc<dyn Twin>>,
+    /// The links of its instruments; none where nothing is wired.
+    pub links: Vec<LinkWatch>,
+    /// Whether its instruments make themselves safe when they hear nothing.
+    pub watchdog: bool,
 }
 
 /// A plant in use by one method.
@@ -99,6 +104,7 @@ struct Slot {
     plant: Metered,
     twin: Arc<Timed>,
     predicted: Predicted,
+    links: Vec<LinkWatch>,
 }
 
 /// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
@@ -169,8 +175,16 @@ impl Lab {
     pub fn attend(&mut self, control: &Arc<Control>) -> Arc<Viewer> {
         let seen = |slot: &Slot| (slot.name.clone(), slot.plant.plant.card().clone(), slot.twin.twin.clone());
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
+        for slot in &self.slots {
+            viewer.set_links(&slot.name, slot.links.clone());
+        }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// Says to other processes that hold nothing where this one listens for requests.
+    pub fn announce(&self, control: &Path) {
+        self.slots.iter().flat_map(|slot| &slot.links).for_each(|link| link.announce(control));
     }
 
     /// The place of the plant called `name`.
@@ -264,7 +278,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal } = opened;
+    let Opened { name, plant, twin, ideal, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -278,5 +292,5 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted })
+    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, links })
 }

@@ -2,8 +2,14 @@
 
 mod bad_input;
 mod control;
+mod experiments;
+mod kill;
+mod oscillators;
 mod program;
+mod reports;
 mod runs;
+mod soak;
 mod terminal;
 mod tidy;
 mod watch;
+mod wires;

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // Tests and benches use different parts.
 
 use std::io::{Read, Write};
-use std::num::NonZeroU16;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
@@ -35,20 +35,19 @@ impl Terminal {
             command = command.env(name, value);
         }
         let child = command.spawn(pts).unwrap();
-        let size = |cells: u16| NonZeroU16::new(cells).unwrap();
-        let screen = vt100::Parser::new(size(rows), size(columns), 0);
         let pty = Arc::new(pty);
         let (sender, bytes) = channel();
         let source = pty.clone();
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = [0; 8192];
             while let Ok(count @ 1..) = (&*source).read(&mut buffer) {
                 if sender.send(buffer[..count].to_vec()).is_err() {
                     return;
                 }
             }
         });
-        Self { pty, child, bytes, screen }
+        let side = |length| NonZero::new(length).unwrap();
+        Self { pty, child, bytes, screen: vt100::Parser::new(side(rows), side(columns), 0) }
     }
 
     /// Types.

@@ -21,32 +21,29 @@ impl Widget for BenchPanel<'_> {
         let Some(run) = dashboard.shown() else { return };
         let now = dashboard.shown_now();
         let mut text = Vec::new();
-        match &run.status {
-            Some(status) => {
-                let wide = 70 <= inner.width;
-                // A link that is not ready is seen first, however small the panel.
-                let troubled = status.plants.iter().flat_map(|plant| &plant.links).filter(|link| link.state != "ready");
-                for link in troubled.filter(|_| !wide) {
-                    text.extend(narrow_lines(link, now));
-                }
-                for plant in &status.plants {
-                    text.push(plant_line(plant, now));
-                    for link in &plant.links {
-                        if wide {
-                            text.push(wide_line(link, now));
-                        } else if link.state == "ready" {
-                            text.extend(narrow_lines(link, now));
-                        }
+        if let Some(status) = &run.status {
+            let wide = 70 <= inner.width;
+            // A link that is not ready is seen first, however small the panel.
+            let troubled = status.plants.iter().flat_map(|plant| &plant.links).filter(|link| link.state != "ready");
+            for link in troubled.filter(|_| !wide) {
+                text.extend(narrow_lines(link, now));
+            }
+            for plant in &status.plants {
+                text.push(plant_line(plant, now));
+                for link in &plant.links {
+                    if wide {
+                        text.push(wide_line(link, now));
+                    } else if link.state == "ready" {
+                        text.extend(narrow_lines(link, now));
                     }
                 }
-                text.push(Line::from(Span::styled(format!("run by process {}", status.process), Tone::Faint)));
             }
-            None => {
-                let plants = run.facts.plants.iter();
-                text.extend(plants.map(|plant| {
-                    Line::from(format!("○ {} {} {} {}", plant.plant, plant.system, plant.serial, plant.origin))
-                }));
-            }
+            text.push(Line::from(Span::styled(format!("run by process {}", status.process), Tone::Faint)));
+        } else {
+            let plants = run.facts.plants.iter();
+            text.extend(plants.map(|plant| {
+                Line::from(format!("○ {} {} {} {}", plant.plant, plant.system, plant.serial, plant.origin))
+            }));
         }
         lines(&text, dashboard.scroll_of(Panel::Bench), inner, buffer);
     }

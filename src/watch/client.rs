@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -52,11 +52,11 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 /// Receives the status of the run in `folder` until `wanted` is closed, and tells `news`; `key` says which opening it is.
-pub fn watch(folder: PathBuf, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
+pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
     let (mut since, mut tries, mut pause) = (unix_seconds(), 0, LOOK);
     let mut process = None;
     loop {
-        let error = match receive((&folder, key), news, wanted, &mut process) {
+        let error = match receive((folder, key), news, wanted, &mut process) {
             Ok(Ended::Unwanted) => return,
             Ok(Ended::Closed) => {
                 drop(news.send(News::Connection(key, Connection::Over)));
@@ -187,7 +187,7 @@ mod tests {
         let server = serve(folder.path(), vec![line(RunState::Running), line(RunState::Paused) + &line(closed)]);
         let (news, received) = mpsc::channel();
         let (_keep, wanted) = mpsc::channel();
-        watch(folder.path().to_owned(), 7, &news, &wanted);
+        watch(folder.path(), 7, &news, &wanted);
         server.join().unwrap();
         let seen: Vec<String> = received
             .try_iter()
@@ -207,6 +207,6 @@ mod tests {
         let (news, _received) = mpsc::channel();
         let (keep, wanted) = mpsc::channel::<()>();
         drop(keep);
-        watch(folder.path().to_owned(), 1, &news, &wanted);
+        watch(folder.path(), 1, &news, &wanted);
     }
 }

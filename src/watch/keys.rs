@@ -151,8 +151,8 @@ impl Dashboard {
             KeyCode::Char('k') | KeyCode::Up => self.scroll(-1),
             KeyCode::PageDown => self.scroll(PAGE),
             KeyCode::PageUp => self.scroll(-PAGE),
-            KeyCode::Char('g') | KeyCode::Home => self.to_end(false),
-            KeyCode::Char('G') | KeyCode::End => self.to_end(true),
+            KeyCode::Char('g') | KeyCode::Home => self.jump(false),
+            KeyCode::Char('G') | KeyCode::End => self.jump(true),
             _ => {}
         }
         None
@@ -272,7 +272,7 @@ impl Dashboard {
     }
 
     /// To the first or the last line, or of a record's curves to its start or end.
-    fn to_end(&mut self, end: bool) {
+    fn jump(&mut self, end: bool) {
         match self.look.focus {
             Panel::Log => self.look.log_back = if end { 0 } else { self.log_lines().len() },
             Panel::Alarms => {

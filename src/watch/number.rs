@@ -38,7 +38,7 @@ pub fn short(value: f64) -> String {
     match size {
         _ if value == 0.0 => "0".to_owned(),
         _ if !value.is_finite() => value.to_string(),
-        _ if size >= 1e6 || size < 1e-4 => format!("{value:.1e}"),
+        _ if !(1e-4..1e6).contains(&size) => format!("{value:.1e}"),
         _ if size >= 99.95 => format!("{value:.0}"),
         _ if size >= 9.995 => format!("{value:.1}"),
         _ if size >= 0.9995 => format!("{value:.2}"),

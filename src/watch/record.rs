@@ -304,10 +304,8 @@ fn plain(event: &Value) -> String {
     let Value::Object(entries) = event else { return event.to_string() };
     let mut text = event["event"].as_str().unwrap_or("event").to_owned();
     for (key, value) in entries.iter().filter(|(key, _)| *key != "event" && *key != "unix_seconds") {
-        text.push_str(&match value {
-            Value::String(word) => format!(" {key}: {word}"),
-            value => format!(" {key}: {value}"),
-        });
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.extend([" ", key.as_str(), ": ", value.as_str()]);
     }
     text
 }

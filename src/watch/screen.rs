@@ -31,19 +31,16 @@ impl Widget for &Dashboard {
             return self.theme.finish(buffer);
         }
         let [title, second, body, last] = layout::parts(area);
-        match (self.page, self.shown()) {
-            (Page::Run, Some(run)) => {
-                run_title(self, run, title, buffer);
-                second_line(self, run, second.width).render(second, buffer);
-                for (panel, area) in layout::panels(self, area) {
-                    draw_panel(self, panel, area, buffer);
-                }
+        if let (Page::Run, Some(run)) = (self.page, self.shown()) {
+            run_title(self, run, title, buffer);
+            second_line(self, run, second.width).render(second, buffer);
+            for (panel, area) in layout::panels(self, area) {
+                draw_panel(self, panel, area, buffer);
             }
-            _ => {
-                runs_table::title(self, title, buffer);
-                runs_table::second_line(self).render(second, buffer);
-                runs_table::draw(self, body, area, buffer);
-            }
+        } else {
+            runs_table::title(self, title, buffer);
+            runs_table::second_line(self).render(second, buffer);
+            runs_table::draw(self, body, area, buffer);
         }
         last_line(self, last.width).render(last, buffer);
         match &self.overlay {

@@ -178,7 +178,7 @@ impl Session {
         let (news, record) = (self.news.clone(), folder.clone());
         spawn("record", move || follow::record(&record, key, &news, &asked))?;
         let news = self.news.clone();
-        spawn("status", move || client::watch(folder, key, &news, &wanted))?;
+        spawn("status", move || client::watch(&folder, key, &news, &wanted))?;
         self.opened = Some(Opened { key, ask, asked: None, _wanted: keep });
         self.aim();
         Ok(())

@@ -71,7 +71,9 @@ pub fn read_keys(news: &Sender<News>, targets: &Targets) {
             matches!(&input, Event::Key(key) if key.code == KeyCode::Char('!') && key.kind == KeyEventKind::Press);
         let news_of_it = if stop {
             let folders = targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            folders.into_iter().for_each(|folder| ask(folder, Request::Safe, news));
+            for folder in folders {
+                ask(folder, Request::Safe, news);
+            }
             News::SafeAsked
         } else {
             News::Input(input)

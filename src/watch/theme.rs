@@ -47,14 +47,13 @@ impl Tone {
             Self::Faint => style.fg(Color::Gray).add_modifier(Modifier::DIM),
             Self::Strong => style.add_modifier(Modifier::BOLD),
             Self::Good => style.fg(Color::Green),
-            Self::Minor => style.fg(Color::Yellow),
+            Self::Minor | Self::Second => style.fg(Color::Yellow),
             Self::Major => style.fg(Color::Red).add_modifier(Modifier::BOLD),
             Self::Invalid => style.fg(Color::Magenta).add_modifier(Modifier::BOLD),
             Self::Stale => style.fg(Color::DarkGray).add_modifier(Modifier::DIM | Modifier::ITALIC),
             Self::Focus => style.fg(Color::Cyan).add_modifier(Modifier::BOLD),
             Self::Badge => style.add_modifier(Modifier::BOLD | Modifier::REVERSED),
             Self::First => style.fg(Color::Cyan),
-            Self::Second => style.fg(Color::Yellow),
             Self::Third => style.fg(Color::Blue),
         }
     }
@@ -113,7 +112,7 @@ fn ascii(symbol: &str) -> char {
         }
         '█' | '▓' | '■' | '▇' | '▆' | '▅' => '#',
         '▒' | '▄' | '▃' => '=',
-        '░' | '·' | '▂' | '▁' => '.',
+        '░' | '·' | '▂' | '▁' | '…' => '.',
         '●' | '◆' | '•' => '*',
         '○' => 'o',
         '▶' | '►' | '→' => '>',
@@ -122,7 +121,6 @@ fn ascii(symbol: &str) -> char {
         '▼' | '↓' => 'v',
         '×' => 'x',
         '±' => '~',
-        '…' => '.',
         'µ' | 'μ' => 'u',
         '✓' => 'y',
         '✗' => 'n',
@@ -162,7 +160,7 @@ mod tests {
     fn the_environment_decides_what_is_shown() {
         assert_eq!(theme(false, &[("LANG", "de_CH.UTF-8")]), Theme { color: true, unicode: true });
         assert_eq!(theme(false, &[("LANG", "C.utf8"), ("NO_COLOR", "1")]), Theme { color: false, unicode: true });
-        assert_eq!(theme(false, &[("LANG", "C.utf8"), ("NO_COLOR", "")]).color, true, "empty means unset");
+        assert!(theme(false, &[("LANG", "C.utf8"), ("NO_COLOR", "")]).color, "empty means unset");
         assert!(!theme(false, &[("LANG", "de_CH.UTF-8"), ("LC_ALL", "C")]).unicode, "LC_ALL wins");
         assert!(!theme(false, &[]).unicode, "no locale is the C locale");
         assert!(!theme(true, &[("LANG", "de_CH.UTF-8")]).unicode);

@@ -176,7 +176,9 @@ fn loss_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area
         return;
     }
     if logarithmic {
-        points.iter_mut().for_each(|point| point.1 = point.1.log10());
+        for point in &mut points {
+            point.1 = point.1.log10();
+        }
     }
     let scale = if logarithmic { " log" } else { "" };
     let text = format!("loss {} … {}{scale}, steps {} to {}", short(low), short(high), count(from), count(to));
