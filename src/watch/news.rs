@@ -109,6 +109,13 @@ impl Dashboard {
 
     /// A request was answered, or could not be asked.
     pub fn take_answer(&mut self, folder: &std::path::Path, request: &Request, answer: Result<Reply, String>) {
+        // What was answered is newer than the last status: the next key already counts on it.
+        if let (Some(run), Ok(Reply::Done { state })) = (&mut self.run, &answer)
+            && run.folder == folder
+            && let Some(status) = &mut run.status
+        {
+            status.state = *state;
+        }
         let many = self.page == Page::Runs;
         let name = folder.file_name().map_or_else(String::new, |name| format!("{}: ", name.to_string_lossy()));
         let name = if many { name } else { String::new() };

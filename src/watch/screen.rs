@@ -103,10 +103,12 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
         left.push(Span::styled(format!(" FROZEN {} ", duration(dashboard.now - since)), Tone::Badge));
         left.push(Span::raw(" "));
     }
-    let (state, tone) = state(run);
-    let lost = matches!(run.connection, Connection::Lost { .. }) && !run.over();
+    // A frozen picture does not freeze what the run is doing.
+    let live = dashboard.run.as_ref().unwrap_or(run);
+    let (state, tone) = state(live);
+    let lost = matches!(live.connection, Connection::Lost { .. }) && !live.over();
     let state = if lost { format!("was {state}") } else { state };
-    let age = age(dashboard, run);
+    let age = age(dashboard, live);
     let right = vec![
         Span::styled(state, tone),
         Span::raw(" "),
@@ -202,10 +204,8 @@ fn last_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
     let over = dashboard.shown().is_some_and(RunView::over);
     let keys = match (dashboard.page, over) {
         (Page::Runs, _) => " Enter opens  ! SAFE all  / filter  ? help  q quit",
-        (Page::Run, true) => " ←→ time slider  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
-        (Page::Run, false) => {
-            " ! SAFE  p pause  s stop  a ack  Tab panel  e expand  f freeze  / filter  ? help  q quit"
-        }
+        (Page::Run, true) => " ←→ time  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
+        (Page::Run, false) => " ! SAFE  p pause  s stop  a ack  Tab  e expand  f freeze  / filter  ? help  q quit",
     };
     let filter = match dashboard.page {
         Page::Runs => &dashboard.table.filter,
