@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::runs::RunsArgs;
 use crate::{EXIT_CODES, Error, Method, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -22,7 +23,7 @@ struct Cli {
 enum Command {
     /// Trains one network by one method
     #[command(
-        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200"
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train --resume runs/20261123-094147-digits"
     )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
@@ -30,6 +31,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
+    /// Finds, shows, compares, exports, draws and removes runs
+    #[command(
+        after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
+    )]
+    Runs(RunsArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -72,6 +78,12 @@ pub struct TrainArgs {
     /// How gradients are made; without it, as the experiment says
     #[arg(long)]
     pub method: Option<Method>,
+    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
+    pub resume: Option<PathBuf>,
+    /// Continues although experiment, rig, data or program differ from what the run was started with
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
 }
 
 /// `pnnlab compare`.
@@ -95,6 +107,7 @@ pub fn run() -> Result<(), Error> {
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
+        Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

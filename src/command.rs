@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod compare;
+pub mod runs;
 pub mod schema;
 pub mod train;
 

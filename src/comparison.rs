@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use sims::Key;
 
-use crate::engine::Finished;
+use crate::engine::{Finished, Start};
 use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
 use crate::run::{Control, Helm, make_folder};
@@ -251,7 +251,8 @@ fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> 
             if failed.load(Relaxed) || crate::stop::requested() {
                 break;
             }
-            let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
+            let run = folder.join(format!("{method}-seed-{seed}"));
+            let result = prepared.train_shown(method, seed, Start::New(&run), &bars);
             failed.fetch_or(result.is_err(), Relaxed);
             finished.push((index, result));
         }

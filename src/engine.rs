@@ -1,5 +1,6 @@
 //! One training from the folder to the end: opened, recorded, steered, closed on every way out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -12,7 +13,8 @@ use sims::Key;
 use crate::comparison::Prepared;
 use crate::lab::Lab;
 use crate::layer::Network;
-use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keyboard, RunState, Server, restore_terminal};
+use crate::resume::Interrupted;
+use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keeper, Keyboard, RunState, Server, restore_terminal};
 use crate::train::{Outcome, TimeShares, Trainer};
 use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure};
 
@@ -36,10 +38,19 @@ pub struct Finished {
 impl Prepared {
     /// Trains once, recorded in `folder`, steered by keys and socket.
     pub fn train(&self, method: Method, seed: u64, folder: &Path) -> Result<Finished, Error> {
+        self.train_at_keyboard(method, seed, Start::New(folder))
+    }
+
+    /// Goes on with a run from its last checkpoint.
+    pub(crate) fn resume(&self, run: &Interrupted) -> Result<Finished, Error> {
+        self.train_at_keyboard(run.method, run.seed, Start::Continued(run))
+    }
+
+    fn train_at_keyboard(&self, method: Method, seed: u64, start: Start<'_>) -> Result<Finished, Error> {
         let bars = MultiProgress::new();
         let control = Control::new();
         let _keyboard = Keyboard::listen(&control, &bars);
-        self.train_steered(method, seed, folder, (&bars, control))
+        self.train_steered(method, seed, start, (&bars, control))
     }
 
     /// Trains once, with its progress among `bars`, steered by its socket.
@@ -47,42 +58,57 @@ impl Prepared {
         &self,
         method: Method,
         seed: u64,
-        folder: &Path,
+        start: Start<'_>,
         bars: &MultiProgress,
     ) -> Result<Finished, Error> {
-        self.train_steered(method, seed, folder, (bars, Control::new()))
+        self.train_steered(method, seed, start, (bars, Control::new()))
     }
 
     fn train_steered(
         &self,
         method: Method,
         seed: u64,
-        folder: &Path,
+        start: Start<'_>,
         (bars, control): (&MultiProgress, Arc<Control>),
     ) -> Result<Finished, Error> {
-        let start = Instant::now();
+        let began = Instant::now();
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
         (experiment.seed, experiment.training.method) = (seed, method);
-        let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
-        let mut record = Record::create(folder, &header, &lab)?;
-        let steps = experiment.training.steps;
-        let mut progress = Progress::new(&format!("{method} seed {seed}"), steps, bars);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-
-        let name = (experiment.name.clone(), method.name().to_owned());
-        let heading =
-            Heading { experiment: name.0.clone(), method: name.1.clone(), seed, steps, budget: Budget::default() };
+        let header = Header {
+            experiment: &experiment,
+            rig: &self.rig.config,
+            rig_folder: self.rig.folder(),
+            method,
+            seed,
+            data: &data,
+            data_path: self.data.as_deref(),
+        };
+        let (mut record, opening, states) = begin(&start, &header, &mut trainer, &mut lab)?;
+        let folder = record.folder().to_owned();
+        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
+        let heading = Heading {
+            experiment: experiment.name.clone(),
+            method: method.name().to_owned(),
+            seed,
+            steps: experiment.training.steps,
+            budget: Budget::default(),
+        };
         let mut board = Board::new(heading, control.clone(), lab.attend(&control));
-        let server = Server::open(folder, &board)?;
-        let started = Event::Started { experiment: name.0, method: name.1, seed, steps };
+        let server = Server::open(&folder, &board)?;
         let seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];
-        let result = observers
-            .observe(&started)
-            .and_then(|_| trainer.run(&mut lab, &mut Helm::new(control.clone(), Some(seen), &mut observers)));
+        let mut helm = Helm::new(control.clone(), Some(seen), &mut observers);
+        helm.keep_by(Keeper::new(&folder, experiment.run.cadence(), trainer.done())?);
+        let result = helm
+            .restore(&states)
+            .map_err(|message| Error::Record { path: folder.clone(), message })
+            .and_then(|()| helm.tell(&opening))
+            .and_then(|_| trainer.run(&mut lab, &mut helm));
+        drop(helm);
         let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
         control.enter(RunState::Stopping);
         let finished = close(result, &mut lab, &mut observers);
@@ -94,20 +120,62 @@ impl Prepared {
         let meter = lab.meter();
         let finished = Finished {
             outcome,
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             shots: meter.shots,
             plant_seconds: meter.plant_seconds,
-            wall_seconds: start.elapsed().as_secs_f64(),
+            wall_seconds: began.elapsed().as_secs_f64(),
         };
         record.note(summary(&finished))?;
         match outcome.reason {
             StopReason::Finished => {
-                figure::learning_curves(&[folder.to_owned()], &folder.join("figures"))?;
+                figure::learning_curves(std::slice::from_ref(&folder), &folder.join("figures"))?;
                 Ok(finished)
             }
-            _ => Err(Error::Stopped(folder.to_owned())),
+            _ => Err(Error::Stopped(folder)),
         }
     }
+}
+
+/// Where a training starts.
+pub(crate) enum Start<'a> {
+    /// In a new folder.
+    New(&'a Path),
+    /// Where a run was left.
+    Continued(&'a Interrupted),
+}
+
+/// What monitors remember.
+type Memories = BTreeMap<String, toml::Table>;
+
+/// Opens the record, brings a continued training to its checkpoint, and says what the first event is.
+fn begin(
+    start: &Start<'_>,
+    header: &Header<'_>,
+    trainer: &mut Trainer<'_>,
+    lab: &mut Lab,
+) -> Result<(Record, Event, Memories), Error> {
+    let run = match start {
+        Start::New(folder) => {
+            let opening = Event::Started {
+                experiment: header.experiment.name.clone(),
+                method: header.method.name().to_owned(),
+                seed: header.seed,
+                steps: header.experiment.training.steps,
+            };
+            return Ok((Record::create(folder, header, lab)?, opening, Memories::new()));
+        }
+        Start::Continued(run) => run,
+    };
+    let checkpoint = run.checkpoint(header, lab)?;
+    let mut memories = Memories::new();
+    if let Some(checkpoint) = &checkpoint {
+        trainer
+            .restore(&checkpoint.snapshot, lab)
+            .map_err(|message| Error::Record { path: checkpoint.path.clone(), message })?;
+        memories.clone_from(&checkpoint.snapshot.position.monitors);
+    }
+    let record = Record::reopen(&run.folder, header, checkpoint.as_ref())?;
+    Ok((record, Event::Continued { step: trainer.done() }, memories))
 }
 
 /// Makes the plants safe and closes the run, whatever `result` is.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::DataConfig;
 use crate::layer::LayerConfig;
+use crate::run::RunConfig;
 use crate::{Document, Error, Method};
 
 /// The experiments that need no file, by name.
@@ -33,6 +34,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// How its runs are kept.
+    #[serde(default)]
+    pub run: RunConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
     /// Keys laid over those of the rig's simulated plants, such as a record length. All else of a plant is the rig's.
@@ -119,6 +123,10 @@ impl Experiment {
                     document.refuse(&format!("training.{key}"), format!("is {value}, but it must not be negative"))
                 );
             }
+        }
+        if !(self.run.checkpoint_seconds >= 0.0 && self.run.checkpoint_seconds.is_finite()) {
+            let message = format!("is {}, but it must not be negative", self.run.checkpoint_seconds);
+            return Err(document.refuse("run.checkpoint_seconds", message));
         }
         if self.seed > i64::MAX as u64 {
             return Err(document.refuse("seed", "is too large: stay below 2^63"));

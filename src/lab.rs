@@ -1,12 +1,14 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use drivers::{Batch, Card, Origin, Plant};
-use sims::{Predicted, Pullback, Twin};
+use serde::{Deserialize, Serialize};
+use sims::{Clock, Moment, Predicted, Pullback, Twin};
 
 use crate::Error;
 use crate::method::Method;
@@ -21,6 +23,21 @@ pub struct Meter {
     pub plant_seconds: f64,
     /// Time that this process waited, in s.
     pub wall_seconds: f64,
+}
+
+/// A plant at one moment, as a checkpoint keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlantState {
+    /// Shots taken.
+    pub shots: u64,
+    /// Bench time, in s.
+    pub plant_seconds: f64,
+    /// Time that this process waited, in s.
+    pub wall_seconds: f64,
+    /// Time spent in its twin, in ns.
+    pub twin_nanoseconds: u64,
+    /// Where its bench is in its life: shots and seconds. Only a simulated one can be put back.
+    pub moment: Option<(u64, f64)>,
 }
 
 /// A plant with a meter.
@@ -91,6 +108,8 @@ pub struct Opened {
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
     pub ideal: Option<Arc<dyn Twin>>,
+    /// The clock of its bench; only a simulated one can be set.
+    pub clock: Option<Clock>,
 }
 
 /// A plant in use by one method.
@@ -99,6 +118,7 @@ struct Slot {
     plant: Metered,
     twin: Arc<Timed>,
     predicted: Predicted,
+    clock: Option<Clock>,
 }
 
 /// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
@@ -238,6 +258,32 @@ impl Lab {
         Duration::from_nanos(self.slots.iter().map(|slot| slot.twin.nanoseconds.load(Ordering::Relaxed)).sum())
     }
 
+    /// Every plant at this moment, by name.
+    pub fn states(&self) -> BTreeMap<String, PlantState> {
+        let state = |slot: &Slot| PlantState {
+            shots: slot.plant.meter.shots,
+            plant_seconds: slot.plant.meter.plant_seconds,
+            wall_seconds: slot.plant.meter.wall_seconds,
+            twin_nanoseconds: slot.twin.nanoseconds.load(Ordering::Relaxed),
+            moment: slot.clock.as_ref().map(Clock::now).map(|moment| (moment.shots, moment.seconds)),
+        };
+        self.slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect()
+    }
+
+    /// Puts the meters back, and the clocks of simulated benches; the sentence says which plant is missing.
+    pub fn restore(&mut self, states: &BTreeMap<String, PlantState>) -> Result<(), String> {
+        for slot in &mut self.slots {
+            let state = states.get(&slot.name).ok_or_else(|| format!("knows no plant `{}`", slot.name))?;
+            let &PlantState { shots, plant_seconds, wall_seconds, twin_nanoseconds, moment } = state;
+            slot.plant.meter = Meter { shots, plant_seconds, wall_seconds };
+            slot.twin.nanoseconds.store(twin_nanoseconds, Ordering::Relaxed);
+            if let (Some(clock), Some((shots, seconds))) = (&slot.clock, moment) {
+                clock.set(Moment { shots, seconds });
+            }
+        }
+        Ok(())
+    }
+
     /// Brings every plant to its safe state; all are tried, the first failure is reported.
     pub fn make_safe(&mut self) -> Result<(), Error> {
         let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
@@ -264,7 +310,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal } = opened;
+    let Opened { name, plant, twin, ideal, clock } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -278,5 +324,5 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted })
+    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, clock })
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod catalog;
 pub mod cli;
 mod command;
 mod comparison;
@@ -14,6 +15,7 @@ pub mod layer;
 mod method;
 pub mod physical;
 pub mod range_penalty;
+mod resume;
 mod rig;
 pub mod rows;
 pub mod run;

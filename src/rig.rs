@@ -142,6 +142,16 @@ impl Rig {
         wanted.map(|(name, config)| self.open_plant(name, config, seed)).collect()
     }
 
+    /// The folder that relative paths of replays and recordings count from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The same rig with relative paths that count from `folder`.
+    pub fn within(self, folder: PathBuf) -> Self {
+        Self { folder, ..self }
+    }
+
     /// The names of all plants.
     pub fn names(&self) -> Vec<&str> {
         self.config.plants.keys().map(String::as_str).collect()
@@ -155,10 +165,13 @@ impl Rig {
                 .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
+        let mut clock = None;
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.replay) {
             (Some(system), _) => {
                 let built = build(system, "simulated")?;
-                (Box::new(Simulated::new(built.system)), built.twin, Some(built.ideal))
+                let simulated = Simulated::new(built.system);
+                clock = Some(simulated.clock());
+                (Box::new(simulated), built.twin, Some(built.ideal))
             }
             (None, Some(replay)) => {
                 let twin = build(&replay.twin, "replay.twin")?.twin;
@@ -176,7 +189,7 @@ impl Rig {
         };
         let plant = Limited::new(plant, &config.limits.limits())
             .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
-        Ok(Opened { name: name.to_owned(), plant: Guarded::new(Box::new(plant)), twin, ideal })
+        Ok(Opened { name: name.to_owned(), plant: Guarded::new(Box::new(plant)), twin, ideal, clock })
     }
 }
 

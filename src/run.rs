@@ -2,11 +2,14 @@
 //!
 //! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
 //! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
-//! `events.jsonl`, `weights.safetensors` and `figures/`; while it goes, `control.sock` (see [`Status`]).
+//! `events.jsonl`, `weights.safetensors`, `checkpoints/` and `figures/`; while it goes, `control.sock` (see [`Status`]).
 
 mod alarms;
 mod board;
+mod checkpoint;
+mod config;
 mod control;
+mod facts;
 mod helm;
 mod keyboard;
 mod progress;
@@ -23,12 +26,18 @@ use crate::Error;
 
 pub use alarms::Alarms;
 pub use board::{Board, Heading};
+pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
+pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
+#[cfg(test)]
+pub(crate) use facts::host;
+pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
+pub(crate) use facts::{fingerprint, this_process, unix_seconds};
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use progress::Progress;
-pub use record::{Header, Record, plant_facts};
-pub(crate) use record::{make_folder, unix_seconds};
+pub use record::Record;
+pub(crate) use record::make_folder;
 pub use server::{SOCKET, Server, connect};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
@@ -117,6 +126,11 @@ pub enum Event {
     Step(Step),
     /// A test.
     Evaluated(Evaluated),
+    /// It is continued from a checkpoint.
+    Continued {
+        /// Updates that are done; rows of later ones are taken back.
+        step: usize,
+    },
     /// It waits between two steps.
     Paused,
     /// It goes on.

@@ -2,6 +2,9 @@
 //!
 //! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
 
+mod snapshot;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -14,6 +17,8 @@ use crate::lab::{Forward, Lab};
 use crate::layer::{Network, Pass, Usage};
 use crate::run::{Evaluated, Event, Helm, Step};
 use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, rows};
+
+pub use snapshot::{Position, Snapshot};
 
 /// Shots that are evaluated together.
 const EVALUATION_BATCH: usize = 250;
@@ -107,15 +112,24 @@ impl<'a> Trainer<'a> {
         &self.weights
     }
 
+    /// Updates so far, their tests included.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
     /// Trains to the end, or until somebody stops it.
     pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
         let reason = loop {
             if let ControlFlow::Break(reason) = helm.heed(self.done, lab)? {
+                // Between two steps all is known: the run can be continued from here.
+                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
                 break reason;
             }
-            if self.done == self.config.steps {
+            if self.config.steps <= self.done {
+                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
                 break StopReason::Finished;
             }
+            helm.keep(self.done, |monitors| self.checkpoint(lab, monitors))?;
             match self.advance(lab, helm) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(reason)) | Err(Error::Halted(reason)) => break reason,
@@ -123,6 +137,13 @@ impl<'a> Trainer<'a> {
             }
         };
         Ok(Outcome { reason, last: self.last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+    }
+
+    /// A snapshot with what the monitors remember.
+    fn checkpoint(&self, lab: &Lab, monitors: BTreeMap<String, toml::Table>) -> Snapshot {
+        let mut snapshot = self.snapshot(lab);
+        snapshot.position.monitors = monitors;
+        snapshot
     }
 
     /// One update, told to whoever observes, and the test where one is due.
@@ -281,6 +302,15 @@ impl Batches {
         Self { order: (0..rows).collect(), at: rows, epoch: 0, size: size.min(rows), stream: key.stream() }
     }
 
+    /// Goes to where `at` rows of `epoch` have been given: the order is a function of the seed and the number of the epoch.
+    fn go_to(&mut self, epoch: usize, at: usize) {
+        while self.epoch < epoch {
+            self.stream.shuffle(&mut self.order);
+            self.epoch += 1;
+        }
+        self.at = at;
+    }
+
     /// The epoch, counted from 1, and the rows of the next batch. Rows that do not fill a last batch wait for the next
     /// shuffle.
     fn next(&mut self) -> (usize, Vec<usize>) {
@@ -347,6 +377,9 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (0..10).collect::<Vec<_>>());
         assert_eq!(batches.next().0, 2);
+        let mut later = Batches::new(10, 5, Key::new(1));
+        later.go_to(batches.epoch, batches.at);
+        assert_eq!((later.next(), later.next()), (batches.next(), batches.next()));
         assert_eq!(Batches::new(3, 128, Key::new(1)).next().1.len(), 3);
     }
 

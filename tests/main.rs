@@ -3,5 +3,6 @@
 mod bad_input;
 mod control;
 mod program;
+mod resume;
 mod runs;
 mod tidy;

@@ -1,18 +1,23 @@
 //! `pnnlab train`: one network by one method.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{new_folder, prepare};
-use crate::Error;
 use crate::cli::TrainArgs;
+use crate::comparison::Prepared;
+use crate::experiment::DEFAULT;
+use crate::resume::Interrupted;
+use crate::{Error, Experiment, Finished, Method, Rig};
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
-    let prepared = prepare(&arguments.run)?;
-    let experiment = &prepared.experiment;
-    let method = arguments.method.unwrap_or(experiment.training.method);
-    let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
-    let finished = prepared.train(method, experiment.seed, &folder)?;
+    let (prepared, finished, method) = match &arguments.resume {
+        Some(run) => resume(arguments, run)?,
+        None => train(arguments)?,
+    };
+    let (experiment, folder) = (&prepared.experiment, &finished.folder);
     let last = finished.outcome.last;
     let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.test_accuracy, last.believed_accuracy));
     if arguments.run.json {
@@ -46,4 +51,38 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     );
     println!("run: {}", folder.display());
     Ok(())
+}
+
+/// A new run.
+fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
+    let prepared = prepare(&arguments.run)?;
+    let experiment = &prepared.experiment;
+    let method = arguments.method.unwrap_or(experiment.training.method);
+    let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
+    let finished = prepared.train(method, experiment.seed, &folder)?;
+    Ok((prepared, finished, method))
+}
+
+/// A run that goes on, with what it was started with unless the command line names something else.
+fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Method), Error> {
+    let interrupted = Interrupted::find(run, &arguments.run.runs, arguments.allow_changes)?;
+    let own = |name: &str| interrupted.folder.join(name);
+    let named = &arguments.run.experiment;
+    let experiment =
+        if named == DEFAULT { own("experiment.toml").to_string_lossy().into_owned() } else { named.clone() };
+    let mut assignments = arguments.run.set.clone();
+    assignments.push(format!("seed={}", interrupted.seed));
+    assignments.push(format!("training.method=\"{}\"", interrupted.method));
+    let (experiment, document) = Experiment::find(&experiment, &assignments)?;
+    let rig = match &arguments.run.rig {
+        Some(file) => Rig::find(Some(file), &document)?,
+        None => {
+            let folder = interrupted.facts["rig_folder"].as_str().unwrap_or_default();
+            Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
+        }
+    };
+    let data = arguments.run.data.clone().or_else(|| interrupted.facts["data_path"].as_str().map(Into::into));
+    let prepared = Prepared { experiment, document, rig, data };
+    let finished = prepared.resume(&interrupted)?;
+    Ok((prepared, finished, interrupted.method))
 }

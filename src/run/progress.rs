@@ -35,6 +35,10 @@ impl Observer for Progress {
                 }
             }
             Event::Evaluated(test) => self.accuracy = format!("  {:.1} % on the plant", 100.0 * test.test_accuracy),
+            Event::Continued { step } => {
+                self.bar.set_position(*step as u64);
+                self.bar.reset_eta();
+            }
             Event::Finished { .. } => self.bar.abandon(),
             _ => {}
         }
