@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command;
 use crate::command::runs::RunsArgs;
-use crate::{EXIT_CODES, Error, Method, stop};
+use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -41,7 +41,7 @@ enum Command {
 }
 
 /// What every command that runs an experiment takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ExperimentArgs {
     /// An experiment file, or the name of a built-in experiment
     #[arg(default_value = crate::experiment::DEFAULT)]
@@ -64,6 +64,9 @@ pub struct ExperimentArgs {
     /// The name of the new folder in it; without it, the time and the experiment
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
     /// Prints one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -81,6 +84,15 @@ pub struct TrainArgs {
     /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
     #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
     pub resume: Option<PathBuf>,
+    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Records every shot in the run folder, as run.record does
+    #[arg(long)]
+    pub record: bool,
+    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
     /// Continues although experiment, rig, data or program differ from what the run was started with
     #[arg(long, requires = "resume")]
     pub allow_changes: bool,

@@ -5,8 +5,9 @@ pub mod runs;
 pub mod schema;
 pub mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::catalog::Catalog;
 use crate::cli::ExperimentArgs;
 use crate::comparison::Prepared;
 use crate::run::unix_seconds;
@@ -18,7 +19,16 @@ fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
     let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
-    Ok(Prepared { experiment, document, rig, data: arguments.data.clone() })
+    Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
+}
+
+/// Closes runs whose process is gone. The catalog is a convenience: what is wrong with it is said, and keeps nobody from training.
+fn close_lost(runs: &Path) {
+    if runs.is_dir()
+        && let Err(error) = Catalog::open(runs)
+    {
+        eprintln!("pnnlab: {error}");
+    }
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

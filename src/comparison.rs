@@ -14,7 +14,7 @@ use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
 use crate::run::{Control, Helm, make_folder};
 use crate::train::Trainer;
-use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, TrainingConfig, figure};
+use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, TrainingConfig, figure};
 
 /// Shots that measure the error of a twin.
 const AGREEMENT_SHOTS: usize = 500;
@@ -96,6 +96,8 @@ pub struct Prepared {
     pub rig: Rig,
     /// `--data`.
     pub data: Option<PathBuf>,
+    /// The paper of the figures.
+    pub theme: Theme,
 }
 
 impl Prepared {
@@ -193,7 +195,7 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
         simulated,
         twin_error,
         baseline_accuracy: Spread::of(&baselines).mean,
-        figures: figure::learning_curves(&runs, &folder.join("figures"))?,
+        figures: figure::learning_curves(&runs, &folder.join("figures"), prepared.theme)?,
         methods: summaries.collect(),
         runs,
     };

@@ -13,6 +13,7 @@ use sims::Key;
 use crate::comparison::Prepared;
 use crate::lab::Lab;
 use crate::layer::Network;
+use crate::plan::Plan;
 use crate::resume::Interrupted;
 use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keeper, Keyboard, RunState, Server, restore_terminal};
 use crate::train::{Outcome, TimeShares, Trainer};
@@ -87,22 +88,38 @@ impl Prepared {
             data: &data,
             data_path: self.data.as_deref(),
         };
+        let runs = start.folder().parent().unwrap_or(Path::new(""));
+        let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
+        plan.check(runs)?;
         let (mut record, opening, states) = begin(&start, &header, &mut trainer, &mut lab)?;
         let folder = record.folder().to_owned();
-        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
+        drop(bars.println(format!("plan: {plan}")));
+        let mut progress =
+            Progress::new(&format!("{method} seed {seed}"), (plan.steps, plan.plant_seconds), bars);
         let heading = Heading {
             experiment: experiment.name.clone(),
             method: method.name().to_owned(),
             seed,
             steps: experiment.training.steps,
-            budget: Budget::default(),
+            budget: plan.budget(),
         };
         let mut board = Board::new(heading, control.clone(), lab.attend(&control));
         let server = Server::open(&folder, &board)?;
+        let metrics = experiment.run.metrics.parse().ok().map(|address| Metrics::serve(address, &board)).transpose()?;
+        if let Some(metrics) = &metrics {
+            drop(bars.println(format!("metrics: http://{}/metrics", metrics.address())));
+        }
+        if experiment.run.record {
+            lab.record(ShotRecorder::create(&folder, &lab.cards(), &record.provenance())?);
+        }
+        // The record holds the last shots as well: somebody always watches.
+        let watching = board.viewer().watch();
         let seen = board.clone();
+        let shown = board.viewer().clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];
         let mut helm = Helm::new(control.clone(), Some(seen), &mut observers);
         helm.keep_by(Keeper::new(&folder, experiment.run.cadence(), trainer.done())?);
+        helm.add(Box::new(Thresholds::new(&experiment.run.alarms)));
         let result = helm
             .restore(&states)
             .map_err(|message| Error::Record { path: folder.clone(), message })
@@ -112,7 +129,9 @@ impl Prepared {
         let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
         control.enter(RunState::Stopping);
         let finished = close(result, &mut lab, &mut observers);
-        let saved = record.save_weights(trainer.weights());
+        drop(metrics);
+        let saved = record.save_weights(trainer.weights()).and_then(|()| record.save_reference(&shown));
+        drop(watching);
         control.enter(RunState::Closed(if finished.is_ok() { reason } else { StopReason::Failed }));
         drop(server);
         let outcome = finished?;
@@ -128,7 +147,7 @@ impl Prepared {
         record.note(summary(&finished))?;
         match outcome.reason {
             StopReason::Finished => {
-                figure::learning_curves(std::slice::from_ref(&folder), &folder.join("figures"))?;
+                figure::of_run(&folder, self.theme)?;
                 Ok(finished)
             }
             _ => Err(Error::Stopped(folder)),
@@ -142,6 +161,15 @@ pub(crate) enum Start<'a> {
     New(&'a Path),
     /// Where a run was left.
     Continued(&'a Interrupted),
+}
+
+impl Start<'_> {
+    fn folder(&self) -> &Path {
+        match self {
+            Self::New(folder) => folder,
+            Self::Continued(run) => &run.folder,
+        }
+    }
 }
 
 /// What monitors remember.
@@ -186,8 +214,11 @@ fn close(
 ) -> Result<Outcome, Error> {
     let deadline = Deadline::set(TEARDOWN);
     // A plant that is not safe is worse news than whatever ended the training.
-    let result = lab.make_safe().and(result);
+    let safe = lab.make_safe();
     drop(deadline);
+    // Shots that are not on the disk are worse news than a good end only.
+    let recorded = lab.finish_recording();
+    let result = safe.and(result).and_then(|outcome| recorded.map(|()| outcome));
     let mut told = Ok(());
     let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
     match &result {

@@ -124,10 +124,7 @@ impl Experiment {
                 );
             }
         }
-        if !(self.run.checkpoint_seconds >= 0.0 && self.run.checkpoint_seconds.is_finite()) {
-            let message = format!("is {}, but it must not be negative", self.run.checkpoint_seconds);
-            return Err(document.refuse("run.checkpoint_seconds", message));
-        }
+        self.run.sensible(document)?;
         if self.seed > i64::MAX as u64 {
             return Err(document.refuse("seed", "is too large: stay below 2^63"));
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, Origin, Plant};
+use drivers::{Batch, Card, Direction, Origin, Plant};
 use serde::{Deserialize, Serialize};
 use sims::{Clock, Moment, Predicted, Pullback, Twin};
 
 use crate::Error;
 use crate::method::Method;
-use crate::run::{Bench, Control, Gate, Shots, Viewer};
+use crate::run::{Bench, Control, Gate, ShotRecorder, Shots, Viewer};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -174,6 +174,10 @@ pub struct Lab {
     control: Option<Arc<Control>>,
     /// Who may look at it.
     viewer: Option<Arc<Viewer>>,
+    /// Who writes down every shot.
+    recorder: Option<ShotRecorder>,
+    /// Shots that were held against the limits instead of being taken, where nothing is to be driven.
+    rehearsed: Option<u64>,
 }
 
 impl Lab {
@@ -182,7 +186,7 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, control: None, viewer: None })
+        Ok(Self { slots, control: None, viewer: None, recorder: None, rehearsed: None })
     }
 
     /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
@@ -191,6 +195,38 @@ impl Lab {
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// The next shots are shown, however soon after the last ones they come.
+    pub fn look_closely(&self) {
+        if let Some(viewer) = &self.viewer {
+            viewer.look_closely();
+        }
+    }
+
+    /// Every shot from now on is written down by `recorder`, whose plants are those of [`Self::cards`].
+    pub fn record(&mut self, recorder: ShotRecorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Waits until every shot is written down.
+    pub fn finish_recording(&mut self) -> Result<(), Error> {
+        self.recorder.take().map_or(Ok(()), |mut recorder| recorder.finish())
+    }
+
+    /// From now on nothing is driven: twins compute, and what would be sent is held against the limits.
+    pub fn rehearse(&mut self) {
+        self.rehearsed = Some(0);
+    }
+
+    /// Shots that were held against the limits.
+    pub fn rehearsed_shots(&self) -> u64 {
+        self.rehearsed.unwrap_or(0)
+    }
+
+    /// All plants by name, in order.
+    pub fn cards(&self) -> Vec<(String, Card)> {
+        self.slots.iter().map(|slot| (slot.name.clone(), slot.plant.plant.card().clone())).collect()
     }
 
     /// The place of the plant called `name`.
@@ -227,6 +263,14 @@ impl Lab {
             return Err(Error::Halted(reason));
         }
         let slot = &mut self.slots[place];
+        if let Some(shots) = &mut self.rehearsed {
+            let ports = &slot.plant.plant.card().ports;
+            let mut checks = inputs.iter().map(|shot| ports.check(Direction::Input, shot));
+            let controls = if controls.is_empty() { Ok(()) } else { ports.check(Direction::Control, controls) };
+            controls.and_then(|()| checks.try_for_each(|check| check)).map_err(Error::plant(&slot.name))?;
+            *shots += inputs.rows() as u64;
+        }
+        let on = if self.rehearsed.is_some() { Forward::Twin } else { on };
         let result = match on {
             Forward::Plant => {
                 let timing = slot.plant.plant.card().timing;
@@ -236,6 +280,10 @@ impl Lab {
                     slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
                 if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
                     viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
+                }
+                if let (Some(recorder), Ok((applied, outputs))) = (&self.recorder, &result) {
+                    let Meter { shots, plant_seconds, .. } = slot.plant.meter;
+                    recorder.take(place, (shots, plant_seconds), applied, (inputs, outputs))?;
                 }
                 result
             }

@@ -12,10 +12,13 @@ mod control;
 mod facts;
 mod helm;
 mod keyboard;
+mod metrics;
 mod progress;
 mod record;
 mod server;
+mod shots;
 mod status;
+mod thresholds;
 mod viewer;
 
 use std::ops::ControlFlow;
@@ -35,15 +38,18 @@ pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
 pub(crate) use facts::{fingerprint, this_process, unix_seconds};
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
+pub use metrics::Metrics;
 pub use progress::Progress;
 pub use record::Record;
 pub(crate) use record::make_folder;
 pub use server::{SOCKET, Server, connect};
+pub use shots::{SHOTS, ShotRecorder};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
     TrainingStatus,
 };
 
+pub use thresholds::{AlarmConfig, Quantity, Thresholds};
 pub use viewer::{Shots, Viewer, Watching, twin_residual};
 
 /// Why a run ended.
@@ -137,6 +143,13 @@ pub enum Event {
     Resumed,
     /// An alarm was raised, cleared or acknowledged.
     Alarm(Alarm),
+    /// How far plant and twin were from each other on the last shots of a test.
+    Agreement {
+        /// After this update.
+        step: usize,
+        /// RMS difference as a fraction of the readings' standard deviation, the largest of the plants.
+        twin_residual: f64,
+    },
     /// An error that ends the run.
     Failed {
         /// The sentence.

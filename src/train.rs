@@ -21,7 +21,7 @@ use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, rows};
 pub use snapshot::{Position, Snapshot};
 
 /// Shots that are evaluated together.
-const EVALUATION_BATCH: usize = 250;
+pub(crate) const EVALUATION_BATCH: usize = 250;
 
 /// A named trainable matrix.
 #[derive(Debug, Clone)]
@@ -73,6 +73,26 @@ pub struct Trainer<'a> {
     usage: Usage,
     time: TimeShares,
     training_shots: u64,
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    }
+
+    /// Computes the first `count` batches forward without learning from them.
+    pub fn try_batches(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
+        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
+        let mut usage = Usage::default();
+        for _ in 0..count {
+            let (_, indices) = self.batches.next();
+            let (values, labels) = self.data.train.pick(&indices, self.data.width);
+            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+            let mut pass = self.pass(lab, Forward::Twin);
+            self.network.forward(inputs, &weights, &mut pass)?;
+            add(&mut usage, pass.usage);
+        }
+        Ok(usage)
+    }
+
     /// Updates so far, their tests included.
     done: usize,
     last: Option<Evaluated>,
@@ -157,9 +177,11 @@ impl<'a> Trainer<'a> {
         let flow = helm.tell(&Event::Step(event))?;
         self.time.overhead += start.elapsed();
         if flow.is_continue() && self.is_tested(step) {
+            lab.look_closely();
             let evaluated = self.evaluate(step, lab)?;
             self.last = Some(evaluated);
             let flow = helm.tell(&Event::Evaluated(evaluated))?;
+            helm.compare(step)?;
             self.done = step;
             return Ok(flow);
         }

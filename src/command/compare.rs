@@ -4,7 +4,7 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::{new_folder, prepare};
+use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::cli::CompareArgs;
 use crate::comparison::{Comparison, Spread, compare};
@@ -12,6 +12,7 @@ use crate::comparison::{Comparison, Spread, compare};
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
+    close_lost(&arguments.run.runs);
     let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
     let comparison = compare(&prepared, &arguments.methods, usize::from(arguments.seeds), &folder)?;
     if arguments.run.json {

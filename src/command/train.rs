@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{new_folder, prepare};
+use super::{close_lost, new_folder, prepare};
 use crate::cli::TrainArgs;
 use crate::comparison::Prepared;
 use crate::experiment::DEFAULT;
@@ -13,6 +13,9 @@ use crate::{Error, Experiment, Finished, Method, Rig};
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
+    if arguments.dry_run {
+        return rehearse(arguments);
+    }
     let (prepared, finished, method) = match &arguments.resume {
         Some(run) => resume(arguments, run)?,
         None => train(arguments)?,
@@ -53,9 +56,44 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     Ok(())
 }
 
+/// Says what a training would be.
+fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
+    let prepared = prepare_with(arguments)?;
+    let method = arguments.method.unwrap_or(prepared.experiment.training.method);
+    let rehearsal = prepared.rehearse(method, prepared.experiment.seed, &arguments.run.runs)?;
+    if arguments.run.json {
+        println!("{:#}", json!(rehearsal));
+        return Ok(());
+    }
+    println!("{} by {method}: {}", prepared.experiment.name, rehearsal.plan);
+    println!(
+        "{} shots of the first batches keep every limit; they use {:.0} % of the range, {:.1} % of their values are clipped",
+        rehearsal.checked_shots,
+        100.0 * rehearsal.range_use,
+        100.0 * rehearsal.clipping_rate
+    );
+    println!("nothing was driven and nothing was written: leave out --dry-run to train");
+    Ok(())
+}
+
+/// What the command line says about how the run is kept, as keys of the experiment.
+fn kept(arguments: &TrainArgs) -> Vec<String> {
+    let record = arguments.record.then(|| "run.record=true".to_owned());
+    let metrics = arguments.metrics.map(|address| format!("run.metrics=\"{address}\""));
+    record.into_iter().chain(metrics).collect()
+}
+
+/// Reads what the command line names.
+fn prepare_with(arguments: &TrainArgs) -> Result<Prepared, Error> {
+    let mut run = arguments.run.clone();
+    run.set.extend(kept(arguments));
+    prepare(&run)
+}
+
 /// A new run.
 fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
-    let prepared = prepare(&arguments.run)?;
+    let prepared = prepare_with(arguments)?;
+    close_lost(&arguments.run.runs);
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
@@ -71,6 +109,7 @@ fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Meth
     let experiment =
         if named == DEFAULT { own("experiment.toml").to_string_lossy().into_owned() } else { named.clone() };
     let mut assignments = arguments.run.set.clone();
+    assignments.extend(kept(arguments));
     assignments.push(format!("seed={}", interrupted.seed));
     assignments.push(format!("training.method=\"{}\"", interrupted.method));
     let (experiment, document) = Experiment::find(&experiment, &assignments)?;
@@ -82,7 +121,7 @@ fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Meth
         }
     };
     let data = arguments.run.data.clone().or_else(|| interrupted.facts["data_path"].as_str().map(Into::into));
-    let prepared = Prepared { experiment, document, rig, data };
+    let prepared = Prepared { experiment, document, rig, data, theme: arguments.run.theme };
     let finished = prepared.resume(&interrupted)?;
     Ok((prepared, finished, interrupted.method))
 }

@@ -55,6 +55,10 @@ impl<'a> Helm<'a> {
 
     /// Puts the monitors back to where a checkpoint was made.
     pub fn restore(&mut self, states: &BTreeMap<String, Table>) -> Result<(), String> {
+        // A run that starts has nothing to put back.
+        if states.is_empty() {
+            return Ok(());
+        }
         self.monitors.iter_mut().try_for_each(|monitor| match states.get(monitor.name()) {
             Some(state) => monitor.restore(state),
             None => Err(format!("knows no monitor `{}`", monitor.name())),
@@ -85,6 +89,14 @@ impl<'a> Helm<'a> {
     /// Tells what happened.
     pub fn tell(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
         self.observer.observe(event)
+    }
+
+    /// Says how far plant and twin are from each other on the last shots.
+    pub fn compare(&mut self, step: usize) -> Result<(), Error> {
+        match self.board.as_ref().and_then(|board| board.viewer().compare()) {
+            Some(twin_residual) => self.tell(&Event::Agreement { step, twin_residual }).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Between two steps, `step` of them done: monitors look, then what was asked is done.

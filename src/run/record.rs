@@ -1,5 +1,6 @@
 //! The folder of a run, written as it goes.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -9,10 +10,13 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, replace, to_file};
 use super::facts::{continuation, facts, read_facts, this_process, unix_seconds};
-use super::{Event, Header, Observer, StopReason};
+use super::{Event, Header, Observer, StopReason, Viewer};
 use crate::Error;
 use crate::lab::Lab;
 use crate::train::NamedTensor;
+
+/// Shots of each plant that are kept for figures.
+const REFERENCE_SHOTS: usize = 4;
 
 /// The folder of one run.
 pub struct Record {
@@ -88,6 +92,18 @@ impl Record {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Saves the last shots of each plant beside what its twin predicts.
+    pub fn save_reference(&self, viewer: &Viewer) -> Result<(), Error> {
+        replace(&self.folder.join("reference.csv"), viewer.reference(REFERENCE_SHOTS).as_bytes())
+    }
+
+    /// What the files of this run say about where they come from.
+    pub fn provenance(&self) -> HashMap<String, String> {
+        let keys = ["experiment", "method", "seed", "data", "rig", "version", "command", "git"];
+        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        keys.into_iter().map(|key| (key.to_owned(), word(&self.facts[key]))).collect()
     }
 
     /// Saves the weights.

@@ -65,7 +65,8 @@ impl Rows {
             let path = run.folder.join("metrics.csv");
             let bad =
                 |error: csv::Error| Error::Record { path: path.clone(), message: format!("cannot be read: {error}") };
-            let mut reader = csv::Reader::from_path(&path).map_err(bad)?;
+            // The last row of a run that was killed may be torn.
+            let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(&path).map_err(bad)?;
             let columns: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
             for column in columns {
                 if !all.columns.contains(&column) {
