@@ -19,7 +19,14 @@ fn main() -> std::io::Result<()> {
     println!("{:42}{:9.1} ms", "catalog lost: all folders are read", list(place.path())?);
     let mut times = (0..9).map(|_| list(place.path())).collect::<std::io::Result<Vec<_>>>()?;
     times.sort_by(f64::total_cmp);
-    println!("{:42}{:9.1} ms (median of {}; {:.1} to {:.1})", "catalog up to date", times[4], times.len(), times[0], times[8]);
+    println!(
+        "{:42}{:9.1} ms (median of {}; {:.1} to {:.1})",
+        "catalog up to date",
+        times[4],
+        times.len(),
+        times[0],
+        times[8]
+    );
     write(&runs, 77)?;
     println!("{:42}{:9.1} ms", "one run changed", list(place.path())?);
     Ok(())

@@ -27,7 +27,12 @@ fn main() -> Result<(), Failure> {
     }
     let mut times = (0..20).map(|number| safe(place.path(), number)).collect::<Result<Vec<_>, _>>()?;
     times.sort_by(f64::total_cmp);
-    println!("safe state, request to answer: median {:.2} ms, longest {:.2} ms of {}", times[10], times[19], times.len());
+    println!(
+        "safe state, request to answer: median {:.2} ms, longest {:.2} ms of {}",
+        times[10],
+        times[19],
+        times.len()
+    );
     Ok(())
 }
 

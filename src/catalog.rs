@@ -1,4 +1,4 @@
-//! The catalog of a folder of runs: one SQLite file (`catalog.sqlite`, WAL) beside them, for finding and comparing.
+//! The catalog of a folder of runs: one `SQLite` file (`catalog.sqlite`, WAL) beside them, for finding and comparing.
 //!
 //! The run folders are the truth. Each time the catalog is opened it reads those that changed since it last looked, forgets those
 //! that are gone, and closes as `lost` those whose process is gone; a catalog that is lost or broken is made again from them.

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command;
 use crate::command::runs::RunsArgs;
-use crate::{EXIT_CODES, Error, Method, Theme, stop};
+use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -110,11 +110,16 @@ pub struct CompareArgs {
     /// How many seeds, from the experiment's on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: u16,
+    /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
+    /// finished are read, the others go on from their last checkpoints
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub resume: Option<PathBuf>,
 }
 
 /// Runs the program.
 pub fn run() -> Result<(), Error> {
     let cli = Cli::parse();
+    log::start();
     stop::listen();
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),

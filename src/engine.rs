@@ -15,9 +15,12 @@ use crate::lab::Lab;
 use crate::layer::Network;
 use crate::plan::Plan;
 use crate::resume::Interrupted;
-use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keeper, Keyboard, RunState, Server, restore_terminal};
-use crate::train::{Outcome, TimeShares, Trainer};
-use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure};
+use crate::run::{
+    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, RunConfig, RunState, Server,
+    ShotRecorder, Thresholds, Watching, restore_terminal,
+};
+use crate::train::{Outcome, Position, TimeShares, Trainer};
+use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure, log};
 
 /// What plants have to reach their safe state at the end. Links keep deadlines of their own; this one is for what has none.
 const TEARDOWN: Duration = Duration::from_secs(10);
@@ -51,7 +54,7 @@ impl Prepared {
         let bars = MultiProgress::new();
         let control = Control::new();
         let _keyboard = Keyboard::listen(&control, &bars);
-        self.train_steered(method, seed, start, (&bars, control))
+        self.train_steered(method, seed, start, &Console { bars: &bars, control, announces: true })
     }
 
     /// Trains once, with its progress among `bars`, steered by its socket.
@@ -62,7 +65,30 @@ impl Prepared {
         start: Start<'_>,
         bars: &MultiProgress,
     ) -> Result<Finished, Error> {
-        self.train_steered(method, seed, start, (bars, Control::new()))
+        self.train_steered(method, seed, start, &Console { bars, control: Control::new(), announces: false })
+    }
+
+    /// Trains once in `folder`, goes on where a run was left there, or reads one that is finished.
+    pub(crate) fn train_or_go_on(
+        &self,
+        (method, seed): (Method, u64),
+        folder: &Path,
+        bars: &MultiProgress,
+    ) -> Result<Finished, Error> {
+        if !folder.exists() {
+            return self.train_shown(method, seed, Start::New(folder), bars);
+        }
+        let run = Interrupted::find(folder, Path::new(""), false)?;
+        if run.facts["state"] != "finished" {
+            return self.train_shown(method, seed, Start::Continued(&run), bars);
+        }
+        let mut experiment = self.experiment.clone();
+        (experiment.seed, experiment.training.method) = (seed, method);
+        let changes = run.changes(&experiment, &self.rig.config);
+        if changes.is_empty() {
+            return Finished::read(&run);
+        }
+        Err(Error::Usage(format!("{}: differs from what is asked now: {}", folder.display(), changes.join("; "))))
     }
 
     fn train_steered(
@@ -70,7 +96,7 @@ impl Prepared {
         method: Method,
         seed: u64,
         start: Start<'_>,
-        (bars, control): (&MultiProgress, Arc<Control>),
+        console: &Console<'_>,
     ) -> Result<Finished, Error> {
         let began = Instant::now();
         let data = self.load(seed)?;
@@ -91,51 +117,12 @@ impl Prepared {
         let runs = start.folder().parent().unwrap_or(Path::new(""));
         let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
         plan.check(runs)?;
-        let (mut record, opening, states) = begin(&start, &header, &mut trainer, &mut lab)?;
+        let (record, opening, memories) = begin(&start, &header, &mut trainer, &mut lab)?;
         let folder = record.folder().to_owned();
-        drop(bars.println(format!("plan: {plan}")));
-        let mut progress =
-            Progress::new(&format!("{method} seed {seed}"), (plan.steps, plan.plant_seconds), bars);
-        let heading = Heading {
-            experiment: experiment.name.clone(),
-            method: method.name().to_owned(),
-            seed,
-            steps: experiment.training.steps,
-            budget: plan.budget(),
-        };
-        let mut board = Board::new(heading, control.clone(), lab.attend(&control));
-        let server = Server::open(&folder, &board)?;
-        let metrics = experiment.run.metrics.parse().ok().map(|address| Metrics::serve(address, &board)).transpose()?;
-        if let Some(metrics) = &metrics {
-            drop(bars.println(format!("metrics: http://{}/metrics", metrics.address())));
-        }
-        if experiment.run.record {
-            lab.record(ShotRecorder::create(&folder, &lab.cards(), &record.provenance())?);
-        }
-        // The record holds the last shots as well: somebody always watches.
-        let watching = board.viewer().watch();
-        let seen = board.clone();
-        let shown = board.viewer().clone();
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];
-        let mut helm = Helm::new(control.clone(), Some(seen), &mut observers);
-        helm.keep_by(Keeper::new(&folder, experiment.run.cadence(), trainer.done())?);
-        helm.add(Box::new(Thresholds::new(&experiment.run.alarms)));
-        let result = helm
-            .restore(&states)
-            .map_err(|message| Error::Record { path: folder.clone(), message })
-            .and_then(|()| helm.tell(&opening))
-            .and_then(|_| trainer.run(&mut lab, &mut helm));
-        drop(helm);
-        let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
-        control.enter(RunState::Stopping);
-        let finished = close(result, &mut lab, &mut observers);
-        drop(metrics);
-        let saved = record.save_weights(trainer.weights()).and_then(|()| record.save_reference(&shown));
-        drop(watching);
-        control.enter(RunState::Closed(if finished.is_ok() { reason } else { StopReason::Failed }));
-        drop(server);
-        let outcome = finished?;
-        saved?;
+        let _log = log::within(&folder)?;
+        let mut desk = Desk::open(record, &header, (&plan, console), &mut lab)?;
+        let result = desk.steer(&mut trainer, &mut lab, &opening, &memories);
+        let outcome = desk.close(result, &trainer, &mut lab)?;
         let meter = lab.meter();
         let finished = Finished {
             outcome,
@@ -144,7 +131,7 @@ impl Prepared {
             plant_seconds: meter.plant_seconds,
             wall_seconds: began.elapsed().as_secs_f64(),
         };
-        record.note(summary(&finished))?;
+        desk.record.note(summary(&finished))?;
         match outcome.reason {
             StopReason::Finished => {
                 figure::of_run(&folder, self.theme)?;
@@ -155,7 +142,132 @@ impl Prepared {
     }
 }
 
+impl Finished {
+    /// What a run gave that is finished, from its last checkpoint.
+    fn read(run: &Interrupted) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::newest(&run.folder)?.ok_or_else(|| Error::Record {
+            path: run.folder.clone(),
+            message: "is finished, but has no checkpoint to read the result from: remove it and train again".to_owned(),
+        })?;
+        let Position { last, training_shots, usage, seconds, plants, .. } = checkpoint.snapshot.position;
+        let [plant, twin, digital, overhead] = seconds.map(Duration::from_secs_f64);
+        let time = TimeShares { plant, twin, digital, overhead };
+        Ok(Self {
+            outcome: Outcome { reason: StopReason::Finished, last, training_shots, usage, time },
+            folder: run.folder.clone(),
+            shots: plants.values().map(|plant| plant.shots).sum(),
+            plant_seconds: plants.values().map(|plant| plant.plant_seconds).sum(),
+            wall_seconds: run.facts["wall_seconds"].as_f64().unwrap_or(0.0),
+        })
+    }
+}
+
+/// Where a training shows itself, and who steers it.
+struct Console<'a> {
+    bars: &'a MultiProgress,
+    control: Arc<Control>,
+    /// Whether it says what it will cost.
+    announces: bool,
+}
+
+/// All that surrounds one training: its record, its bar, its socket.
+struct Desk<'a> {
+    record: Record,
+    progress: Progress,
+    board: Arc<Board>,
+    server: Option<Server>,
+    metrics: Option<Metrics>,
+    run: &'a RunConfig,
+    /// The record holds the last shots as well: somebody always watches.
+    _watching: Watching,
+}
+
+impl<'a> Desk<'a> {
+    fn open(
+        record: Record,
+        header: &Header<'a>,
+        (plan, console): (&Plan, &Console<'_>),
+        lab: &mut Lab,
+    ) -> Result<Self, Error> {
+        let (experiment, run) = (header.experiment, &header.experiment.run);
+        tracing::info!(process = std::process::id(), "opened: {plan}");
+        let say = |words: String| console.bars.suspend(|| eprintln!("pnnlab: {words}"));
+        if console.announces {
+            say(format!("plan: {plan}"));
+        }
+        let progress = Progress::new(
+            &format!("{} seed {}", header.method, header.seed),
+            (plan.steps, plan.plant_seconds),
+            console.bars,
+        );
+        let heading = Heading {
+            experiment: experiment.name.clone(),
+            method: header.method.name().to_owned(),
+            seed: header.seed,
+            steps: plan.steps,
+            budget: plan.budget(),
+        };
+        let board = Board::new(heading, console.control.clone(), lab.attend(&console.control));
+        let server = Some(Server::open(record.folder(), &board)?);
+        let metrics = run.metrics.parse().ok().map(|address| Metrics::serve(address, &board)).transpose()?;
+        if let Some(metrics) = &metrics {
+            say(format!("metrics: http://{}/metrics", metrics.address()));
+        }
+        if run.record {
+            lab.record(ShotRecorder::create(record.folder(), &lab.cards(), &record.provenance())?);
+        }
+        let watching = board.viewer().watch();
+        Ok(Self { record, progress, board, server, metrics, run, _watching: watching })
+    }
+
+    /// Trains until it ends or somebody ends it.
+    fn steer(
+        &mut self,
+        trainer: &mut Trainer<'_>,
+        lab: &mut Lab,
+        opening: &Event,
+        memories: &Memories,
+    ) -> Result<Outcome, Error> {
+        let folder = self.record.folder().to_owned();
+        let (control, board) = (self.board.control().clone(), self.board.clone());
+        let mut seen = board.clone();
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress, &mut seen];
+        let mut helm = Helm::new(control, Some(board), &mut observers);
+        helm.keep_by(Keeper::new(&folder, self.run.cadence(), trainer.done())?);
+        helm.add(Box::new(Thresholds::new(&self.run.alarms)));
+        helm.restore(memories).map_err(|message| Error::Record { path: folder, message })?;
+        helm.tell(opening).map(drop)?;
+        trainer.run(lab, &mut helm)
+    }
+
+    /// Makes the plants safe, closes the record, and lets go of whoever watches.
+    fn close(
+        &mut self,
+        result: Result<Outcome, Error>,
+        trainer: &Trainer<'_>,
+        lab: &mut Lab,
+    ) -> Result<Outcome, Error> {
+        let control = self.board.control().clone();
+        control.enter(RunState::Stopping);
+        let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
+        match &result {
+            Ok(_) => tracing::info!(steps = trainer.done(), "ends: {reason:?}"),
+            Err(error) => tracing::info!(steps = trainer.done(), "fails: {error}"),
+        }
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress];
+        let closed = close(result, lab, &mut observers);
+        self.metrics = None;
+        let saved = self.record.save_weights(trainer.weights());
+        let saved = saved.and_then(|()| self.record.save_reference(self.board.viewer()));
+        control.enter(RunState::Closed(if closed.is_ok() { reason } else { StopReason::Failed }));
+        self.server = None;
+        let outcome = closed?;
+        saved.map(|()| outcome)
+    }
+}
+
 /// Where a training starts.
+#[derive(Clone, Copy)]
 pub(crate) enum Start<'a> {
     /// In a new folder.
     New(&'a Path),

@@ -34,4 +34,3 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
     drawn.extend(budget(&record, &folder, theme)?);
     Ok(drawn)
 }
-

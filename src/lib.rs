@@ -12,6 +12,7 @@ mod experiment;
 mod figure;
 pub mod lab;
 pub mod layer;
+mod log;
 mod method;
 pub mod physical;
 mod plan;
@@ -24,7 +25,7 @@ pub mod run;
 mod stop;
 pub mod train;
 
-pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare};
+pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare, continue_comparison};
 pub use dataset::{DataConfig, Dataset, Split};
 pub use document::{Document, schema};
 pub use engine::Finished;

@@ -34,10 +34,8 @@ pub fn start() {
     let people = fmt::layer().without_time().with_target(false).with_writer(io::stderr);
     let programs = fmt::layer().json().flatten_event(true).with_writer(RunFile).with_filter(LevelFilter::INFO);
     // A second start, as in tests, changes nothing.
-    let _ = registry()
-        .with(people.with_filter(*level.as_ref().unwrap_or(&LevelFilter::WARN)))
-        .with(programs)
-        .try_init();
+    let _ =
+        registry().with(people.with_filter(*level.as_ref().unwrap_or(&LevelFilter::WARN))).with(programs).try_init();
     if level.is_err() {
         tracing::warn!("{LEVEL} is none of error, warn, info, debug, trace: it is left aside");
     }
@@ -119,6 +117,9 @@ mod tests {
         tracing::info!("nowhere");
         assert_eq!((read(0).lines().count(), read(1).lines().count()), (1, 2));
         let line: serde_json::Value = serde_json::from_str(read(1).lines().next().unwrap()).unwrap();
-        assert_eq!((line["level"].as_str(), line["message"].as_str(), line["step"].as_u64()), (Some("INFO"), Some("inner"), Some(3)));
+        assert_eq!(
+            (line["level"].as_str(), line["message"].as_str(), line["step"].as_u64()),
+            (Some("INFO"), Some("inner"), Some(3))
+        );
     }
 }

@@ -80,6 +80,19 @@ impl Plan {
         plan
     }
 
+    /// This and `times` trainings of another plan.
+    pub fn and(self, times: usize, other: &Self) -> Self {
+        let many = times as u64;
+        Self {
+            steps: self.steps + times * other.steps,
+            tests: self.tests + times * other.tests,
+            shots: self.shots + many * other.shots,
+            plant_seconds: self.plant_seconds + times as f64 * other.plant_seconds,
+            record_bytes: self.record_bytes + many * other.record_bytes,
+            free_bytes: other.free_bytes,
+        }
+    }
+
     /// The plan as the run's budget.
     pub fn budget(&self) -> Budget {
         Budget {

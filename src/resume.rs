@@ -80,12 +80,18 @@ impl Interrupted {
         Ok(checkpoint)
     }
 
-    /// What would be continued differently, one clause each.
-    fn differences(&self, header: &Header<'_>, lab: &Lab) -> Vec<String> {
-        let mut list = differences("", &value(&self.experiment), &value(header.experiment));
+    /// Keys of experiment and rig that are asked differently now, one clause each.
+    pub fn changes(&self, experiment: &Experiment, rig: &RigConfig) -> Vec<String> {
+        let mut list = differences("", &value(&self.experiment), &value(experiment));
         // How a run is kept does not change what is trained.
         list.retain(|clause| !clause.starts_with("run.") && !clause.starts_with("about:"));
-        list.extend(differences("rig", &value(&self.rig), &value(header.rig)));
+        list.extend(differences("rig", &value(&self.rig), &value(rig)));
+        list
+    }
+
+    /// What would be continued differently, one clause each.
+    fn differences(&self, header: &Header<'_>, lab: &Lab) -> Vec<String> {
+        let mut list = self.changes(header.experiment, header.rig);
         let others = [
             ("plants", &self.facts["plants"], plant_facts(lab)),
             ("data", &self.facts["data_fingerprint"], fingerprint(header.data).into()),

@@ -32,10 +32,10 @@ pub use board::{Board, Heading};
 pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
 pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
-#[cfg(test)]
-pub(crate) use facts::host;
 pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
-pub(crate) use facts::{fingerprint, this_process, unix_seconds};
+pub(crate) use facts::{fingerprint, unix_seconds};
+#[cfg(test)]
+pub(crate) use facts::{host, this_process};
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use metrics::Metrics;

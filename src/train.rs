@@ -73,26 +73,6 @@ pub struct Trainer<'a> {
     usage: Usage,
     time: TimeShares,
     training_shots: u64,
-    /// How many numbers are trained.
-    pub fn weight_count(&self) -> usize {
-        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
-    }
-
-    /// Computes the first `count` batches forward without learning from them.
-    pub fn try_batches(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
-        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
-        let mut usage = Usage::default();
-        for _ in 0..count {
-            let (_, indices) = self.batches.next();
-            let (values, labels) = self.data.train.pick(&indices, self.data.width);
-            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
-            let mut pass = self.pass(lab, Forward::Twin);
-            self.network.forward(inputs, &weights, &mut pass)?;
-            add(&mut usage, pass.usage);
-        }
-        Ok(usage)
-    }
-
     /// Updates so far, their tests included.
     done: usize,
     last: Option<Evaluated>,
@@ -130,6 +110,26 @@ impl<'a> Trainer<'a> {
     /// The weights as they are now.
     pub fn weights(&self) -> &[NamedTensor] {
         &self.weights
+    }
+
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    }
+
+    /// Computes the first `count` batches forward without learning from them.
+    pub fn try_batches(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
+        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
+        let mut usage = Usage::default();
+        for _ in 0..count {
+            let (_, indices) = self.batches.next();
+            let (values, labels) = self.data.train.pick(&indices, self.data.width);
+            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+            let mut pass = self.pass(lab, Forward::Twin);
+            self.network.forward(inputs, &weights, &mut pass)?;
+            add(&mut usage, pass.usage);
+        }
+        Ok(usage)
     }
 
     /// Updates so far, their tests included.

@@ -78,7 +78,9 @@ fn runs_are_exported_for_other_programs() {
         zip.by_name(&format!("in-silico/{name}")).unwrap().read_to_end(&mut text).unwrap();
         text
     };
-    assert!(String::from_utf8(member("REPRODUCE.txt")).unwrap().contains("pnnlab train experiment.toml --rig rig.toml"));
+    assert!(
+        String::from_utf8(member("REPRODUCE.txt")).unwrap().contains("pnnlab train experiment.toml --rig rig.toml")
+    );
     // What is in it reproduces the run.
     let (experiment, rig) = (member("experiment.toml"), member("rig.toml"));
     std::fs::write(place.path("experiment.toml"), experiment).unwrap();

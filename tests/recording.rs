@@ -40,8 +40,7 @@ fn the_plan_is_what_it_costs_and_a_rehearsal_leaves_nothing() {
         assert!(!place.path("runs").join(method).exists());
         let result = place.json(&["train", "small.toml", "--json", "--method", method, "--name", method]);
         assert_eq!(rehearsal["plan"]["shots"], result["shots"]);
-        let [planned, spent] =
-            [&rehearsal["plan"], &result].map(|object| object["plant_seconds"].as_f64().unwrap());
+        let [planned, spent] = [&rehearsal["plan"], &result].map(|object| object["plant_seconds"].as_f64().unwrap());
         assert!((planned / spent - 1.0).abs() < 1e-9, "{planned} s planned, {spent} s spent");
         std::fs::remove_dir_all(place.path("runs")).unwrap();
     }
@@ -71,7 +70,10 @@ fn an_alarm_is_raised_once_pauses_and_is_found_later() {
 #[test]
 fn a_full_disk_is_said_and_keeps_what_was_written() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 4000").replace("evaluate_every = 4", "evaluate_every = 0"));
+    place.write(
+        "small.toml",
+        &SMALL.replace("steps = 8", "steps = 4000").replace("evaluate_every = 4", "evaluate_every = 0"),
+    );
     let script = "trap '' XFSZ; ulimit -f 300; exec \"$0\" train small.toml --name full --record";
     let output = Command::new("sh").args(["-c", script, binary()]).current_dir(place.path("")).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

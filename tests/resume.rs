@@ -193,3 +193,28 @@ fn a_run_that_is_being_run_is_not_continued() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_comparison_goes_on_to_the_same_table() {
+    let place = place();
+    let methods = ["--methods", "physics-aware,in-silico", "--seeds", "1", "--json"];
+    let whole = place.json(&[&["compare", "drifting.toml", "--name", "whole"], &methods[..]].concat());
+    let mut child = start(&place, &[&["compare", "drifting.toml", "--name", "part"], &methods[..]].concat());
+    wait(&place, "part/physics-aware-seed-1", &mut child, 10);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let part = place.json(&[&["compare", "drifting.toml", "--resume", "runs/part"], &methods[..]].concat());
+    assert_eq!(part["twin_error"], whole["twin_error"]);
+    for (a, b) in part["methods"].as_array().unwrap().iter().zip(whole["methods"].as_array().unwrap()) {
+        for key in ["method", "test_accuracy", "believed_accuracy", "shots", "plant_seconds", "range_use"] {
+            assert_eq!(a[key], b[key], "{key}");
+        }
+    }
+    same(&place, "part/physics-aware-seed-1", "whole/physics-aware-seed-1");
+    // A second time, all of it is read.
+    let again = place.json(&[&["compare", "drifting.toml", "--resume", "runs/part"], &methods[..]].concat());
+    assert_eq!(again["methods"][0]["test_accuracy"], whole["methods"][0]["test_accuracy"]);
+    let changed = ["compare", "drifting.toml", "--resume", "runs/part", "--set", "training.batch=8", "--seeds", "1"];
+    let output = place.run(&changed);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("training.batch: 16, now 8"));
+}

@@ -21,6 +21,7 @@ fn a_run_folder_holds_all_that_decides_and_results() {
             "events.jsonl",
             "experiment.toml",
             "figures",
+            "log.jsonl",
             "metrics.csv",
             "reference.csv",
             "rig.toml",

@@ -139,7 +139,8 @@ impl Catalog {
 
     /// `run.json` of the run in folder `run`; none if there is no such run.
     pub fn facts(&self, run: &str) -> Result<Option<Value>, Error> {
-        let found = self.connection.query_row("SELECT facts FROM runs WHERE run = ?1", [run], |row| row.get::<_, String>(0));
+        let found =
+            self.connection.query_row("SELECT facts FROM runs WHERE run = ?1", [run], |row| row.get::<_, String>(0));
         match found {
             Ok(text) => Ok(Some(serde_json::from_str::<Value>(&text).unwrap_or(Value::Null))),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),

@@ -51,6 +51,7 @@ pub fn known(connection: &Connection, query: &str) -> rusqlite::Result<HashMap<S
 pub fn changes(runs: &Path, known: &HashMap<String, i64>) -> Changes {
     let mut changes = Changes::default();
     let mut seen = HashSet::new();
+    remove_leftovers(runs);
     for (name, folder) in folders(runs) {
         let Some(mut changed) = changed_at(&folder.join("run.json")) else { continue };
         let before = known.get(&name);
@@ -83,6 +84,23 @@ fn folders(runs: &Path) -> Vec<(String, PathBuf)> {
         }
     }
     found
+}
+
+/// Removes folders that a process was making when it was killed: hidden, and named after a process that is gone.
+fn remove_leftovers(folder: &Path) {
+    // Where processes cannot be looked up, nothing is known to be left over.
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let maker = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+        let process = maker.and_then(|name| name.rsplit('.').next()).and_then(|number| number.parse().ok());
+        if process.is_some_and(|process: u64| !Path::new(&format!("/proc/{process}")).exists()) {
+            // What cannot be removed is hidden at least.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 /// Folders in a folder, but hidden ones: those are not whole yet.

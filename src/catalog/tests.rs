@@ -33,8 +33,12 @@ fn runs_are_found_filtered_and_ranked() {
     add(runs, "a", &facts("in-silico", 0.5, 100.0));
     add(runs, "b", &facts("physics-aware", 0.9, 200.0));
     add(runs, "group/c", &facts("physics-aware", 0.7, 300.0));
-    add(runs, ".partial", &facts("physics-aware", 1.0, 400.0));
+    // One that is being made, and one whose maker was killed; process numbers end far below the second.
+    let made = format!(".made.{}.partial", std::process::id());
+    add(runs, &made, &facts("physics-aware", 1.0, 400.0));
+    add(runs, ".killed.4294967295.partial", &facts("physics-aware", 1.0, 400.0));
     let catalog = Catalog::open(runs).unwrap();
+    assert!(runs.join(made).exists() && !runs.join(".killed.4294967295.partial").exists());
     assert_eq!(names(&catalog, &Filter::default()), ["group/c", "b", "a"]);
     let best = Filter { best: Some(Metric::TestAccuracy), limit: Some(2), ..Filter::default() };
     assert_eq!(names(&catalog, &best), ["b", "group/c"]);

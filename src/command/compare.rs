@@ -7,14 +7,19 @@ use serde_json::json;
 use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::cli::CompareArgs;
-use crate::comparison::{Comparison, Spread, compare};
+use crate::comparison::{Comparison, Spread, compare, continue_comparison};
 
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
     close_lost(&arguments.run.runs);
-    let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
-    let comparison = compare(&prepared, &arguments.methods, usize::from(arguments.seeds), &folder)?;
+    let seeds = usize::from(arguments.seeds);
+    let comparison = if let Some(folder) = &arguments.resume {
+        continue_comparison(&prepared, &arguments.methods, seeds, folder)?
+    } else {
+        let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
+        compare(&prepared, &arguments.methods, seeds, &folder)?
+    };
     if arguments.run.json {
         println!("{:#}", json!(comparison));
     } else {

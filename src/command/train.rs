@@ -113,12 +113,11 @@ fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Meth
     assignments.push(format!("seed={}", interrupted.seed));
     assignments.push(format!("training.method=\"{}\"", interrupted.method));
     let (experiment, document) = Experiment::find(&experiment, &assignments)?;
-    let rig = match &arguments.run.rig {
-        Some(file) => Rig::find(Some(file), &document)?,
-        None => {
-            let folder = interrupted.facts["rig_folder"].as_str().unwrap_or_default();
-            Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
-        }
+    let rig = if let Some(file) = &arguments.run.rig {
+        Rig::find(Some(file), &document)?
+    } else {
+        let folder = interrupted.facts["rig_folder"].as_str().unwrap_or_default();
+        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
     };
     let data = arguments.run.data.clone().or_else(|| interrupted.facts["data_path"].as_str().map(Into::into));
     let prepared = Prepared { experiment, document, rig, data, theme: arguments.run.theme };

@@ -64,7 +64,8 @@ pub fn budget(run: &RunRecord, folder: &Path, theme: Theme) -> Result<Vec<PathBu
         let words = format!("{:.1} % ({})", 100.0 * seconds / sum, duration(seconds));
         bars.push(Bar { name, words, share: seconds / sum, group: 2 });
     }
-    let caption = run.caption("what the run cost; bars of one color are parts of one whole, times are compared with the longer");
+    let caption =
+        run.caption("what the run cost; bars of one color are parts of one whole, times are compared with the longer");
     save(&Budget { bars, caption }, folder, "budget", theme)
 }
 

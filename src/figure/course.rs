@@ -55,7 +55,9 @@ pub fn drift(run: &RunRecord, folder: &Path, theme: Theme) -> Result<Vec<PathBuf
     if lines.iter().all(|line| line.points.is_empty()) {
         return Ok(vec![]);
     }
-    let caption = run.caption("RMS difference of twin and plant on the last shots of each test, of the readings' standard deviation");
+    let caption = run.caption(
+        "RMS difference of twin and plant on the last shots of each test, of the readings' standard deviation",
+    );
     save(&Course { what: "%", lines, caption }, folder, "drift", theme)
 }
 
@@ -64,8 +66,7 @@ impl Figure for Course {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let last = points().map(|point| point.0).fold(1.0, f64::max);
         let most = points().map(|point| point.1).filter(|value| value.is_finite()).fold(1.0, f64::max);
-        let axes =
-            Axes { title: "", x: ("update", 0.0..last * 1.02), y: (self.what, 0.0..most * 1.05), small: false };
+        let axes = Axes { title: "", x: ("update", 0.0..last * 1.02), y: (self.what, 0.0..most * 1.05), small: false };
         let mut chart = axes.on(area, theme)?;
         for (index, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.points.is_empty()) {
             let pen = Pen { color: theme.series(index), width: 3, dashed: line.dashed, label: line.label };

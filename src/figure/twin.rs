@@ -48,7 +48,8 @@ pub fn plant_and_twin(run: &RunRecord, folder: &Path, theme: Theme) -> Result<Ve
     let mut drawn = Vec::new();
     for readings in plants {
         let square = |value: &dyn Fn(&(f64, f64, f64)) -> f64| {
-            (readings.values.iter().map(|values| value(values).powi(2)).sum::<f64>() / readings.values.len() as f64).sqrt()
+            (readings.values.iter().map(|values| value(values).powi(2)).sum::<f64>() / readings.values.len() as f64)
+                .sqrt()
         };
         let first = format!(
             "a shot of the last test: what the plant read and what the twin predicts; RMS difference {:.4} {}",
@@ -84,12 +85,14 @@ impl Figure for PlantAndTwin {
         let axes = Axes { title, x: ("", ports()), y: (&what, both), small: false };
         let mut chart = axes.on(&above, theme)?;
         let (plant, twin) = (theme.series(0), theme.series(1));
-        let lines = |place: usize| values.iter().map(move |(port, plant, twin)| (*port, [*plant, *twin, twin - plant][place]));
+        let lines =
+            |place: usize| values.iter().map(move |(port, plant, twin)| (*port, [*plant, *twin, twin - plant][place]));
         Pen { color: plant, width: 3, dashed: false, label: "plant" }.curve(&mut chart, lines(0))?;
         Pen { color: twin, width: 2, dashed: true, label: "twin" }.curve(&mut chart, lines(1))?;
         legend(&mut chart, theme, SeriesLabelPosition::UpperRight, MEDIUM)?;
         let what = format!("difference, {unit}");
-        let axes = Axes { title: "", x: ("port", ports()), y: (&what, range(lines(2).map(|point| point.1))), small: true };
+        let axes =
+            Axes { title: "", x: ("port", ports()), y: (&what, range(lines(2).map(|point| point.1))), small: true };
         let mut chart = axes.on(&below, theme)?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (ports().end, 0.0)], theme.ink().mix(0.4))).map_err(text)?;
         Pen { color: theme.series(2), width: 2, dashed: false, label: "" }.curve(&mut chart, lines(2))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason, TrainingStatus,
-    Viewer, unix_seconds,
+    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason,
+    TrainingStatus, Viewer, unix_seconds,
 };
 use crate::Error;
 use crate::train::TimeShares;

@@ -18,7 +18,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::train::{NamedTensor, Position, Snapshot};
-use crate::{Error, rows};
+use crate::{Error, log, rows};
 
 /// The folder in the run folder.
 pub const CHECKPOINTS: &str = "checkpoints";
@@ -156,10 +156,13 @@ impl Keeper {
         let (jobs, work) = sync_channel(1);
         let failure = Arc::new(Mutex::new(None));
         let thread = {
-            let (folder, failure) = (folder.to_owned(), failure.clone());
+            let (folder, failure, log) = (folder.to_owned(), failure.clone(), log::current());
             std::thread::Builder::new()
                 .name("checkpoints".into())
-                .spawn(move || write_all(&folder, &work, &failure))
+                .spawn(move || {
+                    let _log = log::adopt(log);
+                    write_all(&folder, &work, &failure);
+                })
                 .map_err(Error::record(&within, "cannot be written"))?
         };
         let last = (done, Instant::now());
@@ -247,6 +250,7 @@ fn write(folder: &Path, snapshot: &Snapshot, metrics_bytes: u64) -> Result<(), E
     let facts = [("format", FORMAT.into()), ("position", position), ("metrics_bytes", metrics_bytes.to_string())];
     let facts = facts.into_iter().map(|(name, value): (&str, String)| (name.to_owned(), value)).collect();
     replace(&path, &to_file(&snapshot.tensors, Some(facts), &path)?)?;
+    tracing::info!(step = snapshot.position.done, "checkpoint");
     let all = list(&within);
     for old in all.iter().rev().filter(|one| **one != path).skip(KEPT - 1) {
         drop(fs::remove_file(old));

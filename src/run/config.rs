@@ -25,13 +25,7 @@ pub struct RunConfig {
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self {
-            checkpoint_steps: 0,
-            checkpoint_seconds: 2.0,
-            record: false,
-            metrics: String::new(),
-            alarms: vec![],
-        }
+        Self { checkpoint_steps: 0, checkpoint_seconds: 2.0, record: false, metrics: String::new(), alarms: vec![] }
     }
 }
 
@@ -48,7 +42,8 @@ impl RunConfig {
             return Err(document.refuse("run.checkpoint_seconds", message));
         }
         if !self.metrics.is_empty() && self.metrics.parse::<std::net::SocketAddr>().is_err() {
-            let message = format!("is `{}`, but an address and a port were expected, such as 127.0.0.1:9090", self.metrics);
+            let message =
+                format!("is `{}`, but an address and a port were expected, such as 127.0.0.1:9090", self.metrics);
             return Err(document.refuse("run.metrics", message));
         }
         for (index, alarm) in self.alarms.iter().enumerate() {

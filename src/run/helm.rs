@@ -122,6 +122,9 @@ impl<'a> Helm<'a> {
     /// Writes down the alarms that changed.
     fn write_alarms(&mut self) -> Result<(), Error> {
         let fresh = self.board.as_ref().map(|board| board.fresh_alarms()).unwrap_or_default();
+        for alarm in &fresh {
+            tracing::info!(id = alarm.id, active = alarm.active, "alarm of {}: {}", alarm.source, alarm.message);
+        }
         fresh.into_iter().try_for_each(|alarm| self.tell(&Event::Alarm(alarm)).map(drop))
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use tiny_http::{Header, Response, Server as Http};
@@ -15,6 +16,7 @@ use crate::Error;
 /// Serves the metrics of a run until it is dropped.
 pub struct Metrics {
     http: Arc<Http>,
+    closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     address: SocketAddr,
     /// Plant and twin are compared for it as for any watcher.
@@ -27,12 +29,13 @@ impl Metrics {
         let refused = |error: String| Error::Usage(format!("--metrics {address}: cannot be served: {error}"));
         let http = Arc::new(Http::http(address).map_err(|error| refused(error.to_string()))?);
         let address = http.server_addr().to_ip().unwrap_or(address);
+        let closing = Arc::new(AtomicBool::new(false));
         let thread = {
-            let (http, board) = (http.clone(), board.clone());
-            std::thread::Builder::new().name("metrics".into()).spawn(move || answer(&http, &board))
+            let (http, board, closing) = (http.clone(), board.clone(), closing.clone());
+            std::thread::Builder::new().name("metrics".into()).spawn(move || answer(&http, &board, &closing))
         };
         let thread = Some(thread.map_err(|error| refused(error.to_string()))?);
-        Ok(Self { http, thread, address, _watching: board.viewer().watch() })
+        Ok(Self { http, closing, thread, address, _watching: board.viewer().watch() })
     }
 
     /// Where it listens.
@@ -43,6 +46,7 @@ impl Metrics {
 
 impl Drop for Metrics {
     fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
         self.http.unblock();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -50,9 +54,10 @@ impl Drop for Metrics {
     }
 }
 
-fn answer(http: &Http, board: &Board) {
-    // `recv` ends with an error when it is unblocked.
-    while let Ok(request) = http.recv() {
+fn answer(http: &Http, board: &Board, closing: &AtomicBool) {
+    while !closing.load(Ordering::SeqCst) {
+        // An error is one client's, or the end.
+        let Ok(request) = http.recv() else { continue };
         let (code, body) = match request.url() {
             "/metrics" => (200, text(&board.status(), board.safe_states())),
             "/healthz" => (200, "ok\n".to_owned()),
@@ -94,7 +99,12 @@ impl<'a> Family<'a> {
 fn text(status: &Status, safe_states: u64) -> String {
     let mut text = String::new();
     training(&mut text, status);
-    let mut family = Family::new(&mut text, "pnn_safe_state_total", "counter", "Times that the plants were made safe while it went.");
+    let mut family = Family::new(
+        &mut text,
+        "pnn_safe_state_total",
+        "counter",
+        "Times that the plants were made safe while it went.",
+    );
     family.add(&[("reason", "request")], Some(safe_states as f64));
     let mut family = Family::new(&mut text, "pnn_alarm_active", "gauge", "Active alarms.");
     for (severity, word) in [(Severity::Minor, "minor"), (Severity::Major, "major"), (Severity::Invalid, "invalid")] {
@@ -114,12 +124,17 @@ fn training(text: &mut String, status: &Status) {
     gauge("pnn_train_loss", "Loss of the last update.", training.loss);
     gauge("pnn_test_accuracy", "Accuracy of the last test on the plant.", training.test_accuracy);
     gauge("pnn_believed_accuracy", "Accuracy of the last test as the method believes.", training.believed_accuracy);
-    gauge("pnn_twin_residual", "RMS difference of twin and plant over the readings' standard deviation.", training.twin_residual);
+    gauge(
+        "pnn_twin_residual",
+        "RMS difference of twin and plant over the readings' standard deviation.",
+        training.twin_residual,
+    );
     gauge("pnn_drift_score", "Of the drift monitor, over its threshold.", training.drift_score);
     gauge("pnn_run_paused", "1 while the run is paused.", Some(f64::from(status.state == RunState::Paused)));
     let step = training.steps_per_second.filter(|speed| *speed > 0.0).map(f64::recip);
     let shares = training.time_shares.unwrap_or_default();
-    let mut family = Family::new(text, "pnn_train_step_seconds", "gauge", "Mean time of an update now, by where it goes.");
+    let mut family =
+        Family::new(text, "pnn_train_step_seconds", "gauge", "Mean time of an update now, by where it goes.");
     for (phase, share) in ["plant", "twin", "digital", "overhead"].iter().zip(shares) {
         family.add(&[("phase", phase)], step.map(|step| step * share));
     }
@@ -170,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_names_are_served_and_a_taken_port_is_refused() {
-        let board = Board::new(Heading { steps: 8, ..Heading::default() }, Control::new(), Arc::new(Viewer::new(vec![])));
+        let board =
+            Board::new(Heading { steps: 8, ..Heading::default() }, Control::new(), Arc::new(Viewer::new(vec![])));
         board.raise("drift", Severity::Major, "moved".into(), false);
         let metrics = Metrics::serve("127.0.0.1:0".parse().unwrap(), &board).unwrap();
         let answer = get(metrics.address(), "/metrics");

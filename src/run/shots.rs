@@ -88,11 +88,9 @@ impl ShotRecorder {
             inputs: inputs.clone(),
             outputs: outputs.clone(),
         };
-        match &self.taken {
-            // A writer that is gone has said why.
-            Some(sender) if sender.send(taken).is_ok() => Ok(()),
-            _ => self.fail(),
-        }
+        // A writer that is gone has said why.
+        let sent = self.taken.as_ref().is_some_and(|sender| sender.send(taken).is_ok());
+        if sent { Ok(()) } else { self.fail() }
     }
 
     /// Waits until all is written.
@@ -171,12 +169,7 @@ struct PlantFiles {
 }
 
 impl PlantFiles {
-    fn create(
-        folder: &Path,
-        name: &str,
-        card: &Card,
-        provenance: &HashMap<String, String>,
-    ) -> Result<Self, Error> {
+    fn create(folder: &Path, name: &str, card: &Card, provenance: &HashMap<String, String>) -> Result<Self, Error> {
         let path = |number: usize, what: &str| folder.join(format!("{name}-{number}{what}.arrows"));
         let mut number = 1;
         while path(number, "").exists() {
@@ -245,7 +238,8 @@ impl PlantFiles {
 /// A column of rows of `count` values, with its banks: name, ports, unit and range of each.
 fn row_field(name: &str, banks: &[Bank], count: usize) -> Field {
     let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let words = |bank: &Bank| format!("{} {} {} {} {}", bank.name, bank.count, bank.unit, bank.range.low, bank.range.high);
+    let words =
+        |bank: &Bank| format!("{} {} {} {} {}", bank.name, bank.count, bank.unit, bank.range.low, bank.range.high);
     let banks = banks.iter().map(words).collect::<Vec<_>>().join("; ");
     Field::new(name, DataType::FixedSizeList(item, count as i32), false)
         .with_metadata(HashMap::from([("banks".to_owned(), banks)]))
@@ -264,7 +258,9 @@ fn failed(path: &Path) -> impl Fn(ArrowError) -> Error {
     let path = path.to_owned();
     move |error| Error::Record {
         path: path.clone(),
-        message: format!("cannot be written: {error}. What was written before is kept; free the disk, or choose another folder with --runs"),
+        message: format!(
+            "cannot be written: {error}. What was written before is kept; free the disk, or choose another folder with --runs"
+        ),
     }
 }
 
@@ -289,7 +285,8 @@ mod tests {
     fn shots(path: &Path) -> Vec<u64> {
         let reader = StreamReader::try_new(File::open(path).unwrap(), None).unwrap();
         let batches = reader.map_while(Result::ok);
-        let number = |batch: RecordBatch| batch.column(0).as_primitive::<arrow_array::types::UInt64Type>().values().to_vec();
+        let number =
+            |batch: RecordBatch| batch.column(0).as_primitive::<arrow_array::types::UInt64Type>().values().to_vec();
         batches.flat_map(number).collect()
     }
 
@@ -311,7 +308,10 @@ mod tests {
         assert_eq!(reader.schema().metadata()["origin"], "simulated");
         assert_eq!(reader.schema().field(4).metadata()["banks"], "drive 3 V -1 1");
         let controls = File::open(folder.path().join("shots/a-1-controls.arrows")).unwrap();
-        assert_eq!(StreamReader::try_new(controls, None).unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 3);
+        assert_eq!(
+            StreamReader::try_new(controls, None).unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(),
+            3
+        );
         // Cut off anywhere in the third batch, the first two are there.
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();

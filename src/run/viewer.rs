@@ -1,5 +1,6 @@
 //! The last shots of each plant, for whoever watches: copied only while somebody does, and at most ten times a second.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -163,7 +164,9 @@ impl Viewer {
                 let mut values = last.outputs.row(row).iter().zip(predicted.row(row));
                 for bank in &seen.card.ports.outputs {
                     for (port, (plant, twin)) in values.by_ref().take(bank.count).enumerate() {
-                        table += &format!("{},{},{},{shot},{port},{plant},{twin}\n", seen.name, bank.name, bank.unit);
+                        // Writing to a string cannot fail.
+                        let _ =
+                            writeln!(table, "{},{},{},{shot},{port},{plant},{twin}", seen.name, bank.name, bank.unit);
                     }
                 }
             }

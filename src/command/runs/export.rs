@@ -1,5 +1,6 @@
 //! `pnnlab runs export`: runs as one file that other programs read.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,8 @@ impl Rows {
             });
         }
         // What the runs were goes with their numbers.
-        let provenance = runs.iter().map(|run| (format!("run.{}", run.name), run.facts.to_string())).collect();
+        let provenance: HashMap<String, String> =
+            runs.iter().map(|run| (format!("run.{}", run.name), run.facts.to_string())).collect();
         let schema = Arc::new(Schema::new(fields).with_metadata(provenance));
         let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| bad(error.to_string()))?;
         let file = File::create(path).map_err(Error::record(path, "cannot be written"))?;

@@ -25,12 +25,11 @@ pub struct FiguresArgs {
 /// Draws.
 pub fn run(catalog: &Catalog, arguments: &FiguresArgs) -> Result<(), Error> {
     let folders: Vec<PathBuf> = find_all(catalog, &arguments.run)?.into_iter().map(|run| run.folder).collect();
-    let drawn = match &arguments.to {
-        Some(folder) => figure::learning_curves(&folders, folder, arguments.theme)?,
-        None => {
-            let each = folders.iter().map(|run| figure::of_run(run, arguments.theme));
-            each.collect::<Result<Vec<_>, _>>()?.concat()
-        }
+    let drawn = if let Some(folder) = &arguments.to {
+        figure::learning_curves(&folders, folder, arguments.theme)?
+    } else {
+        let each = folders.iter().map(|run| figure::of_run(run, arguments.theme));
+        each.collect::<Result<Vec<_>, _>>()?.concat()
     };
     if drawn.is_empty() {
         println!("nothing to draw yet: no test was recorded");

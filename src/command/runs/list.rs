@@ -28,7 +28,7 @@ pub struct ListArgs {
     /// Only runs started since a day (2026-11-23), or within the last time (30m, 12h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<f64>,
-    /// The best first, such as test_accuracy; runs without a value are left out
+    /// The best first, such as `test_accuracy`; runs without a value are left out
     #[arg(long, value_name = "METRIC")]
     best: Option<Metric>,
     /// At most so many
