@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::check::CheckArgs;
+use crate::command::ports::PortsArgs;
 use crate::command::runs::RunsArgs;
+use crate::command::safe::SafeArgs;
+use crate::command::serve::ServeArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -36,6 +40,19 @@ enum Command {
         after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
     )]
     Runs(RunsArgs),
+    /// Checks that the plants of a rig do what every plant must do
+    #[command(after_help = "Examples:\n  pnnlab check\n  pnnlab check bench.toml --json")]
+    Check(CheckArgs),
+    /// Serves simulated instruments on real wires, in the place of a rig's own
+    #[command(
+        after_help = "Examples:\n  pnnlab serve hil/rigs/red-pitaya.toml --write-rig served.toml\n  pnnlab serve hil/rigs/scpi.toml --pty --fault no-reply=0.01"
+    )]
+    Serve(ServeArgs),
+    /// Brings a bench to its safe state at once, whoever holds it
+    #[command(after_help = "Example:\n  pnnlab safe bench.toml")]
+    Safe(SafeArgs),
+    /// Lists the serial ports, and what answers there
+    Ports(PortsArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -125,6 +142,13 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
+        Some(Command::Check(arguments)) => command::check::run(&arguments),
+        Some(Command::Serve(arguments)) => command::serve::run(&arguments),
+        Some(Command::Safe(arguments)) => command::safe::run(&arguments),
+        Some(Command::Ports(arguments)) => {
+            command::ports::run(&arguments);
+            Ok(())
+        }
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

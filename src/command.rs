@@ -1,8 +1,12 @@
 //! The commands, one file each.
 
+pub mod check;
 pub mod compare;
+pub mod ports;
 pub mod runs;
+pub mod safe;
 pub mod schema;
+pub mod serve;
 pub mod train;
 
 use std::path::{Path, PathBuf};

@@ -47,6 +47,12 @@ pub enum Error {
         /// What it says.
         source: drivers::Error,
     },
+    /// Conformance checks found what must not be.
+    #[error("{count} check{} failed: see the report", if *.count == 1 { "" } else { "s" })]
+    Checks {
+        /// How many.
+        count: usize,
+    },
     /// The run folder cannot be written.
     #[error("{}: {message}", .path.display())]
     Record {
@@ -78,6 +84,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
+    (9, "a conformance check failed"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -92,6 +99,7 @@ impl Error {
             Self::Data(_) => 4,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
+            Self::Checks { .. } => 9,
             Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, Direction, Origin, Plant};
+use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant};
 use serde::{Deserialize, Serialize};
 use sims::{Clock, Moment, Predicted, Pullback, Twin};
 
@@ -110,6 +111,10 @@ pub struct Opened {
     pub ideal: Option<Arc<dyn Twin>>,
     /// The clock of its bench; only a simulated one can be set.
     pub clock: Option<Clock>,
+    /// The links of its instruments; none where nothing is wired.
+    pub links: Vec<LinkWatch>,
+    /// Whether its instruments make themselves safe when they hear nothing.
+    pub watchdog: bool,
 }
 
 /// A plant in use by one method.
@@ -119,6 +124,7 @@ struct Slot {
     twin: Arc<Timed>,
     predicted: Predicted,
     clock: Option<Clock>,
+    links: Vec<LinkWatch>,
 }
 
 /// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
@@ -193,6 +199,9 @@ impl Lab {
     pub fn attend(&mut self, control: &Arc<Control>) -> Arc<Viewer> {
         let seen = |slot: &Slot| (slot.name.clone(), slot.plant.plant.card().clone(), slot.twin.twin.clone());
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
+        for slot in &self.slots {
+            viewer.set_links(&slot.name, slot.links.clone());
+        }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
     }
@@ -227,6 +236,11 @@ impl Lab {
     /// All plants by name, in order.
     pub fn cards(&self) -> Vec<(String, Card)> {
         self.slots.iter().map(|slot| (slot.name.clone(), slot.plant.plant.card().clone())).collect()
+    }
+
+    /// Says to other processes that hold nothing where this one listens for requests.
+    pub fn announce(&self, control: &Path) {
+        self.slots.iter().flat_map(|slot| &slot.links).for_each(|link| link.announce(control));
     }
 
     /// The place of the plant called `name`.
@@ -358,7 +372,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, clock } = opened;
+    let Opened { name, plant, twin, ideal, clock, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -372,5 +386,5 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, clock })
+    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, clock, links })
 }

@@ -6,24 +6,42 @@ mod address;
 mod batch;
 mod card;
 mod dialogue;
+mod discovery;
+mod dose;
 mod error;
+mod interlock;
 mod limited;
 mod link;
 mod owner;
 mod plant;
+pub mod pnnlink;
 mod port;
 mod ports;
 mod recording;
+mod red_pitaya;
+mod scpi;
+mod scpi_pair;
+mod waveform_bench;
 
 pub use address::Address;
 pub use batch::Batch;
 pub use card::{Card, Identity, Origin, Timing};
 pub use dialogue::{DialogueRecorder, DialogueReplay};
+pub use discovery::{FoundPort, find_ports, who_answers};
+pub use dose::DoseLimits;
 pub use error::Error;
+pub use interlock::{Interlock, Interlocked};
 pub use limited::{Limited, Limits};
-pub use link::{Link, LinkOptions, LinkReport, LinkState, LinkWatch, Opening, Session};
+pub use link::{Disturbance, Link, LinkOptions, LinkReport, LinkState, LinkWatch, Opening, Session};
 pub use owner::{Holder, Owned, holder};
 pub use plant::Plant;
 pub use port::{Port, Stream};
 pub use ports::{Bank, Direction, Ports, Range};
 pub use recording::{Recorded, Replayed};
+pub use red_pitaya::{RedPitaya, RedPitayaConfig};
+pub use scpi::{
+    Answer, Numbers, Scpi, ScpiIdentity, ScpiRequest, Setting, Step, agrees as settings_agree, block as scpi_block,
+    numbers as scpi_numbers,
+};
+pub use scpi_pair::{DigitizerConfig, GeneratorConfig, ScpiPair, ScpiPairConfig, SettingConfig};
+pub use waveform_bench::{Bursts, WaveformBench, WaveformConfig};

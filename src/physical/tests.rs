@@ -65,6 +65,8 @@ fn the_value_is_the_measurement_bit_for_bit() {
         twin: built.twin.clone(),
         ideal: None,
         clock: None,
+        links: vec![],
+        watchdog: false,
     };
     let mut lab = Lab::new(vec![opened], Method::PhysicsAware).unwrap();
     let mut stream = Key::new(3).stream();
