@@ -10,6 +10,7 @@ use crate::command::ports::PortsArgs;
 use crate::command::runs::RunsArgs;
 use crate::command::safe::SafeArgs;
 use crate::command::serve::ServeArgs;
+use crate::command::soak::SoakArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -27,12 +28,12 @@ struct Cli {
 enum Command {
     /// Trains one network by one method
     #[command(
-        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train --resume runs/20261123-094147-digits"
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick\n  pnnlab train --resume runs/20261123-094147-digits"
     )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
     #[command(
-        after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
+        after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare vowels-optical --data vowels.csv --quick\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
     /// Finds, shows, compares, exports, draws and removes runs
@@ -40,6 +41,29 @@ enum Command {
         after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
     )]
     Runs(RunsArgs),
+    /// Runs published experiments and writes a report: our numbers beside the published ones
+    #[command(
+        after_help = "Without --data only what needs no files is run; the rest is listed as not run. Sections of earlier calls stay in the report, so \
+                      experiments can be run one by one.\nA missed goal is said in the report and in --json; the exit code tells errors only.\n\nExamples:\n  pnnlab reproduce --quick\n  pnnlab reproduce all --data data\n  pnnlab reproduce vowels-optical --data vowels.csv --out docs"
+    )]
+    Reproduce(ReproduceArgs),
+    /// Measures a plant and draws it beside its twin: spectrum, impulse response, nonlinearity, repeatability
+    #[command(
+        after_help = "Examples:\n  pnnlab response electrical\n  pnnlab response mechanical --set plants.mechanical.simulated.samples=4096\n  pnnlab response optical --rig bench.toml --repeats 5000 --json"
+    )]
+    Response(ResponseArgs),
+    /// Lists the systems: ports, units, ranges, twins, timing, and the plants that are made of them
+    #[command(after_help = "Examples:\n  pnnlab systems\n  pnnlab systems --rig bench.toml --json")]
+    Systems(SystemsArgs),
+    /// Lists and downloads public data sets
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  pnnlab data list\n  pnnlab data fetch mnist\n  pnnlab data fetch mnist --to data/mnist --from http://mirror.example/mnist"
+    )]
+    Data(DataCommand),
+    /// Drives simulated instruments through every fault at once, and counts what is lost, repeated or misplaced
+    #[command(after_help = "Examples:\n  pnnlab soak\n  pnnlab soak --shots 1000000 --seed 7 --json")]
+    Soak(SoakArgs),
     /// Checks that the plants of a rig do what every plant must do
     #[command(after_help = "Examples:\n  pnnlab check\n  pnnlab check bench.toml --json")]
     Check(CheckArgs),
@@ -66,9 +90,12 @@ pub struct ExperimentArgs {
     /// The rig file; without it, the built-in rig of simulated plants
     #[arg(long, value_name = "FILE")]
     pub rig: Option<PathBuf>,
-    /// The data, for experiments that read a file or a folder
+    /// The data, for experiments that read it: the file, or a folder that holds what the experiment names
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+    /// The experiment's quick form: fewer rows and steps, about a minute
+    #[arg(long)]
+    pub quick: bool,
     /// The seed of all that is random but the plant's fixed pattern
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -121,16 +148,131 @@ pub struct CompareArgs {
     /// The experiment and where it goes.
     #[command(flatten)]
     pub run: ExperimentArgs,
-    /// The methods, with commas
-    #[arg(long, value_delimiter = ',', default_value = "physics-aware,in-silico,ideal")]
+    /// The methods, with commas; without it, as the experiment says
+    #[arg(long, value_delimiter = ',')]
     pub methods: Vec<Method>,
-    /// How many seeds, from the experiment's on
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub seeds: u16,
+    /// How many seeds, from the experiment's on; without it, as the experiment says (3)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: Option<u16>,
     /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
     /// finished are read, the others go on from their last checkpoints
     #[arg(long, value_name = "DIR", conflicts_with = "name")]
     pub resume: Option<PathBuf>,
+}
+
+/// `pnnlab reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// An experiment of the report, or all
+    #[arg(default_value = "all")]
+    pub name: String,
+    /// The experiments' quick forms: about a minute each, comparable with nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// A folder that holds the data sets, such as mnist/ and vowels.csv
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// How many seeds; without it, as each experiment says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: Option<u16>,
+    /// The folder of the report
+    #[arg(long, value_name = "DIR", default_value = "reproduction")]
+    pub out: PathBuf,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Leaves experiments alone that the report already has numbers of
+    #[arg(long)]
+    pub keep: bool,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pnnlab response`.
+#[derive(Debug, Args)]
+pub struct ResponseArgs {
+    /// A plant of the rig, or a system that one of them is made of
+    pub plant: String,
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Changes one key of the rig, such as plants.electrical.simulated.samples=1024
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// The seed of shot noise and random stimuli
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: u64,
+    /// Size of small steps about the middle of the range, in % of half of it
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
+    pub step_percent: f64,
+    /// Shots that each step, level and amplitude is averaged over
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub average: u16,
+    /// How often one shot is repeated for repeatability and drift
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub repeats: u32,
+    /// The folder of figures and numbers; without it, response/PLANT. Files there are replaced
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A share above 0 and up to 100 %.
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if 0.0 < value && value <= 100.0 { Ok(value) } else { Err("give a percentage above 0 and up to 100".to_owned()) }
+}
+
+/// `pnnlab systems`.
+#[derive(Debug, Args)]
+pub struct SystemsArgs {
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pnnlab data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Lists the data sets that can be fetched
+    List {
+        /// Prints one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Downloads a data set, compares it with its published checksums, and says how to use it
+    Fetch(FetchArgs),
+}
+
+/// `pnnlab data fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// The data set: mnist
+    pub name: String,
+    /// The folder that it is put in; without it, data/NAME
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Another place to fetch from, in place of the public mirrors: a folder on the web
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the program.
@@ -142,6 +284,11 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
+        Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),
+        Some(Command::Response(arguments)) => command::response::run(&arguments),
+        Some(Command::Systems(arguments)) => command::systems::run(&arguments),
+        Some(Command::Data(command)) => command::data::run(&command),
+        Some(Command::Soak(arguments)) => command::soak::run(&arguments),
         Some(Command::Check(arguments)) => command::check::run(&arguments),
         Some(Command::Serve(arguments)) => command::serve::run(&arguments),
         Some(Command::Safe(arguments)) => command::safe::run(&arguments),

@@ -2,11 +2,16 @@
 
 pub mod check;
 pub mod compare;
+pub mod data;
 pub mod ports;
+pub mod reproduce;
+pub mod response;
 pub mod runs;
 pub mod safe;
 pub mod schema;
 pub mod serve;
+pub mod soak;
+pub mod systems;
 pub mod train;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +26,7 @@ use crate::{Error, Experiment, Rig};
 fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
     let mut assignments = arguments.set.clone();
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
-    let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
+    let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
 }
@@ -33,6 +38,11 @@ fn close_lost(runs: &Path) {
     {
         eprintln!("pnnlab: {error}");
     }
+}
+
+/// The command line, without the folder that the program lies in.
+fn line() -> String {
+    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

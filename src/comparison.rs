@@ -21,7 +21,7 @@ use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, 
 const AGREEMENT_SHOTS: usize = 500;
 
 /// A mean over seeds, and the sample standard deviation around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
 pub struct Spread {
     /// The mean.
     pub mean: f64,
@@ -157,7 +157,7 @@ impl Prepared {
             evaluate_every: 0,
             gradient_clip: 0.0,
             learning_rate: 0.03,
-            ..self.experiment.training.clone()
+            ..self.experiment.training.counted(data.train.len())
         };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];
@@ -196,6 +196,8 @@ fn compare_in(
     let seeds: Vec<u64> = (first..first + seeds as u64).collect();
     // What is refused is refused before anything is made: the files, the data, the widths.
     let data = prepared.load(first)?;
+    let mut experiment = prepared.experiment.clone();
+    experiment.training = experiment.training.counted(data.train.len());
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
@@ -203,7 +205,7 @@ fn compare_in(
             Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
-        plan = plan.and(seeds.len(), &Plan::new(&prepared.experiment, method, (&data, weights), &lab, runs));
+        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
         cards = crate::run::plant_facts(&lab);
     }
     plan.check(folder)?;

@@ -20,7 +20,7 @@ use crate::run::{
     ShotRecorder, Thresholds, Watching, restore_terminal,
 };
 use crate::train::{Outcome, Position, TimeShares, Trainer};
-use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure, log};
+use crate::{Error, Event, Method, Observer, Progress, Record, Split, StopReason, figure, log};
 
 /// What plants have to reach their safe state at the end. Links keep deadlines of their own; this one is for what has none.
 const TEARDOWN: Duration = Duration::from_secs(10);
@@ -83,7 +83,8 @@ impl Prepared {
             return self.train_shown(method, seed, Start::Continued(&run), bars);
         }
         let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
+        (experiment.seed, experiment.training) = (seed, experiment.training.counted(self.load(seed)?.train.len()));
+        experiment.training.method = method;
         let changes = run.changes(&experiment, &self.rig.config);
         if changes.is_empty() {
             return Finished::read(&run);
@@ -103,7 +104,8 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
+        (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));
+        experiment.training.method = method;
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         let header = Header {
             experiment: &experiment,
@@ -122,7 +124,7 @@ impl Prepared {
         let _log = log::within(&folder)?;
         let mut desk = Desk::open(record, &header, (&plan, console), &mut lab)?;
         let result = desk.steer(&mut trainer, &mut lab, &opening, &memories);
-        let outcome = desk.close(result, &trainer, &mut lab)?;
+        let outcome = desk.close(result, (&trainer, &data.rows(Split::Test).labels), &mut lab)?;
         let meter = lab.meter();
         let finished = Finished {
             outcome,
@@ -245,7 +247,7 @@ impl<'a> Desk<'a> {
     fn close(
         &mut self,
         result: Result<Outcome, Error>,
-        trainer: &Trainer<'_>,
+        (trainer, labels): (&Trainer<'_>, &[u32]),
         lab: &mut Lab,
     ) -> Result<Outcome, Error> {
         let control = self.board.control().clone();
@@ -259,6 +261,7 @@ impl<'a> Desk<'a> {
         let closed = close(result, lab, &mut observers);
         self.metrics = None;
         let saved = self.record.save_weights(trainer.weights());
+        let saved = saved.and_then(|()| self.record.save_answers(labels, trainer.answers()));
         let saved = saved.and_then(|()| self.record.save_reference(self.board.viewer()));
         control.enter(RunState::Closed(if closed.is_ok() { reason } else { StopReason::Failed }));
         self.server = None;

@@ -39,6 +39,27 @@ pub enum Error {
     /// Data that cannot be trained on.
     #[error("{0}")]
     Data(String),
+    /// Data that is nowhere to be found.
+    #[error("{0}")]
+    MissingData(String),
+    /// A file that cannot be had from any mirror.
+    #[error("{what} cannot be downloaded. {tried}. {by_hand}")]
+    Download {
+        /// The file.
+        what: String,
+        /// Each mirror with what went wrong there.
+        tried: String,
+        /// What to do without a download.
+        by_hand: String,
+    },
+    /// Experiments of a report that ended with an error.
+    #[error("{} of the report ended with an error: {}. The report says why: {}", if .failed.len() == 1 { "one experiment" } else { "several experiments" }, .failed.join(", "), .report.display())]
+    Unreproduced {
+        /// Their names.
+        failed: Vec<String>,
+        /// The report.
+        report: PathBuf,
+    },
     /// The plant called `name` refuses or fails.
     #[error("plant `{name}`: {source}")]
     Plant {
@@ -67,6 +88,9 @@ pub enum Error {
     /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
     #[error("the run ended inside a step: {0:?}")]
     Halted(StopReason),
+    /// A soak has lost, repeated or misplaced something, or waited too long.
+    #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
+    Soak,
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -84,6 +108,9 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
+    (12, "a download failed: no network, or what came is not what was published"),
+    (13, "an experiment of `reproduce` ended with an error"),
+    (11, "a soak lost, repeated or misplaced something, or waited too long"),
     (9, "a conformance check failed"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
@@ -96,9 +123,12 @@ impl Error {
             Self::Diverged { .. } => 1,
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
-            Self::Data(_) => 4,
+            Self::Data(_) | Self::MissingData(_) => 4,
+            Self::Download { .. } => 12,
+            Self::Unreproduced { .. } => 13,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
+            Self::Soak => 11,
             Self::Checks { .. } => 9,
             Self::Stopped(_) | Self::Halted(_) => 130,
         }

@@ -12,15 +12,21 @@ use twin::plant_and_twin;
 
 use crate::Error;
 
+mod bars;
 mod budget;
+mod confusion;
 mod course;
 mod curves;
 mod record;
+mod response;
 mod sheet;
 mod theme;
 mod twin;
 
-pub use curves::learning_curves;
+pub use bars::{Bar, bars};
+pub use confusion::confusion;
+pub use curves::{Overlay, learning_curves, published_curves};
+pub use response::{Captioned, response};
 pub use theme::Theme;
 
 /// All figures of one run, in its folder `figures`.
@@ -28,6 +34,13 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
     let folder = run.join("figures");
     let record = RunRecord::read(run)?;
     let mut drawn = learning_curves(&[run.to_owned()], &folder, theme)?;
+    drawn.extend(confusion(
+        &[run.to_owned()],
+        record.caption("the last test, on the plant"),
+        &folder,
+        "confusion",
+        theme,
+    )?);
     drawn.extend(plant_and_twin(&record, &folder, theme)?);
     drawn.extend(drift(&record, &folder, theme)?);
     drawn.extend(range_use(&record, &folder, theme)?);

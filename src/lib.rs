@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 pub mod catalog;
 pub mod cli;
 mod command;
@@ -9,7 +10,9 @@ mod document;
 mod engine;
 mod error;
 mod experiment;
+mod fetch;
 mod figure;
+mod full_scale;
 pub mod lab;
 pub mod layer;
 mod log;
@@ -18,11 +21,13 @@ pub mod physical;
 mod plan;
 pub mod range_penalty;
 mod rehearsal;
+mod reproduction;
 mod resume;
 mod rig;
 pub mod rows;
 pub mod run;
 mod stop;
+mod systems;
 pub mod train;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare, continue_comparison};
@@ -30,7 +35,7 @@ pub use dataset::{DataConfig, Dataset, Split};
 pub use document::{Document, schema};
 pub use engine::Finished;
 pub use error::{EXIT_CODES, Error};
-pub use experiment::{Experiment, TrainingConfig};
+pub use experiment::{ComparisonConfig, Experiment, Schedule, TrainingConfig};
 pub use figure::Theme;
 pub use method::Method;
 pub use plan::Plan;

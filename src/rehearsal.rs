@@ -33,8 +33,10 @@ impl Prepared {
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
-        let mut trainer = Trainer::new(network, &data, &self.experiment.training, method, Key::new(seed));
-        let plan = Plan::new(&self.experiment, method, (&data, trainer.weight_count()), &lab, runs);
+        let mut experiment = self.experiment.clone();
+        experiment.training = experiment.training.counted(data.train.len());
+        let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
+        let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
         plan.check(runs)?;
         lab.rehearse();
         let usage = trainer.try_batches(BATCHES, &mut lab)?;

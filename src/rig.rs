@@ -86,7 +86,7 @@ pub enum SimulatedConfig {
 
 impl SimulatedConfig {
     /// Plant, twin and ideal twin; shot noise is that of run `seed`.
-    fn build(&self, seed: u64) -> Result<Built, sims::Error> {
+    pub(crate) fn build(&self, seed: u64) -> Result<Built, sims::Error> {
         let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
         match self {
             Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
@@ -94,6 +94,24 @@ impl SimulatedConfig {
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
+    }
+}
+
+impl SimulatedConfig {
+    /// Time from sample to sample, in s, where its ports lie along time.
+    pub fn sample_seconds(&self) -> Option<f64> {
+        match self {
+            Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
+            Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
+            Self::Optical(_) | Self::Oscillators(_) => None,
+        }
+    }
+}
+
+impl PlantConfig {
+    /// The system that its twin is made of.
+    pub fn twin_system(&self) -> Option<&SimulatedConfig> {
+        self.simulated.as_ref().or(self.replay.as_ref().map(|replay| &replay.twin))
     }
 }
 
@@ -285,7 +303,7 @@ impl Rig {
             let served = bench.instruments.serve(name, built.system, wire, faults);
             let served = served.map_err(|error| self.document.refuse(&path, format!("cannot be served: {error}")))?;
             for (wired, served) in bench.instruments.wired().into_iter().zip(&served) {
-                *wired.address = served.served.address.to_string();
+                *wired.address = served.address.to_string();
             }
             all.extend(served);
         }

@@ -3,8 +3,14 @@
 mod bad_input;
 mod catalog;
 mod control;
+mod experiments;
+mod kill;
+mod oscillators;
 mod program;
 mod recording;
+mod reports;
 mod resume;
 mod runs;
+mod soak;
 mod tidy;
+mod wires;

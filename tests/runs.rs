@@ -26,10 +26,11 @@ fn a_run_folder_holds_all_that_decides_and_results() {
             "reference.csv",
             "rig.toml",
             "run.json",
+            "test.csv",
             "weights.safetensors"
         ]
     );
-    let figures = ["budget", "drift", "learning-curves", "plant-and-twin-electrical-node", "range-use"];
+    let figures = ["budget", "confusion", "drift", "learning-curves", "plant-and-twin-electrical-node", "range-use"];
     let files = figures.map(|name| [format!("{name}.png"), format!("{name}.svg")]).concat();
     assert_eq!(names(&place.path("runs/one/figures")), files);
     let facts: Value = serde_json::from_str(&place.read("runs/one/run.json")).unwrap();

@@ -10,8 +10,10 @@ mod discovery;
 mod dose;
 mod error;
 mod interlock;
+pub mod lightcrafter;
 mod limited;
 mod link;
+pub mod ocean_obp;
 mod owner;
 mod plant;
 pub mod pnnlink;
@@ -21,6 +23,8 @@ mod recording;
 mod red_pitaya;
 mod scpi;
 mod scpi_pair;
+mod screened;
+mod spectral_bench;
 mod waveform_bench;
 
 pub use address::Address;
@@ -44,4 +48,6 @@ pub use scpi::{
     numbers as scpi_numbers,
 };
 pub use scpi_pair::{DigitizerConfig, GeneratorConfig, ScpiPair, ScpiPairConfig, SettingConfig};
+pub use screened::{Screen, Screened};
+pub use spectral_bench::{ShaperConfig, SpectralBench, SpectralBenchConfig, SpectrometerConfig};
 pub use waveform_bench::{Bursts, WaveformBench, WaveformConfig};

@@ -36,7 +36,6 @@ mod solver;
 mod step;
 #[cfg(test)]
 mod tests;
-mod waves;
 
 use bench::Bench;
 use circuit::{Circuit, Line};

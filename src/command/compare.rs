@@ -13,17 +13,19 @@ use crate::comparison::{Comparison, Spread, compare, continue_comparison};
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
     close_lost(&arguments.run.runs);
-    let seeds = usize::from(arguments.seeds);
+    let planned = &prepared.experiment.comparison;
+    let methods = if arguments.methods.is_empty() { &planned.methods } else { &arguments.methods };
+    let seeds = usize::from(arguments.seeds.unwrap_or(planned.seeds));
     let comparison = if let Some(folder) = &arguments.resume {
-        continue_comparison(&prepared, &arguments.methods, seeds, folder)?
+        continue_comparison(&prepared, methods, seeds, folder)?
     } else {
         let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
-        compare(&prepared, &arguments.methods, seeds, &folder)?
+        compare(&prepared, methods, seeds, &folder)?
     };
     if arguments.run.json {
         println!("{:#}", json!(comparison));
     } else {
-        print(&comparison, usize::from(arguments.seeds));
+        print(&comparison, seeds);
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
         let instruments: Vec<_> = served
             .iter()
             .map(|one| {
-                let address = &one.served.address;
+                let address = &one.address;
                 json!({ "instrument": one.instrument, "address": address.to_string(), "visa": address.visa() })
             })
             .collect();
@@ -82,7 +82,7 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
     }
     println!("SIMULATED instruments of the rig `{rig}`; Ctrl-C ends them");
     for one in served {
-        let address = &one.served.address;
+        let address = &one.address;
         println!("{:24} {:40} {}", one.instrument, address.to_string(), address.visa().unwrap_or_default());
     }
     println!("on standard input: KIND or KIND=P switches a fault, `clear` switches all off, `counts` counts them");

@@ -82,7 +82,7 @@ pub enum Disturbance {
 pub struct LinkWatch(Arc<Mutex<Watched>>);
 
 impl LinkWatch {
-    pub(super) fn new(instrument: &str, address: &Address, owner: String, owned: Option<&Arc<Mutex<Owned>>>) -> Self {
+    pub(crate) fn new(instrument: &str, address: &Address, owner: String, owned: Option<&Arc<Mutex<Owned>>>) -> Self {
         let report = LinkReport {
             instrument: instrument.to_owned(),
             address: address.to_string(),
@@ -126,22 +126,22 @@ impl LinkWatch {
     }
 
     /// The disturbance that is due, once.
-    pub(super) fn disturbed(&self) -> Option<Disturbance> {
+    pub(crate) fn disturbed(&self) -> Option<Disturbance> {
         self.locked().disturbance.take()
     }
 
-    pub(super) fn state(&self, state: LinkState) {
+    pub(crate) fn state(&self, state: LinkState) {
         self.locked().report.state = state;
     }
 
-    pub(super) fn opened(&self) {
+    pub(crate) fn opened(&self) {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.reconnects = watched.openings;
         watched.openings += 1;
     }
 
-    pub(super) fn answered(&self, latency: Duration) {
+    pub(crate) fn answered(&self, latency: Duration) {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.answered = Some(SystemTime::now());
