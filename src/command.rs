@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod attended;
 pub mod check;
 pub mod compare;
 pub mod data;
@@ -13,6 +14,7 @@ pub mod serve;
 pub mod soak;
 pub mod systems;
 pub mod train;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 

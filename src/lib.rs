@@ -29,6 +29,7 @@ pub mod run;
 mod stop;
 mod systems;
 pub mod train;
+mod watch;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare, continue_comparison};
 pub use dataset::{DataConfig, Dataset, Split};

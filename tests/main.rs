@@ -12,5 +12,7 @@ mod reports;
 mod resume;
 mod runs;
 mod soak;
+mod terminal;
 mod tidy;
+mod watch;
 mod wires;

@@ -13,6 +13,9 @@ use crate::{Error, Experiment, Finished, Method, Rig};
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
+    if arguments.watch {
+        return super::attended::run(arguments);
+    }
     if arguments.dry_run {
         return rehearse(arguments);
     }
