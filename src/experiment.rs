@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::DataConfig;
 use crate::layer::LayerConfig;
+use crate::run::RunConfig;
 use crate::{Document, Error, Method};
 
 /// The experiments that need no file, by name.
@@ -42,6 +43,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// How its runs are kept.
+    #[serde(default)]
+    pub run: RunConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
     /// What `compare` compares, unless its options say otherwise.
@@ -218,6 +222,7 @@ impl Experiment {
                 );
             }
         }
+        self.run.sensible(document)?;
         if self.comparison.seeds == 0 {
             return Err(document.refuse("comparison.seeds", "is 0: compare at least one"));
         }

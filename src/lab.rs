@@ -1,17 +1,19 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, LinkWatch, Origin, Plant};
-use sims::{Predicted, Pullback, Twin};
+use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant};
+use serde::{Deserialize, Serialize};
+use sims::{Clock, Moment, Predicted, Pullback, Twin};
 
 use crate::Error;
 use crate::method::Method;
-use crate::run::{Bench, Control, Gate, Shots, Viewer};
+use crate::run::{Bench, Control, Gate, ShotRecorder, Shots, Viewer};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -22,6 +24,21 @@ pub struct Meter {
     pub plant_seconds: f64,
     /// Time that this process waited, in s.
     pub wall_seconds: f64,
+}
+
+/// A plant at one moment, as a checkpoint keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlantState {
+    /// Shots taken.
+    pub shots: u64,
+    /// Bench time, in s.
+    pub plant_seconds: f64,
+    /// Time that this process waited, in s.
+    pub wall_seconds: f64,
+    /// Time spent in its twin, in ns.
+    pub twin_nanoseconds: u64,
+    /// Where its bench is in its life: shots and seconds. Only a simulated one can be put back.
+    pub moment: Option<(u64, f64)>,
 }
 
 /// A plant with a meter.
@@ -92,6 +109,8 @@ pub struct Opened {
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
     pub ideal: Option<Arc<dyn Twin>>,
+    /// The clock of its bench; only a simulated one can be set.
+    pub clock: Option<Clock>,
     /// The links of its instruments; none where nothing is wired.
     pub links: Vec<LinkWatch>,
     /// Whether its instruments make themselves safe when they hear nothing.
@@ -104,6 +123,7 @@ struct Slot {
     plant: Metered,
     twin: Arc<Timed>,
     predicted: Predicted,
+    clock: Option<Clock>,
     links: Vec<LinkWatch>,
 }
 
@@ -160,6 +180,10 @@ pub struct Lab {
     control: Option<Arc<Control>>,
     /// Who may look at it.
     viewer: Option<Arc<Viewer>>,
+    /// Who writes down every shot.
+    recorder: Option<ShotRecorder>,
+    /// Shots that were held against the limits instead of being taken, where nothing is to be driven.
+    rehearsed: Option<u64>,
 }
 
 impl Lab {
@@ -168,7 +192,7 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, control: None, viewer: None })
+        Ok(Self { slots, control: None, viewer: None, recorder: None, rehearsed: None })
     }
 
     /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
@@ -180,6 +204,38 @@ impl Lab {
         }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// The next shots are shown, however soon after the last ones they come.
+    pub fn look_closely(&self) {
+        if let Some(viewer) = &self.viewer {
+            viewer.look_closely();
+        }
+    }
+
+    /// Every shot from now on is written down by `recorder`, whose plants are those of [`Self::cards`].
+    pub fn record(&mut self, recorder: ShotRecorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Waits until every shot is written down.
+    pub fn finish_recording(&mut self) -> Result<(), Error> {
+        self.recorder.take().map_or(Ok(()), |mut recorder| recorder.finish())
+    }
+
+    /// From now on nothing is driven: twins compute, and what would be sent is held against the limits.
+    pub fn rehearse(&mut self) {
+        self.rehearsed = Some(0);
+    }
+
+    /// Shots that were held against the limits.
+    pub fn rehearsed_shots(&self) -> u64 {
+        self.rehearsed.unwrap_or(0)
+    }
+
+    /// All plants by name, in order.
+    pub fn cards(&self) -> Vec<(String, Card)> {
+        self.slots.iter().map(|slot| (slot.name.clone(), slot.plant.plant.card().clone())).collect()
     }
 
     /// Says to other processes that hold nothing where this one listens for requests.
@@ -221,6 +277,14 @@ impl Lab {
             return Err(Error::Halted(reason));
         }
         let slot = &mut self.slots[place];
+        if let Some(shots) = &mut self.rehearsed {
+            let ports = &slot.plant.plant.card().ports;
+            let mut checks = inputs.iter().map(|shot| ports.check(Direction::Input, shot));
+            let controls = if controls.is_empty() { Ok(()) } else { ports.check(Direction::Control, controls) };
+            controls.and_then(|()| checks.try_for_each(|check| check)).map_err(Error::plant(&slot.name))?;
+            *shots += inputs.rows() as u64;
+        }
+        let on = if self.rehearsed.is_some() { Forward::Twin } else { on };
         let result = match on {
             Forward::Plant => {
                 let timing = slot.plant.plant.card().timing;
@@ -230,6 +294,10 @@ impl Lab {
                     slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
                 if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
                     viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
+                }
+                if let (Some(recorder), Ok((applied, outputs))) = (&self.recorder, &result) {
+                    let Meter { shots, plant_seconds, .. } = slot.plant.meter;
+                    recorder.take(place, (shots, plant_seconds), applied, (inputs, outputs))?;
                 }
                 result
             }
@@ -250,6 +318,32 @@ impl Lab {
     /// Time spent in twins.
     pub fn twin_time(&self) -> Duration {
         Duration::from_nanos(self.slots.iter().map(|slot| slot.twin.nanoseconds.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Every plant at this moment, by name.
+    pub fn states(&self) -> BTreeMap<String, PlantState> {
+        let state = |slot: &Slot| PlantState {
+            shots: slot.plant.meter.shots,
+            plant_seconds: slot.plant.meter.plant_seconds,
+            wall_seconds: slot.plant.meter.wall_seconds,
+            twin_nanoseconds: slot.twin.nanoseconds.load(Ordering::Relaxed),
+            moment: slot.clock.as_ref().map(Clock::now).map(|moment| (moment.shots, moment.seconds)),
+        };
+        self.slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect()
+    }
+
+    /// Puts the meters back, and the clocks of simulated benches; the sentence says which plant is missing.
+    pub fn restore(&mut self, states: &BTreeMap<String, PlantState>) -> Result<(), String> {
+        for slot in &mut self.slots {
+            let state = states.get(&slot.name).ok_or_else(|| format!("knows no plant `{}`", slot.name))?;
+            let &PlantState { shots, plant_seconds, wall_seconds, twin_nanoseconds, moment } = state;
+            slot.plant.meter = Meter { shots, plant_seconds, wall_seconds };
+            slot.twin.nanoseconds.store(twin_nanoseconds, Ordering::Relaxed);
+            if let (Some(clock), Some((shots, seconds))) = (&slot.clock, moment) {
+                clock.set(Moment { shots, seconds });
+            }
+        }
+        Ok(())
     }
 
     /// Brings every plant to its safe state; all are tried, the first failure is reported.
@@ -278,7 +372,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, links, watchdog: _ } = opened;
+    let Opened { name, plant, twin, ideal, clock, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -292,5 +386,5 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, links })
+    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, clock, links })
 }

@@ -122,6 +122,11 @@ impl Control {
         self.lock().state
     }
 
+    /// Times that the plants were made safe on request.
+    pub fn safe_states(&self) -> u64 {
+        self.lock().safe[1]
+    }
+
     /// The run ends, or has ended; whoever waits is told.
     pub fn enter(&self, state: RunState) {
         let mut asked = self.lock();
