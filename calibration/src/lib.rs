@@ -4,29 +4,40 @@
 //! function of a [`Trace`].
 
 mod agreement;
+mod archive;
+mod calibrate;
 mod card_text;
 mod correction;
+mod curve;
 mod error;
 mod learned;
 mod learning;
+mod levels;
 mod measure;
 mod network;
 mod noise;
 mod physics;
 mod score;
 mod stimuli;
+mod timing;
 mod trace;
 mod trace_file;
+mod trainability;
 
 pub use agreement::{Agreement, agreement, stimuli};
+pub use calibrate::{Calibration, Fitted, Parts, Procedure};
 pub use correction::{Corrected, correct};
+pub use curve::Curves;
 pub use error::Error;
 pub use learned::{LearnedPart, learn_part};
 pub use learning::{Architecture, Search};
+pub use levels::{Levels, PortLevels, fit_levels};
 pub use measure::{Watch, measure};
 pub use network::{LearnedTwin, Network, PlainLayer};
 pub use noise::{NoiseModel, NoiseSummary, fit_noise};
 pub use physics::{Estimate, PhysicsFit, fit_physics};
 pub use score::Residual;
 pub use stimuli::Stimuli;
+pub use timing::{TimingFit, fit_timing};
 pub use trace::{Averaged, Trace};
+pub use trainability::{Trainability, check_trainable};
