@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use pnnlab::lab::Lab;
 use pnnlab::layer::Network;
+use pnnlab::run::{Control, Helm};
 use pnnlab::train::Trainer;
 use pnnlab::{DataConfig, Dataset, Error, Event, Experiment, Method, Observer, Rig, StopReason};
 use sims::Key;
@@ -43,7 +44,7 @@ fn time(method: Method) -> Result<(), Error> {
     let data = Dataset::load(config, None, &document, Key::new(1))?;
     let network = Network::build(&experiment.layers, &document, &lab, [data.width, data.classes])?;
     let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(1));
-    let shares = trainer.run(&mut lab, &mut Nobody)?.time;
+    let shares = trainer.run(&mut lab, &mut Helm::new(Control::new(), None, &mut Nobody))?.time;
     let each = |time: std::time::Duration| 1e3 * time.as_secs_f64() / STEPS as f64;
     let parts = [shares.plant, shares.twin, shares.digital, shares.overhead].map(each);
     let sum: f64 = parts.iter().sum();

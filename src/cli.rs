@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
-use crate::{EXIT_CODES, Error, Method, stop};
+use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -58,6 +58,9 @@ pub struct ExperimentArgs {
     /// The name of the new folder in it; without it, the time and the experiment
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
     /// Prints one JSON object on standard output
     #[arg(long)]
     pub json: bool,

@@ -17,7 +17,7 @@ fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
     let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
-    Ok(Prepared { experiment, document, rig, data: arguments.data.clone() })
+    Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
 
 use drivers::Plant;
 use indicatif::MultiProgress;
@@ -10,14 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 use sims::Key;
 
+use crate::engine::Finished;
 use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
-use crate::run::{Header, make_folder};
-use crate::train::{Outcome, TimeShares, Trainer};
-use crate::{
-    Dataset, Document, Error, Event, Experiment, Method, Observer, Progress, Record, Rig, StopReason, TrainingConfig,
-    figure,
-};
+use crate::run::{Control, Helm, make_folder};
+use crate::train::Trainer;
+use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, TrainingConfig, figure};
 
 /// Shots that measure the error of a twin.
 const AGREEMENT_SHOTS: usize = 500;
@@ -99,20 +96,8 @@ pub struct Prepared {
     pub rig: Rig,
     /// `--data`.
     pub data: Option<PathBuf>,
-}
-
-/// What one run gave.
-pub struct Finished {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Shots on the plants.
-    pub shots: u64,
-    /// Bench time, in s.
-    pub plant_seconds: f64,
-    /// Time here, in s.
-    pub wall_seconds: f64,
+    /// The paper of the figures.
+    pub theme: Theme,
 }
 
 impl Prepared {
@@ -137,54 +122,11 @@ impl Prepared {
     }
 
     /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
-    fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+    pub(crate) fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
         let known = self.rig.names();
         let wanted = self.plants();
         let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
         Lab::new(self.rig.open(&opened, seed)?, method)
-    }
-
-    /// Trains once, recorded in `folder`.
-    pub fn train(&self, method: Method, seed: u64, folder: &Path) -> Result<Finished, Error> {
-        self.train_shown(method, seed, folder, &MultiProgress::new())
-    }
-
-    /// Trains once, with its progress among `bars`.
-    fn train_shown(&self, method: Method, seed: u64, folder: &Path, bars: &MultiProgress) -> Result<Finished, Error> {
-        let start = Instant::now();
-        let data = self.load(seed)?;
-        let mut lab = self.lab(method, seed)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
-        let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
-        let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
-        let mut record = Record::create(folder, &header, &lab)?;
-        let mut progress = Progress::new(&format!("{method} seed {seed}"), experiment.training.steps, bars);
-        let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-
-        let started = Event::Started {
-            experiment: experiment.name.clone(),
-            method: method.name().into(),
-            seed,
-            steps: experiment.training.steps,
-        };
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress];
-        let result = observers.observe(&started).and_then(|_| trainer.run(&mut lab, &mut observers));
-        let finished = close(result, &mut lab, &mut observers);
-        let saved = record.save_weights(trainer.weights());
-        let outcome = finished?;
-        saved?;
-        let meter = lab.meter();
-        let finished = Finished {
-            outcome,
-            folder: folder.to_owned(),
-            shots: meter.shots,
-            plant_seconds: meter.plant_seconds,
-            wall_seconds: start.elapsed().as_secs_f64(),
-        };
-        record.note(summary(&finished))?;
-        figure::learning_curves(&[folder.to_owned()], &folder.join("figures"))?;
-        if outcome.reason == StopReason::Interrupted { Err(Error::Stopped(folder.to_owned())) } else { Ok(finished) }
     }
 
     /// The error of each plant's nominal twin, the worst of them.
@@ -218,48 +160,9 @@ impl Prepared {
         };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];
-        let outcome = trainer.run(&mut lab, &mut nobody)?;
+        let outcome = trainer.run(&mut lab, &mut Helm::new(Control::new(), None, &mut nobody))?;
         outcome.last.map(|last| last.test_accuracy).ok_or_else(|| Error::Stopped(folder.to_owned()))
     }
-}
-
-/// Makes the plants safe and closes the run, whatever `result` is.
-fn close(
-    result: Result<Outcome, Error>,
-    lab: &mut Lab,
-    observers: &mut Vec<&mut dyn Observer>,
-) -> Result<Outcome, Error> {
-    // A plant that is not safe is worse news than whatever ended the training.
-    let result = lab.make_safe().and(result);
-    let mut told = Ok(());
-    let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
-    match &result {
-        Ok(_) => tell(Event::Safe),
-        Err(error) => tell(Event::Failed { message: error.to_string() }),
-    }
-    let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
-    tell(Event::Finished { reason });
-    let outcome = result?;
-    told.map(|()| outcome)
-}
-
-/// What `run.json` says at the end.
-fn summary(finished: &Finished) -> serde_json::Value {
-    let TimeShares { plant, twin, digital, overhead } = finished.outcome.time;
-    json!({
-        "test_accuracy": finished.outcome.last.map(|last| last.test_accuracy),
-        "believed_accuracy": finished.outcome.last.map(|last| last.believed_accuracy),
-        "shots": finished.shots,
-        "training_shots": finished.outcome.training_shots,
-        "plant_seconds": finished.plant_seconds,
-        "wall_seconds": finished.wall_seconds,
-        "range_use": finished.outcome.usage.mean_range_use(),
-        "clipping_rate": finished.outcome.usage.clipping_rate(),
-        "step_seconds": {
-            "plant": plant.as_secs_f64(), "twin": twin.as_secs_f64(),
-            "digital": digital.as_secs_f64(), "overhead": overhead.as_secs_f64(),
-        },
-    })
 }
 
 /// Runs every method with every seed below `folder`, and draws the curves.
@@ -292,7 +195,7 @@ pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &P
         simulated,
         twin_error,
         baseline_accuracy: Spread::of(&baselines).mean,
-        figures: figure::learning_curves(&runs, &folder.join("figures"))?,
+        figures: figure::learning_curves(&runs, &folder.join("figures"), prepared.theme)?,
         methods: summaries.collect(),
         runs,
     };

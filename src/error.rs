@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::StopReason;
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +58,9 @@ pub enum Error {
     /// The user stopped it.
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
+    /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
+    #[error("the run ended inside a step: {0:?}")]
+    Halted(StopReason),
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -73,7 +78,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
-    (130, "stopped by Ctrl-C or SIGTERM; the run is closed and the plants are safe"),
+    (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
 
@@ -87,7 +92,7 @@ impl Error {
             Self::Data(_) => 4,
             Self::Plant { .. } => 5,
             Self::Record { .. } => 6,
-            Self::Stopped(_) => 130,
+            Self::Stopped(_) | Self::Halted(_) => 130,
         }
     }
 

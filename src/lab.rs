@@ -1,5 +1,6 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use sims::{Predicted, Pullback, Twin};
 
 use crate::Error;
 use crate::method::Method;
+use crate::run::{Bench, Control, Gate, Shots, Viewer};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -148,6 +150,10 @@ impl Drop for Guarded {
 /// The plants in use.
 pub struct Lab {
     slots: Vec<Slot>,
+    /// Who may stop it, even inside a step.
+    control: Option<Arc<Control>>,
+    /// Who may look at it.
+    viewer: Option<Arc<Viewer>>,
 }
 
 impl Lab {
@@ -156,7 +162,15 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots })
+        Ok(Self { slots, control: None, viewer: None })
+    }
+
+    /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
+    pub fn attend(&mut self, control: &Arc<Control>) -> Arc<Viewer> {
+        let seen = |slot: &Slot| (slot.name.clone(), slot.plant.plant.card().clone(), slot.twin.twin.clone());
+        let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
+        (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
+        viewer
     }
 
     /// The place of the plant called `name`.
@@ -187,13 +201,23 @@ impl Lab {
         controls: &[f32],
         inputs: &Batch,
     ) -> Result<(Vec<f32>, Batch), Error> {
+        if let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned()
+            && let ControlFlow::Break(reason) = control.heed(Gate::Inside, self)?
+        {
+            return Err(Error::Halted(reason));
+        }
         let slot = &mut self.slots[place];
         let result = match on {
             Forward::Plant => {
                 let timing = slot.plant.plant.card().timing;
                 let settle = if controls.is_empty() { 0.0 } else { timing.settle };
                 slot.plant.meter.shots += inputs.rows() as u64;
-                slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs))
+                let result =
+                    slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
+                if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
+                    viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
+                }
+                result
             }
             Forward::Twin => drive(&mut slot.predicted, controls, inputs),
         };
@@ -218,6 +242,17 @@ impl Lab {
     pub fn make_safe(&mut self) -> Result<(), Error> {
         let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
         results.fold(Ok(()), Result::and)
+    }
+}
+
+impl Bench for Lab {
+    fn make_safe(&mut self) -> Result<(), Error> {
+        Self::make_safe(self)
+    }
+
+    /// Inside a step there is nothing to look after.
+    fn look(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 }
 

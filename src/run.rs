@@ -2,11 +2,18 @@
 //!
 //! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
 //! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
-//! `events.jsonl`, `weights.safetensors` and `figures/`.
+//! `events.jsonl`, `weights.safetensors` and `figures/`; while it goes, `control.sock` (see [`Status`]).
 
+mod alarms;
+mod board;
+mod control;
+mod helm;
+mod keyboard;
 mod progress;
 mod record;
+mod server;
 mod status;
+mod viewer;
 
 use std::ops::ControlFlow;
 
@@ -14,13 +21,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
+pub use alarms::Alarms;
+pub use board::{Board, Heading};
+pub use control::{Bench, Control, Gate};
+pub use helm::{Helm, Monitor};
+pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use progress::Progress;
 pub use record::{Header, Record, plant_facts};
 pub(crate) use record::{make_folder, unix_seconds};
+pub use server::{SOCKET, Server, connect};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
     TrainingStatus,
 };
+
+pub use viewer::{Shots, Viewer, Watching, twin_residual};
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +45,12 @@ pub enum StopReason {
     Finished,
     /// Ctrl-C or SIGTERM.
     Interrupted,
+    /// Somebody asked it to end after a step.
+    Stopped,
+    /// Somebody asked it to end at once.
+    Aborted,
+    /// Its process is gone, and nobody closed it.
+    Lost,
     /// An error ended it; the event says which.
     Failed,
 }
@@ -96,6 +117,12 @@ pub enum Event {
     Step(Step),
     /// A test.
     Evaluated(Evaluated),
+    /// It waits between two steps.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// An alarm was raised, cleared or acknowledged.
+    Alarm(Alarm),
     /// An error that ends the run.
     Failed {
         /// The sentence.

@@ -12,8 +12,8 @@ use sims::{Key, Stream};
 use crate::dataset::Rows;
 use crate::lab::{Forward, Lab};
 use crate::layer::{Network, Pass, Usage};
-use crate::run::{Evaluated, Event, Step};
-use crate::{Dataset, Error, Method, Observer, Split, StopReason, TrainingConfig, rows, stop};
+use crate::run::{Evaluated, Event, Helm, Step};
+use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, rows};
 
 /// Shots that are evaluated together.
 const EVALUATION_BATCH: usize = 250;
@@ -68,6 +68,9 @@ pub struct Trainer<'a> {
     usage: Usage,
     time: TimeShares,
     training_shots: u64,
+    /// Updates so far, their tests included.
+    done: usize,
+    last: Option<Evaluated>,
 }
 
 impl<'a> Trainer<'a> {
@@ -94,6 +97,8 @@ impl<'a> Trainer<'a> {
             usage: Usage::default(),
             time: TimeShares::default(),
             training_shots: 0,
+            done: 0,
+            last: None,
         }
     }
 
@@ -102,37 +107,49 @@ impl<'a> Trainer<'a> {
         &self.weights
     }
 
-    /// Trains to the end, or until an observer or the user stops it.
-    pub fn run(&mut self, lab: &mut Lab, observer: &mut dyn Observer) -> Result<Outcome, Error> {
-        let mut last = None;
-        let mut reason = StopReason::Finished;
-        for step in 1..=self.config.steps {
-            if stop::requested() {
-                reason = StopReason::Interrupted;
-                break;
+    /// Trains to the end, or until somebody stops it.
+    pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
+        let reason = loop {
+            if let ControlFlow::Break(reason) = helm.heed(self.done, lab)? {
+                break reason;
             }
-            let event = self.step(step, lab)?;
-            let start = Instant::now();
-            let flow = observer.observe(&Event::Step(event))?;
-            self.time.overhead += start.elapsed();
-            if let ControlFlow::Break(asked) = flow {
-                reason = asked;
-                break;
+            if self.done == self.config.steps {
+                break StopReason::Finished;
             }
-            let every = self.config.evaluate_every;
-            if step == self.config.steps || (every > 0 && step.is_multiple_of(every)) {
-                let Some(evaluated) = self.evaluate(step, lab)? else {
-                    reason = StopReason::Interrupted;
-                    break;
-                };
-                last = Some(evaluated);
-                if let ControlFlow::Break(asked) = observer.observe(&Event::Evaluated(evaluated))? {
-                    reason = asked;
-                    break;
-                }
+            match self.advance(lab, helm) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(reason)) | Err(Error::Halted(reason)) => break reason,
+                Err(error) => return Err(error),
             }
+        };
+        Ok(Outcome { reason, last: self.last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+    }
+
+    /// One update, told to whoever observes, and the test where one is due.
+    fn advance(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<ControlFlow<StopReason>, Error> {
+        let step = self.done + 1;
+        let event = self.step(step, lab)?;
+        let start = Instant::now();
+        if let Some(board) = helm.board() {
+            board.spend(self.time);
         }
-        Ok(Outcome { reason, last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+        let flow = helm.tell(&Event::Step(event))?;
+        self.time.overhead += start.elapsed();
+        if flow.is_continue() && self.is_tested(step) {
+            let evaluated = self.evaluate(step, lab)?;
+            self.last = Some(evaluated);
+            let flow = helm.tell(&Event::Evaluated(evaluated))?;
+            self.done = step;
+            return Ok(flow);
+        }
+        self.done = step;
+        Ok(flow)
+    }
+
+    /// Whether a test follows update `step`.
+    fn is_tested(&self, step: usize) -> bool {
+        let every = self.config.evaluate_every;
+        step == self.config.steps || (every > 0 && step.is_multiple_of(every))
     }
 
     /// One update.
@@ -218,40 +235,30 @@ impl<'a> Trainer<'a> {
         true
     }
 
-    /// Accuracy on the test set: on the plant, and as the method itself computes. `None` if the user stops it.
-    pub fn evaluate(&self, step: usize, lab: &mut Lab) -> Result<Option<Evaluated>, Error> {
-        let Some(test_accuracy) = self.accuracy(lab, Forward::Plant, Split::Test)? else { return Ok(None) };
+    /// Accuracy on the test set: on the plant, and as the method itself computes.
+    pub fn evaluate(&self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
+        let test_accuracy = self.accuracy(lab, Forward::Plant, Split::Test)?;
         let believed_accuracy = match self.method.forward() {
-            Forward::Plant => Some(test_accuracy),
+            Forward::Plant => test_accuracy,
             Forward::Twin => self.accuracy(lab, Forward::Twin, Split::Test)?,
         };
-        let Some(believed_accuracy) = believed_accuracy else { return Ok(None) };
         let meter = lab.meter();
-        Ok(Some(Evaluated {
-            step,
-            test_accuracy,
-            believed_accuracy,
-            shots: meter.shots,
-            plant_seconds: meter.plant_seconds,
-        }))
+        Ok(Evaluated { step, test_accuracy, believed_accuracy, shots: meter.shots, plant_seconds: meter.plant_seconds })
     }
 
-    /// The fraction of `split` that the network gets right. `None` if the user stops it.
-    fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<Option<f64>, Error> {
+    /// The fraction of `split` that the network gets right.
+    fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<f64, Error> {
         let rows: &Rows = self.data.rows(split);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
         let mut right = 0;
         for indices in order.chunks(EVALUATION_BATCH) {
-            if stop::requested() {
-                return Ok(None);
-            }
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
             let logits = self.network.forward(inputs, &weights, &mut self.pass(lab, on))?;
             right += correct(&logits, &labels);
         }
-        Ok(Some(right as f64 / rows.len().max(1) as f64))
+        Ok(right as f64 / rows.len().max(1) as f64)
     }
 
     fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {

@@ -17,6 +17,11 @@ pub struct Agreement {
 }
 
 impl Agreement {
+    /// Of readings and what a twin predicted for them, both `[shots, outputs]`.
+    pub fn between(readings: &Batch, predictions: &Batch) -> Self {
+        compare(readings, predictions)
+    }
+
     /// The error as a fraction of the standard deviation.
     pub fn relative_error(&self) -> f64 {
         self.rms_error / self.output_std

@@ -1,0 +1,200 @@
+//! What a run says of itself, put together on the thread of whoever asks from what the training thread leaves here.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{
+    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Severity, Status, Step, StopReason, TrainingStatus,
+    Viewer, unix_seconds,
+};
+use crate::Error;
+use crate::train::TimeShares;
+
+/// The speed is measured over so many marks, set at most so often: over the last few seconds.
+const MARKS: usize = 16;
+const MARK_EVERY: Duration = Duration::from_millis(250);
+
+/// What does not change while a run goes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Heading {
+    /// The experiment.
+    pub experiment: String,
+    /// The method.
+    pub method: String,
+    /// The seed.
+    pub seed: u64,
+    /// Updates in all.
+    pub steps: usize,
+    /// What it will cost; what it has cost is filled in.
+    pub budget: Budget,
+}
+
+/// What the training thread leaves behind.
+#[derive(Debug, Default)]
+struct Now {
+    step: Option<Step>,
+    test: Option<Evaluated>,
+    time: TimeShares,
+    drift_score: Option<f64>,
+    /// When how many steps were done.
+    marks: VecDeque<(Instant, usize)>,
+}
+
+/// What a run says of itself.
+#[derive(Debug)]
+pub struct Board {
+    heading: Heading,
+    control: Arc<Control>,
+    viewer: Arc<Viewer>,
+    began: Instant,
+    now: Mutex<Now>,
+    alarms: Mutex<Alarms>,
+}
+
+impl Board {
+    /// The board of a run that begins now.
+    pub fn new(heading: Heading, control: Arc<Control>, viewer: Arc<Viewer>) -> Arc<Self> {
+        Arc::new(Self {
+            heading,
+            control,
+            viewer,
+            began: Instant::now(),
+            now: Mutex::default(),
+            alarms: Mutex::default(),
+        })
+    }
+
+    /// What others ask of the run.
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// The plants.
+    pub fn viewer(&self) -> &Arc<Viewer> {
+        &self.viewer
+    }
+
+    /// Where the time of the steps went so far.
+    pub fn spend(&self, time: TimeShares) {
+        lock(&self.now).time = time;
+    }
+
+    /// What the drift monitor says, as a fraction of its threshold.
+    pub fn drift(&self, score: f64) {
+        lock(&self.now).drift_score = Some(score);
+    }
+
+    /// Raises an alarm of `source`; it is one alarm until its cause is gone. `pause`: the run pauses meanwhile.
+    pub fn raise(&self, source: &str, severity: Severity, message: String, pause: bool) {
+        if lock(&self.alarms).raise(source, severity, message) {
+            self.control.bring_news();
+        }
+        if pause {
+            self.control.pause_for_alarm();
+        }
+    }
+
+    /// What `source` complained of is over; a run that it paused goes on.
+    pub fn clear(&self, source: &str) {
+        if lock(&self.alarms).clear(source) {
+            self.control.bring_news();
+            self.control.resume_after_alarm();
+        }
+    }
+
+    /// Somebody has seen the alarm.
+    pub fn acknowledge(&self, id: u64) -> Result<(), String> {
+        if lock(&self.alarms).acknowledge(id) {
+            self.control.bring_news();
+            return Ok(());
+        }
+        Err(format!("there is no alarm {id} to acknowledge: the status lists those that there are"))
+    }
+
+    /// Alarms that changed since this was last asked.
+    pub fn fresh_alarms(&self) -> Vec<Alarm> {
+        lock(&self.alarms).take_fresh()
+    }
+
+    /// The run at this moment.
+    pub fn status(&self) -> Status {
+        let (plants, twin_residual) = self.viewer.status();
+        let (training, wall_seconds) = (self.training(twin_residual), self.began.elapsed().as_secs_f64());
+        let left = training.steps.saturating_sub(training.step) as f64;
+        let budget = Budget {
+            shots_taken: plants.iter().map(|plant| plant.shots).sum(),
+            plant_seconds_spent: plants.iter().map(|plant| plant.plant_seconds).sum(),
+            wall_seconds,
+            wall_seconds_left: training.steps_per_second.filter(|speed| *speed > 0.0).map(|speed| left / speed),
+            ..self.heading.budget
+        };
+        Status {
+            unix_seconds: unix_seconds(),
+            process: std::process::id(),
+            experiment: self.heading.experiment.clone(),
+            method: self.heading.method.clone(),
+            seed: self.heading.seed,
+            state: self.control.state(),
+            training,
+            plants,
+            alarms: lock(&self.alarms).list().to_vec(),
+            budget,
+        }
+    }
+
+    fn training(&self, twin_residual: Option<f64>) -> TrainingStatus {
+        let now = lock(&self.now);
+        let shares =
+            [now.time.plant, now.time.twin, now.time.digital, now.time.overhead].map(|time| time.as_secs_f64());
+        let total: f64 = shares.iter().sum();
+        let speed = match (now.marks.front(), now.step) {
+            (Some((when, first)), Some(step)) if *first < step.step => {
+                Some((step.step - first) as f64 / when.elapsed().as_secs_f64())
+            }
+            _ => None,
+        };
+        TrainingStatus {
+            step: now.step.map_or(0, |step| step.step),
+            steps: self.heading.steps,
+            epoch: now.step.map_or(0, |step| step.epoch),
+            loss: now.step.map(|step| f64::from(step.loss)),
+            test_accuracy: now.test.map(|test| test.test_accuracy),
+            believed_accuracy: now.test.map(|test| test.believed_accuracy),
+            twin_residual,
+            drift_score: now.drift_score,
+            steps_per_second: speed,
+            range_use: now.step.map(|step| step.range_use),
+            clipping_rate: now.step.map(|step| step.clipping_rate),
+            time_shares: (total > 0.0).then(|| shares.map(|share| share / total)),
+        }
+    }
+}
+
+/// The board is shared, so observing needs no more than a reference.
+impl Observer for Arc<Board> {
+    fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
+        let mut now = lock(&self.now);
+        match event {
+            Event::Step(step) => {
+                now.step = Some(*step);
+                if now.marks.back().is_none_or(|(when, _)| when.elapsed() >= MARK_EVERY) {
+                    now.marks.push_back((Instant::now(), step.step));
+                    if MARKS < now.marks.len() {
+                        now.marks.pop_front();
+                    }
+                }
+            }
+            Event::Evaluated(test) => now.test = Some(*test),
+            Event::Paused | Event::Resumed => now.marks.clear(),
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Plain data: a thread that panicked while it held it has broken nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

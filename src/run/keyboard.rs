@@ -1,0 +1,142 @@
+//! Keys that control a run from its own terminal: p, r, s, ! and ?. Where the program has no terminal, nobody listens.
+//!
+//! Lines and echo are switched off while it listens; signals and output stay as they are, so Ctrl-C works as ever.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+
+use super::{Control, Reply, Request};
+
+/// How the terminal was before.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// A key is waited for so long before the end is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Listens until it is dropped.
+pub struct Keyboard {
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keyboard {
+    /// Listens for `control`, if this program is in front of a terminal; answers go above `bars`.
+    pub fn listen(control: &Arc<Control>, bars: &MultiProgress) -> Self {
+        let closing = Arc::new(AtomicBool::new(false));
+        let thread = quiet_terminal().then(|| {
+            let (control, bars, closing) = (control.clone(), bars.clone(), closing.clone());
+            std::thread::Builder::new().name("keyboard".into()).spawn(move || listen(&control, &bars, &closing))
+        });
+        let thread = thread.and_then(|spawned| spawned.inspect_err(|_| restore_terminal()).ok());
+        Self { closing, thread }
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+        restore_terminal();
+    }
+}
+
+/// Switches lines and echo off; `false` where there is no terminal, or another program is in front of it.
+fn quiet_terminal() -> bool {
+    let input = std::io::stdin();
+    if !input.is_terminal() || !std::io::stderr().is_terminal() {
+        return false;
+    }
+    if tcgetpgrp(&input).ok() != Some(rustix::process::getpgrp()) {
+        return false;
+    }
+    let Ok(before) = tcgetattr(&input) else { return false };
+    let mut quiet = before.clone();
+    quiet.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    tcsetattr(&input, OptionalActions::Now, &quiet).is_ok()
+}
+
+/// Puts the terminal back as it was; for every way out.
+pub fn restore_terminal() {
+    if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // A terminal that is gone needs no putting back.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+fn listen(control: &Control, bars: &MultiProgress, closing: &AtomicBool) {
+    let say = |words: &str| bars.suspend(|| eprintln!("pnnlab: {words}"));
+    let mut stopping = false;
+    while !closing.load(Ordering::SeqCst) {
+        let Some(key) = next_key() else { continue };
+        let (words, request) = press(key, &mut stopping);
+        if let Some(words) = words {
+            say(words);
+        }
+        if let Some(request) = request
+            && let Reply::Refused { message } = control.request(&request)
+        {
+            say(&message);
+        }
+    }
+}
+
+/// The key that was pressed, if one was.
+fn next_key() -> Option<u8> {
+    let input = std::io::stdin();
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK.subsec_nanos()) };
+    let mut waits = [PollFd::new(&input, PollFlags::IN)];
+    if !matches!(poll(&mut waits, Some(&timeout)), Ok(1..)) {
+        return None;
+    }
+    let mut key = [0];
+    // Past the buffer of the standard library, which would keep keys where `poll` does not see them.
+    if rustix::io::read(&input, &mut key) == Ok(1) {
+        return Some(key[0]);
+    }
+    // A terminal that is gone is always ready: do not turn in circles.
+    std::thread::sleep(LOOK);
+    None
+}
+
+/// What a key says and asks. A stop is asked for twice.
+fn press(key: u8, stopping: &mut bool) -> (Option<&'static str>, Option<Request>) {
+    let confirmed = std::mem::take(stopping);
+    match key {
+        b'p' => (Some("paused after this step; r goes on"), Some(Request::Pause)),
+        b'r' => (Some("goes on"), Some(Request::Resume)),
+        b'!' => (Some("making the plants safe; r goes on"), Some(Request::Safe)),
+        b's' => {
+            *stopping = true;
+            (Some("stop after this step and finish the record? y stops, any other key goes on"), None)
+        }
+        b'y' if confirmed => (Some("stopping"), Some(Request::Stop)),
+        b'?' => (Some("keys: p pause, r resume, s stop, ! safe state now, Ctrl-C stop at once"), None),
+        _ if confirmed => (Some("goes on"), None),
+        _ => (None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_confirmed_and_the_safe_state_is_not() {
+        let mut stopping = false;
+        assert_eq!(press(b's', &mut stopping).1, None);
+        assert_eq!(press(b'n', &mut stopping), (Some("goes on"), None));
+        assert_eq!(press(b'y', &mut stopping), (None, None), "the question is over");
+        press(b's', &mut stopping);
+        assert_eq!(press(b'y', &mut stopping).1, Some(Request::Stop));
+        assert_eq!(press(b'!', &mut stopping).1, Some(Request::Safe));
+    }
+}
