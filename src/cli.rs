@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::calibrate::CalibrateArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -30,6 +31,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
+    /// Measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report
+    #[command(
+        after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals."
+    )]
+    Calibrate(CalibrateArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -98,6 +104,7 @@ pub fn run() -> Result<(), Error> {
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
+        Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

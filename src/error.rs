@@ -55,6 +55,28 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
+    /// A calibration that cannot be made, or a fit that cannot be used.
+    #[error("{0}")]
+    Calibration(calibration::Error),
+    /// A calibration of one plant.
+    #[error("plant `{plant}`: {source}")]
+    CalibrationOf {
+        /// The plant's name in the rig.
+        plant: String,
+        /// What is wrong.
+        source: calibration::Error,
+    },
+    /// A fit that cannot be used.
+    #[error("{}: {source}", .path.display())]
+    FitOf {
+        /// The fit's file.
+        path: PathBuf,
+        /// Why.
+        source: calibration::Error,
+    },
+    /// The user stopped a measurement.
+    #[error("stopped by the user; the plant is safe, and nothing was kept")]
+    CalibrationStopped,
     /// The user stopped it.
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
@@ -78,6 +100,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
+    (9, "a calibration fails, or a fit is foreign, stale or broken"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -90,9 +113,10 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
             Self::Data(_) => 4,
-            Self::Plant { .. } => 5,
+            Self::Plant { .. } | Self::CalibrationOf { source: calibration::Error::Plant(_), .. } => 5,
             Self::Record { .. } => 6,
-            Self::Stopped(_) | Self::Halted(_) => 130,
+            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 9,
+            Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped => 130,
         }
     }
 

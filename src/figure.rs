@@ -3,9 +3,11 @@
 //! A figure is a `Figure` (`figure/sheet.rs`): it reads its numbers first, then draws on whatever paper it is given;
 //! `save` writes both files with the caption. Colors and fonts are in `figure/theme.rs` and nowhere else.
 
+mod calibration;
 mod curves;
 mod sheet;
 mod theme;
 
+pub use calibration::calibration_figures;
 pub use curves::learning_curves;
 pub use theme::Theme;

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use drivers::{Batch, Card, Origin, Plant};
-use sims::{Predicted, Pullback, Twin};
+use sims::{Adjustable, Predicted, Pullback, Twin};
 
 use crate::Error;
+use crate::fits::InUse;
 use crate::method::Method;
 use crate::run::{Bench, Control, Gate, Shots, Viewer};
 
@@ -91,6 +92,10 @@ pub struct Opened {
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
     pub ideal: Option<Arc<dyn Twin>>,
+    /// The physics behind its twin, with coefficients that can be fitted.
+    pub adjustable: Option<Arc<dyn Adjustable>>,
+    /// The fit behind its twin, if there is one.
+    pub fit: Option<InUse>,
 }
 
 /// A plant in use by one method.
@@ -264,7 +269,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal } = opened;
+    let Opened { name, plant, twin, ideal, .. } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod calibration_report;
 pub mod cli;
 mod command;
 mod comparison;
@@ -9,6 +10,7 @@ mod engine;
 mod error;
 mod experiment;
 mod figure;
+pub mod fits;
 pub mod lab;
 pub mod layer;
 mod method;

@@ -28,7 +28,7 @@ pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use progress::Progress;
 pub use record::{Header, Record, plant_facts};
-pub(crate) use record::{make_folder, unix_seconds};
+pub(crate) use record::{command_line, make_folder, unix_seconds};
 pub use server::{SOCKET, Server, connect};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,

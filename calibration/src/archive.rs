@@ -35,14 +35,21 @@ impl Trace {
         for array in [inputs, outputs] {
             if let Some(at) = array.rows.values().iter().position(|value| !value.is_finite()) {
                 let row = at / array.rows.columns().max(1);
-                return Err(Error::archive(format!("holds a value that is not finite, in row {row} of `{}`", array.name)));
+                return Err(Error::archive(format!(
+                    "holds a value that is not finite, in row {row} of `{}`",
+                    array.name
+                )));
             }
         }
         let shots = inputs.rows.rows();
         let bank = |array: &Array, name: &str| vec![Bank::new(name, array.rows.columns(), "1", range_of(&array.rows))];
         Ok(Self {
             card: Card {
-                identity: Identity { system: "recorded".into(), serial: outputs.name.clone(), origin: Origin::Replayed },
+                identity: Identity {
+                    system: "recorded".into(),
+                    serial: outputs.name.clone(),
+                    origin: Origin::Replayed,
+                },
                 ports: Ports { inputs: bank(inputs, "input"), controls: vec![], outputs: bank(outputs, "output") },
                 timing: Timing::default(),
             },
@@ -94,9 +101,10 @@ fn read(bytes: &[u8]) -> Result<Vec<Array>, Error> {
 fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a Array, &'a Array), Error> {
     let known = || arrays.iter().map(|array| format!("`{}`", array.name)).collect::<Vec<_>>().join(", ");
     let find = |name: &str| {
-        arrays.iter().find(|array| array.name == name).ok_or_else(|| {
-            Error::archive(format!("has no array of rows `{name}`: it has {}", known()))
-        })
+        arrays
+            .iter()
+            .find(|array| array.name == name)
+            .ok_or_else(|| Error::archive(format!("has no array of rows `{name}`: it has {}", known())))
     };
     if let Some((inputs, outputs)) = names {
         return Ok((find(inputs)?, find(outputs)?));
@@ -117,14 +125,13 @@ fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a A
 
 /// The smallest range around all values.
 fn range_of(rows: &Batch) -> Range {
-    let (low, high) = rows.values().iter().fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+    let (low, high) =
+        rows.values().iter().fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     Range::new(low, high)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use npyz::WriterBuilder;
 
     use super::*;
@@ -133,14 +140,17 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         let mut writer = npyz::npz::NpzWriter::new(&mut bytes);
         for (name, rows, columns) in arrays {
-            let options = Default::default();
-            let mut array = writer.array(name, options).unwrap().default_dtype().shape(&[*rows as u64, *columns as u64]).begin_nd().unwrap();
+            let mut array = writer
+                .array(name, npyz::zip::write::FileOptions::default())
+                .unwrap()
+                .default_dtype()
+                .shape(&[*rows as u64, *columns as u64])
+                .begin_nd()
+                .unwrap();
             array.extend((0..rows * columns).map(|index| index as f64)).unwrap();
             array.finish().unwrap();
         }
         drop(writer);
-        let mut bytes = bytes;
-        bytes.flush().unwrap();
         bytes.into_inner()
     }
 

@@ -7,8 +7,8 @@ use drivers::{Batch, Direction, Ports};
 use sims::{Adjustable, Key, Twin};
 
 use crate::{
-    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit, Residual,
-    Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
+    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit,
+    Residual, Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
 };
 
 /// Share of the stimuli that the reported residual is measured on.
@@ -135,7 +135,7 @@ impl Calibration {
             Some(seen) => {
                 let half = self.stimuli / 2;
                 let around = [self.stimuli - half, self.per_setting];
-                smooth(half).and(Stimuli::near(ports, seen, around, 0.05, self.key.branch("near")))
+                smooth(half).and(&Stimuli::near(ports, seen, around, 0.05, self.key.branch("near")))
             }
         }
     }
@@ -165,19 +165,19 @@ impl Calibration {
             return Ok(fitted);
         }
         let averaged = trace.averaged();
-        let (rest, part) = match test {
-            Some(test) => (averaged.trace.clone(), test.averaged()),
-            None => {
-                let (rest, part) = trace.split(TEST_SHARE, self.key.branch("test"));
-                (rest.averaged().trace, part.averaged())
-            }
+        let (rest, part) = if let Some(test) = test {
+            (averaged.trace.clone(), test.averaged())
+        } else {
+            let (rest, part) = trace.split(TEST_SHARE, self.key.branch("test"));
+            (rest.averaged().trace, part.averaged())
         };
         let judge = Judge { test: &part.trace, repeats: mean_repeats(&part.repeats), noise: averaged.noise.as_deref() };
         self.physics(&rest, model, &judge, &mut fitted)?;
         if matches!(self.procedure, Procedure::Learned | Procedure::Residual) {
             let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
             let physics = fitted.twin.clone();
-            let learned: LearnedPart = learn_part([&train, &stop], physics.as_ref(), &self.search, self.key.branch("network"))?;
+            let learned: LearnedPart =
+                learn_part([&train, &stop], physics.as_ref(), &self.search, self.key.branch("network"))?;
             fitted.twin = learned.twin(trace, physics);
             fitted.parts.network.clone_from(&learned.network);
             fitted.learned = Some((learned.architecture, learned.left));
@@ -190,13 +190,23 @@ impl Calibration {
     }
 
     /// Coefficients and corrections of the model, or curves where there is none and the trace is that of one.
-    fn physics(&self, rest: &Trace, model: Option<&dyn Adjustable>, judge: &Judge<'_>, fitted: &mut Fitted) -> Result<(), Error> {
+    fn physics(
+        &self,
+        rest: &Trace,
+        model: Option<&dyn Adjustable>,
+        judge: &Judge<'_>,
+        fitted: &mut Fitted,
+    ) -> Result<(), Error> {
         if self.procedure == Procedure::Learned {
             return Ok(());
         }
         let Some(model) = model else {
             if !Curves::fits(rest) {
-                return if self.procedure == Procedure::Physics { Err(Error::NoPhysics { procedure: "physics" }) } else { Ok(()) };
+                return if self.procedure == Procedure::Physics {
+                    Err(Error::NoPhysics { procedure: "physics" })
+                } else {
+                    Ok(())
+                };
             }
             let (curves, estimates) = Curves::fit(rest);
             fitted.parts.curves = Some(curves.plain());
@@ -213,7 +223,8 @@ impl Calibration {
         fitted.physics_residual = Some(judge.of(&*model.adjusted(&corrected.coefficients, &[])));
         if self.procedure == Procedure::Residual && model.corrections() > 0 {
             corrected = correct(model, rest, &corrected, CORRECTION_STEPS);
-            fitted.corrected_residual = Some(judge.of(&*model.adjusted(&corrected.coefficients, &corrected.corrections)));
+            fitted.corrected_residual =
+                Some(judge.of(&*model.adjusted(&corrected.coefficients, &corrected.corrections)));
         }
         fitted.twin = Some(model.adjusted(&corrected.coefficients, &corrected.corrections));
         fitted.parts.corrected = Some(corrected);
@@ -276,9 +287,13 @@ mod tests {
         let trace = measure(&mut plant, &stimuli, calibration.repeats, &mut watch).unwrap().unwrap();
         let fitted = calibration.fit(&trace, None, Some(&bench)).unwrap();
         let of = |residual: &Option<Residual>| residual.as_ref().unwrap().rmse_of_full_scale;
-        let (nominal, physics, residual) = (of(&fitted.nominal_residual), of(&fitted.physics_residual), of(&fitted.residual));
+        let (nominal, physics, residual) =
+            (of(&fitted.nominal_residual), of(&fitted.physics_residual), of(&fitted.residual));
         assert!(physics < nominal && residual < 0.5 * physics && residual < 0.025, "{nominal} {physics} {residual}");
         let twin = fitted.parts.twin(&trace.card, Some(&bench)).unwrap();
-        assert_eq!(twin.predict(&trace.inputs, trace.controls(0)), fitted.twin.unwrap().predict(&trace.inputs, trace.controls(0)));
+        assert_eq!(
+            twin.predict(&trace.inputs, trace.controls(0)),
+            fitted.twin.unwrap().predict(&trace.inputs, trace.controls(0))
+        );
     }
 }

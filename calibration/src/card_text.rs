@@ -64,10 +64,17 @@ pub(crate) fn read_card(text: &str) -> Result<Card, Error> {
         "real" => Origin::Real,
         "simulated" => Origin::Simulated,
         "replayed" => Origin::Replayed,
-        other => return Err(Error::trace(format!("comes from a plant that is `{other}`: real, simulated or replayed is known"))),
+        other => {
+            return Err(Error::trace(format!(
+                "comes from a plant that is `{other}`: real, simulated or replayed is known"
+            )));
+        }
     };
     let banks = |banks: Vec<BankText>| {
-        banks.into_iter().map(|bank| Bank::new(&bank.name, bank.count, &bank.unit, Range::new(bank.low, bank.high))).collect()
+        banks
+            .into_iter()
+            .map(|bank| Bank::new(&bank.name, bank.count, &bank.unit, Range::new(bank.low, bank.high)))
+            .collect()
     };
     Ok(Card {
         identity: Identity { system: text.system, serial: text.serial, origin },

@@ -1,7 +1,7 @@
 //! Many small corrections inside a physical model at once: the most probable ones, given that they are small.
 //!
 //! Minimizes `|r(p)|²/s² + |κ|² + |c − c₀|²/w²` over coefficients c and corrections κ ~ N(0, 1) by Gauss–Newton steps, s² the mean
-//! square of what is left, re-estimated after each step (the evidence's first approximation; MacKay 1992). Coefficients stay
+//! square of what is left, re-estimated after each step (the evidence's first approximation; `MacKay` 1992). Coefficients stay
 //! near what the physics' own fit has found, `w` a fifth of their plausible span.
 
 use drivers::Direction;
@@ -108,7 +108,13 @@ impl Fit<'_> {
     }
 
     /// One Gauss–Newton step.
-    fn step(&self, at: &DVector<f64>, center: &DVector<f64>, residuals: &DVector<f64>, noise: f64) -> Option<DVector<f64>> {
+    fn step(
+        &self,
+        at: &DVector<f64>,
+        center: &DVector<f64>,
+        residuals: &DVector<f64>,
+        noise: f64,
+    ) -> Option<DVector<f64>> {
         let count = at.len();
         let mut derivatives = DMatrix::<f64>::zeros(residuals.len(), count);
         for index in 0..count {
@@ -124,8 +130,11 @@ impl Fit<'_> {
         normal.gemm_tr(1.0 / noise, &derivatives, &derivatives, 0.0);
         let mut right = derivatives.tr_mul(residuals) / -noise;
         for index in 0..count {
-            let (precision, from) =
-                if index < self.spans.len() { (1.0 / (REACH * REACH), at[index] - center[index]) } else { (1.0, at[index]) };
+            let (precision, from) = if index < self.spans.len() {
+                (1.0 / (REACH * REACH), at[index] - center[index])
+            } else {
+                (1.0, at[index])
+            };
             normal[(index, index)] += precision;
             right[index] -= precision * from;
         }

@@ -19,7 +19,9 @@ pub enum Error {
         message: String,
     },
     /// A trace that does not hold enough for what is asked.
-    #[error("{procedure} needs {needed} {what}, but the trace has {given}: measure more, or choose another --procedure")]
+    #[error(
+        "{procedure} needs {needed} {what}, but the trace has {given}: measure more, or choose another --procedure"
+    )]
     TooFew {
         /// The procedure.
         procedure: &'static str,

@@ -85,7 +85,9 @@ pub fn learn_part(
     let (base_train, base_held) = (base(train), base(held_out));
     let left = |trace: &Trace, base: &Option<Batch>| match base {
         None => trace.outputs.clone(),
-        Some(base) => Batch::from_fn(base.rows(), base.columns(), |row, port| trace.outputs.row(row)[port] - base.row(row)[port]),
+        Some(base) => {
+            Batch::from_fn(base.rows(), base.columns(), |row, port| trace.outputs.row(row)[port] - base.row(row)[port])
+        }
     };
     let (left_train, left_held) = (left(train, &base_train), left(held_out, &base_held));
     let scaling = Scalings {
@@ -134,7 +136,8 @@ impl Scalings {
 
     /// The network in the ports' own units: scaling becomes part of the first and the last layer.
     fn network(&self, learned: &Learned) -> Result<Network, Error> {
-        let parts: Vec<&Scaling> = [Some(&self.inputs), Some(&self.controls), self.base.as_ref()].into_iter().flatten().collect();
+        let parts: Vec<&Scaling> =
+            [Some(&self.inputs), Some(&self.controls), self.base.as_ref()].into_iter().flatten().collect();
         let center: Vec<f32> = parts.iter().flat_map(|part| part.center.iter().copied()).collect();
         let width: Vec<f32> = parts.iter().flat_map(|part| part.width.iter().copied()).collect();
         let mut layers = learned.layers.clone();
@@ -148,11 +151,17 @@ impl Scalings {
                 .zip(&mut last.bias)
                 .zip(self.targets.center.iter().zip(&self.targets.width))
             {
-                row.iter_mut().for_each(|weight| *weight *= width);
+                for weight in row.iter_mut() {
+                    *weight *= width;
+                }
                 *bias = *bias * width + center;
             }
         }
-        let sizes = [self.inputs.center.len(), self.controls.center.len(), self.base.as_ref().map_or(0, |base| base.center.len())];
+        let sizes = [
+            self.inputs.center.len(),
+            self.controls.center.len(),
+            self.base.as_ref().map_or(0, |base| base.center.len()),
+        ];
         Network::new(&layers, sizes).ok_or_else(|| Error::fit("has layers that do not chain"))
     }
 }

@@ -91,7 +91,10 @@ pub(crate) fn learn(train: &Examples, held_out: &Examples, search: &Search, key:
         if !score.is_finite() {
             return Err(Error::Diverged {
                 procedure: "learned",
-                message: format!("the network of {:?} gives numbers which are none: measure more shots", architecture.hidden),
+                message: format!(
+                    "the network of {:?} gives numbers which are none: measure more shots",
+                    architecture.hidden
+                ),
             });
         }
         if score < best.0 {
@@ -166,7 +169,12 @@ impl Learner {
             weights.push(Tensor::from_data(TensorData::new(values, [pair[0], pair[1]]), &device));
             weights.push(Tensor::zeros([1, pair[1]], &device));
         }
-        Self { states: vec![None; weights.len()], weights, optimizer: AdamConfig::new().with_epsilon(1e-8).build(), stream }
+        Self {
+            states: vec![None; weights.len()],
+            weights,
+            optimizer: AdamConfig::new().with_epsilon(1e-8).build(),
+            stream,
+        }
     }
 
     /// One pass over the examples.
@@ -210,7 +218,12 @@ impl Learner {
             .chunks_exact(2)
             .map(|pair| {
                 let [inputs, outputs] = pair[0].dims();
-                PlainLayer { inputs, outputs, weights: values(pair[0].clone().transpose()), bias: values(pair[1].clone()) }
+                PlainLayer {
+                    inputs,
+                    outputs,
+                    weights: values(pair[0].clone().transpose()),
+                    bias: values(pair[1].clone()),
+                }
             })
             .collect()
     }

@@ -75,7 +75,11 @@ pub fn fit_levels(trace: &Trace) -> Result<Levels, Error> {
 /// The mean of all inputs and controls of a shot, each as a fraction of its range.
 fn mean_drive(trace: &Trace) -> Vec<f64> {
     let fraction = |values: &[f32], ranges: &[Range]| -> f64 {
-        values.iter().zip(ranges).map(|(value, range)| f64::from((value - range.low) / range.span().max(f32::MIN_POSITIVE))).sum()
+        values
+            .iter()
+            .zip(ranges)
+            .map(|(value, range)| f64::from((value - range.low) / range.span().max(f32::MIN_POSITIVE)))
+            .sum()
     };
     let (inputs, controls) = (trace.card.ports.ranges(Direction::Input), trace.card.ports.ranges(Direction::Control));
     let count = (inputs.len() + controls.len()).max(1) as f64;
@@ -121,7 +125,9 @@ mod tests {
 
     #[test]
     fn dark_level_gain_and_clipping_are_found() {
-        let trace = trace(card(1, 0, 3), [2000, 1, 2000], |x, _, _| vec![0.1 + 0.25 * x[0], (3.0 * x[0]).clamp(-1.0, 1.0), 0.5]);
+        let trace = trace(card(1, 0, 3), [2000, 1, 2000], |x, _, _| {
+            vec![0.1 + 0.25 * x[0], (3.0 * x[0]).clamp(-1.0, 1.0), 0.5]
+        });
         let levels = fit_levels(&trace).unwrap();
         assert!((levels.ports[0].gain - 0.5).abs() < 1e-4 && levels.ports[0].linearity > 0.999);
         assert!((levels.ports[0].dark + 0.15).abs() < 0.01);

@@ -94,7 +94,12 @@ mod tests {
         // 4 settings of 0.3 s, 120 shots of 0.04 s.
         assert!((trace.seconds[119] - (4.0 * 0.3 + 120.0 * 0.04)).abs() < 1e-9);
         assert_ne!(trace.settings.values(), stimuli.settings.values(), "the shaper rounds");
-        let stopped = measure(&mut plant, &stimuli, 3, &mut Watch { now: &mut || None, progress: &mut |_| ControlFlow::Break(()) });
+        let stopped = measure(
+            &mut plant,
+            &stimuli,
+            3,
+            &mut Watch { now: &mut || None, progress: &mut |_| ControlFlow::Break(()) },
+        );
         assert_eq!(stopped.unwrap(), None);
     }
 }

@@ -85,7 +85,8 @@ impl Network {
     pub fn plain(&self) -> Vec<PlainLayer> {
         let parts = [&self.inputs, &self.controls, &self.physics];
         let rows = self.biases[0].len();
-        let row = |row: usize| parts.iter().flat_map(move |part| part.forward.row(row).iter().copied().collect::<Vec<_>>());
+        let row =
+            |row: usize| parts.iter().flat_map(move |part| part.forward.row(row).iter().copied().collect::<Vec<_>>());
         let first = PlainLayer {
             outputs: rows,
             inputs: parts.iter().map(|part| part.forward.ncols()).sum(),
@@ -99,6 +100,11 @@ impl Network {
             bias: bias.clone(),
         });
         std::iter::once(first).chain(rest).collect()
+    }
+
+    /// How many inputs, controls and physics' outputs it takes.
+    pub fn sizes(&self) -> [usize; 3] {
+        [&self.inputs, &self.controls, &self.physics].map(|part| part.forward.ncols())
     }
 
     /// Weights and biases.
@@ -324,7 +330,11 @@ mod tests {
             &self.0
         }
         fn predict(&self, x: &Batch, k: &[f32]) -> Batch {
-            Batch::from_fn(x.rows(), 2, |row, port| if port == 0 { x.row(row)[0] * x.row(row)[1] } else { x.row(row)[2] * k[0] })
+            Batch::from_fn(
+                x.rows(),
+                2,
+                |row, port| if port == 0 { x.row(row)[0] * x.row(row)[1] } else { x.row(row)[2] * k[0] },
+            )
         }
         fn pull_back(&self, x: &Batch, k: &[f32], g: &Batch) -> Pullback {
             let inputs = Batch::from_fn(x.rows(), 3, |row, port| {

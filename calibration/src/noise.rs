@@ -102,7 +102,7 @@ pub fn fit_noise(trace: &Trace, key: Key) -> Result<(NoiseModel, NoiseSummary), 
 /// Deviations of shots from the mean of their repeats, widened by √(n/(n − 1)) so that their variance is that of a shot.
 struct Deviations {
     means: Vec<Vec<f64>>,
-    deviations: Vec<Vec<f64>>,
+    scatter: Vec<Vec<f64>>,
     stimuli: usize,
     freedoms: f64,
 }
@@ -113,7 +113,7 @@ impl Deviations {
         for (shot, &stimulus) in trace.stimulus.iter().enumerate() {
             groups.entry(stimulus).or_default().push(shot);
         }
-        let mut all = Self { means: vec![], deviations: vec![], stimuli: 0, freedoms: 0.0 };
+        let mut all = Self { means: vec![], scatter: vec![], stimuli: 0, freedoms: 0.0 };
         for shots in groups.values().filter(|shots| shots.len() > 1) {
             let count = shots.len() as f64;
             let rows: Vec<&[f32]> = shots.iter().map(|&shot| trace.outputs.row(shot)).collect();
@@ -122,7 +122,7 @@ impl Deviations {
                 .collect();
             let widen = (count / (count - 1.0)).sqrt();
             for row in rows {
-                all.deviations.push(row.iter().zip(&mean).map(|(y, mean)| widen * (f64::from(*y) - mean)).collect());
+                all.scatter.push(row.iter().zip(&mean).map(|(y, mean)| widen * (f64::from(*y) - mean)).collect());
                 all.means.push(mean.clone());
             }
             all.stimuli += 1;
@@ -142,7 +142,7 @@ fn fit(data: &Deviations) -> NoiseModel {
     };
     for output in 0..outputs {
         let pairs: Vec<(f64, f64)> =
-            data.means.iter().zip(&data.deviations).map(|(m, d)| (m[output], d[output] * d[output])).collect();
+            data.means.iter().zip(&data.scatter).map(|(m, d)| (m[output], d[output] * d[output])).collect();
         let (variance, center, floor) = variance_curve(&pairs);
         model.variance.push(variance);
         model.center.push(center);
@@ -190,12 +190,12 @@ fn variance_curve(pairs: &[(f64, f64)]) -> ([f64; 3], f64, f64) {
 fn loadings(model: &NoiseModel, data: &Deviations) -> DMatrix<f64> {
     let outputs = model.center.len();
     let mut correlation = DMatrix::<f64>::zeros(outputs, outputs);
-    for (means, deviations) in data.means.iter().zip(&data.deviations) {
+    for (means, deviations) in data.means.iter().zip(&data.scatter) {
         let white = |output: usize| deviations[output] / model.variance_at(output, means[output]).sqrt();
         let row = nalgebra::DVector::from_iterator(outputs, (0..outputs).map(white));
         correlation.syger(1.0, &row, &row, 1.0);
     }
-    correlation /= data.deviations.len().max(1) as f64;
+    correlation /= data.scatter.len().max(1) as f64;
     correlation.fill_upper_triangle_with_lower_triangle();
     let edge = (1.0 + (outputs as f64 / data.freedoms.max(1.0)).sqrt()).powi(2) * 1.05;
     let eigen = correlation.symmetric_eigen();
@@ -219,11 +219,11 @@ fn loadings(model: &NoiseModel, data: &Deviations) -> DMatrix<f64> {
 
 /// Predicted over measured standard deviation, in all, and for dim, middle and bright readings.
 fn compare(model: &NoiseModel, data: &Deviations) -> (Option<f64>, Vec<f64>) {
-    if data.deviations.is_empty() {
+    if data.scatter.is_empty() {
         return (None, vec![]);
     }
     let mut terms = Vec::new();
-    for (means, deviations) in data.means.iter().zip(&data.deviations) {
+    for (means, deviations) in data.means.iter().zip(&data.scatter) {
         for (output, (mean, deviation)) in means.iter().zip(deviations).enumerate() {
             let typical = model.variance[output][0].max(f64::MIN_POSITIVE);
             // In the output's own variance, so that bright outputs do not outweigh the others.
@@ -270,8 +270,8 @@ fn drift(trace: &Trace, data: &Deviations) -> f64 {
         repeats.entry(stimulus).or_default().push(shot);
     }
     let outputs = trace.outputs.columns();
-    let squares = data.deviations.iter().flatten().map(|d| d * d).sum::<f64>();
-    let noise = (squares / (data.deviations.len() * outputs).max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
+    let squares = data.scatter.iter().flatten().map(|d| d * d).sum::<f64>();
+    let noise = (squares / (data.scatter.len() * outputs).max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
     let mut moved = vec![0.0; outputs];
     let mut groups = 0.0;
     for shots in repeats.values().filter(|shots| shots.len() > 1) {

@@ -129,7 +129,8 @@ impl<'a> Problem<'a> {
         let rows = self.trace.outputs.values().len();
         let mut derivatives = DMatrix::zeros(rows, self.at.len());
         for (index, coefficient) in self.coefficients.iter().enumerate() {
-            let within = |at: f64| at.clamp(coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
+            let within =
+                |at: f64| at.clamp(coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
             let (mut above, mut below) = (self.at.clone(), self.at.clone());
             above[index] = within(self.at[index] + STEP);
             below[index] = within(self.at[index] - STEP);
@@ -162,7 +163,13 @@ impl<'a> Problem<'a> {
         let deviation = |index: usize| covariance[(index, index)].max(0.0).sqrt();
         let correlations = DMatrix::from_fn(count, count, |row, column| {
             let product = deviation(row) * deviation(column);
-            if row == column { 1.0 } else if product > 0.0 { covariance[(row, column)] / product } else { 0.0 }
+            if row == column {
+                1.0
+            } else if product > 0.0 {
+                covariance[(row, column)] / product
+            } else {
+                0.0
+            }
         });
         let values = self.values(&self.at);
         let estimates = self.coefficients.iter().enumerate().map(|(index, coefficient)| {
@@ -233,7 +240,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::trace::tests::{card, trace};
 
-    /// y₀ = a·x₀ + b·x₁², y₁ = a·x₁ + (c + d)·x₀ + e·0: c and d cannot be told apart, e not at all. Corrections: y₀ += Σ ε_k·sin(kx₀)/10.
+    /// y₀ = a·x₀ + b·x₁², y₁ = a·x₁ + (c + d)·x₀ + e·0: c and d cannot be told apart, e not at all. Corrections: y₀ += Σ `ε_k·sin(kx₀)/10`.
     #[derive(Debug, Clone)]
     pub(crate) struct Toy;
 
@@ -275,9 +282,8 @@ pub(crate) mod tests {
     #[test]
     fn coefficients_come_back_and_what_cannot_be_told_is_said() {
         let truth = Toy.adjusted(&[1.7, -0.4, 0.5, 0.25, 0.0], &[]);
-        let read = |x: &[f32], _: &[f32], _: usize| {
-            truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]).into_values()
-        };
+        let read =
+            |x: &[f32], _: &[f32], _: usize| truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]).into_values();
         let fit = fit_physics(&Toy, &trace(card(2, 0, 2), [100, 1, 100], read)).unwrap();
         let [a, b, c, d, e] = &fit.estimates[..] else { panic!() };
         assert!((a.value - 1.7).abs() < 1e-5 && (b.value + 0.4).abs() < 1e-5);

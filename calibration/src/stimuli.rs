@@ -67,7 +67,7 @@ impl Stimuli {
     }
 
     /// These and then `others`.
-    pub fn and(mut self, others: Self) -> Self {
+    pub fn and(mut self, others: &Self) -> Self {
         let first = self.settings.rows() as u32;
         self.setting_of.extend(others.setting_of.iter().map(|setting| first + setting));
         self.settings = stacked(&self.settings, &others.settings);
@@ -134,7 +134,7 @@ mod tests {
         assert!(stimuli.inputs.values().contains(&1.0), "some are saturated");
         assert_eq!(stimuli, Stimuli::smooth(&ports, 1000, 50, Key::new(1)));
         assert_eq!(stimuli.by_setting().len(), 20);
-        assert_eq!(stimuli.clone().and(stimuli).by_setting().len(), 40);
+        assert_eq!(stimuli.clone().and(&stimuli).by_setting().len(), 40);
     }
 
     #[test]
@@ -143,7 +143,8 @@ mod tests {
         let ports = &seen.card.ports;
         let stimuli = Stimuli::near(ports, &seen, [200, 20], 0.01, Key::new(2));
         for row in &stimuli.inputs {
-            let distance = |shot: usize| row.iter().zip(seen.inputs.row(shot)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let distance =
+                |shot: usize| row.iter().zip(seen.inputs.row(shot)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!((0..100).map(distance).fold(f32::MAX, f32::min) < 0.12);
         }
     }

@@ -55,7 +55,8 @@ pub fn fit_timing(trace: &Trace) -> Result<TimingFit, Error> {
 /// The lag at which inputs and outputs correlate most, of the shots taken together.
 fn lag(trace: &Trace) -> Option<i64> {
     let samples = trace.inputs.columns();
-    let one_bank = [Direction::Input, Direction::Output].iter().all(|&direction| trace.card.ports.banks(direction).len() == 1);
+    let one_bank =
+        [Direction::Input, Direction::Output].iter().all(|&direction| trace.card.ports.banks(direction).len() == 1);
     if samples < 16 || samples != trace.outputs.columns() || !one_bank {
         return None;
     }
@@ -76,7 +77,8 @@ fn lag(trace: &Trace) -> Option<i64> {
         }
         sum / (power(&inputs) * power(&outputs)).sqrt().max(f64::MIN_POSITIVE)
     };
-    let (best, value) = (-most..=most).map(|lag| (lag, correlation(lag))).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+    let (best, value) =
+        (-most..=most).map(|lag| (lag, correlation(lag))).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
     (value.abs() * (inputs.len() as f64).sqrt() > SIGNIFICANT).then_some(best)
 }
 
@@ -96,7 +98,9 @@ fn unsettled(trace: &Trace) -> Option<f64> {
         for &shot in shots.iter().filter(|shot| last[&trace.stimulus[**shot]] != **shot) {
             let reference = trace.outputs.row(last[&trace.stimulus[shot]]);
             let pairs = trace.outputs.row(shot).iter().zip(reference).zip(&noise);
-            let moved: f64 = pairs.map(|((a, b), noise)| f64::from(a - b).powi(2) / (2.0 * noise * noise).max(f64::MIN_POSITIVE)).sum();
+            let moved: f64 = pairs
+                .map(|((a, b), noise)| f64::from(a - b).powi(2) / (2.0 * noise * noise).max(f64::MIN_POSITIVE))
+                .sum();
             // Ages in units of the shot's time, shots of equal age together.
             let age = ((trace.seconds[shot] - begun) / trace.card.timing.shot.max(1e-9)).round() as i64;
             let entry = ages.entry(age).or_default();

@@ -139,7 +139,9 @@ fn mean_of(batch: &Batch, rows: &[usize]) -> Vec<f64> {
     for &row in rows {
         mean.iter_mut().zip(batch.row(row)).for_each(|(sum, value)| *sum += f64::from(*value));
     }
-    mean.iter_mut().for_each(|sum| *sum /= rows.len() as f64);
+    for sum in &mut mean {
+        *sum /= rows.len() as f64;
+    }
     mean
 }
 
@@ -188,9 +190,8 @@ pub(crate) mod tests {
     ) -> Trace {
         let mut stream = Key::new(5).stream();
         let ports = &card.ports;
-        let settings = Batch::from_fn(stimuli.div_ceil(per_setting), ports.control_count(), |_, _| {
-            2.0 * stream.uniform() - 1.0
-        });
+        let settings =
+            Batch::from_fn(stimuli.div_ceil(per_setting), ports.control_count(), |_, _| 2.0 * stream.uniform() - 1.0);
         let driven = Batch::from_fn(stimuli, ports.input_count(), |_, _| 2.0 * stream.uniform() - 1.0);
         let shots: Vec<usize> = (0..stimuli * repeats).map(|shot| shot / repeats).collect();
         let outputs: Vec<f32> = shots

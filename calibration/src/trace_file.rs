@@ -1,4 +1,4 @@
-//! Traces as Arrow IPC files, which pandas, polars and DuckDB open: a column for each bank, units and ranges in the
+//! Traces as Arrow IPC files, which pandas, polars and `DuckDB` open: a column for each bank, units and ranges in the
 //! fields' metadata, the plant's card and the provenance in the schema's.
 
 use std::collections::{BTreeMap, HashMap};
@@ -45,11 +45,13 @@ impl Trace {
         let broken = |error: arrow_schema::ArrowError| Error::trace(format!("is not an Arrow IPC file: {error}"));
         let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
         let schema = reader.schema();
-        let missing = || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
+        let missing =
+            || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
         let card = read_card(schema.metadata().get(CARD).ok_or_else(missing)?)?;
-        let provenance = schema.metadata().iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone()))
-        });
+        let provenance = schema
+            .metadata()
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
         let provenance: BTreeMap<String, String> = provenance.collect();
         let mut trace = Self {
             settings: Batch::default(),
@@ -139,13 +141,16 @@ impl Trace {
     /// Adds the shots of one record batch; `values` are those of inputs, controls and outputs.
     fn add(&mut self, batch: &RecordBatch, values: &mut [Vec<f32>; 3]) -> Result<(), Error> {
         let find = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| Error::trace(format!("has no column `{name}`: leave all columns in")))
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| Error::trace(format!("has no column `{name}`: leave all columns in")))
         };
         let numbers = |name: &str| {
             let column = find(name)?.as_primitive_opt::<UInt32Type>();
             column.map(|column| column.values().to_vec()).ok_or_else(|| odd(name, "32-bit counts"))
         };
-        let seconds = find("seconds")?.as_primitive_opt::<Float64Type>().ok_or_else(|| odd("seconds", "64-bit floats"))?;
+        let seconds =
+            find("seconds")?.as_primitive_opt::<Float64Type>().ok_or_else(|| odd("seconds", "64-bit floats"))?;
         self.seconds.extend_from_slice(seconds.values());
         self.stimulus.extend(numbers("stimulus")?);
         self.setting_of.extend(numbers("setting")?);
@@ -156,7 +161,8 @@ impl Trace {
             for bank in banks {
                 let name = column_name(direction, bank);
                 let list = find(&name)?.as_fixed_size_list_opt().ok_or_else(|| odd(&name, "lists of equal size"))?;
-                let floats = list.values().as_primitive_opt::<Float32Type>().ok_or_else(|| odd(&name, "32-bit floats"))?;
+                let floats =
+                    list.values().as_primitive_opt::<Float32Type>().ok_or_else(|| odd(&name, "32-bit floats"))?;
                 if list.value_length() as usize != bank.count || floats.len() != shots * bank.count {
                     return Err(odd(&name, &format!("{} values a shot", bank.count)));
                 }

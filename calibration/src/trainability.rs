@@ -68,7 +68,8 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
     let mut slopes = Vec::new();
     for _ in 0..DIRECTIONS {
         let direction: Vec<f32> = inputs.iter().map(|range| REACH * range.span() * sign(stream.uniform())).collect();
-        let moved = |by: f32| Batch::from_fn(SHOTS, inputs.len(), |row, port| points.row(row)[port] + by * direction[port]);
+        let moved =
+            |by: f32| Batch::from_fn(SHOTS, inputs.len(), |row, port| points.row(row)[port] + by * direction[port]);
         let (above, below) = (plant.measure(&moved(1.0))?, plant.measure(&moved(-1.0))?);
         taken += 2 * SHOTS as u64;
         slopes.push(difference(&above, &below));
@@ -78,7 +79,8 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
     let response = slopes.iter().map(|slope| (0.5 * rms(slope, &outputs)).powi(2)).sum::<f64>() / DIRECTIONS as f64;
     // Both readings of a difference carry noise.
     let response = (response - 0.5 * noise * noise).max(0.0).sqrt();
-    let reach = f64::from(REACH) * mean(&inputs.iter().map(|range| f64::from(range.span()) / scale(*range)).collect::<Vec<_>>());
+    let reach = f64::from(REACH)
+        * mean(&inputs.iter().map(|range| f64::from(range.span()) / scale(*range)).collect::<Vec<_>>());
 
     let mut controls_over_noise = None;
     if !controls.is_empty() {
@@ -131,7 +133,8 @@ fn objections(found: &Trainability) -> Vec<String> {
         ));
     }
     if found.range_use < 0.02 {
-        reasons.push(format!("random shots use {:.1} % of the outputs' range: raise the gain", 100.0 * found.range_use));
+        reasons
+            .push(format!("random shots use {:.1} % of the outputs' range: raise the gain", 100.0 * found.range_use));
     }
     if found.growth_over_depth > 100.0 {
         reasons.push(format!(
@@ -194,7 +197,8 @@ fn difference(a: &Batch, b: &Batch) -> Batch {
 
 /// Root mean square in full scales.
 fn rms(batch: &Batch, scales: &[f64]) -> f64 {
-    let squares = batch.values().iter().zip(scales.iter().cycle()).map(|(value, scale)| (f64::from(*value) / scale).powi(2));
+    let squares =
+        batch.values().iter().zip(scales.iter().cycle()).map(|(value, scale)| (f64::from(*value) / scale).powi(2));
     (squares.sum::<f64>() / batch.values().len().max(1) as f64).sqrt()
 }
 

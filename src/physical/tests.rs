@@ -64,6 +64,8 @@ fn the_value_is_the_measurement_bit_for_bit() {
         plant: Guarded::new(Box::new(Simulated::new(built.system.clone()))),
         twin: built.twin.clone(),
         ideal: None,
+        adjustable: None,
+        fit: None,
     };
     let mut lab = Lab::new(vec![opened], Method::PhysicsAware).unwrap();
     let mut stream = Key::new(3).stream();

@@ -223,7 +223,7 @@ fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "rig": header.rig.name,
         "plants": plants,
         "simulated": simulated,
-        "command": command(),
+        "command": command_line(),
         "version": env!("CARGO_PKG_VERSION"),
         "git": git_state(),
         "started_unix_seconds": unix_seconds(),
@@ -232,7 +232,7 @@ fn facts(header: &Header<'_>, lab: &Lab) -> Value {
 }
 
 /// The command line, without the folder that the program lies in.
-fn command() -> String {
+pub(crate) fn command_line() -> String {
     std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 

@@ -34,10 +34,12 @@ impl Adjustable for Electrical {
             near("coil_loss_per_second", "1/s", 1, 0.9),
             near("load_loss_per_second", "1/s", 2, 0.99),
             near("device_volts_per_second", "V/s", 3, 0.9),
-            Coefficient::new("device_offset_volts", "V", device.offset_volts, [
-                device.offset_volts - device.scale_volts,
-                device.offset_volts + device.scale_volts,
-            ]),
+            Coefficient::new(
+                "device_offset_volts",
+                "V",
+                device.offset_volts,
+                [device.offset_volts - device.scale_volts, device.offset_volts + device.scale_volts],
+            ),
             // Nothing depends on the memory while the device is a polynomial without one.
             Coefficient::new("device_memory", "1", 0.0, [-1.0, 4.0]).starting_at(0.1),
             Coefficient::new("junction_share", "1", 0.0, [-0.5, 5.0]).starting_at(0.1),
