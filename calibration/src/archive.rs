@@ -1,10 +1,13 @@
 //! Recorded data as numpy archives (`.npz`): what went in and what came out, one shot a row, as a trace of a plant without a card.
+//!
+//! An archive is a ZIP of arrays with a one-line header each. Numpy's crates bring a parser generator and five decompressors
+//! for that; this reads what `numpy.savez` and `savez_compressed` write.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::Read;
 
 use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
-use npyz::npz::NpzArchive;
+use flate2::read::DeflateDecoder;
 
 use crate::{Error, Trace};
 
@@ -69,33 +72,91 @@ impl Trace {
 
 /// All arrays of numbers that are rows.
 fn read(bytes: &[u8]) -> Result<Vec<Array>, Error> {
-    let broken = |error: std::io::Error| Error::archive(format!("cannot be read: {error}"));
-    let mut archive = NpzArchive::new(Cursor::new(bytes)).map_err(broken)?;
-    let names: Vec<String> = archive.array_names().map(ToOwned::to_owned).collect();
     let mut arrays = Vec::new();
-    for name in names {
-        let Some(file) = archive.by_name(&name).map_err(broken)? else { continue };
-        let shape: Vec<usize> = file.shape().iter().map(|&size| size as usize).collect();
-        let order = file.order();
-        let [rows, columns] = shape[..] else { continue };
-        // Counts and labels are no readings.
-        let values: Vec<f32> = match file.try_data::<f64>() {
-            Ok(data) => data.map(|value| value.map(|value| value as f32)).collect::<Result<_, _>>().map_err(broken)?,
-            Err(file) => match file.try_data::<f32>() {
-                Ok(data) => data.collect::<Result<_, _>>().map_err(broken)?,
-                Err(_) => continue,
-            },
-        };
-        if values.len() != rows * columns || columns == 0 {
-            return Err(Error::archive(format!("has an array `{name}` that is cut off")));
+    for (file, content) in unzip(bytes)? {
+        let Some(name) = file.strip_suffix(".npy") else { continue };
+        if let Some(rows) = array(name, &content)? {
+            arrays.push(Array { name: name.to_owned(), rows });
         }
-        let at = |row: usize, column: usize| match order {
-            npyz::Order::C => values[row * columns + column],
-            npyz::Order::Fortran => values[column * rows + row],
-        };
-        arrays.push(Array { rows: Batch::from_fn(rows, columns, at), name });
     }
     Ok(arrays)
+}
+
+/// A little-endian number of `size` bytes.
+fn number(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
+    let field = bytes.get(at..at.checked_add(size)?)?;
+    Some(field.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+}
+
+/// The files of a ZIP archive, stored or deflated (PKWARE, APPNOTE.TXT 4.3): found from the directory at its end.
+fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let broken = || Error::archive("cannot be read: it is no whole ZIP archive");
+    let end = bytes.windows(4).rposition(|window| window == b"PK\x05\x06").ok_or_else(broken)?;
+    let (count, mut at) =
+        (number(bytes, end + 10, 2).ok_or_else(broken)?, number(bytes, end + 16, 4).ok_or_else(broken)?);
+    let mut files = Vec::new();
+    for _ in 0..count {
+        let field = |offset: usize, size: usize| number(bytes, at + offset, size).ok_or_else(broken);
+        if bytes.get(at..at + 4) != Some(b"PK\x01\x02") {
+            return Err(broken());
+        }
+        let (method, packed, size) = (field(10, 2)?, field(20, 4)?, field(24, 4)?);
+        let (name, extra, comment, local) = (field(28, 2)?, field(30, 2)?, field(32, 2)?, field(42, 4)?);
+        let file = bytes.get(at + 46..at + 46 + name).ok_or_else(broken)?;
+        // The local header repeats the name, and has extra fields of its own.
+        let skipped = |offset: usize| number(bytes, local + offset, 2).ok_or_else(broken);
+        let start = local + 30 + skipped(26)? + skipped(28)?;
+        let content = bytes.get(start..start.saturating_add(packed)).ok_or_else(broken)?;
+        let content = match method {
+            0 => content.to_vec(),
+            8 => {
+                let mut inflated = Vec::new();
+                // One byte more than there should be shows that there is more.
+                let mut reader = DeflateDecoder::new(content).take(size as u64 + 1);
+                reader.read_to_end(&mut inflated).map_err(|error| Error::archive(format!("cannot be read: {error}")))?;
+                inflated
+            }
+            _ => return Err(Error::archive("is compressed in a way that numpy does not write: use numpy.savez")),
+        };
+        if content.len() != size {
+            return Err(broken());
+        }
+        files.push((String::from_utf8_lossy(file).into_owned(), content));
+        at += 46 + name + extra + comment;
+    }
+    Ok(files)
+}
+
+/// The rows of a `.npy` file (numpy.lib.format, versions 1 to 3); `None` if it does not hold floats in two dimensions.
+fn array(name: &str, bytes: &[u8]) -> Result<Option<Batch>, Error> {
+    let broken = || Error::archive(format!("has an array `{name}` that is cut off or no numpy array"));
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err(broken());
+    }
+    let wide = *bytes.get(6).ok_or_else(broken)? > 1;
+    let (length, first) = if wide { (number(bytes, 8, 4), 12) } else { (number(bytes, 8, 2), 10) };
+    let start = first + length.ok_or_else(broken)?;
+    let header = String::from_utf8_lossy(bytes.get(first..start).ok_or_else(broken)?).into_owned();
+    let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
+    let kind = value("descr").and_then(|rest| rest.strip_prefix('\'')).and_then(|rest| rest.get(..3)).unwrap_or_default();
+    let fortran = value("fortran_order").is_some_and(|rest| rest.starts_with("True"));
+    let shape = value("shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')')).ok_or_else(broken)?.0;
+    let sizes: Option<Vec<usize>> =
+        shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|size| size.parse().ok()).collect();
+    let [rows, columns] = sizes.ok_or_else(broken)?[..] else { return Ok(None) };
+    let content = &bytes[start..];
+    let values: Vec<f32> = match kind {
+        "<f8" => content.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
+        "<f4" => content.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        // Counts and labels are no readings.
+        _ => return Ok(None),
+    };
+    if columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
+        return Err(broken());
+    }
+    Ok(Some(Batch::from_fn(rows, columns, |row, column| {
+        if fortran { values[column * rows + row] } else { values[row * columns + column] }
+    })))
 }
 
 fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a Array, &'a Array), Error> {
@@ -132,26 +193,55 @@ fn range_of(rows: &Batch) -> Range {
 
 #[cfg(test)]
 mod tests {
-    use npyz::WriterBuilder;
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
 
     use super::*;
 
+    /// An archive of arrays that count up, every second one deflated.
     fn archive(arrays: &[(&str, usize, usize)]) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        let mut writer = npyz::npz::NpzWriter::new(&mut bytes);
-        for (name, rows, columns) in arrays {
-            let mut array = writer
-                .array(name, npyz::zip::write::FileOptions::default())
-                .unwrap()
-                .default_dtype()
-                .shape(&[*rows as u64, *columns as u64])
-                .begin_nd()
-                .unwrap();
-            array.extend((0..rows * columns).map(|index| index as f64)).unwrap();
-            array.finish().unwrap();
+        let (mut files, mut directory) = (Vec::new(), Vec::new());
+        for (index, (name, rows, columns)) in arrays.iter().enumerate() {
+            let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+            header.push_str(&" ".repeat(117 - header.len()));
+            header.push('\n');
+            let mut content = b"\x93NUMPY\x01\x00".to_vec();
+            content.extend((header.len() as u16).to_le_bytes());
+            content.extend(header.bytes());
+            content.extend((0..rows * columns).flat_map(|value| (value as f64).to_le_bytes()));
+            let size = content.len() as u32;
+            let method = if index % 2 == 1 { 8_u16 } else { 0 };
+            if method == 8 {
+                let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(&content).unwrap();
+                content = encoder.finish().unwrap();
+            }
+            let file = format!("{name}.npy");
+            let mut entry = vec![0; 26];
+            entry[4..6].copy_from_slice(&method.to_le_bytes());
+            entry[14..18].copy_from_slice(&(content.len() as u32).to_le_bytes());
+            entry[18..22].copy_from_slice(&size.to_le_bytes());
+            entry[22..24].copy_from_slice(&(file.len() as u16).to_le_bytes());
+            directory.extend(b"PK\x01\x02\0\0");
+            directory.extend(&entry);
+            directory.extend([0; 10]);
+            directory.extend((files.len() as u32).to_le_bytes());
+            directory.extend(file.bytes());
+            files.extend(b"PK\x03\x04");
+            files.extend(&entry);
+            files.extend(file.bytes());
+            files.extend(content);
         }
-        drop(writer);
-        bytes.into_inner()
+        let start = files.len() as u32;
+        files.extend(&directory);
+        files.extend(b"PK\x05\x06\0\0\0\0");
+        files.extend([(arrays.len() as u16).to_le_bytes(); 2].concat());
+        files.extend((directory.len() as u32).to_le_bytes());
+        files.extend(start.to_le_bytes());
+        files.extend([0, 0]);
+        files
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod archive;
+mod arrow_columns;
 mod calibrate;
 mod card_text;
 mod correction;

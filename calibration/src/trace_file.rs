@@ -1,121 +1,142 @@
 //! Traces as Arrow IPC files, which pandas, polars and `DuckDB` open: a column for each bank, units and ranges in the
 //! fields' metadata, the plant's card and the provenance in the schema's.
+//!
+//! Written and read by the flatbuffers of the crate `arrow-format`: a trace has columns of three kinds, and Arrow's full
+//! implementations, which know some forty, would cost more to build than the rest of the workspace. Layout after the Arrow columnar
+//! format, "IPC File Format": magic, schema, record batches, footer.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Cursor;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, UInt32Type};
-use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
-use arrow_ipc::reader::FileReader;
-use arrow_ipc::writer::FileWriter;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_format::ipc;
 use drivers::{Bank, Batch, Direction};
+use planus::Builder;
 
+use crate::arrow_columns::Columns;
 use crate::card_text::{card_text, read_card};
 use crate::{Error, Trace};
 
 /// Shots in a record batch of the file.
 const ROWS: usize = 4096;
+/// What a file begins and ends with.
+const MAGIC: &[u8] = b"ARROW1";
+/// Marks the length of a message.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
 /// The key of the card in the schema's metadata.
 const CARD: &str = "pnnlab.card";
 /// What the keys of the provenance begin with.
 const PROVENANCE: &str = "pnnlab.provenance.";
 
+const DIRECTIONS: [Direction; 3] = [Direction::Input, Direction::Control, Direction::Output];
+
 impl Trace {
     /// The trace as the bytes of an Arrow IPC file.
-    pub fn to_arrow(&self) -> Result<Vec<u8>, Error> {
-        let broken = |error: arrow_schema::ArrowError| Error::trace(format!("cannot be written: {error}"));
-        let schema = Arc::new(self.schema());
-        let mut bytes = Vec::new();
-        let mut writer = FileWriter::try_new(&mut bytes, &schema).map_err(broken)?;
+    pub fn to_arrow(&self) -> Vec<u8> {
+        let schema = self.schema();
+        let mut file = Vec::new();
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&[0, 0]);
+        let header = ipc::MessageHeader::Schema(Box::new(schema.clone()));
+        add_message(&mut file, header, &[]);
+        let mut blocks = Vec::new();
         for first in (0..self.shots()).step_by(ROWS) {
             let rows = first..(first + ROWS).min(self.shots());
-            let batch = RecordBatch::try_new(schema.clone(), self.columns(&schema, rows)?).map_err(broken)?;
-            writer.write(&batch).map_err(broken)?;
+            let (batch, body) = self.record_batch(rows);
+            blocks.push(add_message(&mut file, ipc::MessageHeader::RecordBatch(Box::new(batch)), &body));
         }
-        writer.finish().map_err(broken)?;
-        drop(writer);
-        Ok(bytes)
+        file.extend_from_slice(&CONTINUATION);
+        file.extend_from_slice(&[0; 4]);
+        let footer = ipc::Footer {
+            version: ipc::MetadataVersion::V5,
+            schema: Some(Box::new(schema)),
+            dictionaries: None,
+            record_batches: Some(blocks),
+            custom_metadata: None,
+        };
+        let mut builder = Builder::new();
+        let footer = builder.finish(&footer, None).to_vec();
+        file.extend_from_slice(&footer);
+        file.extend_from_slice(&(footer.len() as i32).to_le_bytes());
+        file.extend_from_slice(MAGIC);
+        file
     }
 
     /// The trace that an Arrow IPC file holds.
     pub fn from_arrow(bytes: &[u8]) -> Result<Self, Error> {
-        let broken = |error: arrow_schema::ArrowError| Error::trace(format!("is not an Arrow IPC file: {error}"));
-        let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
-        let schema = reader.schema();
-        let missing =
-            || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
-        let card = read_card(schema.metadata().get(CARD).ok_or_else(missing)?)?;
-        let provenance = schema
-            .metadata()
+        let columns = Columns::read(bytes)?;
+        let missing = || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
+        let card = read_card(columns.metadata.get(CARD).ok_or_else(missing)?)?;
+        let provenance = columns
+            .metadata
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
         let provenance: BTreeMap<String, String> = provenance.collect();
-        let mut trace = Self {
-            settings: Batch::default(),
-            setting_of: vec![],
-            stimulus: vec![],
-            seconds: vec![],
-            inputs: Batch::default(),
-            outputs: Batch::default(),
-            card,
-            provenance,
-        };
-        let mut values = [vec![], vec![], vec![]];
-        for batch in reader {
-            trace.add(&batch.map_err(broken)?, &mut values)?;
-        }
-        let [inputs, controls, outputs] = values;
-        let ports = &trace.card.ports;
-        let shots = trace.stimulus.len();
+        let seconds = columns.doubles("seconds")?;
+        let (stimulus, setting_of) = (columns.counts("stimulus")?, columns.counts("setting")?);
+        let shots = seconds.len();
         if shots == 0 {
             return Err(Error::trace("holds no shots"));
         }
-        let rows = |values: Vec<f32>, columns: usize| {
-            if columns == 0 { Ok(Batch::zeros(shots, 0)) } else { Batch::new(columns, values) }
+        let rows = |direction: Direction| -> Result<Batch, Error> {
+            let banks = card.ports.banks(direction);
+            let lists = banks.iter().map(|bank| columns.floats(&column_name(direction, bank), bank.count));
+            let lists = lists.collect::<Result<Vec<_>, _>>()?;
+            let mut values = Vec::new();
+            for shot in 0..shots {
+                for (list, bank) in lists.iter().zip(banks) {
+                    values.extend_from_slice(&list[shot * bank.count..(shot + 1) * bank.count]);
+                }
+            }
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(Error::trace("holds a value that is not finite: remove that shot"));
+            }
+            if values.is_empty() { Ok(Batch::zeros(shots, 0)) } else { Ok(Batch::new(card.ports.count(direction), values)?) }
         };
-        let controls = rows(controls, ports.control_count())?;
-        trace.inputs = rows(inputs, ports.input_count())?;
-        trace.outputs = rows(outputs, ports.output_count())?;
-        trace.settings = settings(&controls, &trace.setting_of)?;
-        let whole = [&trace.inputs, &controls, &trace.outputs].iter().all(|batch| batch.rows() == shots);
-        let finite = [&trace.inputs, &controls, &trace.outputs]
-            .iter()
-            .all(|batch| batch.values().iter().all(|value| value.is_finite()));
-        match (whole, finite) {
-            (false, _) => Err(Error::trace("has columns of different lengths")),
-            (_, false) => Err(Error::trace("holds a value that is not finite: remove that shot")),
-            _ => Ok(trace),
-        }
+        let controls = rows(Direction::Control)?;
+        Ok(Self {
+            settings: settings(&controls, &setting_of)?,
+            inputs: rows(Direction::Input)?,
+            outputs: rows(Direction::Output)?,
+            setting_of,
+            stimulus,
+            seconds,
+            provenance,
+            card,
+        })
     }
 
-    fn schema(&self) -> Schema {
-        let plain = |name: &str, kind: DataType, unit: &str| {
-            Field::new(name, kind, false).with_metadata(HashMap::from([("unit".to_owned(), unit.to_owned())]))
-        };
+    fn schema(&self) -> ipc::Schema {
+        let float = |precision| ipc::Type::FloatingPoint(Box::new(ipc::FloatingPoint { precision }));
+        let count = || ipc::Type::Int(Box::new(ipc::Int { bit_width: 32, is_signed: false }));
         let mut fields = vec![
-            plain("seconds", DataType::Float64, "s"),
-            plain("stimulus", DataType::UInt32, "1"),
-            plain("setting", DataType::UInt32, "1"),
+            field("seconds", float(ipc::Precision::Double), vec![], &[("unit", "s")]),
+            field("stimulus", count(), vec![], &[("unit", "1")]),
+            field("setting", count(), vec![], &[("unit", "1")]),
         ];
         for direction in DIRECTIONS {
-            fields.extend(self.card.ports.banks(direction).iter().map(|bank| field(direction, bank)));
+            for bank in self.card.ports.banks(direction) {
+                let item = field("item", float(ipc::Precision::Single), vec![], &[]);
+                let list = ipc::Type::FixedSizeList(Box::new(ipc::FixedSizeList { list_size: bank.count as i32 }));
+                let (low, high) = (bank.range.low.to_string(), bank.range.high.to_string());
+                let metadata = [("unit", bank.unit.as_str()), ("low", &low), ("high", &high)];
+                fields.push(field(&column_name(direction, bank), list, vec![item], &metadata));
+            }
         }
-        let provenance = self.provenance.iter().map(|(key, value)| (format!("{PROVENANCE}{key}"), value.clone()));
-        let mut metadata: HashMap<String, String> = provenance.collect();
-        metadata.insert(CARD.to_owned(), card_text(&self.card));
-        Schema::new(fields).with_metadata(metadata)
+        let card = card_text(&self.card);
+        let provenance = self.provenance.iter().map(|(key, value)| pair(&format!("{PROVENANCE}{key}"), value));
+        ipc::Schema {
+            endianness: ipc::Endianness::Little,
+            fields: Some(fields),
+            custom_metadata: Some(std::iter::once(pair(CARD, &card)).chain(provenance).collect()),
+            features: None,
+        }
     }
 
-    /// The columns of some shots.
-    fn columns(&self, schema: &Schema, rows: std::ops::Range<usize>) -> Result<Vec<ArrayRef>, Error> {
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Float64Array::from(self.seconds[rows.clone()].to_vec())),
-            Arc::new(UInt32Array::from(self.stimulus[rows.clone()].to_vec())),
-            Arc::new(UInt32Array::from(self.setting_of[rows.clone()].to_vec())),
-        ];
+    /// Some shots: their columns' places, and the columns.
+    fn record_batch(&self, rows: std::ops::Range<usize>) -> (ipc::RecordBatch, Vec<u8>) {
+        let mut body = Body::new(rows.len());
+        body.column(rows.clone().flat_map(|shot| self.seconds[shot].to_le_bytes()).collect(), rows.len());
+        body.column(rows.clone().flat_map(|shot| self.stimulus[shot].to_le_bytes()).collect(), rows.len());
+        body.column(rows.clone().flat_map(|shot| self.setting_of[shot].to_le_bytes()).collect(), rows.len());
         for direction in DIRECTIONS {
             let mut first = 0;
             for bank in self.card.ports.banks(direction) {
@@ -124,80 +145,102 @@ impl Trace {
                     Direction::Control => self.controls(shot),
                     Direction::Output => self.outputs.row(shot),
                 };
-                let values: Vec<f32> =
-                    rows.clone().flat_map(|shot| of_shot(shot)[first..first + bank.count].iter().copied()).collect();
+                let values = rows.clone().flat_map(|shot| &of_shot(shot)[first..first + bank.count]);
+                body.list(values.flat_map(|value| value.to_le_bytes()).collect(), rows.len() * bank.count);
                 first += bank.count;
-                let DataType::FixedSizeList(item, size) = schema.field(columns.len()).data_type() else {
-                    return Err(Error::trace("cannot be written: a bank is not a list"));
-                };
-                let list = FixedSizeListArray::try_new(item.clone(), *size, Arc::new(Float32Array::from(values)), None)
-                    .map_err(|error| Error::trace(format!("cannot be written: {error}")))?;
-                columns.push(Arc::new(list));
             }
         }
-        Ok(columns)
-    }
-
-    /// Adds the shots of one record batch; `values` are those of inputs, controls and outputs.
-    fn add(&mut self, batch: &RecordBatch, values: &mut [Vec<f32>; 3]) -> Result<(), Error> {
-        let find = |name: &str| {
-            batch
-                .column_by_name(name)
-                .ok_or_else(|| Error::trace(format!("has no column `{name}`: leave all columns in")))
+        let batch = ipc::RecordBatch {
+            length: rows.len() as i64,
+            nodes: Some(body.nodes),
+            buffers: Some(body.buffers),
+            compression: None,
+            variadic_buffer_counts: None,
         };
-        let numbers = |name: &str| {
-            let column = find(name)?.as_primitive_opt::<UInt32Type>();
-            column.map(|column| column.values().to_vec()).ok_or_else(|| odd(name, "32-bit counts"))
-        };
-        let seconds =
-            find("seconds")?.as_primitive_opt::<Float64Type>().ok_or_else(|| odd("seconds", "64-bit floats"))?;
-        self.seconds.extend_from_slice(seconds.values());
-        self.stimulus.extend(numbers("stimulus")?);
-        self.setting_of.extend(numbers("setting")?);
-        let shots = batch.num_rows();
-        for (direction, values) in DIRECTIONS.into_iter().zip(values) {
-            let banks = self.card.ports.banks(direction);
-            let mut columns = Vec::new();
-            for bank in banks {
-                let name = column_name(direction, bank);
-                let list = find(&name)?.as_fixed_size_list_opt().ok_or_else(|| odd(&name, "lists of equal size"))?;
-                let floats =
-                    list.values().as_primitive_opt::<Float32Type>().ok_or_else(|| odd(&name, "32-bit floats"))?;
-                if list.value_length() as usize != bank.count || floats.len() != shots * bank.count {
-                    return Err(odd(&name, &format!("{} values a shot", bank.count)));
-                }
-                columns.push((floats.values().clone(), bank.count));
-            }
-            for shot in 0..shots {
-                for (floats, count) in &columns {
-                    values.extend_from_slice(&floats[shot * count..(shot + 1) * count]);
-                }
-            }
-        }
-        Ok(())
+        (batch, body.bytes)
     }
 }
 
-const DIRECTIONS: [Direction; 3] = [Direction::Input, Direction::Control, Direction::Output];
+/// The body of a record batch as it grows.
+struct Body {
+    rows: usize,
+    bytes: Vec<u8>,
+    nodes: Vec<ipc::FieldNode>,
+    buffers: Vec<ipc::Buffer>,
+}
 
-fn odd(name: &str, expected: &str) -> Error {
-    Error::trace(format!("has a column `{name}` that does not hold {expected}"))
+impl Body {
+    fn new(rows: usize) -> Self {
+        Self { rows, bytes: vec![], nodes: vec![], buffers: vec![] }
+    }
+
+    /// A column of plain numbers; nothing is null, so its validity is left out.
+    fn column(&mut self, values: Vec<u8>, count: usize) {
+        self.nodes.push(ipc::FieldNode { length: count as i64, null_count: 0 });
+        self.buffer(vec![]);
+        self.buffer(values);
+    }
+
+    /// A column of lists of equal size.
+    fn list(&mut self, values: Vec<u8>, count: usize) {
+        self.nodes.push(ipc::FieldNode { length: self.rows as i64, null_count: 0 });
+        self.buffer(vec![]);
+        self.column(values, count);
+    }
+
+    fn buffer(&mut self, values: Vec<u8>) {
+        self.buffers.push(ipc::Buffer { offset: self.bytes.len() as i64, length: values.len() as i64 });
+        self.bytes.extend(values);
+        pad(&mut self.bytes);
+    }
+}
+
+/// Up to a multiple of 8 bytes.
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+}
+
+/// Adds a message with its body: where it lies.
+fn add_message(file: &mut Vec<u8>, header: ipc::MessageHeader, body: &[u8]) -> ipc::Block {
+    let message = ipc::Message {
+        version: ipc::MetadataVersion::V5,
+        header: Some(header),
+        body_length: body.len() as i64,
+        custom_metadata: None,
+    };
+    let mut builder = Builder::new();
+    let mut metadata = builder.finish(&message, None).to_vec();
+    pad(&mut metadata);
+    let block = ipc::Block {
+        offset: file.len() as i64,
+        meta_data_length: metadata.len() as i32 + 8,
+        body_length: body.len() as i64,
+    };
+    file.extend_from_slice(&CONTINUATION);
+    file.extend_from_slice(&(metadata.len() as i32).to_le_bytes());
+    file.extend(metadata);
+    file.extend_from_slice(body);
+    block
+}
+
+fn pair(key: &str, value: &str) -> ipc::KeyValue {
+    ipc::KeyValue { key: Some(key.to_owned()), value: Some(value.to_owned()) }
+}
+
+fn field(name: &str, kind: ipc::Type, children: Vec<ipc::Field>, metadata: &[(&str, &str)]) -> ipc::Field {
+    ipc::Field {
+        name: Some(name.to_owned()),
+        nullable: false,
+        type_: Some(kind),
+        dictionary: None,
+        children: Some(children),
+        custom_metadata: Some(metadata.iter().map(|(key, value)| pair(key, value)).collect()),
+    }
 }
 
 /// Such as `input.drive`.
 fn column_name(direction: Direction, bank: &Bank) -> String {
     format!("{direction}.{}", bank.name)
-}
-
-fn field(direction: Direction, bank: &Bank) -> Field {
-    let item = Arc::new(Field::new("item", DataType::Float32, false));
-    let metadata = HashMap::from([
-        ("unit".to_owned(), bank.unit.clone()),
-        ("low".to_owned(), bank.range.low.to_string()),
-        ("high".to_owned(), bank.range.high.to_string()),
-    ]);
-    Field::new(column_name(direction, bank), DataType::FixedSizeList(item, bank.count as i32), false)
-        .with_metadata(metadata)
 }
 
 /// The controls of each setting.
@@ -224,8 +267,12 @@ mod tests {
     fn a_trace_survives_its_file() {
         for controls in [0, 2] {
             let original = trace(card(3, controls, 2), [5000, 1, 100], |x, _, _| vec![x[0], x[1] * x[2]]);
-            let bytes = original.to_arrow().unwrap();
+            let bytes = original.to_arrow();
             assert_eq!(Trace::from_arrow(&bytes).unwrap(), original);
+            // Cut anywhere it is refused, not misread.
+            for end in [0, 5, 100, bytes.len() / 2, bytes.len() - 1] {
+                assert!(Trace::from_arrow(&bytes[..end]).is_err());
+            }
         }
     }
 
@@ -235,7 +282,7 @@ mod tests {
         assert!(text.starts_with("the trace is not an Arrow IPC file"), "{text}");
         let mut bad = trace(card(1, 0, 1), [10, 1, 10], |x, _, _| vec![x[0]]);
         bad.outputs.values_mut()[3] = f32::NAN;
-        let text = Trace::from_arrow(&bad.to_arrow().unwrap()).unwrap_err().to_string();
+        let text = Trace::from_arrow(&bad.to_arrow()).unwrap_err().to_string();
         assert!(text.contains("not finite"), "{text}");
     }
 }
