@@ -79,9 +79,181 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
+    /// Not an address.
+    #[error("`{text}` {message}")]
+    Address {
+        /// What was given.
+        text: String,
+        /// What is wrong and what to write.
+        message: String,
+    },
+    /// The port of an instrument cannot be opened.
+    #[error("instrument `{instrument}` cannot be reached at {address}: {message}. Check power, cable and address")]
+    Unreachable {
+        /// Its name in the rig.
+        instrument: String,
+        /// Its address.
+        address: String,
+        /// What the system says.
+        message: String,
+    },
+    /// The connection went away.
+    #[error("the connection to instrument `{instrument}` was lost: {message}")]
+    Lost {
+        /// Its name in the rig.
+        instrument: String,
+        /// What the system says.
+        message: String,
+    },
+    /// No answer in time.
+    #[error(
+        "instrument `{instrument}` gave no {what} within {seconds} s: check that it is not busy, or give it more time"
+    )]
+    Timeout {
+        /// Its name in the rig.
+        instrument: String,
+        /// What is missing.
+        what: &'static str,
+        /// The deadline, in s.
+        seconds: f32,
+    },
+    /// An answer that is not what the protocol allows.
+    #[error("instrument `{instrument}` {message}: check that it is the instrument that the rig file names")]
+    Garbled {
+        /// Its name in the rig.
+        instrument: String,
+        /// What it did.
+        message: String,
+    },
+    /// The instrument's own error queue.
+    #[error("instrument `{instrument}` refuses `{command}`: {code} {message}")]
+    Refused {
+        /// Its name in the rig.
+        instrument: String,
+        /// What it was told.
+        command: String,
+        /// Its error number.
+        code: i32,
+        /// Its words.
+        message: String,
+    },
+    /// Another instrument than the rig file names, or another than before.
+    #[error(
+        "instrument `{instrument}` is {found}, but {expected} was expected: check the address, or correct the rig file"
+    )]
+    Stranger {
+        /// Its name in the rig.
+        instrument: String,
+        /// Who it should be.
+        expected: String,
+        /// Who it is.
+        found: String,
+    },
+    /// A setting that does not read back as it was sent.
+    #[error("instrument `{instrument}` was told {setting} = {sent}, but says {read}: check its range")]
+    Readback {
+        /// Its name in the rig.
+        instrument: String,
+        /// What was set.
+        setting: String,
+        /// What it was set to.
+        sent: String,
+        /// What it says.
+        read: String,
+    },
+    /// Somebody else holds the instrument.
+    #[error(
+        "instrument `{instrument}` at {address} is held by {owner}: let that end, or bring the bench to its safe state with `pnnlab safe RIG`"
+    )]
+    Owned {
+        /// Its name in the rig.
+        instrument: String,
+        /// Its address.
+        address: String,
+        /// Who holds it.
+        owner: String,
+    },
+    /// The file that says who holds an instrument cannot be used.
+    #[error("the owner's lock {} cannot be used: {message}. Free it, or set TMPDIR to a folder that can be written", .path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+    /// Readings that cannot be right, such as one that is not a number.
+    #[error("instrument `{instrument}` reads {message}: the shots are rejected")]
+    Rejected {
+        /// Its name in the rig.
+        instrument: String,
+        /// What is wrong with them.
+        message: String,
+    },
+    /// A description of an instrument that makes no sense.
+    #[error("`{key}` {message}")]
+    Description {
+        /// The key in the rig file, below the instrument's table.
+        key: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A reading has left the bounds of an interlock: the plant has been made safe.
+    #[error(
+        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe. Find the cause before going on"
+    )]
+    Interlock {
+        /// Its name in the rig.
+        interlock: String,
+        /// The reading.
+        output: String,
+        /// Its value.
+        value: f32,
+        /// SI unit.
+        unit: String,
+        /// The bounds.
+        range: Range,
+    },
+    /// More than the rig file allows in a stretch of time.
+    #[error("{what} would be {value} {unit}, but the rig file allows {limit} {unit}: {advice}")]
+    Overdriven {
+        /// What would be too much, such as `slew of input drive[3]`.
+        what: String,
+        /// How much it would be.
+        value: f32,
+        /// What is allowed.
+        limit: f32,
+        /// Unit.
+        unit: String,
+        /// What to do.
+        advice: &'static str,
+    },
 }
 
 impl Error {
+    /// Whether asking again can help: the fault lies in the wire or the moment, not in what was asked.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Lost { .. }
+                | Self::Timeout { .. }
+                | Self::Garbled { .. }
+                | Self::Rejected { .. }
+        )
+    }
+
+    /// Whether the bytes on the wire can no longer be trusted to be in step after this.
+    pub fn breaks_link(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Lost { .. }
+                | Self::Timeout { .. }
+                | Self::Garbled { .. }
+                | Self::Recording { .. }
+        )
+    }
+
     /// A recording that cannot be written, read or followed.
     pub(crate) fn recording(path: &Path, message: String) -> Self {
         Self::Recording { path: path.to_owned(), message }

@@ -1,5 +1,8 @@
-//! Proof: the rigs that need no bench. Simulated instruments on real wires, faults and conformance checks join them
-//! here.
+//! Proof: the rigs that need no bench, simulated instruments on real wires, faults and conformance checks.
+
+mod fault;
+
+pub use fault::{Fault, Faults};
 
 /// The rig of simulated plants, each by its system's name: `hil/rigs/simulated.toml`.
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");

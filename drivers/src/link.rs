@@ -1,0 +1,191 @@
+//! The link to one instrument: a task that owns its port, and the synchronous handle that a plant holds.
+//!
+//! ```text
+//! closed ──► opening ──► ready ──► dirty ──► opening …       dirty: an answer is missing or was not understood
+//!               └──► backoff ──► opening …                    backoff: nobody there; try again, less and less often
+//! ```
+//!
+//! A protocol is a [`Session`]: what it says first on a fresh port, and how one request is exchanged. The link does the rest for
+//! all protocols alike: one owner per instrument, a deadline for each request that is kept, a fresh port after any answer that
+//! is missing or was not understood, reconnection with exponential backoff and jitter, latencies, and the state for whoever
+//! watches.
+//!
+//! The task lives in a runtime of its own that is driven by whoever waits for an answer: a query costs no change of thread. A
+//! keeper thread drives it while nobody asks, so that heartbeats are sent and a lost instrument is found again.
+
+mod keeper;
+mod report;
+mod task;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::port::Opener;
+use crate::{Address, DialogueRecorder, DialogueReplay, Error, Owned, Port};
+
+use keeper::Keeper;
+pub use report::{LinkReport, LinkState, LinkWatch};
+use task::{Job, Task};
+
+/// A protocol, as the link needs to know it.
+///
+/// The futures are given up when a deadline passes: the port is then closed and a fresh one is greeted, so a session keeps
+/// nothing in itself that refers to bytes on the way.
+pub trait Session: Send + 'static {
+    /// What may be asked.
+    type Request: Send + Sync + 'static;
+    /// What is answered.
+    type Reply: Send + 'static;
+
+    /// The first words on a fresh port: makes sure that answers are in step, who is there and whether it was switched off in
+    /// between; after a reconnection, pushes *our* settings back and verifies them. Changes no output.
+    fn greet(&mut self, port: &mut Port, opening: Opening) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// One request and its answer.
+    fn exchange(
+        &mut self,
+        port: &mut Port,
+        request: &Self::Request,
+    ) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
+
+    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one.
+    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+}
+
+/// How a port came to be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// How often it was opened before.
+    pub count: u64,
+    /// Whether an answer of before may still be on its way: a serial line keeps what a closed socket forgets.
+    pub stale: bool,
+}
+
+/// How a link is kept.
+#[derive(Debug, Clone)]
+pub struct LinkOptions {
+    /// The instrument's name in the rig.
+    pub instrument: String,
+    /// Where it is.
+    pub address: Address,
+    /// The deadline of the first opening, and the most that any later attempt may take.
+    pub open_within: Duration,
+    /// How long nothing may be asked before the session may say something of itself.
+    pub idle_every: Duration,
+    /// Decides the jitter of the pauses between attempts.
+    pub seed: u64,
+    /// A file that the whole dialogue is recorded to.
+    pub record: Option<PathBuf>,
+}
+
+impl LinkOptions {
+    /// The usual: 2 s to open, something said at least twice a second.
+    pub fn new(instrument: &str, address: Address) -> Self {
+        Self {
+            instrument: instrument.to_owned(),
+            address,
+            open_within: Duration::from_secs(2),
+            idle_every: Duration::from_millis(500),
+            seed: 0,
+            record: None,
+        }
+    }
+}
+
+/// What the handle and the keeper share: the runtime that the task lives in, and the way to it.
+pub(crate) struct Line<S: Session> {
+    runtime: Runtime,
+    jobs: mpsc::UnboundedSender<Job<S>>,
+    instrument: String,
+}
+
+impl<S: Session> Line<S> {
+    /// Hands a job to the task and drives the runtime until it is done.
+    fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job<S>) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::Lost { instrument: self.instrument.clone(), message: "its link has ended".to_owned() };
+        self.jobs.send(job(reply)).map_err(|_| gone())?;
+        self.runtime.block_on(answer).map_err(|_| gone())?
+    }
+}
+
+/// The synchronous handle to one instrument. Dropping it closes the port.
+pub struct Link<S: Session> {
+    // The keeper first: it ends before what it drives.
+    _keeper: Keeper,
+    line: Arc<Line<S>>,
+    watch: LinkWatch,
+    owned: Option<Mutex<Owned>>,
+}
+
+impl<S: Session> Link<S> {
+    /// Takes the instrument, opens its port and greets it.
+    ///
+    /// Fails when somebody else holds it, or when it does not answer in time.
+    pub fn open(session: S, options: &LinkOptions) -> Result<Self, Error> {
+        let owned = Owned::take(&options.instrument, &options.address)?;
+        let owner = owned.as_ref().map(|owned| owned.holder().to_string()).unwrap_or_default();
+        Self::connect(session, options, owned, owner)
+    }
+
+    /// Opens a side connection to an instrument that somebody else may hold: for making it safe, and for nothing else.
+    pub fn open_beside(session: S, options: &LinkOptions) -> Result<Self, Error> {
+        Self::connect(session, options, None, "nobody: a connection beside the owner's".to_owned())
+    }
+
+    fn connect(session: S, options: &LinkOptions, owned: Option<Owned>, owner: String) -> Result<Self, Error> {
+        let share = |recorder| Arc::new(Mutex::new(recorder));
+        let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address).map(share));
+        let replay = match &options.address {
+            Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
+            _ => None,
+        };
+        let opener = Opener {
+            instrument: options.instrument.clone(),
+            address: options.address.clone(),
+            recorder: recorder.transpose()?,
+            replay,
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Unreachable {
+            instrument: options.instrument.clone(),
+            address: options.address.to_string(),
+            message: format!("its link cannot be started: {source}"),
+        })?;
+        let watch = LinkWatch::new(&options.instrument, &options.address, owner);
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        runtime.spawn(Task::new(session, opener, options, watch.clone()).run(inbox));
+        let line = Arc::new(Line { runtime, jobs, instrument: options.instrument.clone() });
+        let within = options.open_within;
+        line.ask(|reply| Job::Open { within, reply })?;
+        let keeper = Keeper::start(&line, &watch, options.idle_every);
+        Ok(Self { _keeper: keeper, line, watch, owned: owned.map(Mutex::new) })
+    }
+
+    /// Asks `request` and waits for the answer, at most for `within`: the time that reconnecting takes is part of it.
+    ///
+    /// Must not be called from inside a future.
+    pub fn ask(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error> {
+        self.line.ask(|reply| Job::Ask { request, within, reply })
+    }
+
+    /// The link as it is, for whoever watches; it outlives the link.
+    pub fn watch(&self) -> LinkWatch {
+        self.watch.clone()
+    }
+
+    /// Says to other processes where this one listens for requests.
+    pub fn announce(&self, control: &std::path::Path) {
+        if let Some(owned) = &self.owned {
+            owned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).announce(control);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

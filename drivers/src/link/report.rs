@@ -1,0 +1,127 @@
+//! What a link says of itself to whoever watches.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::Address;
+
+/// How many latencies are kept.
+const KEPT: usize = 1024;
+
+/// Where a link is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Not opened yet, or given up.
+    Closed,
+    /// Opening the port and greeting.
+    Opening,
+    /// In step.
+    Ready,
+    /// An answer is missing or was not understood: the next query gets a fresh port.
+    Dirty,
+    /// Nobody is there: waiting to try again.
+    Backoff,
+}
+
+impl std::fmt::Display for LinkState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "closed",
+            Self::Opening => "opening",
+            Self::Ready => "ready",
+            Self::Dirty => "dirty",
+            Self::Backoff => "backoff",
+        })
+    }
+}
+
+/// A link at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkReport {
+    /// The instrument's name in the rig.
+    pub instrument: String,
+    /// Its address.
+    pub address: String,
+    /// Where the link is in its life.
+    pub state: LinkState,
+    /// Times that it was reopened.
+    pub reconnects: u64,
+    /// Half of the last thousand answers came faster than this.
+    pub latency_p50: Option<Duration>,
+    /// All but a hundredth of the last thousand answers came faster than this.
+    pub latency_p99: Option<Duration>,
+    /// When it last answered.
+    pub answered: Option<SystemTime>,
+    /// Who holds it.
+    pub owner: String,
+}
+
+#[derive(Debug)]
+struct Watched {
+    report: LinkReport,
+    openings: u64,
+    latencies: VecDeque<Duration>,
+    last: Instant,
+}
+
+/// A view of a link that anybody may keep; it outlives the link.
+#[derive(Debug, Clone)]
+pub struct LinkWatch(Arc<Mutex<Watched>>);
+
+impl LinkWatch {
+    pub(super) fn new(instrument: &str, address: &Address, owner: String) -> Self {
+        let report = LinkReport {
+            instrument: instrument.to_owned(),
+            address: address.to_string(),
+            state: LinkState::Closed,
+            reconnects: 0,
+            latency_p50: None,
+            latency_p99: None,
+            answered: None,
+            owner,
+        };
+        Self(Arc::new(Mutex::new(Watched { report, openings: 0, latencies: VecDeque::new(), last: Instant::now() })))
+    }
+
+    /// The link now.
+    pub fn report(&self) -> LinkReport {
+        let watched = self.locked();
+        let mut sorted: Vec<Duration> = watched.latencies.iter().copied().collect();
+        sorted.sort_unstable();
+        let quantile =
+            |parts: usize| sorted.get((sorted.len() * parts / 100).min(sorted.len().saturating_sub(1))).copied();
+        LinkReport { latency_p50: quantile(50), latency_p99: quantile(99), ..watched.report.clone() }
+    }
+
+    pub(super) fn state(&self, state: LinkState) {
+        self.locked().report.state = state;
+    }
+
+    pub(super) fn opened(&self) {
+        let mut watched = self.locked();
+        watched.report.state = LinkState::Ready;
+        watched.report.reconnects = watched.openings;
+        watched.openings += 1;
+    }
+
+    pub(super) fn answered(&self, latency: Duration) {
+        let mut watched = self.locked();
+        watched.report.state = LinkState::Ready;
+        watched.report.answered = Some(SystemTime::now());
+        watched.last = Instant::now();
+        if watched.latencies.len() == KEPT {
+            watched.latencies.pop_front();
+        }
+        watched.latencies.push_back(latency);
+    }
+
+    /// How long nothing has been answered.
+    pub(super) fn idle_for(&self) -> Duration {
+        self.locked().last.elapsed()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Watched> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,182 @@
+//! The task that owns an instrument's port and keeps its state.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::{LinkOptions, LinkState, LinkWatch, Opening, Session};
+use crate::port::Opener;
+use crate::{Address, Error, Port};
+
+/// The first pause between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest: with an attempt on top, an instrument that is back is found within a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+/// What the task is asked.
+pub(super) enum Job<S: Session> {
+    /// Be ready.
+    Open { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
+    /// Exchange a request.
+    Ask { request: S::Request, within: Duration, reply: oneshot::Sender<Result<S::Reply, Error>> },
+    /// Nothing else to do: say something, or look for a lost instrument.
+    Idle { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
+}
+
+/// The owner of one port.
+pub(super) struct Task<S> {
+    session: S,
+    opener: Opener,
+    open_within: Duration,
+    watch: LinkWatch,
+    port: Option<Port>,
+    /// How often the port was opened.
+    openings: u64,
+    /// Whether an answer may still be on its way.
+    stale: bool,
+    /// The pause before the next attempt, before jitter; none after a success.
+    pause: Option<Duration>,
+    next_attempt: Instant,
+    /// State of the jitter's generator.
+    random: u64,
+}
+
+impl<S: Session> Task<S> {
+    pub(super) fn new(session: S, opener: Opener, options: &LinkOptions, watch: LinkWatch) -> Self {
+        Self {
+            session,
+            opener,
+            open_within: options.open_within,
+            watch,
+            port: None,
+            openings: 0,
+            stale: false,
+            pause: None,
+            next_attempt: Instant::now(),
+            random: options.seed,
+        }
+    }
+
+    /// Serves until the handle is gone.
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job<S>>) {
+        while let Some(job) = inbox.recv().await {
+            // Who no longer waits for the answer does not get it.
+            match job {
+                Job::Open { within, reply } => drop(reply.send(self.ready(Instant::now() + within).await)),
+                Job::Ask { request, within, reply } => drop(reply.send(self.ask(&request, within).await)),
+                Job::Idle { within, reply } => drop(reply.send(self.idle(within).await)),
+            }
+        }
+        self.watch.state(LinkState::Closed);
+    }
+
+    /// One request, answered within its deadline or not at all.
+    async fn ask(&mut self, request: &S::Request, within: Duration) -> Result<S::Reply, Error> {
+        let until = Instant::now() + within;
+        self.ready(until).await?;
+        let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
+        let start = Instant::now();
+        let answer = timeout_at(until, self.session.exchange(port, request)).await;
+        self.settle(answer, start, within)
+    }
+
+    /// A heartbeat where there is a port, an attempt to open one where there is none.
+    async fn idle(&mut self, within: Duration) -> Result<(), Error> {
+        let until = Instant::now() + within;
+        let Some(port) = &mut self.port else { return self.ready(until).await };
+        let start = Instant::now();
+        let answer = timeout_at(until, self.session.idle(port)).await;
+        self.settle(answer, start, within)
+    }
+
+    /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.
+    fn settle<T>(
+        &mut self,
+        answer: Result<Result<T, Error>, tokio::time::error::Elapsed>,
+        start: Instant,
+        within: Duration,
+    ) -> Result<T, Error> {
+        let answer = answer.unwrap_or_else(|_| Err(self.timeout("answer", within)));
+        match &answer {
+            Ok(_) => self.watch.answered(start.elapsed()),
+            Err(error) if error.breaks_link() => {
+                self.port = None;
+                self.stale = true;
+                self.watch.state(LinkState::Dirty);
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// Makes sure that there is an open and greeted port, within the deadline.
+    async fn ready(&mut self, until: Instant) -> Result<(), Error> {
+        let mut failure = None;
+        while self.port.is_none() {
+            let attempt = self.next_attempt.min(until);
+            tokio::time::sleep_until(attempt).await;
+            if until <= Instant::now() {
+                return Err(failure.unwrap_or_else(|| self.timeout("opening", self.open_within)));
+            }
+            match timeout_at(until.min(Instant::now() + self.open_within), self.open()).await {
+                Ok(Ok(port)) => {
+                    self.port = Some(port);
+                    self.pause = None;
+                    self.stale = false;
+                    self.openings += 1;
+                    self.watch.opened();
+                }
+                Ok(Err(error)) if !error.is_retryable() => {
+                    self.back_off();
+                    return Err(error);
+                }
+                Ok(Err(error)) => {
+                    self.back_off();
+                    failure = Some(error);
+                }
+                Err(_) => {
+                    self.stale = true;
+                    self.back_off();
+                    failure = Some(self.timeout("greeting", self.open_within));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One attempt.
+    async fn open(&mut self) -> Result<Port, Error> {
+        self.watch.state(LinkState::Opening);
+        let mut port = self.opener.open().await?;
+        let line = matches!(self.opener.address, Address::Serial { .. });
+        let opening = Opening { count: self.openings, stale: self.stale && line };
+        let greeted = self.session.greet(&mut port, opening).await;
+        if greeted.is_err() {
+            self.stale = true;
+        }
+        greeted.map(|()| port)
+    }
+
+    /// Waits longer before the next attempt.
+    fn back_off(&mut self) {
+        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (2 * pause).min(LONGEST_PAUSE));
+        self.pause = Some(pause);
+        self.next_attempt = Instant::now() + pause.mul_f64(0.75 + 0.5 * self.fraction());
+        self.watch.state(LinkState::Backoff);
+    }
+
+    /// The next number from 0 to 1, by `SplitMix64` (Steele, Lea and Flood, 2014).
+    fn fraction(&mut self) -> f64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.random;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((word ^ (word >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The deadline has passed.
+    fn timeout(&self, what: &'static str, within: Duration) -> Error {
+        Error::Timeout { instrument: self.opener.instrument.clone(), what, seconds: within.as_secs_f32() }
+    }
+}

@@ -1,0 +1,137 @@
+//! Links against an echo that misbehaves, over real sockets.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::{Link, LinkOptions, LinkState, Opening, Session};
+use crate::{Address, Error, Port};
+
+/// Lines there and back; says hello first.
+struct Lines;
+
+impl Session for Lines {
+    type Request = String;
+    type Reply = String;
+
+    async fn greet(&mut self, port: &mut Port, opening: Opening) -> Result<(), Error> {
+        self.exchange(port, &format!("hello {}", opening.count)).await.map(drop)
+    }
+
+    async fn exchange(&mut self, port: &mut Port, request: &String) -> Result<String, Error> {
+        port.write(format!("{request}\n").as_bytes()).await?;
+        let line = port.read_until(b'\n', 1000).await?;
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+}
+
+/// What the server does with a line.
+enum Act {
+    Echo,
+    Silent,
+    Close,
+}
+
+/// An echo on any port that asks `act` what to do with each line; what it read goes to the receiver.
+fn serve(act: impl Fn(&str) -> Act + Send + 'static) -> (Address, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, lines) = channel();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            if talk(stream, &act, &seen).is_none() {
+                return;
+            }
+        }
+    });
+    (Address::Tcp { host: "127.0.0.1".into(), port }, lines)
+}
+
+fn talk(stream: TcpStream, act: &impl Fn(&str) -> Act, seen: &std::sync::mpsc::Sender<String>) -> Option<()> {
+    let mut writer = stream.try_clone().unwrap();
+    for line in BufReader::new(stream).lines() {
+        let Ok(line) = line else { break };
+        seen.send(line.clone()).ok()?;
+        match act(&line) {
+            Act::Echo => writer.write_all(format!("{line}\n").as_bytes()).unwrap_or_default(),
+            Act::Silent => {}
+            Act::Close => break,
+        }
+    }
+    Some(())
+}
+
+fn open(address: &Address) -> Link<Lines> {
+    Link::open(Lines, &LinkOptions::new("echo", address.clone())).unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_timeout_is_kept_and_the_next_query_gets_its_own_answer() {
+    let (address, lines) = serve(|line| if line == "lost" { Act::Silent } else { Act::Echo });
+    let link = open(&address);
+    assert_eq!(link.ask("a".into(), LONG).unwrap(), "a");
+    let start = Instant::now();
+    let error = link.ask("lost".into(), Duration::from_millis(50)).unwrap_err();
+    assert!(start.elapsed() < LONG, "the deadline is kept");
+    assert!(matches!(error, Error::Timeout { .. }) && error.is_retryable(), "{error}");
+    assert_eq!(link.watch().report().state, LinkState::Dirty);
+    assert_eq!(link.ask("b".into(), LONG).unwrap(), "b");
+    let report = link.watch().report();
+    assert_eq!((report.state, report.reconnects), (LinkState::Ready, 1));
+    assert!(report.latency_p50 <= report.latency_p99 && report.latency_p50.is_some());
+    drop(link);
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["hello 0", "a", "lost", "hello 1", "b"]);
+}
+
+#[test]
+fn a_closed_connection_is_an_error_and_then_reopened() {
+    let (address, _lines) = serve(|line| if line == "die" { Act::Close } else { Act::Echo });
+    let link = open(&address);
+    assert!(matches!(link.ask("die".into(), LONG), Err(Error::Lost { .. })));
+    assert_eq!(link.ask("again".into(), LONG).unwrap(), "again");
+    let watch = link.watch();
+    drop(link);
+    assert_eq!(watch.report().reconnects, 1);
+}
+
+#[test]
+fn nobody_there_says_so_within_the_deadline_and_holds_nothing() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: unused };
+    let options = LinkOptions { open_within: Duration::from_millis(100), ..LinkOptions::new("echo", address.clone()) };
+    let error = Link::open(Lines, &options).err().unwrap();
+    assert!(matches!(&error, Error::Unreachable { .. }) && error.to_string().contains("`echo`"), "{error}");
+    assert_eq!(crate::owner::holder(&address), None);
+}
+
+#[test]
+fn the_second_owner_is_refused_but_may_stand_beside() {
+    let (address, _lines) = serve(|_| Act::Echo);
+    let link = open(&address);
+    let error = Link::open(Lines, &LinkOptions::new("echo", address.clone())).err().unwrap();
+    assert!(matches!(error, Error::Owned { .. }), "{error}");
+    drop(link);
+    assert_eq!(open(&address).ask("mine".into(), LONG).unwrap(), "mine");
+}
+
+#[test]
+fn a_dialogue_is_replayed_through_the_same_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("echo.jsonl");
+    let (address, _lines) = serve(|line| if line == "die" { Act::Close } else { Act::Echo });
+    let options = LinkOptions { record: Some(path.clone()), ..LinkOptions::new("echo", address) };
+    let script = |link: &Link<Lines>| {
+        let first = link.ask("one".into(), LONG).unwrap();
+        assert!(link.ask("die".into(), LONG).is_err());
+        (first, link.ask("two".into(), LONG).unwrap())
+    };
+    let said = script(&Link::open(Lines, &options).unwrap());
+    let replay = LinkOptions::new("echo", Address::Replay { path });
+    assert_eq!(script(&Link::open(Lines, &replay).unwrap()), said);
+    let link = Link::open(Lines, &replay).unwrap();
+    let error = link.ask("other".into(), LONG).unwrap_err().to_string();
+    assert!(error.contains("`other\\n` is sent, but `one\\n` was recorded"), "{error}");
+}

@@ -1,0 +1,260 @@
+//! An open port: bytes to and from one instrument over TCP, a serial line, a pseudo-terminal or from a recorded dialogue.
+//!
+//! Everything that a protocol reads, it reads through [`Port`]: by terminator, by length, or piece by piece, whatever the split
+//! in which the bytes arrive, and never more than a stated bound. Deadlines belong to the [`Link`](crate::Link) around it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_serial::SerialPortBuilderExt;
+
+use crate::{Address, DialogueRecorder, DialogueReplay, Error};
+
+/// A peer that has vanished is noticed after this long without an acknowledgment.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How much is read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A recorder that outlives the ports of one instrument.
+pub(crate) type SharedRecorder = Arc<Mutex<DialogueRecorder>>;
+/// A replay that outlives the ports of one instrument.
+pub(crate) type SharedReplay = Arc<Mutex<DialogueReplay>>;
+
+/// Where the bytes go.
+enum Source {
+    Stream(Box<dyn Stream>),
+    Replay(SharedReplay),
+}
+
+/// An open port.
+pub struct Port {
+    instrument: String,
+    source: Source,
+    recorder: Option<SharedRecorder>,
+    /// Received and not yet read.
+    received: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+/// Opens the port of one instrument, again and again if need be.
+pub(crate) struct Opener {
+    pub(crate) instrument: String,
+    pub(crate) address: Address,
+    pub(crate) recorder: Option<SharedRecorder>,
+    pub(crate) replay: Option<SharedReplay>,
+}
+
+impl Opener {
+    /// Opens the port. Nothing is sent.
+    pub(crate) async fn open(&self) -> Result<Port, Error> {
+        let unreachable = |message: String| Error::Unreachable {
+            instrument: self.instrument.clone(),
+            address: self.address.to_string(),
+            message,
+        };
+        let source = match (&self.address, &self.replay) {
+            (_, Some(replay)) => {
+                locked(replay).reopen()?;
+                Source::Replay(replay.clone())
+            }
+            (Address::Tcp { host, port }, _) => {
+                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(|source| unreachable(source.to_string()))?;
+                prompt(&stream).map_err(|source| unreachable(source.to_string()))?;
+                Source::Stream(Box::new(stream))
+            }
+            (Address::Serial { path, baud }, _) => {
+                let builder = tokio_serial::new(path.to_string_lossy(), *baud);
+                let stream = builder.open_native_async().map_err(|source| unreachable(source.to_string()))?;
+                Source::Stream(Box::new(stream))
+            }
+            (Address::Replay { path }, None) => {
+                return Err(Error::recording(path, "was not opened before its port".to_owned()));
+            }
+        };
+        if let Some(recorder) = &self.recorder {
+            locked(recorder).opened()?;
+        }
+        Ok(Port { source, recorder: self.recorder.clone(), ..Port::closed(&self.instrument) })
+    }
+}
+
+impl Port {
+    /// A port over any stream, such as one end of a pair in a test.
+    pub fn over(instrument: &str, stream: impl Stream + 'static) -> Self {
+        Self { source: Source::Stream(Box::new(stream)), ..Self::closed(instrument) }
+    }
+
+    /// A port at the end of its stream.
+    fn closed(instrument: &str) -> Self {
+        Self {
+            instrument: instrument.to_owned(),
+            source: Source::Stream(Box::new(tokio::io::join(tokio::io::empty(), tokio::io::empty()))),
+            recorder: None,
+            received: Vec::new(),
+            chunk: Vec::new(),
+        }
+    }
+
+    /// Whose port it is.
+    pub fn instrument(&self) -> &str {
+        &self.instrument
+    }
+
+    /// Sends all of `bytes` in one piece.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match &mut self.source {
+            Source::Replay(replay) => locked(replay).send(bytes)?,
+            Source::Stream(stream) => {
+                let written = async {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                };
+                written.await.map_err(|source| lost(&self.instrument, &source.to_string()))?;
+            }
+        }
+        if let Some(recorder) = &self.recorder {
+            locked(recorder).sent(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// What has been received up to and including `end`, at most `most` bytes.
+    pub async fn read_until(&mut self, end: u8, most: usize) -> Result<Vec<u8>, Error> {
+        let mut looked = 0;
+        loop {
+            if let Some(at) = self.received[looked..].iter().position(|byte| *byte == end) {
+                return Ok(self.take(looked + at + 1));
+            }
+            looked = self.received.len();
+            if most <= looked {
+                let message = format!("sent {looked} bytes without an end");
+                return Err(Error::Garbled { instrument: self.instrument.clone(), message });
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// The next `count` bytes, whatever the pieces they come in. The caller bounds `count`.
+    pub async fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, Error> {
+        while self.received.len() < count {
+            self.receive().await?;
+        }
+        Ok(self.take(count))
+    }
+
+    /// The next byte, which stays to be read.
+    pub async fn peek(&mut self) -> Result<u8, Error> {
+        while self.received.is_empty() {
+            self.receive().await?;
+        }
+        Ok(self.received[0])
+    }
+
+    /// Whatever is there, at least one byte.
+    pub async fn read_some(&mut self) -> Result<Vec<u8>, Error> {
+        if self.received.is_empty() {
+            self.receive().await?;
+        }
+        Ok(std::mem::take(&mut self.received))
+    }
+
+    /// Throws away what comes until nothing has come for `pause`, but at most for `most`.
+    pub async fn discard_until_quiet(&mut self, pause: Duration, most: Duration) -> Result<(), Error> {
+        self.received.clear();
+        if matches!(self.source, Source::Replay(_)) {
+            return Ok(());
+        }
+        let until = tokio::time::Instant::now() + most;
+        while tokio::time::Instant::now() < until {
+            match tokio::time::timeout(pause, self.receive()).await {
+                Ok(received) => received?,
+                Err(_) => break,
+            }
+            self.received.clear();
+        }
+        self.received.clear();
+        Ok(())
+    }
+
+    /// Waits for more bytes.
+    async fn receive(&mut self) -> Result<(), Error> {
+        let before = self.received.len();
+        match &mut self.source {
+            Source::Replay(replay) => self.received.extend(locked(replay).receive()?),
+            Source::Stream(stream) => {
+                self.chunk.resize(CHUNK, 0);
+                let count = stream.read(&mut self.chunk).await;
+                let count = count.map_err(|source| lost(&self.instrument, &source.to_string()))?;
+                if count == 0 {
+                    return Err(lost(&self.instrument, "the other end closed the connection"));
+                }
+                self.received.extend_from_slice(&self.chunk[..count]);
+            }
+        }
+        if let Some(recorder) = &self.recorder {
+            locked(recorder).received(&self.received[before..])?;
+        }
+        Ok(())
+    }
+
+    /// The first `count` bytes received.
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let rest = self.received.split_off(count);
+        std::mem::replace(&mut self.received, rest)
+    }
+}
+
+/// Sends at once, and notices when the other end is gone.
+fn prompt(stream: &tokio::net::TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(SILENCE / 2).with_interval(Duration::from_secs(1)).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    Ok(())
+}
+
+/// The connection is gone.
+fn lost(instrument: &str, message: &str) -> Error {
+    Error::Lost { instrument: instrument.to_owned(), message: message.to_owned() }
+}
+
+/// What a mutex holds, even when another thread has panicked with it: recordings are whole lines.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_are_read_in_any_split() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut port = Port::over("scope", near);
+        let writer = tokio::spawn(async move {
+            for byte in b"abc\ndefgh\nxyz" {
+                far.write_all(&[*byte]).await.unwrap();
+            }
+            far
+        });
+        assert_eq!(port.read_until(b'\n', 10).await.unwrap(), b"abc\n");
+        assert_eq!(port.peek().await.unwrap(), b'd');
+        assert_eq!(port.read_exact(3).await.unwrap(), b"def");
+        assert_eq!(port.read_until(b'\n', 10).await.unwrap(), b"gh\n");
+        let far = writer.await.unwrap();
+        assert!(matches!(port.read_until(b'\n', 2).await, Err(Error::Garbled { .. })));
+        port.discard_until_quiet(Duration::from_millis(1), Duration::from_millis(50)).await.unwrap();
+        drop(far);
+        assert!(matches!(port.read_exact(1).await, Err(Error::Lost { .. })));
+    }
+}
