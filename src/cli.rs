@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command;
 use crate::command::calibrate::CalibrateArgs;
+use crate::command::sweep::SweepArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -36,6 +37,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals."
     )]
     Calibrate(CalibrateArgs),
+    /// Runs one experiment for several values of one key, by several methods and seeds
+    #[command(
+        after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
+    )]
+    Sweep(SweepArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -105,6 +111,7 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
+        Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Schema) => {
             command::schema::run();
             Ok(())

@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod compare;
 pub mod schema;
+pub mod sweep;
 pub mod train;
 
 use std::path::PathBuf;
@@ -14,7 +15,13 @@ use crate::{Error, Experiment, Rig};
 
 /// Reads what the command line names.
 fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
+    prepare_with(arguments, &[])
+}
+
+/// The same, with further assignments.
+pub fn prepare_with(arguments: &ExperimentArgs, further: &[String]) -> Result<Prepared, Error> {
     let mut assignments = arguments.set.clone();
+    assignments.extend_from_slice(further);
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
     let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;

@@ -129,8 +129,24 @@ impl Prepared {
         Lab::new(self.rig.open(&opened, seed)?, method)
     }
 
+    /// What the plants that the layers use say of themselves.
+    fn cards(&self) -> Result<serde_json::Value, Error> {
+        Ok(crate::run::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))
+    }
+
+    /// Whether all plants are simulated.
+    pub(crate) fn all_simulated(&self) -> Result<bool, Error> {
+        let cards = self.cards()?;
+        Ok(cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")))
+    }
+
+    /// The plants with their origins, in words.
+    pub(crate) fn origins(&self) -> Result<String, Error> {
+        Ok(origins(&self.cards()?))
+    }
+
     /// The error of each plant's nominal twin, the worst of them.
-    fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
+    pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
         let mut worst = None;
         for mut opened in self.rig.open(&self.plants(), seed)? {
             // What is replayed answers the training's questions, not these.
@@ -240,7 +256,12 @@ type Job = (Method, u64);
 /// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
 ///
 /// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
-fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> Result<Vec<Finished>, Error> {
+pub(crate) fn run_all(
+    prepared: &Prepared,
+    jobs: &[Job],
+    workers: usize,
+    folder: &Path,
+) -> Result<Vec<Finished>, Error> {
     let workers = workers.clamp(1, jobs.len().max(1));
     let threads = (rayon::current_num_threads() / workers).max(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -14,6 +14,7 @@ use crate::lab::Lab;
 use crate::layer::Network;
 use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keyboard, RunState, Server, restore_terminal};
 use crate::train::{Outcome, TimeShares, Trainer};
+use crate::upkeep::{self, Upkeep};
 use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure};
 
 /// What plants have to reach their safe state at the end. Links keep deadlines of their own; this one is for what has none.
@@ -80,9 +81,20 @@ impl Prepared {
         let started = Event::Started { experiment: name.0, method: name.1, seed, steps };
         let seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];
-        let result = observers
-            .observe(&started)
-            .and_then(|_| trainer.run(&mut lab, &mut Helm::new(control.clone(), Some(seen), &mut observers)));
+        if method == Method::NoiseAware {
+            upkeep::add_noise(&mut lab, Key::new(seed))?;
+        }
+        let monitors = match method {
+            Method::PhysicsAware => Upkeep::of_lab(&mut lab, &experiment.training, data.train.len(), Key::new(seed)),
+            _ => vec![],
+        };
+        let result = observers.observe(&started).and_then(|_| {
+            let mut helm = Helm::new(control.clone(), Some(seen), &mut observers);
+            for monitor in monitors {
+                helm.add(monitor);
+            }
+            trainer.run(&mut lab, &mut helm)
+        });
         let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
         control.enter(RunState::Stopping);
         let finished = close(result, &mut lab, &mut observers);

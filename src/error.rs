@@ -57,14 +57,14 @@ pub enum Error {
     },
     /// A calibration that cannot be made, or a fit that cannot be used.
     #[error("{0}")]
-    Calibration(calibration::Error),
+    Calibration(Box<calibration::Error>),
     /// A calibration of one plant.
     #[error("plant `{plant}`: {source}")]
     CalibrationOf {
         /// The plant's name in the rig.
         plant: String,
         /// What is wrong.
-        source: calibration::Error,
+        source: Box<calibration::Error>,
     },
     /// A fit that cannot be used.
     #[error("{}: {source}", .path.display())]
@@ -72,7 +72,7 @@ pub enum Error {
         /// The fit's file.
         path: PathBuf,
         /// Why.
-        source: calibration::Error,
+        source: Box<calibration::Error>,
     },
     /// The user stopped a measurement.
     #[error("stopped by the user; the plant is safe, and nothing was kept")]
@@ -89,6 +89,12 @@ pub enum Error {
         /// What, and where.
         what: String,
     },
+}
+
+impl From<calibration::Error> for Error {
+    fn from(source: calibration::Error) -> Self {
+        Self::Calibration(Box::new(source))
+    }
 }
 
 /// Exit codes and what they mean, as `--help` prints them.
@@ -113,11 +119,18 @@ impl Error {
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
             Self::Data(_) => 4,
-            Self::Plant { .. } | Self::CalibrationOf { source: calibration::Error::Plant(_), .. } => 5,
+            Self::Plant { .. } => 5,
+            Self::CalibrationOf { source, .. } if matches!(**source, calibration::Error::Plant(_)) => 5,
             Self::Record { .. } => 6,
             Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 9,
             Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped => 130,
         }
+    }
+
+    /// An error of the calibration of the plant called `name`.
+    pub fn calibration(name: &str) -> impl FnOnce(calibration::Error) -> Self {
+        let plant = name.to_owned();
+        move |source| Self::CalibrationOf { plant, source: Box::new(source) }
     }
 
     /// An error of the plant called `name`.

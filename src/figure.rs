@@ -6,8 +6,10 @@
 mod calibration;
 mod curves;
 mod sheet;
+mod sweep;
 mod theme;
 
 pub use calibration::calibration_figures;
 pub use curves::learning_curves;
+pub use sweep::sweep;
 pub use theme::Theme;

@@ -17,7 +17,7 @@ pub const FOLDER: &str = "fits";
 
 /// Saves a fit as `PLANT-KEY.toml` and `.safetensors` in `folder`; equal fits have equal names.
 pub fn save(fit: &Fit, folder: &Path) -> Result<PathBuf, Error> {
-    let (text, bytes) = fit.to_files().map_err(Error::Calibration)?;
+    let (text, bytes) = fit.to_files()?;
     std::fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
     let name = format!("{}-{}", fit.facts.plant, &fit.facts.key[..12.min(fit.facts.key.len())]);
     let path = folder.join(format!("{name}.toml"));
@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> Result<Fit, Error> {
     };
     let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
     let bytes = std::fs::read(&beside).map_err(unreadable(&beside))?;
-    Fit::from_files(&text, &bytes).map_err(Error::Calibration)
+    Fit::from_files(&text, &bytes).map_err(Error::from)
 }
 
 /// Who a fit is looked for.
@@ -79,7 +79,7 @@ pub fn find(choice: &str, folder: &Path, wanted: &Wanted<'_>) -> Result<Option<I
         "auto" => newest(folder, wanted)?,
         file => (PathBuf::from(file), read(Path::new(file))?),
     };
-    let named = |error: calibration::Error| Error::FitOf { path: path.clone(), source: error };
+    let named = |error: calibration::Error| Error::FitOf { path: path.clone(), source: Box::new(error) };
     fit.check(wanted.card, wanted.plant, wanted.description).map_err(named)?;
     let twin = fit.twin(wanted.card, wanted.model.as_deref()).map_err(named)?;
     Ok(Some(InUse { fit: Arc::new(fit), twin, path }))

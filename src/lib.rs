@@ -16,11 +16,14 @@ pub mod layer;
 mod method;
 pub mod physical;
 pub mod range_penalty;
+mod recent;
 mod rig;
 pub mod rows;
 pub mod run;
 mod stop;
+pub mod sweep;
 pub mod train;
+pub mod upkeep;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare};
 pub use dataset::{DataConfig, Dataset, Split};

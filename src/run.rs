@@ -123,6 +123,34 @@ pub enum Event {
     Resumed,
     /// An alarm was raised, cleared or acknowledged.
     Alarm(Alarm),
+    /// The drift monitor has taken its reference pattern.
+    Reference {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// The cumulative sum as a fraction of its threshold.
+        score: f64,
+        /// Whether that is an alarm.
+        alarm: bool,
+    },
+    /// A twin was fitted anew.
+    Refreshed {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// `epoch` or `drift`.
+        why: String,
+        /// Shots that it was fitted to and judged by.
+        shots: usize,
+        /// Root mean square residual of the old twin on shots that the fit has not seen, in full scales.
+        residual_before: f64,
+        /// The same of the new one.
+        residual_after: f64,
+        /// Whether the new one is used.
+        kept: bool,
+    },
     /// An error that ends the run.
     Failed {
         /// The sentence.

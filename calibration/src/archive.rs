@@ -113,7 +113,9 @@ fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
                 let mut inflated = Vec::new();
                 // One byte more than there should be shows that there is more.
                 let mut reader = DeflateDecoder::new(content).take(size as u64 + 1);
-                reader.read_to_end(&mut inflated).map_err(|error| Error::archive(format!("cannot be read: {error}")))?;
+                reader
+                    .read_to_end(&mut inflated)
+                    .map_err(|error| Error::archive(format!("cannot be read: {error}")))?;
                 inflated
             }
             _ => return Err(Error::archive("is compressed in a way that numpy does not write: use numpy.savez")),
@@ -138,9 +140,14 @@ fn array(name: &str, bytes: &[u8]) -> Result<Option<Batch>, Error> {
     let start = first + length.ok_or_else(broken)?;
     let header = String::from_utf8_lossy(bytes.get(first..start).ok_or_else(broken)?).into_owned();
     let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
-    let kind = value("descr").and_then(|rest| rest.strip_prefix('\'')).and_then(|rest| rest.get(..3)).unwrap_or_default();
+    let kind =
+        value("descr").and_then(|rest| rest.strip_prefix('\'')).and_then(|rest| rest.get(..3)).unwrap_or_default();
     let fortran = value("fortran_order").is_some_and(|rest| rest.starts_with("True"));
-    let shape = value("shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split_once(')')).ok_or_else(broken)?.0;
+    let shape = value("shape")
+        .and_then(|rest| rest.strip_prefix('('))
+        .and_then(|rest| rest.split_once(')'))
+        .ok_or_else(broken)?
+        .0;
     let sizes: Option<Vec<usize>> =
         shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|size| size.parse().ok()).collect();
     let [rows, columns] = sizes.ok_or_else(broken)?[..] else { return Ok(None) };

@@ -70,7 +70,10 @@ impl Columns {
             let at = |value: i64| usize::try_from(value).map_err(broken);
             let (offset, meta) = (at(block.offset())?, at(i64::from(block.meta_data_length()))?);
             let header = bytes.get(offset + 8..offset.saturating_add(meta)).ok_or_else(cut_off)?;
-            let body = bytes.get(offset + meta..).and_then(|rest| rest.get(..at(block.body_length()).ok()?)).ok_or_else(cut_off)?;
+            let body = bytes
+                .get(offset + meta..)
+                .and_then(|rest| rest.get(..at(block.body_length()).ok()?))
+                .ok_or_else(cut_off)?;
             columns.add(header, body, &fields)?;
         }
         Ok(columns)
@@ -104,7 +107,8 @@ impl Columns {
             }
             let buffer = buffers.next().ok_or_else(cut_off)?;
             let range = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
-            let values = range.and_then(|(offset, length)| body.get(offset..offset.checked_add(length)?)).ok_or_else(cut_off)?;
+            let values =
+                range.and_then(|(offset, length)| body.get(offset..offset.checked_add(length)?)).ok_or_else(cut_off)?;
             let rows = usize::try_from(batch.length().map_err(broken)?).map_err(broken)?;
             let size = kind.bytes();
             // A buffer may be padded beyond its values.
@@ -174,7 +178,9 @@ fn kind(field: &ipc::FieldRef<'_>) -> Result<Kind, Error> {
     }
     Ok(match field.type_().map_err(broken)? {
         Some(T::FloatingPoint(float)) if float.precision().map_err(broken)? == ipc::Precision::Double => Kind::Doubles,
-        Some(T::Int(int)) if int.bit_width().map_err(broken)? == 32 && !int.is_signed().map_err(broken)? => Kind::Counts,
+        Some(T::Int(int)) if int.bit_width().map_err(broken)? == 32 && !int.is_signed().map_err(broken)? => {
+            Kind::Counts
+        }
         Some(T::FixedSizeList(list)) if single => {
             Kind::Floats(usize::try_from(list.list_size().map_err(broken)?).map_err(broken)?)
         }

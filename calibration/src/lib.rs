@@ -20,6 +20,8 @@ mod measure;
 mod network;
 mod noise;
 mod physics;
+#[cfg(test)]
+mod recovery_tests;
 mod score;
 mod stimuli;
 mod timing;

@@ -76,7 +76,7 @@ impl Stimuli {
     }
 
     /// The stimuli of each setting.
-    pub(crate) fn by_setting(&self) -> Vec<(u32, Batch)> {
+    pub fn by_setting(&self) -> Vec<(u32, Batch)> {
         let of = |setting: u32| -> Vec<usize> {
             (0..self.setting_of.len()).filter(|&stimulus| self.setting_of[stimulus] == setting).collect()
         };

@@ -63,7 +63,8 @@ impl Trace {
     /// The trace that an Arrow IPC file holds.
     pub fn from_arrow(bytes: &[u8]) -> Result<Self, Error> {
         let columns = Columns::read(bytes)?;
-        let missing = || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
+        let missing =
+            || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
         let card = read_card(columns.metadata.get(CARD).ok_or_else(missing)?)?;
         let provenance = columns
             .metadata
@@ -89,7 +90,11 @@ impl Trace {
             if values.iter().any(|value| !value.is_finite()) {
                 return Err(Error::trace("holds a value that is not finite: remove that shot"));
             }
-            if values.is_empty() { Ok(Batch::zeros(shots, 0)) } else { Ok(Batch::new(card.ports.count(direction), values)?) }
+            if values.is_empty() {
+                Ok(Batch::zeros(shots, 0))
+            } else {
+                Ok(Batch::new(card.ports.count(direction), values)?)
+            }
         };
         let controls = rows(Direction::Control)?;
         Ok(Self {
@@ -155,7 +160,6 @@ impl Trace {
             nodes: Some(body.nodes),
             buffers: Some(body.buffers),
             compression: None,
-            variadic_buffer_counts: None,
         };
         (batch, body.bytes)
     }

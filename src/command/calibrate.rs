@@ -134,7 +134,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     }
     let spinner = spinner(arguments.json, "fitting");
     let calibration = calibration_of(arguments, procedure);
-    let fitted = calibration.fit(&trace, test.as_ref(), model.as_deref()).map_err(Error::Calibration)?;
+    let fitted = calibration.fit(&trace, test.as_ref(), model.as_deref())?;
     spinner.finish_and_clear();
 
     let bytes = trace.to_arrow();
@@ -254,9 +254,7 @@ fn measured(arguments: &CalibrateArgs, procedure: Procedure, subject: &mut Subje
     let measured = calibration::measure(plant, &stimuli, calibration.repeats, &mut watch);
     plant.make_safe().map_err(Error::plant(&name))?;
     bar.finish_and_clear();
-    let mut trace = measured
-        .map_err(|error| Error::CalibrationOf { plant: name.clone(), source: error })?
-        .ok_or(Error::CalibrationStopped)?;
+    let mut trace = measured.map_err(Error::calibration(&name))?.ok_or(Error::CalibrationStopped)?;
     for (key, value) in [
         ("rig", subject.rig.clone()),
         ("plant", name),
@@ -461,7 +459,7 @@ fn trainability(arguments: &CalibrateArgs, subject: Subject) -> Result<(), Error
     let key = Key::new(arguments.seed).branch("trainability");
     let found = calibration::check_trainable(&mut opened.plant, &*opened.twin, arguments.depth as usize, key);
     opened.plant.make_safe().map_err(Error::plant(&subject.plant))?;
-    let found = found.map_err(|source| Error::CalibrationOf { plant: subject.plant.clone(), source })?;
+    let found = found.map_err(Error::calibration(&subject.plant))?;
     if arguments.json {
         let object = json!({
             "plant": subject.plant, "procedure": "trainability", "shots": found.shots,

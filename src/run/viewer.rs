@@ -53,7 +53,7 @@ pub fn twin_residual(twin: &dyn Twin, shots: &Shots) -> Option<f64> {
 struct Seen {
     name: String,
     card: Card,
-    twin: Arc<dyn Twin>,
+    twin: Mutex<Arc<dyn Twin>>,
     shots_taken: AtomicU64,
     plant_seconds: AtomicU64,
     /// Nanoseconds since the viewer began: last driven, last copied.
@@ -91,7 +91,7 @@ impl Viewer {
         let seen = |(name, card, twin)| Seen {
             name,
             card,
-            twin,
+            twin: Mutex::new(twin),
             shots_taken: AtomicU64::new(0),
             plant_seconds: AtomicU64::new(0),
             driven: AtomicU64::new(0),
@@ -100,6 +100,13 @@ impl Viewer {
         };
         let plants = plants.into_iter().map(seen).collect();
         Self { plants, watchers: AtomicUsize::new(0), began: Instant::now(), began_unix_seconds: unix_seconds() }
+    }
+
+    /// From now on the plant at `place` is compared with `twin`.
+    pub fn replace_twin(&self, place: usize, twin: Arc<dyn Twin>) {
+        if let Some(seen) = self.plants.get(place) {
+            *seen.twin.lock().unwrap_or_else(PoisonError::into_inner) = twin;
+        }
     }
 
     /// Somebody watches until what is returned is dropped.
@@ -188,7 +195,8 @@ impl Seen {
         let shots = last.shots.clone()?;
         last.residual = Some((Instant::now(), last.residual.and_then(|(_, residual)| residual)));
         drop(last);
-        let residual = twin_residual(&*self.twin, &shots);
+        let twin = self.twin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let residual = twin_residual(&*twin, &shots);
         self.lock().residual = Some((Instant::now(), residual));
         residual
     }
