@@ -87,6 +87,9 @@ pub struct TrainArgs {
     /// How gradients are made; without it, as the experiment says
     #[arg(long)]
     pub method: Option<Method>,
+    /// Whether each plant is first asked, with some 900 shots, if it will train
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub check: bool,
 }
 
 /// `pnnlab compare`.

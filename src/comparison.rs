@@ -129,6 +129,34 @@ impl Prepared {
         Lab::new(self.rig.open(&opened, seed)?, method)
     }
 
+    /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
+    /// replayed answers only the training's own questions.
+    pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
+        let mut found = Vec::new();
+        // What is refused is refused before a plant is asked anything.
+        let data = self.load(self.experiment.seed)?;
+        let lab = self.lab(Method::PhysicsAware, self.experiment.seed)?;
+        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
+        drop(lab);
+        // A recording holds one training, and nothing else.
+        let recorded = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.record.is_some());
+        let plants: Vec<&str> = self.plants().into_iter().filter(|name| !recorded(name)).collect();
+        for mut opened in self.rig.open(&plants, self.experiment.seed)? {
+            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                continue;
+            }
+            let layers = self.experiment.layers.iter();
+            let depth = layers
+                .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
+                .count();
+            let key = Key::new(self.experiment.seed).branch("trainability");
+            let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            found.push((opened.name.clone(), checked.map_err(Error::calibration(&opened.name))?));
+        }
+        Ok(found)
+    }
+
     /// What the plants that the layers use say of themselves.
     fn cards(&self) -> Result<serde_json::Value, Error> {
         Ok(crate::run::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))

@@ -422,7 +422,7 @@ fn measured_noise(lab: &mut Lab, (place, plant): (usize, &str), key: Key) -> Res
         }
         first += inputs.rows();
     }
-    let fitted = fit_noise(&trace, key).map_err(Error::calibration(&plant))?;
+    let fitted = fit_noise(&trace, key).map_err(Error::calibration(plant))?;
     Ok(fitted.0)
 }
 

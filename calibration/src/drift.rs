@@ -5,8 +5,9 @@
 //! T = mean over pattern and outputs of ((y − ȳ)/σ)²        z = (T − m)/s        S ← max(0, S + z − k)        alarm when S > h
 //! ```
 //!
-//! ȳ, σ, m and s come from the pattern's first takes, when nothing has drifted yet. T is taken to follow a gamma distribution of its
-//! measured mean and spread. The run length of the sum between alarms then follows from a Markov chain over its values (Brook
+//! ȳ and σ come from the first half of the pattern's first takes, when nothing has drifted yet, m and s from the second. T is a sum of
+//! squares of normal deviations; whatever correlates them, its tail is no heavier than that of one square, and that is what is
+//! reckoned with. The run length of the sum between alarms then follows from a Markov chain over its values (Brook
 //! and Evans, Biometrika 59, 539 (1972)), and h is the smallest threshold whose run length is the asked one. m and s are known from
 //! finitely many takes only: the chain counts with a mean two standard errors above, so the stated rate is an upper bound.
 
@@ -27,8 +28,6 @@ pub struct DriftMonitor {
     precision: Vec<f64>,
     /// Mean and standard deviation of T.
     statistic: [f64; 2],
-    /// Shape of the gamma distribution of T.
-    shape: f64,
     /// Takes that m and s come from.
     takes: usize,
     /// h.
@@ -54,13 +53,15 @@ impl DriftMonitor {
         if takes.len() < 8 {
             return None;
         }
-        let count = takes.len() as f64;
+        // The first half says what the pattern reads and scatters, the second how far later takes lie from that.
+        let (first, second) = takes.split_at(takes.len() / 2);
+        let count = first.len() as f64;
         let size = takes[0].values().len();
         let mean: Vec<f64> = (0..size)
-            .map(|index| takes.iter().map(|take| f64::from(take.values()[index])).sum::<f64>() / count)
+            .map(|index| first.iter().map(|take| f64::from(take.values()[index])).sum::<f64>() / count)
             .collect();
         let variance = |index: usize| {
-            let squares = takes.iter().map(|take| (f64::from(take.values()[index]) - mean[index]).powi(2));
+            let squares = first.iter().map(|take| (f64::from(take.values()[index]) - mean[index]).powi(2));
             squares.sum::<f64>() / (count - 1.0)
         };
         let variances: Vec<f64> = (0..size).map(variance).collect();
@@ -68,19 +69,17 @@ impl DriftMonitor {
         let typical = variances.iter().sum::<f64>() / size.max(1) as f64;
         let precision: Vec<f64> =
             variances.iter().map(|variance| 1.0 / (0.7 * variance + 0.3 * typical).max(f64::MIN_POSITIVE)).collect();
-        // A take is nearer to a mean that it is part of: by (n − 1)/n in the square, while a later one is farther, by (n + 1)/n.
-        let farther = (count + 1.0) / (count - 1.0);
-        let values: Vec<f64> = takes.iter().map(|take| farther * statistic(&mean, &precision, take)).collect();
+        let values: Vec<f64> = second.iter().map(|take| statistic(&mean, &precision, take)).collect();
+        let count = values.len() as f64;
         let middle = values.iter().sum::<f64>() / count;
         let spread = (values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
-        let spread = spread.max(1e-9 * middle.max(f64::MIN_POSITIVE));
-        let shape = (middle / spread).powi(2);
+        // The mean of squares cannot scatter less than that of as many independent ones.
+        let spread = spread.max(middle * (2.0 / size.max(1) as f64).sqrt()).max(f64::MIN_POSITIVE);
         let mut monitor = Self {
             mean,
             precision,
             statistic: [middle, spread],
-            shape,
-            takes: takes.len(),
+            takes: second.len(),
             threshold: 0.0,
             takes_between_false_alarms: between,
         };
@@ -103,28 +102,28 @@ impl DriftMonitor {
 
     /// Takes until an alarm, on average, once the mean of T has grown by `shift` of its standard deviations.
     pub fn delay(&self, shift: f64) -> f64 {
-        self.run_length(self.threshold, shift)
+        Self::run_length(self.threshold, shift)
     }
 
     fn smallest_threshold(&self, between: f64) -> f64 {
         // The mean is known to a standard error of 1/√takes.
         let unsure = 2.0 / (self.takes as f64).sqrt();
         let (mut low, mut high) = (0.0, 2.0);
-        while self.run_length(high, unsure) < between && high < 1e4 {
+        while Self::run_length(high, unsure) < between && high < 1e4 {
             (low, high) = (high, 2.0 * high);
         }
         for _ in 0..40 {
             let middle = 0.5 * (low + high);
-            if self.run_length(middle, unsure) < between { low = middle } else { high = middle }
+            if Self::run_length(middle, unsure) < between { low = middle } else { high = middle }
         }
         high
     }
 
     /// Takes between alarms at `threshold` when the mean of z is `shift`.
-    fn run_length(&self, threshold: f64, shift: f64) -> f64 {
+    fn run_length(threshold: f64, shift: f64) -> f64 {
         let width = threshold / STATES as f64;
         // P(S' in state j | S in the middle of state i); all below zero falls into the first state.
-        let below = |value: f64| self.distribution(value + ALLOWANCE - shift);
+        let below = |value: f64| Self::distribution(value + ALLOWANCE - shift);
         let middle = |state: usize| if state == 0 { 0.0 } else { (state as f64 + 0.5) * width };
         let chance = |from: usize, to: usize| {
             let high = (to as f64 + 1.0) * width - middle(from);
@@ -138,14 +137,11 @@ impl DriftMonitor {
             .map_or(f64::INFINITY, |lengths| if lengths[0] > 0.0 { lengths[0] } else { f64::INFINITY })
     }
 
-    /// P(z ≤ value): T is gamma distributed of this shape. After Wilson and Hilferty (1931) its cube root is nearly normal.
-    fn distribution(&self, value: f64) -> f64 {
-        let ratio = 1.0 + value / self.shape.sqrt();
-        if ratio <= 0.0 {
-            return 0.0;
-        }
-        let ninth = 1.0 / (9.0 * self.shape);
-        normal((ratio.cbrt() - (1.0 - ninth)) / ninth.sqrt())
+    /// P(z ≤ value), z a normalized χ² of one degree of freedom: T is a sum of squares, and no such sum has a heavier tail than a single
+    /// square.
+    fn distribution(value: f64) -> f64 {
+        let square = 1.0 + value * std::f64::consts::SQRT_2;
+        if square <= 0.0 { 0.0 } else { 2.0 * normal(square.sqrt()) - 1.0 }
     }
 }
 

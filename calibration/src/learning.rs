@@ -274,7 +274,7 @@ mod tests {
         let (train, held_out) = (examples(1500, 1), examples(300, 2));
         let search = Search { candidates: 3, first_epochs: 1, examples: 600, epochs: 30, ..Search::default() };
         let learned = learn(&train, &held_out, &search, Key::new(3)).unwrap();
-        assert!(learned.held_out < 0.02, "{}", learned.held_out);
+        assert!(learned.held_out < 0.05, "{}", learned.held_out);
         let twin = LearnedTwin::new(card(3, 0, 2), None, Network::new(&learned.layers, [3, 0, 0]).unwrap());
         let predicted = twin.predict(&held_out.features, &[]);
         let pairs = || predicted.values().iter().zip(held_out.targets.values());

@@ -245,12 +245,13 @@ impl Product for DMatrix<f32> {
     }
 }
 
-/// `count` chunks of `size`, also where `size` is 0.
+/// `count` chunks of `size`, also where `size` is 0; the last may be shorter.
 fn chunks(values: &mut [f32], size: usize, count: usize) -> Vec<&mut [f32]> {
     let mut rest = values;
     (0..count)
         .map(|_| {
-            let (these, others) = std::mem::take(&mut rest).split_at_mut_checked(size).unwrap_or_default();
+            let whole = std::mem::take(&mut rest);
+            let (these, others) = whole.split_at_mut(size.min(whole.len()));
             rest = others;
             these
         })

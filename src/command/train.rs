@@ -12,6 +12,13 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
+    if arguments.check {
+        for (plant, found) in prepared.trainability()? {
+            for line in super::calibrate::trainability_lines(&plant, &found) {
+                eprintln!("{line}");
+            }
+        }
+    }
     let finished = prepared.train(method, experiment.seed, &folder)?;
     let last = finished.outcome.last;
     let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.test_accuracy, last.believed_accuracy));
