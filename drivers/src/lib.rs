@@ -11,6 +11,7 @@ mod limited;
 mod link;
 mod owner;
 mod plant;
+pub mod pnnlink;
 mod port;
 mod ports;
 mod recording;

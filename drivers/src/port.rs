@@ -54,35 +54,43 @@ pub(crate) struct Opener {
 impl Opener {
     /// Opens the port. Nothing is sent.
     pub(crate) async fn open(&self) -> Result<Port, Error> {
-        let unreachable = |message: String| Error::Unreachable {
-            instrument: self.instrument.clone(),
-            address: self.address.to_string(),
-            message,
-        };
         let source = match (&self.address, &self.replay) {
             (_, Some(replay)) => {
                 locked(replay).reopen()?;
                 Source::Replay(replay.clone())
             }
-            (Address::Tcp { host, port }, _) => {
-                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(|source| unreachable(source.to_string()))?;
-                prompt(&stream).map_err(|source| unreachable(source.to_string()))?;
-                Source::Stream(Box::new(stream))
-            }
-            (Address::Serial { path, baud }, _) => {
-                let builder = tokio_serial::new(path.to_string_lossy(), *baud);
-                let stream = builder.open_native_async().map_err(|source| unreachable(source.to_string()))?;
-                Source::Stream(Box::new(stream))
-            }
             (Address::Replay { path }, None) => {
                 return Err(Error::recording(path, "was not opened before its port".to_owned()));
             }
+            _ => Source::Stream(self.dial().await?),
         };
         if let Some(recorder) = &self.recorder {
             locked(recorder).opened()?;
         }
         Ok(Port { source, recorder: self.recorder.clone(), ..Port::closed(&self.instrument) })
+    }
+
+    /// Opens a bare stream. Nothing is sent.
+    pub(crate) async fn dial(&self) -> Result<Box<dyn Stream>, Error> {
+        let unreachable = |message: String| Error::Unreachable {
+            instrument: self.instrument.clone(),
+            address: self.address.to_string(),
+            message,
+        };
+        match &self.address {
+            Address::Tcp { host, port } => {
+                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(|source| unreachable(source.to_string()))?;
+                prompt(&stream).map_err(|source| unreachable(source.to_string()))?;
+                Ok(Box::new(stream))
+            }
+            Address::Serial { path, baud } => {
+                let builder = tokio_serial::new(path.to_string_lossy(), *baud);
+                let stream = builder.open_native_async().map_err(|source| unreachable(source.to_string()))?;
+                Ok(Box::new(stream))
+            }
+            Address::Replay { .. } => Err(unreachable("a recording is no stream of bytes".to_owned())),
+        }
     }
 }
 

@@ -1,0 +1,227 @@
+//! The plant at the other end of a pnnlink wire: one thread owns the wire, whatever happens on it.
+//!
+//! The owner opens the instrument, keeps its watchdog quiet while nobody measures, and reopens it with growing pauses
+//! when it is gone. After a reconnection it pushes our controls back, checks them by readback, and goes on with the shots
+//! that have no reading yet. What cannot be mended so ends the call with an error before its deadline.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::owner::Owner;
+use crate::port::Opener;
+use crate::{Address, Batch, Card, Error, Owned, Plant};
+
+/// How patient the owner is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// How long a call may wait without any progress.
+    pub deadline: Duration,
+    /// How long a call that makes the instrument safe may take.
+    pub safe_deadline: Duration,
+    /// After how long without a word the instrument makes itself safe.
+    pub watchdog: Duration,
+    /// How often a shot with a void reading is driven, before it is given up.
+    pub attempts: u32,
+    /// Decides session numbers and the jitter of pauses. Two controllers must not have the same.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            deadline: Duration::from_secs(5),
+            safe_deadline: Duration::from_secs(1),
+            watchdog: Duration::from_secs(1),
+            attempts: 5,
+            seed: clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40),
+        }
+    }
+}
+
+/// What the wire has been through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Whether a session is open.
+    pub is_connected: bool,
+    /// Sessions opened after the first.
+    pub reconnections: u64,
+    /// Of these, after the instrument had lost its power.
+    pub power_cycles: u64,
+    /// Of these, after which it had another firmware.
+    pub firmware_changes: u64,
+    /// How often the instrument has made itself safe because it heard nothing.
+    pub watchdog_trips: u64,
+    /// Shots that were sent again.
+    pub resent: u64,
+    /// Answers that came twice and were dropped.
+    pub repeated: u64,
+    /// Readings that were void; their shots were driven again.
+    pub void: u64,
+    /// Frames that could not be understood.
+    pub bad_frames: u64,
+}
+
+/// What the owner is asked to do, and where it answers.
+pub(super) enum Command {
+    /// Set the controls.
+    Apply(Vec<f32>, Sender<Result<Vec<f32>, Error>>),
+    /// Drive shots.
+    Measure(Batch, Sender<Result<Batch, Error>>),
+    /// Make the instrument safe.
+    MakeSafe(Sender<Result<(), Error>>),
+}
+
+/// A plant behind a pnnlink wire.
+#[derive(Debug)]
+pub struct Pnnlink {
+    card: Card,
+    instrument: String,
+    options: Options,
+    commands: Option<UnboundedSender<Command>>,
+    report: Arc<Mutex<Report>>,
+    owner: Option<JoinHandle<()>>,
+    /// That nobody else on this machine has it.
+    _held: Option<Owned>,
+}
+
+impl Pnnlink {
+    /// Opens the instrument called `instrument` in the rig and reads who it is. Changes no output.
+    pub fn open(instrument: &str, address: &Address, options: Options) -> Result<Self, Error> {
+        let held = Owned::take(instrument, address)?;
+        let opener =
+            Opener { instrument: instrument.to_owned(), address: address.clone(), recorder: None, replay: None };
+        let (commands, inbox) = unbounded_channel();
+        let (ready, opened) = channel();
+        let report = Arc::new(Mutex::new(Report::default()));
+        let shared = Arc::clone(&report);
+        let owner = std::thread::Builder::new()
+            .name(format!("pnnlink {instrument}"))
+            .spawn(move || own(opener, options, (inbox, ready, shared)))
+            .map_err(|error| Error::Unreachable {
+                instrument: instrument.to_owned(),
+                address: address.to_string(),
+                message: error.to_string(),
+            })?;
+        let card = wait(&opened, instrument, options.deadline)?;
+        let (instrument, owner) = (instrument.to_owned(), Some(owner));
+        Ok(Self { card, instrument, options, commands: Some(commands), report, owner, _held: held })
+    }
+
+    /// What the wire has been through so far.
+    pub fn report(&self) -> Report {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A handle to the report that outlives the borrow, for a dashboard.
+    pub fn reporter(&self) -> Arc<Mutex<Report>> {
+        Arc::clone(&self.report)
+    }
+
+    /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
+    fn call<T>(&self, command: impl FnOnce(Sender<Result<T, Error>>) -> Command, limit: Duration) -> Result<T, Error> {
+        let (answer, answered) = channel();
+        if let Some(commands) = &self.commands {
+            // A closed channel shows below, as an answer that never comes.
+            let _ = commands.send(command(answer));
+        }
+        wait(&answered, &self.instrument, limit)
+    }
+}
+
+impl Plant for Pnnlink {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        let limit = self.options.deadline + seconds(self.card.timing.settle);
+        let controls = controls.to_vec();
+        self.call(|answer| Command::Apply(controls, answer), limit)
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        // The owner keeps the deadline from shot to shot; this is only for an owner that has died.
+        let limit = self.options.deadline * self.options.attempts * (1 + inputs.rows() as u32)
+            + seconds(self.card.timing.batch(inputs.rows()));
+        let inputs = inputs.clone();
+        self.call(|answer| Command::Measure(inputs, answer), limit)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        self.call(Command::MakeSafe, self.options.safe_deadline)
+    }
+}
+
+impl Drop for Pnnlink {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(owner) = self.owner.take() {
+            // A panic of the owner has been reported as an answer that never came.
+            let _ = owner.join();
+        }
+    }
+}
+
+/// A time in s as a duration; what makes no sense is no time.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Waits for the owner's answer.
+fn wait<T>(answers: &Receiver<Result<T, Error>>, instrument: &str, limit: Duration) -> Result<T, Error> {
+    // The owner keeps the limit itself and explains; the grace lets it.
+    match answers.recv_timeout(limit + Duration::from_secs(1)) {
+        Ok(answer) => answer,
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Error::Timeout {
+            instrument: instrument.to_owned(),
+            what: "sign of life from its link",
+            seconds: limit.as_secs_f32(),
+        }),
+    }
+}
+
+/// What the owner's thread needs besides the wire.
+type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, Arc<Mutex<Report>>);
+
+/// The owner's thread.
+fn own(opener: Opener, options: Options, (mut inbox, ready, report): Ends) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let (instrument, address) = (opener.instrument, opener.address.to_string());
+            let _ = ready.send(Err(Error::Unreachable { instrument, address, message: error.to_string() }));
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        match Owner::open(opener, options, report).await {
+            Ok(mut owner) => {
+                let _ = ready.send(Ok(owner.card()));
+                serve(&mut owner, &mut inbox, options.watchdog / 4).await;
+                owner.close().await;
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    });
+}
+
+/// Obeys commands until the plant is dropped, and keeps the watchdog quiet between them.
+async fn serve(owner: &mut Owner, inbox: &mut UnboundedReceiver<Command>, heartbeat: Duration) {
+    loop {
+        match tokio::time::timeout(heartbeat, inbox.recv()).await {
+            Err(_) => owner.beat().await,
+            Ok(None) => return,
+            // Whoever asked may have given up waiting.
+            Ok(Some(Command::Apply(controls, answer))) => drop(answer.send(owner.apply(&controls).await)),
+            Ok(Some(Command::Measure(inputs, answer))) => drop(answer.send(owner.measure(&inputs).await)),
+            Ok(Some(Command::MakeSafe(answer))) => drop(answer.send(owner.make_safe().await)),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The owner of a pnnlink wire: what to do when a session fails.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::description::Description;
+use super::link::{Options, Report, seconds};
+use super::message::Reason;
+use super::session::{Failure, Session};
+use crate::port::Opener;
+use crate::{Batch, Card, Direction, Error};
+
+/// The first pause before an instrument that is gone is opened again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause: an instrument that is back is noticed within half a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// How long one attempt to open may take.
+const OPENING: Duration = Duration::from_secs(2);
+/// After how long without any answer a session is given up and opened anew.
+const SILENCE: Duration = Duration::from_millis(750);
+
+/// The owner of one wire.
+pub(super) struct Owner {
+    opener: Opener,
+    options: Options,
+    report: Arc<Mutex<Report>>,
+    description: Description,
+    session: Option<Session>,
+    /// The last session's number, boot and firmware.
+    last: (u32, u32, String),
+    /// The coded controls that we asked for, and those that were applied, while the instrument is to be armed.
+    controls: Option<(Vec<u8>, Vec<u8>)>,
+    /// Bad frames of sessions that are closed.
+    bad_frames: u64,
+    random: u64,
+    pause: Duration,
+    is_stopped: bool,
+}
+
+impl Owner {
+    /// Opens the instrument for the first time.
+    pub async fn open(opener: Opener, options: Options, report: Arc<Mutex<Report>>) -> Result<Self, Error> {
+        let mut random = options.seed;
+        let end = Instant::now() + options.deadline;
+        let session = loop {
+            let number = draw(&mut random) | 1;
+            let stream = match timeout(options.deadline, opener.dial()).await {
+                Err(_) => return Err(explain(&opener.instrument, "opening", Failure::Silent, options.deadline)),
+                Ok(stream) => stream?,
+            };
+            let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
+            match Session::open(stream, [number, 0], options.watchdog, limit).await {
+                Ok(session) => break session,
+                // The controller before us may have died a moment ago: its session lasts for its watchdog time.
+                Err(Failure::Refused(Reason::Busy)) if Instant::now() + LONGEST_PAUSE / 2 < end => {
+                    sleep(LONGEST_PAUSE / 4).await
+                }
+                Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
+            }
+        };
+        let description = session.description().clone();
+        lock(&report).is_connected = true;
+        let last = (session.number(), session.welcome().boot, session.welcome().firmware.clone());
+        Ok(Self {
+            opener,
+            options,
+            report,
+            description,
+            session: Some(session),
+            last,
+            controls: None,
+            bad_frames: 0,
+            random,
+            pause: FIRST_PAUSE,
+            is_stopped: false,
+        })
+    }
+
+    /// The instrument's card.
+    pub fn card(&self) -> Card {
+        self.description.card.clone()
+    }
+
+    /// Sets the controls and returns those really applied.
+    pub async fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        let mut coded = Vec::new();
+        self.description.controls.encode(controls, &mut coded);
+        let settle = seconds(self.description.card.timing.settle);
+        let end = Instant::now() + self.options.deadline + settle;
+        loop {
+            let applied = match self.connected(end, "setting controls").await?.apply(&coded, SILENCE + settle).await {
+                Ok(applied) => applied,
+                Err(failure) => {
+                    self.mend(failure, end, "setting controls")?;
+                    continue;
+                }
+            };
+            let values = self.description.controls.decode(&applied);
+            self.controls = Some((coded, applied));
+            return values.ok_or_else(|| self.misunderstood("does not read its controls back"));
+        }
+    }
+
+    /// Drives shots and returns their readings; void ones are driven again.
+    pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        if self.controls.is_none() {
+            // Shots need an armed instrument: its controls stay where safety has put them.
+            let ranges = self.description.card.ports.ranges(Direction::Control);
+            let safe: Vec<f32> = ranges.iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect();
+            self.apply(&safe).await?;
+        }
+        let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];
+        let mut end = Instant::now() + self.options.deadline;
+        let mut attempts = vec![0; inputs.rows()];
+        loop {
+            let rows: Vec<usize> = (0..inputs.rows()).filter(|&row| readings[row].is_none()).collect();
+            if rows.is_empty() {
+                break;
+            }
+            let mut coded = Vec::new();
+            for &row in &rows {
+                self.description.inputs.encode(inputs.row(row), &mut coded);
+            }
+            let mut read = vec![None; rows.len()];
+            let limit = SILENCE + seconds(self.description.card.timing.batch(1));
+            let outcome = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
+            if read.iter().any(Option::is_some) {
+                end = Instant::now() + self.options.deadline;
+            }
+            let mut bad = 0;
+            for (&row, reading) in rows.iter().zip(read) {
+                // A reading that is no number is void as well.
+                readings[row] = reading.filter(|bytes| self.is_finite(bytes));
+                bad += u64::from(readings[row].is_none());
+            }
+            match outcome {
+                Ok(counts) => {
+                    let mut report = lock(&self.report);
+                    report.resent += counts.resent;
+                    report.repeated += counts.repeated;
+                    report.void += bad;
+                }
+                Err(failure) => {
+                    self.mend(failure, end, "measuring")?;
+                    continue;
+                }
+            }
+            for row in (0..inputs.rows()).filter(|&row| readings[row].is_none()) {
+                attempts[row] += 1;
+                if self.options.attempts <= attempts[row] {
+                    return Err(self.rejected(row, attempts[row]));
+                }
+            }
+        }
+        self.collect(&readings)
+    }
+
+    /// Makes the instrument safe, whatever the state of the session.
+    pub async fn make_safe(&mut self) -> Result<(), Error> {
+        self.controls = None;
+        let end = Instant::now() + self.options.safe_deadline;
+        loop {
+            let limit = SILENCE.min(end.saturating_duration_since(Instant::now()));
+            match self.connected(end, "making safe").await?.make_safe(false, limit).await {
+                Ok(()) => return Ok(()),
+                // It has been made safe by somebody else already.
+                Err(Failure::Refused(Reason::Stopped)) => {
+                    self.is_stopped = true;
+                    return Ok(());
+                }
+                Err(failure) => self.mend(failure, end, "making safe")?,
+            }
+        }
+    }
+
+    /// Keeps the watchdog quiet, or tries once to get the instrument back.
+    pub async fn beat(&mut self) {
+        if self.is_stopped {
+            return;
+        }
+        let limit = self.options.watchdog / 2;
+        let outcome = match &mut self.session {
+            Some(session) => session.ping(limit).await.map(Some),
+            None => self.reopen(limit).await.map(|()| None),
+        };
+        match outcome {
+            Ok(status) => {
+                if let Some(status) = status {
+                    lock(&self.report).watchdog_trips = status.watchdog_trips.into();
+                }
+            }
+            Err(Failure::Refused(Reason::Stopped)) => self.is_stopped = true,
+            Err(_) => self.lose(),
+        }
+    }
+
+    /// Makes the instrument safe and says goodbye.
+    pub async fn close(&mut self) {
+        if let Some(session) = &mut self.session {
+            // An instrument that does not hear it makes itself safe by its watchdog.
+            let _ = session.make_safe(true, self.options.safe_deadline / 2).await;
+        }
+    }
+
+    /// The open session, opened again if need be.
+    async fn connected(&mut self, end: Instant, verb: &'static str) -> Result<&mut Session, Error> {
+        while self.session.is_none() || self.is_stopped {
+            if self.is_stopped {
+                return Err(self.explain(verb, Failure::Refused(Reason::Stopped)));
+            }
+            let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
+            if let Err(failure) = self.reopen(limit).await {
+                self.mend(failure, end, verb)?;
+                let jitter = f64::from(draw(&mut self.random)) / f64::from(u32::MAX);
+                let pause = self.pause.mul_f64(0.5 + 0.5 * jitter);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+        let instrument = &self.opener.instrument;
+        self.session.as_mut().ok_or_else(|| explain(instrument, verb, Failure::Closed, self.options.deadline))
+    }
+
+    /// Opens a session in place of the lost one, and puts our controls back.
+    async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
+        let number = draw(&mut self.random) | 1;
+        let stream = match timeout(limit, self.opener.dial()).await {
+            Err(_) => return Err(Failure::Silent),
+            Ok(Err(_)) => return Err(Failure::Closed),
+            Ok(Ok(stream)) => stream,
+        };
+        let limit = limit.min(SILENCE);
+        let mut session = Session::open(stream, [number, self.last.0], self.options.watchdog, limit).await?;
+        let (known, found) = (&self.description, session.description());
+        if known.card.identity != found.card.identity || known.card.ports != found.card.ports {
+            return Err(Failure::Nonsense("is another instrument than before, or has other ports"));
+        }
+        if known != found {
+            self.description = found.clone();
+        }
+        let settle = seconds(self.description.card.timing.settle);
+        if let Some((asked, applied)) = &self.controls
+            && session.apply(asked, SILENCE + settle).await? != *applied
+        {
+            return Err(Failure::Nonsense("has taken other controls than before the connection was lost"));
+        }
+        let (boot, firmware) = (session.welcome().boot, session.welcome().firmware.clone());
+        let mut report = lock(&self.report);
+        report.is_connected = true;
+        report.reconnections += 1;
+        report.power_cycles += u64::from(boot != self.last.1);
+        report.firmware_changes += u64::from(firmware != self.last.2);
+        drop(report);
+        self.last = (session.number(), boot, firmware);
+        self.session = Some(session);
+        self.pause = FIRST_PAUSE;
+        Ok(())
+    }
+
+    /// Gives the session up, or the call, if trying again cannot help or the time is over.
+    fn mend(&mut self, failure: Failure, end: Instant, verb: &'static str) -> Result<(), Error> {
+        self.is_stopped |= failure == Failure::Refused(Reason::Stopped);
+        self.lose();
+        let is_final = match failure {
+            Failure::Closed | Failure::Silent => false,
+            Failure::Refused(reason) => !matches!(
+                reason,
+                Reason::NoSession | Reason::Busy | Reason::NotReady | Reason::Incomplete | Reason::Malformed
+            ),
+            Failure::Nonsense(_) => true,
+        };
+        if is_final || end <= Instant::now() {
+            return Err(self.explain(verb, failure));
+        }
+        Ok(())
+    }
+
+    /// Forgets a session that can no longer be trusted.
+    fn lose(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.bad_frames += session.bad_frames();
+        }
+        let mut report = lock(&self.report);
+        report.is_connected = false;
+        report.bad_frames = self.bad_frames;
+    }
+
+    /// All readings in their places, as values.
+    fn collect(&self, readings: &[Option<Vec<u8>>]) -> Result<Batch, Error> {
+        let outputs = &self.description.outputs;
+        let mut values = Vec::with_capacity(readings.len() * outputs.count());
+        for reading in readings.iter().flatten() {
+            values
+                .extend(outputs.decode(reading).ok_or_else(|| self.misunderstood("sends readings of another width"))?);
+        }
+        Batch::new(outputs.count(), values)
+    }
+
+    /// Whether all of a reading is numbers.
+    fn is_finite(&self, reading: &[u8]) -> bool {
+        self.description.outputs.decode(reading).is_some_and(|values| values.iter().all(|value| value.is_finite()))
+    }
+
+    fn rejected(&self, row: usize, attempts: u32) -> Error {
+        let message = format!(
+            "nothing usable for shot {row} of the batch, driven {attempts} times: look for overruns and stale frames"
+        );
+        Error::Rejected { instrument: self.opener.instrument.clone(), message }
+    }
+
+    fn misunderstood(&self, what: &'static str) -> Error {
+        self.explain("answering", Failure::Nonsense(what))
+    }
+
+    fn explain(&self, verb: &'static str, failure: Failure) -> Error {
+        explain(&self.opener.instrument, verb, failure, self.options.deadline)
+    }
+}
+
+/// The failure as an error that says what to do.
+fn explain(instrument: &str, verb: &'static str, failure: Failure, limit: Duration) -> Error {
+    let instrument = instrument.to_owned();
+    match failure {
+        Failure::Closed => Error::Lost { instrument, message: format!("it did not come back while {verb}") },
+        Failure::Silent => Error::Timeout { instrument, what: verb_noun(verb), seconds: limit.as_secs_f32() },
+        Failure::Refused(reason) => Error::Refused {
+            instrument,
+            command: verb.to_owned(),
+            code: reason as i32,
+            message: sentence(reason).to_owned(),
+        },
+        Failure::Nonsense(what) => Error::Garbled { instrument, message: what.to_owned() },
+    }
+}
+
+/// What is missing when an instrument is silent.
+fn verb_noun(verb: &str) -> &'static str {
+    match verb {
+        "opening" => "answer to a hello",
+        "measuring" => "reading",
+        "making safe" => "word that it is safe",
+        _ => "answer",
+    }
+}
+
+/// What a refusal means and what to do.
+fn sentence(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoSession => "it has forgotten the session: it lost its power, or heard nothing for its watchdog time",
+        Reason::Busy => "another controller has it: end that one, or wait for its watchdog time",
+        Reason::Version => "it speaks another version of pnnlink: update its firmware or this program",
+        Reason::Stopped => "somebody has made it safe from outside: start again when the bench is clear",
+        Reason::NotReady => "no controls are applied",
+        Reason::OutOfRange => "a value is outside what it takes: narrow the limits in the rig file",
+        Reason::Incomplete => "not all controls have reached it",
+        Reason::OutOfOrder => "shots before these are missing",
+        Reason::TooLong => "the message is longer than it can hold",
+        Reason::Malformed => "the message makes no sense to it",
+        Reason::Hardware => "its hardware has failed: look at the instrument itself",
+    }
+}
+
+fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The next number of a `SplitMix64` sequence (Steele, Lea and Flood, OOPSLA 2014), its upper half.
+fn draw(state: &mut u64) -> u32 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut word = *state;
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((word ^ (word >> 31)) >> 32) as u32
+}

@@ -1,0 +1,178 @@
+//! Driver and simulated instrument over real wires.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drivers::pnnlink::link::{Options, Pnnlink};
+use drivers::{Address, Batch, Plant};
+use sims::{Electrical, Simulated};
+
+use super::{Build, Firmware, Pattern, Place, Served};
+use crate::{Fault, Faults};
+
+fn served(place: Place, faults: &Faults) -> Served {
+    let firmware = Firmware::new(Arc::new(Pattern::new(4)), Build::default(), faults.clone());
+    Served::start(firmware, place, None, faults).unwrap()
+}
+
+fn none() -> Faults {
+    Faults::new(0)
+}
+
+fn options() -> Options {
+    Options { watchdog: Duration::from_millis(400), ..Options::default() }
+}
+
+fn open(served: &Served) -> Pnnlink {
+    Pnnlink::open("bench", &served.address().parse().unwrap(), options()).unwrap()
+}
+
+fn numbers(first: usize, shots: usize) -> Batch {
+    Batch::from_fn(shots, 4, |row, column| (4 * (first + row) + column) as f32)
+}
+
+/// Waits until something is true, but not for ever.
+fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_plant_over_the_wire_is_the_plant_in_process_bit_for_bit() {
+    let built = Electrical { samples: 32, ..Electrical::default() }.build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut near = Simulated::new(Arc::clone(&built.system));
+    let firmware = Firmware::new(built.system, Build::default(), none());
+    let served = Served::start(firmware, Place::Pty(folder.path().join("tty")), None, &none()).unwrap();
+    let mut far = open(&served);
+    assert_eq!(far.card().ports, near.card().ports);
+    assert!(served.report().is_safe, "connecting changes no output");
+    for batch in [40, 1, 7] {
+        let inputs = Batch::from_fn(batch, 32, |row, column| ((row * 31 + column * 7) % 20) as f32 / 10.0 - 1.0);
+        assert_eq!(far.apply(&[]).unwrap(), near.apply(&[]).unwrap());
+        assert_eq!(far.measure(&inputs).unwrap(), near.measure(&inputs).unwrap());
+    }
+    assert!(!served.report().is_safe);
+    far.make_safe().unwrap();
+    wait_until("it is safe", || served.report().is_safe);
+}
+
+#[test]
+fn codes_of_sixteen_bits_cost_half_a_code() {
+    let built = Electrical { samples: 16, ..Electrical::default() }.build().unwrap();
+    let mut near = Simulated::new(Arc::clone(&built.system));
+    let firmware = Firmware::new(built.system, Build { has_codes: true, ..Build::default() }, none());
+    let served = Served::start(firmware, Place::Tcp(0), None, &none()).unwrap();
+    let mut far = open(&served);
+    let inputs = Batch::from_fn(20, 16, |row, column| if (row + column) % 3 == 0 { 1.0 } else { -1.0 });
+    let (there, here) = (far.measure(&inputs).unwrap(), near.measure(&inputs).unwrap());
+    let worst = there.values().iter().zip(here.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let code = near.card().ports.outputs[0].range.span() / 65_534.0;
+    assert!(worst <= 0.51 * code, "{worst} against {code}");
+}
+
+#[test]
+fn no_fault_loses_or_misplaces_a_shot() {
+    let folder = tempfile::tempdir().unwrap();
+    let faults: Vec<Fault> = Fault::ALL
+        .into_iter()
+        // These change the reading itself, and no wire can tell.
+        .filter(|fault| !matches!(fault, Fault::StuckValue | Fault::Saturation | Fault::DriftStep))
+        .collect();
+    for place in [Place::Pty(folder.path().join("tty")), Place::Tcp(0)] {
+        let switches = Faults::new(11);
+        for fault in &faults {
+            switches.set(*fault, 0.004);
+        }
+        let served = served(place, &switches);
+        let mut plant = open(&served);
+        plant.apply(&[0.0]).unwrap();
+        for batch in 0..20 {
+            let inputs = numbers(batch * 100, 100);
+            assert_eq!(plant.measure(&inputs).unwrap(), inputs, "{:?}", switches.counts());
+        }
+        assert!(5 < switches.counts().len(), "{:?}", switches.counts());
+    }
+}
+
+#[test]
+fn each_fault_is_survived() {
+    for fault in Fault::ALL {
+        let switches = Faults::new(0);
+        let served = served(Place::Tcp(0), &switches);
+        let mut plant = open(&served);
+        plant.apply(&[0.0]).unwrap();
+        plant.measure(&numbers(0, 3)).unwrap();
+        switches.once(fault);
+        let mut batch = 1;
+        wait_until(fault.name(), || {
+            let inputs = numbers(batch * 64, 64);
+            let outputs = plant.measure(&inputs).unwrap();
+            batch += 1;
+            let changes = matches!(fault, Fault::StuckValue | Fault::Saturation | Fault::DriftStep);
+            assert!(changes || outputs == inputs, "{}", fault.name());
+            switches.counts().contains_key(&fault)
+        });
+        let report = plant.report();
+        assert_eq!(report.power_cycles, u64::from(matches!(fault, Fault::PowerCycle | Fault::FirmwareChange)));
+        assert_eq!(report.firmware_changes, u64::from(fault == Fault::FirmwareChange));
+    }
+}
+
+#[test]
+fn controls_come_back_after_a_power_cycle() {
+    let switches = Faults::new(0);
+    let served = served(Place::Tcp(0), &switches);
+    let mut plant = open(&served);
+    assert_eq!(plant.apply(&[0.5]).unwrap(), [0.5]);
+    switches.once(Fault::PowerCycle);
+    let inputs = numbers(0, 10);
+    let outputs = plant.measure(&inputs).unwrap();
+    assert!(outputs.values().iter().zip(inputs.values()).all(|(output, input)| *output == 1.5 * input));
+    assert_eq!(plant.report().power_cycles, 1);
+}
+
+#[test]
+fn an_idle_link_keeps_the_watchdog_quiet_and_a_dead_one_does_not() {
+    let served = served(Place::Tcp(0), &none());
+    let mut plant = open(&served);
+    plant.apply(&[0.5]).unwrap();
+    let start = Instant::now();
+    wait_until("three watchdog times", || {
+        assert!(!served.report().is_safe, "the heartbeat keeps it awake");
+        Duration::from_millis(1200) < start.elapsed()
+    });
+    assert_eq!(served.report().watchdog_trips, 0);
+    drop(plant);
+    wait_until("goodbye makes safe", || served.report().is_safe);
+}
+
+#[test]
+fn what_is_not_there_is_said_in_a_sentence() {
+    let options = Options { deadline: Duration::from_millis(500), ..options() };
+    let error = |address: &str| Pnnlink::open("bench", &address.parse().unwrap(), options).unwrap_err().to_string();
+    let text = error("/nonexistent/tty");
+    assert!(text.starts_with("instrument `bench` cannot be reached at serial:///nonexistent/tty"), "{text}");
+    // A server that says nothing at all.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = error(&format!("tcp://{}", listener.local_addr().unwrap()));
+    assert!(text.contains("gave no answer to a hello within"), "{text}");
+}
+
+#[test]
+fn a_second_controller_is_told() {
+    let served = served(Place::Tcp(0), &none());
+    let address: Address = served.address().parse().unwrap();
+    let _first = open(&served);
+    let options = Options { deadline: Duration::from_millis(300), ..options() };
+    let error = Pnnlink::open("bench", &address, options).unwrap_err().to_string();
+    assert!(error.contains("is held by process"), "{error}");
+    // From another machine, there is no lock to look at: the instrument itself says no.
+    let Address::Tcp { port, .. } = address else { panic!("{address}") };
+    let other_name = Address::Tcp { host: "localhost".into(), port };
+    let error = Pnnlink::open("bench", &other_name, options).unwrap_err().to_string();
+    assert!(error.contains("another controller has it"), "{error}");
+}
