@@ -6,6 +6,7 @@ use std::sync::Arc;
 use drivers::{Batch, Direction, Ports};
 use sims::{Adjustable, Key, Twin};
 
+use crate::saturation::within_range;
 use crate::{
     Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit,
     Residual, Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
@@ -115,7 +116,9 @@ impl Parts {
     /// The twin of the plant of `card`. `None` where a model is needed and none is given, or there is nothing at all.
     pub fn twin(&self, card: &drivers::Card, model: Option<&dyn Adjustable>) -> Option<Arc<dyn Twin>> {
         let physics = match (&self.corrected, &self.curves) {
-            (Some(corrected), _) => Some(model?.adjusted(&corrected.coefficients, &corrected.corrections)),
+            (Some(corrected), _) => {
+                Some(within_range(model?.adjusted(&corrected.coefficients, &corrected.corrections)))
+            }
             (None, Some(curves)) => Some(Curves::from_plain(card.clone(), curves)),
             (None, None) => None,
         };
@@ -217,16 +220,16 @@ impl Calibration {
             return Ok(());
         };
         let nominal: Vec<f64> = model.coefficients().iter().map(|coefficient| coefficient.nominal).collect();
-        fitted.nominal_residual = Some(judge.of(&*model.adjusted(&nominal, &[])));
+        fitted.nominal_residual = Some(judge.of(&*within_range(model.adjusted(&nominal, &[]))));
         let physics = fit_physics(model, rest)?;
         let mut corrected = Corrected { coefficients: physics.values(), corrections: vec![] };
-        fitted.physics_residual = Some(judge.of(&*model.adjusted(&corrected.coefficients, &[])));
+        fitted.physics_residual = Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &[]))));
         if self.procedure == Procedure::Residual && model.corrections() > 0 {
             corrected = correct(model, rest, &corrected, CORRECTION_STEPS);
             fitted.corrected_residual =
-                Some(judge.of(&*model.adjusted(&corrected.coefficients, &corrected.corrections)));
+                Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &corrected.corrections))));
         }
-        fitted.twin = Some(model.adjusted(&corrected.coefficients, &corrected.corrections));
+        fitted.twin = Some(within_range(model.adjusted(&corrected.coefficients, &corrected.corrections)));
         fitted.parts.corrected = Some(corrected);
         fitted.estimates.clone_from(&physics.estimates);
         fitted.physics = Some(physics);

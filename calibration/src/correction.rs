@@ -10,6 +10,7 @@ use sims::Adjustable;
 
 use crate::Trace;
 use crate::physics::STEP;
+use crate::saturation::within_range;
 use crate::score::scale;
 
 /// Values of residuals that a fit uses at most.
@@ -92,7 +93,8 @@ impl Fit<'_> {
 
     fn predicted(&self, at: &DVector<f64>) -> Vec<f32> {
         let values = self.unpack(at);
-        self.trace.predict(&*self.model.adjusted(&values.coefficients, &values.corrections)).into_values()
+        let twin = within_range(self.model.adjusted(&values.coefficients, &values.corrections));
+        self.trace.predict(&*twin).into_values()
     }
 
     fn residuals(&self, at: &DVector<f64>) -> DVector<f64> {
@@ -153,14 +155,14 @@ mod tests {
 
     #[test]
     fn small_corrections_come_back_through_noise() {
-        let truth = Toy.adjusted(&[1.7, -0.4, 0.5, 0.25, 0.0], &[0.8, -0.5, 0.3]);
+        let truth = Toy.adjusted(&[0.5, -0.3, 0.2, 0.1, 0.0], &[0.8, -0.5, 0.3]);
         let read = |x: &[f32], _: &[f32], shot: usize| {
             let mut stream = Key::new(1).number(shot as u64).stream();
             let clean = truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]);
             clean.into_values().iter().map(|y| y + 0.002 * stream.normal()).collect()
         };
         let trace = trace(card(2, 0, 2), [2000, 1, 2000], read);
-        let start = Corrected { coefficients: vec![1.6, -0.4, 0.5, 0.3, 0.0], corrections: vec![] };
+        let start = Corrected { coefficients: vec![0.45, -0.3, 0.25, 0.1, 0.0], corrections: vec![] };
         let fitted = correct(&Toy, &trace, &start, 6);
         let predicted = trace.predict(&*Toy.adjusted(&fitted.coefficients, &fitted.corrections));
         let square: f32 = predicted.values().iter().zip(trace.outputs.values()).map(|(a, b)| (a - b) * (a - b)).sum();

@@ -73,8 +73,12 @@ impl DriftMonitor {
         let count = values.len() as f64;
         let middle = values.iter().sum::<f64>() / count;
         let spread = (values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (count - 1.0)).sqrt();
-        // The mean of squares cannot scatter less than that of as many independent ones.
-        let spread = spread.max(middle * (2.0 / size.max(1) as f64).sqrt()).max(f64::MIN_POSITIVE);
+        // The spread of few squares is known badly: a kurtosis of up to 15 gives it a relative standard error of √(3.5/n). Two of them
+        // are added, up to the most that a sum of squares can scatter, √2 of its mean; and it scatters no less than as many
+        // independent squares would.
+        let unsure = 1.0 + 2.0 * (3.5 / count).sqrt();
+        let least = middle * (2.0 / size.max(1) as f64).sqrt();
+        let spread = (spread * unsure).min(std::f64::consts::SQRT_2 * middle).max(least).max(f64::MIN_POSITIVE);
         let mut monitor = Self {
             mean,
             precision,

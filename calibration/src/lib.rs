@@ -22,6 +22,7 @@ mod noise;
 mod physics;
 #[cfg(test)]
 mod recovery_tests;
+mod saturation;
 mod score;
 mod stimuli;
 mod timing;

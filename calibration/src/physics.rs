@@ -5,14 +5,13 @@
 //! The covariance is `(JᵀJ)⁻¹·(Σ_s g_s·g_sᵀ)·(JᵀJ)⁻¹` with `g_s = J_sᵀ·r_s` summed over a shot (White 1980; Liang and Zeger 1986): it
 //! stays right where the noise of a shot's outputs is correlated, or differs from output to output.
 
-use std::sync::Arc;
-
 use drivers::Direction;
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::{DMatrix, DVector, Dyn, Owned};
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Coefficient, Twin};
+use sims::{Adjustable, Coefficient};
 
+use crate::saturation::within_range;
 use crate::score::scale;
 use crate::{Error, Trace};
 
@@ -22,6 +21,12 @@ pub(crate) const STEP: f64 = 1e-3;
 const MOST_VALUES: usize = 60_000;
 /// A direction whose singular value is below this part of the largest is not felt at all; derivatives are good to about 1e-5.
 const DEAF: f64 = 3e-6;
+/// The first step is at most this part of the start's distance from zero: from far away a long step leads astray.
+const FIRST_STEP: f64 = 0.05;
+/// How a coefficient leans on its nominal value: a whole span away costs as much as so many full scales in every reading.
+const LEANING: f64 = 1e-7;
+/// How steep the walls of what is plausible are, in full scales for a span.
+const WALL: f64 = 100.0;
 /// A coefficient known no better than this part of its plausible span is not known.
 const UNKNOWN: f64 = 0.25;
 
@@ -83,7 +88,7 @@ pub fn fit_physics(model: &dyn Adjustable, trace: &Trace) -> Result<PhysicsFit, 
     }
     let start: Vec<f64> = coefficients.iter().map(|coefficient| coefficient.start / coefficient.span()).collect();
     let problem = Problem::new(model, &coefficients, &thinned, start);
-    let (problem, report) = LevenbergMarquardt::new().with_patience(30).minimize(problem);
+    let (problem, report) = LevenbergMarquardt::new().with_stepbound(FIRST_STEP).with_patience(30).minimize(problem);
     if !report.objective_function.is_finite() {
         return Err(Error::Diverged {
             procedure: "physics",
@@ -115,7 +120,7 @@ impl<'a> Problem<'a> {
 
     /// What the model predicts, in full scales, shot after shot.
     fn predicted(&self, at: &DVector<f64>) -> Vec<f64> {
-        let twin: Arc<dyn Twin> = self.model.adjusted(&self.values(at), &[]);
+        let twin = within_range(self.model.adjusted(&self.values(at), &[]));
         let predicted = self.trace.predict(&*twin);
         predicted.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight).collect()
     }
@@ -124,16 +129,31 @@ impl<'a> Problem<'a> {
         self.trace.outputs.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight)
     }
 
+    /// Parameter `index` within what is plausible.
+    fn clamped(&self, index: usize) -> f64 {
+        let coefficient = &self.coefficients[index];
+        self.at[index].clamp(coefficient.low / coefficient.span(), coefficient.high / coefficient.span())
+    }
+
+    /// What keeps a fit together: each coefficient leans a little on its nominal value, which decides where the data say nothing, and
+    /// hits a wall where it is no longer plausible.
+    fn walls(&self) -> Vec<f64> {
+        let leaning = LEANING * (self.trace.outputs.values().len() as f64).sqrt();
+        let lean = self.coefficients.iter().zip(self.at.iter()).map(|(c, at)| leaning * (at - c.nominal / c.span()));
+        lean.chain((0..self.at.len()).map(|index| WALL * (self.at[index] - self.clamped(index)))).collect()
+    }
+
     /// One column for each coefficient.
     fn derivatives(&self) -> DMatrix<f64> {
         let rows = self.trace.outputs.values().len();
         let mut derivatives = DMatrix::zeros(rows, self.at.len());
         for (index, coefficient) in self.coefficients.iter().enumerate() {
-            let within =
-                |at: f64| at.clamp(coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
+            let (low, high) = (coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
             let (mut above, mut below) = (self.at.clone(), self.at.clone());
-            above[index] = within(self.at[index] + STEP);
-            below[index] = within(self.at[index] - STEP);
+            // Beyond what is plausible nothing changes; the way back is felt at the end of the range.
+            let center = self.at[index].clamp(low, high);
+            above[index] = (center + STEP).min(high);
+            below[index] = (center - STEP).max(low);
             let distance = above[index] - below[index];
             if distance <= 0.0 {
                 continue;
@@ -222,20 +242,31 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
 
     fn residuals(&self) -> Option<DVector<f64>> {
         let predicted = self.predicted(&self.at);
-        let residuals = DVector::from_iterator(predicted.len(), predicted.iter().zip(self.read()).map(|(p, y)| p - y));
+        let data = predicted.iter().zip(self.read()).map(|(p, y)| p - y);
+        let residuals = DVector::from_vec(data.chain(self.walls()).collect());
         residuals.iter().all(|residual| residual.is_finite()).then_some(residuals)
     }
 
     fn jacobian(&self) -> Option<DMatrix<f64>> {
-        let derivatives = self.derivatives();
+        let (data, count) = (self.derivatives(), self.at.len());
+        let rows = data.nrows();
+        let mut derivatives = data.resize_vertically(rows + 2 * count, 0.0);
+        let leaning = LEANING * (rows as f64).sqrt();
+        for index in 0..count {
+            derivatives[(rows + index, index)] = leaning;
+            let outside = self.at[index] != self.clamped(index);
+            derivatives[(rows + count + index, index)] = if outside { WALL } else { 0.0 };
+        }
         derivatives.iter().all(|derivative| derivative.is_finite()).then_some(derivatives)
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use drivers::{Batch, Card};
-    use sims::{Key, Pullback};
+    use sims::{Key, Pullback, Twin};
 
     use super::*;
     use crate::trace::tests::{card, trace};
@@ -281,19 +312,19 @@ pub(crate) mod tests {
 
     #[test]
     fn coefficients_come_back_and_what_cannot_be_told_is_said() {
-        let truth = Toy.adjusted(&[1.7, -0.4, 0.5, 0.25, 0.0], &[]);
+        let truth = Toy.adjusted(&[0.6, -0.3, 0.2, 0.1, 0.0], &[]);
         let read =
             |x: &[f32], _: &[f32], _: usize| truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]).into_values();
         let fit = fit_physics(&Toy, &trace(card(2, 0, 2), [100, 1, 100], read)).unwrap();
         let [a, b, c, d, e] = &fit.estimates[..] else { panic!() };
-        assert!((a.value - 1.7).abs() < 1e-5 && (b.value + 0.4).abs() < 1e-5);
-        assert!((c.value + d.value - 0.75).abs() < 1e-5);
+        assert!((a.value - 0.6).abs() < 1e-5 && (b.value + 0.3).abs() < 1e-5);
+        assert!((c.value + d.value - 0.3).abs() < 1e-5);
         assert_eq!([a, b, c, d, e].map(|estimate| estimate.identified), [true, true, false, false, false]);
     }
 
     #[test]
     fn the_stated_interval_covers_the_truth_as_often_as_it_says() {
-        let truth = Toy.adjusted(&[1.7, -0.4, 0.5, 0.25, 0.0], &[]);
+        let truth = Toy.adjusted(&[0.6, -0.3, 0.2, 0.1, 0.0], &[]);
         let (mut covered, repetitions) = (0, 200);
         for repetition in 0..repetitions {
             let noise = Key::new(repetition);
@@ -305,7 +336,7 @@ pub(crate) mod tests {
                 clean.into_values().iter().map(|y| y + common + 0.05 * stream.normal()).collect()
             };
             let fit = fit_physics(&Toy, &trace(card(2, 0, 2), [200, 1, 200], read)).unwrap();
-            covered += u32::from((fit.estimates[0].value - 1.7).abs() < fit.estimates[0].uncertainty);
+            covered += u32::from((fit.estimates[0].value - 0.6).abs() < fit.estimates[0].uncertainty);
             assert!(!fit.estimates[2].identified);
         }
         // 95 % expected; five standard deviations of the count below it is 87 %.
