@@ -1,9 +1,18 @@
 //! The commands, one file each.
 
 pub mod calibrate;
+pub mod check;
 pub mod compare;
+pub mod data;
+pub mod ports;
+pub mod reproduce;
+pub mod response;
+pub mod safe;
 pub mod schema;
+pub mod serve;
+pub mod soak;
 pub mod sweep;
+pub mod systems;
 pub mod train;
 
 use std::path::PathBuf;
@@ -23,9 +32,14 @@ pub fn prepare_with(arguments: &ExperimentArgs, further: &[String]) -> Result<Pr
     let mut assignments = arguments.set.clone();
     assignments.extend_from_slice(further);
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
-    let (experiment, document) = Experiment::find(&arguments.experiment, &assignments)?;
+    let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
+}
+
+/// The command line, without the folder that the program lies in.
+fn line() -> String {
+    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

@@ -20,7 +20,7 @@ use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, 
 const AGREEMENT_SHOTS: usize = 500;
 
 /// A mean over seeds, and the sample standard deviation around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
 pub struct Spread {
     /// The mean.
     pub mean: f64,
@@ -200,7 +200,7 @@ impl Prepared {
             evaluate_every: 0,
             gradient_clip: 0.0,
             learning_rate: 0.03,
-            ..self.experiment.training.clone()
+            ..self.experiment.training.counted(data.train.len())
         };
         let mut trainer = Trainer::new(network, &data, &config, Method::InSilico, Key::new(seed));
         let mut nobody: Vec<&mut dyn Observer> = vec![];

@@ -1,79 +1,25 @@
 //! What is learned: rows of numbers with a class each, split into training and test.
 
+mod augmentation;
+mod config;
 mod csv_file;
 mod digits;
 mod idx;
+mod pixels;
+mod rows;
+mod split;
 
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use crate::{Document, Error};
+use augmentation::Augmented;
 
-/// Where the data comes from, and how it is split.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "source", rename_all = "kebab-case")]
-pub enum DataConfig {
-    /// The 1,797 handwritten digits of 8×8 pixels (UCI optical recognition of handwritten digits) that come with the
-    /// program; 0 to 16 becomes 0 to 1.
-    Digits(DigitsConfig),
-    /// A CSV file with a header and one column of labels; each other column is scaled to 0 to 1 by its extremes.
-    Csv(CsvConfig),
-    /// A folder with the four IDX files of MNIST, plain or gzip; 0 to 255 becomes 0 to 1.
-    Idx(IdxConfig),
-}
-
-/// The embedded digits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DigitsConfig {
-    /// Rows held back for the test, drawn at random by the experiment's seed (500).
-    #[serde(default = "test_rows")]
-    pub test: usize,
-}
-
-/// A CSV file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CsvConfig {
-    /// The file; `--data` names another.
-    pub file: PathBuf,
-    /// The column of labels; any words will do.
-    pub label: String,
-    /// Rows held back for the test, drawn at random by the experiment's seed.
-    pub test: usize,
-}
-
-/// A folder of IDX files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IdxConfig {
-    /// The folder with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    /// `t10k-labels-idx1-ubyte`, each plain or with `.gz`; `--data` names another.
-    pub folder: PathBuf,
-    /// Pixels are averaged in squares of this many (1).
-    #[serde(default = "one_pixel")]
-    pub pool: usize,
-}
-
-fn test_rows() -> usize {
-    500
-}
-
-fn one_pixel() -> usize {
-    1
-}
-
-/// Rows with a class each.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rows {
-    /// `[rows, width]`, row after row, each from 0 to 1.
-    pub values: Vec<f32>,
-    /// The class of each row, counted from 0.
-    pub labels: Vec<u32>,
-}
+pub use augmentation::AugmentationConfig;
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, Scaling, Span};
+pub use rows::Rows;
+pub use split::SplitRule;
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +34,8 @@ pub struct Dataset {
     pub train: Rows,
     /// Tested on.
     pub test: Rows,
+    /// How the training images are varied, if they are.
+    augmented: Option<Augmented>,
 }
 
 /// Training or test.
@@ -99,84 +47,96 @@ pub enum Split {
     Test,
 }
 
+/// Who asks for data: the experiment, for errors, and the branch of its seed.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    document: &'a Document,
+    key: Key,
+}
+
 impl Dataset {
-    /// Loads the data that `config` names, or `path` in place of its file or folder, split by `key`.
+    /// Loads the data that `config` names, or looks for it at `path`; split, drawn and varied by `key`.
     pub fn load(config: &DataConfig, path: Option<&Path>, document: &Document, key: Key) -> Result<Self, Error> {
-        let dataset = match config {
-            DataConfig::Digits(config) => {
-                if path.is_some() {
-                    return Err(Error::Usage(
-                        "--data: this experiment's digits come with the program: leave the option out".into(),
-                    ));
-                }
-                split("digits", &digits::load()?, 64, config.test, (document, key))?
+        config.sensible(document)?;
+        let asked = Asked { document, key };
+        match config {
+            DataConfig::Digits(_) if path.is_some() => {
+                Err(Error::Usage("--data: this experiment's digits come with the program: leave the option out".into()))
             }
-            DataConfig::Csv(config) => {
-                let file = inside(path.unwrap_or(&config.file), &config.file);
-                let (rows, width) = csv_file::load(&file, &config.label)?;
-                let mut dataset = split(&file.display().to_string(), &rows, width, config.test, (document, key))?;
-                csv_file::scale(&mut dataset);
-                dataset
-            }
-            DataConfig::Idx(config) => idx::load(path.unwrap_or(&config.folder), config.pool)?,
-        };
-        Ok(dataset)
+            DataConfig::Digits(config) => digits::dataset(config, asked),
+            DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
+            DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
+        }
     }
 
-    /// One of the two splits.
+    /// One of the two splits, as it is without augmentation.
     pub fn rows(&self, split: Split) -> &Rows {
         match split {
             Split::Train => &self.train,
             Split::Test => &self.test,
         }
     }
-}
 
-impl Rows {
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The rows at `indices`: values and labels.
-    pub fn pick(&self, indices: &[usize], width: usize) -> (Vec<f32>, Vec<u32>) {
-        let values = indices.iter().flat_map(|&row| &self.values[row * width..(row + 1) * width]).copied().collect();
-        (values, indices.iter().map(|&row| self.labels[row]).collect())
+    /// Training rows as they are shown in `epoch`: values and labels. With augmentation each epoch varies each row in its
+    /// own way.
+    pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Vec<u32>) {
+        let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
+        let labels = indices.iter().map(|&row| self.train.labels[row]).collect();
+        (augmented.rows(epoch, indices, self.width), labels)
     }
 }
 
-/// `path`, or the file of the wanted name inside it.
-fn inside(path: &Path, wanted: &Path) -> PathBuf {
-    match wanted.file_name() {
-        Some(name) if path.is_dir() => path.join(name),
-        _ => path.to_owned(),
-    }
-}
-
-/// Holds back `test` random rows.
-fn split(
-    name: &str,
-    rows: &Rows,
-    width: usize,
-    test: usize,
-    (document, key): (&Document, Key),
-) -> Result<Dataset, Error> {
-    if test == 0 || test >= rows.len() {
-        let message =
-            format!("is {test}, but there are {} rows: hold back 1 to {}", rows.len(), rows.len().saturating_sub(1));
-        return Err(document.refuse("data.test", message));
-    }
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    key.branch("split").stream().shuffle(&mut order);
-    let pick = |indices: &[usize]| {
-        let (values, labels) = rows.pick(indices, width);
-        Rows { values, labels }
+/// The CSV file: the one the experiment names, or what `--data` names or holds.
+fn file(config: &CsvConfig, path: Option<&Path>, document: &Document) -> Result<PathBuf, Error> {
+    let wanted = config.file.as_path();
+    let name = wanted.file_name().map_or(wanted, Path::new);
+    let places = match path {
+        // A file, or a mistyped name: the reader says what is wrong with it.
+        Some(path) if !path.is_dir() => return Ok(path.to_owned()),
+        Some(path) => vec![path.join(name), path.join(name.with_extension("")).join(name)],
+        None => vec![wanted.to_owned()],
     };
-    let classes = rows.labels.iter().max().map_or(0, |&last| last as usize + 1);
-    Ok(Dataset { name: name.to_owned(), width, classes, train: pick(&order[test..]), test: pick(&order[..test]) })
+    places
+        .iter()
+        .find(|place| place.is_file())
+        .cloned()
+        .ok_or_else(|| missing(document, &format!("the file `{}`", name.display()), &places, &config.obtain))
 }
+
+/// The folder of IDX files: the one the experiment names, or `--data`, or one of the experiment's name in it.
+fn folder(config: &IdxConfig, path: Option<&Path>, document: &Document) -> Result<PathBuf, Error> {
+    let name = config.folder.file_name().map_or(config.folder.as_path(), Path::new);
+    let places = match path {
+        Some(path) if path.is_file() && idx::is_one_of_four(path) => {
+            return Ok(path.parent().unwrap_or(Path::new("")).to_owned());
+        }
+        Some(path) if path.is_file() => {
+            let message = format!(
+                "--data {}: this experiment reads a folder of IDX files ({}): name the folder",
+                path.display(),
+                idx::FILES.join(", ")
+            );
+            return Err(Error::Usage(message));
+        }
+        Some(path) => vec![path.to_owned(), path.join(name)],
+        None => vec![config.folder.clone()],
+    };
+    // A folder with some of the files is meant; the reader names those that are missing.
+    places.iter().find(|place| idx::holds_any(place)).cloned().ok_or_else(|| {
+        missing(document, &format!("{}, each plain or with .gz,", idx::FILES.join(", ")), &places, &config.obtain)
+    })
+}
+
+/// The error for data that is nowhere.
+fn missing(document: &Document, what: &str, places: &[PathBuf], obtain: &str) -> Error {
+    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    let obtain = if obtain.is_empty() { String::new() } else { format!(". {}", obtain.trim_end_matches('.')) };
+    Error::MissingData(format!(
+        "{} needs {what} and there is nothing at {}: name the file, or a folder that holds it, with --data{obtain}",
+        document.name(),
+        places.join(" or ")
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,30 @@ impl Document {
         self.places.extend(places.map(|(path, place)| (path.clone(), place.clone())));
     }
 
+    /// Takes the table at `key` out and lays it over the rest, value by value: `layers.0.times` inside reaches into the
+    /// array `layers`. Errors keep the lines where the values were written.
+    pub fn lay(&mut self, key: &str) -> Result<(), Error> {
+        let Some(Value::Table(over)) = self.table.remove(key) else { return Ok(()) };
+        let mut leaves = Vec::new();
+        note_leaves(&over, "", &mut leaves);
+        for (path, value) in leaves {
+            let place = join(key, &path);
+            put(&mut self.table, &path, value).map_err(|message| self.refuse(&place, message))?;
+            let inside = |known: &str, path: &str| {
+                known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            self.places.retain(|known, _| !inside(known, &path));
+            let moved: Vec<(String, Place)> = self
+                .places
+                .iter()
+                .filter(|(known, _)| inside(known, &place))
+                .map(|(known, at)| (known[key.len() + 1..].to_owned(), at.clone()))
+                .collect();
+            self.places.extend(moved);
+        }
+        Ok(())
+    }
+
     /// The name that errors use.
     pub fn name(&self) -> &str {
         &self.name
@@ -199,6 +223,17 @@ fn merge(under: &mut Table, over: &Table) {
             _ => {
                 under.insert(key.clone(), value.clone());
             }
+        }
+    }
+}
+
+/// The path and value of all that is not a table.
+fn note_leaves(table: &Table, prefix: &str, leaves: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        let path = join(prefix, key);
+        match value {
+            Value::Table(inner) => note_leaves(inner, &path, leaves),
+            _ => leaves.push((path, value.clone())),
         }
     }
 }
@@ -392,77 +427,4 @@ fn noun(kind: &str) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde::Deserialize;
-
-    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
-    #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-    enum Part {
-        Wheel { width: usize },
-        Door { color: Option<String> },
-    }
-
-    #[derive(Debug, Deserialize, JsonSchema, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    struct Car {
-        name: String,
-        #[serde(default)]
-        speed: f64,
-        #[serde(default)]
-        parts: Vec<Part>,
-    }
-
-    const TEXT: &str = "name = \"a\"\nspeed = 3\n\n[[parts]]\nkind = \"wheel\"\nwidth = 4\n";
-
-    fn error(text: &str) -> String {
-        Document::parse("car.toml", text).and_then(|document| document.check::<Car>()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_sound_file_is_read() {
-        let car: Car = Document::parse("car.toml", TEXT).unwrap().check().unwrap();
-        assert_eq!(car, Car { name: "a".into(), speed: 3.0, parts: vec![Part::Wheel { width: 4 }] });
-    }
-
-    #[test]
-    fn unknown_keys_name_file_line_key_and_nearest() {
-        assert_eq!(
-            error(&TEXT.replace("width", "widht")),
-            "car.toml:6: `parts.0.widht` is not a known key: the keys here are `kind`, `width`. Did you mean `width`?"
-        );
-        assert!(error("nme = 1").starts_with("car.toml:1: `nme` is not a known key"));
-    }
-
-    #[test]
-    fn wrong_kinds_types_and_missing_keys_are_refused() {
-        assert_eq!(
-            error(&TEXT.replace("wheel", "wheal")),
-            "car.toml:5: `parts.0.kind` is `wheal`, but it must be one of `wheel`, `door`. Did you mean `wheel`?"
-        );
-        assert_eq!(error(&TEXT.replace("= 4", "= -4")), "car.toml:6: `parts.0.width` is -4, but it cannot be negative");
-        assert_eq!(
-            error(&TEXT.replace("= 4", "= \"4\"")),
-            "car.toml:6: `parts.0.width` is the string \"4\", but a whole number was expected"
-        );
-        assert_eq!(error("speed = 1"), "car.toml: lacks the key `name`");
-        assert!(error("name = ").starts_with("car.toml:1: "));
-    }
-
-    #[test]
-    fn overrides_change_values_and_are_named_in_errors() {
-        let mut document = Document::parse("car.toml", TEXT).unwrap();
-        document.set("parts.0.width=7").unwrap();
-        document.set("name=b c").unwrap();
-        let car: Car = document.check().unwrap();
-        assert_eq!((car.name.as_str(), &car.parts[0]), ("b c", &Part::Wheel { width: 7 }));
-        document.set("parts.0.widht=7").unwrap();
-        let error = document.check::<Car>().unwrap_err().to_string();
-        assert!(error.starts_with("--set parts.0.widht=7: `parts.0.widht` is not a known key"), "{error}");
-        assert_eq!(
-            document.set("parts.1.width=7").unwrap_err().to_string(),
-            "--set parts.1.width=7: `parts` has no item `1`: it has 1, counted from 0"
-        );
-        assert!(document.set("nonsense").is_err());
-    }
-}
+mod tests;

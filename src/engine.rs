@@ -15,7 +15,7 @@ use crate::layer::Network;
 use crate::run::{Board, Budget, Control, Header, Heading, Helm, Keyboard, RunState, Server, restore_terminal};
 use crate::train::{Outcome, TimeShares, Trainer};
 use crate::upkeep::{self, Upkeep};
-use crate::{Error, Event, Method, Observer, Progress, Record, StopReason, figure};
+use crate::{Error, Event, Method, Observer, Progress, Record, Split, StopReason, figure};
 
 /// What plants have to reach their safe state at the end. Links keep deadlines of their own; this one is for what has none.
 const TEARDOWN: Duration = Duration::from_secs(10);
@@ -66,7 +66,8 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
-        (experiment.seed, experiment.training.method) = (seed, method);
+        (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));
+        experiment.training.method = method;
         let header = Header { experiment: &experiment, rig: &self.rig.config, method, seed, data: &data.name };
         let mut record = Record::create(folder, &header, &lab)?;
         let steps = experiment.training.steps;
@@ -78,6 +79,7 @@ impl Prepared {
             Heading { experiment: name.0.clone(), method: name.1.clone(), seed, steps, budget: Budget::default() };
         let mut board = Board::new(heading, control.clone(), lab.attend(&control));
         let server = Server::open(folder, &board)?;
+        lab.announce(&std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()));
         let started = Event::Started { experiment: name.0, method: name.1, seed, steps };
         let seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut record, &mut progress, &mut board];
@@ -98,7 +100,8 @@ impl Prepared {
         let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
         control.enter(RunState::Stopping);
         let finished = close(result, &mut lab, &mut observers);
-        let saved = record.save_weights(trainer.weights());
+        let labels = &data.rows(Split::Test).labels;
+        let saved = record.save_weights(trainer.weights()).and(record.save_answers(labels, trainer.answers()));
         control.enter(RunState::Closed(if finished.is_ok() { reason } else { StopReason::Failed }));
         drop(server);
         let outcome = finished?;

@@ -39,6 +39,27 @@ pub enum Error {
     /// Data that cannot be trained on.
     #[error("{0}")]
     Data(String),
+    /// Data that is nowhere to be found.
+    #[error("{0}")]
+    MissingData(String),
+    /// A file that cannot be had from any mirror.
+    #[error("{what} cannot be downloaded. {tried}. {by_hand}")]
+    Download {
+        /// The file.
+        what: String,
+        /// Each mirror with what went wrong there.
+        tried: String,
+        /// What to do without a download.
+        by_hand: String,
+    },
+    /// Experiments of a report that ended with an error.
+    #[error("{} of the report ended with an error: {}. The report says why: {}", if .failed.len() == 1 { "one experiment" } else { "several experiments" }, .failed.join(", "), .report.display())]
+    Unreproduced {
+        /// Their names.
+        failed: Vec<String>,
+        /// The report.
+        report: PathBuf,
+    },
     /// The plant called `name` refuses or fails.
     #[error("plant `{name}`: {source}")]
     Plant {
@@ -46,6 +67,12 @@ pub enum Error {
         name: String,
         /// What it says.
         source: drivers::Error,
+    },
+    /// Conformance checks found what must not be.
+    #[error("{count} check{} failed: see the report", if *.count == 1 { "" } else { "s" })]
+    Checks {
+        /// How many.
+        count: usize,
     },
     /// The run folder cannot be written.
     #[error("{}: {message}", .path.display())]
@@ -83,6 +110,9 @@ pub enum Error {
     /// A run ends inside a step; where it is caught, it becomes the run's reason to stop.
     #[error("the run ended inside a step: {0:?}")]
     Halted(StopReason),
+    /// A soak has lost, repeated or misplaced something, or waited too long.
+    #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
+    Soak,
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -106,7 +136,11 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
-    (9, "a calibration fails, or a fit is foreign, stale or broken"),
+    (9, "a conformance check failed"),
+    (10, "a calibration fails, or a fit is foreign, stale or broken"),
+    (11, "a soak lost, repeated or misplaced something, or waited too long"),
+    (12, "a download failed: no network, or what came is not what was published"),
+    (13, "an experiment of `reproduce` ended with an error"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -118,12 +152,16 @@ impl Error {
             Self::Diverged { .. } => 1,
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
-            Self::Data(_) => 4,
+            Self::Data(_) | Self::MissingData(_) => 4,
+            Self::Download { .. } => 12,
+            Self::Unreproduced { .. } => 13,
             Self::Plant { .. } => 5,
             Self::CalibrationOf { source, .. } if matches!(**source, calibration::Error::Plant(_)) => 5,
             Self::Record { .. } => 6,
-            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 9,
+            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 10,
             Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped => 130,
+            Self::Soak => 11,
+            Self::Checks { .. } => 9,
         }
     }
 

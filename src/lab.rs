@@ -1,12 +1,13 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use calibration::NoiseModel;
-use drivers::{Batch, Card, Origin, Plant};
+use drivers::{Batch, Card, LinkWatch, Origin, Plant};
 use sims::{Adjustable, Key, Predicted, Pullback, Twin};
 
 use crate::Error;
@@ -98,6 +99,10 @@ pub struct Opened {
     pub adjustable: Option<Arc<dyn Adjustable>>,
     /// The fit behind its twin, if there is one.
     pub fit: Option<InUse>,
+    /// The links of its instruments; none where nothing is wired.
+    pub links: Vec<LinkWatch>,
+    /// Whether its instruments make themselves safe when they hear nothing.
+    pub watchdog: bool,
 }
 
 /// A plant in use by one method.
@@ -113,6 +118,7 @@ struct Slot {
     recent: Option<Recent>,
     /// The noise that is added to predictions, where the method wants it: model, key, and the shots so far.
     noise: Option<(NoiseModel, Key, u64)>,
+    links: Vec<LinkWatch>,
 }
 
 /// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
@@ -183,8 +189,16 @@ impl Lab {
     pub fn attend(&mut self, control: &Arc<Control>) -> Arc<Viewer> {
         let seen = |slot: &Slot| (slot.name.clone(), slot.plant.plant.card().clone(), slot.twin.twin.clone());
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
+        for slot in &self.slots {
+            viewer.set_links(&slot.name, slot.links.clone());
+        }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// Says to other processes that hold nothing where this one listens for requests.
+    pub fn announce(&self, control: &Path) {
+        self.slots.iter().flat_map(|slot| &slot.links).for_each(|link| link.announce(control));
     }
 
     /// The place of the plant called `name`.
@@ -337,7 +351,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, adjustable, fit } = opened;
+    let Opened { name, plant, twin, ideal, adjustable, fit, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -360,5 +374,6 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
         fit,
         recent: None,
         noise: None,
+        links,
     })
 }

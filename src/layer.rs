@@ -2,8 +2,11 @@
 
 mod bins;
 mod linear;
+mod pad;
 mod physical;
+mod pick;
 mod repeat;
+mod scale;
 mod scale_offset;
 mod skip;
 
@@ -17,8 +20,11 @@ use crate::{Document, Error};
 
 pub use bins::BinsConfig;
 pub use linear::LinearConfig;
-pub use physical::PhysicalConfig;
+pub use pad::PadConfig;
+pub use physical::{Distribution, PhysicalConfig};
+pub use pick::PickConfig;
 pub use repeat::RepeatConfig;
+pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
 pub use skip::SkipConfig;
 
@@ -38,6 +44,12 @@ pub enum LayerConfig {
     Bins(BinsConfig),
     /// A trainable matrix and summand.
     Linear(LinearConfig),
+    /// Constant values after those that come in.
+    Pad(PadConfig),
+    /// Some neighboring values and no others.
+    Pick(PickConfig),
+    /// One factor for all values.
+    Scale(ScaleConfig),
 }
 
 impl LayerConfig {
@@ -50,6 +62,9 @@ impl LayerConfig {
             Self::Skip(_) => "skip",
             Self::Bins(_) => "bins",
             Self::Linear(_) => "linear",
+            Self::Pad(_) => "pad",
+            Self::Pick(_) => "pick",
+            Self::Scale(_) => "scale",
         }
     }
 
@@ -62,6 +77,9 @@ impl LayerConfig {
             Self::Skip(config) => config.build(chain),
             Self::Bins(config) => config.build(chain),
             Self::Linear(config) => config.build(chain),
+            Self::Pad(config) => config.build(chain),
+            Self::Pick(config) => config.build(chain),
+            Self::Scale(config) => config.build(chain),
         }
     }
 }
@@ -102,8 +120,8 @@ pub struct Pass<'a> {
     pub lab: &'a mut Lab,
     /// Who computes the physical layers.
     pub on: Forward,
-    /// Sharpness of the range penalty, per full scale.
-    pub sharpness: f32,
+    /// Sharpness of the range penalty, per full scale; None: nobody reads it.
+    pub sharpness: Option<f32>,
     /// What each layer so far has given; the first is the network's input.
     pub outputs: Vec<Tensor<2>>,
     /// One range penalty for each set of values that went to a plant.

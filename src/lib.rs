@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod adam;
 mod calibration_report;
 pub mod cli;
 mod command;
@@ -9,19 +10,23 @@ mod document;
 mod engine;
 mod error;
 mod experiment;
+mod fetch;
 mod figure;
 pub mod fits;
+mod full_scale;
 pub mod lab;
 pub mod layer;
 mod method;
 pub mod physical;
 pub mod range_penalty;
 mod recent;
+mod reproduction;
 mod rig;
 pub mod rows;
 pub mod run;
 mod stop;
 pub mod sweep;
+mod systems;
 pub mod train;
 pub mod upkeep;
 
@@ -30,7 +35,7 @@ pub use dataset::{DataConfig, Dataset, Split};
 pub use document::{Document, schema};
 pub use engine::Finished;
 pub use error::{EXIT_CODES, Error};
-pub use experiment::{Experiment, TrainingConfig};
+pub use experiment::{ComparisonConfig, Experiment, Schedule, TrainingConfig};
 pub use figure::Theme;
 pub use method::Method;
 pub use rig::{PlantConfig, Rig, RigConfig, SimulatedConfig};

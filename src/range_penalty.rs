@@ -19,7 +19,7 @@ use sims::{LANES, Real};
 #[derive(Debug, Clone)]
 pub struct Walls {
     /// The range of each port, in the unit of the values.
-    pub ranges: Vec<Range>,
+    pub ranges: Arc<[Range]>,
     /// The factor f, per unit of the values.
     pub sharpness: f32,
 }
@@ -121,7 +121,7 @@ impl pulp::NullaryFnOnce for Penalties<'_> {
 
     #[inline(always)]
     fn call(self) -> f64 {
-        let (f, ranges) = (self.walls.sharpness, &self.walls.ranges);
+        let (f, ranges) = (self.walls.sharpness, &*self.walls.ranges);
         let mut sum = 0.0;
         for row in self.values.chunks_exact(ranges.len()) {
             // Lanes of partial sums, so that the additions of a row do not wait for each other.
@@ -150,7 +150,7 @@ impl pulp::NullaryFnOnce for Slopes<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let (f, ranges) = (self.walls.sharpness, &self.walls.ranges);
+        let (f, ranges) = (self.walls.sharpness, &*self.walls.ranges);
         let width = ranges.len();
         for (row, slopes) in self.values.chunks_exact(width).zip(self.to.chunks_exact_mut(width)) {
             for ((&x, range), slope) in row.iter().zip(ranges).zip(slopes) {
@@ -166,7 +166,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn walls() -> Arc<Walls> {
-        Arc::new(Walls { ranges: vec![Range::new(-1.0, 1.0), Range::new(0.0, 1.0)], sharpness: 20.0 })
+        Arc::new(Walls { ranges: Arc::new([Range::new(-1.0, 1.0), Range::new(0.0, 1.0)]), sharpness: 20.0 })
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{Limited, Limits, Plant, Range, Recorded, Replayed};
+use drivers::{DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range, Recorded, Replayed};
+use hil::{Faults, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators, Simulated};
@@ -12,6 +13,13 @@ use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators,
 use crate::document::{list, nearest};
 use crate::lab::{Guarded, Opened};
 use crate::{Document, Error, fits};
+
+mod bench;
+
+pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
+
+/// What a plant must have.
+const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
 
 /// What a rig file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,13 +31,17 @@ pub struct RigConfig {
     pub plants: BTreeMap<String, PlantConfig>,
 }
 
-/// One plant: where its readings come from, and what it may be driven with. Give exactly one of `simulated`, `replay`.
+/// One plant: where its readings come from, and what it may be driven with. Give exactly one of `simulated`, `bench`,
+/// `replay`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlantConfig {
     /// A plant made of bench-fidelity physics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<SimulatedConfig>,
+    /// A plant behind real instruments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bench: Option<BenchConfig>,
     /// A plant that repeats a recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayConfig>,
@@ -43,6 +55,23 @@ pub struct PlantConfig {
     /// Narrower ranges than the instruments' own.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interlocks: Vec<InterlockConfig>,
+}
+
+/// A reading that must stay within bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InterlockConfig {
+    /// What it protects, in words.
+    pub name: String,
+    /// The output bank.
+    pub output: String,
+    /// Smallest allowed reading, in the bank's unit.
+    pub low: f32,
+    /// Largest allowed reading, in the bank's unit.
+    pub high: f32,
 }
 
 /// The system that a simulated plant or a twin is made of; each has its own keys.
@@ -71,7 +100,7 @@ impl SimulatedConfig {
     }
 
     /// Plant, twin and ideal twin; shot noise is that of run `seed`.
-    fn build(&self, seed: u64) -> Result<Built, sims::Error> {
+    pub(crate) fn build(&self, seed: u64) -> Result<Built, sims::Error> {
         let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
         match self {
             Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
@@ -79,6 +108,24 @@ impl SimulatedConfig {
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
+    }
+}
+
+impl SimulatedConfig {
+    /// Time from sample to sample, in s, where its ports lie along time.
+    pub fn sample_seconds(&self) -> Option<f64> {
+        match self {
+            Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
+            Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
+            Self::Optical(_) | Self::Oscillators(_) => None,
+        }
+    }
+}
+
+impl PlantConfig {
+    /// The system that its twin is made of.
+    pub fn twin_system(&self) -> Option<&SimulatedConfig> {
+        self.simulated.as_ref().or(self.replay.as_ref().map(|replay| &replay.twin))
     }
 }
 
@@ -100,6 +147,15 @@ pub struct LimitsConfig {
     pub inputs: BTreeMap<String, RangeConfig>,
     /// Of control banks.
     pub controls: BTreeMap<String, RangeConfig>,
+    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub slew: BTreeMap<String, f32>,
+    /// Largest part of a minute that the plant may be driven, above 0 and at most 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duty: Option<f32>,
+    /// Most energy in a minute, of input banks, in the bank's unit squared times seconds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub energy_per_minute: BTreeMap<String, f32>,
 }
 
 /// A closed interval, in the unit of its bank.
@@ -117,7 +173,9 @@ impl LimitsConfig {
         let ranges = |banks: &BTreeMap<String, RangeConfig>| {
             banks.iter().map(|(bank, range)| (bank.clone(), Range::new(range.low, range.high))).collect()
         };
-        Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls) }
+        let dose =
+            DoseLimits { slew: self.slew.clone(), duty: self.duty, energy_per_minute: self.energy_per_minute.clone() };
+        Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls), dose }
     }
 }
 
@@ -142,10 +200,9 @@ impl Rig {
         let config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         for (name, plant) in &config.plants {
-            if plant.simulated.is_some() == plant.replay.is_some() {
-                return Err(
-                    document.refuse(&format!("plants.{name}"), "must have exactly one of `simulated` and `replay`")
-                );
+            let kinds = [plant.simulated.is_some(), plant.bench.is_some(), plant.replay.is_some()];
+            if kinds.iter().filter(|given| **given).count() != 1 {
+                return Err(document.refuse(&format!("plants.{name}"), ONE_KIND));
             }
         }
         Ok(Self { config, document, folder })
@@ -175,9 +232,7 @@ impl Rig {
         let Some(config) = self.config.plants.get(name) else { return String::new() };
         let config = PlantConfig { fit: None, record: None, ..config.clone() };
         let mut value = serde_json::to_value(&config).unwrap_or_default();
-        if let Some(simulated) = value.get_mut("simulated").and_then(serde_json::Value::as_object_mut) {
-            simulated.remove("shot_seed");
-        }
+        leave_out(&mut value);
         calibration::digest(value.to_string().as_bytes())
     }
 
@@ -201,35 +256,131 @@ impl Rig {
                 .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
-        let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.replay) {
-            (Some(system), _) => {
+        let mut links = vec![];
+        let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
+            (Some(system), ..) => {
                 let built = build(system, "simulated")?;
                 (Box::new(Simulated::new(built.system)), built.twin, Some(built.ideal))
             }
-            (None, Some(replay)) => {
+            (None, Some(bench), _) => {
+                let twin = build(&bench.twin, "bench.twin")?.twin;
+                let system = twin.card().identity.system.clone();
+                let opened = bench.instruments.open(name, &system, &self.folder, bench.record.as_deref());
+                let plant = opened.map_err(|error| self.bench_error(name, error))?;
+                links = plant.1;
+                (plant.0, twin, None)
+            }
+            (None, None, Some(replay)) => {
                 let twin = build(&replay.twin, "replay.twin")?.twin;
                 let file = self.folder.join(&replay.file);
                 (Box::new(Replayed::open(&file).map_err(refuse)?), twin, None)
             }
-            (None, None) => {
-                return Err(self.document.refuse(&path, "must have exactly one of `simulated` and `replay`"));
-            }
+            (None, None, None) => return Err(self.document.refuse(&path, ONE_KIND)),
         };
         same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
         let plant: Box<dyn Plant> = match &config.record {
             Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
             None => plant,
         };
+        let interlocks = config.interlocks.iter().map(|config| Interlock {
+            name: config.name.clone(),
+            bank: config.output.clone(),
+            range: Range::new(config.low, config.high),
+        });
+        let plant = Interlocked::new(plant, interlocks.collect())
+            .map_err(|error| self.document.refuse(&format!("{path}.interlocks"), format!("cannot be kept: {error}")))?;
         let plant = Limited::new(plant, &config.limits.limits())
             .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
-        let system = config.simulated.as_ref().or(config.replay.as_ref().map(|replay| &replay.twin));
+        let described = [
+            config.simulated.as_ref(),
+            config.replay.as_ref().map(|replay| &replay.twin),
+            config.bench.as_ref().map(|bench| &bench.twin),
+        ];
+        let system = described.into_iter().flatten().next();
         let adjustable = system.map(SimulatedConfig::adjustable);
         let description = self.description(name);
         let wanted =
             fits::Wanted { plant: name, card: plant.card(), description: &description, model: adjustable.clone() };
         let fit = self.fit(name, config, &wanted)?;
         let twin = fit.as_ref().map_or(twin, |fit| fit.twin.clone());
-        Ok(Opened { name: name.to_owned(), plant: Guarded::new(Box::new(plant)), twin, ideal, adjustable, fit })
+        let watchdog = config.bench.as_ref().is_some_and(|bench| bench.instruments.has_watchdog());
+        Ok(Opened {
+            name: name.to_owned(),
+            plant: Guarded::new(Box::new(plant)),
+            twin,
+            ideal,
+            adjustable,
+            fit,
+            links,
+            watchdog,
+        })
+    }
+
+    /// An error of the bench of the plant called `name`: of the file, or of the instruments.
+    fn bench_error(&self, name: &str, error: drivers::Error) -> Error {
+        let path = format!("plants.{name}.bench.instruments");
+        match error {
+            drivers::Error::Description { key, message } => self.document.refuse(&format!("{path}.{key}"), message),
+            drivers::Error::Address { text, message } => {
+                self.document.refuse(&path, format!("has the address `{text}`, which {message}"))
+            }
+            error => Error::plant(name)(error),
+        }
+    }
+
+    /// The folder that relative paths count from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The plants called `names`, or all if there are none.
+    pub fn chosen(&self, names: &[String]) -> Result<Vec<&str>, Error> {
+        let known = self.names();
+        if names.is_empty() {
+            return Ok(known);
+        }
+        let find = |name: &String| {
+            known.iter().copied().find(|known| known == name).ok_or_else(|| {
+                Error::Usage(format!("--plants: the rig has no plant `{name}`: it has {}", list(&known)))
+            })
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// Serves simulated instruments for all plants that have instruments, and the rig with their addresses.
+    pub fn serve(&self, wire: &Wire, faults: &Faults, seed: u64) -> Result<(Vec<ServedInstrument>, RigConfig), Error> {
+        let mut config = self.config.clone();
+        let mut all = vec![];
+        for (name, plant) in &mut config.plants {
+            let Some(bench) = &mut plant.bench else { continue };
+            let path = format!("plants.{name}.bench");
+            let built = bench.twin.build(seed);
+            let built = built
+                .map_err(|error| self.document.refuse(&format!("{path}.twin"), format!("cannot be built: {error}")))?;
+            let served = bench.instruments.serve(name, built.system, wire, faults);
+            let served = served.map_err(|error| self.document.refuse(&path, format!("cannot be served: {error}")))?;
+            for (wired, served) in bench.instruments.wired().into_iter().zip(&served) {
+                *wired.address = served.address.to_string();
+            }
+            all.extend(served);
+        }
+        if all.is_empty() {
+            let message = "has no plant with instruments to serve: describe them under `plants.NAME.bench`";
+            return Err(self.document.refuse("", message));
+        }
+        Ok((all, config))
+    }
+}
+
+/// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
+fn leave_out(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(keys) => {
+            keys.retain(|key, _| !["address", "record", "shot_seed"].contains(&key.as_str()));
+            keys.values_mut().for_each(leave_out);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(leave_out),
+        _ => {}
     }
 }
 

@@ -11,9 +11,12 @@ pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<2> {
 /// The rows of a tensor.
 pub fn to_batch(tensor: Tensor<2>) -> Batch {
     let [rows, columns] = tensor.dims();
-    let mut batch = Batch::zeros(rows, columns);
-    batch.values_mut().copy_from_slice(&values(tensor));
-    batch
+    if columns == 0 { Batch::zeros(rows, 0) } else { batch(columns, values(tensor)) }
+}
+
+/// Rows of `columns` values; there are whole rows.
+pub fn batch(columns: usize, values: Vec<f32>) -> Batch {
+    Batch::new(columns, values).expect("the values of a tensor fill its rows")
 }
 
 /// The values of a tensor, row after row.

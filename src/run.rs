@@ -2,7 +2,7 @@
 //!
 //! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
 //! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
-//! `events.jsonl`, `weights.safetensors` and `figures/`; while it goes, `control.sock` (see [`Status`]).
+//! `events.jsonl`, `weights.safetensors`, `test.csv` (what the network said of each row of the test set) and `figures/`; while it goes, `control.sock` (see [`Status`]).
 
 mod alarms;
 mod board;

@@ -1,19 +1,18 @@
-//! Training: batches, the loss, Adam with cosine decay, and the test on the plant.
+//! Training: batches, the loss, Adam, and the test on the plant.
 //!
 //! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
+use burn::optim::AdamState;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use sims::{Key, Stream};
 
-use crate::dataset::Rows;
 use crate::lab::{Forward, Lab};
 use crate::layer::{Network, Pass, Usage};
 use crate::run::{Evaluated, Event, Helm, Step};
-use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, rows};
+use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, adam, rows};
 
 /// Shots that are evaluated together.
 const EVALUATION_BATCH: usize = 250;
@@ -62,7 +61,6 @@ pub struct Trainer<'a> {
     network: Network,
     data: &'a Dataset,
     weights: Vec<NamedTensor>,
-    optimizer: Adam,
     states: Vec<Option<AdamState<2>>>,
     batches: Batches,
     usage: Usage,
@@ -71,6 +69,8 @@ pub struct Trainer<'a> {
     /// Updates so far, their tests included.
     done: usize,
     last: Option<Evaluated>,
+    /// What the network said of each row of the test set, at the last test on the plant.
+    answers: Vec<u32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -92,14 +92,19 @@ impl<'a> Trainer<'a> {
             data,
             states: vec![None; weights.len()],
             weights,
-            optimizer: AdamConfig::new().with_epsilon(1e-8).build(),
             batches: Batches::new(data.train.len(), config.batch, key.branch("batches")),
             usage: Usage::default(),
             time: TimeShares::default(),
             training_shots: 0,
             done: 0,
             last: None,
+            answers: Vec::new(),
         }
+    }
+
+    /// What the network said of each row of the test set, at the last test on the plant.
+    pub fn answers(&self) -> &[u32] {
+        &self.answers
     }
 
     /// The weights as they are now.
@@ -157,7 +162,7 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let before = (lab.meter(), lab.twin_time());
         let (epoch, indices) = self.batches.next();
-        let (values, labels) = self.data.train.pick(&indices, self.data.width);
+        let (values, labels) = self.data.batch(epoch, &indices);
         let prepared = start.elapsed();
 
         let (loss, mut report) = self.update(step, values, &labels, lab)?;
@@ -183,7 +188,8 @@ impl<'a> Trainer<'a> {
         let weights: Vec<Tensor<2>> =
             self.weights.iter().map(|weight| Tensor::from_inner(weight.tensor.clone()).require_grad()).collect();
         let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &device);
-        let mut pass = self.pass(lab, self.method.forward());
+        let sharpness = (0.0 < self.config.range_penalty).then_some(self.config.range_sharpness);
+        let mut pass = pass(lab, self.method.forward(), sharpness);
         let logits = self.network.forward(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
         let correct = correct(&logits.clone().inner(), labels);
@@ -193,9 +199,12 @@ impl<'a> Trainer<'a> {
             Some(penalty) => entropy.clone() + penalty.clone().mul_scalar(self.config.range_penalty),
             None => entropy.clone(),
         };
-        let gradients = loss.backward();
-        let learning_rate = cosine(self.config.learning_rate, step - 1, self.config.steps);
-        if !self.descend(weights.iter().map(|weight| weight.grad(&gradients)).collect(), learning_rate) {
+        let mut gradients = loss.backward();
+        let learning_rate = self.config.schedule.at(self.config.learning_rate, step - 1, self.config.steps);
+        // Taken out and not copied; and the weights are nobody else's any more.
+        let gradients =
+            weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
+        if !self.descend(gradients, learning_rate) {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
 
@@ -218,9 +227,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Shortens the gradient and takes one step of Adam; `false` if the gradient is not finite.
-    fn descend(&mut self, gradients: Vec<Option<Tensor<2>>>, learning_rate: f64) -> bool {
-        let square = |gradient: &Tensor<2>| f64::from(rows::values(gradient.clone().square().sum())[0]);
-        let norm = gradients.iter().flatten().map(square).sum::<f64>().sqrt();
+    fn descend(&mut self, gradients: Vec<Option<Vec<f32>>>, learning_rate: f64) -> bool {
+        let norm = gradients.iter().flatten().map(|gradient| adam::sum_of_squares(gradient)).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return false;
         }
@@ -228,43 +236,51 @@ impl<'a> Trainer<'a> {
         let factor = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
         for ((weight, state), gradient) in self.weights.iter_mut().zip(&mut self.states).zip(gradients) {
             let Some(gradient) = gradient else { continue };
-            let gradient = if factor < 1.0 { gradient.mul_scalar(factor) } else { gradient };
-            let (tensor, next) = self.optimizer.step(learning_rate, weight.tensor.clone(), gradient, state.take());
-            (weight.tensor, *state) = (tensor, next);
+            // A placeholder, so that the values are taken and not copied.
+            let tensor = std::mem::replace(&mut weight.tensor, Tensor::zeros([1, 1], &Device::flex()));
+            let (tensor, next) = adam::step(learning_rate, tensor, (&gradient, factor), state.take());
+            (weight.tensor, *state) = (tensor, Some(next));
         }
         true
     }
 
     /// Accuracy on the test set: on the plant, and as the method itself computes.
-    pub fn evaluate(&self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
-        let test_accuracy = self.accuracy(lab, Forward::Plant, Split::Test)?;
+    pub fn evaluate(&mut self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
+        self.answers = self.answer(lab, Forward::Plant)?;
+        let test_accuracy = self.share_right(&self.answers);
         let believed_accuracy = match self.method.forward() {
             Forward::Plant => test_accuracy,
-            Forward::Twin => self.accuracy(lab, Forward::Twin, Split::Test)?,
+            Forward::Twin => self.share_right(&self.answer(lab, Forward::Twin)?),
         };
         let meter = lab.meter();
         Ok(Evaluated { step, test_accuracy, believed_accuracy, shots: meter.shots, plant_seconds: meter.plant_seconds })
     }
 
-    /// The fraction of `split` that the network gets right.
-    fn accuracy(&self, lab: &mut Lab, on: Forward, split: Split) -> Result<f64, Error> {
-        let rows: &Rows = self.data.rows(split);
+    /// The class that the network gives each row of the test set.
+    fn answer(&self, lab: &mut Lab, on: Forward) -> Result<Vec<u32>, Error> {
+        let rows = self.data.rows(Split::Test);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
-        let mut right = 0;
+        let mut answers = Vec::with_capacity(rows.len());
         for indices in order.chunks(EVALUATION_BATCH) {
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
-            let logits = self.network.forward(inputs, &weights, &mut self.pass(lab, on))?;
-            right += correct(&logits, &labels);
+            answers.extend(largest(&self.network.forward(inputs, &weights, &mut pass(lab, on, None))?));
         }
-        Ok(right as f64 / rows.len().max(1) as f64)
+        Ok(answers)
     }
 
-    fn pass<'l>(&self, lab: &'l mut Lab, on: Forward) -> Pass<'l> {
-        let sharpness = self.config.range_sharpness;
-        Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
+    /// The fraction of the test set that `answers` get right.
+    fn share_right(&self, answers: &[u32]) -> f64 {
+        let labels = &self.data.rows(Split::Test).labels;
+        let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
+        right as f64 / labels.len().max(1) as f64
     }
+}
+
+/// A forward pass that has not begun.
+fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
+    Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
 }
 
 /// Batches of shuffled rows, epoch after epoch.
@@ -308,18 +324,18 @@ fn mean(terms: Vec<Tensor<1>>) -> Option<Tensor<1>> {
 
 /// How many rows have their largest logit at their label.
 fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
+    largest(logits).iter().zip(labels).filter(|(answer, label)| answer == label).count()
+}
+
+/// Where each row has its largest logit.
+fn largest(logits: &Tensor<2>) -> Vec<u32> {
     let classes = logits.dims()[1];
     let values = rows::values(logits.clone());
     let largest = |row: &[f32]| {
         let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         best.map_or(0, |(index, _)| index as u32)
     };
-    values.chunks_exact(classes).zip(labels).filter(|(row, label)| largest(row) == **label).count()
-}
-
-/// Half a cosine from `start` at step 0 to 0 at the last.
-fn cosine(start: f64, step: usize, steps: usize) -> f64 {
-    0.5 * start * (1.0 + (std::f64::consts::PI * step as f64 / steps as f64).cos())
+    values.chunks_exact(classes).map(largest).collect()
 }
 
 /// Adds one pass to the sum over all.
@@ -348,13 +364,6 @@ mod tests {
         assert_eq!(seen, (0..10).collect::<Vec<_>>());
         assert_eq!(batches.next().0, 2);
         assert_eq!(Batches::new(3, 128, Key::new(1)).next().1.len(), 3);
-    }
-
-    #[test]
-    fn the_step_size_falls_along_a_half_cosine() {
-        assert_eq!(cosine(0.1, 0, 100), 0.1);
-        assert!((cosine(0.1, 50, 100) - 0.05).abs() < 1e-12);
-        assert!(cosine(0.1, 99, 100) < 1e-4);
     }
 
     #[test]

@@ -3,6 +3,12 @@
 mod bad_input;
 mod calibrate;
 mod control;
+mod experiments;
+mod kill;
+mod oscillators;
 mod program;
+mod reports;
 mod runs;
+mod soak;
 mod tidy;
+mod wires;

@@ -16,7 +16,16 @@ fn a_run_folder_holds_all_that_decides_and_results() {
     assert_eq!(result["run"], "runs/one");
     assert_eq!(
         names(&place.path("runs/one")),
-        ["events.jsonl", "experiment.toml", "figures", "metrics.csv", "rig.toml", "run.json", "weights.safetensors"]
+        [
+            "events.jsonl",
+            "experiment.toml",
+            "figures",
+            "metrics.csv",
+            "rig.toml",
+            "run.json",
+            "test.csv",
+            "weights.safetensors"
+        ]
     );
     assert_eq!(names(&place.path("runs/one/figures")), ["learning-curves.png", "learning-curves.svg"]);
     let facts: Value = serde_json::from_str(&place.read("runs/one/run.json")).unwrap();

@@ -149,6 +149,12 @@ pub enum Error {
         /// Who it is.
         found: String,
     },
+    /// It was switched off and on: its settings are gone, and are pushed back on the next port.
+    #[error("instrument `{instrument}` has lost power or was reset: its settings are being restored")]
+    Restarted {
+        /// Its name in the rig.
+        instrument: String,
+    },
     /// A setting that does not read back as it was sent.
     #[error("instrument `{instrument}` was told {setting} = {sent}, but says {read}: check its range")]
     Readback {
@@ -238,6 +244,7 @@ impl Error {
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
+                | Self::Restarted { .. }
                 | Self::Rejected { .. }
         )
     }
@@ -250,6 +257,7 @@ impl Error {
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
+                | Self::Restarted { .. }
                 | Self::Recording { .. }
         )
     }

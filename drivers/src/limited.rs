@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::dose::{Dose, DoseLimits};
 use crate::{Batch, Card, Direction, Error, Plant, Range};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
@@ -11,6 +12,8 @@ pub struct Limits {
     pub inputs: BTreeMap<String, Range>,
     /// Limits of control banks.
     pub controls: BTreeMap<String, Range>,
+    /// Limits over time.
+    pub dose: DoseLimits,
 }
 
 /// A plant that refuses what is out of range before anything is sent.
@@ -19,6 +22,7 @@ pub struct Limits {
 pub struct Limited<P> {
     plant: P,
     card: Card,
+    dose: Dose,
 }
 
 impl<P: Plant> Limited<P> {
@@ -29,7 +33,8 @@ impl<P: Plant> Limited<P> {
         let mut card = plant.card().clone();
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
-        Ok(Self { plant, card })
+        let dose = Dose::new(&card, limits.dose.clone())?;
+        Ok(Self { plant, card, dose })
     }
 }
 
@@ -40,6 +45,7 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
+        self.dose.apply(&self.card, controls)?;
         self.plant.apply(controls)
     }
 
@@ -50,6 +56,7 @@ impl<P: Plant> Plant for Limited<P> {
         for shot in inputs {
             self.card.ports.check(Direction::Input, shot)?;
         }
+        self.dose.measure(&self.card, inputs)?;
         self.plant.measure(inputs)
     }
 

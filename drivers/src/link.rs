@@ -28,7 +28,7 @@ use crate::port::Opener;
 use crate::{Address, DialogueRecorder, DialogueReplay, Error, Owned, Port};
 
 use keeper::Keeper;
-pub use report::{LinkReport, LinkState, LinkWatch};
+pub use report::{Disturbance, LinkReport, LinkState, LinkWatch};
 use task::{Job, Task};
 
 /// A protocol, as the link needs to know it.
@@ -121,7 +121,8 @@ pub struct Link<S: Session> {
     _keeper: Keeper,
     line: Arc<Line<S>>,
     watch: LinkWatch,
-    owned: Option<Mutex<Owned>>,
+    /// Given back when the link is dropped.
+    _owned: Option<Arc<Mutex<Owned>>>,
 }
 
 impl<S: Session> Link<S> {
@@ -157,14 +158,15 @@ impl<S: Session> Link<S> {
             address: options.address.to_string(),
             message: format!("its link cannot be started: {source}"),
         })?;
-        let watch = LinkWatch::new(&options.instrument, &options.address, owner);
+        let owned = owned.map(|owned| Arc::new(Mutex::new(owned)));
+        let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
         let (jobs, inbox) = mpsc::unbounded_channel();
         runtime.spawn(Task::new(session, opener, options, watch.clone()).run(inbox));
         let line = Arc::new(Line { runtime, jobs, instrument: options.instrument.clone() });
         let within = options.open_within;
         line.ask(|reply| Job::Open { within, reply })?;
         let keeper = Keeper::start(&line, &watch, options.idle_every);
-        Ok(Self { _keeper: keeper, line, watch, owned: owned.map(Mutex::new) })
+        Ok(Self { _keeper: keeper, line, watch, _owned: owned })
     }
 
     /// Asks `request` and waits for the answer, at most for `within`: the time that reconnecting takes is part of it.
@@ -177,13 +179,6 @@ impl<S: Session> Link<S> {
     /// The link as it is, for whoever watches; it outlives the link.
     pub fn watch(&self) -> LinkWatch {
         self.watch.clone()
-    }
-
-    /// Says to other processes where this one listens for requests.
-    pub fn announce(&self, control: &std::path::Path) {
-        if let Some(owned) = &self.owned {
-            owned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).announce(control);
-        }
     }
 }
 

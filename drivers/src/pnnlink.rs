@@ -5,6 +5,7 @@
 //! into ports, [`transfer`] moves a batch of shots through a window without losing or repeating one. All of these are
 //! pure: bytes, messages and times go in and come out. [`session`] touches the wire, [`link`] owns it.
 
+mod config;
 pub mod description;
 pub mod frame;
 pub mod link;
@@ -12,3 +13,5 @@ pub mod message;
 mod owner;
 pub mod session;
 pub mod transfer;
+
+pub use config::PnnlinkConfig;

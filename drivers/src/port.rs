@@ -166,6 +166,11 @@ impl Port {
         Ok(self.received[0])
     }
 
+    /// Whether all that was received has been read.
+    pub fn is_drained(&self) -> bool {
+        self.received.is_empty()
+    }
+
     /// Whatever is there, at least one byte.
     pub async fn read_some(&mut self) -> Result<Vec<u8>, Error> {
         if self.received.is_empty() {

@@ -1,11 +1,26 @@
 //! Proof: the rigs that need no bench, simulated instruments on real wires, faults and conformance checks.
 
+mod byte_server;
+mod check;
 mod fault;
+mod optical_bench;
 pub mod pnnlink;
 mod pty;
+mod scpi_box;
+mod scpi_instruments;
+mod scpi_server;
+mod soak;
+mod waveform_world;
 
+pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
+pub use optical_bench::{FULL_SCALE, OpticalBench};
 pub use pty::Pty;
+pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument};
+pub use scpi_instruments::{Described, Half, SimulatedRedPitaya};
+pub use scpi_server::{Served, Wire, serve_scpi};
+pub use soak::{SoakReport, soak};
+pub use waveform_world::{SharedWorld, WaveformWorld};
 
 /// The rig of simulated plants, each by its system's name: `hil/rigs/simulated.toml`.
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");

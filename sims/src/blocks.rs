@@ -1,5 +1,10 @@
-//! Batches cut into blocks of [`LANES`] shots, turned so that a sample's shots lie side by side, and shared out over
-//! the cores.
+//! Batches cut into blocks of shots, turned so that a sample's shots lie side by side, and shared out over the cores.
+//!
+//! A block is a wave of `[samples · chunks]` lanes: a sample's chunks of [`LANES`] shots follow one another. Rows of a batch
+//! become lanes and lanes rows in square tiles, which stay in the nearest cache. [`map`] and [`pull_back`] cut blocks of one
+//! chunk; a kernel whose chains of steps are short of independent work takes several, see [`chunks_per_block`].
+
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 
 use drivers::Batch;
 use rayon::prelude::*;
@@ -28,10 +33,10 @@ pub(crate) fn map<S: Send>(
         .zip(inputs.values().par_chunks(LANES * columns))
         .enumerate()
         .for_each_init(new, |(from, to, scratch), (block, (rows, source))| {
-            gather(source, from);
+            gather(source, columns, 1, from);
             to.fill([0.0; LANES]);
             kernel(block, from, to, scratch);
-            scatter(to, rows);
+            scatter(to, outputs, 1, rows);
         });
     result
 }
@@ -76,8 +81,8 @@ pub(crate) fn pull_back<S: Send>(
         .zip(inputs.values().par_chunks(LANES * columns))
         .zip(cotangents.values().par_chunks(LANES * outputs))
         .map_init(new, |([from, back, to, to_controls], scratch), ((rows, source), cotangents)| {
-            gather(source, from);
-            gather(cotangents, back);
+            gather(source, columns, 1, from);
+            gather(cotangents, outputs, 1, back);
             let used = rows.len() / columns;
             for lanes in back.iter_mut() {
                 lanes[used..].fill(0.0);
@@ -87,7 +92,7 @@ pub(crate) fn pull_back<S: Send>(
                 Gradients { inputs: to, controls: to_controls },
                 scratch,
             );
-            scatter(to, rows);
+            scatter(to, columns, 1, rows);
             to_controls.iter().map(|lanes| lanes.iter().sum()).collect()
         })
         .collect();
@@ -99,25 +104,89 @@ pub(crate) fn pull_back<S: Send>(
     result
 }
 
-/// Turns up to [`LANES`] rows into lanes; unused lanes repeat the last row.
-pub(crate) fn gather<S: Real>(rows: &[S], lanes: &mut [Lanes<S>]) {
-    let columns = lanes.len();
+/// Chunks that are worth advancing together: enough to hide the latency of one chain of substeps behind the others.
+const MOST_CHUNKS: usize = 4;
+
+/// Values of a square tile.
+const TILE: usize = LANES * LANES;
+
+/// What a block may take of the caches, in bytes. A tape that streams through the third level costs a tenth more than
+/// one in the second; a lone chunk, which waits for each of its divisions, costs twice as much.
+const CACHE: usize = 4 << 20;
+
+/// How many chunks make a block, when `rows` shots share `threads` threads and one chunk's memory is `bytes`.
+///
+/// No result depends on it.
+pub(crate) fn chunks_per_block(rows: usize, threads: usize, bytes: usize) -> usize {
+    let fair = rows.div_ceil(LANES).div_ceil(threads.max(1));
+    fair.min(CACHE / bytes.max(1)).clamp(1, MOST_CHUNKS)
+}
+
+/// Turns up to `chunks · LANES` rows of `columns` values into a wave; unused lanes repeat the last row.
+#[inline(always)]
+pub(crate) fn gather<S: Real>(rows: &[S], columns: usize, chunks: usize, wave: &mut [Lanes<S>]) {
     let last = rows.len() / columns - 1;
-    for lane in 0..LANES {
-        let row = &rows[lane.min(last) * columns..][..columns];
-        for (value, lanes) in row.iter().zip(lanes.iter_mut()) {
-            lanes[lane] = *value;
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let mut tile = [S::of(0.0); TILE];
+    for chunk in 0..chunks {
+        let row = |lane: usize| &rows[(chunk * LANES + lane).min(last) * columns..][..columns];
+        for part in 0..whole {
+            for (lane, line) in tile.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *line = row(lane).as_chunks().0[part];
+            }
+            transpose(&mut tile);
+            for (column, line) in tile.as_chunks::<LANES>().0.iter().enumerate() {
+                wave[(part * LANES + column) * chunks + chunk] = *line;
+            }
+        }
+        for column in columns - rest..columns {
+            for lane in 0..LANES {
+                wave[column * chunks + chunk][lane] = row(lane)[column];
+            }
         }
     }
 }
 
-/// Turns lanes into up to [`LANES`] rows.
-pub(crate) fn scatter<S: Real>(lanes: &[Lanes<S>], rows: &mut [S]) {
-    let columns = lanes.len();
-    for (lane, row) in rows.chunks_exact_mut(columns).enumerate() {
-        for (value, lanes) in row.iter_mut().zip(lanes) {
-            *value = lanes[lane];
+/// Turns a wave into up to `chunks · LANES` rows of `columns` values.
+#[inline(always)]
+pub(crate) fn scatter<S: Real>(wave: &[Lanes<S>], columns: usize, chunks: usize, rows: &mut [S]) {
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let mut tile = [S::of(0.0); TILE];
+    for (chunk, rows) in rows.chunks_mut(LANES * columns).enumerate() {
+        for part in 0..whole {
+            for (column, line) in tile.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *line = wave[(part * LANES + column) * chunks + chunk];
+            }
+            transpose(&mut tile);
+            for (row, line) in rows.chunks_exact_mut(columns).zip(tile.as_chunks::<LANES>().0) {
+                row.as_chunks_mut().0[part] = *line;
+            }
         }
+        for column in columns - rest..columns {
+            for (lane, row) in rows.chunks_exact_mut(columns).enumerate() {
+                row[column] = wave[column * chunks + chunk][lane];
+            }
+        }
+    }
+}
+
+/// Turns a square tile: each perfect shuffle of all its values turns one bit of the row's number into one of the
+/// column's.
+#[inline(always)]
+fn transpose<S: Real>(tile: &mut [S; TILE]) {
+    let mut other = [S::of(0.0); TILE];
+    for _ in 0..LANES.ilog2() / 2 {
+        shuffle(tile, &mut other);
+        shuffle(&other, tile);
+    }
+}
+
+/// Deals the two halves of `from` out one by one.
+#[inline(always)]
+fn shuffle<S: Real>(from: &[S; TILE], to: &mut [S; TILE]) {
+    let (low, high) = from.split_at(TILE / 2);
+    for ((pair, low), high) in to.as_chunks_mut::<2>().0.iter_mut().zip(low).zip(high) {
+        *pair = [*low, *high];
     }
 }
 
@@ -144,5 +213,33 @@ mod tests {
                 assert_eq!(doubled.row(row), [20.0 * row as f32, 20.0 * row as f32 + 3.0]);
             }
         }
+    }
+
+    #[test]
+    fn rows_come_back_as_they_went() {
+        for (count, columns, chunks) in [(1, 1, 1), (5, 16, 1), (16, 17, 2), (37, 40, 3), (64, 33, 4)] {
+            let rows: Vec<f32> = (0..count * columns).map(|k| k as f32).collect();
+            let mut wave = vec![[0.0; LANES]; columns * chunks];
+            gather(&rows, columns, chunks, &mut wave);
+            let mut back = vec![0.0; rows.len()];
+            scatter(&wave, columns, chunks, &mut back);
+            assert_eq!(rows, back);
+            let spare = count % (chunks * LANES);
+            if spare != 0 {
+                assert_eq!(
+                    wave[chunks - 1][LANES - 1..],
+                    rows[(count - 1) * columns..][..1],
+                    "spare lanes repeat the last"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_fair_and_fit_the_cache() {
+        assert_eq!(chunks_per_block(128, 2, 1000), 4);
+        assert_eq!(chunks_per_block(128, 8, 1000), 1);
+        assert_eq!(chunks_per_block(128, 1, CACHE / 2), 2);
+        assert_eq!(chunks_per_block(1, 1, usize::MAX), 1);
     }
 }

@@ -37,7 +37,6 @@ mod solver;
 mod step;
 #[cfg(test)]
 mod tests;
-mod waves;
 
 use bench::Bench;
 use circuit::{Circuit, Line};

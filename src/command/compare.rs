@@ -13,11 +13,14 @@ use crate::comparison::{Comparison, Spread, compare};
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
     let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
-    let comparison = compare(&prepared, &arguments.methods, usize::from(arguments.seeds), &folder)?;
+    let planned = &prepared.experiment.comparison;
+    let methods = if arguments.methods.is_empty() { &planned.methods } else { &arguments.methods };
+    let seeds = usize::from(arguments.seeds.unwrap_or(planned.seeds));
+    let comparison = compare(&prepared, methods, seeds, &folder)?;
     if arguments.run.json {
         println!("{:#}", json!(comparison));
     } else {
-        print(&comparison, usize::from(arguments.seeds));
+        print(&comparison, seeds);
     }
     Ok(())
 }

@@ -1,31 +1,65 @@
 //! The embedded digits: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998, as the `smartcore`
 //! library ships them.
 
-use super::Rows;
+use super::augmentation::Augmented;
+use super::pixels::{Images, Reduction};
+use super::split::{Chosen, classes};
+use super::{Asked, Dataset, DigitsConfig, Rows};
 use crate::Error;
 
-/// All 1,797 digits, 64 pixels each, from 0 to 1.
-pub fn load() -> Result<Rows, Error> {
+/// Pixels are counts of ink in squares of 4×4: 0 to 16.
+const INK: u8 = 16;
+/// Pixels of a line, and lines.
+const SIDE: usize = 8;
+
+/// The digits, split.
+pub fn dataset(config: &DigitsConfig, asked: Asked<'_>) -> Result<Dataset, Error> {
+    let (images, labels) = load()?;
+    let reduction = Reduction { average: 1, stride: 1, range: config.range };
+    let width = reduction.width(images.size);
+    let all: Vec<usize> = (0..labels.len()).collect();
+    let rows = Rows { values: images.rows(&all, &reduction), labels };
+    let Chosen { train, test } = config.split.choose(&rows.labels, config.test, config.train, asked)?;
+    let augmented = config.augmentation.clone().map(|config| Augmented {
+        images: images.select(&train),
+        reduction,
+        config,
+        key: asked.key.branch("augmentation"),
+    });
+    Ok(Dataset {
+        name: "digits".to_owned(),
+        width,
+        classes: classes(&rows),
+        train: rows.select(&train, width),
+        test: rows.select(&test, width),
+        augmented,
+    })
+}
+
+/// All 1,797 digits and their labels.
+fn load() -> Result<(Images, Vec<u32>), Error> {
     let dataset = smartcore::dataset::digits::load_dataset();
-    if dataset.data.len() != dataset.num_samples * 64 || dataset.target.len() != dataset.num_samples {
+    if dataset.data.len() != dataset.num_samples * SIDE * SIDE || dataset.target.len() != dataset.num_samples {
         return Err(Error::Data(
             "the embedded digits are not 64 pixels each: the `smartcore` library has changed them".into(),
         ));
     }
-    // Pixels are counts of ink in squares of 4×4: 0 to 16.
-    let values = dataset.data.iter().map(|pixel| pixel / 16.0).collect();
-    Ok(Rows { values, labels: dataset.target.iter().map(|label| *label as u32).collect() })
+    let pixels = dataset.data.iter().map(|&pixel| pixel as u8).collect();
+    let labels = dataset.target.iter().map(|label| *label as u32).collect();
+    Ok((Images { pixels, size: [SIDE, SIDE], white: INK }, labels))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn there_are_1797_digits_of_ten_classes_between_0_and_1() {
-        let rows = super::load().unwrap();
-        assert_eq!((rows.len(), rows.values.len()), (1797, 1797 * 64));
-        assert!(rows.values.iter().all(|value| (0.0..=1.0).contains(value)));
+    fn there_are_1797_digits_of_ten_classes_between_0_and_16() {
+        let (images, labels) = load().unwrap();
+        assert_eq!((labels.len(), images.pixels.len()), (1797, 1797 * 64));
+        assert!(images.pixels.iter().all(|&pixel| pixel <= INK) && images.pixels.contains(&INK));
         for digit in 0..10 {
-            let count = rows.labels.iter().filter(|&&label| label == digit).count();
+            let count = labels.iter().filter(|&&label| label == digit).count();
             assert!((170..=185).contains(&count), "{count} of digit {digit}");
         }
     }

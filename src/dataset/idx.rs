@@ -2,72 +2,109 @@
 //! dimensions as 32-bit big-endian numbers, then the bytes.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
-use super::{Dataset, Rows};
+use super::augmentation::Augmented;
+use super::pixels::{Images, Reduction};
+use super::split::subset;
+use super::{Asked, Dataset, IdxConfig, Rows};
 use crate::Error;
 
-/// The four files of a folder, pixels averaged in squares of `pool`.
-pub fn load(folder: &Path, pool: usize) -> Result<Dataset, Error> {
-    let (train, width) = rows(folder, "train", pool)?;
-    let (test, test_width) = rows(folder, "t10k", pool)?;
-    if width != test_width {
+/// The files of a folder.
+pub const FILES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
+/// Whether `folder` holds any of the files.
+pub fn holds_any(folder: &Path) -> bool {
+    FILES.iter().any(|name| candidates(folder, name).iter().any(|path| path.is_file()))
+}
+
+/// Whether `file` is called as one of the files.
+pub fn is_one_of_four(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    FILES.contains(&name.trim_end_matches(".gz"))
+}
+
+/// The four files of `folder`.
+pub fn dataset(config: &IdxConfig, folder: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
+    let reduction = Reduction { average: config.average, stride: config.stride, range: config.range };
+    let (images, labels) = load(folder, "train", config.classes)?;
+    let (test_images, test_labels) = load(folder, "t10k", config.classes)?;
+    if images.size != test_images.size {
+        let [[height, width], [test_height, test_width]] = [images.size, test_images.size];
         return Err(Error::Data(format!(
-            "{}: training images have {width} pixels, but test images {test_width}",
+            "{}: training images have {height}×{width} pixels, but test images {test_height}×{test_width}",
             folder.display()
         )));
     }
-    let classes = train.labels.iter().chain(&test.labels).max().map_or(0, |&last| last as usize + 1);
-    Ok(Dataset { name: folder.display().to_string(), width, classes, train, test })
+    if images.size.iter().any(|side| !side.is_multiple_of(config.average)) {
+        let [height, width] = images.size;
+        let message = format!("is {}, but images of {height}×{width} do not divide into squares of it", config.average);
+        return Err(asked.document.refuse("data.average", message));
+    }
+    let train = subset(labels.len(), config.train, "train", asked)?;
+    let test = subset(test_labels.len(), config.test, "test", asked)?;
+    let rows = |images: &Images, labels: &[u32], chosen: &[usize]| Rows {
+        values: images.rows(chosen, &reduction),
+        labels: chosen.iter().map(|&row| labels[row]).collect(),
+    };
+    Ok(Dataset {
+        name: folder.display().to_string(),
+        width: reduction.width(images.size),
+        classes: config.classes,
+        train: rows(&images, &labels, &train),
+        test: rows(&test_images, &test_labels, &test),
+        augmented: config.augmentation.clone().map(|config| Augmented {
+            images: images.select(&train),
+            reduction,
+            config,
+            key: asked.key.branch("augmentation"),
+        }),
+    })
 }
 
-/// Images and labels of one split, and the pixels of an image.
-fn rows(folder: &Path, split: &str, pool: usize) -> Result<(Rows, usize), Error> {
+/// Images and labels of one split.
+fn load(folder: &Path, split: &str, classes: usize) -> Result<(Images, Vec<u32>), Error> {
     let images = read(&find(folder, &format!("{split}-images-idx3-ubyte"))?, 3)?;
-    let labels = read(&find(folder, &format!("{split}-labels-idx1-ubyte"))?, 1)?;
+    let file = find(folder, &format!("{split}-labels-idx1-ubyte"))?;
+    let labels = read(&file, 1)?;
     let [count, height, width] = [images.dimensions[0], images.dimensions[1], images.dimensions[2]];
     if count != labels.dimensions[0] {
         return Err(Error::Data(format!(
-            "{}: {count} {split} images, but {} labels",
+            "{}: {count} {split} images, but {} labels: the two files do not belong together",
             folder.display(),
             labels.dimensions[0]
         )));
     }
-    if pool == 0 || !height.is_multiple_of(pool) || !width.is_multiple_of(pool) {
+    if let Some(row) = labels.bytes.iter().position(|&label| usize::from(label) >= classes) {
         return Err(Error::Data(format!(
-            "data.pool is {pool}, but images of {height}×{width} do not divide into squares of it"
+            "{}: byte {}: the label is {}, but there are {classes} classes, 0 to {}: set data.classes if there are more",
+            file.display(),
+            HEADER_OF_LABELS + row,
+            labels.bytes[row],
+            classes - 1
         )));
     }
-    let values = images.bytes.chunks_exact(height * width).flat_map(|image| pooled(image, width, pool)).collect();
-    Ok((
-        Rows { values, labels: labels.bytes.iter().map(|&label| u32::from(label)).collect() },
-        height * width / (pool * pool),
-    ))
+    let labels = labels.bytes.iter().map(|&label| u32::from(label)).collect();
+    Ok((Images { pixels: images.bytes, size: [height, width], white: u8::MAX }, labels))
 }
 
-/// An image with its pixels averaged in squares, from 0 to 1.
-fn pooled(image: &[u8], width: usize, pool: usize) -> Vec<f32> {
-    let (columns, height) = (width / pool, image.len() / width);
-    let scale = 1.0 / (255.0 * (pool * pool) as f32);
-    let square = |row: usize, column: usize| {
-        let lines = (row * pool..(row + 1) * pool).map(|y| &image[y * width + column * pool..][..pool]);
-        lines.flatten().map(|&pixel| u32::from(pixel)).sum::<u32>() as f32 * scale
-    };
-    (0..height / pool)
-        .flat_map(|row| (0..columns).map(move |column| (row, column)))
-        .map(|(row, column)| square(row, column))
-        .collect()
+/// Bytes before the first label.
+const HEADER_OF_LABELS: usize = 8;
+
+/// What a file may be called.
+fn candidates(folder: &Path, name: &str) -> [PathBuf; 2] {
+    [folder.join(name), folder.join(format!("{name}.gz"))]
 }
 
 /// The file, plain or with `.gz`.
 fn find(folder: &Path, name: &str) -> Result<PathBuf, Error> {
-    let candidates = [folder.join(name), folder.join(format!("{name}.gz"))];
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+    candidates(folder, name).into_iter().find(|path| path.is_file()).ok_or_else(|| {
         Error::Data(format!(
-            "{}: there is no {name} or {name}.gz: name the folder of the IDX files with --data",
+            "{}: there is no {name} or {name}.gz: put it there, or name another folder of the IDX files with --data",
             folder.display()
         ))
     })
@@ -82,67 +119,99 @@ struct Idx {
 /// Reads a file of bytes with so many dimensions.
 fn read(path: &Path, dimensions: usize) -> Result<Idx, Error> {
     let bad = |message: String| Error::Data(format!("{}: {message}", path.display()));
-    let file = BufReader::new(File::open(path).map_err(|error| bad(format!("cannot be read: {error}")))?);
-    let zipped = path.extension().is_some_and(|extension| extension == "gz");
-    let mut reader: Box<dyn Read> = if zipped { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
-    let mut content = Vec::new();
-    reader
-        .read_to_end(&mut content)
-        .map_err(|error| bad(format!("cannot be read after byte {}: {error}", content.len())))?;
-    parse(&content, dimensions).map_err(bad)
+    let mut file = BufReader::new(File::open(path).map_err(|error| bad(format!("cannot be read: {error}")))?);
+    let start = file.fill_buf().map_err(|error| bad(format!("cannot be read: {error}")))?;
+    // By its first bytes, because some download it under one name and unpack it under another.
+    if start.starts_with(&[0x1F, 0x8B]) {
+        parse(MultiGzDecoder::new(file), dimensions).map_err(|message| bad(format!("unpacked, {message}")))
+    } else {
+        parse(file, dimensions).map_err(bad)
+    }
 }
 
 /// Decodes a file.
-fn parse(content: &[u8], dimensions: usize) -> Result<Idx, String> {
+fn parse(mut content: impl Read, dimensions: usize) -> Result<Idx, String> {
     let expected = [0, 0, 8, dimensions as u8];
+    let header_bytes = 4 + 4 * dimensions;
+    let header = take(&mut content, header_bytes, 0)?;
     let magic =
-        content.get(..4).ok_or_else(|| format!("byte {}: the file ends inside its magic number", content.len()))?;
+        header.get(..4).ok_or_else(|| format!("byte {}: the file ends inside its magic number", header.len()))?;
     if magic != expected {
         return Err(format!(
             "byte 0: the magic number is {magic:?}, but {expected:?} was expected (bytes in {dimensions} dimensions)"
         ));
     }
-    let start = 4 + 4 * dimensions;
-    let header = content
-        .get(4..start)
-        .ok_or_else(|| format!("byte {}: the file ends inside its header of {start} bytes", content.len()))?;
-    let sizes: Vec<usize> =
-        header.chunks_exact(4).map(|word| word.iter().fold(0, |size, &byte| size << 8 | usize::from(byte))).collect();
-    let values = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
-    let wanted = values.and_then(|values| values.checked_add(start));
-    if wanted != Some(content.len()) || sizes.contains(&0) {
-        let wanted = wanted.map_or("more than memory has".to_owned(), |bytes| format!("{bytes}"));
+    if header.len() < header_bytes {
+        return Err(format!("byte {}: the file ends inside its header of {header_bytes} bytes", header.len()));
+    }
+    let sizes: Vec<usize> = header[4..]
+        .chunks_exact(4)
+        .map(|word| word.iter().fold(0, |size, &byte| size << 8 | usize::from(byte)))
+        .collect();
+    let wanted = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).filter(|&count| count > 0);
+    let promise = || format!("but its header promises {sizes:?} values");
+    let Some(wanted) = wanted else {
+        return Err(format!("byte {header_bytes}: the file should go on here, {}", promise()));
+    };
+    // One byte more than promised tells a file that is too long; memory grows only with what the file really holds.
+    let mut bytes = take(&mut content, wanted.saturating_add(1), header_bytes)?;
+    if bytes.len() != wanted {
+        let (end, what) =
+            (header_bytes + bytes.len().min(wanted), if bytes.len() < wanted { "ends" } else { "goes on" });
         return Err(format!(
-            "byte {}: the file ends here, but its header promises {sizes:?} values, {wanted} bytes in all",
-            content.len()
+            "byte {end}: the file {what} here, {}, {} bytes in all",
+            promise(),
+            wanted.saturating_add(header_bytes)
         ));
     }
-    Ok(Idx { dimensions: sizes, bytes: content[start..].to_vec() })
+    bytes.shrink_to_fit();
+    Ok(Idx { dimensions: sizes, bytes })
+}
+
+/// The next `count` bytes, or fewer at the end of the file; `before` have been read.
+fn take(content: &mut impl Read, count: usize, before: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    match content.by_ref().take(count as u64).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(format!(
+            "byte {}: the file cannot be read on: {error}: it is damaged, get it again",
+            before + bytes.len()
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn error(bytes: &[u8]) -> String {
+        parse(bytes, 1).err().unwrap()
+    }
+
     #[test]
-    fn bytes_are_decoded_and_pooled() {
+    fn bytes_are_decoded() {
         let mut file = vec![0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
         file.extend([0, 255, 255, 255, 0, 255, 255, 255]);
-        let idx = parse(&file, 3).unwrap();
+        let idx = parse(&file[..], 3).unwrap();
         assert_eq!(idx.dimensions, [1, 2, 4]);
-        assert_eq!(pooled(&idx.bytes, 4, 2), [0.5, 1.0]);
-        assert_eq!(pooled(&idx.bytes, 4, 1).len(), 8);
+        assert_eq!(idx.bytes, file[16..]);
     }
 
     #[test]
     fn broken_files_are_refused_at_their_byte() {
-        let error = |bytes: &[u8]| parse(bytes, 1).err().unwrap();
         assert_eq!(error(&[0, 0]), "byte 2: the file ends inside its magic number");
         assert!(error(&[0, 0, 13, 1, 0, 0, 0, 0]).starts_with("byte 0: the magic number is [0, 0, 13, 1]"));
         assert!(error(&[0, 0, 8, 1, 0]).starts_with("byte 5: the file ends inside its header"));
-        assert!(
-            error(&[0, 0, 8, 1, 0, 0, 0, 3, 7]).starts_with("byte 9: the file ends here, but its header promises [3]")
+        assert_eq!(
+            error(&[0, 0, 8, 1, 0, 0, 0, 3, 7]),
+            "byte 9: the file ends here, but its header promises [3] values, 11 bytes in all"
+        );
+        assert_eq!(
+            error(&[0, 0, 8, 1, 0, 0, 0, 1, 7, 7]),
+            "byte 9: the file goes on here, but its header promises [1] values, 9 bytes in all"
         );
         assert!(error(&[0, 0, 8, 1, 0, 0, 0, 0]).contains("promises [0]"));
+        let huge = [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert!(parse(&huge[..], 3).err().unwrap().contains("promises [4294967295"));
     }
 }

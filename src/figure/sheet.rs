@@ -210,6 +210,18 @@ pub fn legend<'a, B: DrawingBackend + 'a>(
         .map_err(text)
 }
 
+/// A range that holds all finite values with some air; never empty.
+pub fn around(values: impl IntoIterator<Item = f64>) -> Range<f64> {
+    let finite = values.into_iter().filter(|value| value.is_finite());
+    let (low, high) =
+        finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        return 0.0..1.0;
+    }
+    let air = if low < high { 0.06 * (high - low) } else { 0.1 * high.abs().max(1e-6) };
+    low - air..high + air
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,5 +239,13 @@ mod tests {
         assert_eq!(number(100.0, 0), "100");
         assert!(2 <= decimals(&(0.0..0.1)));
         assert_eq!(decimals(&(0.0..2500.0)), 0);
+    }
+
+    #[test]
+    fn a_range_is_never_empty_whatever_the_values() {
+        for values in [vec![], vec![f64::NAN], vec![2.0, 2.0], vec![-1.0, 5.0]] {
+            let range = around(values);
+            assert!(range.start < range.end);
+        }
     }
 }

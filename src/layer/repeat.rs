@@ -1,6 +1,6 @@
 //! Each value several times: more samples, and more controls for each of them.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -23,8 +23,12 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepeatConfig {
-    /// How often.
-    pub times: usize,
+    /// How often; or give `width`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<usize>,
+    /// Values that it gives, where that is no multiple of those that come in: each is repeated as evenly as can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
     /// `row` (default): the whole row again and again; `hold`: each value over neighboring samples.
     #[serde(default)]
     pub order: Order,
@@ -32,16 +36,36 @@ pub struct RepeatConfig {
 
 impl RepeatConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
-        if self.times == 0 {
-            return Err(chain.refuse("times", "is 0: repeat at least once".into()));
-        }
-        Ok(Box::new(Repeat { config: self.clone(), width: self.times.saturating_mul(chain.width()) }))
+        let before = chain.width();
+        let width = match (self.times, self.width) {
+            (Some(0), None) => return Err(chain.refuse("times", "is 0: repeat at least once".into())),
+            (Some(times), None) => times.saturating_mul(before),
+            (None, Some(width)) if width >= before => width,
+            (None, Some(width)) => {
+                let message = format!("is {width}, but {before} values come in: give at least as many");
+                return Err(chain.refuse("width", message));
+            }
+            _ => return Err(chain.refuse("times", "or `width`: give one of the two".into())),
+        };
+        Ok(Box::new(Repeat { order: self.order, before, width }))
     }
 }
 
 struct Repeat {
-    config: RepeatConfig,
+    order: Order,
+    before: usize,
     width: usize,
+}
+
+impl Repeat {
+    /// Which value stands at each place.
+    fn sources(&self) -> Vec<i64> {
+        let source = |place: usize| match self.order {
+            Order::Row => place % self.before,
+            Order::Hold => place * self.before / self.width,
+        };
+        (0..self.width).map(|place| source(place) as i64).collect()
+    }
 }
 
 impl Layer for Repeat {
@@ -55,11 +79,16 @@ impl Layer for Repeat {
 
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         let [shots, before] = values.dims();
-        let times = self.config.times;
-        let repeated = match self.config.order {
+        if !self.width.is_multiple_of(before) {
+            let sources = TensorData::new(self.sources(), [self.width]);
+            let sources = Tensor::<1, Int>::from_data(sources, &values.device());
+            return Ok(values.select(1, sources));
+        }
+        let times = self.width / before;
+        let repeated = match self.order {
             Order::Row => values.reshape([shots, 1, before]).repeat_dim(1, times),
             Order::Hold => values.reshape([shots, before, 1]).repeat_dim(2, times),
         };
-        Ok(repeated.reshape([shots, before * times]))
+        Ok(repeated.reshape([shots, self.width]))
     }
 }

@@ -28,7 +28,7 @@ fn outputs(network: &Network, row: &[f32], factor: f32) -> Vec<f32> {
     let mut pass = Pass {
         lab: &mut lab,
         on: Forward::Twin,
-        sharpness: 20.0,
+        sharpness: Some(20.0),
         outputs: vec![],
         penalties: vec![],
         usage: Usage::default(),
@@ -43,6 +43,15 @@ fn repeat_lays_out_rows_and_holds_values() {
     assert_eq!(outputs(&rows, &[1.0, 2.0], 1.0), [1.0, 2.0, 1.0, 2.0]);
     let held = build("layers = [{ kind = \"repeat\", times = 2, order = \"hold\" }]", 2, 4).unwrap();
     assert_eq!(outputs(&held, &[1.0, 2.0], 1.0), [1.0, 1.0, 2.0, 2.0]);
+    let row = build("layers = [{ kind = \"repeat\", width = 5 }]", 2, 5).unwrap();
+    assert_eq!(outputs(&row, &[1.0, 2.0], 1.0), [1.0, 2.0, 1.0, 2.0, 1.0]);
+    let held = build("layers = [{ kind = \"repeat\", width = 5, order = \"hold\" }]", 2, 5).unwrap();
+    assert_eq!(outputs(&held, &[1.0, 2.0], 1.0), [1.0, 1.0, 1.0, 2.0, 2.0]);
+    let error =
+        |keys: &str| build(&format!("layers = [{{ kind = \"repeat\", {keys} }}]"), 4, 4).err().unwrap().to_string();
+    assert!(error("width = 3").ends_with("is 3, but 4 values come in: give at least as many"));
+    assert!(error("width = 8, times = 2").ends_with("give one of the two"));
+    assert!(error("times = 0").ends_with("is 0: repeat at least once"));
 }
 
 #[test]
@@ -78,4 +87,25 @@ fn linear_is_a_matrix_and_an_offset() {
     }
     let zeros = outputs(&network, &[2.0, -1.0], 0.0);
     assert_eq!(zeros, [0.0; 3]);
+}
+
+#[test]
+fn pad_pick_and_scale_embed_and_read_out() {
+    let text = "layers = [{ kind = \"pad\", width = 5, value = 0.5 }, { kind = \"pick\", count = 3 }, \
+                { kind = \"scale\", scale = 2.0 }]";
+    let network = build(text, 3, 3).unwrap();
+    assert_eq!(outputs(&network, &[1.0, 2.0, 3.0], 1.0), [6.0, 1.0, 1.0]);
+    let weights = network.weights(Key::new(1));
+    assert_eq!((weights.len(), weights[0].0.as_str(), weights[0].1.shape), (1, "layers.2.scale.scale", [1, 1]));
+    let fixed =
+        text.replace("count = 3", "from = 1, count = 3").replace("scale = 2.0", "scale = 2.0, trainable = false");
+    let network = build(&fixed, 3, 3).unwrap();
+    assert_eq!(outputs(&network, &[1.0, 2.0, 3.0], 1.0), [4.0, 6.0, 1.0]);
+    assert!(network.weights(Key::new(1)).is_empty());
+    let error = |text: &str| build(text, 3, 3).err().unwrap().to_string();
+    assert!(
+        error(&text.replace("width = 5", "width = 2")).contains("is 2, but 3 values come in: pad to at least as many")
+    );
+    let far = error(&text.replace("count = 3", "from = 4, count = 3"));
+    assert!(far.contains("is 3 from value 4 on, but 5 values come in, numbered from 0: pick 1 to 1"), "{far}");
 }

@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
 use sims::{Electrical, Key, Pullback, Simulated, Twin};
 
-use super::{Measured, physical};
+use super::{Measured, Wanted, physical, physical_in_full_scales};
+use crate::full_scale::{FullScale, FullScales, Units};
 use crate::lab::{Forward, Guarded, Lab, Opened};
 use crate::{Method, rows};
 
@@ -66,6 +67,8 @@ fn the_value_is_the_measurement_bit_for_bit() {
         ideal: None,
         adjustable: None,
         fit: None,
+        links: vec![],
+        watchdog: false,
     };
     let mut lab = Lab::new(vec![opened], Method::PhysicsAware).unwrap();
     let mut stream = Key::new(3).stream();
@@ -120,6 +123,39 @@ fn the_gradient_is_taken_at_the_controls_that_were_really_applied() {
     let gradients = physical(x.clone(), Some(theta.clone()), measured, twin).sum().backward();
     assert_eq!(rows::values(x.grad(&gradients).unwrap()), expected.inputs.into_values());
     assert_eq!(rows::values(theta.grad(&gradients).unwrap()), expected.controls);
+}
+
+#[test]
+fn full_scales_become_units_and_back_as_a_chain_of_operations_would() {
+    let twin = Arc::new(Tanh(card(3, 6, 2)));
+    // Volts are half a full scale, readings a quarter; 1.4 and −1.2 are not allowed.
+    let (x_values, theta_values) = (vec![0.3, -0.7, 1.4, 0.1, -1.2, 0.9], vec![0.5, -0.2, 0.8, 1.3, -0.6, 0.9]);
+    let scale = |count, volts: f32| FullScale::new(&vec![Range::new(-volts, volts); count], Units::FullScale);
+    let scales = Arc::new(FullScales { inputs: scale(3, 0.5), controls: scale(6, 2.0), outputs: scale(2, 0.25) });
+    let allowed = |values: &[f32], volts: f32| values.iter().map(|v| v.clamp(-1.0, 1.0) * volts).collect::<Vec<_>>();
+    let measured = || {
+        let inputs = Batch::new(3, allowed(&x_values, 0.5)).unwrap();
+        let outputs = Batch::new(2, vec![0.1, 0.2, -0.1, 0.05]).unwrap();
+        Measured { inputs, controls: allowed(&theta_values, 2.0), outputs }
+    };
+    let weigh = |y: Tensor<2>| (y * tensor(vec![1.0, -2.0, 0.5, 3.0], [2, 2])).sum();
+    let leaves = || [(&x_values, [2, 3]), (&theta_values, [1, 6])].map(|(v, s)| tensor(v.clone(), s).require_grad());
+
+    let [x, theta] = leaves();
+    let [volts, control] = [x.clone().clamp(-1.0, 1.0).mul_scalar(0.5), theta.clone().clamp(-1.0, 1.0).mul_scalar(2.0)];
+    let chained = physical(volts, Some(control), Arc::new(measured()), twin.clone()).div_scalar(0.25);
+    let value = rows::values(chained.clone());
+    let gradients = weigh(chained).backward();
+    let expected = [x, theta].map(|leaf| rows::values(leaf.grad(&gradients).unwrap()));
+
+    let [x, theta] = leaves();
+    let wanted = Wanted { inputs: x_values.clone(), controls: theta_values.clone(), scales: scales.clone() };
+    assert_eq!(scales.inputs.allow(&wanted.inputs), measured().inputs.into_values());
+    let at_once = physical_in_full_scales(x.clone(), Some(theta.clone()), (measured(), wanted), twin);
+    assert_eq!(rows::values(at_once.clone()), value);
+    let gradients = weigh(at_once).backward();
+    assert_eq!([x, theta].map(|leaf| rows::values(leaf.grad(&gradients).unwrap())), expected);
+    assert_eq!((expected[0][2], expected[0][4], expected[1][3]), (0.0, 0.0, 0.0));
 }
 
 /// Example 3 of the reference implementation: the plant is `f(x) = 2 x^θ`, its twin `2.01 x^θ`, applied n times in f64.

@@ -85,6 +85,17 @@ impl Record {
         replace(&path, &file)
     }
 
+    /// Saves what the network said of each row of the test set, in `test.csv`; nothing where it was never tested.
+    pub fn save_answers(&self, labels: &[u32], answers: &[u32]) -> Result<(), Error> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let rows = labels.iter().zip(answers).enumerate();
+        let rows = rows.map(|(row, (label, answer))| format!("{row},{label},{answer}\n"));
+        let text = format!("row,label,answer\n{}", rows.collect::<String>());
+        replace(&self.folder.join("test.csv"), text.as_bytes())
+    }
+
     /// Adds facts to `run.json`.
     pub fn note(&mut self, facts: Value) -> Result<(), Error> {
         if let (Value::Object(all), Value::Object(more)) = (&mut self.facts, facts) {

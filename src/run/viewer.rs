@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use calibration::Agreement;
-use drivers::{Bank, Batch, Card};
+use drivers::{Bank, Batch, Card, LinkWatch};
 use sims::Twin;
 
 use super::{BankStatus, CalibrationStatus, LinkStatus, PlantStatus, unix_seconds};
@@ -49,6 +49,22 @@ pub fn twin_residual(twin: &dyn Twin, shots: &Shots) -> Option<f64> {
     residual.is_finite().then_some(residual)
 }
 
+/// A link as it is now.
+fn link_status(link: &LinkWatch) -> LinkStatus {
+    let report = link.report();
+    let answered = report.answered.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    LinkStatus {
+        instrument: report.instrument,
+        address: report.address,
+        state: report.state.to_string(),
+        reconnects: report.reconnects,
+        latency_p50_seconds: report.latency_p50.map(|latency| latency.as_secs_f64()),
+        latency_p99_seconds: report.latency_p99.map(|latency| latency.as_secs_f64()),
+        answered_unix_seconds: answered.map(|time| time.as_secs_f64()),
+        owner: report.owner,
+    }
+}
+
 /// What is known of one plant.
 struct Seen {
     name: String,
@@ -67,7 +83,7 @@ struct Last {
     shots: Option<Shots>,
     /// When plant and twin were compared, and what came out.
     residual: Option<(Instant, Option<f64>)>,
-    links: Vec<LinkStatus>,
+    links: Vec<LinkWatch>,
     calibration: Option<CalibrationStatus>,
 }
 
@@ -132,8 +148,8 @@ impl Viewer {
         }
     }
 
-    /// The links of the plant called `name`, as they are now.
-    pub fn set_links(&self, name: &str, links: Vec<LinkStatus>) {
+    /// The links of the plant called `name`.
+    pub fn set_links(&self, name: &str, links: Vec<LinkWatch>) {
         if let Some(seen) = self.plants.iter().find(|seen| seen.name == name) {
             seen.lock().links = links;
         }
@@ -173,7 +189,7 @@ impl Viewer {
             inputs: banks(&ports.inputs, &inputs, &[]),
             controls: banks(&ports.controls, &applied, &set_points),
             outputs: banks(&ports.outputs, &outputs, &[]),
-            links: last.links.clone(),
+            links: last.links.iter().map(link_status).collect(),
             calibration: last.calibration.clone(),
         }
     }

@@ -1,10 +1,11 @@
 //! What a link says of itself to whoever watches.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::Address;
+use crate::{Address, Owned};
 
 /// How many latencies are kept.
 const KEPT: usize = 1024;
@@ -63,6 +64,17 @@ struct Watched {
     openings: u64,
     latencies: VecDeque<Duration>,
     last: Instant,
+    disturbance: Option<Disturbance>,
+    owned: Weak<Mutex<Owned>>,
+}
+
+/// What a conformance check does to a link, to see it recover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The answer to the next request is given up as soon as the request is sent.
+    LoseAnswer,
+    /// The port is closed before the next request.
+    ClosePort,
 }
 
 /// A view of a link that anybody may keep; it outlives the link.
@@ -70,7 +82,7 @@ struct Watched {
 pub struct LinkWatch(Arc<Mutex<Watched>>);
 
 impl LinkWatch {
-    pub(super) fn new(instrument: &str, address: &Address, owner: String) -> Self {
+    pub(crate) fn new(instrument: &str, address: &Address, owner: String, owned: Option<&Arc<Mutex<Owned>>>) -> Self {
         let report = LinkReport {
             instrument: instrument.to_owned(),
             address: address.to_string(),
@@ -81,7 +93,14 @@ impl LinkWatch {
             answered: None,
             owner,
         };
-        Self(Arc::new(Mutex::new(Watched { report, openings: 0, latencies: VecDeque::new(), last: Instant::now() })))
+        Self(Arc::new(Mutex::new(Watched {
+            report,
+            openings: 0,
+            latencies: VecDeque::new(),
+            last: Instant::now(),
+            disturbance: None,
+            owned: owned.map(Arc::downgrade).unwrap_or_default(),
+        })))
     }
 
     /// The link now.
@@ -94,18 +113,35 @@ impl LinkWatch {
         LinkReport { latency_p50: quantile(50), latency_p99: quantile(99), ..watched.report.clone() }
     }
 
-    pub(super) fn state(&self, state: LinkState) {
+    /// Says to other processes where this one listens for requests, for as long as it holds the instrument.
+    pub fn announce(&self, control: &Path) {
+        if let Some(owned) = self.locked().owned.upgrade() {
+            owned.lock().unwrap_or_else(PoisonError::into_inner).announce(control);
+        }
+    }
+
+    /// Disturbs the link at its next request.
+    pub fn disturb(&self, disturbance: Disturbance) {
+        self.locked().disturbance = Some(disturbance);
+    }
+
+    /// The disturbance that is due, once.
+    pub(crate) fn disturbed(&self) -> Option<Disturbance> {
+        self.locked().disturbance.take()
+    }
+
+    pub(crate) fn state(&self, state: LinkState) {
         self.locked().report.state = state;
     }
 
-    pub(super) fn opened(&self) {
+    pub(crate) fn opened(&self) {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.reconnects = watched.openings;
         watched.openings += 1;
     }
 
-    pub(super) fn answered(&self, latency: Duration) {
+    pub(crate) fn answered(&self, latency: Duration) {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.answered = Some(SystemTime::now());

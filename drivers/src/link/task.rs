@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{LinkOptions, LinkState, LinkWatch, Opening, Session};
+use super::{Disturbance, LinkOptions, LinkState, LinkWatch, Opening, Session};
 use crate::port::Opener;
 use crate::{Address, Error, Port};
 
@@ -73,8 +73,15 @@ impl<S: Session> Task<S> {
 
     /// One request, answered within its deadline or not at all.
     async fn ask(&mut self, request: &S::Request, within: Duration) -> Result<S::Reply, Error> {
-        let until = Instant::now() + within;
+        let mut until = Instant::now() + within;
+        let disturbance = self.watch.disturbed();
+        if disturbance == Some(Disturbance::ClosePort) {
+            self.port = None;
+        }
         self.ready(until).await?;
+        if disturbance == Some(Disturbance::LoseAnswer) {
+            until = Instant::now();
+        }
         let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
         let start = Instant::now();
         let answer = timeout_at(until, self.session.exchange(port, request)).await;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
 use crate::port::Opener;
-use crate::{Address, Batch, Card, Error, Owned, Plant};
+use crate::{Address, Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
 
 /// How patient the owner is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,21 +84,25 @@ pub struct Pnnlink {
     options: Options,
     commands: Option<UnboundedSender<Command>>,
     report: Arc<Mutex<Report>>,
+    watch: LinkWatch,
     owner: Option<JoinHandle<()>>,
     /// That nobody else on this machine has it.
-    _held: Option<Owned>,
+    _held: Option<Arc<Mutex<Owned>>>,
 }
 
 impl Pnnlink {
     /// Opens the instrument called `instrument` in the rig and reads who it is. Changes no output.
     pub fn open(instrument: &str, address: &Address, options: Options) -> Result<Self, Error> {
         let held = Owned::take(instrument, address)?;
+        let holder = held.as_ref().map(|held| held.holder().to_string()).unwrap_or_default();
+        let held = held.map(|held| Arc::new(Mutex::new(held)));
+        let watch = LinkWatch::new(instrument, address, holder, held.as_ref());
         let opener =
             Opener { instrument: instrument.to_owned(), address: address.clone(), recorder: None, replay: None };
         let (commands, inbox) = unbounded_channel();
         let (ready, opened) = channel();
         let report = Arc::new(Mutex::new(Report::default()));
-        let shared = Arc::clone(&report);
+        let shared = (Arc::clone(&report), watch.clone());
         let owner = std::thread::Builder::new()
             .name(format!("pnnlink {instrument}"))
             .spawn(move || own(opener, options, (inbox, ready, shared)))
@@ -109,7 +113,7 @@ impl Pnnlink {
             })?;
         let card = wait(&opened, instrument, options.deadline)?;
         let (instrument, owner) = (instrument.to_owned(), Some(owner));
-        Ok(Self { card, instrument, options, commands: Some(commands), report, owner, _held: held })
+        Ok(Self { card, instrument, options, commands: Some(commands), report, watch, owner, _held: held })
     }
 
     /// What the wire has been through so far.
@@ -117,9 +121,22 @@ impl Pnnlink {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A handle to the report that outlives the borrow, for a dashboard.
-    pub fn reporter(&self) -> Arc<Mutex<Report>> {
-        Arc::clone(&self.report)
+    /// The link as it is, for whoever watches; it outlives the link.
+    pub fn watch(&self) -> LinkWatch {
+        self.watch.clone()
+    }
+
+    /// Makes an instrument safe over a connection of its own, whoever holds it: its controller is then refused.
+    pub fn make_safe_beside(options: &LinkOptions) -> Result<(), Error> {
+        let (instrument, address) = (options.instrument.clone(), options.address.clone());
+        let opener = Opener { instrument, address, recorder: None, replay: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Unreachable {
+            instrument: options.instrument.clone(),
+            address: options.address.to_string(),
+            message: error.to_string(),
+        })?;
+        runtime.block_on(super::owner::make_safe_beside(&opener, Options::default().safe_deadline))
     }
 
     /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
@@ -186,7 +203,7 @@ fn wait<T>(answers: &Receiver<Result<T, Error>>, instrument: &str, limit: Durati
 }
 
 /// What the owner's thread needs besides the wire.
-type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, Arc<Mutex<Report>>);
+type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, (Arc<Mutex<Report>>, LinkWatch));
 
 /// The owner's thread.
 fn own(opener: Opener, options: Options, (mut inbox, ready, report): Ends) {

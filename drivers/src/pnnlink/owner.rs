@@ -10,7 +10,7 @@ use super::link::{Options, Report, seconds};
 use super::message::Reason;
 use super::session::{Failure, Session};
 use crate::port::Opener;
-use crate::{Batch, Card, Direction, Error};
+use crate::{Batch, Card, Direction, Error, LinkState, LinkWatch};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -26,6 +26,7 @@ pub(super) struct Owner {
     opener: Opener,
     options: Options,
     report: Arc<Mutex<Report>>,
+    watch: LinkWatch,
     description: Description,
     session: Option<Session>,
     /// The last session's number, boot and firmware.
@@ -41,7 +42,12 @@ pub(super) struct Owner {
 
 impl Owner {
     /// Opens the instrument for the first time.
-    pub async fn open(opener: Opener, options: Options, report: Arc<Mutex<Report>>) -> Result<Self, Error> {
+    pub async fn open(
+        opener: Opener,
+        options: Options,
+        (report, watch): (Arc<Mutex<Report>>, LinkWatch),
+    ) -> Result<Self, Error> {
+        watch.state(LinkState::Opening);
         let mut random = options.seed;
         let end = Instant::now() + options.deadline;
         let session = loop {
@@ -55,18 +61,20 @@ impl Owner {
                 Ok(session) => break session,
                 // The controller before us may have died a moment ago: its session lasts for its watchdog time.
                 Err(Failure::Refused(Reason::Busy)) if Instant::now() + LONGEST_PAUSE / 2 < end => {
-                    sleep(LONGEST_PAUSE / 4).await
+                    sleep(LONGEST_PAUSE / 4).await;
                 }
                 Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
             }
         };
         let description = session.description().clone();
         lock(&report).is_connected = true;
+        watch.opened();
         let last = (session.number(), session.welcome().boot, session.welcome().firmware.clone());
         Ok(Self {
             opener,
             options,
             report,
+            watch,
             description,
             session: Some(session),
             last,
@@ -125,6 +133,11 @@ impl Owner {
             }
             let mut read = vec![None; rows.len()];
             let limit = SILENCE + seconds(self.description.card.timing.batch(1));
+            if self.watch.disturbed().is_some() {
+                // A conformance check wants to see it come back.
+                self.lose();
+            }
+            let start = Instant::now();
             let outcome = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
             if read.iter().any(Option::is_some) {
                 end = Instant::now() + self.options.deadline;
@@ -137,6 +150,7 @@ impl Owner {
             }
             match outcome {
                 Ok(counts) => {
+                    self.watch.answered(start.elapsed());
                     let mut report = lock(&self.report);
                     report.resent += counts.resent;
                     report.repeated += counts.repeated;
@@ -181,6 +195,7 @@ impl Owner {
             return;
         }
         let limit = self.options.watchdog / 2;
+        let start = Instant::now();
         let outcome = match &mut self.session {
             Some(session) => session.ping(limit).await.map(Some),
             None => self.reopen(limit).await.map(|()| None),
@@ -188,6 +203,7 @@ impl Owner {
         match outcome {
             Ok(status) => {
                 if let Some(status) = status {
+                    self.watch.answered(start.elapsed());
                     lock(&self.report).watchdog_trips = status.watchdog_trips.into();
                 }
             }
@@ -226,6 +242,7 @@ impl Owner {
     /// Opens a session in place of the lost one, and puts our controls back.
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
         let number = draw(&mut self.random) | 1;
+        self.watch.state(LinkState::Opening);
         let stream = match timeout(limit, self.opener.dial()).await {
             Err(_) => return Err(Failure::Silent),
             Ok(Err(_)) => return Err(Failure::Closed),
@@ -255,6 +272,7 @@ impl Owner {
         drop(report);
         self.last = (session.number(), boot, firmware);
         self.session = Some(session);
+        self.watch.opened();
         self.pause = FIRST_PAUSE;
         Ok(())
     }
@@ -282,6 +300,7 @@ impl Owner {
         if let Some(session) = self.session.take() {
             self.bad_frames += session.bad_frames();
         }
+        self.watch.state(LinkState::Backoff);
         let mut report = lock(&self.report);
         report.is_connected = false;
         report.bad_frames = self.bad_frames;
@@ -317,6 +336,16 @@ impl Owner {
     fn explain(&self, verb: &'static str, failure: Failure) -> Error {
         explain(&self.opener.instrument, verb, failure, self.options.deadline)
     }
+}
+
+/// Makes an instrument safe from outside its session.
+pub(super) async fn make_safe_beside(opener: &Opener, limit: Duration) -> Result<(), Error> {
+    let outcome = timeout(limit, async {
+        let stream = opener.dial().await?;
+        let made = super::session::make_safe_beside(stream, limit).await;
+        made.map_err(|failure| explain(&opener.instrument, "making safe", failure, limit))
+    });
+    outcome.await.unwrap_or_else(|_| Err(explain(&opener.instrument, "making safe", Failure::Silent, limit)))
 }
 
 /// The failure as an error that says what to do.

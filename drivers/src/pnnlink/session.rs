@@ -38,6 +38,8 @@ impl From<Nonsense> for Failure {
 const SHOTS_OVERHEAD: usize = 20;
 /// Bounds of the patience with an answer before the request is repeated.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
+/// What the time between answers to shots is taken for before any was measured.
+const PATIENT: Duration = Duration::from_millis(100);
 /// An answer may take this many times as long as answers usually take.
 const PATIENCE_FACTOR: u32 = 4;
 
@@ -52,6 +54,19 @@ struct Wire {
 }
 
 impl Wire {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            reader,
+            writer,
+            // The first delimiter ends whatever half a frame an earlier controller left on the wire.
+            outbox: vec![DELIMITER],
+            deframer: Deframer::new(Way::Reply),
+            inbox: std::collections::VecDeque::new(),
+            bad_frames: 0,
+        }
+    }
+
     /// Waits until something was written or read, or for `until`; whether anything happened.
     async fn turn(&mut self, session: u32, until: Instant) -> Result<bool, Failure> {
         let mut buffer = [0; 4096];
@@ -90,8 +105,10 @@ pub struct Session {
     wire: Wire,
     number: u32,
     last_id: u32,
-    /// How long an answer usually takes.
+    /// How long an answer to a control request usually takes.
     usual: Duration,
+    /// How long it usually takes from one answer to shots to the next: on a slow line much longer.
+    usual_shots: Duration,
     epoch: Instant,
     next_shot: u64,
     acquisition: Option<u32>,
@@ -109,17 +126,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Self, Failure> {
         let end = Instant::now() + limit;
-        let (reader, writer) = tokio::io::split(stream);
-        // The first delimiter ends whatever half a frame an earlier controller left on the wire.
-        let wire = Wire {
-            reader,
-            writer,
-            outbox: vec![DELIMITER],
-            deframer: Deframer::new(Way::Reply),
-            inbox: std::collections::VecDeque::new(),
-            bad_frames: 0,
-        };
-        let mut asking = Asking { wire, number, last_id: 0, usual: PATIENCE[0] };
+        let mut asking = Asking { wire: Wire::new(stream), number, last_id: 0, usual: PATIENCE[0] };
         let watchdog_ms = watchdog.as_millis().try_into().unwrap_or(u32::MAX);
         let hello = Request::Hello { version: VERSION, schema: SCHEMA, watchdog_ms, replaces };
         let welcome = match asking.ask(&hello, Duration::ZERO, end).await? {
@@ -144,6 +151,7 @@ impl Session {
             number,
             last_id,
             usual,
+            usual_shots: PATIENT,
             epoch: Instant::now(),
             next_shot: 0,
             acquisition: None,
@@ -253,11 +261,11 @@ impl Session {
         let shots = self.shape.per_request as f64 * self.description.card.timing.shot;
         let bench = Duration::try_from_secs_f64(shots + self.description.card.timing.latency).unwrap_or_default();
         let mut last = self.epoch.elapsed();
-        transfer.start(last, (self.usual * PATIENCE_FACTOR + bench).max(PATIENCE[0]));
+        transfer.start(last, (self.usual_shots * PATIENCE_FACTOR + bench).max(PATIENCE[0]));
         while !transfer.is_done() {
             let now = self.epoch.elapsed();
             if transfer.answered() != last {
-                self.usual = average(self.usual, transfer.answered().saturating_sub(last));
+                self.usual_shots = average(self.usual_shots, transfer.answered().saturating_sub(last));
                 last = transfer.answered();
             }
             if self.wire.outbox.len() < MAX_BODY
@@ -290,6 +298,15 @@ impl Session {
     /// One request and its answer, which may take `extra` longer than usual.
     async fn ask(&mut self, request: &Request, extra: Duration, end: Instant) -> Result<Reply, Failure> {
         ask(&mut self.wire, [self.number, next(&mut self.last_id)], (request, extra, end), &mut self.usual).await
+    }
+}
+
+/// Makes the instrument at the other end safe from outside its session.
+pub async fn make_safe_beside(stream: Box<dyn Stream>, limit: Duration) -> Result<(), Failure> {
+    let mut asking = Asking { wire: Wire::new(stream), number: 0, last_id: 0, usual: PATIENCE[0] };
+    match asking.ask(&Request::MakeSafe, Duration::ZERO, Instant::now() + limit).await? {
+        Reply::Safe => Ok(()),
+        _ => Err(Failure::Nonsense("does not say that it is safe")),
     }
 }
 

@@ -23,9 +23,8 @@ use super::{
     ElectricalImperfections,
     model::{Pool, Scratch},
     solver::Solver,
-    waves,
 };
-use crate::{Converter, Key, LANES, Lanes, Moment, Real, System, random::normal_pair};
+use crate::{Converter, Key, LANES, Lanes, Moment, Real, System, blocks, random::normal_pair};
 
 /// The number pair that a shot's trigger delay comes from; its samples use the pairs from 0.
 const DELAY_PAIR: u32 = u32::MAX;
@@ -72,7 +71,7 @@ impl System for Bench {
         let samples = self.solver.samples;
         let mut outputs = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples;
-        let block = LANES * waves::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
+        let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
         let blocks = outputs.values_mut().par_chunks_mut(block * samples);
         blocks.zip(inputs.values().par_chunks(block * samples)).enumerate().for_each(|(index, (outputs, inputs))| {
             let first = index * block;
@@ -106,7 +105,7 @@ impl WithSimd for Shoot<'_> {
         let chunks = (inputs.len() / samples).div_ceil(LANES);
         let Scratch { states, rest, wave, .. } = scratch;
         wave.resize(samples * chunks, [0.0; LANES]);
-        waves::gather(inputs, samples, chunks, wave);
+        blocks::gather(inputs, samples, chunks, wave);
         for volts in wave.as_flattened_mut() {
             *volts = bench.dac.convert(*volts);
         }
@@ -124,7 +123,7 @@ impl WithSimd for Shoot<'_> {
             let shots = bench.shots(moment, first + chunk * LANES);
             bench.read(&shots, rest, &mut wave[chunk..], chunks);
         }
-        waves::scatter(wave, samples, chunks, outputs);
+        blocks::scatter(wave, samples, chunks, outputs);
     }
 }
 

@@ -14,9 +14,8 @@ use rayon::prelude::*;
 use super::{
     kernel::{Slopes, State},
     solver::Solver,
-    waves,
 };
-use crate::{LANES, Lanes, Pullback, Real, Twin};
+use crate::{LANES, Lanes, Pullback, Real, Twin, blocks};
 
 /// What a thread needs for one block; kept from batch to batch.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +66,7 @@ impl Twin for Model {
         let samples = self.solver.samples;
         let mut outputs = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples;
-        let block = LANES * waves::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
+        let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
         outputs.values_mut().par_chunks_mut(block * samples).zip(inputs.values().par_chunks(block * samples)).for_each(
             |(outputs, inputs)| {
                 let solver = &self.solver;
@@ -81,7 +80,7 @@ impl Twin for Model {
         let samples = self.solver.samples;
         let mut gradients = Batch::zeros(cotangents.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples * 2 + size_of::<Slopes<f32>>() * samples * self.solver.substeps;
-        let block = LANES * waves::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
+        let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
         let rows = inputs.values().par_chunks(block * samples).zip(cotangents.values().par_chunks(block * samples));
         gradients.values_mut().par_chunks_mut(block * samples).zip(rows).for_each(
             |(gradients, (inputs, cotangents))| {
@@ -125,10 +124,10 @@ impl<S: Real> WithSimd for Predict<'_, S> {
         let Self { solver, scratch, inputs, outputs } = self;
         let chunks = prepare(solver, scratch, inputs.len());
         let Scratch { states, rest, wave, .. } = scratch;
-        waves::gather(inputs, solver.samples, chunks, wave);
+        blocks::gather(inputs, solver.samples, chunks, wave);
         solver.run::<false>(states, wave, &mut []);
         solver.read(rest, wave);
-        waves::scatter(wave, solver.samples, chunks, outputs);
+        blocks::scatter(wave, solver.samples, chunks, outputs);
     }
 }
 
@@ -152,11 +151,11 @@ impl<S: Real> WithSimd for PullBack<'_, S> {
         let zero = [S::of(0.0); LANES];
         cotangents.resize(wave.len(), zero);
         tape.resize(wave.len() * solver.substeps, [zero; 2]);
-        waves::gather(inputs, solver.samples, chunks, wave);
+        blocks::gather(inputs, solver.samples, chunks, wave);
         solver.run::<true>(states, wave, tape);
-        waves::gather(given, solver.samples, chunks, cotangents);
+        blocks::gather(given, solver.samples, chunks, cotangents);
         solver.read_back(rest, wave, cotangents);
         solver.run_back(states, cotangents, tape);
-        waves::scatter(cotangents, solver.samples, chunks, gradients);
+        blocks::scatter(cotangents, solver.samples, chunks, gradients);
     }
 }

@@ -1,6 +1,6 @@
 //! A circuit made ready to run in one precision: drive line, time loop and reading, forward and backward.
 //!
-//! Shapes: waves are `[samples · chunks]` lanes (see [`waves`](super::waves)).
+//! Shapes: waves are `[samples · chunks]` lanes (see [`blocks`](crate::blocks)).
 //!
 //! ```text
 //! v_in = gain_d·x + offset_d            y_n = gain_r·((1 − χ)·v_n + χ·v_{n−1}) + offset_r, within ± full scale

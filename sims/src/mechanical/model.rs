@@ -60,7 +60,7 @@ impl Modal {
         let scratch = || (Scratch::adjoint(plate.modes.len(), samples), vec![[0.0; LANES]; samples]);
         blocks::map(cotangents, samples, scratch, |block, cotangents, gradients, (scratch, drive)| {
             let shots = inputs.values().chunks(LANES * samples).nth(block).unwrap_or_default();
-            blocks::gather(shots, drive);
+            blocks::gather(shots, samples, 1, drive);
             // The readings are of no use here; the gradients then take their place.
             Arch::new().dispatch(Forward::<_, false, true> { plate, conditions, drive, scratch, output: gradients });
             Arch::new().dispatch(Backward::<_, false> { plate, cotangents, scratch, gradients });

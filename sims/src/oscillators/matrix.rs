@@ -75,14 +75,22 @@ impl<S: Real> Symmetric<S> {
     pub(super) fn add_product(&self, from: &[Lanes<S>], to: &mut [Lanes<S>]) {
         for start in (0..self.size).step_by(DEPTH) {
             let terms = start..(start + DEPTH).min(self.size);
-            for (panel, to) in self.panels.chunks_exact(self.size).zip(to.chunks_exact_mut(LANES)) {
-                add_panel(&panel[terms.clone()], &from[terms.clone()], to);
+            let rows = to.chunks_exact_mut(LANES).enumerate();
+            for (panel, (index, to)) in self.panels.chunks_exact(self.size).zip(rows) {
+                add_panel(&panel[terms.clone()], &from[terms.clone()], used(to, index, self.size));
             }
         }
     }
 }
 
-/// Adds the sum over k of `left[k]` (column of a panel) times `right[k]` (row of lanes) to the rows of one panel.
+/// The rows of panel `index` that hold any of `count` values, up to a whole number of [`HEIGHT`]s.
+#[inline(always)]
+pub(super) fn used<S>(rows: &mut [Lanes<S>], index: usize, count: usize) -> &mut [Lanes<S>] {
+    let left = (count - index * LANES).min(LANES);
+    &mut rows[..left.next_multiple_of(HEIGHT)]
+}
+
+/// Adds the sum over k of `left[k]` (column of a panel) times `right[k]` (row of lanes) to the first rows of one panel.
 #[inline(always)]
 fn add_panel<S: Real>(left: &[Lanes<S>], right: &[Lanes<S>], to: &mut [Lanes<S>]) {
     for (part, to) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().enumerate() {
@@ -100,7 +108,8 @@ fn add_panel<S: Real>(left: &[Lanes<S>], right: &[Lanes<S>], to: &mut [Lanes<S>]
 }
 
 /// Adds outer products, summed over shots and stages: `to[i][j]` gains the sum of `left[s · stride + i][l]` times
-/// `right[s · LANES + l][j]` over stages s and lanes l. `right` holds whole stages; `to` is one panel of rows.
+/// `right[s · LANES + l][j]` over stages s and lanes l. `right` holds whole stages; `to` is the first
+/// rows of one panel.
 #[inline(always)]
 pub(super) fn add_outer<S: Real>(left: &[Lanes<S>], stride: usize, right: &[Lanes<S>], to: &mut [Lanes<S>]) {
     for (part, to) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().enumerate() {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::integrator::{Motion, State, Tape};
-use super::matrix::{Rows, Symmetric, add_outer, gather, panels, rows, scatter};
+use super::matrix::{Rows, Symmetric, add_outer, gather, panels, rows, scatter, used};
 use crate::{LANES, Lanes, Real};
 
 /// Blocks whose tapes are kept at the same time.
@@ -68,6 +68,7 @@ struct Backward<'a, S> {
 struct Outer<'a, S> {
     tapes: &'a [Tape<S>],
     panel: usize,
+    count: usize,
     sums: &'a mut [Lanes<S>],
 }
 
@@ -101,7 +102,7 @@ impl<S: Real> pulp::NullaryFnOnce for Outer<'_, S> {
         for tape in self.tapes {
             let loads = &tape.loads[self.panel * LANES..];
             for (sines, sums) in tape.sines.chunks_exact(tape.depth).zip(self.sums.chunks_exact_mut(LANES)) {
-                add_outer(loads, tape.stride, sines, sums);
+                add_outer(loads, tape.stride, sines, used(sums, self.panel, self.count));
             }
         }
     }
@@ -196,13 +197,11 @@ impl Physics {
                 },
             );
             sums.par_chunks_mut(panels * LANES).enumerate().for_each(|(panel, sums)| {
-                pulp::Arch::new().dispatch(Outer { tapes, panel, sums });
+                pulp::Arch::new().dispatch(Outer { tapes, panel, count, sums });
             });
             add_drive(tapes, &mut drive);
         }
-        let mut gradient = self.coupling_gradient(sums);
-        gradient.extend(drive);
-        gradient
+        self.gradient(sums, &drive)
     }
 
     /// Sets the controls: C row by row, then e.
@@ -246,14 +245,16 @@ impl Physics {
         }
     }
 
-    /// The gradient of C, row by row, from the sum of outer products.
-    fn coupling_gradient<S: Real>(&self, sums: &[Lanes<S>]) -> Vec<S> {
+    /// The gradient of C, row by row, from the sum of outer products; then that of e.
+    fn gradient<S: Real>(&self, sums: &[Lanes<S>], drive: &[S]) -> Vec<S> {
         let count = self.count;
         let panels = panels(count);
         let tile = |row: usize, column: usize| &sums[(row * panels + column) * LANES..][..LANES];
         let diagonal: Vec<S> = (0..count).map(|i| tile(i / LANES, i / LANES)[i % LANES][i % LANES]).collect();
-        let mut gradient = vec![S::default(); count * count];
-        gradient.par_chunks_mut(LANES * count).enumerate().for_each(|(panel, gradient)| {
+        let mut gradient = vec![S::default(); count * (count + 1)];
+        let (coupling, to_drive) = gradient.split_at_mut(count * count);
+        to_drive.copy_from_slice(drive);
+        coupling.par_chunks_mut(LANES * count).enumerate().for_each(|(panel, gradient)| {
             for (row, gradient) in gradient.chunks_exact_mut(count).enumerate() {
                 let own = diagonal[panel * LANES + row];
                 let others = gradient.chunks_mut(LANES).zip(diagonal.chunks(LANES));
@@ -301,7 +302,7 @@ mod tests {
             gather(&wave(LANES * count, 2.0), count, &mut state.position);
             let cotangents = &wave(LANES * count, 1.0);
             arch.dispatch(Backward { motion: &work.motion, state: &mut state, tape: &mut tape, cotangents });
-            arch.dispatch(Outer { tapes: &[tape], panel: 1, sums: &mut sums });
+            arch.dispatch(Outer { tapes: &[tape], panel: 1, count, sums: &mut sums });
             (end, state.position.to_vec(), sums)
         };
         assert_eq!(run(pulp::Arch::new()), run(pulp::Arch::Scalar));

@@ -1,0 +1,280 @@
+//! A bench that is driven with waveforms and read as waveforms: a generator before the plant, a digitizer behind it.
+//!
+//! Shots are laid end to end into bursts, each followed by rest, and read back in the same places:
+//!
+//! ```text
+//! drive     ┃ shot 0 ┃ rest (0 V) ┃ shot 1 ┃ rest (0 V) ┃ …      samples + rest_samples at sample_rate_hertz
+//! readings  ┃ row 0  ┃ not used   ┃ row 1  ┃ not used   ┃ …
+//! ```
+//!
+//! Inputs `drive` and outputs `node`, `[shots, samples]` in V; no controls. The last sample of a burst is rest, so the drive ends
+//! at 0 V whatever happens next.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing};
+
+/// How shots become waveforms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaveformConfig {
+    /// Samples of a shot: as many inputs as outputs.
+    pub samples: usize,
+    /// Samples of 0 V after each shot, at least 1, until the plant rests.
+    pub rest_samples: usize,
+    /// Rate of generator and digitizer, in Hz.
+    pub sample_rate_hertz: f64,
+    /// Largest drive, in V, either way.
+    pub drive_volts: f32,
+    /// Full scale of the readings, in V, either way.
+    pub reading_volts: f32,
+    /// The longest burst that both instruments hold, in samples.
+    pub burst_samples: usize,
+    /// How often a burst is repeated whose answer was lost or cannot be right.
+    #[serde(default = "retries")]
+    pub retries: u32,
+}
+
+/// What `retries` is when left out.
+fn retries() -> u32 {
+    3
+}
+
+impl WaveformConfig {
+    /// Refuses what makes no sense.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |key: &str, message: String| Err(Error::Description { key: format!("waveform.{key}"), message });
+        if self.samples == 0 {
+            return refuse("samples", "is 0: a shot has at least 1 sample".to_owned());
+        }
+        if self.rest_samples == 0 {
+            return refuse("rest_samples", "is 0: the drive must end at 0 V, so give at least 1".to_owned());
+        }
+        if self.burst_samples < self.samples + self.rest_samples {
+            let shot = self.samples + self.rest_samples;
+            return refuse(
+                "burst_samples",
+                format!("is {}, but one shot with its rest takes {shot}", self.burst_samples),
+            );
+        }
+        for (key, value, unit) in [
+            ("sample_rate_hertz", self.sample_rate_hertz, "Hz"),
+            ("drive_volts", f64::from(self.drive_volts), "V"),
+            ("reading_volts", f64::from(self.reading_volts), "V"),
+        ] {
+            if !(value.is_finite() && 0.0 < value) {
+                return refuse(key, format!("is {value} {unit}: it must be above 0"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Samples from one shot's first to the next one's.
+    pub fn period(&self) -> usize {
+        self.samples + self.rest_samples
+    }
+
+    /// Shots in the longest burst.
+    pub fn shots_per_burst(&self) -> usize {
+        self.burst_samples / self.period()
+    }
+
+    /// Rows end to end, each followed by rest.
+    pub fn lay_out<'a>(&self, rows: impl IntoIterator<Item = &'a [f32]>) -> Vec<f32> {
+        let mut volts = Vec::new();
+        for row in rows {
+            volts.extend_from_slice(row);
+            volts.resize(volts.len() + self.rest_samples, 0.0);
+        }
+        volts
+    }
+
+    /// How long a burst of `count` samples takes.
+    pub fn duration(&self, count: usize) -> Duration {
+        Duration::from_secs_f64(count as f64 / self.sample_rate_hertz)
+    }
+}
+
+/// Instruments that drive and read one burst.
+pub trait Bursts: Send {
+    /// Who they are.
+    fn identity(&self) -> &ScpiIdentity;
+
+    /// Drives `volts` and reads as many samples, in V.
+    fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error>;
+
+    /// Switches the output off.
+    fn make_safe(&mut self) -> Result<(), Error>;
+
+    /// Their links.
+    fn watches(&self) -> Vec<LinkWatch>;
+}
+
+/// The plant behind a generator and a digitizer.
+pub struct WaveformBench {
+    bursts: Box<dyn Bursts>,
+    config: WaveformConfig,
+    card: Card,
+}
+
+impl WaveformBench {
+    /// A bench of opened instruments around the plant called `system`.
+    pub fn new(bursts: Box<dyn Bursts>, config: &WaveformConfig, system: &str) -> Result<Self, Error> {
+        config.check()?;
+        let bank = |name: &str, volts: f32| vec![Bank::new(name, config.samples, "V", Range::new(-volts, volts))];
+        let who = bursts.identity();
+        let replayed = bursts.watches().iter().any(|watch| watch.report().address.starts_with("replay://"));
+        let origin = match (replayed, who.is_simulated()) {
+            (true, _) => Origin::Replayed,
+            (false, true) => Origin::Simulated,
+            (false, false) => Origin::Real,
+        };
+        let card = Card {
+            identity: Identity { system: system.to_owned(), serial: who.serial.clone(), origin },
+            ports: Ports {
+                inputs: bank("drive", config.drive_volts),
+                controls: vec![],
+                outputs: bank("node", config.reading_volts),
+            },
+            timing: Timing { settle: 0.0, latency: 0.0, shot: config.period() as f64 / config.sample_rate_hertz },
+        };
+        Ok(Self { bursts, config: config.clone(), card })
+    }
+
+    /// The links of its instruments.
+    pub fn watches(&self) -> Vec<LinkWatch> {
+        self.bursts.watches()
+    }
+
+    /// One burst, repeated a few times where that can help.
+    fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+        let mut tries = 0;
+        loop {
+            let readings = self.bursts.burst(volts).and_then(|readings| self.accept(readings, volts.len()));
+            match readings {
+                Err(error) if error.is_retryable() && tries < self.config.retries => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// Rejects readings that cannot be right.
+    fn accept(&self, readings: Vec<f32>, expected: usize) -> Result<Vec<f32>, Error> {
+        let instrument = self.bursts.identity().model.clone();
+        if readings.len() != expected {
+            return Err(Error::Garbled {
+                instrument,
+                message: format!("reads {} samples where {expected} were taken", readings.len()),
+            });
+        }
+        match readings.iter().position(|reading| !reading.is_finite()) {
+            Some(at) => Err(Error::Rejected { instrument, message: format!("{} at sample {at}", readings[at]) }),
+            None => Ok(readings),
+        }
+    }
+}
+
+impl Plant for WaveformBench {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        self.card.ports.check(crate::Direction::Control, controls)?;
+        Ok(vec![])
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let rows: Vec<&[f32]> = inputs.iter().collect();
+        let mut outputs = Vec::with_capacity(inputs.values().len());
+        for rows in rows.chunks(self.config.shots_per_burst()) {
+            let volts = self.config.lay_out(rows.iter().copied());
+            let readings = self.burst(&volts)?;
+            for shot in readings.chunks(self.config.period()) {
+                outputs.extend_from_slice(&shot[..self.config.samples]);
+            }
+        }
+        Batch::new(self.config.samples, outputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        self.bursts.make_safe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads back what it drives, but fails as often as it is told.
+    struct Loopback {
+        identity: ScpiIdentity,
+        failures: u32,
+    }
+
+    impl Bursts for Loopback {
+        fn identity(&self) -> &ScpiIdentity {
+            &self.identity
+        }
+        fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+            if 0 < self.failures {
+                self.failures -= 1;
+                return Ok(vec![f32::NAN; volts.len()]);
+            }
+            Ok(volts.to_vec())
+        }
+        fn make_safe(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+        fn watches(&self) -> Vec<LinkWatch> {
+            vec![]
+        }
+    }
+
+    fn config() -> WaveformConfig {
+        WaveformConfig {
+            samples: 3,
+            rest_samples: 2,
+            sample_rate_hertz: 1e6,
+            drive_volts: 1.0,
+            reading_volts: 1.0,
+            burst_samples: 12,
+            retries: 1,
+        }
+    }
+
+    fn bench(failures: u32) -> WaveformBench {
+        let identity = ScpiIdentity::parse("pnnlab,Loopback (simulated),7,1");
+        WaveformBench::new(Box::new(Loopback { identity, failures }), &config(), "wire").unwrap()
+    }
+
+    #[test]
+    fn every_shot_comes_back_in_its_place_whatever_the_bursts() {
+        let inputs = Batch::from_fn(5, 3, |row, column| 0.1 * row as f32 + 0.01 * column as f32);
+        let mut bench = bench(1);
+        assert_eq!(bench.card().identity.origin, Origin::Simulated);
+        assert_eq!(bench.measure(&inputs).unwrap(), inputs, "after one repeated burst");
+        assert_eq!(config().lay_out([[1.0, 2.0, 3.0].as_slice()]), [1.0, 2.0, 3.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn readings_that_are_no_numbers_are_repeated_only_so_often() {
+        let error = bench(2).measure(&Batch::zeros(1, 3)).unwrap_err();
+        assert!(matches!(error, Error::Rejected { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_description_without_sense_is_refused_by_its_key() {
+        let refused = |change: fn(&mut WaveformConfig)| {
+            let mut config = config();
+            change(&mut config);
+            config.check().unwrap_err().to_string()
+        };
+        assert!(refused(|config| config.rest_samples = 0).starts_with("`waveform.rest_samples` is 0"));
+        assert!(refused(|config| config.burst_samples = 4).contains("takes 5"));
+        assert!(refused(|config| config.drive_volts = f32::NAN).contains("`waveform.drive_volts` is NaN V"));
+    }
+}

@@ -1,0 +1,82 @@
+//! Checks of wires and of the way out.
+
+use std::time::{Duration, Instant};
+
+use drivers::{Disturbance, LinkState};
+
+use super::order::mistaken;
+use super::{Failure, Seen, Subject, free_to_drive, set_controls, shots};
+
+/// An instrument that is there is found again within this.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// After an answer was given up, no shot is mistaken for another.
+pub(super) fn timeout(subject: &mut Subject) -> Seen {
+    disturbed(subject, Disturbance::LoseAnswer)?;
+    Ok("after a lost answer, shots came back in their places".to_owned())
+}
+
+/// After the port was closed, the instrument is found again, soon.
+pub(super) fn reconnect(subject: &mut Subject) -> Seen {
+    let took = disturbed(subject, Disturbance::ClosePort)?;
+    if RECONNECT < took {
+        return Err(Failure::Wrong(format!("it took {:.1} s to be found again", took.as_secs_f64())));
+    }
+    Ok(format!("found again, with a measurement, in {:.0} ms", 1e3 * took.as_secs_f64()))
+}
+
+/// Disturbs each link, and measures: the time that the first measurement took.
+fn disturbed(subject: &mut Subject, disturbance: Disturbance) -> Result<Duration, Failure> {
+    if subject.links.is_empty() {
+        return Err(Failure::NotRun("nothing is wired: there is no link to disturb"));
+    }
+    free_to_drive(subject)?;
+    set_controls(subject)?;
+    let mut longest = Duration::ZERO;
+    for link in subject.links.clone() {
+        let before = link.report().reconnects;
+        link.disturb(disturbance);
+        let start = Instant::now();
+        subject.plant.measure(&shots(subject, 2, 4))?;
+        longest = longest.max(start.elapsed());
+        let report = link.report();
+        if report.reconnects == before || report.state != LinkState::Ready {
+            let name = report.instrument;
+            return Err(Failure::Wrong(format!("the link to `{name}` is {} and was not reopened", report.state)));
+        }
+        let mistaken = mistaken(subject)?;
+        if !mistaken.is_empty() {
+            return Err(Failure::Wrong(format!("afterwards shots {mistaken:?} came back as others")));
+        }
+    }
+    Ok(longest)
+}
+
+/// It can be made safe, twice, and driven again; it ends safe.
+pub(super) fn safe_state(subject: &mut Subject) -> Seen {
+    subject.plant.make_safe()?;
+    subject.plant.make_safe()?;
+    let replayed = free_to_drive(subject).is_err();
+    if !replayed {
+        set_controls(subject)?;
+        subject.plant.measure(&shots(subject, 2, 5))?;
+    }
+    let start = Instant::now();
+    subject.plant.make_safe()?;
+    let milliseconds = 1e3 * start.elapsed().as_secs_f64();
+    let confirmed = if subject.links.is_empty() { "done" } else { "its instruments confirm it" };
+    Ok(format!("{confirmed}, in {milliseconds:.1} ms"))
+}
+
+/// It makes itself safe when it hears nothing.
+pub(super) fn watchdog(subject: &mut Subject) -> Seen {
+    if subject.links.is_empty() {
+        return Err(Failure::NotRun("nothing is wired: there is nothing that could be left switched on"));
+    }
+    if subject.watchdog {
+        return Err(Failure::NotRun("waiting for it would take its whole time: the instrument says that it has one"));
+    }
+    Err(Failure::NotRun(
+        "its protocol has no watchdog: if this computer or program dies at once (kill -9, power), the output stays as it was",
+    ))
+}

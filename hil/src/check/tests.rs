@@ -1,0 +1,86 @@
+//! The checks on good plants, and on plants that are wrong in one way each.
+
+use drivers::{Batch, Card, Error, Limited, Limits, Plant};
+use sims::{Electrical, Mechanical, Optical, Oscillators, Simulated};
+
+use super::{Check, CheckOutcome, Subject, check};
+
+fn run(plant: impl Plant) -> Vec<Check> {
+    let mut plant = Limited::new(plant, &Limits::default()).unwrap();
+    check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false })
+}
+
+fn outcome(checks: &[Check], name: &str) -> CheckOutcome {
+    checks.iter().find(|check| check.name == name).unwrap().outcome
+}
+
+fn electrical() -> Simulated {
+    Simulated::new(Electrical { samples: 32, ..Electrical::default() }.build().unwrap().system)
+}
+
+#[test]
+fn every_simulated_system_passes_what_runs() {
+    let systems = [
+        Electrical::default().build().unwrap().system,
+        Mechanical::default().build().unwrap().system,
+        Optical::default().build().unwrap().system,
+        Oscillators::default().build().unwrap().system,
+    ];
+    for system in systems {
+        let name = system.card().identity.system.clone();
+        let checks = run(Simulated::new(system));
+        let failed: Vec<&Check> = checks.iter().filter(|check| check.outcome == CheckOutcome::Failed).collect();
+        assert!(failed.is_empty(), "{name}: {failed:?}");
+        assert_eq!(outcome(&checks, "order of shots"), CheckOutcome::Passed, "{name}");
+        assert_eq!(outcome(&checks, "reconnect"), CheckOutcome::NotRun, "{name}");
+    }
+}
+
+/// A plant that is wrong in one way.
+struct Wrong {
+    plant: Simulated,
+    spoil: fn(&mut Batch),
+    unsafe_forever: bool,
+}
+
+impl Plant for Wrong {
+    fn card(&self) -> &Card {
+        self.plant.card()
+    }
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        self.plant.apply(controls)
+    }
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let mut readings = self.plant.measure(inputs)?;
+        (self.spoil)(&mut readings);
+        Ok(readings)
+    }
+    fn make_safe(&mut self) -> Result<(), Error> {
+        if self.unsafe_forever {
+            return Err(Error::Lost { instrument: "wrong".into(), message: "gone".into() });
+        }
+        self.plant.make_safe()
+    }
+}
+
+#[test]
+fn each_check_fails_on_a_plant_that_is_wrong_in_its_way() {
+    let wrong = |spoil: fn(&mut Batch)| run(Wrong { plant: electrical(), spoil, unsafe_forever: false });
+    let shifted = wrong(|readings| {
+        let columns = readings.columns();
+        readings.values_mut().rotate_right(columns);
+    });
+    assert_eq!(outcome(&shifted, "order of shots"), CheckOutcome::Failed);
+    assert_eq!(outcome(&shifted, "repeatability"), CheckOutcome::Passed);
+    let stuck = wrong(|readings| readings.values_mut().fill(0.5));
+    assert_eq!(outcome(&stuck, "repeatability"), CheckOutcome::Failed);
+    let broken = wrong(|readings| readings.values_mut()[0] = f32::NAN);
+    assert_eq!(outcome(&broken, "repeatability"), CheckOutcome::Failed);
+    let on = run(Wrong { plant: electrical(), spoil: |_| {}, unsafe_forever: true });
+    assert_eq!(outcome(&on, "safe state"), CheckOutcome::Failed);
+
+    // Without limits around it, nothing refuses.
+    let mut bare = electrical();
+    let checks = check(&mut Subject { plant: &mut bare, links: vec![], watchdog: false });
+    assert_eq!(outcome(&checks, "limits refuse"), CheckOutcome::Failed);
+}

@@ -1,0 +1,301 @@
+//! A simulated shaper and a simulated spectrometer that share one optical bench: what the shaper writes, the
+//! spectrometer sees. They speak the bytes of the TI DLP `LightCrafter` and of the Ocean Binary Protocol.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use drivers::Batch;
+use drivers::lightcrafter::{Packet, command, kind, transmissions};
+use drivers::ocean_obp::{ObpMessage, Spectrum, flag, message_type};
+use sims::{Moment, System};
+
+use crate::byte_server::{Answering, ByteServer};
+use crate::{Fault, Faults};
+
+/// Pixels that read each output.
+const PIXELS_EACH: usize = 20;
+/// Code 9 of the `LightCrafter`'s errors: wrong checksum.
+const WRONG_CHECKSUM: u8 = 9;
+/// Code 2: invalid command.
+const INVALID_COMMAND: u8 = 2;
+/// Code 3: invalid parameter.
+const INVALID_PARAMETER: u8 = 3;
+/// OBP error 2: unknown message type.
+const UNKNOWN_TYPE: u16 = 2;
+/// The code that the simulated spectrometer reads at full scale: 18 bits, as a QE Pro has.
+pub const FULL_SCALE: u32 = 262_143;
+
+/// The light between the instruments.
+#[derive(Debug)]
+struct World {
+    system: Arc<dyn System>,
+    /// Transmissions of data and mask, interleaved.
+    channels: Vec<f32>,
+    moment: Moment,
+    /// Spectra taken, and the last one.
+    count: u32,
+    last: Vec<u32>,
+}
+
+impl World {
+    /// Takes one frame of what the shaper shows.
+    fn expose(&mut self) -> Spectrum {
+        let card = self.system.card();
+        let pick = |offset: usize| self.channels.iter().skip(offset).step_by(2).copied().collect::<Vec<f32>>();
+        let (inputs, controls) = (pick(0), self.system.settle(&pick(1)));
+        let (shot, full_scale) = (card.timing.shot, f64::from(FULL_SCALE));
+        let inputs = Batch::from_fn(1, inputs.len(), |_, column| inputs[column]);
+        let outputs = self.system.shoot(&inputs, &controls, self.moment);
+        self.moment.shots += 1;
+        self.moment.seconds += shot;
+        self.count += 1;
+        let code = |value: &f32| (f64::from(*value) * full_scale).round().clamp(0.0, full_scale) as u32;
+        let pixels = outputs.values().iter().flat_map(|value| std::iter::repeat_n(code(value), PIXELS_EACH));
+        self.last = pixels.collect();
+        Spectrum { count: self.count, pixels: self.last.clone() }
+    }
+}
+
+/// A served optical bench.
+#[derive(Debug)]
+pub struct OpticalBench {
+    world: Arc<Mutex<World>>,
+    shaper: ByteServer,
+    spectrometer: ByteServer,
+}
+
+impl OpticalBench {
+    /// Serves both instruments on free TCP ports of this machine, in front of `system`.
+    pub fn serve(system: Arc<dyn System>, faults: &Faults) -> io::Result<Self> {
+        let channels = vec![0.0; system.card().ports.input_count() + system.card().ports.control_count()];
+        let world = World { system, channels, moment: Moment::default(), count: 0, last: vec![] };
+        let world = Arc::new(Mutex::new(world));
+        let shaper = Shaper { world: Arc::clone(&world), received: vec![], image: vec![] };
+        let spectrometer = Spectrometer { world: Arc::clone(&world), received: vec![], faults: faults.clone() };
+        Ok(Self {
+            world,
+            shaper: ByteServer::start(Box::new(shaper), faults)?,
+            spectrometer: ByteServer::start(Box::new(spectrometer), faults)?,
+        })
+    }
+
+    /// Where the shaper listens.
+    pub fn shaper_address(&self) -> &str {
+        self.shaper.address()
+    }
+
+    /// Where the spectrometer listens.
+    pub fn spectrometer_address(&self) -> &str {
+        self.spectrometer.address()
+    }
+
+    /// Whether no light passes.
+    pub fn is_dark(&self) -> bool {
+        locked(&self.world).channels.iter().all(|transmission| *transmission == 0.0)
+    }
+}
+
+fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The `LightCrafter`'s side.
+struct Shaper {
+    world: Arc<Mutex<World>>,
+    received: Vec<u8>,
+    /// An image that comes in several packets.
+    image: Vec<u8>,
+}
+
+impl Shaper {
+    fn obey(&mut self, packet: &Packet) -> Packet {
+        let answer = |kind, payload| Packet { kind, command: packet.command, flag: 0, payload };
+        match (packet.kind, packet.command) {
+            (kind::READ, command::VERSION) => answer(kind::ANSWER, b"pnnlab SIMULATED 1.0".to_vec()),
+            (kind::WRITE, command::DISPLAY_MODE) => answer(kind::WRITTEN, vec![]),
+            (kind::WRITE, command::STATIC_IMAGE) => {
+                if packet.flag <= 1 {
+                    self.image.clear();
+                }
+                self.image.extend(&packet.payload);
+                if matches!(packet.flag, 1 | 2) {
+                    return answer(kind::WRITTEN, vec![]);
+                }
+                let mut world = locked(&self.world);
+                match transmissions(&self.image, world.channels.len()) {
+                    Some(channels) => {
+                        world.channels = channels;
+                        answer(kind::WRITTEN, vec![])
+                    }
+                    None => answer(kind::ERROR, vec![INVALID_PARAMETER]),
+                }
+            }
+            _ => answer(kind::ERROR, vec![INVALID_COMMAND]),
+        }
+    }
+}
+
+impl Answering for Shaper {
+    fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.received.extend(bytes);
+        let mut answers = Vec::new();
+        while let Some((packet, length)) = Packet::decode(&self.received) {
+            let answer = match packet {
+                Ok(packet) => self.obey(&packet),
+                Err(_) => Packet { kind: kind::ERROR, command: [0, 0], flag: 0, payload: vec![WRONG_CHECKSUM] },
+            };
+            self.received.drain(..length);
+            let mut bytes = Vec::new();
+            answer.encode(&mut bytes);
+            answers.push(bytes);
+        }
+        answers
+    }
+
+    fn reset(&mut self) {
+        self.received.clear();
+        self.image.clear();
+    }
+}
+
+/// The spectrometer's side.
+struct Spectrometer {
+    world: Arc<Mutex<World>>,
+    received: Vec<u8>,
+    faults: Faults,
+}
+
+impl Spectrometer {
+    fn obey(&mut self, message: &ObpMessage) -> ObpMessage {
+        let answer = ObpMessage { flags: flag::RESPONSE, ..message.clone() };
+        match message.kind {
+            message_type::SERIAL => ObpMessage { payload: b"SIMULATED-1".to_vec(), ..answer },
+            message_type::INTEGRATION => ObpMessage { flags: flag::RESPONSE | flag::ACK, payload: vec![], ..answer },
+            message_type::SPECTRUM => {
+                let mut world = locked(&self.world);
+                let is_stale = !world.last.is_empty() && self.faults.strike(Fault::StaleFrame);
+                let spectrum =
+                    if is_stale { Spectrum { count: world.count, pixels: world.last.clone() } } else { world.expose() };
+                ObpMessage { payload: spectrum.encode(), ..answer }
+            }
+            _ => ObpMessage { flags: flag::RESPONSE | flag::NACK, error: UNKNOWN_TYPE, payload: vec![], ..answer },
+        }
+    }
+}
+
+impl Answering for Spectrometer {
+    fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.received.extend(bytes);
+        let mut answers = Vec::new();
+        while let Some((message, length)) = ObpMessage::decode(&self.received) {
+            self.received.drain(..length);
+            // What is no message is passed over, byte by byte, until one begins.
+            if let Ok(message) = message {
+                let mut bytes = Vec::new();
+                self.obey(&message).encode(true, &mut bytes);
+                answers.push(bytes);
+            }
+        }
+        answers
+    }
+
+    fn reset(&mut self) {
+        self.received.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drivers::{LinkOptions, Origin, Plant, ShaperConfig, SpectralBench, SpectralBenchConfig, SpectrometerConfig};
+    use sims::{Built, Optical, OpticalImperfections};
+
+    fn system() -> Built {
+        let imperfections = OpticalImperfections {
+            shaper_steps: 684,
+            full_scale_counts: 0.0,
+            pixel_noise: 0.0,
+            power_noise: 0.0,
+            tilt_noise: 0.0,
+            power_per_hour: 0.0,
+            phase_radians_per_hour: 0.0,
+            registration_pixels_per_hour: 0.0,
+            ..Optical::default().imperfections
+        };
+        Optical { imperfections, ..Optical::default() }.build().unwrap()
+    }
+
+    fn open(bench: &OpticalBench) -> SpectralBench {
+        let config = SpectralBenchConfig {
+            wiring: "laser, shaper, crystal, spectrometer".into(),
+            inputs: 50,
+            controls: 50,
+            outputs: 50,
+            shaper: ShaperConfig { address: bench.shaper_address().into() },
+            spectrometer: SpectrometerConfig {
+                address: bench.spectrometer_address().into(),
+                integration_seconds: 0.001,
+                full_scale_codes: FULL_SCALE,
+                discard: 1,
+                md5: true,
+            },
+        };
+        let options = |name: &str, address: &str| LinkOptions::new(name, address.parse().unwrap());
+        let (shaper, spectrometer) =
+            (options("shaper", &config.shaper.address), options("spectrometer", &config.spectrometer.address));
+        SpectralBench::open(&config, "optical", &shaper, &spectrometer).unwrap()
+    }
+
+    fn inputs(shots: usize) -> Batch {
+        Batch::from_fn(shots, 50, |row, column| ((row * 7 + column * 3) % 11) as f32 / 10.0)
+    }
+
+    /// What the physics says to the transmissions that the mirrors can make, within a code of the converter.
+    fn assert_reads_the_physics(plant: &mut SpectralBench, shots: usize) {
+        let system = system().system;
+        let mask: Vec<f32> = (0..50).map(|index| index as f32 / 49.0).collect();
+        let applied = plant.apply(&mask).unwrap();
+        let inputs = inputs(shots);
+        let outputs = plant.measure(&inputs).unwrap();
+        let round = |value: f32| (value * 684.0).round() / 684.0;
+        let rounded = Batch::from_fn(shots, 50, |row, column| round(inputs.row(row)[column]));
+        let expected = system.shoot(&rounded, &applied, Moment::default());
+        for (read, wanted) in outputs.values().iter().zip(expected.values()) {
+            assert!((read - wanted).abs() < 2e-5, "{read} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn what_the_shaper_writes_the_spectrometer_sees() {
+        let bench = OpticalBench::serve(system().system, &Faults::new(0)).unwrap();
+        let mut plant = open(&bench);
+        assert!(bench.is_dark(), "connecting switches nothing on");
+        assert_eq!(plant.card().identity.origin, Origin::Simulated);
+        assert_reads_the_physics(&mut plant, 4);
+        assert!(!bench.is_dark());
+        plant.make_safe().unwrap();
+        assert!(bench.is_dark());
+    }
+
+    #[test]
+    fn no_fault_gives_a_shot_the_reading_of_another() {
+        let faults = Faults::new(3);
+        let kinds = [
+            Fault::StaleFrame,
+            Fault::NoReply,
+            Fault::SplitReply,
+            Fault::WrongBlockLength,
+            Fault::WrongTerminator,
+            Fault::Unplug,
+        ];
+        let bench = OpticalBench::serve(system().system, &faults).unwrap();
+        let mut plant = open(&bench);
+        for fault in kinds {
+            // Each of these costs a deadline of two seconds.
+            let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
+            faults.set(fault, if is_costly { 0.01 } else { 0.03 });
+        }
+        assert_reads_the_physics(&mut plant, 30);
+        assert!(1 < faults.counts().len(), "{:?}", faults.counts());
+    }
+}

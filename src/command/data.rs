@@ -1,0 +1,69 @@
+//! `pnnlab data`: public data sets, listed and downloaded.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::Error;
+use crate::cli::{DataCommand, FetchArgs};
+use crate::document::{list as words, nearest};
+use crate::fetch::{SOURCES, fetch};
+
+/// Lists or fetches.
+pub fn run(command: &DataCommand) -> Result<(), Error> {
+    match command {
+        DataCommand::List { json } => {
+            list(*json);
+            Ok(())
+        }
+        DataCommand::Fetch(arguments) => get(arguments),
+    }
+}
+
+/// What can be fetched, and what comes with the program.
+fn list(as_json: bool) {
+    if as_json {
+        let sets = SOURCES.iter().map(|source| {
+            let files = source.files.iter();
+            let files = files.map(|file| json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256 }));
+            json!({ "name": source.name, "about": source.about, "mirrors": source.mirrors, "files": files.collect::<Vec<_>>() })
+        });
+        println!("{:#}", json!({ "data_sets": sets.collect::<Vec<_>>() }));
+        return;
+    }
+    for source in SOURCES {
+        let bytes: u64 = source.files.iter().map(|file| file.bytes).sum();
+        println!("{:8} {}; {:.1} MB", source.name, source.about, bytes as f64 / 1e6);
+        println!("{:8} pnnlab data fetch {}", "", source.name);
+    }
+    println!("digits   1,797 handwritten digits of 8×8 pixels; they come with the program, nothing to fetch");
+    println!("vowels   formants of spoken vowels as CSV; by hand: `pnnlab train vowels-optical` says where from");
+}
+
+/// Fetches one data set.
+fn get(arguments: &FetchArgs) -> Result<(), Error> {
+    let known: Vec<&str> = SOURCES.iter().map(|source| source.name).collect();
+    let Some(source) = SOURCES.iter().find(|source| source.name == arguments.name) else {
+        let hint = nearest(&arguments.name, &known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+        return Err(Error::Usage(format!(
+            "data fetch: `{}` is not a data set that can be fetched: there is {}.{hint}",
+            arguments.name,
+            words(&known)
+        )));
+    };
+    let folder = arguments.to.clone().unwrap_or_else(|| PathBuf::from("data").join(source.name));
+    let fetched = fetch(source, &folder, arguments.from.as_deref())?;
+    if arguments.json {
+        let files: Vec<PathBuf> = source.files.iter().map(|file| folder.join(file.name)).collect();
+        println!("{:#}", json!({ "name": source.name, "folder": folder, "fetched": fetched, "files": files }));
+    } else {
+        println!(
+            "{}: {} of {} files fetched, all as published. Use them with --data {}",
+            folder.display(),
+            fetched.len(),
+            source.files.len(),
+            folder.display()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! `pnnlab reproduce`: published experiments, run and reported beside the published numbers.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::timestamp;
+use crate::cli::ReproduceArgs;
+use crate::comparison::{Comparison, Prepared, Spread, compare};
+use crate::document::{list, nearest};
+use crate::figure::{self, Bar, Overlay};
+use crate::reproduction::{self, Entry, Provenance, Section, State};
+use crate::run::unix_seconds;
+use crate::{DataConfig, Error, Experiment, Rig};
+
+/// Runs what is named, writes the report, prints the table.
+pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
+    let entries = reproduction::entries()?;
+    let wanted = wanted(&entries, &arguments.name)?;
+    let folder = arguments.out.join("reproduction");
+    let report = arguments.out.join("reproduction.md");
+    let mut sections = Vec::new();
+    let mut ran = Vec::new();
+    for entry in &entries {
+        let known = Section::read(&folder, &entry.name)?;
+        let keep = arguments.keep
+            && known.as_ref().is_some_and(|known| known.state == State::Done && known.quick == arguments.quick);
+        if !wanted.contains(&entry.name.as_str()) || keep {
+            sections.push((entry.clone(), known));
+            continue;
+        }
+        eprintln!("{}: {}", entry.name, entry.title);
+        let section = reproduce(entry, arguments, &folder)?;
+        if section.state != State::Done {
+            eprintln!("{}: {}", entry.name, section.reason);
+        }
+        // What is not run now does not take the place of numbers that were measured before.
+        let old = known.filter(|known| section.state == State::NotRun && known.state == State::Done);
+        if old.is_none() {
+            section.write(&folder)?;
+        }
+        ran.push(section.clone());
+        sections.push((entry.clone(), Some(old.unwrap_or(section))));
+        // Written after each experiment: an interrupted night keeps what it has.
+        reproduction::write(&report, &sections)?;
+    }
+    reproduction::write(&report, &sections)?;
+    if arguments.json {
+        println!("{:#}", facts(&sections, &ran, &report));
+    } else {
+        print(&sections, &ran, &report);
+    }
+    ended(&ran, arguments, report)
+}
+
+/// What the exit code says.
+fn ended(ran: &[Section], arguments: &ReproduceArgs, report: PathBuf) -> Result<(), Error> {
+    let failed = ran.iter().filter(|section| section.state == State::Failed);
+    let failed: Vec<String> = failed.map(|section| section.name.clone()).collect();
+    if !failed.is_empty() {
+        return Err(Error::Unreproduced { failed, report });
+    }
+    match ran {
+        // Who names one experiment wants it.
+        [only] if only.state == State::NotRun && arguments.name == only.name => {
+            Err(Error::MissingData(only.reason.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The experiments that `name` means.
+fn wanted<'a>(entries: &'a [Entry], name: &str) -> Result<Vec<&'a str>, Error> {
+    let known: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    if name == "all" {
+        return Ok(known);
+    }
+    if let Some(&one) = known.iter().find(|known| **known == name) {
+        return Ok(vec![one]);
+    }
+    let hint = nearest(name, &known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+    Err(Error::Usage(format!("reproduce: `{name}` is not in the report: name all, or {}.{hint}", list(&known))))
+}
+
+/// Runs one experiment; what goes wrong is a section too, but for the user's own stop.
+fn reproduce(entry: &Entry, arguments: &ReproduceArgs, folder: &Path) -> Result<Section, Error> {
+    let start = Instant::now();
+    let without = |state, reason: String| {
+        let mut provenance = Provenance::of(None, start.elapsed().as_secs_f64());
+        provenance.command = super::line();
+        Section::without(&entry.name, state, reason, provenance)
+    };
+    match attempt(entry, arguments, folder, start) {
+        Ok(section) => Ok(section),
+        Err(Error::Stopped(run)) => Err(Error::Stopped(run)),
+        Err(Error::MissingData(reason)) => Ok(without(State::NotRun, reason)),
+        Err(error) => Ok(without(State::Failed, error.to_string())),
+    }
+}
+
+fn attempt(entry: &Entry, arguments: &ReproduceArgs, folder: &Path, start: Instant) -> Result<Section, Error> {
+    let built_in = crate::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
+    if !built_in {
+        return Err(Error::MissingData(format!("this version has no experiment `{}`", entry.name)));
+    }
+    let (experiment, document) = Experiment::find_form(&entry.name, arguments.quick, &[])?;
+    let rig = Rig::find(arguments.rig.as_deref(), &document)?;
+    // The digits come with the program; a folder of data is for the others.
+    let data = arguments.data.clone().filter(|_| !matches!(experiment.data, DataConfig::Digits(_)));
+    let seeds = arguments.seeds.unwrap_or(experiment.comparison.seeds);
+    let methods = experiment.comparison.methods.clone();
+    let first = experiment.seed;
+    let prepared = Prepared { experiment, document, rig, data, theme: arguments.theme };
+    let comparison = compare(&prepared, &methods, usize::from(seeds), &new_folder(&arguments.runs, &entry.name))?;
+    let seeds: Vec<u64> = (first..first + u64::from(seeds)).collect();
+    let run = comparison.runs.first().map(PathBuf::as_path);
+    let provenance = Provenance::of(run, start.elapsed().as_secs_f64());
+    let mut section = Section::of(&comparison, &seeds, arguments.quick, provenance);
+    section.name.clone_from(&entry.name);
+    section.figures = figures(entry, &section, &comparison, (arguments, folder))?;
+    Ok(section)
+}
+
+/// A new folder for the runs of one experiment.
+fn new_folder(runs: &Path, name: &str) -> PathBuf {
+    let stem = format!("{}-reproduce-{name}", timestamp(unix_seconds() as u64));
+    let numbered = (2..).map(|number| runs.join(format!("{stem}-{number}")));
+    let mut all = std::iter::once(runs.join(&stem)).chain(numbered);
+    all.find(|folder| !folder.exists()).unwrap_or_else(|| runs.join(&stem))
+}
+
+/// Draws the figures of one experiment; the SVG files, as paths from the report.
+fn figures(
+    entry: &Entry,
+    section: &Section,
+    comparison: &Comparison,
+    (arguments, folder): (&ReproduceArgs, &Path),
+) -> Result<Vec<PathBuf>, Error> {
+    let name = |kind: &str| format!("{}-{kind}", entry.name);
+    let overlay = overlay(entry, arguments);
+    let path = folder.join(name("curves"));
+    let mut files = figure::published_curves(&comparison.runs, overlay, &path, arguments.theme)?;
+    let caption = vec![
+        format!(
+            "{}; on {}; seeds {}; whiskers: one standard deviation over seeds{}",
+            entry.name,
+            comparison.origins,
+            section.methods.first().map_or(String::new(), |ours| words(&ours.seeds)),
+            if section.quick { "; QUICK FORM, comparable with nothing" } else { "" }
+        ),
+        format!("command: {}", section.provenance.command),
+    ];
+    files.extend(figure::bars(rows(entry, section), caption.clone(), folder, &name("accuracy"), arguments.theme)?);
+    if entry.confusion {
+        let first = comparison.methods.first().map_or("", |summary| summary.method);
+        let runs: Vec<PathBuf> = comparison.runs.iter().filter(|run| run_method(run) == first).cloned().collect();
+        let mut caption = caption;
+        caption[0] = format!("{}; method {first}; on {}", entry.name, comparison.origins);
+        files.extend(figure::confusion(&runs, caption, folder, &name("confusion"), arguments.theme)?);
+    }
+    let svg = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "svg"));
+    Ok(svg.filter_map(|file| Some(Path::new("reproduction").join(file.file_name()?))).collect())
+}
+
+/// The method of a run, from the name that `compare` gives its folder.
+fn run_method(run: &Path) -> &str {
+    let name = run.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    name.rsplit_once("-seed-").map_or(name, |(method, _)| method)
+}
+
+fn words(seeds: &[u64]) -> String {
+    seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Published ends, and the reference's curve where the user's data folder has it.
+fn overlay(entry: &Entry, arguments: &ReproduceArgs) -> Overlay {
+    let comparable = entry.published.iter().filter(|known| !known.other_data);
+    let lines = comparable.map(|known| {
+        let words = format!("published, {}: {}", known.method, reproduction::short(known));
+        (known.method.name().to_owned(), words, known.accuracy)
+    });
+    let curve = entry.reference_curve.as_ref().zip(arguments.data.as_ref()).and_then(|(file, data)| {
+        let places = [data.join(file), data.join("mnist").join(file)];
+        let points = places.iter().find_map(|place| reference(place))?;
+        Some(("reference implementation, its log".to_owned(), points))
+    });
+    Overlay { lines: lines.collect(), curve }
+}
+
+/// Accuracy on the test set after each epoch, from the reference implementation's log.
+fn reference(path: &Path) -> Option<Vec<(f64, f64)>> {
+    let mut reader = csv::Reader::from_path(path).ok()?;
+    let headers = reader.headers().ok()?.clone();
+    let column = |name: &str| headers.iter().position(|header| header == name);
+    let (epoch, accuracy) = (column("epoch")?, column("val_accu")?);
+    let point = |row: csv::StringRecord| {
+        let number = |column: usize| row.get(column)?.parse::<f64>().ok();
+        // The log counts epochs from 0 and tests at their ends.
+        Some((number(epoch)? + 1.0, number(accuracy)?))
+    };
+    Some(reader.records().filter_map(Result::ok).filter_map(point).collect())
+}
+
+/// Bars: each method on the plant, what it believed, what was published.
+fn rows(entry: &Entry, section: &Section) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    for ours in &section.methods {
+        let method = ours.method.name().to_owned();
+        let bar = |label: String, accuracy: Spread, solid| Bar { method: method.clone(), label, accuracy, solid };
+        let percent = reproduction::percent;
+        bars.push(bar(format!("on the plant: {}", percent(ours.test_accuracy)), ours.test_accuracy, true));
+        if ours.method == crate::Method::InSilico {
+            bars.push(bar(format!("believed: {}", percent(ours.believed_accuracy)), ours.believed_accuracy, false));
+        }
+        for known in entry.published.iter().filter(|known| known.method == ours.method) {
+            let other = if known.other_data { ", on other data" } else { "" };
+            let label = format!("published: {}{other}", reproduction::short(known));
+            bars.push(bar(label, Spread { mean: known.accuracy, spread: 0.0 }, false));
+        }
+    }
+    bars
+}
+
+/// For programs.
+fn facts(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) -> Value {
+    let experiments = sections.iter().map(|(entry, section)| {
+        let goals = section.as_ref().map(|section| section.verdicts(entry)).unwrap_or_default();
+        let goals = goals.into_iter().map(|(goal, met)| json!({ "goal": goal, "met": met }));
+        json!({
+            "name": entry.name,
+            "title": entry.title,
+            "published": entry.published,
+            "goals": goals.collect::<Vec<_>>(),
+            "ran_now": ran.iter().any(|section| section.name == entry.name),
+            "section": section,
+        })
+    });
+    json!({ "report": report, "experiments": experiments.collect::<Vec<_>>() })
+}
+
+/// The table.
+fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["experiment", "method", "ours", "published", "goal"]);
+    for (entry, section) in sections {
+        let Some(section) = section.as_ref().filter(|section| ran.iter().any(|ran| ran.name == section.name)) else {
+            continue;
+        };
+        let goals: Vec<String> = section.verdicts(entry).into_iter().map(|(goal, met)| verdict(&goal, met)).collect();
+        if section.state != State::Done {
+            let state = if section.state == State::Failed { "failed" } else { "not run" };
+            table.add_row([entry.name.as_str(), "", state, "", &goals.join("\n")]);
+        }
+        for (row, ours) in section.methods.iter().enumerate() {
+            let known = entry.published.iter().filter(|known| known.method == ours.method).map(reproduction::short);
+            let (name, goals) = if row == 0 { (entry.name.as_str(), goals.join("\n")) } else { ("", String::new()) };
+            let accuracy = reproduction::percent(ours.test_accuracy);
+            table.add_row([name, ours.method.name(), &accuracy, &known.collect::<Vec<_>>().join("\n"), &goals]);
+        }
+    }
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+    for section in ran.iter().filter(|section| section.state != State::Done) {
+        let state = if section.state == State::Failed { "failed" } else { "not run" };
+        println!("{}: {state}: {}", section.name, section.reason);
+    }
+    if ran.iter().any(|section| section.quick) {
+        println!("quick forms: fewer rows, steps and seeds; comparable with nothing published");
+    }
+    println!(
+        "[R] read in the primary source, [S] from a secondary source, [M] from memory; report: {}",
+        report.display()
+    );
+}
+
+fn verdict(goal: &str, met: Option<bool>) -> String {
+    match met {
+        Some(true) => format!("{goal}: met"),
+        Some(false) => format!("{goal}: MISSED"),
+        None => goal.to_owned(),
+    }
+}

@@ -1,0 +1,175 @@
+//! `pnnlab response`: measures what an experimenter wants to see of a plant first, and draws it beside the twin.
+
+use calibration::{Plan, Resonance, Response, response};
+use comfy_table::{CellAlignment, Table, presets};
+use drivers::{Card, Direction, Origin, Plant};
+use serde_json::{Value, json};
+use sims::Key;
+
+use crate::cli::ResponseArgs;
+use crate::document::{list, nearest};
+use crate::figure::{self, Captioned};
+use crate::systems::system_of;
+use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig};
+
+/// Measures, draws, prints.
+pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
+    let mut changes = Document::parse("no experiment", "")?;
+    for assignment in &arguments.set {
+        changes.set(assignment)?;
+    }
+    let rig = Rig::find(arguments.rig.as_deref(), &changes)?;
+    let name = plant_name(&rig, &arguments.plant)?;
+    let system = rig.config.plants.get(&name).and_then(PlantConfig::twin_system);
+    let plan = Plan {
+        sample_seconds: system.and_then(SimulatedConfig::sample_seconds),
+        step: arguments.step_percent / 100.0,
+        average: usize::from(arguments.average),
+        repeats: arguments.repeats as usize,
+        key: Key::new(arguments.seed).branch("response"),
+    };
+    let mut opened = rig.open(&[&name], arguments.seed)?;
+    let Some(mut opened) = opened.pop() else { return Err(Error::Usage(format!("plant `{name}` cannot be opened"))) };
+    let measured = response(&mut opened.plant, &*opened.twin, &plan);
+    // The plant is made safe before anything is drawn, whatever came out.
+    opened.plant.make_safe().map_err(Error::plant(&name))?;
+    let measured = measured.map_err(Error::plant(&name))?;
+    let card = opened.plant.card();
+    let unit = |direction: Direction| card.ports.banks(direction).first().map_or("1", |bank| bank.unit.as_str());
+    let folder = arguments.out.clone().unwrap_or_else(|| std::path::Path::new("response").join(&name));
+    let what = Captioned {
+        response: &measured,
+        input_unit: unit(Direction::Input),
+        output_unit: unit(Direction::Output),
+        caption: caption(&name, card, arguments.seed),
+    };
+    let figures = figure::response(&what, &folder, arguments.theme)?;
+    let mut facts = facts(&name, card, &measured);
+    facts["seed"] = json!(arguments.seed);
+    facts["command"] = json!(super::line());
+    let path = folder.join("response.json");
+    let mut whole = facts.clone();
+    whole["measured"] = json!(measured);
+    std::fs::write(&path, format!("{whole:#}\n")).map_err(Error::record(&path, "cannot be written"))?;
+    facts["figures"] = json!(figures);
+    facts["record"] = json!(path);
+    if arguments.json {
+        println!("{facts:#}");
+    } else {
+        print(&facts, &measured, card);
+        for figure in figures.iter().filter(|figure| figure.extension().is_some_and(|extension| extension == "svg")) {
+            println!("figure: {}", figure.display());
+        }
+        println!("record: {}", path.display());
+    }
+    Ok(())
+}
+
+/// The plant called `wanted`, or the first that is of that system.
+fn plant_name(rig: &Rig, wanted: &str) -> Result<String, Error> {
+    let plants = &rig.config.plants;
+    let by_system = || plants.iter().find(|(_, plant)| system_of(plant) == Some(wanted)).map(|(name, _)| name);
+    if let Some(name) = plants.keys().find(|name| *name == wanted).or_else(by_system) {
+        return Ok(name.clone());
+    }
+    let known = rig.names();
+    let hint = nearest(wanted, &known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+    Err(Error::Usage(format!(
+        "response: the rig `{}` has no plant `{wanted}` and none of such a system: it has {}.{hint}",
+        rig.config.name,
+        list(&known)
+    )))
+}
+
+/// Below each figure.
+fn caption(name: &str, card: &Card, seed: u64) -> Vec<String> {
+    let controls = if card.ports.control_count() == 0 { "" } else { "; controls in the middle of their ranges" };
+    vec![
+        format!(
+            "plant {name} ({}, {}); twin: nominal; seed {seed}{controls}",
+            card.identity.origin.to_string().to_uppercase(),
+            card.identity.serial
+        ),
+        format!("command: {}", super::line()),
+    ]
+}
+
+/// The numbers, for programs.
+fn facts(name: &str, card: &Card, measured: &Response) -> Value {
+    let mut facts = json!({
+        "plant": name,
+        "system": card.identity.system,
+        "serial": card.identity.serial,
+        "origin": card.identity.origin.to_string(),
+        "simulated": card.identity.origin == Origin::Simulated,
+        "twin_error": measured.twin_error,
+        "repeats": measured.repeats.shots,
+        "repeatability": measured.repeats.relative,
+        "repeatability_worst": measured.repeats.worst,
+        "drift": measured.repeats.drift_relative,
+    });
+    if let Some(waveform) = &measured.waveform {
+        facts["resonance"] = json!(waveform.resonance);
+        facts["resonance_twin"] = json!(waveform.resonance_twin);
+        facts["gain_noise"] = json!(waveform.gain_noise);
+        facts["sweep_hertz"] = json!(waveform.sweep.hertz);
+        let loudest = |tones: &[calibration::Tone]| tones.last().map(|tone| json!(tone));
+        facts["full_drive"] = json!(loudest(&waveform.sweep.plant));
+        facts["full_drive_twin"] = json!(loudest(&waveform.sweep.twin));
+    }
+    if let Some(channels) = &measured.channels {
+        facts["exponent"] = json!(channels.exponent);
+        facts["derivative_error"] = json!(channels.relative_error);
+    }
+    facts
+}
+
+/// The table.
+fn print(facts: &Value, measured: &Response, card: &Card) {
+    println!(
+        "plant {} ({} {}, {})",
+        facts["plant"].as_str().unwrap_or("?"),
+        card.identity.origin.to_string().to_uppercase(),
+        card.identity.system,
+        card.identity.serial
+    );
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["", "plant", "twin"]);
+    let percent = |value: f64| format!("{:.2} %", 100.0 * value);
+    if let Some(waveform) = &measured.waveform {
+        let peaks = [waveform.resonance, waveform.resonance_twin];
+        let both = |words: &dyn Fn(&Resonance) -> String| peaks.map(|peak| peak.as_ref().map_or("–".to_owned(), words));
+        let mut row = |label: &str, [plant, twin]: [String; 2]| {
+            table.add_row([label.to_owned(), plant, twin]);
+        };
+        row("resonance", both(&|peak| format!("{:.3} kHz", 1e-3 * peak.hertz)));
+        row("gain at resonance", both(&|peak| format!("{:.3}", peak.gain)));
+        row("−3 dB width", both(&width));
+        row("quality", both(&|peak| peak.quality.map_or("–".to_owned(), |quality| format!("{quality:.1}"))));
+        let ends = [waveform.sweep.plant.last(), waveform.sweep.twin.last()];
+        let of = |words: &dyn Fn(&calibration::Tone) -> String| ends.map(|tone| tone.map_or("–".to_owned(), words));
+        row("gain at full drive", of(&|tone| format!("{:.3}", tone.gain)));
+        row("distortion at full drive (THD)", of(&|tone| percent(tone.distortion)));
+    }
+    if let Some(channels) = &measured.channels {
+        let exponent = channels.exponent.map_or("–".to_owned(), |exponent| format!("{exponent:.2}"));
+        table.add_row(["exponent of reading against level", &exponent, ""]);
+        table.add_row(["derivatives: difference", "", &percent(channels.relative_error)]);
+    }
+    table.add_row(["repeatability, of full scale", &percent(measured.repeats.relative), ""]);
+    table.add_row(["drift, first to last quarter", &format!("{:+.3} %", 100.0 * measured.repeats.drift_relative), ""]);
+    table.add_row(["twin error, of the outputs' deviation", "", &percent(measured.twin_error)]);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("{table}");
+}
+
+/// A width, or that the record is too short to tell.
+fn width(peak: &Resonance) -> String {
+    match peak.width_hertz {
+        Some(width) if peak.limited_by_record => format!("≤ {width:.0} Hz (record too short)"),
+        Some(width) => format!("{width:.0} Hz"),
+        None => "–".to_owned(),
+    }
+}

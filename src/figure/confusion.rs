@@ -1,0 +1,114 @@
+//! The confusion matrix of a run's last test: how often each class was given each name.
+
+use std::path::{Path, PathBuf};
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::sheet::{Axes, Figure, save, text};
+use super::theme::{FONT, MEDIUM, Theme};
+use crate::Error;
+
+/// Counts over one or several runs.
+struct Confusion {
+    /// `[true][given]`.
+    counts: Vec<Vec<u32>>,
+    caption: Vec<String>,
+}
+
+/// Adds up the last tests of `runs` (`test.csv`) and draws them to `NAME.svg` and `NAME.png`; nothing where no run was tested.
+pub fn confusion(
+    runs: &[PathBuf],
+    mut caption: Vec<String>,
+    folder: &Path,
+    name: &str,
+    theme: Theme,
+) -> Result<Vec<PathBuf>, Error> {
+    let mut counts: Vec<Vec<u32>> = Vec::new();
+    for run in runs {
+        for (label, answer) in answers(&run.join("test.csv"))? {
+            let classes = counts.len().max(label.max(answer) + 1);
+            counts.resize(classes, Vec::new());
+            counts.iter_mut().for_each(|row| row.resize(classes, 0));
+            counts[label][answer] += 1;
+        }
+    }
+    if counts.is_empty() {
+        return Ok(vec![]);
+    }
+    let all: u32 = counts.iter().flatten().sum();
+    let right: u32 = (0..counts.len()).map(|class| counts[class][class]).sum();
+    caption.insert(0, format!("{right} of {all} right; numbers: rows of the test set, over {} runs", runs.len()));
+    save(&Confusion { counts, caption }, folder, name, theme)
+}
+
+/// Label and answer of each row; nothing where the run has no such file.
+fn answers(path: &Path) -> Result<Vec<(usize, usize)>, Error> {
+    if !path.exists() {
+        return Ok(vec![]);
+    }
+    let bad = |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be read: {message}") };
+    let mut reader = csv::Reader::from_path(path).map_err(|error| bad(error.to_string()))?;
+    let rows = reader.deserialize::<(usize, u16, u16)>();
+    rows.map(|row| {
+        let (_, label, answer) = row.map_err(|error| bad(error.to_string()))?;
+        Ok((usize::from(label), usize::from(answer)))
+    })
+    .collect()
+}
+
+impl Figure for Confusion {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
+        let classes = self.counts.len();
+        let range = || 0.0..classes as f64;
+        let axes =
+            Axes { title: "", x: ("the network says class", range()), y: ("it is class", range()), small: false };
+        let mut chart = axes.on(area, theme)?;
+        let ink = theme.ink();
+        for (label, row) in self.counts.iter().enumerate() {
+            let sum: u32 = row.iter().sum();
+            for (answer, count) in row.iter().enumerate() {
+                let share = f64::from(*count) / f64::from(sum.max(1));
+                let (x, y) = (answer as f64, label as f64);
+                let cell = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], theme.shade(share).filled());
+                chart.draw_series([cell]).map_err(text)?;
+                if *count == 0 {
+                    continue;
+                }
+                let word = if 0.5 < share { theme.paper() } else { ink };
+                let style = (FONT, MEDIUM, &word).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Center));
+                chart.draw_series([Text::new(count.to_string(), (x + 0.5, y + 0.5), style)]).map_err(text)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn caption(&self) -> Vec<String> {
+        self.caption.clone()
+    }
+
+    fn size(&self) -> (u32, u32) {
+        (660, 600)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_over_runs_and_broken_rows_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join("test.csv"), "row,label,answer\n0,0,0\n1,1,0\n2,2,2\n").unwrap();
+        let files = confusion(&[run.clone(), run.clone()], vec![], folder.path(), "c", Theme::Light).unwrap();
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        assert!(svg.contains("4 of 6 right"));
+        std::fs::write(run.join("test.csv"), "row,label,answer\n0,0,x\n").unwrap();
+        let error = confusion(&[run], vec![], folder.path(), "c", Theme::Light).unwrap_err();
+        assert!(error.to_string().contains("test.csv"), "{error}");
+        assert!(confusion(&[folder.path().join("none")], vec![], folder.path(), "d", Theme::Light).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,238 @@
+//! A bench of real instruments in a rig file: how they are opened, made safe from outside, and served by simulated ones.
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use drivers::pnnlink::PnnlinkConfig;
+use drivers::pnnlink::link::Pnnlink;
+use drivers::{
+    Address, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig, SpectralBench,
+    SpectralBenchConfig, WaveformBench,
+};
+use hil::pnnlink::{Build, Firmware, Place};
+use hil::{
+    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SimulatedRedPitaya, WaveformWorld, Wire, serve_scpi,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::System;
+
+use super::SimulatedConfig;
+
+/// Instruments around a physical system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BenchConfig {
+    /// The system whose twin gives the gradient; `pnnlab serve` puts its simulation behind the simulated instruments.
+    pub twin: SimulatedConfig,
+    /// The instruments and what they are wired to.
+    pub instruments: InstrumentsConfig,
+    /// A folder that the dialogue with each instrument is recorded to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
+}
+
+/// The instruments of a bench by their protocol; each has its own keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "protocol", rename_all = "kebab-case")]
+pub enum InstrumentsConfig {
+    /// A Red Pitaya by its SCPI server.
+    RedPitaya(RedPitayaConfig),
+    /// A waveform generator and a digitizer, described by their SCPI commands.
+    Scpi(Box<ScpiPairConfig>),
+    /// A plant on a microcontroller that speaks pnnlink.
+    Pnnlink(PnnlinkConfig),
+    /// A mirror array as spectral shaper, and a spectrometer.
+    Spectral(SpectralBenchConfig),
+}
+
+/// One instrument of a bench: its key in the rig file and its address.
+pub struct Wired<'a> {
+    /// Below `instruments`; empty where the bench is one instrument.
+    pub key: &'static str,
+    /// As the rig file has it.
+    pub address: &'a mut String,
+}
+
+/// An instrument that is served by a simulated one.
+pub struct ServedInstrument {
+    /// Its name: the plant's, and its own where there are several.
+    pub instrument: String,
+    /// Where it listens.
+    pub address: Address,
+    /// The service, which ends with it.
+    _service: Box<dyn Any + Send>,
+}
+
+impl InstrumentsConfig {
+    /// Its instruments.
+    pub fn wired(&mut self) -> Vec<Wired<'_>> {
+        match self {
+            Self::RedPitaya(config) => vec![Wired { key: "", address: &mut config.address }],
+            Self::Scpi(config) => vec![
+                Wired { key: "generator", address: &mut config.generator.address },
+                Wired { key: "digitizer", address: &mut config.digitizer.address },
+            ],
+            Self::Pnnlink(config) => vec![Wired { key: "", address: &mut config.address }],
+            Self::Spectral(config) => vec![
+                Wired { key: "shaper", address: &mut config.shaper.address },
+                Wired { key: "spectrometer", address: &mut config.spectrometer.address },
+            ],
+        }
+    }
+
+    /// The options of each link, in the order of [`Self::wired`]; a relative recording counts from `folder`.
+    fn options(&self, plant: &str, folder: &Path, record: Option<&Path>) -> Result<Vec<LinkOptions>, drivers::Error> {
+        let mut config = self.clone();
+        let wired = config.wired();
+        let option = |wired: &Wired| {
+            let mut address: Address = wired.address.parse()?;
+            if let Address::Replay { path } = &mut address {
+                *path = folder.join(&path);
+            }
+            let name = instrument_name(plant, wired.key);
+            let record = record.map(|record| folder.join(record).join(format!("{name}.jsonl")));
+            Ok(LinkOptions { record, ..LinkOptions::new(&name, address) })
+        };
+        wired.iter().map(option).collect()
+    }
+
+    /// Opens the bench of the plant called `plant`; no output changes.
+    pub fn open(
+        &self,
+        plant: &str,
+        system: &str,
+        folder: &Path,
+        record: Option<&Path>,
+    ) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
+        let options = self.options(plant, folder, record)?;
+        let bench = match (self, &options[..]) {
+            (Self::RedPitaya(config), [one, ..]) => {
+                WaveformBench::new(Box::new(RedPitaya::open(config, one)?), &config.waveform, system)?
+            }
+            (Self::Scpi(config), [generator, digitizer, ..]) => {
+                WaveformBench::new(Box::new(ScpiPair::open(config, generator, digitizer)?), &config.waveform, system)?
+            }
+            (Self::Pnnlink(config), [one, ..]) => {
+                let plant = Pnnlink::open(&one.instrument, &one.address, config.options()?)?;
+                let links = vec![plant.watch()];
+                return Ok((Box::new(plant), links));
+            }
+            (Self::Spectral(config), [shaper, spectrometer, ..]) => {
+                let plant = SpectralBench::open(config, system, shaper, spectrometer)?;
+                let links = plant.watches();
+                return Ok((Box::new(plant), links));
+            }
+            _ => unreachable!("each bench has as many options as instruments"),
+        };
+        let links = bench.watches();
+        Ok((Box::new(bench), links))
+    }
+
+    /// Makes the bench safe over connections of their own, whoever holds its instruments.
+    pub fn make_safe_beside(&self, plant: &str, folder: &Path) -> Result<(), drivers::Error> {
+        let options = self.options(plant, folder, None)?;
+        match (self, &options[..]) {
+            (Self::RedPitaya(_), [one, ..]) => RedPitaya::make_safe_beside(one),
+            (Self::Scpi(config), [generator, ..]) => ScpiPair::make_safe_beside(config, generator),
+            (Self::Pnnlink(_), [one, ..]) => Pnnlink::make_safe_beside(one),
+            (Self::Spectral(_), [shaper, ..]) => SpectralBench::make_safe_beside(shaper),
+            _ => unreachable!("each bench has as many options as instruments"),
+        }
+    }
+
+    /// The addresses that must be free of owners before it is safe for good.
+    pub fn addresses(&self, plant: &str, folder: &Path) -> Result<Vec<Address>, drivers::Error> {
+        Ok(self.options(plant, folder, None)?.into_iter().map(|options| options.address).collect())
+    }
+
+    /// Serves simulated instruments in front of `system`, in the order of [`Self::wired`].
+    pub fn serve(
+        &self,
+        plant: &str,
+        system: Arc<dyn System>,
+        wire: &Wire,
+        faults: &Faults,
+    ) -> std::io::Result<Vec<ServedInstrument>> {
+        let waveform = match self {
+            Self::RedPitaya(config) => &config.waveform,
+            Self::Scpi(config) => &config.waveform,
+            Self::Pnnlink(_) => return serve_pnnlink(plant, system, wire, faults),
+            Self::Spectral(_) => return serve_spectral(plant, system, wire, faults),
+        };
+        let world = Arc::new(Mutex::new(WaveformWorld::new(system, waveform, faults.clone())));
+        let boxes: Vec<(&str, Box<dyn ScpiInstrument>)> = match self {
+            Self::RedPitaya(_) => vec![("", Box::new(SimulatedRedPitaya::new(world, "SIM-1")))],
+            Self::Pnnlink(_) | Self::Spectral(_) => vec![],
+            Self::Scpi(config) => vec![
+                ("generator", Box::new(Described::new(world.clone(), config, Half::Generator))),
+                ("digitizer", Box::new(Described::new(world, config, Half::Digitizer))),
+            ],
+        };
+        let serve = |(key, instrument): (&str, Box<dyn ScpiInstrument>)| {
+            let served = serve_scpi(ScpiBox::new(instrument), wire, faults.clone())?;
+            let address = served.address.clone();
+            Ok(ServedInstrument { instrument: instrument_name(plant, key), address, _service: Box::new(served) })
+        };
+        boxes.into_iter().map(serve).collect()
+    }
+
+    /// Whether its instruments make themselves safe when they hear nothing.
+    pub fn has_watchdog(&self) -> bool {
+        match self {
+            Self::Pnnlink(_) => true,
+            // None of these protocols has one.
+            Self::RedPitaya(_) | Self::Scpi(_) | Self::Spectral(_) => false,
+        }
+    }
+}
+
+/// Serves a simulated pnnlink instrument.
+fn serve_pnnlink(
+    plant: &str,
+    system: Arc<dyn System>,
+    wire: &Wire,
+    faults: &Faults,
+) -> std::io::Result<Vec<ServedInstrument>> {
+    let (place, baud) = match wire {
+        Wire::Tcp { port } => (Place::Tcp(*port), None),
+        Wire::Pty { link, baud } => {
+            let own = || std::env::temp_dir().join(format!("pnnlab-{plant}-{}", std::process::id()));
+            (Place::Pty(link.clone().unwrap_or_else(own)), *baud)
+        }
+    };
+    let firmware = Firmware::new(system, Build::default(), faults.clone());
+    let served = hil::pnnlink::Served::start(firmware, place, baud, faults)?;
+    let address = parsed(served.address())?;
+    Ok(vec![ServedInstrument { instrument: plant.to_owned(), address, _service: Box::new(served) }])
+}
+
+/// Serves a simulated shaper and a simulated spectrometer.
+fn serve_spectral(
+    plant: &str,
+    system: Arc<dyn System>,
+    wire: &Wire,
+    faults: &Faults,
+) -> std::io::Result<Vec<ServedInstrument>> {
+    if matches!(wire, Wire::Pty { .. }) {
+        return Err(std::io::Error::other("optical instruments are served on TCP only: leave --pty out"));
+    }
+    let bench = OpticalBench::serve(system, faults)?;
+    let (shaper, spectrometer) = (parsed(bench.shaper_address())?, parsed(bench.spectrometer_address())?);
+    let name = |key| instrument_name(plant, key);
+    Ok(vec![
+        ServedInstrument { instrument: name("shaper"), address: shaper, _service: Box::new(bench) },
+        ServedInstrument { instrument: name("spectrometer"), address: spectrometer, _service: Box::new(()) },
+    ])
+}
+
+/// An address that a simulated instrument says of itself.
+fn parsed(address: &str) -> std::io::Result<Address> {
+    address.parse().map_err(|error: drivers::Error| std::io::Error::other(error.to_string()))
+}
+
+/// An instrument's name in errors and reports.
+fn instrument_name(plant: &str, key: &str) -> String {
+    if key.is_empty() { plant.to_owned() } else { format!("{plant}-{key}") }
+}

@@ -1,0 +1,238 @@
+//! Benches over real wires, as a user has them: served, checked, trained on, made safe.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use drivers::{Address, Owned};
+use serde_json::Value;
+
+use crate::program::Place;
+
+/// The rig of a Red Pitaya with a small plant, and an experiment on it.
+const RIG: &str = include_str!("../hil/rigs/red-pitaya.toml");
+const EXPERIMENT: &str = r#"
+name = "wired"
+
+[data]
+source = "digits"
+test = 60
+
+[training]
+steps = 6
+batch = 24
+evaluate_every = 3
+
+[[layers]]
+kind = "scale-offset"
+width = 64
+
+[[layers]]
+kind = "physical"
+plant = "electrical"
+
+[[layers]]
+kind = "bins"
+bins = 10
+"#;
+
+/// No wait in these tests is longer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running `pnnlab serve`, ended with the test.
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    /// Serves `rig.toml` and writes `served.toml`.
+    fn start(place: &Place, rig: &str) -> Self {
+        place.write("rig.toml", rig);
+        let arguments = ["serve", "rig.toml", "--write-rig", "served.toml", "--json"];
+        let mut command = place.command(&arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let served: Value = serde_json::from_str(&line).unwrap();
+        let address = served["instruments"][0]["address"].as_str().unwrap().to_owned();
+        Self { child, address }
+    }
+
+    /// One line to the served instrument, past everybody, and its answer.
+    fn ask(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.address.strip_prefix("tcp://").unwrap()).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done`, or fails.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_served_bench_passes_the_checks_and_trains_as_in_process() {
+    let place = Place::new();
+    let _serving = Serving::start(&place, RIG);
+    let report = place.json(&["check", "served.toml", "--json"]);
+    assert_eq!(report["rig"], "red-pitaya");
+    let plant = &report["plants"][0];
+    assert_eq!((plant["plant"].as_str(), plant["simulated"].as_bool()), (Some("electrical"), Some(true)));
+    let outcome = |name: &str| {
+        let checks = plant["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap()["outcome"].as_str().unwrap().to_owned()
+    };
+    for name in
+        ["identity", "limits refuse", "repeatability", "order of shots", "timeout recovery", "reconnect", "safe state"]
+    {
+        assert_eq!(outcome(name), "passed", "{name}: {plant}");
+    }
+    assert_eq!((outcome("readback of controls").as_str(), outcome("watchdog").as_str()), ("not-run", "not-run"));
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&report), ["rig", "plants"]);
+    assert_eq!(keys(plant), ["plant", "simulated", "checks"]);
+    assert_eq!(keys(&plant["checks"][0]), ["check", "outcome", "why"]);
+}
+
+/// Without what depends on the number and the time of a shot, a wire changes nothing at all.
+#[test]
+fn training_over_the_wire_ends_with_the_numbers_of_training_in_process() {
+    let place = Place::new();
+    let quiet = "imperfections = { noise_volts = 0.0, jitter_seconds = 0.0, temperature_swing_kelvin = 0.0 }\n";
+    let with_quiet = RIG
+        .replace("system = \"electrical\"\nsamples = 64\n", &format!("system = \"electrical\"\nsamples = 64\n{quiet}"));
+    assert_ne!(with_quiet, RIG);
+    let _serving = Serving::start(&place, &with_quiet);
+    let simulated =
+        format!("name = \"near\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\n{quiet}");
+    place.write("near.toml", &simulated).write("wired.toml", EXPERIMENT);
+    let train = |rig: &str, name: &str| {
+        let finished = place.json(&["train", "wired.toml", "--rig", rig, "--name", name, "--json"]);
+        (finished["test_accuracy"].clone(), place.read(&format!("runs/{name}/metrics.csv")))
+    };
+    assert_eq!(train("served.toml", "far"), train("near.toml", "near"));
+    assert!(place.read("runs/far/run.json").contains("simulated"), "a simulated instrument says so in the record");
+}
+
+#[test]
+fn safe_switches_a_bench_off_that_a_training_holds() {
+    let place = Place::new();
+    let serving = Serving::start(&place, RIG);
+    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
+    let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--json"];
+    let mut training = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("driving", || serving.ask("OUTPUT1:STATE?") == "1");
+
+    let (code, message) = place.refusal(&["train", "wired.toml", "--rig", "served.toml", "--name", "second"]);
+    assert_eq!(code, 5, "{message}");
+    assert!(message.contains(&format!("is held by process {}", training.id())), "{message}");
+
+    let safe = place.json(&["safe", "served.toml", "--json"]);
+    let plant = &safe["plants"][0];
+    assert_eq!((plant["plant"].as_str(), plant["safe"].as_bool()), (Some("electrical"), Some(true)), "{safe}");
+    assert!(plant["off_seconds"].as_f64().is_some());
+    assert_eq!(serving.ask("OUTPUT1:STATE?"), "0");
+    let _ = training.kill();
+    let _ = training.wait();
+    assert_eq!(serving.ask("OUTPUT1:STATE?"), "0", "it stayed off");
+}
+
+#[test]
+fn a_bench_that_is_not_there_fails_its_checks_and_bad_descriptions_are_refused() {
+    let place = Place::new();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = |from: &str, to: &str| RIG.replace(from, to);
+    place.write("gone.toml", &rig("TCPIP0::192.168.1.50::5000::SOCKET", &format!("tcp://{closed}")));
+    let output = place.run(&["check", "gone.toml", "--json"]);
+    assert_eq!(output.status.code(), Some(9));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = &report["plants"][0]["checks"][0];
+    assert_eq!((check["check"].as_str(), check["outcome"].as_str()), (Some("opening"), Some("failed")));
+    assert!(check["why"].as_str().unwrap().contains("cannot be reached"), "{check}");
+
+    for (from, to, sentence) in [
+        (
+            "TCPIP0::192.168.1.50::5000::SOCKET",
+            "USB0::1::2::INSTR",
+            "has the address `USB0::1::2::INSTR`, which is on a bus",
+        ),
+        ("rest_samples = 500", "rest_samples = 0", "instruments.waveform.rest_samples` is 0"),
+        ("sample_rate_hertz = 1e6", "sample_rate_hertz = 1.1e6", "125 MHz must be divided"),
+        ("protocol = \"red-pitaya\"", "protocol = \"red-pitaja\"", "Did you mean `red-pitaya`?"),
+        ("drive_volts = 1.0", "drive_volts = 2.0", "above the 1 V of the output"),
+    ] {
+        place.write("bad.toml", &rig(from, to));
+        let (code, message) = place.refusal(&["check", "bad.toml"]);
+        assert_eq!(code, 3, "{message}");
+        assert!(message.starts_with("pnnlab: bad.toml:") && message.contains(sentence), "{message}");
+    }
+    let (code, message) = place.refusal(&["serve", "gone.toml", "--fault", "no-replay"]);
+    assert!(code == 2 && message.contains("`no-replay` is not a fault"), "{message}");
+    place.write("simulated.toml", "name = \"s\"\n[plants.a.simulated]\nsystem = \"electrical\"\n");
+    let (code, message) = place.refusal(&["serve", "simulated.toml"]);
+    assert!(code == 3 && message.contains("no plant with instruments"), "{message}");
+}
+
+#[test]
+fn an_interlock_ends_a_run_and_an_owner_is_named() {
+    let place = Place::new();
+    let serving = Serving::start(
+        &place,
+        &format!(
+            "{RIG}\n[[plants.electrical.interlocks]]\nname = \"node\"\noutput = \"node\"\nlow = -0.001\nhigh = 0.001\n"
+        ),
+    );
+    place.write("wired.toml", EXPERIMENT);
+    let (code, message) = place.refusal(&["train", "wired.toml", "--rig", "served.toml"]);
+    assert_eq!(code, 5, "{message}");
+    assert!(message.contains("interlock `node`") && message.contains("was made safe"), "{message}");
+    assert_eq!(serving.ask("OUTPUT1:STATE?"), "0");
+
+    let address: Address = serving.address.parse().unwrap();
+    let owned = Owned::take("electrical", &address).unwrap();
+    let output = place.run(&["check", "served.toml", "--json"]);
+    assert_eq!(output.status.code(), Some(9));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("is held by process {}", std::process::id())), "{text}");
+    drop(owned);
+}
+
+#[test]
+fn faults_can_be_switched_while_an_instrument_is_served() {
+    let place = Place::new();
+    let mut serving = Serving::start(&place, RIG);
+    let mut input = serving.child.stdin.take().unwrap();
+    input.write_all(b"no-reply\n").unwrap();
+    let address = serving.address.strip_prefix("tcp://").unwrap().to_owned();
+    // The switch takes effect when the line has been read: until then queries are answered.
+    wait_until("a query without answer", || {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        stream.write_all(b"*IDN?\n").unwrap();
+        stream.read(&mut [0; 100]).is_err()
+    });
+    assert!(serving.ask("*IDN?").contains("simulated"), "once");
+}
+
+#[test]
+fn ports_are_listed_without_being_asked() {
+    let place = Place::new();
+    let listed = place.json(&["ports", "--quiet", "--json"]);
+    assert!(listed["ports"].is_array());
+}
