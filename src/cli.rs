@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::calibrate::CalibrateArgs;
 use crate::command::check::CheckArgs;
 use crate::command::ports::PortsArgs;
 use crate::command::runs::RunsArgs;
 use crate::command::safe::SafeArgs;
 use crate::command::serve::ServeArgs;
 use crate::command::soak::SoakArgs;
+use crate::command::sweep::SweepArgs;
 use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
@@ -41,6 +43,16 @@ enum Command {
         after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
     )]
     Runs(RunsArgs),
+    /// Measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report
+    #[command(
+        after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals."
+    )]
+    Calibrate(CalibrateArgs),
+    /// Runs one experiment for several values of one key, by several methods and seeds
+    #[command(
+        after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
+    )]
+    Sweep(SweepArgs),
     /// Runs published experiments and writes a report: our numbers beside the published ones
     #[command(
         after_help = "Without --data only what needs no files is run; the rest is listed as not run. Sections of earlier calls stay in the report, so \
@@ -146,6 +158,9 @@ pub struct TrainArgs {
     /// Continues although experiment, rig, data or program differ from what the run was started with
     #[arg(long, requires = "resume")]
     pub allow_changes: bool,
+    /// Whether each plant is first asked, with some 900 shots, if it will train
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub check: bool,
     /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
     #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
     pub watch: bool,
@@ -310,6 +325,8 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
+        Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
+        Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),
         Some(Command::Response(arguments)) => command::response::run(&arguments),
         Some(Command::Systems(arguments)) => command::systems::run(&arguments),

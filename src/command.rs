@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod attended;
+pub mod calibrate;
 pub mod check;
 pub mod compare;
 pub mod data;
@@ -12,6 +13,7 @@ pub mod safe;
 pub mod schema;
 pub mod serve;
 pub mod soak;
+pub mod sweep;
 pub mod systems;
 pub mod train;
 pub mod watch;
@@ -26,7 +28,13 @@ use crate::{Error, Experiment, Rig};
 
 /// Reads what the command line names.
 fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
+    prepare_with(arguments, &[])
+}
+
+/// The same, with further assignments.
+pub fn prepare_with(arguments: &ExperimentArgs, further: &[String]) -> Result<Prepared, Error> {
     let mut assignments = arguments.set.clone();
+    assignments.extend_from_slice(further);
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
     let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
@@ -40,11 +48,6 @@ fn close_lost(runs: &Path) {
     {
         eprintln!("pnnlab: {error}");
     }
-}
-
-/// The command line, without the folder that the program lies in.
-fn line() -> String {
-    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The new folder: as named, or by time and `label`, with a number where that is taken.

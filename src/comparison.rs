@@ -130,8 +130,52 @@ impl Prepared {
         Lab::new(self.rig.open(&opened, seed)?, method)
     }
 
+    /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
+    /// replayed answers only the training's own questions.
+    pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
+        let mut found = Vec::new();
+        // What is refused is refused before a plant is asked anything.
+        let data = self.load(self.experiment.seed)?;
+        let lab = self.lab(Method::PhysicsAware, self.experiment.seed)?;
+        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
+        drop(lab);
+        // A recording holds one training, and nothing else.
+        let recorded = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.record.is_some());
+        let plants: Vec<&str> = self.plants().into_iter().filter(|name| !recorded(name)).collect();
+        for mut opened in self.rig.open(&plants, self.experiment.seed)? {
+            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                continue;
+            }
+            let layers = self.experiment.layers.iter();
+            let depth = layers
+                .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
+                .count();
+            let key = Key::new(self.experiment.seed).branch("trainability");
+            let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            found.push((opened.name.clone(), checked.map_err(Error::calibration(&opened.name))?));
+        }
+        Ok(found)
+    }
+
+    /// What the plants that the layers use say of themselves.
+    fn cards(&self) -> Result<serde_json::Value, Error> {
+        Ok(crate::run::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))
+    }
+
+    /// Whether all plants are simulated.
+    pub(crate) fn all_simulated(&self) -> Result<bool, Error> {
+        let cards = self.cards()?;
+        Ok(cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")))
+    }
+
+    /// The plants with their origins, in words.
+    pub(crate) fn origins(&self) -> Result<String, Error> {
+        Ok(origins(&self.cards()?))
+    }
+
     /// The error of each plant's nominal twin, the worst of them.
-    fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
+    pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
         let mut worst = None;
         for mut opened in self.rig.open(&self.plants(), seed)? {
             // What is replayed answers the training's questions, not these.
@@ -274,7 +318,12 @@ type Job = (Method, u64);
 /// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
 ///
 /// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
-fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> Result<Vec<Finished>, Error> {
+pub(crate) fn run_all(
+    prepared: &Prepared,
+    jobs: &[Job],
+    workers: usize,
+    folder: &Path,
+) -> Result<Vec<Finished>, Error> {
     let workers = workers.clamp(1, jobs.len().max(1));
     let threads = (rayon::current_num_threads() / workers).max(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));

@@ -16,10 +16,11 @@ use crate::layer::Network;
 use crate::plan::Plan;
 use crate::resume::Interrupted;
 use crate::run::{
-    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, RunConfig, RunState, Server,
+    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, Monitor, RunConfig, RunState, Server,
     ShotRecorder, Thresholds, Watching, restore_terminal,
 };
 use crate::train::{Outcome, Position, TimeShares, Trainer};
+use crate::upkeep::{self, Upkeep};
 use crate::{Error, Event, Method, Observer, Progress, Record, Split, StopReason, figure, log};
 
 /// What plants have to reach their safe state at the end. Links keep deadlines of their own; this one is for what has none.
@@ -123,6 +124,12 @@ impl Prepared {
         let folder = record.folder().to_owned();
         let _log = log::within(&folder)?;
         let mut desk = Desk::open(record, &header, (&plan, console), &mut lab)?;
+        if method == Method::NoiseAware {
+            upkeep::add_noise(&mut lab, Key::new(seed))?;
+        }
+        if method == Method::PhysicsAware {
+            desk.monitors = Upkeep::of_lab(&mut lab, &experiment.training, data.train.len(), Key::new(seed));
+        }
         let result = desk.steer(&mut trainer, &mut lab, &opening, &memories);
         let outcome = desk.close(result, (&trainer, &data.rows(Split::Test).labels), &mut lab)?;
         let meter = lab.meter();
@@ -180,6 +187,8 @@ struct Desk<'a> {
     server: Option<Server>,
     metrics: Option<Metrics>,
     run: &'a RunConfig,
+    /// Who looks after the twins.
+    monitors: Vec<Box<dyn Monitor>>,
     /// The record holds the last shots as well: somebody always watches.
     _watching: Watching,
 }
@@ -220,7 +229,7 @@ impl<'a> Desk<'a> {
             lab.record(ShotRecorder::create(record.folder(), &lab.cards(), &record.provenance())?);
         }
         let watching = board.viewer().watch();
-        Ok(Self { record, progress, board, server, metrics, run, _watching: watching })
+        Ok(Self { record, progress, board, server, metrics, run, monitors: vec![], _watching: watching })
     }
 
     /// Trains until it ends or somebody ends it.
@@ -238,6 +247,7 @@ impl<'a> Desk<'a> {
         let mut helm = Helm::new(control, Some(board), &mut observers);
         helm.keep_by(Keeper::new(&folder, self.run.cadence(), trainer.done())?);
         helm.add(Box::new(Thresholds::new(&self.run.alarms)));
+        self.monitors.drain(..).for_each(|monitor| helm.add(monitor));
         helm.restore(memories).map_err(|message| Error::Record { path: folder, message })?;
         helm.tell(opening).map(drop)?;
         trainer.run(lab, &mut helm)

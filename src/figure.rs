@@ -14,19 +14,23 @@ use crate::Error;
 
 mod bars;
 mod budget;
+mod calibration;
 mod confusion;
 mod course;
 mod curves;
 mod record;
 mod response;
 mod sheet;
+mod sweep;
 mod theme;
 mod twin;
 
 pub use bars::{Bar, bars};
+pub use calibration::calibration_figures;
 pub use confusion::confusion;
 pub use curves::{Overlay, learning_curves, published_curves};
 pub use response::{Captioned, response};
+pub use sweep::sweep;
 pub use theme::Theme;
 
 /// All figures of one run, in its folder `figures`.

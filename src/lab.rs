@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use calibration::NoiseModel;
 use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant};
 use serde::{Deserialize, Serialize};
-use sims::{Clock, Moment, Predicted, Pullback, Twin};
+use sims::{Adjustable, Clock, Key, Moment, Predicted, Pullback, Twin};
 
 use crate::Error;
+use crate::fits::InUse;
 use crate::method::Method;
+use crate::recent::Recent;
 use crate::run::{Bench, Control, Gate, ShotRecorder, Shots, Viewer};
 
 /// What has been asked of a plant so far.
@@ -111,6 +114,10 @@ pub struct Opened {
     pub ideal: Option<Arc<dyn Twin>>,
     /// The clock of its bench; only a simulated one can be set.
     pub clock: Option<Clock>,
+    /// The physics behind its twin, with coefficients that can be fitted.
+    pub adjustable: Option<Arc<dyn Adjustable>>,
+    /// The fit behind its twin, if there is one.
+    pub fit: Option<InUse>,
     /// The links of its instruments; none where nothing is wired.
     pub links: Vec<LinkWatch>,
     /// Whether its instruments make themselves safe when they hear nothing.
@@ -124,6 +131,13 @@ struct Slot {
     twin: Arc<Timed>,
     predicted: Predicted,
     clock: Option<Clock>,
+    adjustable: Option<Arc<dyn Adjustable>>,
+    /// The fit behind its twin.
+    fit: Option<InUse>,
+    /// Its newest shots, where somebody wants them.
+    recent: Option<Recent>,
+    /// The noise that is added to predictions, where the method wants it: model, key, and the shots so far.
+    noise: Option<(NoiseModel, Key, u64)>,
     links: Vec<LinkWatch>,
 }
 
@@ -292,6 +306,9 @@ impl Lab {
                 slot.plant.meter.shots += inputs.rows() as u64;
                 let result =
                     slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
+                if let (Some(recent), Ok((applied, outputs))) = (&slot.recent, &result) {
+                    recent.add(applied, inputs, outputs);
+                }
                 if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
                     viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
                 }
@@ -301,9 +318,65 @@ impl Lab {
                 }
                 result
             }
-            Forward::Twin => drive(&mut slot.predicted, controls, inputs),
+            Forward::Twin => {
+                let mut result = drive(&mut slot.predicted, controls, inputs);
+                if let (Some((noise, key, shots)), Ok((_, outputs))) = (&mut slot.noise, &mut result) {
+                    noise.add(outputs, *key, *shots);
+                    *shots += inputs.rows() as u64;
+                }
+                result
+            }
         };
         result.map_err(Error::plant(&slot.name))
+    }
+
+    /// The same on the plant, for a measurement that is none of the training's: nobody remembers its shots.
+    pub fn run_apart(&mut self, place: usize, controls: &[f32], inputs: &Batch) -> Result<(Vec<f32>, Batch), Error> {
+        let recent = self.slots[place].recent.take();
+        let result = self.run(place, Forward::Plant, controls, inputs);
+        self.slots[place].recent = recent;
+        result
+    }
+
+    /// From now on `recent` remembers the newest shots of a plant.
+    pub fn remember(&mut self, place: usize, recent: &Recent) {
+        self.slots[place].recent = Some(recent.clone());
+    }
+
+    /// Shots of one plant so far.
+    pub fn shots(&self, place: usize) -> u64 {
+        self.slots[place].plant.meter.shots
+    }
+
+    /// The physics behind a twin.
+    pub fn adjustable(&self, place: usize) -> Option<Arc<dyn Adjustable>> {
+        self.slots[place].adjustable.clone()
+    }
+
+    /// The fit behind a twin.
+    pub fn fit(&self, place: usize) -> Option<&InUse> {
+        self.slots[place].fit.as_ref()
+    }
+
+    /// The twin at `place` without its stopwatch.
+    pub fn bare_twin(&self, place: usize) -> Arc<dyn Twin> {
+        self.slots[place].twin.twin.clone()
+    }
+
+    /// From now on `twin` gives the gradient at `place`.
+    pub fn replace_twin(&mut self, place: usize, twin: Arc<dyn Twin>) {
+        let slot = &mut self.slots[place];
+        let spent = slot.twin.nanoseconds.load(Ordering::Relaxed);
+        slot.twin = Arc::new(Timed { twin: twin.clone(), nanoseconds: AtomicU64::new(spent) });
+        slot.predicted = Predicted::new(slot.twin.clone());
+        if let Some(viewer) = &self.viewer {
+            viewer.replace_twin(place, twin);
+        }
+    }
+
+    /// From now on predictions at `place` carry this noise.
+    pub fn add_noise(&mut self, place: usize, noise: NoiseModel, key: Key) {
+        self.slots[place].noise = Some((noise, key, 0));
     }
 
     /// What has been asked of all plants together.
@@ -372,7 +445,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, clock, links, watchdog: _ } = opened;
+    let Opened { name, plant, twin, ideal, clock, adjustable, fit, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -386,5 +459,16 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, clock, links })
+    Ok(Slot {
+        name,
+        plant: Metered { plant, meter: Meter::default() },
+        twin,
+        predicted,
+        clock,
+        adjustable,
+        fit,
+        recent: None,
+        noise: None,
+        links,
+    })
 }

@@ -2,6 +2,7 @@
 
 mod adam;
 pub mod catalog;
+mod calibration_report;
 pub mod cli;
 mod command;
 mod comparison;
@@ -12,6 +13,7 @@ mod error;
 mod experiment;
 mod fetch;
 mod figure;
+pub mod fits;
 mod full_scale;
 pub mod lab;
 pub mod layer;
@@ -21,15 +23,18 @@ pub mod physical;
 mod plan;
 pub mod range_penalty;
 mod rehearsal;
+mod recent;
 mod reproduction;
 mod resume;
 mod rig;
 pub mod rows;
 pub mod run;
 mod stop;
+pub mod sweep;
 mod systems;
 pub mod train;
 mod watch;
+pub mod upkeep;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare, continue_comparison};
 pub use dataset::{DataConfig, Dataset, Split};

@@ -35,7 +35,7 @@ pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
 pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
 pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
-pub(crate) use facts::{fingerprint, unix_seconds};
+pub(crate) use facts::{command_line, fingerprint, unix_seconds};
 #[cfg(test)]
 pub(crate) use facts::{host, this_process};
 pub use helm::{Helm, Monitor};
@@ -151,6 +151,34 @@ pub enum Event {
         step: usize,
         /// RMS difference as a fraction of the readings' standard deviation, the largest of the plants.
         twin_residual: f64,
+    },
+    /// The drift monitor has taken its reference pattern.
+    Reference {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// The cumulative sum as a fraction of its threshold.
+        score: f64,
+        /// Whether that is an alarm.
+        alarm: bool,
+    },
+    /// A twin was fitted anew.
+    Refreshed {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// `epoch` or `drift`.
+        why: String,
+        /// Shots that it was fitted to and judged by.
+        shots: usize,
+        /// Root mean square residual of the old twin on shots that the fit has not seen, in full scales.
+        residual_before: f64,
+        /// The same of the new one.
+        residual_after: f64,
+        /// Whether the new one is used.
+        kept: bool,
     },
     /// An error that ends the run.
     Failed {

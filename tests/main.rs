@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod catalog;
+mod calibrate;
 mod control;
 mod experiments;
 mod kill;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens anything: time and randomness are arguments.
 
+mod adjustable;
 mod blocks;
 mod converter;
 mod electrical;
@@ -17,6 +18,7 @@ mod real;
 mod simulated;
 mod twin;
 
+pub use adjustable::{Adjustable, Coefficient};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;

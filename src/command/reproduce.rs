@@ -89,7 +89,7 @@ fn reproduce(entry: &Entry, arguments: &ReproduceArgs, folder: &Path) -> Result<
     let start = Instant::now();
     let without = |state, reason: String| {
         let mut provenance = Provenance::of(None, start.elapsed().as_secs_f64());
-        provenance.command = super::line();
+        provenance.command = crate::run::command_line();
         Section::without(&entry.name, state, reason, provenance)
     };
     match attempt(entry, arguments, folder, start) {

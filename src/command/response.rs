@@ -46,7 +46,7 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     let figures = figure::response(&what, &folder, arguments.theme)?;
     let mut facts = facts(&name, card, &measured);
     facts["seed"] = json!(arguments.seed);
-    facts["command"] = json!(super::line());
+    facts["command"] = json!(crate::run::command_line());
     let path = folder.join("response.json");
     let mut whole = facts.clone();
     whole["measured"] = json!(measured);
@@ -90,7 +90,7 @@ fn caption(name: &str, card: &Card, seed: u64) -> Vec<String> {
             card.identity.origin.to_string().to_uppercase(),
             card.identity.serial
         ),
-        format!("command: {}", super::line()),
+        format!("command: {}", crate::run::command_line()),
     ]
 }
 

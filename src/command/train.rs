@@ -100,6 +100,13 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
+    if arguments.check {
+        for (plant, found) in prepared.trainability()? {
+            for line in super::calibrate::trainability_lines(&plant, &found) {
+                eprintln!("{line}");
+            }
+        }
+    }
     let finished = prepared.train(method, experiment.seed, &folder)?;
     Ok((prepared, finished, method))
 }

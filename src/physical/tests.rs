@@ -66,6 +66,8 @@ fn the_value_is_the_measurement_bit_for_bit() {
         twin: built.twin.clone(),
         ideal: None,
         clock: None,
+        adjustable: None,
+        fit: None,
         links: vec![],
         watchdog: false,
     };

@@ -51,6 +51,8 @@ pub struct Board {
     began: Instant,
     now: Mutex<Now>,
     alarms: Mutex<Alarms>,
+    /// What monitors have to tell.
+    reports: Mutex<Vec<Event>>,
 }
 
 impl Board {
@@ -63,6 +65,7 @@ impl Board {
             began: Instant::now(),
             now: Mutex::default(),
             alarms: Mutex::default(),
+            reports: Mutex::default(),
         })
     }
 
@@ -84,6 +87,16 @@ impl Board {
     /// What the drift monitor says, as a fraction of its threshold.
     pub fn drift(&self, score: f64) {
         lock(&self.now).drift_score = Some(score);
+    }
+
+    /// A monitor tells what it did; it is written down between two steps.
+    pub fn report(&self, event: Event) {
+        lock(&self.reports).push(event);
+    }
+
+    /// What monitors told since this was last asked.
+    pub fn take_reports(&self) -> Vec<Event> {
+        std::mem::take(&mut *lock(&self.reports))
     }
 
     /// Raises an alarm of `source`; it is one alarm until its cause is gone. `pause`: the run pauses meanwhile.

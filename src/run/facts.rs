@@ -42,7 +42,7 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "rig_folder": absolute(header.rig_folder),
         "plants": plants,
         "simulated": simulated,
-        "command": command(),
+        "command": command_line(),
         "version": env!("CARGO_PKG_VERSION"),
         "git": git_state(),
         "started_unix_seconds": unix_seconds(),
@@ -55,7 +55,7 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
 pub(super) fn continuation(step: usize) -> Value {
     json!({
         "step": step,
-        "command": command(),
+        "command": command_line(),
         "version": env!("CARGO_PKG_VERSION"),
         "git": git_state(),
         "unix_seconds": unix_seconds(),
@@ -150,7 +150,7 @@ pub(crate) fn unix_seconds() -> f64 {
 }
 
 /// The command line, without the folder that the program lies in.
-fn command() -> String {
+pub(crate) fn command_line() -> String {
     std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 

@@ -116,7 +116,9 @@ impl<'a> Helm<'a> {
 
     fn monitor(&mut self, lab: &mut Lab) -> Result<(), Error> {
         let Some(board) = &self.board else { return Ok(()) };
-        self.monitors.iter_mut().try_for_each(|monitor| monitor.look(self.step, lab, board))
+        let board = board.clone();
+        self.monitors.iter_mut().try_for_each(|monitor| monitor.look(self.step, lab, &board))?;
+        board.take_reports().iter().try_for_each(|event| self.tell(event).map(drop))
     }
 
     /// Writes down the alarms that changed.

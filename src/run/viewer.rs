@@ -70,7 +70,7 @@ fn link_status(link: &LinkWatch) -> LinkStatus {
 struct Seen {
     name: String,
     card: Card,
-    twin: Arc<dyn Twin>,
+    twin: Mutex<Arc<dyn Twin>>,
     shots_taken: AtomicU64,
     plant_seconds: AtomicU64,
     /// Nanoseconds since the viewer began: last driven, last copied.
@@ -108,7 +108,7 @@ impl Viewer {
         let seen = |(name, card, twin)| Seen {
             name,
             card,
-            twin,
+            twin: Mutex::new(twin),
             shots_taken: AtomicU64::new(0),
             plant_seconds: AtomicU64::new(0),
             driven: AtomicU64::new(0),
@@ -117,6 +117,13 @@ impl Viewer {
         };
         let plants = plants.into_iter().map(seen).collect();
         Self { plants, watchers: AtomicUsize::new(0), began: Instant::now(), began_unix_seconds: unix_seconds() }
+    }
+
+    /// From now on the plant at `place` is compared with `twin`.
+    pub fn replace_twin(&self, place: usize, twin: Arc<dyn Twin>) {
+        if let Some(seen) = self.plants.get(place) {
+            *seen.twin.lock().unwrap_or_else(PoisonError::into_inner) = twin;
+        }
     }
 
     /// Somebody watches until what is returned is dropped.
@@ -174,7 +181,7 @@ impl Viewer {
         let mut table = "plant,bank,unit,shot,port,plant_value,twin_value\n".to_owned();
         for seen in &self.plants {
             let Some(last) = seen.lock().shots.clone() else { continue };
-            let predicted = seen.twin.predict(&last.inputs, &last.applied);
+            let predicted = seen.twin().predict(&last.inputs, &last.applied);
             for shot in 0..shots.min(last.outputs.rows()) {
                 let row = last.outputs.rows() - 1 - shot;
                 let mut values = last.outputs.row(row).iter().zip(predicted.row(row));
@@ -224,6 +231,10 @@ impl Viewer {
 }
 
 impl Seen {
+    fn twin(&self) -> Arc<dyn Twin> {
+        self.twin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,7 +250,7 @@ impl Seen {
         let shots = last.shots.clone()?;
         last.residual = Some((Instant::now(), last.residual.and_then(|(_, residual)| residual)));
         drop(last);
-        let residual = twin_residual(&*self.twin, &shots);
+        let residual = twin_residual(&*self.twin(), &shots);
         self.lock().residual = Some((Instant::now(), residual));
         residual
     }
