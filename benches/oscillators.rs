@@ -52,7 +52,8 @@ fn time(method: Method) -> Result<(), Error> {
             trainer.step(round * STEPS + step, &mut lab)?;
         }
         let sum = start.elapsed().as_secs_f64();
-        let (plant, twin) = (lab.meter().wall_seconds - plant, (lab.twin_time() - twin).as_secs_f64());
+        let (plant, twin) =
+            (lab.meter().wall_seconds - plant, lab.twin_time().checked_sub(twin).unwrap().as_secs_f64());
         if sum < best[3] {
             best = [plant, twin, sum - plant - twin, sum];
         }

@@ -83,6 +83,11 @@ enum Command {
     Safe(SafeArgs),
     /// Lists the serial ports, and what answers there
     Ports(PortsArgs),
+    /// Shows runs in the terminal: live while they go, from their record afterwards
+    #[command(
+        after_help = "Examples:\n  pnnlab watch                 the newest run in ./runs, and each newer one\n  pnnlab watch runs/mine       one run\n  pnnlab watch --runs runs     the table of all runs\n\nLeaving it never stops a run. ! makes the plants safe at once; ? lists the keys.\nNO_COLOR takes the colors away; where the locale is not UTF-8 it draws in ASCII."
+    )]
+    Watch(WatchArgs),
     /// Prints a JSON schema of experiment and rig files
     Schema,
 }
@@ -134,6 +139,22 @@ pub struct TrainArgs {
     /// Whether each plant is first asked, with some 900 shots, if it will train
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub check: bool,
+    /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+}
+
+/// `pnnlab watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// A run folder, or the name of one in the folder of runs; without it, the newest is followed
+    pub run: Option<PathBuf>,
+    /// The folder that runs are kept in; alone, it opens the table of them [default: runs]
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
+    /// Draws in ASCII, whatever the locale
+    #[arg(long)]
+    pub ascii: bool,
 }
 
 /// `pnnlab compare`.
@@ -268,7 +289,11 @@ pub struct FetchArgs {
 /// Runs the program.
 pub fn run() -> Result<(), Error> {
     let cli = Cli::parse();
-    stop::listen();
+    match &cli.command {
+        // A dashboard holds no plant: a signal ends it, and nothing else.
+        Some(Command::Watch(_) | Command::Train(TrainArgs { watch: true, .. })) => stop::listen_silently(),
+        _ => stop::listen(),
+    }
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
@@ -290,6 +315,7 @@ pub fn run() -> Result<(), Error> {
             command::schema::run();
             Ok(())
         }
+        Some(Command::Watch(arguments)) => command::watch::run(&arguments),
         None => command::compare::first(),
     }
 }

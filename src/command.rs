@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod attended;
 pub mod calibrate;
 pub mod check;
 pub mod compare;
@@ -14,6 +15,7 @@ pub mod soak;
 pub mod sweep;
 pub mod systems;
 pub mod train;
+pub mod watch;
 
 use std::path::PathBuf;
 

@@ -113,6 +113,22 @@ pub enum Error {
     /// A soak has lost, repeated or misplaced something, or waited too long.
     #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
     Soak,
+    /// The dashboard has nowhere to draw.
+    #[error(
+        "the dashboard needs a terminal: {reason}. `pnnlab watch` shows a run in one; its figures are in metrics.csv as well"
+    )]
+    NoTerminal {
+        /// What is missing.
+        reason: String,
+    },
+    /// A training in a process of its own ended early.
+    #[error("{message}")]
+    Attended {
+        /// Its exit code.
+        code: u8,
+        /// What it said last.
+        message: String,
+    },
     /// Training has left the numbers.
     #[error("training diverged: {what} is not finite: lower training.learning_rate, or raise training.range_penalty")]
     Diverged {
@@ -141,6 +157,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (11, "a soak lost, repeated or misplaced something, or waited too long"),
     (12, "a download failed: no network, or what came is not what was published"),
     (13, "an experiment of `reproduce` ended with an error"),
+    (20, "there is no terminal to draw in"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
 ];
@@ -149,6 +166,8 @@ impl Error {
     /// The exit code of the program.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Attended { code, .. } => *code,
+            Self::NoTerminal { .. } => 20,
             Self::Diverged { .. } => 1,
             Self::Usage(_) => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,

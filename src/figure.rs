@@ -15,7 +15,6 @@ mod theme;
 pub use bars::{Bar, bars};
 pub use calibration::calibration_figures;
 pub use confusion::confusion;
-pub use curves::learning_curves;
 pub use curves::{Overlay, learning_curves, published_curves};
 pub use response::{Captioned, response};
 pub use sweep::sweep;

@@ -29,6 +29,7 @@ pub mod sweep;
 mod systems;
 pub mod train;
 pub mod upkeep;
+mod watch;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare};
 pub use dataset::{DataConfig, Dataset, Split};

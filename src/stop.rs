@@ -25,6 +25,13 @@ pub fn listen() {
     }
 }
 
+/// Listens where no run goes in this process: a signal is remembered, and nothing is said.
+pub fn listen_silently() {
+    let handler = || REQUESTED.store(true, Ordering::SeqCst);
+    // Without it, a signal ends the program without giving the terminal back; there is nothing else to lose.
+    drop(ctrlc::set_handler(handler));
+}
+
 /// Whether the user has asked to stop.
 pub fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)

@@ -10,5 +10,7 @@ mod program;
 mod reports;
 mod runs;
 mod soak;
+mod terminal;
 mod tidy;
+mod watch;
 mod wires;

@@ -14,7 +14,7 @@ fn write_images(folder: &Path, count: usize) {
         for image in 0..count {
             let class = image % 10;
             labels.push(class as u8);
-            let stripe = |line: usize, column: usize| (line / 3 == class && column % 28 < 20 + image % 5) as u8 * 250;
+            let stripe = |line: usize, column: usize| u8::from(line / 3 == class && column % 28 < 20 + image % 5) * 250;
             images.extend((0..28 * 28).map(|pixel| stripe(pixel / 28, pixel % 28)));
         }
         std::fs::write(folder.join(format!("{split}-images-idx3-ubyte")), images).unwrap();

@@ -8,6 +8,9 @@ use crate::cli::TrainArgs;
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
+    if arguments.watch {
+        return super::attended::run(arguments);
+    }
     let prepared = prepare(&arguments.run)?;
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);

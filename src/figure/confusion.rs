@@ -30,7 +30,9 @@ pub fn confusion(
         for (label, answer) in answers(&run.join("test.csv"))? {
             let classes = counts.len().max(label.max(answer) + 1);
             counts.resize(classes, Vec::new());
-            counts.iter_mut().for_each(|row| row.resize(classes, 0));
+            for row in &mut counts {
+                row.resize(classes, 0);
+            }
             counts[label][answer] += 1;
         }
     }

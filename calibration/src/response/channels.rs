@@ -66,8 +66,11 @@ pub fn measure(pair: &mut Pair<'_>, plan: &Plan) -> Result<Channels, Error> {
     })
 }
 
+/// What each output moves per input, `[outputs][inputs]`.
+type Matrix = Vec<Vec<f64>>;
+
 /// Central differences for each input, `[outputs][inputs]`, of plant and twin.
-fn derivatives(pair: &mut Pair<'_>, plan: &Plan) -> Result<(Vec<Vec<f64>>, Vec<Vec<f64>>), Error> {
+fn derivatives(pair: &mut Pair<'_>, plan: &Plan) -> Result<(Matrix, Matrix), Error> {
     let inputs = pair.middle.len();
     let (mut plant, mut twin) = (Vec::new(), Vec::new());
     for input in 0..inputs {

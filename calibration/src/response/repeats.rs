@@ -51,7 +51,7 @@ pub fn measure(pair: &mut Pair<'_>, inputs: &Batch, shots: usize) -> Result<Repe
         let readings = pair.plant.measure(&Batch::from_fn(count, inputs.columns(), |_, port| inputs.row(0)[port]))?;
         let origin = first.get_or_insert_with(|| readings.row(0).to_vec());
         let mut mean = vec![0.0; outputs];
-        for row in readings.iter() {
+        for row in &readings {
             for (output, value) in row.iter().enumerate() {
                 let away = f64::from(value - origin[output]);
                 sums[output] += away;

@@ -1,0 +1,81 @@
+//! The dashboard: attaches to runs by their folders, shows them live or from their record, and asks them to pause, stop or be safe.
+//!
+//! It is a process of its own that reads a run's folder and its control socket, so it comes and goes as it likes, and what happens to it
+//! never happens to the run. One struct holds all that is known ([`Dashboard`]); threads bring [`News`]; drawing only reads.
+
+mod alarms;
+mod bench;
+mod budget;
+mod calibration;
+mod client;
+mod dashboard;
+mod find;
+mod follow;
+#[cfg(test)]
+mod golden;
+mod history;
+mod keys;
+mod layout;
+mod log;
+mod metrics;
+mod news;
+mod number;
+mod overlay;
+mod panel;
+mod plant;
+mod plot;
+mod record;
+mod runs_table;
+mod screen;
+mod session;
+mod terminal;
+mod theme;
+mod training;
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::run::unix_seconds;
+
+use dashboard::Dashboard;
+use theme::Theme;
+
+/// What to open first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The table of the runs of a folder.
+    Table,
+    /// The newest run of a folder, and each newer one that appears.
+    Newest,
+    /// One run.
+    Run(PathBuf),
+}
+
+/// Opens the dashboard on the runs in `runs`, until the user leaves it.
+pub fn watch(start: Start, runs: &Path, ascii: bool) -> Result<(), Error> {
+    let theme = Theme::detect(ascii, |name| std::env::var(name).ok());
+    let mut dashboard = Dashboard::new(runs.to_owned(), theme, unix_seconds());
+    dashboard.follow = start == Start::Newest;
+    let screen = terminal::Screen::open()?;
+    session::Session::begin(dashboard, screen)?.go(start)
+}
+
+/// Fails with one sentence where there is no terminal.
+pub fn require_terminal() -> Result<(), Error> {
+    terminal::require()
+}
+
+/// The run that `named` means: a run folder, or the name of one in `runs`.
+pub fn named(named: &Path, runs: &Path) -> Result<PathBuf, Error> {
+    let is_run = |path: &Path| path.join("run.json").is_file();
+    let below = runs.join(named);
+    match () {
+        () if is_run(named) => Ok(named.to_owned()),
+        () if is_run(&below) => Ok(below),
+        () => Err(Error::Usage(format!(
+            "{}: is not a run: there is no run.json in it, nor in {}. `pnnlab watch --runs DIR` shows all runs of a folder",
+            named.display(),
+            below.display()
+        ))),
+    }
+}

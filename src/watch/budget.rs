@@ -1,0 +1,74 @@
+//! The panel of the budget: shots, bench time and wall time, spent and planned.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::dashboard::{Dashboard, RunView};
+use super::number::{bytes, count, duration};
+use super::panel::{Panel, lines, pair};
+use super::plot::progress_bar;
+use super::theme::Tone;
+use crate::run::Budget;
+
+/// The panel.
+pub struct BudgetPanel<'a>(pub &'a Dashboard);
+
+impl Widget for BudgetPanel<'_> {
+    fn render(self, area: Rect, buffer: &mut Buffer) {
+        let inner = Panel::Budget.frame(self.0, area, buffer);
+        let Some(run) = self.0.shown() else { return };
+        if !run.known() {
+            return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
+        }
+        let cursor = self.0.look.cursor.filter(|_| run.over());
+        let budget = match (&run.status, cursor) {
+            (Some(status), None) => status.budget,
+            (status, _) => recorded(run, cursor.unwrap_or(run.span().1), status.as_ref().map(|status| status.budget)),
+        };
+        lines(&text(&budget, inner.width), self.0.scroll_of(Panel::Budget), inner, buffer);
+    }
+}
+
+/// What the record says had been spent at `step`.
+fn recorded(run: &RunView, step: u64, known: Option<Budget>) -> Budget {
+    let row = run.row_at(step).unwrap_or_default();
+    let end = run.history.last.unwrap_or_default();
+    let known = known.unwrap_or_default();
+    Budget {
+        shots: known.shots.max(end.shots.unwrap_or(0.0) as u64),
+        shots_taken: row.shots.unwrap_or(0.0) as u64,
+        plant_seconds: known.plant_seconds.max(end.plant_seconds.unwrap_or(0.0)),
+        plant_seconds_spent: row.plant_seconds.unwrap_or(0.0),
+        wall_seconds: run.log.time_of(step).map_or(0.0, |time| (time - run.facts.started_unix_seconds).max(0.0)),
+        wall_seconds_left: None,
+        record_bytes: known.record_bytes,
+    }
+}
+
+fn text(budget: &Budget, width: u16) -> Vec<Line<'static>> {
+    let wide = 60 <= width;
+    let share = |done: f64, all: f64| if 0.0 < all { done / all } else { 0.0 };
+    let line = |name: &str, value: String, fraction: f64| {
+        let mut spans = pair(name, value, Tone::Plain).to_vec();
+        let used: usize = spans.iter().map(Span::width).sum();
+        let room = usize::from(width).saturating_sub(used + 6);
+        if 4 <= room {
+            spans.push(progress_bar(fraction, room.min(if wide { 40 } else { 10 })));
+            spans.push(Span::raw(format!(" {:.0} %", 100.0 * fraction)));
+        }
+        Line::from(spans)
+    };
+    let shots = format!("{} of {}", count(budget.shots_taken), count(budget.shots));
+    let bench = format!("{} of {}", duration(budget.plant_seconds_spent), duration(budget.plant_seconds));
+    let mut wall = pair("here", duration(budget.wall_seconds), Tone::Plain).to_vec();
+    wall.extend(pair("left", budget.wall_seconds_left.map_or("-".to_owned(), duration), Tone::Plain));
+    wall.extend(pair(if wide { "record" } else { "disk" }, bytes(budget.record_bytes), Tone::Plain));
+    let name = if wide { "bench time" } else { "bench" };
+    vec![
+        Line::from(wall),
+        line("shots", shots, share(budget.shots_taken as f64, budget.shots as f64)),
+        line(name, bench, share(budget.plant_seconds_spent, budget.plant_seconds)),
+    ]
+}

@@ -1,0 +1,151 @@
+//! What comes to the dashboard from outside, and what it changes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ratatui::crossterm::event::Event as Input;
+
+use super::dashboard::{Connection, Dashboard, Detail, Page};
+use super::find::{self, RunRow};
+use super::history::History;
+use super::record::{Facts, Log};
+use super::theme::Tone;
+use crate::run::{Reply, Request, RunState, Status};
+
+/// One thing that comes from outside. The number says which opening of a run it belongs to.
+#[derive(Debug)]
+pub enum News {
+    /// A key, the mouse, or another size.
+    Input(Input),
+    /// The terminal is gone.
+    InputEnded,
+    /// `!` was pressed, and the request is on its way already.
+    SafeAsked,
+    /// A run's process says how it is.
+    Status(u64, Box<Status>),
+    /// The connection to it changed.
+    Connection(u64, Connection),
+    /// Its files changed.
+    Record(u64, Box<RecordNews>),
+    /// Rows that the slider asked for.
+    Detail(u64, Detail),
+    /// The runs of the folder.
+    Runs(Vec<RunRow>),
+    /// A request was answered, or could not be asked.
+    Answer(PathBuf, Request, Result<Reply, String>),
+}
+
+/// What changed in a run's folder.
+#[derive(Debug, Default)]
+pub struct RecordNews {
+    /// `run.json`.
+    pub facts: Option<Facts>,
+    /// `metrics.csv`.
+    pub history: Option<Arc<History>>,
+    /// `events.jsonl`.
+    pub log: Option<Arc<Log>>,
+    /// What cannot be read, and why; empty when all can be.
+    pub problem: Option<String>,
+}
+
+impl Dashboard {
+    /// The process of the open run says how it is.
+    pub fn take_status(&mut self, status: Status) {
+        if let Some(run) = &mut self.run {
+            run.status = Some(status);
+            run.connection = Connection::Live;
+        }
+    }
+
+    /// The connection to the open run changed.
+    pub fn take_connection(&mut self, connection: Connection) {
+        if let Some(run) = &mut self.run {
+            run.connection = connection;
+        }
+    }
+
+    /// The files of the open run changed.
+    pub fn take_record(&mut self, record: RecordNews) {
+        let Some(run) = &mut self.run else { return };
+        if let Some(facts) = record.facts {
+            run.facts = facts;
+        }
+        if let Some(history) = record.history {
+            run.history = history;
+        }
+        if let Some(log) = record.log {
+            run.log = log;
+        }
+        if let Some(problem) = record.problem {
+            run.problem = Some(problem).filter(|problem| !problem.is_empty());
+        }
+    }
+
+    /// Rows that the slider asked for.
+    pub fn take_detail(&mut self, detail: Detail) {
+        if let Some(run) = &mut self.run {
+            run.detail = Some(detail);
+        }
+    }
+
+    /// The runs of the folder. Says which one to open, where the newest is followed and another is open.
+    pub fn take_runs(&mut self, rows: Vec<RunRow>) -> Option<PathBuf> {
+        let selected = self.table.visible().nth(self.table.selected).map(|row| row.folder.clone());
+        (self.table.rows, self.table.read) = (rows, true);
+        // The selection stays on its run when rows come and go.
+        let place = selected.and_then(|folder| self.table.visible().position(|row| row.folder == folder));
+        self.table.selected = place.unwrap_or(self.table.selected.min(self.table.visible().count().saturating_sub(1)));
+        if !self.follow {
+            return None;
+        }
+        let newest = find::newest(&self.table.rows)?;
+        match &self.run {
+            Some(run) if run.folder == newest.folder || (self.page == Page::Run && !newest.active()) => None,
+            // What runs is not left for something that is not newer.
+            Some(run) if !run.over() && newest.facts.started_unix_seconds <= run.facts.started_unix_seconds => None,
+            _ => Some(newest.folder.clone()),
+        }
+    }
+
+    /// A request was answered, or could not be asked.
+    pub fn take_answer(&mut self, folder: &std::path::Path, request: &Request, answer: Result<Reply, String>) {
+        let many = self.page == Page::Runs;
+        let name = folder.file_name().map_or_else(String::new, |name| format!("{}: ", name.to_string_lossy()));
+        let name = if many { name } else { String::new() };
+        let (tone, text) = match (request, answer) {
+            (Request::Safe, Ok(Reply::Done { .. })) => {
+                (Tone::Good, "SAFE: the plants are in their safe state; the run is paused (p goes on)".to_owned())
+            }
+            (Request::Safe, Ok(Reply::Refused { message }) | Err(message)) => {
+                let process = self
+                    .run
+                    .as_ref()
+                    .and_then(|run| run.status.as_ref().map(|status| status.process).or(run.facts.process_id()));
+                let way = process.map_or(String::new(), |id| format!(" End it: kill -TERM {id}."));
+                (Tone::Major, format!("NOT SAFE: {message}.{way} Or switch the bench off"))
+            }
+            (Request::Acknowledge { alarm }, Ok(Reply::Done { .. })) => {
+                (Tone::Good, format!("alarm {alarm} acknowledged"))
+            }
+            (_, Ok(Reply::Done { state })) => (Tone::Good, said(state).to_owned()),
+            (_, Ok(Reply::Status(_))) => (Tone::Plain, "the run answers".to_owned()),
+            (_, Ok(Reply::Refused { message })) => (Tone::Minor, format!("refused: {message}")),
+            (_, Err(why)) => (Tone::Minor, format!("the run does not answer: {why}")),
+        };
+        // A sentence that is not safe is not covered by a later one that is.
+        if many && tone == Tone::Good && self.notice().is_some_and(|notice| notice.tone == Tone::Major) {
+            return;
+        }
+        self.say(tone, format!("{name}{text}"));
+    }
+}
+
+/// What a state means to who has just asked for it.
+fn said(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "it goes on",
+        RunState::Paused => "it is paused; p goes on",
+        RunState::Stopping => "it is stopping; the record is being closed",
+        RunState::Closed(_) => "it is closed",
+    }
+}

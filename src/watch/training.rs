@@ -1,0 +1,224 @@
+//! The panel of the training: how far, how good on the plant and as believed, how well the twin fits, where the time goes, and the
+//! curves of loss and accuracy.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::dashboard::{Dashboard, RunView};
+use super::history::Test;
+use super::number::{count, percent, short};
+use super::panel::{Panel, lines, pair};
+use super::plot::{Curve, plot, progress_bar};
+use super::record::StepSeconds;
+use super::theme::Tone;
+use crate::run::TrainingStatus;
+
+/// Rows that a curve needs with its title.
+const CURVE_ROWS: u16 = 4;
+
+/// The panel.
+pub struct TrainingPanel<'a>(pub &'a Dashboard);
+
+impl Widget for TrainingPanel<'_> {
+    fn render(self, area: Rect, buffer: &mut Buffer) {
+        let dashboard = self.0;
+        let inner = Panel::Training.frame(dashboard, area, buffer);
+        let Some(run) = dashboard.shown() else { return };
+        if !run.known() {
+            return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
+        }
+        let cursor = dashboard.look.cursor.filter(|_| run.over());
+        let (training, test) = match (cursor, &run.status) {
+            (Some(step), _) => recorded(run, step),
+            (None, Some(status)) => (status.training, run.history.last_test),
+            (None, None) => recorded(run, run.span().1),
+        };
+        let text = figures(&training, test, inner.width);
+        let slider = u16::from(run.over());
+        let head = (text.len() as u16).min(inner.height.saturating_sub(slider));
+        let rows = [Constraint::Length(head), Constraint::Length(slider), Constraint::Fill(1)];
+        let [figures, slide, curves] = Layout::vertical(rows).areas(inner);
+        lines(&text, dashboard.scroll_of(Panel::Training), figures, buffer);
+        if slider == 1 {
+            slider_line(dashboard, run, slide.width).render(slide, buffer);
+        }
+        draw_curves(dashboard, run, curves, buffer);
+    }
+}
+
+/// What the record says of `step`.
+fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
+    let row = run.row_at(step).unwrap_or_default();
+    let test = run.test_at(step);
+    let status = run.status.as_ref().map(|status| status.training);
+    let training = TrainingStatus {
+        step: step as usize,
+        steps: status.map_or(run.span().1 as usize, |status| status.steps),
+        epoch: row.epoch.unwrap_or(0.0) as usize,
+        loss: row.loss,
+        test_accuracy: test.map(|test| test.accuracy),
+        believed_accuracy: test.map(|test| test.believed),
+        twin_residual: row.twin_residual,
+        drift_score: row.drift_score,
+        steps_per_second: None,
+        range_use: row.range_use,
+        clipping_rate: row.clipping_rate,
+        time_shares: run.facts.step_seconds.and_then(StepSeconds::shares),
+    };
+    (training, test)
+}
+
+/// The lines above the curves.
+fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Line<'static>> {
+    let fraction = if training.steps == 0 { 0.0 } else { training.step as f64 / training.steps as f64 };
+    let steps = format!("{}/{}", count(training.step as u64), count(training.steps as u64));
+    let mut first = pair("step", steps, Tone::Strong).to_vec();
+    first.extend(pair("epoch", training.epoch.to_string(), Tone::Plain));
+    if let Some(speed) = training.steps_per_second {
+        first.extend(pair("steps/s", short(speed), Tone::Plain));
+    }
+    let used: usize = first.iter().map(Span::width).sum();
+    if let Some(room) = usize::from(width).checked_sub(used + 6).filter(|room| 4 < *room) {
+        first.push(progress_bar(fraction, room.min(40)));
+        first.push(Span::raw(format!(" {:.0} %", 100.0 * fraction)));
+    }
+    let mut second = pair("loss", training.loss.map_or("-".to_owned(), short), Tone::First).to_vec();
+    second.extend(pair("plant", percent(training.test_accuracy), Tone::Second));
+    second.extend(pair("believed", percent(training.believed_accuracy), Tone::Third));
+    let mut third = pair("twin residual", percent(training.twin_residual), Tone::Plain).to_vec();
+    let drift = training.drift_score.map_or("-".to_owned(), |score| format!("{score:.2} of limit"));
+    let drifted = training.drift_score.is_some_and(|score| 1.0 <= score);
+    third.extend(pair(
+        "drift",
+        if drifted { format!("! {drift}") } else { drift },
+        if drifted { Tone::Major } else { Tone::Plain },
+    ));
+    let mut fourth = pair("range", percent(training.range_use), Tone::Plain).to_vec();
+    fourth.extend(pair("clipped", percent(training.clipping_rate), Tone::Plain));
+    if let Some(test) = test {
+        fourth.extend(pair("tested", format!("@{}", count(test.step)), Tone::Plain));
+    }
+    let mut text = vec![Line::from(first), Line::from(second), Line::from(third), Line::from(fourth)];
+    if let Some(shares) = training.time_shares {
+        text.push(shares_line(shares, width));
+    }
+    text
+}
+
+/// Where the time of a step goes, in words and as a bar of letters.
+fn shares_line(shares: [f64; 4], width: u16) -> Line<'static> {
+    let names = [
+        ("plant", 'P', Tone::First),
+        ("twin", 'T', Tone::Second),
+        ("digital", 'D', Tone::Third),
+        ("overhead", 'O', Tone::Faint),
+    ];
+    let mut spans = Vec::new();
+    for ((name, _, tone), share) in names.into_iter().zip(shares) {
+        spans.push(Span::styled(format!("{name} "), tone));
+        spans.push(Span::raw(format!("{:.0}% ", 100.0 * share)));
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    let room = usize::from(width).saturating_sub(used).min(40);
+    if 8 <= room {
+        for ((_, letter, tone), share) in names.into_iter().zip(shares) {
+            spans.push(Span::styled(letter.to_string().repeat((share * room as f64).round() as usize), tone));
+        }
+    }
+    Line::from(spans)
+}
+
+/// Where the slider stands, and when that was.
+fn slider_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static> {
+    let (first, last) = run.span();
+    let at = dashboard.look.cursor.unwrap_or(last);
+    let sign = if dashboard.look.playing { "▶" } else { "■" };
+    let elapsed = run.log.time_of(at).map(|time| time - run.facts.started_unix_seconds).filter(|time| *time >= 0.0);
+    let time = elapsed.map_or(String::new(), |time| format!(" {}", super::number::duration(time)));
+    let text = format!("{sign} {}{time} ", count(at));
+    let room = usize::from(width).saturating_sub(text.chars().count()).max(3);
+    let part = if first < last { (at.saturating_sub(first)) as f64 / (last - first) as f64 } else { 1.0 };
+    let place = (part * (room - 1) as f64).round() as usize;
+    let bar: String = (0..room).map(|index| if index == place { '●' } else { '─' }).collect();
+    Line::from(vec![Span::styled(text, Tone::Strong), Span::styled(bar, Tone::Focus)])
+}
+
+/// Loss above accuracy, or the loss alone where there is little room.
+fn draw_curves(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buffer) {
+    let Some((from, to)) = dashboard.window().filter(|_| CURVE_ROWS <= area.height) else { return };
+    let with_tests = 2 * CURVE_ROWS <= area.height && !run.history.tests().is_empty();
+    let parts = if with_tests { vec![Constraint::Fill(1), Constraint::Fill(1)] } else { vec![Constraint::Fill(1)] };
+    let areas = Layout::vertical(parts).split(area);
+    loss_curve(dashboard, run, (from, to), areas[0], buffer);
+    if with_tests {
+        accuracy_curve(dashboard, run, (from, to), areas[1], buffer);
+    }
+}
+
+/// The loss, logarithmic where it is positive.
+fn loss_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area: Rect, buffer: &mut Buffer) {
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let columns = usize::from(body.width) * 2;
+    let detail = run.detail.as_ref().filter(|detail| detail.from <= from && to <= detail.to);
+    let mut points = match detail {
+        Some(detail) => {
+            let rows = detail.rows.iter().filter_map(|row| row.loss.map(|loss| (row.step, loss, loss)));
+            super::history::envelope(rows, (from, to), columns)
+        }
+        None => run.history.loss(from, to, columns),
+    };
+    let logarithmic = points.iter().all(|point| 0.0 < point.1);
+    let (low, high) =
+        points.iter().fold((f64::MAX, f64::MIN), |(low, high), point| (low.min(point.1), high.max(point.1)));
+    if points.is_empty() {
+        return;
+    }
+    if logarithmic {
+        for point in &mut points {
+            point.1 = point.1.log10();
+        }
+    }
+    let scale = if logarithmic { " log" } else { "" };
+    let text = format!("loss {} … {}{scale}, steps {} to {}", short(low), short(high), count(from), count(to));
+    Line::styled(text, Tone::First).render(head, buffer);
+    let place = |value: f64| if logarithmic { value.log10() } else { value };
+    let (bottom, top) = (place(low), place(high));
+    let bounds = if bottom < top { [bottom, top] } else { [bottom - 0.5, top + 0.5] };
+    let marker = cursor_points(dashboard, bounds);
+    let curves = [Curve { points: &points, tone: Tone::First }, Curve { points: &marker, tone: Tone::Focus }];
+    plot(&curves, [from as f64, to.max(from + 1) as f64], bounds, body, buffer);
+}
+
+/// Accuracy on the plant and as believed.
+fn accuracy_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area: Rect, buffer: &mut Buffer) {
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let title = vec![
+        Span::styled("on the plant", Tone::Second),
+        Span::raw(" and "),
+        Span::styled("believed", Tone::Third),
+        Span::styled(", 0 to 100 %", Tone::Faint),
+    ];
+    Line::from(title).render(head, buffer);
+    // One test before the window, so that the line comes in from the left.
+    let tests = run.history.tests();
+    let start = tests.partition_point(|test| test.step < from).saturating_sub(1);
+    let shown = tests[start..].iter().take_while(|test| test.step <= to);
+    let line =
+        |value: fn(&Test) -> f64| shown.clone().map(move |test| (test.step as f64, value(test))).collect::<Vec<_>>();
+    let (plant, believed) = (line(|test| test.accuracy), line(|test| test.believed));
+    let marker = cursor_points(dashboard, [0.0, 1.0]);
+    let curves = [
+        Curve { points: &believed, tone: Tone::Third },
+        Curve { points: &plant, tone: Tone::Second },
+        Curve { points: &marker, tone: Tone::Focus },
+    ];
+    plot(&curves, [from as f64, to.max(from + 1) as f64], [0.0, 1.0], body, buffer);
+}
+
+/// An upright line where the slider stands.
+fn cursor_points(dashboard: &Dashboard, bounds: [f64; 2]) -> Vec<(f64, f64)> {
+    let cursor = dashboard.look.cursor.filter(|_| dashboard.shown().is_some_and(RunView::over));
+    cursor.map_or(Vec::new(), |step| bounds.map(|value| (step as f64, value)).to_vec())
+}
