@@ -33,8 +33,8 @@ mod stop;
 pub mod sweep;
 mod systems;
 pub mod train;
-mod watch;
 pub mod upkeep;
+mod watch;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread, compare, continue_comparison};
 pub use dataset::{DataConfig, Dataset, Split};

@@ -75,12 +75,12 @@ fn a_plant_becomes_a_fit_and_its_trace_the_same_fit() {
     place.json(&["train", "small.toml", "--set", "plants.electrical.fit=auto", "--json"]);
     let (code, text) =
         place.refusal(&["train", "small.toml", "--set", &fit, "--set", "plants.electrical.simulated.mismatch=2.0"]);
-    assert_eq!((code, text.contains("the fit is stale")), (9, true), "{text}");
+    assert_eq!((code, text.contains("the fit is stale")), (10, true), "{text}");
     let (code, text) =
         place.refusal(&["train", "small.toml", "--set", &fit, "--set", "plants.electrical.simulated.plant_seed=7"]);
     assert_eq!(
         (code, text.contains("the fit is foreign: it is of the serial number `simulated-0`")),
-        (9, true),
+        (10, true),
         "{text}"
     );
     let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrical.fit=nowhere.toml"]);

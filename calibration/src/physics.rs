@@ -16,13 +16,15 @@ use crate::score::scale;
 use crate::{Error, Trace};
 
 /// Step of the central differences, in plausible spans: wide enough for single precision.
-pub(crate) const STEP: f64 = 1e-3;
+pub(crate) const STEP: f64 = 2e-3;
 /// Values of residuals that a fit uses at most: more only take time.
 const MOST_VALUES: usize = 60_000;
 /// A direction whose singular value is below this part of the largest is not felt at all; derivatives are good to about 1e-5.
-const DEAF: f64 = 3e-6;
+const DEAF: f64 = 1e-5;
 /// The first step is at most this part of the start's distance from zero: from far away a long step leads astray.
 const FIRST_STEP: f64 = 0.05;
+/// Searches that follow the first one, at most.
+const RESTARTS: usize = 6;
 /// How a coefficient leans on its nominal value: a whole span away costs as much as so many full scales in every reading.
 const LEANING: f64 = 1e-7;
 /// How steep the walls of what is plausible are, in full scales for a span.
@@ -87,8 +89,19 @@ pub fn fit_physics(model: &dyn Adjustable, trace: &Trace) -> Result<PhysicsFit, 
         return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: thinned.shots() });
     }
     let start: Vec<f64> = coefficients.iter().map(|coefficient| coefficient.start / coefficient.span()).collect();
-    let problem = Problem::new(model, &coefficients, &thinned, start);
-    let (problem, report) = LevenbergMarquardt::new().with_stepbound(FIRST_STEP).with_patience(30).minimize(problem);
+    let mut problem = Problem::new(model, &coefficients, &thinned, start);
+    let optimizer = || LevenbergMarquardt::new().with_stepbound(FIRST_STEP).with_patience(30);
+    let (first, mut report) = optimizer().minimize(problem);
+    problem = first;
+    // Rounding of the predictions can end a search early; a new one from there begins with fresh steps.
+    for _ in 0..RESTARTS {
+        let before = report.objective_function;
+        let (again, next) = optimizer().minimize(problem);
+        (problem, report) = (again, next);
+        if 0.999 * before < report.objective_function {
+            break;
+        }
+    }
     if !report.objective_function.is_finite() {
         return Err(Error::Diverged {
             procedure: "physics",

@@ -3,7 +3,7 @@
 //! Only voltages are driven and read, so coil, capacitor and resistors are known up to one common factor of impedance:
 //! what can be told are rates, `R/L`, `1/(R_p·C)` and `I_s/C`, and the resonance. In the same way `own` and `scale_volts` of
 //! the device are held at their nominal values: doubling all voltages inside, and halving both converters' gains, looks
-//! the same.
+//! the same. And its offset is held, because a shift of all voltages, with both converters' offsets, looks the same too.
 
 use std::sync::Arc;
 
@@ -28,22 +28,15 @@ impl Adjustable for Electrical {
         };
         let drive = 0.1 * self.drive_volts;
         let reading = 0.1 * self.reading_volts;
-        let device = &self.device;
         vec![
             near("resonance_hertz", "Hz", 0, 0.5),
             near("coil_loss_per_second", "1/s", 1, 0.9),
             near("load_loss_per_second", "1/s", 2, 0.99),
             near("device_volts_per_second", "V/s", 3, 0.9),
-            Coefficient::new(
-                "device_offset_volts",
-                "V",
-                device.offset_volts,
-                [device.offset_volts - device.scale_volts, device.offset_volts + device.scale_volts],
-            ),
             // Nothing depends on the memory while the device is a polynomial without one.
             Coefficient::new("device_memory", "1", 0.0, [-1.0, 4.0]).starting_at(0.1),
             Coefficient::new("junction_share", "1", 0.0, [-0.5, 5.0]).starting_at(0.1),
-            near("memory_seconds", "s", 7, 0.9),
+            near("memory_seconds", "s", 6, 0.9),
             Coefficient::new("drive_gain", "1", 1.0, [0.9, 1.1]),
             Coefficient::new("drive_offset_volts", "V", 0.0, [-drive, drive]),
             Coefficient::new("reading_gain", "1", 1.0, [0.9, 1.1]),
@@ -75,7 +68,6 @@ fn values(circuit: &Circuit) -> Vec<f64> {
         ohms / henry,
         1.0 / (load_ohms * farad),
         circuit.device_amperes / farad,
-        circuit.offset_volts,
         circuit.memory,
         circuit.junction_share,
         circuit.memory_seconds,
@@ -92,20 +84,19 @@ fn circuit(nominal: &Circuit, impedance_ohms: f64, values: &[f64]) -> Circuit {
     let pulsation = std::f64::consts::TAU * values[0];
     let (henry, farad) = (impedance_ohms / pulsation, 1.0 / (impedance_ohms * pulsation));
     // A law without any share of the junction is compiled without the memory too.
-    let junction_share = if values[6] == 0.0 && values[5] != 0.0 { 1e-9 } else { values[6] };
+    let junction_share = if values[5] == 0.0 && values[4] != 0.0 { 1e-9 } else { values[5] };
     Circuit {
         henry,
         farad,
         ohms: values[1] * henry,
         load_ohms: 1.0 / (values[2] * farad),
         device_amperes: values[3] * farad,
-        offset_volts: values[4],
-        memory: values[5],
+        memory: values[4],
         junction_share,
-        memory_seconds: values[7],
-        drive: Line { gain: values[8], offset: values[9] },
-        reading: Line { gain: values[10], offset: values[11] },
-        crosstalk: values[12],
+        memory_seconds: values[6],
+        drive: Line { gain: values[7], offset: values[8] },
+        reading: Line { gain: values[9], offset: values[10] },
+        crosstalk: values[11],
         ..nominal.clone()
     }
 }
