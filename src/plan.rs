@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn times_and_sizes_are_written_as_people_read_them() {
-        assert_eq!([0.04, 59.6, 200.0, 7500.0].map(duration), ["0.0 s", "60 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!([0.04, 59.6, 200.0, 7500.0].map(duration), ["0.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
         assert_eq!([999, 1500, 2_500_000, 3_000_000_000].map(bytes), ["999 B", "1.5 kB", "2.5 MB", "3.0 GB"]);
         assert!(free_bytes(Path::new("not/there/yet")).is_some());
     }

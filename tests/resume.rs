@@ -185,7 +185,7 @@ fn changes_are_shown_and_refused_unless_they_are_allowed() {
 #[test]
 fn a_run_that_is_being_run_is_not_continued() {
     let place = place();
-    place.write("long.toml", &SMALL.replace("steps = 8", "steps = 100000000"));
+    place.write("long.toml", &SMALL.replace("steps = 8", "steps = 1000000"));
     let mut child = start(&place, &["train", "long.toml", "--name", "long"]);
     wait(&place, "long", &mut child, 1);
     let (code, text) = place.refusal(&["train", "--resume", "long"]);

@@ -148,12 +148,14 @@ impl Bench for Deck<'_, '_> {
         self.helm.tell(&Event::Safe).map(drop)
     }
 
+    fn pause(&mut self) -> Result<(), Error> {
+        self.helm.paused = true;
+        self.helm.tell(&Event::Paused).map(drop)
+    }
+
     fn look(&mut self) -> Result<(), Error> {
         self.helm.write_alarms()?;
         if self.helm.control.state() == RunState::Paused {
-            if !std::mem::replace(&mut self.helm.paused, true) {
-                self.helm.tell(&Event::Paused).map(drop)?;
-            }
             self.helm.monitor(self.lab)?;
         }
         Ok(())
