@@ -83,6 +83,10 @@ fn in_words(residual: &Residual) -> String {
         .noise_of_full_scale
         .map(|noise| format!(", of which noise {:.3} %", 100.0 * noise))
         .unwrap_or_default();
+    let noise = match residual.neighbors_of_full_scale {
+        Some(scatter) => format!(", noise at most {:.3} % (no repeats: from neighboring shots)", 100.0 * scatter),
+        None => noise,
+    };
     format!(
         "{:.3} ± {:.3} % of full scale{noise}; {:.2} % of the outputs' standard deviation; R² {:.4} (median port), {:.4} (worst)",
         100.0 * residual.rmse_of_full_scale,

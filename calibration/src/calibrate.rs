@@ -7,6 +7,7 @@ use drivers::{Batch, Direction, Ports};
 use sims::{Adjustable, Key, Twin};
 
 use crate::saturation::within_range;
+use crate::score::neighbors;
 use crate::{
     Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit,
     Residual, Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
@@ -259,7 +260,10 @@ impl Judge<'_> {
         let residual = Residual::of(predicted, &self.test.outputs, &ranges, groups);
         match self.noise {
             Some(noise) => residual.with_noise(noise, &ranges, self.repeats),
-            None => residual,
+            None => Residual {
+                neighbors_of_full_scale: neighbors(predicted, &self.test.outputs, &self.test.inputs, &ranges),
+                ..residual
+            },
         }
     }
 }

@@ -20,6 +20,10 @@ pub struct Residual {
     /// The part of the root mean square that is noise of the readings, in full scales; unknown without repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_of_full_scale: Option<f64>,
+    /// Without repeats: how much the residuals of neighboring shots differ, over √2, in full scales. It bounds the noise from above, as
+    /// far as the residual of a model changes little from a shot to its neighbor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbors_of_full_scale: Option<f64>,
     /// Root mean square of each output, in full scales.
     pub ports: Vec<f64>,
     /// R² of each output.
@@ -64,6 +68,7 @@ impl Residual {
             r2_median: median(&sorted),
             r2_lowest: sorted.first().copied().unwrap_or(f64::NAN),
             noise_of_full_scale: None,
+            neighbors_of_full_scale: None,
             ports: missed.iter().zip(&scales).map(|(missed, scale)| missed.sqrt() / scale).collect(),
             r2,
         }
@@ -75,6 +80,30 @@ impl Residual {
         let mean = squares.sum::<f64>() / deviations.len().max(1) as f64 / repeats.max(1.0);
         Self { noise_of_full_scale: Some(mean.sqrt()), ..self }
     }
+}
+
+/// Shots whose neighbors are looked for, at most.
+const NEIGHBORS: usize = 600;
+
+/// Root mean square difference between the residuals of each shot and of the one with the nearest inputs, over √2, in full scales.
+pub(crate) fn neighbors(predictions: &Batch, readings: &Batch, inputs: &Batch, ranges: &[Range]) -> Option<f64> {
+    let shots = readings.rows().min(NEIGHBORS);
+    if shots < 20 {
+        return None;
+    }
+    let distance = |a: usize, b: usize| -> f64 {
+        inputs.row(a).iter().zip(inputs.row(b)).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+    };
+    let residual = |shot: usize, port: usize| {
+        f64::from(predictions.row(shot)[port] - readings.row(shot)[port]) / scale(ranges[port])
+    };
+    let mut sum = 0.0;
+    for shot in 0..shots {
+        let others = (0..shots).filter(|other| *other != shot);
+        let nearest = others.min_by(|a, b| distance(shot, *a).total_cmp(&distance(shot, *b)))?;
+        sum += (0..ranges.len()).map(|port| (residual(shot, port) - residual(nearest, port)).powi(2)).sum::<f64>();
+    }
+    Some((0.5 * sum / (shots * ranges.len().max(1)) as f64).sqrt())
 }
 
 /// Full scale of a port; 1 where it has none.

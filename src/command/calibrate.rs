@@ -410,6 +410,7 @@ fn object(calibrated: &Calibrated<'_>, trace: &Path, figures: Option<&[PathBuf]>
                 "r2_median": residual.r2_median,
                 "r2_lowest": residual.r2_lowest,
                 "noise_of_full_scale": residual.noise_of_full_scale,
+                "neighbors_of_full_scale": residual.neighbors_of_full_scale,
             })
         })
     };
