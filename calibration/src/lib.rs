@@ -45,7 +45,9 @@ pub use measure::{Watch, measure};
 pub use network::{LearnedTwin, Network, PlainLayer};
 pub use noise::{NoiseModel, NoiseSummary, fit_noise};
 pub use physics::{Estimate, PhysicsFit, fit_physics};
-pub use response::{Channels, Drift, Level, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response};
+pub use response::{
+    Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
+};
 pub use score::Residual;
 pub use stimuli::Stimuli;
 pub use timing::{TimingFit, fit_timing};

@@ -8,6 +8,7 @@
 
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,7 @@ def red_pitaya(manager, program, *more):
         pitaya.write("SOUR1:VOLT 3")
         same(pitaya.query("SYST:ERR?").split(",")[0], "-222", "a voltage out of range")
         pitaya.write("ACQ:DATA:FORMAT BIN;:SOUR1:VOLT 1")
-        samples = [0.5, -0.5] * 32 + [0.0] * 500
+        samples = [0.5] * 32 + [-0.5] * 32 + [0.0] * 500
         pitaya.write_ascii_values("SOUR1:TRAC:DATA:DATA ", samples)
         pitaya.write("OUTPUT1:STATE ON")
         pitaya.write("ACQ:START")
@@ -74,8 +75,9 @@ def red_pitaya(manager, program, *more):
         same(len(block), len(samples), "the samples in a block")
         pitaya.write("ACQ:DATA:FORMAT ASCII")
         text = pitaya.query(query).strip("{}").split(",")
-        same([round(float(value), 6) for value in text], [round(value, 6) for value in block], "text and block")
-        assert 0.01 < max(block) < 1.0, "the circuit answers"
+        same(len(text), len(block), "the samples as text")
+        assert all(abs(float(a) - b) < 1e-6 for a, b in zip(text, block)), "text and block differ"
+        assert 0.01 < max(map(abs, block)) < 1.0, "the circuit does not answer"
         pitaya.write("OUTPUT1:STATE OFF")
         same(pitaya.query("OUTPUT1:STATE?"), "0", "the output")
         pitaya.close()
@@ -95,7 +97,7 @@ def pair(manager, program):
         same(generator.query("*OPC?"), "1", "*OPC? after the trigger")
         read = digitizer.query_binary_values("FETC:WAV? 564", datatype="f", is_big_endian=True)
         same(len(read), len(samples), "what the digitizer took of what the generator played")
-        assert 0.01 < max(map(abs, read)) < 1.0, "the circuit answers"
+        assert 0.01 < max(map(abs, read)) < 1.0, "the circuit does not answer"
         generator.close()
         digitizer.close()
 
@@ -105,8 +107,6 @@ def foreign(ask):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "devices.json"
         transport = {"type": "tcp", "url": "127.0.0.1:0"}
-        import socket
-
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -140,6 +140,8 @@ def main():
     manager = pyvisa.ResourceManager("@py")
     red_pitaya(manager, program)
     print("PyVISA drives the served Red Pitaya over TCP")
+    red_pitaya(manager, program, "--pty")
+    print("PyVISA drives the served Red Pitaya over a pseudo-terminal")
     pair(manager, program)
     print("PyVISA drives the served generator and digitizer, blocks both ways")
     foreign(ask)

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::{Link, LinkOptions, LinkState, Opening, Session};
+use super::{Disturbance, Link, LinkOptions, LinkState, Opening, Session};
 use crate::{Address, Error, Port};
 
 /// Lines there and back; says hello first.
@@ -134,4 +134,16 @@ fn a_dialogue_is_replayed_through_the_same_link() {
     let link = Link::open(Lines, &replay).unwrap();
     let error = link.ask("other".into(), LONG).unwrap_err().to_string();
     assert!(error.contains("`other\\n` is sent, but `one\\n` was recorded"), "{error}");
+}
+
+#[test]
+fn a_disturbed_link_is_reopened_however_fast_the_answer_is() {
+    let (address, _lines) = serve(|_| Act::Echo);
+    let link = open(&address);
+    link.watch().disturb(Disturbance::LoseAnswer);
+    assert!(matches!(link.ask("lost".into(), LONG), Err(Error::Timeout { .. })));
+    assert_eq!(link.ask("found".into(), LONG).unwrap(), "found");
+    link.watch().disturb(Disturbance::ClosePort);
+    assert_eq!(link.ask("again".into(), LONG).unwrap(), "again");
+    assert_eq!(link.watch().report().reconnects, 2);
 }

@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(2);
 const UNPLUGGED: Duration = Duration::from_millis(40);
 /// How long the other end of a serial line is gone when it goes without a word.
 const MUTE: Duration = Duration::from_millis(400);
+/// How long a line goes on by itself: 4,096 bytes that a terminal's buffer holds, at 921,600 baud.
+const BUFFERED: Duration = Duration::from_millis(44);
 /// Bits on the line for each byte: a start bit, eight of data, a stop bit.
 const BITS: f64 = 10.0;
 
@@ -326,10 +328,17 @@ impl Line {
         Self { baud, free: tokio::time::Instant::now() }
     }
 
+    /// Nothing was waiting to be carried: the line has been idle until now.
+    fn rest(&mut self) {
+        self.free = self.free.max(tokio::time::Instant::now());
+    }
+
     /// Waits as long as `bytes` are on the line.
     async fn carry(&mut self, bytes: usize) {
         if let Some(baud) = self.baud {
-            let start = self.free.max(tokio::time::Instant::now());
+            // A line goes on while this program waits for its turn, as far as the system's buffer lasts.
+            let earliest = tokio::time::Instant::now().checked_sub(BUFFERED).unwrap_or(self.free);
+            let start = self.free.max(earliest);
             self.free = start + Duration::from_secs_f64(bytes as f64 * BITS / f64::from(baud));
             // The clock of the runtime ticks in milliseconds: short waits are saved up.
             if Duration::from_millis(2) < self.free - tokio::time::Instant::now() {
@@ -344,7 +353,20 @@ async fn read(mut reader: impl AsyncRead + Unpin, id: u64, baud: Option<u32>, ev
     let mut buffer = vec![0; chunk(baud)];
     let mut line = Line::new(baud);
     loop {
-        match reader.read(&mut buffer).await {
+        // Bytes that were there already have been on the line while this program waited for its turn.
+        let waiting = tokio::select! {
+            biased;
+            read = reader.read(&mut buffer) => Some(read),
+            () = std::future::ready(()) => None,
+        };
+        let read = if let Some(read) = waiting {
+            read
+        } else {
+            let read = reader.read(&mut buffer).await;
+            line.rest();
+            read
+        };
+        match read {
             Ok(count) if 0 < count => {
                 line.carry(count).await;
                 if events.send(Event::Bytes(id, buffer[..count].to_vec())).is_err() {
@@ -361,7 +383,15 @@ async fn read(mut reader: impl AsyncRead + Unpin, id: u64, baud: Option<u32>, ev
 /// Writes pieces one after another.
 async fn write(mut writer: impl AsyncWrite + Unpin, baud: Option<u32>, mut pieces: UnboundedReceiver<Piece>) {
     let mut line = Line::new(baud);
-    while let Some(Piece { pause, bytes }) = pieces.recv().await {
+    loop {
+        let piece = if let Ok(piece) = pieces.try_recv() {
+            piece
+        } else {
+            let Some(piece) = pieces.recv().await else { return };
+            line.rest();
+            piece
+        };
+        let Piece { pause, bytes } = piece;
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

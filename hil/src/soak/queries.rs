@@ -41,12 +41,12 @@ pub fn soak_queries(count: u64, seed: u64) -> io::Result<SoakReport> {
     }
     let served = serve_scpi(ScpiBox::new(Box::new(Echo)), &Wire::Tcp { port: 0 }, faults.clone())?;
     let options = LinkOptions::new("soak-queries", served.address.clone());
-    let link = Link::open(Scpi::new("", vec![]), &options).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut asker = Asker { options, link: None };
     let mut report = SoakReport { deadline: DEADLINE, ..SoakReport::default() };
     let mut memory = None;
     for number in 0..count {
         let start = Instant::now();
-        let outcome = ask(&link, number);
+        let outcome = asker.ask(number);
         report.longest_wait = report.longest_wait.max(start.elapsed());
         judge(&mut report, number, &outcome);
         if memory.is_none() && count / 10 <= number {
@@ -58,15 +58,35 @@ pub fn soak_queries(count: u64, seed: u64) -> io::Result<SoakReport> {
     Ok(report)
 }
 
-/// One query, asked again while that can help and the deadline allows.
-fn ask(link: &Link<Scpi>, number: u64) -> Result<Vec<Vec<u8>>, Error> {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        let request = ScpiRequest::Steps(vec![Step::query(format!("ECHO? {number}"))]);
-        match link.ask(request, ATTEMPT.min(end.saturating_duration_since(Instant::now()))) {
-            Err(error) if error.is_retryable() && Instant::now() < end => {}
-            outcome => return outcome,
+/// Whoever asks: opens the link, and opens it anew when the instrument has another firmware.
+struct Asker {
+    options: LinkOptions,
+    link: Option<Link<Scpi>>,
+}
+
+impl Asker {
+    /// One query, asked again while that can help and the deadline allows.
+    fn ask(&mut self, number: u64) -> Result<Vec<Vec<u8>>, Error> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            match self.attempt(number, end) {
+                // A link refuses to go on with an instrument that is not quite the one before; here somebody looks at
+                // it and says that it is.
+                Err(Error::Stranger { .. }) if Instant::now() < end => self.link = None,
+                Err(error) if error.is_retryable() && Instant::now() < end => {}
+                outcome => return outcome,
+            }
         }
+    }
+
+    fn attempt(&mut self, number: u64, end: Instant) -> Result<Vec<Vec<u8>>, Error> {
+        let left = end.saturating_duration_since(Instant::now());
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => Link::open(Scpi::new("", vec![]), &LinkOptions { open_within: left, ..self.options.clone() })?,
+        };
+        let request = ScpiRequest::Steps(vec![Step::query(format!("ECHO? {number}"))]);
+        self.link.insert(link).ask(request, ATTEMPT.min(left))
     }
 }
 
