@@ -133,6 +133,12 @@ impl Prepared {
     /// replayed answers only the training's own questions.
     pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
         let mut found = Vec::new();
+        // A real bench is asked only by `calibrate --procedure trainability`: opening it twice costs minutes, and its dialogue may be
+        // recorded.
+        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
+        if !self.plants().into_iter().all(simulated) {
+            return Ok(found);
+        }
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab(Method::PhysicsAware, self.experiment.seed)?;
