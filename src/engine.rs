@@ -211,6 +211,7 @@ impl<'a> Desk<'a> {
         };
         let board = Board::new(heading, console.control.clone(), lab.attend(&console.control));
         let server = Some(Server::open(record.folder(), &board)?);
+        lab.belong_to(record.folder());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));
         let metrics = run.metrics.parse().ok().map(|address| Metrics::serve(address, &board)).transpose()?;
         if let Some(metrics) = &metrics {

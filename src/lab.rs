@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use sims::{Clock, Moment, Predicted, Pullback, Twin};
 
 use crate::Error;
 use crate::method::Method;
-use crate::run::{Bench, Control, Gate, ShotRecorder, Shots, Viewer};
+use crate::run::{Bench, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -180,6 +180,10 @@ pub struct Lab {
     control: Option<Arc<Control>>,
     /// Who may look at it.
     viewer: Option<Arc<Viewer>>,
+    /// The folder of its run: what happens inside a step is written down there.
+    run: Option<PathBuf>,
+    /// Whether it waits inside a step.
+    waits: bool,
     /// Who writes down every shot.
     recorder: Option<ShotRecorder>,
     /// Shots that were held against the limits instead of being taken, where nothing is to be driven.
@@ -192,7 +196,7 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, control: None, viewer: None, recorder: None, rehearsed: None })
+        Ok(Self { slots, control: None, viewer: None, run: None, waits: false, recorder: None, rehearsed: None })
     }
 
     /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
@@ -204,6 +208,28 @@ impl Lab {
         }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// Its run is kept in `folder`.
+    pub fn belong_to(&mut self, folder: &Path) {
+        self.run = Some(folder.to_owned());
+    }
+
+    fn write_down(&self, event: &Event) -> Result<(), Error> {
+        self.run.as_ref().map_or(Ok(()), |folder| append_event(folder, event))
+    }
+
+    /// Does what is asked before a plant is driven.
+    fn heed(&mut self) -> Result<(), Error> {
+        let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned() else { return Ok(()) };
+        let flow = control.heed(Gate::Inside, self)?;
+        if std::mem::take(&mut self.waits) {
+            self.write_down(&Event::Resumed)?;
+        }
+        match flow {
+            ControlFlow::Break(reason) => Err(Error::Halted(reason)),
+            ControlFlow::Continue(()) => Ok(()),
+        }
     }
 
     /// The next shots are shown, however soon after the last ones they come.
@@ -271,11 +297,7 @@ impl Lab {
         controls: &[f32],
         inputs: &Batch,
     ) -> Result<(Vec<f32>, Batch), Error> {
-        if let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned()
-            && let ControlFlow::Break(reason) = control.heed(Gate::Inside, self)?
-        {
-            return Err(Error::Halted(reason));
-        }
+        self.heed()?;
         let slot = &mut self.slots[place];
         if let Some(shots) = &mut self.rehearsed {
             let ports = &slot.plant.plant.card().ports;
@@ -355,12 +377,13 @@ impl Lab {
 
 impl Bench for Lab {
     fn make_safe(&mut self) -> Result<(), Error> {
-        Self::make_safe(self)
+        Self::make_safe(self)?;
+        self.write_down(&Event::Safe)
     }
 
-    /// Inside a step nobody writes down that the run waits.
     fn pause(&mut self) -> Result<(), Error> {
-        Ok(())
+        self.waits = true;
+        self.write_down(&Event::Paused)
     }
 
     /// Inside a step there is nothing to look after.

@@ -43,7 +43,7 @@ pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use metrics::Metrics;
 pub use progress::Progress;
 pub use record::Record;
-pub(crate) use record::make_folder;
+pub(crate) use record::{append_event, make_folder};
 pub use server::{SOCKET, Server, connect};
 pub use shots::{SHOTS, ShotRecorder};
 pub use status::{

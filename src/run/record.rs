@@ -48,7 +48,9 @@ impl Record {
         write_configs(folder, header)?;
         let open = |name: &str| {
             let path = folder.join(name);
-            File::create(&path).map_err(Error::record(&path, "cannot be written"))
+            // Whole lines at the end, whoever else adds to it: see `append_event`.
+            let file = OpenOptions::new().append(true).create_new(true).open(&path);
+            file.map_err(Error::record(&path, "cannot be written"))
         };
         let (metrics, events) = (open("metrics.csv")?, open("events.jsonl")?);
         let facts = facts(header, lab);
@@ -148,9 +150,7 @@ impl Record {
 
     fn write_event(&mut self, event: &Event) -> Result<(), Error> {
         let path = self.folder.join("events.jsonl");
-        let mut line = json!(event);
-        line["unix_seconds"] = json!(unix_seconds());
-        self.events.write_all(format!("{line}\n").as_bytes()).map_err(Error::record(&path, "cannot be written"))
+        self.events.write_all(event_line(event).as_bytes()).map_err(Error::record(&path, "cannot be written"))
     }
 }
 
@@ -203,6 +203,20 @@ impl Observer for Record {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
+
+/// Adds an event to the run in `folder` from where its observers cannot be reached: inside a step.
+pub(crate) fn append_event(folder: &Path, event: &Event) -> Result<(), Error> {
+    let path = folder.join("events.jsonl");
+    let write = || OpenOptions::new().append(true).open(&path)?.write_all(event_line(event).as_bytes());
+    write().map_err(Error::record(&path, "cannot be written"))
+}
+
+/// An event with its time, as a line.
+fn event_line(event: &Event) -> String {
+    let mut line = json!(event);
+    line["unix_seconds"] = json!(unix_seconds());
+    format!("{line}\n")
 }
 
 /// Refuses a folder that exists.
