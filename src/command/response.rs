@@ -111,6 +111,8 @@ fn facts(name: &str, card: &Card, measured: &Response) -> Value {
     if let Some(waveform) = &measured.waveform {
         facts["resonance"] = json!(waveform.resonance);
         facts["resonance_twin"] = json!(waveform.resonance_twin);
+        facts["passband"] = json!(waveform.passband);
+        facts["passband_twin"] = json!(waveform.passband_twin);
         facts["gain_noise"] = json!(waveform.gain_noise);
         facts["sweep_hertz"] = json!(waveform.sweep.hertz);
         let loudest = |tones: &[calibration::Tone]| tones.last().map(|tone| json!(tone));
@@ -143,6 +145,10 @@ fn print(facts: &Value, measured: &Response, card: &Card) {
             table.add_row([label.to_owned(), plant, twin]);
         };
         row("resonance", both(&|peak| format!("{:.3} kHz", 1e-3 * peak.hertz)));
+        let reach = [waveform.passband, waveform.passband_twin];
+        row("largest gain", reach.map(|reach| format!("{:.3}", reach.gain)));
+        let edge = |hertz: f64| format!("{:.3} kHz", 1e-3 * hertz);
+        row("upper −3 dB edge", reach.map(|reach| reach.upper_hertz.map_or("–".to_owned(), edge)));
         row("gain at resonance", both(&|peak| format!("{:.3}", peak.gain)));
         row("−3 dB width", both(&width));
         row("quality", both(&|peak| peak.quality.map_or("–".to_owned(), |quality| format!("{quality:.1}"))));

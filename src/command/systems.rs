@@ -30,7 +30,7 @@ fn print(system: &Value, rig: &str) {
         println!("  {direction:11} {}", if banks.is_empty() { "none".to_owned() } else { banks.join(", ") });
     }
     if let Some(seconds) = system["sample_seconds"].as_f64() {
-        println!("  {:11} {} kS/s", "sampled at", 1e-3 / seconds);
+        println!("  {:11} {} kS/s", "sampled at", (1.0 / seconds).round() / 1e3);
     }
     let timing = |key: &str| duration(system["timing"][key].as_f64().unwrap_or(0.0));
     println!(

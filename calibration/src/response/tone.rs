@@ -94,6 +94,23 @@ pub fn peak(hertz: &[f64], gains: &[f64], record_seconds: f64) -> Option<Resonan
     })
 }
 
+/// How far up a transfer function reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Passband {
+    /// The largest gain.
+    pub gain: f64,
+    /// Where, above it, the gain first falls to 1/√2 of it (−3 dB), in Hz; `None` where it does not.
+    pub upper_hertz: Option<f64>,
+}
+
+/// The reach of gains on a grid of frequencies in Hz.
+pub fn passband(hertz: &[f64], gains: &[f64]) -> Passband {
+    let top = (0..gains.len()).max_by(|&a, &b| gains[a].total_cmp(&gains[b])).unwrap_or(0);
+    let gain = gains.get(top).copied().unwrap_or(0.0);
+    let below = (top..gains.len()).find(|&index| gains[index] < gain / 2.0_f64.sqrt());
+    Passband { gain, upper_hertz: below.map(|index| hertz[index]) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +139,6 @@ mod tests {
     #[test]
     fn a_slope_has_no_peak() {
         assert_eq!(peak(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], 1.0), None);
+        assert_eq!(passband(&[1.0, 2.0, 3.0], &[2.0, 1.9, 1.0]), Passband { gain: 2.0, upper_hertz: Some(3.0) });
     }
 }

@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use drivers::Error;
 use serde::Serialize;
 
-use super::tone::{Resonance, Tone, peak, transform};
+use super::tone::{Passband, Resonance, Tone, passband, peak, transform};
 use super::{Pair, Plan};
 
 /// Points of the transfer function.
@@ -35,18 +35,23 @@ pub struct Waveform {
     pub gain_twin: Vec<f64>,
     /// What noise alone would give, RMS.
     pub gain_noise: f64,
-    /// The plant's highest peak.
+    /// How far up the plant's transfer function reaches.
+    pub passband: Passband,
+    /// The twin's.
+    pub passband_twin: Passband,
+    /// The plant's highest peak, if it has one at this operating point: a conducting transistor damps its resonator away.
     pub resonance: Option<Resonance>,
     /// The twin's.
     pub resonance_twin: Option<Resonance>,
-    /// A sine at the resonance, softly to loud.
+    /// A sine at the resonance, or in the middle of the passband where there is none, from soft to loud.
     pub sweep: Sweep,
 }
 
-/// A sine that grows louder; judged in the second half of the record.
+/// A sine that grows louder; judged in the second half of the record. What a linear twin shows beside the fundamental is
+/// ringing that the record is too short for, and no distortion: the plant has it too.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sweep {
-    /// Its frequency, in Hz: the nearest to the resonance that fits whole periods into half a record.
+    /// Its frequency, in Hz: the nearest to the wanted one that fits whole periods into half a record.
     pub hertz: f64,
     /// On the plant.
     pub plant: Vec<Tone>,
@@ -78,11 +83,15 @@ pub fn measure(pair: &mut Pair<'_>, sample_seconds: f64, plan: &Plan) -> Result<
     let resonance = peak(&hertz, &gain_plant, record);
     // Each sample of the impulse response errs by σ/(h·√(2·shots)); the sum of n independent ones by √n of it.
     let variance = spread.iter().map(|value| value * value).sum::<f64>() / (2.0 * shots as f64);
-    let sweep = sweep(pair, resonance.map_or(0.25 * nyquist, |peak| peak.hertz), sample_seconds, plan)?;
+    let reach = passband(&hertz, &gain_plant);
+    let center = 0.5 * reach.upper_hertz.unwrap_or(0.5 * nyquist);
+    let sweep = sweep(pair, resonance.map_or(center, |peak| peak.hertz), sample_seconds, plan)?;
     Ok(Waveform {
         sample_seconds,
         pulse: height,
         gain_noise: variance.sqrt() / height,
+        passband: reach,
+        passband_twin: passband(&hertz, &gain_twin),
         resonance_twin: peak(&hertz, &gain_twin, record),
         impulse_plant,
         impulse_twin,

@@ -359,13 +359,12 @@ async fn read(mut reader: impl AsyncRead + Unpin, id: u64, baud: Option<u32>, ev
             read = reader.read(&mut buffer) => Some(read),
             () = std::future::ready(()) => None,
         };
-        let read = match waiting {
-            Some(read) => read,
-            None => {
-                let read = reader.read(&mut buffer).await;
-                line.rest();
-                read
-            }
+        let read = if let Some(read) = waiting {
+            read
+        } else {
+            let read = reader.read(&mut buffer).await;
+            line.rest();
+            read
         };
         match read {
             Ok(count) if 0 < count => {
