@@ -8,11 +8,12 @@ use crate::command;
 use crate::command::calibrate::CalibrateArgs;
 use crate::command::check::CheckArgs;
 use crate::command::ports::PortsArgs;
+use crate::command::runs::RunsArgs;
 use crate::command::safe::SafeArgs;
 use crate::command::serve::ServeArgs;
 use crate::command::soak::SoakArgs;
 use crate::command::sweep::SweepArgs;
-use crate::{EXIT_CODES, Error, Method, Theme, stop};
+use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -29,7 +30,7 @@ struct Cli {
 enum Command {
     /// Trains one network by one method
     #[command(
-        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick"
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick\n  pnnlab train --resume runs/20261123-094147-digits"
     )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
@@ -47,6 +48,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
     )]
     Sweep(SweepArgs),
+    /// Finds, shows, compares, exports, draws and removes runs
+    #[command(
+        after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
+    )]
+    Runs(RunsArgs),
     /// Runs published experiments and writes a report: our numbers beside the published ones
     #[command(
         after_help = "Without --data only what needs no files is run; the rest is listed as not run. Sections of earlier calls stay in the report, so \
@@ -93,7 +99,7 @@ enum Command {
 }
 
 /// What every command that runs an experiment takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ExperimentArgs {
     /// An experiment file, or the name of a built-in experiment
     #[arg(default_value = crate::experiment::DEFAULT)]
@@ -129,6 +135,7 @@ pub struct ExperimentArgs {
 
 /// `pnnlab train`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct TrainArgs {
     /// The experiment and where it goes.
     #[command(flatten)]
@@ -139,8 +146,23 @@ pub struct TrainArgs {
     /// Whether each plant is first asked, with some 900 shots, if it will train
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub check: bool,
+    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
+    pub resume: Option<PathBuf>,
+    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Records every shot in the run folder, as run.record does
+    #[arg(long)]
+    pub record: bool,
+    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Continues although experiment, rig, data or program differ from what the run was started with
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
     /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
     pub watch: bool,
 }
 
@@ -169,6 +191,10 @@ pub struct CompareArgs {
     /// How many seeds, from the experiment's on; without it, as the experiment says (3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: Option<u16>,
+    /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
+    /// finished are read, the others go on from their last checkpoints
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub resume: Option<PathBuf>,
 }
 
 /// `pnnlab reproduce`.
@@ -289,6 +315,7 @@ pub struct FetchArgs {
 /// Runs the program.
 pub fn run() -> Result<(), Error> {
     let cli = Cli::parse();
+    log::start();
     match &cli.command {
         // A dashboard holds no plant: a signal ends it, and nothing else.
         Some(Command::Watch(_) | Command::Train(TrainArgs { watch: true, .. })) => stop::listen_silently(),
@@ -299,6 +326,7 @@ pub fn run() -> Result<(), Error> {
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
+        Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),
         Some(Command::Response(arguments)) => command::response::run(&arguments),
         Some(Command::Systems(arguments)) => command::systems::run(&arguments),

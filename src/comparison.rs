@@ -12,6 +12,7 @@ use sims::Key;
 use crate::engine::Finished;
 use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
+use crate::plan::Plan;
 use crate::run::{Control, Helm, make_folder};
 use crate::train::Trainer;
 use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, TrainingConfig, figure};
@@ -217,18 +218,51 @@ impl Prepared {
 
 /// Runs every method with every seed below `folder`, and draws the curves.
 pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &Path) -> Result<Comparison, Error> {
+    compare_in(prepared, methods, seeds, (folder, true))
+}
+
+/// Goes on with a comparison in `folder`: runs that are finished are read, the others go on or begin.
+pub fn continue_comparison(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    folder: &Path,
+) -> Result<Comparison, Error> {
+    if !folder.is_dir() {
+        let message = format!("--resume {}: is no folder of a comparison", folder.display());
+        return Err(Error::Usage(message));
+    }
+    compare_in(prepared, methods, seeds, (folder, false))
+}
+
+fn compare_in(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    (folder, is_new): (&Path, bool),
+) -> Result<Comparison, Error> {
     let first = prepared.experiment.seed;
     refuse_unfit(prepared, methods, first.saturating_add(seeds as u64))?;
     let seeds: Vec<u64> = (first..first + seeds as u64).collect();
     // What is refused is refused before anything is made: the files, the data, the widths.
     let data = prepared.load(first)?;
-    let mut cards = serde_json::Value::Null;
+    let mut experiment = prepared.experiment.clone();
+    experiment.training = experiment.training.counted(data.train.len());
+    let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
+        let network =
+            Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
+        let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
+        let runs = folder.parent().unwrap_or(Path::new(""));
+        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
         cards = crate::run::plant_facts(&lab);
     }
-    make_folder(folder)?;
+    plan.check(folder)?;
+    eprintln!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
+    if is_new {
+        make_folder(folder)?;
+    }
     let twin_error = prepared.twin_error(first)?;
     let baselines = seeds.iter().map(|&seed| prepared.baseline(seed, folder)).collect::<Result<Vec<_>, _>>()?;
     let simulated = cards
@@ -308,7 +342,8 @@ pub(crate) fn run_all(
             if failed.load(Relaxed) || crate::stop::requested() {
                 break;
             }
-            let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
+            let run = folder.join(format!("{method}-seed-{seed}"));
+            let result = prepared.train_or_go_on((method, seed), &run, &bars);
             failed.fetch_or(result.is_err(), Relaxed);
             finished.push((index, result));
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::DataConfig;
 use crate::layer::LayerConfig;
+use crate::run::RunConfig;
 use crate::upkeep::{DriftConfig, OnAlarm, RefreshConfig};
 use crate::{Document, Error, Method};
 
@@ -43,6 +44,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// How its runs are kept.
+    #[serde(default)]
+    pub run: RunConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
     /// What `compare` compares, unless its options say otherwise.
@@ -228,6 +232,7 @@ impl Experiment {
             }
         }
         self.sensible_upkeep(document)?;
+        self.run.sensible(document)?;
         if self.comparison.seeds == 0 {
             return Err(document.refuse("comparison.seeds", "is 0: compare at least one"));
         }

@@ -214,6 +214,11 @@ impl Rig {
         wanted.map(|(name, config)| self.open_plant(name, config, seed)).collect()
     }
 
+    /// The same rig with relative paths that count from `folder`.
+    pub fn within(self, folder: PathBuf) -> Self {
+        Self { folder, ..self }
+    }
+
     /// The names of all plants.
     pub fn names(&self) -> Vec<&str> {
         self.config.plants.keys().map(String::as_str).collect()
@@ -256,11 +261,13 @@ impl Rig {
                 .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
-        let mut links = vec![];
+        let (mut clock, mut links) = (None, vec![]);
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
                 let built = build(system, "simulated")?;
-                (Box::new(Simulated::new(built.system)), built.twin, Some(built.ideal))
+                let simulated = Simulated::new(built.system);
+                clock = Some(simulated.clock());
+                (Box::new(simulated), built.twin, Some(built.ideal))
             }
             (None, Some(bench), _) => {
                 let twin = build(&bench.twin, "bench.twin")?.twin;
@@ -311,6 +318,7 @@ impl Rig {
             ideal,
             adjustable,
             fit,
+            clock,
             links,
             watchdog,
         })

@@ -6,9 +6,13 @@
 //! corrections, and a small network on what these leave, to the newest shots of the training and to a fixed reference set, which is
 //! taken anew for it. The new twin is used only if it is better on shots that the fit has not seen.
 
+mod noise;
+
+use noise::NoiseKeeper;
+
 use calibration::{
-    Corrected, DriftMonitor, DriftState, LearnedTwin, Network, NoiseModel, Parts, PlainLayer, Residual, Search,
-    Stimuli, Trace, correct, fit_noise, fit_physics, learn_part,
+    Corrected, DriftMonitor, DriftState, LearnedTwin, Network, Parts, PlainLayer, Residual, Search, Stimuli, Trace,
+    correct, fit_physics, learn_part,
 };
 use drivers::{Batch, Direction, Ports};
 use schemars::JsonSchema;
@@ -18,10 +22,14 @@ use sims::{Adjustable, Key, Twin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use toml::Table;
+
 use crate::lab::Lab;
 use crate::recent::{Memory, Recent};
 use crate::run::{Board, Event, Monitor, Severity};
-use crate::{Error, TrainingConfig};
+
+use crate::train::Trainer;
+use crate::{Error, Method, TrainingConfig};
 
 /// What an alarm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +89,16 @@ pub struct RefreshConfig {
 impl Default for RefreshConfig {
     fn default() -> Self {
         Self { every_epochs: 5, shots: 1000, reference_shots: 200, network_epochs: 0 }
+    }
+}
+
+/// Those that look after the twins and plants of a training, as its experiment asks.
+pub fn monitors(trainer: &Trainer<'_>, lab: &mut Lab) -> Vec<Box<dyn Monitor>> {
+    let (method, config, rows, key) = trainer.facts();
+    match method {
+        Method::PhysicsAware => Upkeep::of_lab(lab, config, rows, key),
+        Method::NoiseAware => NoiseKeeper::of_lab(lab, key),
+        _ => vec![],
     }
 }
 
@@ -220,9 +238,10 @@ impl Upkeep {
             kept,
         });
         if kept && self.state.monitor.is_some() {
-            // What is normal has changed: the pattern is learned anew.
+            // What is normal has changed: the pattern is learned anew, at once, so that a continued run does the same.
             self.state.monitor = None;
             self.state.sum = DriftState::default();
+            self.monitor(step, lab, board)?;
         }
         Ok(())
     }
@@ -363,67 +382,17 @@ impl Monitor for Upkeep {
         Ok(())
     }
 
-    fn state(&self) -> serde_json::Value {
+    fn state(&self) -> Table {
         let state = State { memory: self.recent.memory(), ..self.state.clone() };
-        serde_json::to_value(&state).unwrap_or_default()
+        Table::try_from(&state).unwrap_or_default()
     }
 
-    fn restore(&mut self, state: &serde_json::Value) -> Result<(), String> {
-        self.state = serde_json::from_value(state.clone()).map_err(|error| error.to_string())?;
+    fn restore(&mut self, state: &Table) -> Result<(), String> {
+        self.state = state.clone().try_into().map_err(|error: toml::de::Error| error.to_string())?;
         self.recent.restore(std::mem::take(&mut self.state.memory));
         self.restored = true;
         Ok(())
     }
-}
-
-/// Shots from which the noise of a plant without a fit is learned: stimuli and repeats.
-const NOISE_SHOTS: [usize; 2] = [100, 10];
-
-/// Adds to the predictions of every twin the noise of its plant: that of its fit, or one that is measured now.
-pub fn add_noise(lab: &mut Lab, key: Key) -> Result<(), Error> {
-    let names: Vec<String> = lab.names().into_iter().map(str::to_owned).collect();
-    for plant in names {
-        let Some(place) = lab.find(&plant) else { continue };
-        let key = key.branch("noise").branch(&plant);
-        let known = lab.fit(place).and_then(|fit| fit.fit.noise.clone());
-        let noise = match known {
-            Some(noise) => noise,
-            None => measured_noise(lab, (place, &plant), key)?,
-        };
-        lab.add_noise(place, noise, key.branch("predictions"));
-    }
-    Ok(())
-}
-
-/// Measures the noise of one plant.
-fn measured_noise(lab: &mut Lab, (place, plant): (usize, &str), key: Key) -> Result<NoiseModel, Error> {
-    let card = lab.card(place).clone();
-    let [count, repeats] = NOISE_SHOTS;
-    let stimuli = Stimuli::smooth(&card.ports, count, 20, key);
-    let shots = count * repeats;
-    let mut trace = Trace {
-        provenance: BTreeMap::new(),
-        settings: stimuli.settings.clone(),
-        setting_of: Vec::with_capacity(shots),
-        stimulus: Vec::with_capacity(shots),
-        seconds: vec![0.0; shots],
-        inputs: Batch::zeros(0, card.ports.input_count()),
-        outputs: Batch::zeros(0, card.ports.output_count()),
-        card,
-    };
-    let mut first = 0;
-    for (setting, inputs) in stimuli.by_setting() {
-        for _ in 0..repeats {
-            let (_, outputs) = lab.run_apart(place, stimuli.settings.row(setting as usize), &inputs)?;
-            trace.inputs = below(&trace.inputs, &inputs);
-            trace.outputs = below(&trace.outputs, &outputs);
-            trace.setting_of.extend(std::iter::repeat_n(setting, inputs.rows()));
-            trace.stimulus.extend((first..first + inputs.rows()).map(|stimulus| stimulus as u32));
-        }
-        first += inputs.rows();
-    }
-    let fitted = fit_noise(&trace, key).map_err(Error::calibration(plant))?;
-    Ok(fitted.0)
 }
 
 /// One batch below the other.

@@ -2,12 +2,15 @@
 
 mod bad_input;
 mod calibrate;
+mod catalog;
 mod control;
 mod experiments;
 mod kill;
 mod oscillators;
 mod program;
+mod recording;
 mod reports;
+mod resume;
 mod runs;
 mod soak;
 mod terminal;

@@ -34,7 +34,7 @@ fn events(place: &Place, folder: &str) -> Vec<String> {
 #[test]
 fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 100000000"));
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000"));
     let mut terminal = open(&place, &["train", "small.toml", "--name", "long", "--watch"], &[]);
     let text = terminal.wait("RUNNING live");
     assert!(text.contains("SIMULATED") && text.contains("small physics-aware seed 1"), "{text}");

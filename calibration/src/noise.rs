@@ -55,6 +55,27 @@ pub struct NoiseSummary {
 }
 
 impl NoiseModel {
+    /// Variance terms, centers, floors and loadings, row by row, as plain numbers.
+    pub fn plain(&self) -> [Vec<f64>; 4] {
+        let loadings = self.loadings.transpose().as_slice().to_vec();
+        [self.variance.as_flattened().to_vec(), self.center.clone(), self.floor.clone(), loadings]
+    }
+
+    /// The model that [`plain`](Self::plain) gave; `None` if the sizes do not fit together.
+    pub fn from_plain([variance, center, floor, loadings]: &[Vec<f64>; 4]) -> Option<Self> {
+        let outputs = center.len();
+        let whole = variance.len() == 3 * outputs
+            && floor.len() == outputs
+            && outputs > 0
+            && loadings.len().is_multiple_of(outputs);
+        whole.then(|| Self {
+            variance: variance.as_chunks().0.to_vec(),
+            center: center.clone(),
+            floor: floor.clone(),
+            loadings: DMatrix::from_row_slice(outputs, loadings.len() / outputs, loadings),
+        })
+    }
+
     /// Standard deviation of each output when the mean reading is `mean`.
     pub fn deviation(&self, mean: &[f32]) -> Vec<f64> {
         mean.iter().enumerate().map(|(output, mean)| self.variance_at(output, f64::from(*mean)).sqrt()).collect()

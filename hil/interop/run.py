@@ -92,7 +92,9 @@ def pair(manager, program):
         generator.write_binary_values("SOUR1:DATA:ARB BURST,", samples, datatype="f", is_big_endian=True)
         same(generator.query("OUTP1 ON;*OPC?"), "1", "*OPC? after a block")
         same(generator.query("SYST:ERR?"), '0,"No error"', "an error after a block")
+        # Two connections have no order between them: the answer says that the digitizer waits before the generator plays.
         digitizer.write("INIT")
+        same(digitizer.query("SYST:ERR?"), '0,"No error"', "an error after arming")
         generator.write("*TRG")
         same(generator.query("*OPC?"), "1", "*OPC? after the trigger")
         read = digitizer.query_binary_values("FETC:WAV? 564", datatype="f", is_big_endian=True)

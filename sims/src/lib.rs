@@ -27,5 +27,5 @@ pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfect
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
-pub use simulated::{Built, Moment, Simulated, System};
+pub use simulated::{Built, Clock, Moment, Simulated, System};
 pub use twin::{Predicted, Pullback, Twin};

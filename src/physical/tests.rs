@@ -67,6 +67,7 @@ fn the_value_is_the_measurement_bit_for_bit() {
         ideal: None,
         adjustable: None,
         fit: None,
+        clock: None,
         links: vec![],
         watchdog: false,
     };

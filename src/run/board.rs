@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Severity, Status, Step, StopReason, TrainingStatus,
-    Viewer, unix_seconds,
+    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason,
+    TrainingStatus, Viewer, unix_seconds,
 };
 use crate::Error;
 use crate::train::TimeShares;
@@ -101,9 +101,11 @@ impl Board {
 
     /// Raises an alarm of `source`; it is one alarm until its cause is gone. `pause`: the run pauses meanwhile.
     pub fn raise(&self, source: &str, severity: Severity, message: String, pause: bool) {
-        if lock(&self.alarms).raise(source, severity, message) {
-            self.control.bring_news();
+        if !lock(&self.alarms).raise(source, severity, message) {
+            return;
         }
+        self.control.bring_news();
+        // Once: who resumes although the cause persists has decided.
         if pause {
             self.control.pause_for_alarm();
         }
@@ -129,6 +131,24 @@ impl Board {
     /// Alarms that changed since this was last asked.
     pub fn fresh_alarms(&self) -> Vec<Alarm> {
         lock(&self.alarms).take_fresh()
+    }
+
+    /// What an alarm watches, as the last update or test has it.
+    pub fn quantity(&self, quantity: Quantity) -> Option<f64> {
+        let now = lock(&self.now);
+        match quantity {
+            Quantity::Loss => now.step.map(|step| f64::from(step.loss)),
+            Quantity::ClippingRate => now.step.map(|step| step.clipping_rate),
+            Quantity::RangeUse => now.step.map(|step| step.range_use),
+            Quantity::TestAccuracy => now.test.map(|test| test.test_accuracy),
+            Quantity::Illusion => now.test.map(|test| test.believed_accuracy - test.test_accuracy),
+            Quantity::DriftScore => now.drift_score,
+        }
+    }
+
+    /// Times that the plants were made safe on request.
+    pub fn safe_states(&self) -> u64 {
+        self.control.safe_states()
     }
 
     /// The run at this moment.
