@@ -21,6 +21,7 @@ use super::record::severity_tone;
 use super::runs_table;
 use super::theme::Tone;
 use super::training::TrainingPanel;
+use crate::run::RunState;
 
 impl Widget for &Dashboard {
     fn render(self, area: Rect, buffer: &mut Buffer) {
@@ -131,6 +132,10 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
 /// Where the run is in its life.
 fn state(run: &RunView) -> (String, Tone) {
     let word = match &run.status {
+        Some(status) if run.wish == Some(RunState::Paused) && status.state == RunState::Running => "pausing".to_owned(),
+        Some(status) if run.wish == Some(RunState::Running) && status.state == RunState::Paused => {
+            "resuming".to_owned()
+        }
         Some(status) => state_word(status.state).to_owned(),
         None if run.facts.state.is_empty() => "opening".to_owned(),
         None => run.facts.state.clone(),
