@@ -4,8 +4,7 @@
 //! m ← β₁ m + (1 − β₁) g        v ← β₂ v + (1 − β₂) g²        w ← w − η m̂/(√v̂ + ε)        m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)
 //! ```
 //!
-//! burn's optimizer composes this of a dozen tensor operations, each of which walks through memory and allocates: for the
-//! 83,000 controls of two lattices of oscillators that is a tenth of a training step.
+//! burn's optimizer composes this of a dozen tensor operations, each of which walks through memory and allocates.
 
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Tensor, TensorData};
