@@ -107,7 +107,9 @@ pub fn lines(lines: &[Line<'_>], scroll: usize, area: Rect, buffer: &mut Buffer)
 /// Draws a line; one that is too long ends with `…`.
 pub fn whole_or_marked(line: &Line<'_>, row: Rect, buffer: &mut Buffer) {
     line.render(row, buffer);
-    if usize::from(row.width) < line.width() && !row.is_empty() {
+    let blank = |span: &Span<'_>| span.content.chars().rev().take_while(|letter| *letter == ' ').count();
+    let width = line.width() - line.spans.last().map_or(0, blank);
+    if usize::from(row.width) < width && !row.is_empty() {
         buffer[(row.right() - 1, row.y)].set_symbol("…");
     }
 }

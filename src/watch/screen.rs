@@ -210,7 +210,7 @@ fn last_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
     let keys = match (dashboard.page, over) {
         (Page::Runs, _) => " Enter opens  ! SAFE all  / filter  ? help  q quit",
         (Page::Run, true) => " ←→ time  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
-        (Page::Run, false) => " ! SAFE  p pause  s stop  a ack  Tab  e expand  f freeze  / filter  ? help  q quit",
+        (Page::Run, false) => " ! SAFE  p pause  s stop  a ack  e expand  f freeze  / filter  ? help  q quit",
     };
     let filter = match dashboard.page {
         Page::Runs => &dashboard.table.filter,
