@@ -43,7 +43,7 @@ fn main() {
 
 /// The default experiment, without an end.
 fn train(place: &Path) -> Child {
-    let arguments = ["train", "--name", "job", "--set", "training.steps=100000000"];
+    let arguments = ["train", "--name", "job", "--set", "training.steps=1000000"];
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(place).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let job = command.spawn().unwrap();

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command;
+use crate::command::calibrate::CalibrateArgs;
 use crate::command::check::CheckArgs;
 use crate::command::ports::PortsArgs;
+use crate::command::runs::RunsArgs;
 use crate::command::safe::SafeArgs;
 use crate::command::serve::ServeArgs;
 use crate::command::soak::SoakArgs;
-use crate::{EXIT_CODES, Error, Method, Theme, stop};
+use crate::command::sweep::SweepArgs;
+use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -27,7 +30,7 @@ struct Cli {
 enum Command {
     /// Trains one network by one method
     #[command(
-        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick"
+        after_help = "Examples:\n  pnnlab train\n  pnnlab train --method in-silico --seed 3\n  pnnlab train my.toml --rig bench.toml --set training.steps=200\n  pnnlab train mnist-electrical --data data/mnist --quick\n  pnnlab train --resume runs/20261123-094147-digits"
     )]
     Train(TrainArgs),
     /// Runs one experiment by several methods on the same plant, side by side
@@ -35,6 +38,21 @@ enum Command {
         after_help = "Examples:\n  pnnlab compare\n  pnnlab compare digits-electrical --methods physics-aware,in-silico --seeds 5\n  pnnlab compare vowels-optical --data vowels.csv --quick\n  pnnlab compare --set plants.electrical.simulated.mismatch=0.5 --json"
     )]
     Compare(CompareArgs),
+    /// Measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report
+    #[command(
+        after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals."
+    )]
+    Calibrate(CalibrateArgs),
+    /// Runs one experiment for several values of one key, by several methods and seeds
+    #[command(
+        after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
+    )]
+    Sweep(SweepArgs),
+    /// Finds, shows, compares, exports, draws and removes runs
+    #[command(
+        after_help = "Examples:\n  pnnlab runs list --best test_accuracy --limit 10\n  pnnlab runs list --method in-silico --plant electrical --since 7d --json\n  pnnlab runs show 20261123-094147-digits\n  pnnlab runs compare a b\n  pnnlab runs export a b --to both.csv\n  pnnlab runs export a --to a.zip"
+    )]
+    Runs(RunsArgs),
     /// Runs published experiments and writes a report: our numbers beside the published ones
     #[command(
         after_help = "Without --data only what needs no files is run; the rest is listed as not run. Sections of earlier calls stay in the report, so \
@@ -81,7 +99,7 @@ enum Command {
 }
 
 /// What every command that runs an experiment takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ExperimentArgs {
     /// An experiment file, or the name of a built-in experiment
     #[arg(default_value = crate::experiment::DEFAULT)]
@@ -117,6 +135,7 @@ pub struct ExperimentArgs {
 
 /// `pnnlab train`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct TrainArgs {
     /// The experiment and where it goes.
     #[command(flatten)]
@@ -124,8 +143,26 @@ pub struct TrainArgs {
     /// How gradients are made; without it, as the experiment says
     #[arg(long)]
     pub method: Option<Method>,
+    /// Whether each plant is first asked, with some 900 shots, if it will train
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub check: bool,
+    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
+    pub resume: Option<PathBuf>,
+    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Records every shot in the run folder, as run.record does
+    #[arg(long)]
+    pub record: bool,
+    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Continues although experiment, rig, data or program differ from what the run was started with
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
     /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
     pub watch: bool,
 }
 
@@ -154,6 +191,10 @@ pub struct CompareArgs {
     /// How many seeds, from the experiment's on; without it, as the experiment says (3)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub seeds: Option<u16>,
+    /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
+    /// finished are read, the others go on from their last checkpoints
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub resume: Option<PathBuf>,
 }
 
 /// `pnnlab reproduce`.
@@ -274,6 +315,7 @@ pub struct FetchArgs {
 /// Runs the program.
 pub fn run() -> Result<(), Error> {
     let cli = Cli::parse();
+    log::start();
     match &cli.command {
         // A dashboard holds no plant: a signal ends it, and nothing else.
         Some(Command::Watch(_) | Command::Train(TrainArgs { watch: true, .. })) => stop::listen_silently(),
@@ -282,6 +324,9 @@ pub fn run() -> Result<(), Error> {
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
+        Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
+        Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
+        Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),
         Some(Command::Response(arguments)) => command::response::run(&arguments),
         Some(Command::Systems(arguments)) => command::systems::run(&arguments),

@@ -1,22 +1,26 @@
 //! The commands, one file each.
 
 pub mod attended;
+pub mod calibrate;
 pub mod check;
 pub mod compare;
 pub mod data;
 pub mod ports;
 pub mod reproduce;
 pub mod response;
+pub mod runs;
 pub mod safe;
 pub mod schema;
 pub mod serve;
 pub mod soak;
+pub mod sweep;
 pub mod systems;
 pub mod train;
 pub mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::catalog::Catalog;
 use crate::cli::ExperimentArgs;
 use crate::comparison::Prepared;
 use crate::run::unix_seconds;
@@ -24,11 +28,26 @@ use crate::{Error, Experiment, Rig};
 
 /// Reads what the command line names.
 fn prepare(arguments: &ExperimentArgs) -> Result<Prepared, Error> {
+    prepare_with(arguments, &[])
+}
+
+/// The same, with further assignments.
+pub fn prepare_with(arguments: &ExperimentArgs, further: &[String]) -> Result<Prepared, Error> {
     let mut assignments = arguments.set.clone();
+    assignments.extend_from_slice(further);
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
     let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
+}
+
+/// Closes runs whose process is gone. The catalog is a convenience: what is wrong with it is said, and keeps nobody from training.
+fn close_lost(runs: &Path) {
+    if runs.is_dir()
+        && let Err(error) = Catalog::open(runs)
+    {
+        eprintln!("pnnlab: {error}");
+    }
 }
 
 /// The command line, without the folder that the program lies in.

@@ -12,6 +12,7 @@ use sims::Key;
 use crate::engine::Finished;
 use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
+use crate::plan::Plan;
 use crate::run::{Control, Helm, make_folder};
 use crate::train::Trainer;
 use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, TrainingConfig, figure};
@@ -129,8 +130,58 @@ impl Prepared {
         Lab::new(self.rig.open(&opened, seed)?, method)
     }
 
+    /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
+    /// replayed answers only the training's own questions.
+    pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
+        let mut found = Vec::new();
+        // A real bench is asked only by `calibrate --procedure trainability`: opening it twice costs minutes, and its dialogue may be
+        // recorded.
+        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
+        if !self.plants().into_iter().all(simulated) {
+            return Ok(found);
+        }
+        // What is refused is refused before a plant is asked anything.
+        let data = self.load(self.experiment.seed)?;
+        let lab = self.lab(Method::PhysicsAware, self.experiment.seed)?;
+        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
+        drop(lab);
+        // A recording holds one training, and nothing else.
+        let recorded = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.record.is_some());
+        let plants: Vec<&str> = self.plants().into_iter().filter(|name| !recorded(name)).collect();
+        for mut opened in self.rig.open(&plants, self.experiment.seed)? {
+            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                continue;
+            }
+            let layers = self.experiment.layers.iter();
+            let depth = layers
+                .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
+                .count();
+            let key = Key::new(self.experiment.seed).branch("trainability");
+            let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            found.push((opened.name.clone(), checked.map_err(Error::calibration(&opened.name))?));
+        }
+        Ok(found)
+    }
+
+    /// What the plants that the layers use say of themselves.
+    fn cards(&self) -> Result<serde_json::Value, Error> {
+        Ok(crate::run::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))
+    }
+
+    /// Whether all plants are simulated.
+    pub(crate) fn all_simulated(&self) -> Result<bool, Error> {
+        let cards = self.cards()?;
+        Ok(cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")))
+    }
+
+    /// The plants with their origins, in words.
+    pub(crate) fn origins(&self) -> Result<String, Error> {
+        Ok(origins(&self.cards()?))
+    }
+
     /// The error of each plant's nominal twin, the worst of them.
-    fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
+    pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
         let mut worst = None;
         for mut opened in self.rig.open(&self.plants(), seed)? {
             // What is replayed answers the training's questions, not these.
@@ -167,18 +218,51 @@ impl Prepared {
 
 /// Runs every method with every seed below `folder`, and draws the curves.
 pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &Path) -> Result<Comparison, Error> {
+    compare_in(prepared, methods, seeds, (folder, true))
+}
+
+/// Goes on with a comparison in `folder`: runs that are finished are read, the others go on or begin.
+pub fn continue_comparison(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    folder: &Path,
+) -> Result<Comparison, Error> {
+    if !folder.is_dir() {
+        let message = format!("--resume {}: is no folder of a comparison", folder.display());
+        return Err(Error::Usage(message));
+    }
+    compare_in(prepared, methods, seeds, (folder, false))
+}
+
+fn compare_in(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    (folder, is_new): (&Path, bool),
+) -> Result<Comparison, Error> {
     let first = prepared.experiment.seed;
     refuse_unfit(prepared, methods, first.saturating_add(seeds as u64))?;
     let seeds: Vec<u64> = (first..first + seeds as u64).collect();
     // What is refused is refused before anything is made: the files, the data, the widths.
     let data = prepared.load(first)?;
-    let mut cards = serde_json::Value::Null;
+    let mut experiment = prepared.experiment.clone();
+    experiment.training = experiment.training.counted(data.train.len());
+    let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
+        let network =
+            Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?;
+        let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
+        let runs = folder.parent().unwrap_or(Path::new(""));
+        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
         cards = crate::run::plant_facts(&lab);
     }
-    make_folder(folder)?;
+    plan.check(folder)?;
+    eprintln!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
+    if is_new {
+        make_folder(folder)?;
+    }
     let twin_error = prepared.twin_error(first)?;
     let baselines = seeds.iter().map(|&seed| prepared.baseline(seed, folder)).collect::<Result<Vec<_>, _>>()?;
     let simulated = cards
@@ -240,7 +324,12 @@ type Job = (Method, u64);
 /// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
 ///
 /// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
-fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> Result<Vec<Finished>, Error> {
+pub(crate) fn run_all(
+    prepared: &Prepared,
+    jobs: &[Job],
+    workers: usize,
+    folder: &Path,
+) -> Result<Vec<Finished>, Error> {
     let workers = workers.clamp(1, jobs.len().max(1));
     let threads = (rayon::current_num_threads() / workers).max(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -253,7 +342,8 @@ fn run_all(prepared: &Prepared, jobs: &[Job], workers: usize, folder: &Path) -> 
             if failed.load(Relaxed) || crate::stop::requested() {
                 break;
             }
-            let result = prepared.train_shown(method, seed, &folder.join(format!("{method}-seed-{seed}")), &bars);
+            let run = folder.join(format!("{method}-seed-{seed}"));
+            let result = prepared.train_or_go_on((method, seed), &run, &bars);
             failed.fetch_or(result.is_err(), Relaxed);
             finished.push((index, result));
         }

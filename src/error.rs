@@ -82,6 +82,28 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
+    /// A calibration that cannot be made, or a fit that cannot be used.
+    #[error("{0}")]
+    Calibration(Box<calibration::Error>),
+    /// A calibration of one plant.
+    #[error("plant `{plant}`: {source}")]
+    CalibrationOf {
+        /// The plant's name in the rig.
+        plant: String,
+        /// What is wrong.
+        source: Box<calibration::Error>,
+    },
+    /// A fit that cannot be used.
+    #[error("{}: {source}", .path.display())]
+    FitOf {
+        /// The fit's file.
+        path: PathBuf,
+        /// Why.
+        source: Box<calibration::Error>,
+    },
+    /// The user stopped a measurement.
+    #[error("stopped by the user; the plant is safe, and nothing was kept")]
+    CalibrationStopped,
     /// The user stopped it.
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
@@ -115,6 +137,12 @@ pub enum Error {
     },
 }
 
+impl From<calibration::Error> for Error {
+    fn from(source: calibration::Error) -> Self {
+        Self::Calibration(Box::new(source))
+    }
+}
+
 /// Exit codes and what they mean, as `--help` prints them.
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done"),
@@ -125,6 +153,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written"),
     (9, "a conformance check failed"),
+    (10, "a calibration fails, or a fit is foreign, stale or broken"),
     (11, "a soak lost, repeated or misplaced something, or waited too long"),
     (12, "a download failed: no network, or what came is not what was published"),
     (13, "an experiment of `reproduce` ended with an error"),
@@ -146,11 +175,19 @@ impl Error {
             Self::Download { .. } => 12,
             Self::Unreproduced { .. } => 13,
             Self::Plant { .. } => 5,
+            Self::CalibrationOf { source, .. } if matches!(**source, calibration::Error::Plant(_)) => 5,
             Self::Record { .. } => 6,
+            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 10,
+            Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped => 130,
             Self::Soak => 11,
             Self::Checks { .. } => 9,
-            Self::Stopped(_) | Self::Halted(_) => 130,
         }
+    }
+
+    /// An error of the calibration of the plant called `name`.
+    pub fn calibration(name: &str) -> impl FnOnce(calibration::Error) -> Self {
+        let plant = name.to_owned();
+        move |source| Self::CalibrationOf { plant, source: Box::new(source) }
     }
 
     /// An error of the plant called `name`.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::DataConfig;
 use crate::layer::LayerConfig;
+use crate::run::RunConfig;
+use crate::upkeep::{DriftConfig, OnAlarm, RefreshConfig};
 use crate::{Document, Error, Method};
 
 /// The experiments that need no file, by name.
@@ -42,6 +44,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// How its runs are kept.
+    #[serde(default)]
+    pub run: RunConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
     /// What `compare` compares, unless its options say otherwise.
@@ -85,6 +90,12 @@ pub struct TrainingConfig {
     pub range_sharpness: f32,
     /// The test set is tried every so many updates, and at the end; 0: only at the end.
     pub evaluate_every: usize,
+    /// A reference pattern during training, which tells drift; left out: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftConfig>,
+    /// The twin is fitted anew during training; left out: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<RefreshConfig>,
 }
 
 /// What becomes of the step size while it trains.
@@ -146,6 +157,8 @@ impl Default for TrainingConfig {
             range_penalty: 1.0,
             range_sharpness: 20.0,
             evaluate_every: 200,
+            drift: None,
+            refresh: None,
         }
     }
 }
@@ -218,6 +231,8 @@ impl Experiment {
                 );
             }
         }
+        self.sensible_upkeep(document)?;
+        self.run.sensible(document)?;
         if self.comparison.seeds == 0 {
             return Err(document.refuse("comparison.seeds", "is 0: compare at least one"));
         }
@@ -229,6 +244,44 @@ impl Experiment {
         }
         if self.name.is_empty() || self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             return Err(document.refuse("name", "names folders: use letters, digits and dashes"));
+        }
+        Ok(())
+    }
+
+    /// Refuses an upkeep of the twin that could not work.
+    fn sensible_upkeep(&self, document: &Document) -> Result<(), Error> {
+        let training = &self.training;
+        if let Some(drift) = &training.drift {
+            for (key, value, least) in [
+                ("every_shots", drift.every_shots, 1),
+                ("pattern", drift.pattern as u64, 1),
+                ("first_takes", drift.first_takes as u64, 8),
+            ] {
+                if value < least {
+                    let message = format!("is {value}, but it must be at least {least}");
+                    return Err(document.refuse(&format!("training.drift.{key}"), message));
+                }
+            }
+            let between = drift.takes_between_false_alarms;
+            if !(10.0..=1e6).contains(&between) {
+                let message = format!("is {between}, but it must be from 10 to 1e6");
+                return Err(document.refuse("training.drift.takes_between_false_alarms", message));
+            }
+            if drift.on_alarm == OnAlarm::Refresh && training.refresh.is_none() {
+                let message =
+                    "is `refresh`, but there is no [training.refresh] that says how: add it, or choose `warn`";
+                return Err(document.refuse("training.drift.on_alarm", message));
+            }
+        }
+        if let Some(refresh) = &training.refresh {
+            for (key, value) in [("shots", refresh.shots), ("reference_shots", refresh.reference_shots)] {
+                if value < 20 {
+                    return Err(document.refuse(
+                        &format!("training.refresh.{key}"),
+                        format!("is {value}, but it must be at least 20"),
+                    ));
+                }
+            }
         }
         Ok(())
     }

@@ -1,17 +1,25 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
+mod upkept;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, LinkWatch, Origin, Plant};
-use sims::{Predicted, Pullback, Twin};
+use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant};
+use serde::{Deserialize, Serialize};
+use sims::{Adjustable, Clock, Moment, Predicted, Pullback, Twin};
+
+pub use upkept::Noise;
 
 use crate::Error;
+use crate::fits::InUse;
 use crate::method::Method;
-use crate::run::{Bench, Control, Gate, Shots, Viewer};
+use crate::recent::Recent;
+use crate::run::{Bench, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -22,6 +30,21 @@ pub struct Meter {
     pub plant_seconds: f64,
     /// Time that this process waited, in s.
     pub wall_seconds: f64,
+}
+
+/// A plant at one moment, as a checkpoint keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlantState {
+    /// Shots taken.
+    pub shots: u64,
+    /// Bench time, in s.
+    pub plant_seconds: f64,
+    /// Time that this process waited, in s.
+    pub wall_seconds: f64,
+    /// Time spent in its twin, in ns.
+    pub twin_nanoseconds: u64,
+    /// Where its bench is in its life: shots and seconds. Only a simulated one can be put back.
+    pub moment: Option<(u64, f64)>,
 }
 
 /// A plant with a meter.
@@ -92,6 +115,12 @@ pub struct Opened {
     pub twin: Arc<dyn Twin>,
     /// Its own physics as a twin; only a simulation knows it.
     pub ideal: Option<Arc<dyn Twin>>,
+    /// The physics behind its twin, with coefficients that can be fitted.
+    pub adjustable: Option<Arc<dyn Adjustable>>,
+    /// The fit behind its twin, if there is one.
+    pub fit: Option<InUse>,
+    /// The clock of its bench; only a simulated one can be set.
+    pub clock: Option<Clock>,
     /// The links of its instruments; none where nothing is wired.
     pub links: Vec<LinkWatch>,
     /// Whether its instruments make themselves safe when they hear nothing.
@@ -104,6 +133,14 @@ struct Slot {
     plant: Metered,
     twin: Arc<Timed>,
     predicted: Predicted,
+    adjustable: Option<Arc<dyn Adjustable>>,
+    /// The fit behind its twin.
+    fit: Option<InUse>,
+    /// Its newest shots, where somebody wants them.
+    recent: Option<Recent>,
+    /// The noise that is added to predictions, where the method wants it.
+    noise: Option<Noise>,
+    clock: Option<Clock>,
     links: Vec<LinkWatch>,
 }
 
@@ -160,6 +197,14 @@ pub struct Lab {
     control: Option<Arc<Control>>,
     /// Who may look at it.
     viewer: Option<Arc<Viewer>>,
+    /// The folder of its run: what happens inside a step is written down there.
+    run: Option<PathBuf>,
+    /// Whether it waits inside a step.
+    waits: bool,
+    /// Who writes down every shot.
+    recorder: Option<ShotRecorder>,
+    /// Shots that were held against the limits instead of being taken, where nothing is to be driven.
+    rehearsed: Option<u64>,
 }
 
 impl Lab {
@@ -168,7 +213,7 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, control: None, viewer: None })
+        Ok(Self { slots, control: None, viewer: None, run: None, waits: false, recorder: None, rehearsed: None })
     }
 
     /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
@@ -180,6 +225,60 @@ impl Lab {
         }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// Its run is kept in `folder`.
+    pub fn belong_to(&mut self, folder: &Path) {
+        self.run = Some(folder.to_owned());
+    }
+
+    fn write_down(&self, event: &Event) -> Result<(), Error> {
+        self.run.as_ref().map_or(Ok(()), |folder| append_event(folder, event))
+    }
+
+    /// Does what is asked before a plant is driven.
+    fn heed(&mut self) -> Result<(), Error> {
+        let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned() else { return Ok(()) };
+        let flow = control.heed(Gate::Inside, self)?;
+        if std::mem::take(&mut self.waits) {
+            self.write_down(&Event::Resumed)?;
+        }
+        match flow {
+            ControlFlow::Break(reason) => Err(Error::Halted(reason)),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+
+    /// The next shots are shown, however soon after the last ones they come.
+    pub fn look_closely(&self) {
+        if let Some(viewer) = &self.viewer {
+            viewer.look_closely();
+        }
+    }
+
+    /// Every shot from now on is written down by `recorder`, whose plants are those of [`Self::cards`].
+    pub fn record(&mut self, recorder: ShotRecorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Waits until every shot is written down.
+    pub fn finish_recording(&mut self) -> Result<(), Error> {
+        self.recorder.take().map_or(Ok(()), |mut recorder| recorder.finish())
+    }
+
+    /// From now on nothing is driven: twins compute, and what would be sent is held against the limits.
+    pub fn rehearse(&mut self) {
+        self.rehearsed = Some(0);
+    }
+
+    /// Shots that were held against the limits.
+    pub fn rehearsed_shots(&self) -> u64 {
+        self.rehearsed.unwrap_or(0)
+    }
+
+    /// All plants by name, in order.
+    pub fn cards(&self) -> Vec<(String, Card)> {
+        self.slots.iter().map(|slot| (slot.name.clone(), slot.plant.plant.card().clone())).collect()
     }
 
     /// Says to other processes that hold nothing where this one listens for requests.
@@ -215,12 +314,16 @@ impl Lab {
         controls: &[f32],
         inputs: &Batch,
     ) -> Result<(Vec<f32>, Batch), Error> {
-        if let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned()
-            && let ControlFlow::Break(reason) = control.heed(Gate::Inside, self)?
-        {
-            return Err(Error::Halted(reason));
-        }
+        self.heed()?;
         let slot = &mut self.slots[place];
+        if let Some(shots) = &mut self.rehearsed {
+            let ports = &slot.plant.plant.card().ports;
+            let mut checks = inputs.iter().map(|shot| ports.check(Direction::Input, shot));
+            let controls = if controls.is_empty() { Ok(()) } else { ports.check(Direction::Control, controls) };
+            controls.and_then(|()| checks.try_for_each(|check| check)).map_err(Error::plant(&slot.name))?;
+            *shots += inputs.rows() as u64;
+        }
+        let on = if self.rehearsed.is_some() { Forward::Twin } else { on };
         let result = match on {
             Forward::Plant => {
                 let timing = slot.plant.plant.card().timing;
@@ -228,12 +331,26 @@ impl Lab {
                 slot.plant.meter.shots += inputs.rows() as u64;
                 let result =
                     slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
+                if let (Some(recent), Ok((applied, outputs))) = (&slot.recent, &result) {
+                    recent.add(applied, inputs, outputs);
+                }
                 if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
                     viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
                 }
+                if let (Some(recorder), Ok((applied, outputs))) = (&self.recorder, &result) {
+                    let Meter { shots, plant_seconds, .. } = slot.plant.meter;
+                    recorder.take(place, (shots, plant_seconds), applied, (inputs, outputs))?;
+                }
                 result
             }
-            Forward::Twin => drive(&mut slot.predicted, controls, inputs),
+            Forward::Twin => {
+                let mut result = drive(&mut slot.predicted, controls, inputs);
+                if let (Some(noise), Ok((_, outputs))) = (&slot.noise, &mut result) {
+                    let first = noise.shots.fetch_add(inputs.rows() as u64, Ordering::Relaxed);
+                    noise.model.add(outputs, noise.key, first);
+                }
+                result
+            }
         };
         result.map_err(Error::plant(&slot.name))
     }
@@ -252,6 +369,32 @@ impl Lab {
         Duration::from_nanos(self.slots.iter().map(|slot| slot.twin.nanoseconds.load(Ordering::Relaxed)).sum())
     }
 
+    /// Every plant at this moment, by name.
+    pub fn states(&self) -> BTreeMap<String, PlantState> {
+        let state = |slot: &Slot| PlantState {
+            shots: slot.plant.meter.shots,
+            plant_seconds: slot.plant.meter.plant_seconds,
+            wall_seconds: slot.plant.meter.wall_seconds,
+            twin_nanoseconds: slot.twin.nanoseconds.load(Ordering::Relaxed),
+            moment: slot.clock.as_ref().map(Clock::now).map(|moment| (moment.shots, moment.seconds)),
+        };
+        self.slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect()
+    }
+
+    /// Puts the meters back, and the clocks of simulated benches; the sentence says which plant is missing.
+    pub fn restore(&mut self, states: &BTreeMap<String, PlantState>) -> Result<(), String> {
+        for slot in &mut self.slots {
+            let state = states.get(&slot.name).ok_or_else(|| format!("knows no plant `{}`", slot.name))?;
+            let &PlantState { shots, plant_seconds, wall_seconds, twin_nanoseconds, moment } = state;
+            slot.plant.meter = Meter { shots, plant_seconds, wall_seconds };
+            slot.twin.nanoseconds.store(twin_nanoseconds, Ordering::Relaxed);
+            if let (Some(clock), Some((shots, seconds))) = (&slot.clock, moment) {
+                clock.set(Moment { shots, seconds });
+            }
+        }
+        Ok(())
+    }
+
     /// Brings every plant to its safe state; all are tried, the first failure is reported.
     pub fn make_safe(&mut self) -> Result<(), Error> {
         let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
@@ -261,7 +404,13 @@ impl Lab {
 
 impl Bench for Lab {
     fn make_safe(&mut self) -> Result<(), Error> {
-        Self::make_safe(self)
+        Self::make_safe(self)?;
+        self.write_down(&Event::Safe)
+    }
+
+    fn pause(&mut self) -> Result<(), Error> {
+        self.waits = true;
+        self.write_down(&Event::Paused)
     }
 
     /// Inside a step there is nothing to look after.
@@ -278,7 +427,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, links, watchdog: _ } = opened;
+    let Opened { name, plant, twin, ideal, adjustable, fit, clock, links, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -292,5 +441,16 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
     };
     let twin = Arc::new(Timed { twin, nanoseconds: AtomicU64::new(0) });
     let predicted = Predicted::new(twin.clone());
-    Ok(Slot { name, plant: Metered { plant, meter: Meter::default() }, twin, predicted, links })
+    Ok(Slot {
+        name,
+        plant: Metered { plant, meter: Meter::default() },
+        twin,
+        predicted,
+        adjustable,
+        fit,
+        recent: None,
+        noise: None,
+        clock,
+        links,
+    })
 }

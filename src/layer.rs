@@ -131,7 +131,7 @@ pub struct Pass<'a> {
 }
 
 /// How the input ranges of plants were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Values that were sent.
     pub sent: u64,

@@ -13,19 +13,22 @@ pub enum Method {
     PhysicsAware,
     /// Value and gradient from the twin; the plant is met only at the end.
     InSilico,
+    /// In silico with the plant's measured noise in the forward pass.
+    NoiseAware,
     /// Value from the plant, gradient from the plant's own physics: the ceiling, possible only in simulation.
     Ideal,
 }
 
 impl Method {
     /// All methods, in the order of tables and figures.
-    pub const ALL: [Self; 3] = [Self::PhysicsAware, Self::InSilico, Self::Ideal];
+    pub const ALL: [Self; 4] = [Self::PhysicsAware, Self::InSilico, Self::NoiseAware, Self::Ideal];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::PhysicsAware => "physics-aware",
             Self::InSilico => "in-silico",
+            Self::NoiseAware => "noise-aware",
             Self::Ideal => "ideal",
         }
     }
@@ -33,7 +36,7 @@ impl Method {
     /// Who computes the forward pass while it trains.
     pub fn forward(self) -> Forward {
         match self {
-            Self::InSilico => Forward::Twin,
+            Self::InSilico | Self::NoiseAware => Forward::Twin,
             Self::PhysicsAware | Self::Ideal => Forward::Plant,
         }
     }

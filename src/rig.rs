@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use drivers::{DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range, Recorded, Replayed};
 use hil::{Faults, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Built, Electrical, Key, Mechanical, Optical, Oscillators, Simulated};
+use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators, Simulated};
 
 use crate::document::{list, nearest};
 use crate::lab::{Guarded, Opened};
-
-use crate::{Document, Error};
+use crate::{Document, Error, fits};
 
 mod bench;
 
@@ -48,6 +48,10 @@ pub struct PlantConfig {
     /// A file that every set of controls and every shot is recorded to; it must not exist yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
+    /// The fit behind the twin: `none` (the nominal twin), `auto` (the newest fit of this plant in the folder `fits`), or a fit's
+    /// TOML file, relative to the folder of the rig file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<String>,
     /// Narrower ranges than the instruments' own.
     #[serde(default)]
     pub limits: LimitsConfig,
@@ -85,6 +89,16 @@ pub enum SimulatedConfig {
 }
 
 impl SimulatedConfig {
+    /// The physics with coefficients that can be fitted.
+    fn adjustable(&self) -> Arc<dyn Adjustable> {
+        match self {
+            Self::Electrical(config) => Arc::new(config.clone()),
+            Self::Mechanical(config) => Arc::new(config.clone()),
+            Self::Optical(config) => Arc::new(config.clone()),
+            Self::Oscillators(config) => Arc::new(config.clone()),
+        }
+    }
+
     /// Plant, twin and ideal twin; shot noise is that of run `seed`.
     pub(crate) fn build(&self, seed: u64) -> Result<Built, sims::Error> {
         let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
@@ -200,9 +214,43 @@ impl Rig {
         wanted.map(|(name, config)| self.open_plant(name, config, seed)).collect()
     }
 
+    /// The same rig with relative paths that count from `folder`.
+    pub fn within(self, folder: PathBuf) -> Self {
+        Self { folder, ..self }
+    }
+
     /// The names of all plants.
     pub fn names(&self) -> Vec<&str> {
         self.config.plants.keys().map(String::as_str).collect()
+    }
+
+    /// Opens one plant with its nominal twin, whatever fit the rig names: to calibrate it.
+    pub fn open_uncalibrated(&self, name: &str, seed: u64) -> Result<Opened, Error> {
+        let known = self.config.plants.get(name);
+        let config = known.ok_or_else(|| self.document.refuse("plants", format!("has no plant `{name}`")))?;
+        self.open_plant(name, &PlantConfig { fit: None, ..config.clone() }, seed)
+    }
+
+    /// A digest of what the rig and the experiment say about a plant: all that a fit of it depends on. The seed of the shots' noise,
+    /// recordings and the choice of a fit are left out.
+    pub fn description(&self, name: &str) -> String {
+        let Some(config) = self.config.plants.get(name) else { return String::new() };
+        let config = PlantConfig { fit: None, record: None, ..config.clone() };
+        let mut value = serde_json::to_value(&config).unwrap_or_default();
+        leave_out(&mut value);
+        calibration::digest(value.to_string().as_bytes())
+    }
+
+    /// The fit that the rig names for a plant.
+    fn fit(&self, name: &str, config: &PlantConfig, wanted: &fits::Wanted<'_>) -> Result<Option<fits::InUse>, Error> {
+        let choice = config.fit.as_deref().unwrap_or("none");
+        let path = format!("plants.{name}.fit");
+        let file = self.folder.join(choice);
+        let choice = if matches!(choice, "none" | "auto") { choice } else { file.to_str().unwrap_or(choice) };
+        fits::find(choice, Path::new(fits::FOLDER), wanted).map_err(|error| match error {
+            Error::Unreadable { .. } | Error::Usage(_) => self.document.refuse(&path, error.to_string()),
+            other => other,
+        })
     }
 
     fn open_plant(&self, name: &str, config: &PlantConfig, seed: u64) -> Result<Opened, Error> {
@@ -213,11 +261,13 @@ impl Rig {
                 .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
-        let mut links = vec![];
+        let (mut clock, mut links) = (None, vec![]);
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
                 let built = build(system, "simulated")?;
-                (Box::new(Simulated::new(built.system)), built.twin, Some(built.ideal))
+                let simulated = Simulated::new(built.system);
+                clock = Some(simulated.clock());
+                (Box::new(simulated), built.twin, Some(built.ideal))
             }
             (None, Some(bench), _) => {
                 let twin = build(&bench.twin, "bench.twin")?.twin;
@@ -248,8 +298,30 @@ impl Rig {
             .map_err(|error| self.document.refuse(&format!("{path}.interlocks"), format!("cannot be kept: {error}")))?;
         let plant = Limited::new(plant, &config.limits.limits())
             .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
+        let described = [
+            config.simulated.as_ref(),
+            config.replay.as_ref().map(|replay| &replay.twin),
+            config.bench.as_ref().map(|bench| &bench.twin),
+        ];
+        let system = described.into_iter().flatten().next();
+        let adjustable = system.map(SimulatedConfig::adjustable);
+        let description = self.description(name);
+        let wanted =
+            fits::Wanted { plant: name, card: plant.card(), description: &description, model: adjustable.clone() };
+        let fit = self.fit(name, config, &wanted)?;
+        let twin = fit.as_ref().map_or(twin, |fit| fit.twin.clone());
         let watchdog = config.bench.as_ref().is_some_and(|bench| bench.instruments.has_watchdog());
-        Ok(Opened { name: name.to_owned(), plant: Guarded::new(Box::new(plant)), twin, ideal, links, watchdog })
+        Ok(Opened {
+            name: name.to_owned(),
+            plant: Guarded::new(Box::new(plant)),
+            twin,
+            ideal,
+            adjustable,
+            fit,
+            clock,
+            links,
+            watchdog,
+        })
     }
 
     /// An error of the bench of the plant called `name`: of the file, or of the instruments.
@@ -308,6 +380,18 @@ impl Rig {
     }
 }
 
+/// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
+fn leave_out(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(keys) => {
+            keys.retain(|key, _| !["address", "record", "shot_seed"].contains(&key.as_str()));
+            keys.values_mut().for_each(leave_out);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(leave_out),
+        _ => {}
+    }
+}
+
 /// Refuses an experiment that changes a plant which the rig does not have, or more of it than its simulation.
 fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
     let tables = |document: &'_ Document| {
@@ -322,10 +406,13 @@ fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
             return Err(experiment
                 .refuse(&path, format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names))));
         }
-        let foreign = keys.as_table().into_iter().flat_map(toml::Table::keys).find(|key| *key != "simulated");
+        let foreign = keys
+            .as_table()
+            .into_iter()
+            .flat_map(toml::Table::keys)
+            .find(|key| !["simulated", "fit"].contains(&key.as_str()));
         if let Some(key) = foreign {
-            let message =
-                "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`";
+            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`, and its `fit`";
             return Err(experiment.refuse(&format!("{path}.{key}"), message));
         }
     }

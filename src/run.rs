@@ -2,17 +2,25 @@
 //!
 //! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
 //! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
-//! `events.jsonl`, `weights.safetensors`, `test.csv` (what the network said of each row of the test set) and `figures/`; while it goes, `control.sock` (see [`Status`]).
+//! `events.jsonl`, `log.jsonl`, `test.csv` (what the network said of each row of the test set), `reference.csv` (the last shots,
+//! plant and twin), `weights.safetensors`, `checkpoints/`, `shots/` on demand and `figures/`; while it goes, `control.sock`
+//! (see [`Status`]).
 
 mod alarms;
 mod board;
+mod checkpoint;
+mod config;
 mod control;
+mod facts;
 mod helm;
 mod keyboard;
+mod metrics;
 mod progress;
 mod record;
 mod server;
+mod shots;
 mod status;
+mod thresholds;
 mod viewer;
 
 use std::ops::ControlFlow;
@@ -23,18 +31,27 @@ use crate::Error;
 
 pub use alarms::Alarms;
 pub use board::{Board, Heading};
+pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
+pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
+pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
+pub(crate) use facts::{command_line, fingerprint, unix_seconds};
+#[cfg(test)]
+pub(crate) use facts::{host, this_process};
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
+pub use metrics::Metrics;
 pub use progress::Progress;
-pub use record::{Header, Record, plant_facts};
-pub(crate) use record::{make_folder, unix_seconds};
+pub use record::Record;
+pub(crate) use record::{append_event, make_folder};
 pub use server::{SOCKET, Server, connect};
+pub use shots::{SHOTS, ShotRecorder};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
     TrainingStatus,
 };
 
+pub use thresholds::{AlarmConfig, Quantity, Thresholds};
 pub use viewer::{Shots, Viewer, Watching, twin_residual};
 
 /// Why a run ended.
@@ -117,12 +134,52 @@ pub enum Event {
     Step(Step),
     /// A test.
     Evaluated(Evaluated),
+    /// It is continued from a checkpoint.
+    Continued {
+        /// Updates that are done; rows of later ones are taken back.
+        step: usize,
+    },
     /// It waits between two steps.
     Paused,
     /// It goes on.
     Resumed,
     /// An alarm was raised, cleared or acknowledged.
     Alarm(Alarm),
+    /// The drift monitor has taken its reference pattern.
+    Reference {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// The cumulative sum as a fraction of its threshold.
+        score: f64,
+        /// Whether that is an alarm.
+        alarm: bool,
+    },
+    /// A twin was fitted anew.
+    Refreshed {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// `epoch` or `drift`.
+        why: String,
+        /// Shots that it was fitted to and judged by.
+        shots: usize,
+        /// Root mean square residual of the old twin on shots that the fit has not seen, in full scales.
+        residual_before: f64,
+        /// The same of the new one.
+        residual_after: f64,
+        /// Whether the new one is used.
+        kept: bool,
+    },
+    /// How far plant and twin were from each other on the last shots of a test.
+    Agreement {
+        /// After this update.
+        step: usize,
+        /// RMS difference as a fraction of the readings' standard deviation, the largest of the plants.
+        twin_residual: f64,
+    },
     /// An error that ends the run.
     Failed {
         /// The sentence.

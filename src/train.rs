@@ -2,6 +2,9 @@
 //!
 //! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
 
+mod snapshot;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -14,8 +17,10 @@ use crate::layer::{Network, Pass, Usage};
 use crate::run::{Evaluated, Event, Helm, Step};
 use crate::{Dataset, Error, Method, Split, StopReason, TrainingConfig, adam, rows};
 
+pub use snapshot::{Position, Snapshot};
+
 /// Shots that are evaluated together.
-const EVALUATION_BATCH: usize = 250;
+pub(crate) const EVALUATION_BATCH: usize = 250;
 
 /// A named trainable matrix.
 #[derive(Debug, Clone)]
@@ -66,6 +71,7 @@ pub struct Trainer<'a> {
     usage: Usage,
     time: TimeShares,
     training_shots: u64,
+    key: Key,
     /// Updates so far, their tests included.
     done: usize,
     last: Option<Evaluated>,
@@ -96,6 +102,7 @@ impl<'a> Trainer<'a> {
             usage: Usage::default(),
             time: TimeShares::default(),
             training_shots: 0,
+            key,
             done: 0,
             last: None,
             answers: Vec::new(),
@@ -107,20 +114,54 @@ impl<'a> Trainer<'a> {
         &self.answers
     }
 
+    /// How it trains: the method, the configuration, the rows to learn, and the root of what is random.
+    pub fn facts(&self) -> (Method, &TrainingConfig, usize, Key) {
+        (self.method, self.config, self.data.train.len(), self.key)
+    }
+
     /// The weights as they are now.
     pub fn weights(&self) -> &[NamedTensor] {
         &self.weights
+    }
+
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    }
+
+    /// Computes the first `count` batches forward without learning from them.
+    pub fn try_batches(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
+        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
+        let mut usage = Usage::default();
+        for _ in 0..count {
+            let (_, indices) = self.batches.next();
+            let (values, labels) = self.data.train.pick(&indices, self.data.width);
+            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+            let mut pass = pass(lab, Forward::Twin, None);
+            self.network.forward(inputs, &weights, &mut pass)?;
+            add(&mut usage, pass.usage);
+        }
+        Ok(usage)
+    }
+
+    /// Updates so far, their tests included.
+    pub fn done(&self) -> usize {
+        self.done
     }
 
     /// Trains to the end, or until somebody stops it.
     pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
         let reason = loop {
             if let ControlFlow::Break(reason) = helm.heed(self.done, lab)? {
+                // Between two steps all is known: the run can be continued from here.
+                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
                 break reason;
             }
-            if self.done == self.config.steps {
+            if self.config.steps <= self.done {
+                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
                 break StopReason::Finished;
             }
+            helm.keep(self.done, |monitors| self.checkpoint(lab, monitors))?;
             match self.advance(lab, helm) {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(reason)) | Err(Error::Halted(reason)) => break reason,
@@ -128,6 +169,13 @@ impl<'a> Trainer<'a> {
             }
         };
         Ok(Outcome { reason, last: self.last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+    }
+
+    /// A snapshot with what the monitors remember.
+    fn checkpoint(&self, lab: &Lab, monitors: BTreeMap<String, toml::Table>) -> Snapshot {
+        let mut snapshot = self.snapshot(lab);
+        snapshot.position.monitors = monitors;
+        snapshot
     }
 
     /// One update, told to whoever observes, and the test where one is due.
@@ -141,9 +189,11 @@ impl<'a> Trainer<'a> {
         let flow = helm.tell(&Event::Step(event))?;
         self.time.overhead += start.elapsed();
         if flow.is_continue() && self.is_tested(step) {
+            lab.look_closely();
             let evaluated = self.evaluate(step, lab)?;
             self.last = Some(evaluated);
             let flow = helm.tell(&Event::Evaluated(evaluated))?;
+            helm.compare(step)?;
             self.done = step;
             return Ok(flow);
         }
@@ -297,6 +347,15 @@ impl Batches {
         Self { order: (0..rows).collect(), at: rows, epoch: 0, size: size.min(rows), stream: key.stream() }
     }
 
+    /// Goes to where `at` rows of `epoch` have been given: the order is a function of the seed and the number of the epoch.
+    fn go_to(&mut self, epoch: usize, at: usize) {
+        while self.epoch < epoch {
+            self.stream.shuffle(&mut self.order);
+            self.epoch += 1;
+        }
+        self.at = at;
+    }
+
     /// The epoch, counted from 1, and the rows of the next batch. Rows that do not fill a last batch wait for the next
     /// shuffle.
     fn next(&mut self) -> (usize, Vec<usize>) {
@@ -363,6 +422,9 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (0..10).collect::<Vec<_>>());
         assert_eq!(batches.next().0, 2);
+        let mut later = Batches::new(10, 5, Key::new(1));
+        later.go_to(batches.epoch, batches.at);
+        assert_eq!((later.next(), later.next()), (batches.next(), batches.next()));
         assert_eq!(Batches::new(3, 128, Key::new(1)).next().1.len(), 3);
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::program::{Place, SMALL};
 
 /// Longer than any test waits.
-const LONG: &str = "steps = 100000000";
+const LONG: &str = "steps = 1000000";
 
 /// Starts a training that only ends when it is told to, and waits until it trains.
 fn start(place: &Place) -> Child {

@@ -1,12 +1,16 @@
 //! The program as a user runs it: one test binary.
 
 mod bad_input;
+mod calibrate;
+mod catalog;
 mod control;
 mod experiments;
 mod kill;
 mod oscillators;
 mod program;
+mod recording;
 mod reports;
+mod resume;
 mod runs;
 mod soak;
 mod terminal;

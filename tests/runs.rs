@@ -17,17 +17,22 @@ fn a_run_folder_holds_all_that_decides_and_results() {
     assert_eq!(
         names(&place.path("runs/one")),
         [
+            "checkpoints",
             "events.jsonl",
             "experiment.toml",
             "figures",
+            "log.jsonl",
             "metrics.csv",
+            "reference.csv",
             "rig.toml",
             "run.json",
             "test.csv",
             "weights.safetensors"
         ]
     );
-    assert_eq!(names(&place.path("runs/one/figures")), ["learning-curves.png", "learning-curves.svg"]);
+    let figures = ["budget", "confusion", "drift", "learning-curves", "plant-and-twin-electrical-node", "range-use"];
+    let files = figures.map(|name| [format!("{name}.png"), format!("{name}.svg")]).concat();
+    assert_eq!(names(&place.path("runs/one/figures")), files);
     let facts: Value = serde_json::from_str(&place.read("runs/one/run.json")).unwrap();
     assert_eq!(facts["state"], "finished");
     assert_eq!(facts["simulated"], true);
@@ -45,7 +50,7 @@ fn a_run_folder_holds_all_that_decides_and_results() {
     let events = place.read("runs/one/events.jsonl");
     let kinds: Vec<Value> =
         events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect();
-    assert_eq!(kinds, ["started", "evaluated", "evaluated", "safe", "finished"]);
+    assert_eq!(kinds, ["started", "evaluated", "agreement", "evaluated", "agreement", "safe", "finished"]);
     let svg = place.read("runs/one/figures/learning-curves.svg");
     assert!(svg.contains("SIMULATED") && svg.contains("pnnlab train small.toml"), "the caption says what it shows");
 }
@@ -112,7 +117,7 @@ fn in_silico_trains_alike_on_any_plant_of_the_same_twin() {
 #[test]
 fn ctrl_c_closes_the_run_and_makes_the_plant_safe() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 100000000"));
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000"));
     let mut child = place.command(&["train", "small.toml", "--name", "long"]).stderr(Stdio::piped()).spawn().unwrap();
     let bound = Instant::now() + Duration::from_mins(1);
     // Some steps are on disk: it trains.

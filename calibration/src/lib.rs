@@ -1,11 +1,55 @@
-//! Agreement: how far a twin is from its plant.
+//! Agreement: twins that agree with the bench, know how far, and keep agreeing.
 //!
-//! Nothing here opens anything: plants are passed in, and what is random has its key.
+//! Nothing here opens anything: plants are passed in, files are bytes, and what is random has its key. A fit is a pure
+//! function of a [`Trace`].
 
 mod agreement;
+mod archive;
+mod arrow_columns;
+mod calibrate;
+mod card_text;
+mod correction;
+mod curve;
+mod drift;
+mod error;
+mod fit;
+mod learned;
+mod learning;
+mod levels;
+mod measure;
+mod network;
+mod noise;
+mod physics;
+#[cfg(test)]
+mod recovery_tests;
 mod response;
+mod saturation;
+mod score;
+mod stimuli;
+mod timing;
+mod trace;
+mod trace_file;
+mod trainability;
 
 pub use agreement::{Agreement, agreement, stimuli};
+pub use calibrate::{Calibration, Fitted, Parts, Procedure};
+pub use correction::{Corrected, correct};
+pub use curve::Curves;
+pub use drift::{DriftMonitor, DriftState};
+pub use error::Error;
+pub use fit::{Fit, FitFacts, Validity, digest};
+pub use learned::{LearnedPart, learn_part};
+pub use learning::{Architecture, Search};
+pub use levels::{Levels, PortLevels, fit_levels};
+pub use measure::{Watch, measure};
+pub use network::{LearnedTwin, Network, PlainLayer};
+pub use noise::{NoiseModel, NoiseSummary, fit_noise};
+pub use physics::{Estimate, PhysicsFit, fit_physics};
 pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
+pub use score::Residual;
+pub use stimuli::Stimuli;
+pub use timing::{TimingFit, fit_timing};
+pub use trace::{Averaged, Trace};
+pub use trainability::{Trainability, check_trainable};

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Built, Converter, Error, Key};
 
+mod adjust;
 mod bench;
 mod circuit;
 mod kernel;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here opens anything: time and randomness are arguments.
 
+mod adjustable;
 mod blocks;
 mod converter;
 mod electrical;
@@ -17,6 +18,7 @@ mod real;
 mod simulated;
 mod twin;
 
+pub use adjustable::{Adjustable, Coefficient};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;
@@ -25,5 +27,5 @@ pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfect
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
-pub use simulated::{Built, Moment, Simulated, System};
+pub use simulated::{Built, Clock, Moment, Simulated, System};
 pub use twin::{Predicted, Pullback, Twin};

@@ -15,6 +15,7 @@
 //! After the oscillating plate of L. G. Wright et al., "Deep physical neural networks trained with backpropagation",
 //! Nature 601, 549 (2022). Where a default has no source it says that it is our choice.
 
+mod adjust;
 mod bench;
 mod check;
 mod kernel;

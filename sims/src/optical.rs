@@ -11,6 +11,7 @@
 //! Source: Wright et al., "Deep physical neural networks trained with backpropagation", Nature 601, 549 (2022), and
 //! surviving code of that experiment.
 
+mod adjust;
 mod band;
 mod bench;
 mod drift;

@@ -17,6 +17,7 @@
 
 #![allow(clippy::inline_always)] // The kernels vectorise only inside the function that has the vector instructions.
 
+mod adjust;
 mod bench;
 mod integrator;
 mod matrix;

@@ -1,6 +1,6 @@
 //! The simulated plant: bench-fidelity physics behind the same four methods as real instruments.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use drivers::{Batch, Card, Error, Plant};
 
@@ -13,6 +13,28 @@ pub struct Moment {
     pub shots: u64,
     /// Bench time since the bench was switched on, in s.
     pub seconds: f64,
+}
+
+/// The clock of a simulated bench, to be read and set from beside the plant that it belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Arc<Mutex<Moment>>);
+
+impl Clock {
+    /// Where the bench is now.
+    pub fn now(&self) -> Moment {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the bench where it was at `moment`.
+    pub fn set(&self, moment: Moment) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = moment;
+    }
+
+    /// Time passes: so many shots, so many seconds.
+    fn pass(&self, shots: u64, seconds: f64) {
+        let mut moment = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (moment.shots, moment.seconds) = (moment.shots + shots, moment.seconds + seconds);
+    }
 }
 
 /// The bench-fidelity physics of one system, as a pure function of what is driven and when.
@@ -45,7 +67,7 @@ pub struct Built {
 pub struct Simulated {
     system: Arc<dyn System>,
     controls: Vec<f32>,
-    moment: Moment,
+    clock: Clock,
 }
 
 impl Simulated {
@@ -57,12 +79,19 @@ impl Simulated {
     /// The bench as it stood at `moment`.
     pub fn at(system: Arc<dyn System>, moment: Moment) -> Self {
         let controls = safe_controls(system.card());
-        Self { system, controls, moment }
+        let clock = Clock::default();
+        clock.set(moment);
+        Self { system, controls, clock }
+    }
+
+    /// The clock of the bench, for checkpoints.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// Where the bench is now.
     pub fn moment(&self) -> Moment {
-        self.moment
+        self.clock.now()
     }
 }
 
@@ -73,14 +102,13 @@ impl Plant for Simulated {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.controls = self.system.settle(controls);
-        self.moment.seconds += self.card().timing.settle;
+        self.clock.pass(0, self.card().timing.settle);
         Ok(self.controls.clone())
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
-        let outputs = self.system.shoot(inputs, &self.controls, self.moment);
-        self.moment.shots += inputs.rows() as u64;
-        self.moment.seconds += self.card().timing.batch(inputs.rows());
+        let outputs = self.system.shoot(inputs, &self.controls, self.clock.now());
+        self.clock.pass(inputs.rows() as u64, self.card().timing.batch(inputs.rows()));
         Ok(outputs)
     }
 

@@ -4,19 +4,24 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::{new_folder, prepare};
+use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::cli::CompareArgs;
-use crate::comparison::{Comparison, Spread, compare};
+use crate::comparison::{Comparison, Spread, compare, continue_comparison};
 
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
-    let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
+    close_lost(&arguments.run.runs);
     let planned = &prepared.experiment.comparison;
     let methods = if arguments.methods.is_empty() { &planned.methods } else { &arguments.methods };
     let seeds = usize::from(arguments.seeds.unwrap_or(planned.seeds));
-    let comparison = compare(&prepared, methods, seeds, &folder)?;
+    let comparison = if let Some(folder) = &arguments.resume {
+        continue_comparison(&prepared, methods, seeds, folder)?
+    } else {
+        let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
+        compare(&prepared, methods, seeds, &folder)?
+    };
     if arguments.run.json {
         println!("{:#}", json!(comparison));
     } else {

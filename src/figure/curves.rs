@@ -63,7 +63,8 @@ fn read(run: &Path) -> Result<Curve, Error> {
     let text = std::fs::read_to_string(&facts_path).map_err(|error| bad(&facts_path, error.to_string()))?;
     let facts: Value = serde_json::from_str(&text).map_err(|error| bad(&facts_path, error.to_string()))?;
     let path = run.join("metrics.csv");
-    let mut reader = csv::Reader::from_path(&path).map_err(|error| bad(&path, error.to_string()))?;
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_path(&path).map_err(|error| bad(&path, error.to_string()))?;
     let headers = reader.headers().map_err(|error| bad(&path, error.to_string()))?.clone();
     let column = |name: &str| {
         let place = headers.iter().position(|header| header == name);

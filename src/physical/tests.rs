@@ -65,6 +65,9 @@ fn the_value_is_the_measurement_bit_for_bit() {
         plant: Guarded::new(Box::new(Simulated::new(built.system.clone()))),
         twin: built.twin.clone(),
         ideal: None,
+        adjustable: None,
+        fit: None,
+        clock: None,
         links: vec![],
         watchdog: false,
     };

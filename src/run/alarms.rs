@@ -24,6 +24,12 @@ impl Alarms {
             }
             return worse;
         }
+        // A cause that comes and goes unseen is one alarm, so that there are never more than there are causes.
+        if let Some(alarm) = self.list.iter_mut().find(|alarm| alarm.source == source) {
+            (alarm.active, alarm.severity, alarm.message) = (true, alarm.severity.max(severity), message);
+            self.fresh.push(alarm.clone());
+            return true;
+        }
         self.count += 1;
         let alarm = Alarm {
             id: self.count,
@@ -83,6 +89,12 @@ mod tests {
         assert_eq!(alarms.list().len(), 1);
         assert!(alarms.clear("drift") && !alarms.clear("drift"));
         assert_eq!((alarms.list().len(), alarms.list()[0].active), (1, false), "latched");
+        assert!(alarms.raise("drift", Severity::Minor, "4".into()) && alarms.clear("drift"));
+        assert_eq!(
+            (alarms.list().len(), alarms.list()[0].severity),
+            (1, Severity::Major),
+            "unseen, it is the same alarm"
+        );
         assert!(alarms.acknowledge(1));
         assert!(alarms.list().is_empty());
 
@@ -91,6 +103,6 @@ mod tests {
         assert_eq!(alarms.list().len(), 1, "seen, but it persists");
         alarms.clear("drift");
         assert!(alarms.list().is_empty());
-        assert_eq!(alarms.take_fresh().len(), 7);
+        assert_eq!(alarms.take_fresh().len(), 9);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Severity, Status, Step, StopReason, TrainingStatus,
-    Viewer, unix_seconds,
+    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason,
+    TrainingStatus, Viewer, unix_seconds,
 };
 use crate::Error;
 use crate::train::TimeShares;
@@ -51,6 +51,8 @@ pub struct Board {
     began: Instant,
     now: Mutex<Now>,
     alarms: Mutex<Alarms>,
+    /// What monitors have to tell.
+    reports: Mutex<Vec<Event>>,
 }
 
 impl Board {
@@ -63,6 +65,7 @@ impl Board {
             began: Instant::now(),
             now: Mutex::default(),
             alarms: Mutex::default(),
+            reports: Mutex::default(),
         })
     }
 
@@ -86,11 +89,23 @@ impl Board {
         lock(&self.now).drift_score = Some(score);
     }
 
+    /// A monitor tells what it did; it is written down between two steps.
+    pub fn report(&self, event: Event) {
+        lock(&self.reports).push(event);
+    }
+
+    /// What monitors told since this was last asked.
+    pub fn take_reports(&self) -> Vec<Event> {
+        std::mem::take(&mut *lock(&self.reports))
+    }
+
     /// Raises an alarm of `source`; it is one alarm until its cause is gone. `pause`: the run pauses meanwhile.
     pub fn raise(&self, source: &str, severity: Severity, message: String, pause: bool) {
-        if lock(&self.alarms).raise(source, severity, message) {
-            self.control.bring_news();
+        if !lock(&self.alarms).raise(source, severity, message) {
+            return;
         }
+        self.control.bring_news();
+        // Once: who resumes although the cause persists has decided.
         if pause {
             self.control.pause_for_alarm();
         }
@@ -116,6 +131,24 @@ impl Board {
     /// Alarms that changed since this was last asked.
     pub fn fresh_alarms(&self) -> Vec<Alarm> {
         lock(&self.alarms).take_fresh()
+    }
+
+    /// What an alarm watches, as the last update or test has it.
+    pub fn quantity(&self, quantity: Quantity) -> Option<f64> {
+        let now = lock(&self.now);
+        match quantity {
+            Quantity::Loss => now.step.map(|step| f64::from(step.loss)),
+            Quantity::ClippingRate => now.step.map(|step| step.clipping_rate),
+            Quantity::RangeUse => now.step.map(|step| step.range_use),
+            Quantity::TestAccuracy => now.test.map(|test| test.test_accuracy),
+            Quantity::Illusion => now.test.map(|test| test.believed_accuracy - test.test_accuracy),
+            Quantity::DriftScore => now.drift_score,
+        }
+    }
+
+    /// Times that the plants were made safe on request.
+    pub fn safe_states(&self) -> u64 {
+        self.control.safe_states()
     }
 
     /// The run at this moment.

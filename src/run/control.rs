@@ -122,6 +122,11 @@ impl Control {
         self.lock().state
     }
 
+    /// Times that the plants were made safe on request.
+    pub fn safe_states(&self) -> u64 {
+        self.lock().safe[1]
+    }
+
     /// The run ends, or has ended; whoever waits is told.
     pub fn enter(&self, state: RunState) {
         let mut asked = self.lock();
@@ -188,8 +193,11 @@ impl Control {
                 return Ok(ControlFlow::Continue(()));
             }
             if waits && asked.state == RunState::Running {
-                asked.state = RunState::Paused;
-                self.changed.notify_all();
+                // It is written down before anybody can see it.
+                drop(asked);
+                bench.pause()?;
+                self.enter(RunState::Paused);
+                continue;
             }
             asked.news &= !news;
             if waits {
@@ -263,6 +271,9 @@ pub trait Bench {
     /// Brings every plant to its safe state.
     fn make_safe(&mut self) -> Result<(), Error>;
 
+    /// The run is about to pause.
+    fn pause(&mut self) -> Result<(), Error>;
+
     /// Called again and again while the run is paused, and when there is news: alarms are written down, monitors look.
     fn look(&mut self) -> Result<(), Error>;
 }
@@ -282,6 +293,10 @@ mod tests {
     impl Bench for Counter<'_> {
         fn make_safe(&mut self) -> Result<(), Error> {
             self.safe += 1;
+            Ok(())
+        }
+        fn pause(&mut self) -> Result<(), Error> {
+            assert_eq!(self.control.state(), RunState::Running);
             Ok(())
         }
         fn look(&mut self) -> Result<(), Error> {

@@ -1,11 +1,15 @@
 //! Between two steps: what others ask is done, alarms are written down, monitors look at the bench.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Bench, Board, Control, Event, Gate, Observer, RunState, StopReason};
+use toml::Table;
+
+use super::{Bench, Board, Control, Event, Gate, Keeper, Observer, RunState, StopReason};
 use crate::Error;
 use crate::lab::Lab;
+use crate::train::Snapshot;
 
 /// Looks at the bench after each step, and again and again while a run is paused: drift, interlocks.
 pub trait Monitor {
@@ -16,10 +20,10 @@ pub trait Monitor {
     fn look(&mut self, step: usize, lab: &mut Lab, board: &Board) -> Result<(), Error>;
 
     /// All that decides what it does next, for a checkpoint.
-    fn state(&self) -> serde_json::Value;
+    fn state(&self) -> Table;
 
     /// Goes on from where `state` was taken.
-    fn restore(&mut self, state: &serde_json::Value) -> Result<(), String>;
+    fn restore(&mut self, state: &Table) -> Result<(), String>;
 }
 
 /// What a training is steered by.
@@ -28,6 +32,7 @@ pub struct Helm<'a> {
     board: Option<Arc<Board>>,
     observer: &'a mut dyn Observer,
     monitors: Vec<Box<dyn Monitor>>,
+    keeper: Option<Keeper>,
     step: usize,
     paused: bool,
 }
@@ -35,7 +40,7 @@ pub struct Helm<'a> {
 impl<'a> Helm<'a> {
     /// Steered by `control`; what happens is told to `observer`.
     pub fn new(control: Arc<Control>, board: Option<Arc<Board>>, observer: &'a mut dyn Observer) -> Self {
-        Self { control, board, observer, monitors: vec![], step: 0, paused: false }
+        Self { control, board, observer, monitors: vec![], keeper: None, step: 0, paused: false }
     }
 
     /// Adds one that looks at the bench.
@@ -43,9 +48,37 @@ impl<'a> Helm<'a> {
         self.monitors.push(monitor);
     }
 
-    /// Those that look at the bench.
-    pub fn monitors(&mut self) -> &mut [Box<dyn Monitor>] {
-        &mut self.monitors
+    /// Checkpoints are made by `keeper`.
+    pub fn keep_by(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
+    }
+
+    /// Puts the monitors back to where a checkpoint was made.
+    pub fn restore(&mut self, states: &BTreeMap<String, Table>) -> Result<(), String> {
+        // A run that starts has nothing to put back.
+        if states.is_empty() {
+            return Ok(());
+        }
+        self.monitors.iter_mut().try_for_each(|monitor| match states.get(monitor.name()) {
+            Some(state) => monitor.restore(state),
+            None => Err(format!("knows no monitor `{}`", monitor.name())),
+        })
+    }
+
+    /// Makes a checkpoint if one is due, `step` updates being done; `snapshot` is given what the monitors remember.
+    pub fn keep(
+        &mut self,
+        step: usize,
+        snapshot: impl FnOnce(BTreeMap<String, Table>) -> Snapshot,
+    ) -> Result<(), Error> {
+        let monitors = &self.monitors;
+        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(step, || snapshot(states(monitors))))
+    }
+
+    /// Makes a last checkpoint, and waits for it.
+    pub fn keep_now(&mut self, snapshot: impl FnOnce(BTreeMap<String, Table>) -> Snapshot) -> Result<(), Error> {
+        let monitors = &self.monitors;
+        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.finish(snapshot(states(monitors))))
     }
 
     /// The board, where there is one.
@@ -56,6 +89,14 @@ impl<'a> Helm<'a> {
     /// Tells what happened.
     pub fn tell(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
         self.observer.observe(event)
+    }
+
+    /// Says how far plant and twin are from each other on the last shots.
+    pub fn compare(&mut self, step: usize) -> Result<(), Error> {
+        match self.board.as_ref().and_then(|board| board.viewer().compare()) {
+            Some(twin_residual) => self.tell(&Event::Agreement { step, twin_residual }).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Between two steps, `step` of them done: monitors look, then what was asked is done.
@@ -75,14 +116,24 @@ impl<'a> Helm<'a> {
 
     fn monitor(&mut self, lab: &mut Lab) -> Result<(), Error> {
         let Some(board) = &self.board else { return Ok(()) };
-        self.monitors.iter_mut().try_for_each(|monitor| monitor.look(self.step, lab, board))
+        let board = board.clone();
+        self.monitors.iter_mut().try_for_each(|monitor| monitor.look(self.step, lab, &board))?;
+        board.take_reports().iter().try_for_each(|event| self.tell(event).map(drop))
     }
 
     /// Writes down the alarms that changed.
     fn write_alarms(&mut self) -> Result<(), Error> {
         let fresh = self.board.as_ref().map(|board| board.fresh_alarms()).unwrap_or_default();
+        for alarm in &fresh {
+            tracing::info!(id = alarm.id, active = alarm.active, "alarm of {}: {}", alarm.source, alarm.message);
+        }
         fresh.into_iter().try_for_each(|alarm| self.tell(&Event::Alarm(alarm)).map(drop))
     }
+}
+
+/// What each monitor remembers.
+fn states(monitors: &[Box<dyn Monitor>]) -> BTreeMap<String, Table> {
+    monitors.iter().map(|monitor| (monitor.name().to_owned(), monitor.state())).collect()
 }
 
 /// The training thread while it heeds.
@@ -97,12 +148,14 @@ impl Bench for Deck<'_, '_> {
         self.helm.tell(&Event::Safe).map(drop)
     }
 
+    fn pause(&mut self) -> Result<(), Error> {
+        self.helm.paused = true;
+        self.helm.tell(&Event::Paused).map(drop)
+    }
+
     fn look(&mut self) -> Result<(), Error> {
         self.helm.write_alarms()?;
         if self.helm.control.state() == RunState::Paused {
-            if !std::mem::replace(&mut self.helm.paused, true) {
-                self.helm.tell(&Event::Paused).map(drop)?;
-            }
             self.helm.monitor(self.lab)?;
         }
         Ok(())

@@ -6,22 +6,27 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Event, Observer, StopReason};
 use crate::Error;
+use crate::plan::duration;
 
 /// Steps done, loss, and the last accuracy on the plant. Draws nothing where standard error is not a terminal.
 pub struct Progress {
     bar: ProgressBar,
     accuracy: String,
+    /// Bench time in all, in s.
+    plant_seconds: f64,
 }
 
 impl Progress {
     /// A bar called `title` of `steps` steps, below those that `bars` already shows.
-    pub fn new(title: &str, steps: usize, bars: &MultiProgress) -> Self {
+    ///
+    /// It shows what is left of `plant_seconds` of bench time.
+    pub fn new(title: &str, (steps, plant_seconds): (usize, f64), bars: &MultiProgress) -> Self {
         let bar = bars.add(ProgressBar::new(steps as u64).with_prefix(title.to_owned()));
         let template = "{prefix:28} {bar:24} {pos:>5}/{len} {elapsed:>4} left {eta:>4}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, accuracy: String::new() }
+        Self { bar, accuracy: String::new(), plant_seconds }
     }
 }
 
@@ -31,10 +36,15 @@ impl Observer for Progress {
             Event::Step(step) => {
                 self.bar.set_position(step.step as u64);
                 if step.step.is_multiple_of(10) {
-                    self.bar.set_message(format!("loss {:.3}{}", step.loss, self.accuracy));
+                    let left = duration((self.plant_seconds - step.plant_seconds).max(0.0));
+                    self.bar.set_message(format!("bench {left} left  loss {:.3}{}", step.loss, self.accuracy));
                 }
             }
             Event::Evaluated(test) => self.accuracy = format!("  {:.1} % on the plant", 100.0 * test.test_accuracy),
+            Event::Continued { step } => {
+                self.bar.set_position(*step as u64);
+                self.bar.reset_eta();
+            }
             Event::Finished { .. } => self.bar.abandon(),
             _ => {}
         }

@@ -1,33 +1,22 @@
 //! The folder of a run, written as it goes.
 
-use std::fs::{self, File};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
-use super::{Event, Observer, StopReason};
+use super::checkpoint::{Checkpoint, replace, to_file};
+use super::facts::{continuation, facts, read_facts, this_process, unix_seconds};
+use super::{Event, Header, Observer, StopReason, Viewer};
+use crate::Error;
 use crate::lab::Lab;
 use crate::train::NamedTensor;
-use crate::{Error, Experiment, Method, RigConfig, rows};
 
-/// What decides a run.
-pub struct Header<'a> {
-    /// The experiment, every default written out.
-    pub experiment: &'a Experiment,
-    /// The rig, every default written out.
-    pub rig: &'a RigConfig,
-    /// The method.
-    pub method: Method,
-    /// The seed.
-    pub seed: u64,
-    /// What the data is called.
-    pub data: &'a str,
-}
+/// Shots of each plant that are kept for figures.
+const REFERENCE_SHOTS: usize = 4;
 
 /// The folder of one run.
 pub struct Record {
@@ -39,23 +28,66 @@ pub struct Record {
 }
 
 impl Record {
-    /// Makes the folder and writes down what decides the run. The folder must not exist yet.
+    /// Makes the folder and writes down what decides the run. The folder must not exist yet; it appears when it is whole.
     pub fn create(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<Self, Error> {
-        make_folder(folder)?;
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(Error::record(&path, "cannot be written"))
-        };
-        write("experiment.toml", to_toml(header.experiment, folder)?)?;
-        write("rig.toml", to_toml(header.rig, folder)?)?;
+        refuse_existing(folder)?;
+        let partial = partial_folder(folder)?;
+        let made = Self::begin(&partial, header, lab).and_then(|mut record| {
+            fs::rename(&partial, folder).map_err(Error::record(folder, "cannot be made"))?;
+            folder.clone_into(&mut record.folder);
+            Ok(record)
+        });
+        if made.is_err() {
+            drop(fs::remove_dir_all(&partial));
+        }
+        made
+    }
+
+    fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<Self, Error> {
+        fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))?;
+        write_configs(folder, header)?;
         let open = |name: &str| {
             let path = folder.join(name);
-            File::create(&path).map_err(Error::record(&path, "cannot be written"))
+            // Whole lines at the end, whoever else adds to it: see `append_event`.
+            let file = OpenOptions::new().append(true).create_new(true).open(&path);
+            file.map_err(Error::record(&path, "cannot be written"))
         };
         let (metrics, events) = (open("metrics.csv")?, open("events.jsonl")?);
-        let mut record = Self { folder: folder.to_owned(), metrics, events, facts: facts(header, lab), reason: None };
+        let facts = facts(header, lab);
+        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None };
         record.write_facts()?;
         record.write_metrics(METRICS)?;
+        Ok(record)
+    }
+
+    /// Goes on with the run in `folder` from `checkpoint`: rows of later steps are taken back. Events stay, since they happened.
+    pub fn reopen(folder: &Path, header: &Header<'_>, checkpoint: Option<&Checkpoint>) -> Result<Self, Error> {
+        let mut facts = read_facts(folder)?;
+        let (metrics, events) = (folder.join("metrics.csv"), folder.join("events.jsonl"));
+        let open = |path: &Path| {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            file.map_err(Error::record(path, "cannot be written"))
+        };
+        let cut = |path: &Path, bytes: u64| {
+            let file = open(path)?;
+            file.set_len(bytes).map_err(Error::record(path, "cannot be cut"))?;
+            Ok::<File, Error>(file)
+        };
+        let whole_events = fs::read(&events).map_or(0, |bytes| whole_lines(&bytes));
+        let metrics = cut(&metrics, checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes))?;
+        let events = cut(&events, whole_events as u64)?;
+        let step = checkpoint.map_or(0, |checkpoint| checkpoint.snapshot.position.done);
+        match &mut facts["resumed"] {
+            Value::Array(list) => list.push(continuation(step)),
+            none => *none = json!([continuation(step)]),
+        }
+        facts["process"] = this_process();
+        write_configs(folder, header)?;
+        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None };
+        record.write_facts()?;
+        if checkpoint.is_none() {
+            record.write_metrics(METRICS)?;
+        }
         Ok(record)
     }
 
@@ -64,25 +96,22 @@ impl Record {
         &self.folder
     }
 
+    /// Saves the last shots of each plant beside what its twin predicts.
+    pub fn save_reference(&self, viewer: &Viewer) -> Result<(), Error> {
+        replace(&self.folder.join("reference.csv"), viewer.reference(REFERENCE_SHOTS).as_bytes())
+    }
+
+    /// What the files of this run say about where they come from.
+    pub fn provenance(&self) -> HashMap<String, String> {
+        let keys = ["experiment", "method", "seed", "data", "rig", "version", "command", "git"];
+        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        keys.into_iter().map(|key| (key.to_owned(), word(&self.facts[key]))).collect()
+    }
+
     /// Saves the weights.
     pub fn save_weights(&self, weights: &[NamedTensor]) -> Result<(), Error> {
         let path = self.folder.join("weights.safetensors");
-        let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = weights
-            .iter()
-            .map(|weight| {
-                let values = rows::values(weight.tensor.clone());
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                (weight.name.as_str(), weight.tensor.dims().to_vec(), bytes)
-            })
-            .collect();
-        let views: Result<Vec<_>, _> = bytes
-            .iter()
-            .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (*name, view)))
-            .collect();
-        let refuse =
-            |error: safetensors::SafeTensorError| Error::Record { path: path.clone(), message: error.to_string() };
-        let file = safetensors::serialize(views.map_err(refuse)?, None).map_err(refuse)?;
-        replace(&path, &file)
+        replace(&path, &to_file(weights, None, &path)?)
     }
 
     /// Saves what the network said of each row of the test set, in `test.csv`; nothing where it was never tested.
@@ -121,9 +150,7 @@ impl Record {
 
     fn write_event(&mut self, event: &Event) -> Result<(), Error> {
         let path = self.folder.join("events.jsonl");
-        let mut line = json!(event);
-        line["unix_seconds"] = json!(unix_seconds());
-        self.events.write_all(format!("{line}\n").as_bytes()).map_err(Error::record(&path, "cannot be written"))
+        self.events.write_all(event_line(event).as_bytes()).map_err(Error::record(&path, "cannot be written"))
     }
 }
 
@@ -178,85 +205,57 @@ impl Observer for Record {
     }
 }
 
-/// Makes a folder that must not exist yet, and the folders above it.
-pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
-    if let Some(parent) = folder.parent() {
-        fs::create_dir_all(parent).map_err(Error::record(parent, "cannot be made"))?;
-    }
+/// Adds an event to the run in `folder` from where its observers cannot be reached: inside a step.
+pub(crate) fn append_event(folder: &Path, event: &Event) -> Result<(), Error> {
+    let path = folder.join("events.jsonl");
+    let write = || OpenOptions::new().append(true).open(&path)?.write_all(event_line(event).as_bytes());
+    write().map_err(Error::record(&path, "cannot be written"))
+}
+
+/// An event with its time, as a line.
+fn event_line(event: &Event) -> String {
+    let mut line = json!(event);
+    line["unix_seconds"] = json!(unix_seconds());
+    format!("{line}\n")
+}
+
+/// Refuses a folder that exists.
+fn refuse_existing(folder: &Path) -> Result<(), Error> {
     if folder.exists() {
         let message = "exists already, and a run is never overwritten: give another --name, or leave it out".to_owned();
         return Err(Error::Record { path: folder.to_owned(), message });
     }
-    fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))
+    Ok(())
 }
 
-/// Puts `bytes` at `path` whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let beside = path.with_extension("partial");
-    fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path)).map_err(Error::record(path, "cannot be written"))
+/// A hidden folder beside `folder` that becomes it; the folders above are made.
+fn partial_folder(folder: &Path) -> Result<PathBuf, Error> {
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    if !parent.as_os_str().is_empty() {
+        fs::create_dir_all(parent).map_err(Error::record(parent, "cannot be made"))?;
+    }
+    let name = folder.file_name().map_or_else(Default::default, |name| name.to_string_lossy().into_owned());
+    Ok(parent.join(format!(".{name}.{}.partial", std::process::id())))
+}
+
+/// Makes a folder that must not exist yet, and the folders above it.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
+    refuse_existing(folder)?;
+    fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))
+}
+
+/// Writes down the experiment and the rig, every default written out.
+fn write_configs(folder: &Path, header: &Header<'_>) -> Result<(), Error> {
+    let write = |name: &str, text: String| replace(&folder.join(name), text.as_bytes());
+    write("experiment.toml", to_toml(header.experiment, folder)?)?;
+    write("rig.toml", to_toml(header.rig, folder)?)
+}
+
+/// The bytes of all lines that end.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
 }
 
 fn to_toml(value: &impl serde::Serialize, folder: &Path) -> Result<String, Error> {
     toml::to_string(value).map_err(|error| Error::Record { path: folder.to_owned(), message: error.to_string() })
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
-}
-
-/// What a plant says about itself, for records.
-pub fn plant_facts(lab: &Lab) -> Value {
-    let plants = lab.names().into_iter().filter_map(|name| {
-        let card = lab.card(lab.find(name)?);
-        Some(json!({
-            "plant": name,
-            "system": card.identity.system,
-            "serial": card.identity.serial,
-            "origin": card.identity.origin.to_string(),
-            "inputs": card.ports.input_count(),
-            "controls": card.ports.control_count(),
-            "outputs": card.ports.output_count(),
-        }))
-    });
-    Value::Array(plants.collect())
-}
-
-/// All that decides a run, and where it ran.
-fn facts(header: &Header<'_>, lab: &Lab) -> Value {
-    let plants = plant_facts(lab);
-    let simulated = plants.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated"));
-    json!({
-        "experiment": header.experiment.name,
-        "method": header.method.name(),
-        "seed": header.seed,
-        "data": header.data,
-        "rig": header.rig.name,
-        "plants": plants,
-        "simulated": simulated,
-        "command": command(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "git": git_state(),
-        "started_unix_seconds": unix_seconds(),
-        "state": "running",
-    })
-}
-
-/// The command line, without the folder that the program lies in.
-fn command() -> String {
-    std::iter::once("pnnlab".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
-}
-
-/// Commit of the working folder and whether it is changed; null where there is none.
-fn git_state() -> Value {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    match git(&["rev-parse", "HEAD"]) {
-        Some(commit) => {
-            json!({ "commit": commit, "changed": git(&["status", "--porcelain"]).is_some_and(|list| !list.is_empty()) })
-        }
-        None => Value::Null,
-    }
 }

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Board, Reply, Request, RunState, Watching};
-use crate::Error;
+use crate::{Error, log};
 
 /// The name of the socket in the run folder.
 pub const SOCKET: &str = "control.sock";
@@ -70,8 +70,11 @@ impl Server {
             .map_err(Error::record(&path, "cannot be opened for control"))?;
         let (closing, clients) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let accept = {
-            let (board, closing, clients) = (board.clone(), closing.clone(), clients.clone());
-            move || accept(&listener, &board, &closing, &clients)
+            let (board, closing, clients, log) = (board.clone(), closing.clone(), clients.clone(), log::current());
+            move || {
+                let _log = log::adopt(log);
+                accept(&listener, &board, &closing, &clients);
+            }
         };
         let thread = std::thread::Builder::new()
             .name("control".into())
@@ -116,7 +119,9 @@ fn accept(listener: &UnixListener, board: &Arc<Board>, closing: &Arc<AtomicBool>
         clients.fetch_add(1, Ordering::SeqCst);
         let seat = Seat(clients.clone());
         let (board, closing) = (board.clone(), closing.clone());
+        let log = log::current();
         let served = std::thread::Builder::new().name("control client".into()).spawn(move || {
+            let _log = log::adopt(log);
             // A client that is gone ends its own connection only.
             drop(serve(&stream, &board, &closing));
             drop(seat);
@@ -186,7 +191,10 @@ fn answer(request: Result<Request, serde_json::Error>, board: &Arc<Board>) -> Re
             Ok(()) => Reply::Done { state: board.control().state() },
             Err(message) => Reply::Refused { message },
         },
-        Ok(request) => board.control().request(&request),
+        Ok(request) => {
+            tracing::info!("asked over the socket: {request:?}");
+            board.control().request(&request)
+        }
         Err(error) => {
             Reply::Refused { message: format!("is not a request: {error}. Such as {{\"command\":\"pause\"}}") }
         }

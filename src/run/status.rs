@@ -3,6 +3,7 @@
 //! The engine sends it over the control socket of the run folder; the dashboard draws it. Numbers that the record holds as well
 //! are the same numbers; what a value is worth depends on `unix_seconds`, so readers draw what is old as old.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::StopReason;
@@ -156,7 +157,7 @@ pub struct CalibrationStatus {
 }
 
 /// How bad an alarm is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Results may suffer.

@@ -1,5 +1,6 @@
 //! The last shots of each plant, for whoever watches: copied only while somebody does, and at most ten times a second.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -69,7 +70,7 @@ fn link_status(link: &LinkWatch) -> LinkStatus {
 struct Seen {
     name: String,
     card: Card,
-    twin: Arc<dyn Twin>,
+    twin: Mutex<Arc<dyn Twin>>,
     shots_taken: AtomicU64,
     plant_seconds: AtomicU64,
     /// Nanoseconds since the viewer began: last driven, last copied.
@@ -107,7 +108,7 @@ impl Viewer {
         let seen = |(name, card, twin)| Seen {
             name,
             card,
-            twin,
+            twin: Mutex::new(twin),
             shots_taken: AtomicU64::new(0),
             plant_seconds: AtomicU64::new(0),
             driven: AtomicU64::new(0),
@@ -118,10 +119,22 @@ impl Viewer {
         Self { plants, watchers: AtomicUsize::new(0), began: Instant::now(), began_unix_seconds: unix_seconds() }
     }
 
+    /// From now on the plant at `place` is compared with `twin`.
+    pub fn replace_twin(&self, place: usize, twin: Arc<dyn Twin>) {
+        if let Some(seen) = self.plants.get(place) {
+            *seen.twin.lock().unwrap_or_else(PoisonError::into_inner) = twin;
+        }
+    }
+
     /// Somebody watches until what is returned is dropped.
     pub fn watch(self: &Arc<Self>) -> Watching {
         self.watchers.fetch_add(1, Relaxed);
         Watching(self.clone())
+    }
+
+    /// The next shots of each plant are copied, however soon they come.
+    pub fn look_closely(&self) {
+        self.plants.iter().for_each(|seen| seen.copied.store(0, Relaxed));
     }
 
     /// The plant at `place` was driven; `shots` are asked for only if they are wanted.
@@ -153,6 +166,35 @@ impl Viewer {
         if let Some(seen) = self.plants.iter().find(|seen| seen.name == name) {
             seen.lock().calibration = calibration;
         }
+    }
+
+    /// Compares each plant with its twin on its last shots, now: the largest difference.
+    pub fn compare(&self) -> Option<f64> {
+        for seen in &self.plants {
+            seen.lock().residual = None;
+        }
+        self.plants.iter().filter_map(Seen::residual).reduce(f64::max)
+    }
+
+    /// The last shots of each plant with what its twin predicts, as a table for figures: plant, bank, unit, shot, port, plant, twin.
+    pub fn reference(&self, shots: usize) -> String {
+        let mut table = "plant,bank,unit,shot,port,plant_value,twin_value\n".to_owned();
+        for seen in &self.plants {
+            let Some(last) = seen.lock().shots.clone() else { continue };
+            let predicted = seen.twin().predict(&last.inputs, &last.applied);
+            for shot in 0..shots.min(last.outputs.rows()) {
+                let row = last.outputs.rows() - 1 - shot;
+                let mut values = last.outputs.row(row).iter().zip(predicted.row(row));
+                for bank in &seen.card.ports.outputs {
+                    for (port, (plant, twin)) in values.by_ref().take(bank.count).enumerate() {
+                        // Writing to a string cannot fail.
+                        let _ =
+                            writeln!(table, "{},{},{},{shot},{port},{plant},{twin}", seen.name, bank.name, bank.unit);
+                    }
+                }
+            }
+        }
+        table
     }
 
     /// All plants, and the largest difference between a plant and its twin.
@@ -193,6 +235,10 @@ impl Seen {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn twin(&self) -> Arc<dyn Twin> {
+        self.twin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Compares plant and twin now and then, on the thread of whoever asks.
     fn residual(&self) -> Option<f64> {
         let mut last = self.lock();
@@ -204,7 +250,7 @@ impl Seen {
         let shots = last.shots.clone()?;
         last.residual = Some((Instant::now(), last.residual.and_then(|(_, residual)| residual)));
         drop(last);
-        let residual = twin_residual(&*self.twin, &shots);
+        let residual = twin_residual(&*self.twin(), &shots);
         self.lock().residual = Some((Instant::now(), residual));
         residual
     }

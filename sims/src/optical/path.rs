@@ -60,7 +60,8 @@ impl Path {
         shots.iter().map(read).collect()
     }
 
-    fn with(optical: &Optical, gap: &Gap, factor: f64) -> Self {
+    /// The path with these errors, its light scaled by `factor`.
+    pub fn with(optical: &Optical, gap: &Gap, factor: f64) -> Self {
         let field = std::array::from_fn(|channel| {
             let u = position(channel, CHANNELS);
             let chirp = u * u * optical.quadratic_radians + u.powi(3) * optical.cubic_radians;
@@ -144,7 +145,7 @@ fn pixels(spread: f64, shift: f64) -> Vec<f64> {
 }
 
 /// What makes the brightest nominal output read the description's exposure when every channel is half open.
-fn exposure_factor(optical: &Optical) -> f64 {
+pub(super) fn exposure_factor(optical: &Optical) -> f64 {
     let path = Path::with(optical, &Gap::none(), 1.0);
     let brightest = path.read(&[[0.5; CHANNELS]])[0].iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     optical.exposure / brightest

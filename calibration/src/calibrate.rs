@@ -1,0 +1,306 @@
+//! A calibration as a whole: which stimuli to measure, and what the readings imply. [`Calibration::fit`] is a pure function of a
+//! trace.
+
+use std::sync::Arc;
+
+use drivers::{Batch, Direction, Ports};
+use sims::{Adjustable, Key, Twin};
+
+use crate::saturation::within_range;
+use crate::score::neighbors;
+use crate::{
+    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit,
+    Residual, Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
+};
+
+/// Share of the stimuli that the reported residual is measured on.
+const TEST_SHARE: f64 = 0.2;
+/// Share of the rest that decides when a network has learned enough.
+const STOP_SHARE: f64 = 0.12;
+/// Gauss–Newton steps of the corrections.
+const CORRECTION_STEPS: usize = 5;
+
+/// What is calibrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Procedure {
+    /// Dark level, gain, linearity, range and clipping of each port.
+    Levels,
+    /// Time of shots and changes, lag, settling.
+    Timing,
+    /// Repeatability and noise.
+    Noise,
+    /// The coefficients of the physical model.
+    Physics,
+    /// A network alone.
+    Learned,
+    /// The physical model with corrections and a network.
+    Residual,
+}
+
+impl Procedure {
+    /// All, in the order of the help.
+    pub const ALL: [Self; 6] = [Self::Levels, Self::Timing, Self::Noise, Self::Physics, Self::Learned, Self::Residual];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Levels => "levels",
+            Self::Timing => "timing",
+            Self::Noise => "noise",
+            Self::Physics => "physics",
+            Self::Learned => "learned",
+            Self::Residual => "residual",
+        }
+    }
+}
+
+/// A procedure with its options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// What is calibrated.
+    pub procedure: Procedure,
+    /// Different stimuli.
+    pub stimuli: usize,
+    /// Shots of each.
+    pub repeats: usize,
+    /// Stimuli for each setting of the controls.
+    pub per_setting: usize,
+    /// How networks are searched and learned.
+    pub search: Search,
+    /// Draws stimuli, splits and initial weights.
+    pub key: Key,
+}
+
+/// What a calibration found.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// Levels of each port.
+    pub levels: Levels,
+    /// Times.
+    pub timing: TimingFit,
+    /// Noise; `None` without repeats.
+    pub noise: Option<(NoiseModel, NoiseSummary)>,
+    /// Coefficients, of the model or of the curves.
+    pub estimates: Vec<Estimate>,
+    /// The model's fit.
+    pub physics: Option<PhysicsFit>,
+    /// What the model leaves before anything is fitted.
+    pub nominal_residual: Option<Residual>,
+    /// What it leaves with fitted coefficients.
+    pub physics_residual: Option<Residual>,
+    /// What it leaves with corrections.
+    pub corrected_residual: Option<Residual>,
+    /// What the resulting twin leaves; `None` where no twin is made.
+    pub residual: Option<Residual>,
+    /// Of what the twin is made.
+    pub parts: Parts,
+    /// The architecture of the network, and what it leaves of the shots that stopped it.
+    pub learned: Option<(Architecture, f64)>,
+    /// The twin.
+    pub twin: Option<Arc<dyn Twin>>,
+    /// Held-out readings and predictions, `[shots, outputs]`.
+    pub held_out: Option<(Batch, Batch)>,
+}
+
+/// Of what a twin is made; all that a fit file keeps of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parts {
+    /// Coefficients and corrections of the model.
+    pub corrected: Option<Corrected>,
+    /// Curves in place of a model, as plain numbers.
+    pub curves: Option<Vec<f64>>,
+    /// What was learned.
+    pub network: Option<crate::Network>,
+}
+
+impl Parts {
+    /// The twin of the plant of `card`. `None` where a model is needed and none is given, or there is nothing at all.
+    pub fn twin(&self, card: &drivers::Card, model: Option<&dyn Adjustable>) -> Option<Arc<dyn Twin>> {
+        let physics = match (&self.corrected, &self.curves) {
+            (Some(corrected), _) => {
+                Some(within_range(model?.adjusted(&corrected.coefficients, &corrected.corrections)))
+            }
+            (None, Some(curves)) => Some(Curves::from_plain(card.clone(), curves)),
+            (None, None) => None,
+        };
+        match &self.network {
+            Some(network) => Some(Arc::new(crate::LearnedTwin::new(card.clone(), physics, network.clone()))),
+            None => physics,
+        }
+    }
+}
+
+impl Calibration {
+    /// The stimuli to measure; half of them near the shots of `near`, where there are any.
+    pub fn stimuli(&self, ports: &Ports, near: Option<&Trace>) -> Stimuli {
+        let smooth = |count: usize| Stimuli::smooth(ports, count, self.per_setting, self.key.branch("smooth"));
+        match near {
+            None => smooth(self.stimuli),
+            Some(seen) => {
+                let half = self.stimuli / 2;
+                let around = [self.stimuli - half, self.per_setting];
+                smooth(half).and(&Stimuli::near(ports, seen, around, 0.05, self.key.branch("near")))
+            }
+        }
+    }
+
+    /// What `trace` implies, with `model` where the physics is known; `test`, or a part of the trace, measures the residual.
+    pub fn fit(&self, trace: &Trace, test: Option<&Trace>, model: Option<&dyn Adjustable>) -> Result<Fitted, Error> {
+        let noise = match fit_noise(trace, self.key.branch("noise")) {
+            Err(Error::TooFew { .. }) if self.procedure != Procedure::Noise => None,
+            noise => Some(noise?),
+        };
+        let mut fitted = Fitted {
+            levels: fit_levels(trace)?,
+            timing: fit_timing(trace)?,
+            noise,
+            estimates: vec![],
+            physics: None,
+            nominal_residual: None,
+            physics_residual: None,
+            corrected_residual: None,
+            residual: None,
+            parts: Parts::default(),
+            learned: None,
+            twin: None,
+            held_out: None,
+        };
+        if matches!(self.procedure, Procedure::Levels | Procedure::Timing | Procedure::Noise) {
+            return Ok(fitted);
+        }
+        let averaged = trace.averaged();
+        let (rest, part) = if let Some(test) = test {
+            (averaged.trace.clone(), test.averaged())
+        } else {
+            let (rest, part) = trace.split(TEST_SHARE, self.key.branch("test"));
+            (rest.averaged().trace, part.averaged())
+        };
+        let judge = Judge { test: &part.trace, repeats: mean_repeats(&part.repeats), noise: averaged.noise.as_deref() };
+        self.physics(&rest, model, &judge, &mut fitted)?;
+        if matches!(self.procedure, Procedure::Learned | Procedure::Residual) {
+            let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
+            let physics = fitted.twin.clone();
+            let learned: LearnedPart =
+                learn_part([&train, &stop], physics.as_ref(), &self.search, self.key.branch("network"))?;
+            fitted.twin = learned.twin(trace, physics);
+            fitted.parts.network.clone_from(&learned.network);
+            fitted.learned = Some((learned.architecture, learned.left));
+        }
+        let Some(twin) = &fitted.twin else { return Err(Error::NoPhysics { procedure: self.procedure.name() }) };
+        let predicted = part.trace.predict(&**twin);
+        fitted.residual = Some(judge.residual(&predicted));
+        fitted.held_out = Some((part.trace.outputs.clone(), predicted));
+        Ok(fitted)
+    }
+
+    /// Coefficients and corrections of the model, or curves where there is none and the trace is that of one.
+    fn physics(
+        &self,
+        rest: &Trace,
+        model: Option<&dyn Adjustable>,
+        judge: &Judge<'_>,
+        fitted: &mut Fitted,
+    ) -> Result<(), Error> {
+        if self.procedure == Procedure::Learned {
+            return Ok(());
+        }
+        let Some(model) = model else {
+            if !Curves::fits(rest) {
+                return if self.procedure == Procedure::Physics {
+                    Err(Error::NoPhysics { procedure: "physics" })
+                } else {
+                    Ok(())
+                };
+            }
+            let (curves, estimates) = Curves::fit(rest);
+            fitted.parts.curves = Some(curves.plain());
+            fitted.estimates = estimates;
+            let twin: Arc<dyn Twin> = Arc::new(curves);
+            fitted.physics_residual = Some(judge.of(&*twin));
+            fitted.twin = Some(twin);
+            return Ok(());
+        };
+        let nominal: Vec<f64> = model.coefficients().iter().map(|coefficient| coefficient.nominal).collect();
+        fitted.nominal_residual = Some(judge.of(&*within_range(model.adjusted(&nominal, &[]))));
+        let physics = fit_physics(model, rest)?;
+        let mut corrected = Corrected { coefficients: physics.values(), corrections: vec![] };
+        fitted.physics_residual = Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &[]))));
+        if self.procedure == Procedure::Residual && model.corrections() > 0 {
+            corrected = correct(model, rest, &corrected, CORRECTION_STEPS);
+            fitted.corrected_residual =
+                Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &corrected.corrections))));
+        }
+        fitted.twin = Some(within_range(model.adjusted(&corrected.coefficients, &corrected.corrections)));
+        fitted.parts.corrected = Some(corrected);
+        fitted.estimates.clone_from(&physics.estimates);
+        fitted.physics = Some(physics);
+        Ok(())
+    }
+}
+
+fn mean_repeats(repeats: &[u32]) -> f64 {
+    f64::from(repeats.iter().sum::<u32>()) / repeats.len().max(1) as f64
+}
+
+/// Shots that no fit has seen.
+struct Judge<'a> {
+    test: &'a Trace,
+    repeats: f64,
+    noise: Option<&'a [f64]>,
+}
+
+impl Judge<'_> {
+    fn of(&self, twin: &dyn Twin) -> Residual {
+        self.residual(&self.test.predict(twin))
+    }
+
+    fn residual(&self, predicted: &Batch) -> Residual {
+        let ranges = self.test.card.ports.ranges(Direction::Output);
+        let groups = if self.test.settings.columns() > 0 { &self.test.setting_of } else { &self.test.stimulus };
+        let residual = Residual::of(predicted, &self.test.outputs, &ranges, groups);
+        match self.noise {
+            Some(noise) => residual.with_noise(noise, &ranges, self.repeats),
+            None => Residual {
+                neighbors_of_full_scale: neighbors(predicted, &self.test.outputs, &self.test.inputs, &ranges),
+                ..residual
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use sims::{Optical, Simulated};
+
+    use super::*;
+    use crate::{Watch, measure};
+
+    #[test]
+    fn the_residual_twin_of_the_optical_bench_is_far_better_than_its_fitted_physics() {
+        let bench = Optical::default();
+        let mut plant = Simulated::new(bench.build().unwrap().system);
+        let calibration = Calibration {
+            procedure: Procedure::Residual,
+            stimuli: 1200,
+            repeats: 2,
+            per_setting: 20,
+            search: Search { candidates: 0, epochs: 4, ..Search::default() },
+            key: Key::new(1),
+        };
+        let stimuli = calibration.stimuli(&sims::Adjustable::card(&bench).ports, None);
+        let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
+        let trace = measure(&mut plant, &stimuli, calibration.repeats, &mut watch).unwrap().unwrap();
+        let fitted = calibration.fit(&trace, None, Some(&bench)).unwrap();
+        let of = |residual: &Option<Residual>| residual.as_ref().unwrap().rmse_of_full_scale;
+        let (nominal, physics, residual) =
+            (of(&fitted.nominal_residual), of(&fitted.physics_residual), of(&fitted.residual));
+        assert!(physics < nominal && residual < 0.5 * physics && residual < 0.025, "{nominal} {physics} {residual}");
+        let twin = fitted.parts.twin(&trace.card, Some(&bench)).unwrap();
+        assert_eq!(
+            twin.predict(&trace.inputs, trace.controls(0)),
+            fitted.twin.unwrap().predict(&trace.inputs, trace.controls(0))
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! A plant whose outputs each follow one input along a saturating curve `y = a·x/(x + b) + c`: a model with three coefficients for
+//! each channel, for recorded data whose physics nobody has written down.
+
+use std::sync::Arc;
+
+use drivers::{Batch, Card, Direction};
+use nalgebra::{Matrix3, Vector3};
+use sims::{Pullback, Twin};
+
+use crate::{Estimate, Trace};
+
+/// One saturating curve for each channel.
+#[derive(Debug, Clone)]
+pub struct Curves {
+    card: Card,
+    /// a, b, c of each channel.
+    pub coefficients: Vec<[f64; 3]>,
+    /// The smallest input that was seen in each channel: below it the curve goes on straight.
+    low: Vec<f64>,
+}
+
+impl Curves {
+    /// Whether a trace can be such a plant's: as many outputs as inputs, no controls.
+    pub fn fits(trace: &Trace) -> bool {
+        trace.settings.columns() == 0 && trace.inputs.columns() == trace.outputs.columns()
+    }
+
+    /// Fits every channel by least squares: b is searched over four decades, a and c follow exactly.
+    pub fn fit(trace: &Trace) -> (Self, Vec<Estimate>) {
+        let ranges = trace.card.ports.ranges(Direction::Input);
+        let mut curves = Self { card: trace.card.clone(), coefficients: vec![], low: vec![] };
+        let mut estimates = Vec::new();
+        for channel in 0..trace.inputs.columns() {
+            let x: Vec<f64> = trace.inputs.iter().map(|row| f64::from(row[channel])).collect();
+            let y: Vec<f64> = trace.outputs.iter().map(|row| f64::from(row[channel])).collect();
+            let low = x.iter().copied().fold(f64::MAX, f64::min);
+            let span = f64::from(ranges[channel].span()).max(f64::MIN_POSITIVE);
+            // Measured from the smallest input, so that no denominator vanishes.
+            let fitted = search(&x, &y, low, span);
+            estimates.extend(stated(channel, &fitted, (&x, &y), low));
+            curves.coefficients.push(fitted);
+            curves.low.push(low);
+        }
+        (curves, estimates)
+    }
+
+    /// The curves as plain numbers, `[channels, 4]`: a, b, c, and the smallest input.
+    pub fn plain(&self) -> Vec<f64> {
+        self.coefficients.iter().zip(&self.low).flat_map(|([a, b, c], low)| [*a, *b, *c, *low]).collect()
+    }
+
+    /// The curves that [`plain`](Self::plain) gave, of the plant of `card`.
+    pub fn from_plain(card: Card, values: &[f64]) -> Arc<dyn Twin> {
+        let rows = values.chunks_exact(4);
+        Arc::new(Self {
+            card,
+            coefficients: rows.clone().map(|row| [row[0], row[1], row[2]]).collect(),
+            low: rows.map(|row| row[3]).collect(),
+        })
+    }
+
+    fn value(&self, channel: usize, x: f64) -> f64 {
+        let ([a, b, c], t) = (self.coefficients[channel], x - self.low[channel]);
+        if t >= 0.0 { a * t / (t + b) + c } else { a * t / b + c }
+    }
+
+    fn slope(&self, channel: usize, x: f64) -> f64 {
+        let ([a, b, _], t) = (self.coefficients[channel], (x - self.low[channel]).max(0.0));
+        a * b / (t + b).powi(2)
+    }
+}
+
+/// The b with the least squares, by golden section on a grid in its logarithm.
+fn search(x: &[f64], y: &[f64], low: f64, span: f64) -> [f64; 3] {
+    let at = |exponent: f64| solve(x, y, low, span * 10.0_f64.powf(exponent));
+    let mut best = (f64::MAX, 0.0);
+    for step in 0..=40 {
+        let exponent = -2.0 + 0.1 * f64::from(step);
+        best = if at(exponent).0 < best.0 { (at(exponent).0, exponent) } else { best };
+    }
+    let (mut left, mut right) = (best.1 - 0.1, best.1 + 0.1);
+    for _ in 0..30 {
+        let (a, b) = (right - 0.618 * (right - left), left + 0.618 * (right - left));
+        if at(a).0 < at(b).0 { right = b } else { left = a }
+    }
+    at(0.5 * (left + right)).1
+}
+
+/// Sum of squares and coefficients for one b.
+fn solve(x: &[f64], y: &[f64], low: f64, b: f64) -> (f64, [f64; 3]) {
+    let count = x.len() as f64;
+    let basis = |x: f64| (x - low) / (x - low + b);
+    let (mut su, mut sy, mut suu, mut suy, mut syy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (x, y) in x.iter().zip(y) {
+        let u = basis(*x);
+        su += u;
+        sy += y;
+        suu += u * u;
+        suy += u * y;
+        syy += y * y;
+    }
+    let (uu, uy, yy) = (suu - su * su / count, suy - su * sy / count, syy - sy * sy / count);
+    let a = if uu > 0.0 { uy / uu } else { 0.0 };
+    (yy - a * uy, [a, b, (sy - a * su) / count])
+}
+
+/// The three coefficients of a channel with their uncertainties.
+fn stated(channel: usize, fitted: &[f64; 3], (x, y): (&[f64], &[f64]), low: f64) -> Vec<Estimate> {
+    let [a, b, c] = *fitted;
+    let (mut normal, mut square) = (Matrix3::<f64>::zeros(), 0.0);
+    for (x, y) in x.iter().zip(y) {
+        let t = x - low;
+        let gradient = Vector3::new(t / (t + b), -a * t / (t + b).powi(2), 1.0);
+        normal += gradient * gradient.transpose();
+        square += (a * t / (t + b) + c - y).powi(2);
+    }
+    let variance = square / (x.len() as f64 - 3.0).max(1.0);
+    let inverse = normal.try_inverse();
+    ["a", "b", "c"]
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let deviation = inverse.map_or(f64::INFINITY, |inverse| (variance * inverse[(index, index)]).sqrt());
+            let value = fitted[index];
+            let (unit, reach) = ("1", value.abs().max(a.abs() * f64::from(u8::from(index == 2))));
+            Estimate {
+                name: format!("channel_{channel}_{name}"),
+                value,
+                unit: unit.to_owned(),
+                uncertainty: if deviation.is_finite() { 1.96 * deviation } else { f64::MAX },
+                identified: deviation.is_finite() && 1.96 * deviation < 0.5 * reach,
+                nominal: 0.0,
+            }
+        })
+        .collect()
+}
+
+impl Twin for Curves {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn predict(&self, inputs: &Batch, _controls: &[f32]) -> Batch {
+        Batch::from_fn(inputs.rows(), inputs.columns(), |row, channel| {
+            self.value(channel, f64::from(inputs.row(row)[channel])) as f32
+        })
+    }
+
+    fn pull_back(&self, inputs: &Batch, _controls: &[f32], cotangents: &Batch) -> Pullback {
+        let gradient = |row: usize, channel: usize| {
+            cotangents.row(row)[channel] * self.slope(channel, f64::from(inputs.row(row)[channel])) as f32
+        };
+        Pullback { inputs: Batch::from_fn(inputs.rows(), inputs.columns(), gradient), controls: vec![] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::tests::{card, trace};
+
+    #[test]
+    fn a_saturating_curve_comes_back() {
+        let trace = trace(card(2, 0, 2), [2000, 1, 2000], |x, _, _| {
+            vec![0.8 * (x[0] + 1.0) / (x[0] + 1.0 + 0.5) - 0.1, 0.3 * (x[1] + 1.0) / (x[1] + 1.0 + 2.0)]
+        });
+        let (curves, estimates) = Curves::fit(&trace);
+        assert!((curves.value(0, 0.3) - (0.8 * 1.3 / 1.8 - 0.1)).abs() < 2e-3);
+        assert!(estimates.iter().all(|estimate| estimate.identified));
+        let h = 1e-4;
+        let numeric = (curves.value(1, 0.2 + h) - curves.value(1, 0.2 - h)) / (2.0 * h);
+        assert!((curves.slope(1, 0.2) - numeric).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong in a calibration, as sentences.
+
+/// A calibration that cannot be made, or a result that cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The plant refused or failed.
+    #[error(transparent)]
+    Plant(#[from] drivers::Error),
+    /// A trace that cannot be read or written.
+    #[error("the trace {message}")]
+    Trace {
+        /// The rest of the sentence.
+        message: String,
+    },
+    /// A numpy archive that cannot be read as a trace.
+    #[error("the numpy archive {message}")]
+    Archive {
+        /// The rest of the sentence.
+        message: String,
+    },
+    /// A trace that does not hold enough for what is asked.
+    #[error(
+        "{procedure} needs {needed} {what}, but the trace has {given}: measure more, or choose another --procedure"
+    )]
+    TooFew {
+        /// The procedure.
+        procedure: &'static str,
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        needed: usize,
+        /// How many there are.
+        given: usize,
+    },
+    /// A fit of coefficients where no physics is known.
+    #[error(
+        "{procedure} fits the coefficients of a physical model, and this plant has none: use --procedure learned, or name a system"
+    )]
+    NoPhysics {
+        /// The procedure.
+        procedure: &'static str,
+    },
+    /// A fit that leads to numbers which are none.
+    #[error("{procedure} did not converge: {message}")]
+    Diverged {
+        /// The procedure.
+        procedure: &'static str,
+        /// Where, and what to do.
+        message: String,
+    },
+    /// A fit that cannot be read or written.
+    #[error("the fit {message}")]
+    Fit {
+        /// The rest of the sentence.
+        message: String,
+    },
+    /// A fit of another plant.
+    #[error("the fit is foreign: {reason}. Calibrate this plant with `pnnlab calibrate`, or name its own fit")]
+    Foreign {
+        /// What is different.
+        reason: String,
+    },
+    /// A fit that was true once.
+    #[error("the fit is stale: {reason}. Calibrate again with `pnnlab calibrate`")]
+    Stale {
+        /// What has changed.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// An error of the trace.
+    pub(crate) fn trace(message: impl Into<String>) -> Self {
+        Self::Trace { message: message.into() }
+    }
+
+    /// An error of a numpy archive.
+    pub(crate) fn archive(message: impl Into<String>) -> Self {
+        Self::Archive { message: message.into() }
+    }
+
+    /// An error of a fit file.
+    pub(crate) fn fit(message: impl Into<String>) -> Self {
+        Self::Fit { message: message.into() }
+    }
+}

@@ -1,0 +1,358 @@
+//! The physics twin: a model's coefficients by Levenberg–Marquardt (crate `levenberg-marquardt`, after MINPACK), with
+//! uncertainties, correlations, and the names of those that the data cannot tell.
+//!
+//! Parameters are coefficients in units of their plausible spans; derivatives are the twin's own, by central differences.
+//! The covariance is `(JᵀJ)⁻¹·(Σ_s g_s·g_sᵀ)·(JᵀJ)⁻¹` with `g_s = J_sᵀ·r_s` summed over a shot (White 1980; Liang and Zeger 1986): it
+//! stays right where the noise of a shot's outputs is correlated, or differs from output to output.
+
+use drivers::Direction;
+use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
+use nalgebra::{DMatrix, DVector, Dyn, Owned};
+use serde::{Deserialize, Serialize};
+use sims::{Adjustable, Coefficient};
+
+use crate::saturation::within_range;
+use crate::score::scale;
+use crate::{Error, Trace};
+
+/// Step of the central differences, in plausible spans: wide enough for single precision.
+pub(crate) const STEP: f64 = 2e-3;
+/// Values of residuals that a fit uses at most: more only take time.
+const MOST_VALUES: usize = 60_000;
+/// A direction whose singular value is below this part of the largest is not felt at all; derivatives are good to about 1e-5.
+const DEAF: f64 = 1e-5;
+/// The first step is at most this part of the start's distance from zero: from far away a long step leads astray.
+const FIRST_STEP: f64 = 0.05;
+/// Searches that follow the first one, at most.
+const RESTARTS: usize = 6;
+/// How a coefficient leans on its nominal value: a whole span away costs as much as so many full scales in every reading.
+const LEANING: f64 = 1e-7;
+/// How steep the walls of what is plausible are, in full scales for a span.
+const WALL: f64 = 100.0;
+/// A coefficient known no better than this part of its plausible span is not known.
+const UNKNOWN: f64 = 0.25;
+
+/// One fitted coefficient.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Its name.
+    pub name: String,
+    /// The fitted value; the nominal one where it is not identified.
+    pub value: f64,
+    /// SI unit.
+    pub unit: String,
+    /// Half the width of its 95 % interval.
+    pub uncertainty: f64,
+    /// Whether the data can tell it.
+    pub identified: bool,
+    /// What was believed before.
+    pub nominal: f64,
+}
+
+/// The coefficients that fit a trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhysicsFit {
+    /// In the order of the model.
+    pub estimates: Vec<Estimate>,
+    /// Correlation of the estimates' errors.
+    pub correlations: DMatrix<f64>,
+}
+
+impl PhysicsFit {
+    /// The values.
+    pub fn values(&self) -> Vec<f64> {
+        self.estimates.iter().map(|estimate| estimate.value).collect()
+    }
+
+    /// Pairs whose errors are nearly the same: only a combination of them is known well.
+    pub fn confused(&self) -> Vec<(String, String, f64)> {
+        let mut pairs = Vec::new();
+        for (row, a) in self.estimates.iter().enumerate() {
+            for (column, b) in self.estimates.iter().enumerate().take(row) {
+                let correlation = self.correlations[(row, column)];
+                if a.identified && b.identified && 0.95 < correlation.abs() {
+                    pairs.push((b.name.clone(), a.name.clone(), correlation));
+                }
+            }
+        }
+        pairs
+    }
+}
+
+/// Fits the coefficients of `model` to a trace, best with its repeats averaged.
+pub fn fit_physics(model: &dyn Adjustable, trace: &Trace) -> Result<PhysicsFit, Error> {
+    let coefficients = model.coefficients();
+    let columns = trace.outputs.columns().max(1);
+    let thinned = trace.thinned((MOST_VALUES / columns).max(16));
+    let needed = coefficients.len().div_ceil(columns).max(2);
+    if thinned.shots() < needed {
+        return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: thinned.shots() });
+    }
+    let start: Vec<f64> = coefficients.iter().map(|coefficient| coefficient.start / coefficient.span()).collect();
+    let mut problem = Problem::new(model, &coefficients, &thinned, start);
+    let optimizer = || LevenbergMarquardt::new().with_stepbound(FIRST_STEP).with_patience(30);
+    let (first, mut report) = optimizer().minimize(problem);
+    problem = first;
+    // Rounding of the predictions can end a search early; a new one from there begins with fresh steps.
+    for _ in 0..RESTARTS {
+        let before = report.objective_function;
+        let (again, next) = optimizer().minimize(problem);
+        (problem, report) = (again, next);
+        if 0.999 * before < report.objective_function {
+            break;
+        }
+    }
+    if !report.objective_function.is_finite() {
+        return Err(Error::Diverged {
+            procedure: "physics",
+            message: format!("{:?}: check the units of the trace, and the nominal coefficients", report.termination),
+        });
+    }
+    Ok(problem.estimates())
+}
+
+/// Residuals of a model against a trace.
+struct Problem<'a> {
+    model: &'a dyn Adjustable,
+    coefficients: &'a [Coefficient],
+    trace: &'a Trace,
+    /// One over the full scale of each output.
+    weights: Vec<f64>,
+    at: DVector<f64>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(model: &'a dyn Adjustable, coefficients: &'a [Coefficient], trace: &'a Trace, start: Vec<f64>) -> Self {
+        let weights = trace.card.ports.ranges(Direction::Output).into_iter().map(|range| 1.0 / scale(range)).collect();
+        Self { model, coefficients, trace, weights, at: DVector::from_vec(start) }
+    }
+
+    fn values(&self, at: &DVector<f64>) -> Vec<f64> {
+        at.iter().zip(self.coefficients).map(|(at, coefficient)| at * coefficient.span()).collect()
+    }
+
+    /// What the model predicts, in full scales, shot after shot.
+    fn predicted(&self, at: &DVector<f64>) -> Vec<f64> {
+        let twin = within_range(self.model.adjusted(&self.values(at), &[]));
+        let predicted = self.trace.predict(&*twin);
+        predicted.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight).collect()
+    }
+
+    fn read(&self) -> impl Iterator<Item = f64> + '_ {
+        self.trace.outputs.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight)
+    }
+
+    /// Parameter `index` within what is plausible.
+    fn clamped(&self, index: usize) -> f64 {
+        let coefficient = &self.coefficients[index];
+        self.at[index].clamp(coefficient.low / coefficient.span(), coefficient.high / coefficient.span())
+    }
+
+    /// What keeps a fit together: each coefficient leans a little on its nominal value, which decides where the data say nothing, and
+    /// hits a wall where it is no longer plausible.
+    fn walls(&self) -> Vec<f64> {
+        let leaning = LEANING * (self.trace.outputs.values().len() as f64).sqrt();
+        let lean = self.coefficients.iter().zip(self.at.iter()).map(|(c, at)| leaning * (at - c.nominal / c.span()));
+        lean.chain((0..self.at.len()).map(|index| WALL * (self.at[index] - self.clamped(index)))).collect()
+    }
+
+    /// One column for each coefficient.
+    fn derivatives(&self) -> DMatrix<f64> {
+        let rows = self.trace.outputs.values().len();
+        let mut derivatives = DMatrix::zeros(rows, self.at.len());
+        for (index, coefficient) in self.coefficients.iter().enumerate() {
+            let (low, high) = (coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
+            let (mut above, mut below) = (self.at.clone(), self.at.clone());
+            // Beyond what is plausible nothing changes; the way back is felt at the end of the range.
+            let center = self.at[index].clamp(low, high);
+            above[index] = (center + STEP).min(high);
+            below[index] = (center - STEP).max(low);
+            let distance = above[index] - below[index];
+            if distance <= 0.0 {
+                continue;
+            }
+            let (above, below) = (self.predicted(&above), self.predicted(&below));
+            let column = above.iter().zip(&below).map(|(above, below)| (above - below) / distance);
+            derivatives.column_mut(index).iter_mut().zip(column).for_each(|(to, value)| *to = value);
+        }
+        derivatives
+    }
+
+    /// The coefficients with what is known about them.
+    fn estimates(&self) -> PhysicsFit {
+        let derivatives = self.derivatives();
+        let residuals: Vec<f64> =
+            self.predicted(&self.at).iter().zip(self.read()).map(|(predicted, read)| predicted - read).collect();
+        let count = self.at.len();
+        let mut scores = DMatrix::<f64>::zeros(count, count);
+        let columns = self.trace.outputs.columns();
+        for shot in 0..self.trace.shots() {
+            let rows = derivatives.rows(shot * columns, columns);
+            let score = rows.tr_mul(&DVector::from_row_slice(&residuals[shot * columns..(shot + 1) * columns]));
+            scores += &score * score.transpose();
+        }
+        let (inverse, deaf) = pseudo_inverse(&derivatives.tr_mul(&derivatives));
+        let covariance = &inverse * scores * &inverse;
+        let deviation = |index: usize| covariance[(index, index)].max(0.0).sqrt();
+        let correlations = DMatrix::from_fn(count, count, |row, column| {
+            let product = deviation(row) * deviation(column);
+            if row == column {
+                1.0
+            } else if product > 0.0 {
+                covariance[(row, column)] / product
+            } else {
+                0.0
+            }
+        });
+        let values = self.values(&self.at);
+        let estimates = self.coefficients.iter().enumerate().map(|(index, coefficient)| {
+            let identified = deaf[index] < 0.1 && 2.0 * deviation(index) < UNKNOWN;
+            let value = if identified { values[index].clamp(coefficient.low, coefficient.high) } else { values[index] };
+            Estimate {
+                name: coefficient.name.clone(),
+                value,
+                unit: coefficient.unit.to_owned(),
+                // Two-sided 95 % of a normal error.
+                uncertainty: 1.96 * deviation(index) * coefficient.span(),
+                identified,
+                nominal: coefficient.nominal,
+            }
+        });
+        PhysicsFit { estimates: estimates.collect(), correlations }
+    }
+}
+
+/// The inverse of a symmetric matrix without the directions that nothing depends on, and how far each coefficient lies along
+/// these.
+fn pseudo_inverse(normal: &DMatrix<f64>) -> (DMatrix<f64>, Vec<f64>) {
+    let count = normal.nrows();
+    let eigen = normal.clone().symmetric_eigen();
+    let largest = eigen.eigenvalues.iter().copied().fold(0.0, f64::max);
+    let mut inverse = DMatrix::zeros(count, count);
+    let mut deaf = vec![0.0; count];
+    for (value, vector) in eigen.eigenvalues.iter().zip(eigen.eigenvectors.column_iter()) {
+        if *value > largest * DEAF * DEAF {
+            inverse += vector * vector.transpose() / *value;
+        } else {
+            deaf.iter_mut().zip(vector.iter()).for_each(|(sum, part)| *sum += part * part);
+        }
+    }
+    (inverse, deaf)
+}
+
+impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
+    type ResidualStorage = Owned<f64, Dyn>;
+    type JacobianStorage = Owned<f64, Dyn, Dyn>;
+    type ParameterStorage = Owned<f64, Dyn>;
+
+    fn set_params(&mut self, at: &DVector<f64>) {
+        self.at.copy_from(at);
+    }
+
+    fn params(&self) -> DVector<f64> {
+        self.at.clone()
+    }
+
+    fn residuals(&self) -> Option<DVector<f64>> {
+        let predicted = self.predicted(&self.at);
+        let data = predicted.iter().zip(self.read()).map(|(p, y)| p - y);
+        let residuals = DVector::from_vec(data.chain(self.walls()).collect());
+        residuals.iter().all(|residual| residual.is_finite()).then_some(residuals)
+    }
+
+    fn jacobian(&self) -> Option<DMatrix<f64>> {
+        let (data, count) = (self.derivatives(), self.at.len());
+        let rows = data.nrows();
+        let mut derivatives = data.resize_vertically(rows + 2 * count, 0.0);
+        let leaning = LEANING * (rows as f64).sqrt();
+        for index in 0..count {
+            derivatives[(rows + index, index)] = leaning;
+            let outside = self.at[index] != self.clamped(index);
+            derivatives[(rows + count + index, index)] = if outside { WALL } else { 0.0 };
+        }
+        derivatives.iter().all(|derivative| derivative.is_finite()).then_some(derivatives)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use drivers::{Batch, Card};
+    use sims::{Key, Pullback, Twin};
+
+    use super::*;
+    use crate::trace::tests::{card, trace};
+
+    /// y₀ = a·x₀ + b·x₁², y₁ = a·x₁ + (c + d)·x₀ + e·0: c and d cannot be told apart, e not at all. Corrections: y₀ += Σ `ε_k·sin(kx₀)/10`.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Toy;
+
+    #[derive(Debug)]
+    struct ToyTwin(Card, Vec<f64>, Vec<f64>);
+
+    impl Adjustable for Toy {
+        fn card(&self) -> Card {
+            card(2, 0, 2)
+        }
+        fn coefficients(&self) -> Vec<Coefficient> {
+            ["a", "b", "c", "d", "e"].map(|name| Coefficient::new(name, "V", 1.0, [-3.0, 5.0])).to_vec()
+        }
+        fn adjusted(&self, coefficients: &[f64], corrections: &[f64]) -> Arc<dyn Twin> {
+            Arc::new(ToyTwin(self.card(), coefficients.to_vec(), corrections.to_vec()))
+        }
+        fn corrections(&self) -> usize {
+            3
+        }
+    }
+
+    impl Twin for ToyTwin {
+        fn card(&self) -> &Card {
+            &self.0
+        }
+        fn predict(&self, inputs: &Batch, _: &[f32]) -> Batch {
+            Batch::from_fn(inputs.rows(), 2, |row, port| {
+                let (x, y) = (f64::from(inputs.row(row)[0]), f64::from(inputs.row(row)[1]));
+                let [a, b, c, d] = [self.1[0], self.1[1], self.1[2], self.1[3]];
+                let ripple: f64 = self.2.iter().enumerate().map(|(k, e)| 0.1 * e * ((k + 1) as f64 * x).sin()).sum();
+                (if port == 0 { a * x + b * y * y + ripple } else { a * y + (c + d) * x }) as f32
+            })
+        }
+        fn pull_back(&self, inputs: &Batch, _: &[f32], _: &Batch) -> Pullback {
+            Pullback { inputs: inputs.clone(), controls: vec![] }
+        }
+    }
+
+    #[test]
+    fn coefficients_come_back_and_what_cannot_be_told_is_said() {
+        let truth = Toy.adjusted(&[0.6, -0.3, 0.2, 0.1, 0.0], &[]);
+        let read =
+            |x: &[f32], _: &[f32], _: usize| truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]).into_values();
+        let fit = fit_physics(&Toy, &trace(card(2, 0, 2), [100, 1, 100], read)).unwrap();
+        let [a, b, c, d, e] = &fit.estimates[..] else { panic!() };
+        assert!((a.value - 0.6).abs() < 1e-5 && (b.value + 0.3).abs() < 1e-5);
+        assert!((c.value + d.value - 0.3).abs() < 1e-5);
+        assert_eq!([a, b, c, d, e].map(|estimate| estimate.identified), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn the_stated_interval_covers_the_truth_as_often_as_it_says() {
+        let truth = Toy.adjusted(&[0.6, -0.3, 0.2, 0.1, 0.0], &[]);
+        let (mut covered, repetitions) = (0, 200);
+        for repetition in 0..repetitions {
+            let noise = Key::new(repetition);
+            // Both outputs of a shot share half of their noise.
+            let read = |x: &[f32], _: &[f32], shot: usize| {
+                let mut stream = noise.number(shot as u64).stream();
+                let common = 0.05 * stream.normal();
+                let clean = truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]);
+                clean.into_values().iter().map(|y| y + common + 0.05 * stream.normal()).collect()
+            };
+            let fit = fit_physics(&Toy, &trace(card(2, 0, 2), [200, 1, 200], read)).unwrap();
+            covered += u32::from((fit.estimates[0].value - 0.6).abs() < fit.estimates[0].uncertainty);
+            assert!(!fit.estimates[2].identified);
+        }
+        // 95 % expected; five standard deviations of the count below it is 87 %.
+        assert!(f64::from(covered) / repetitions as f64 > 0.87, "{covered} of {repetitions}");
+    }
+}

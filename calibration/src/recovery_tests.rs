@@ -1,0 +1,66 @@
+//! What a calibration must find again: the coefficients of the simulated circuit, which only the simulation knows.
+
+use drivers::Plant;
+use sims::{Adjustable, Electrical, ElectricalImperfections, Key, Simulated};
+
+use crate::{Estimate, Stimuli, Trace, Watch, fit_physics, measure};
+
+/// A circuit of 64 samples; with noise its converters round and its readings scatter, all else is still.
+///
+/// Jitter and temperature are no noise of a reading: jitter looks like crosstalk, and temperature moves the device's offset.
+fn bench(noisy: bool, shot_seed: u64) -> Electrical {
+    let still = ElectricalImperfections::none();
+    let usual = ElectricalImperfections::default();
+    let imperfections = if noisy {
+        ElectricalImperfections {
+            noise_volts: usual.noise_volts,
+            dac_bits: usual.dac_bits,
+            adc_bits: usual.adc_bits,
+            ..still
+        }
+    } else {
+        still
+    };
+    Electrical { samples: 64, imperfections, shot_seed, ..Electrical::default() }
+}
+
+fn estimates(bench: &Electrical, shots: usize) -> Vec<Estimate> {
+    let mut plant = Simulated::new(bench.build().unwrap().system);
+    let stimuli = Stimuli::smooth(plant.ports(), shots, shots, Key::new(9));
+    let mut watch = Watch { now: &mut || None, progress: &mut |_| std::ops::ControlFlow::Continue(()) };
+    let trace: Trace = measure(&mut plant, &stimuli, 1, &mut watch).unwrap().unwrap();
+    fit_physics(bench, &trace).unwrap().estimates
+}
+
+#[test]
+fn the_circuits_coefficients_are_recovered_within_a_hundredth() {
+    let bench = bench(false, 0);
+    let spans: Vec<f64> = bench.coefficients().iter().map(sims::Coefficient::span).collect();
+    for ((estimate, truth), span) in estimates(&bench, 400).iter().zip(bench.plant_coefficients()).zip(spans) {
+        // A hundredth of the value; of an offset, whose truth is nearly nothing, a hundredth of what is plausible.
+        let allowed = if estimate.name.contains("offset") || estimate.name == "crosstalk" {
+            0.01 * span
+        } else {
+            0.01 * truth.abs()
+        };
+        assert!(estimate.identified, "{estimate:?} for {truth}");
+        assert!((estimate.value - truth).abs() < allowed, "{estimate:?} for {truth}");
+    }
+}
+
+#[test]
+fn the_stated_uncertainties_cover_the_truth() {
+    let truth = bench(true, 0).plant_coefficients();
+    let mut covered = vec![0; truth.len()];
+    let repetitions = 50;
+    for repetition in 0..repetitions {
+        for (index, estimate) in estimates(&bench(true, repetition), 150).iter().enumerate() {
+            covered[index] += u32::from((estimate.value - truth[index]).abs() <= estimate.uncertainty);
+        }
+    }
+    let total: u32 = covered.iter().sum();
+    let share = f64::from(total) / (repetitions as f64 * truth.len() as f64);
+    assert!(0.9 <= share, "{share}: {covered:?} of {repetitions}");
+    // 95 % stated; each coefficient alone scatters by 3 % of 50 repetitions.
+    assert!(covered.iter().all(|count| 0.8 <= f64::from(*count) / repetitions as f64), "{covered:?}");
+}

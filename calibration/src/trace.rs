@@ -1,0 +1,236 @@
+//! A trace: shots as they were taken, with the plant's card and their provenance. Every fit is a pure function of one.
+//!
+//! Shapes: `settings` `[settings, controls]`, `inputs` `[shots, inputs]`, `outputs` `[shots, outputs]`, in the SI units of the
+//! card. Shots of the same `stimulus` are repeats: equal inputs and controls.
+
+use std::collections::BTreeMap;
+
+use drivers::{Batch, Card};
+use sims::{Key, Twin};
+
+/// Shots as they were taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Whose.
+    pub card: Card,
+    /// Where they come from: rig, plant, procedure, seed, version, time.
+    pub provenance: BTreeMap<String, String>,
+    /// The controls as they were applied.
+    pub settings: Batch,
+    /// Which of the settings each shot had.
+    pub setting_of: Vec<u32>,
+    /// Which stimulus each shot repeats.
+    pub stimulus: Vec<u32>,
+    /// When each shot was taken: bench time, in s.
+    pub seconds: Vec<f64>,
+    /// What was driven.
+    pub inputs: Batch,
+    /// What was read.
+    pub outputs: Batch,
+}
+
+/// A trace with its repeats averaged.
+#[derive(Debug, Clone)]
+pub struct Averaged {
+    /// One shot for each stimulus.
+    pub trace: Trace,
+    /// How often each was taken.
+    pub repeats: Vec<u32>,
+    /// Standard deviation of a single shot about the mean of its repeats, for each output; `None` without repeats.
+    pub noise: Option<Vec<f64>>,
+}
+
+impl Trace {
+    /// How many shots.
+    pub fn shots(&self) -> usize {
+        self.inputs.rows()
+    }
+
+    /// The controls of a shot.
+    pub fn controls(&self, shot: usize) -> &[f32] {
+        self.settings.row(self.setting_of[shot] as usize)
+    }
+
+    /// What `twin` predicts for every shot.
+    pub fn predict(&self, twin: &dyn Twin) -> Batch {
+        let mut outputs = Batch::zeros(self.shots(), self.outputs.columns());
+        for (setting, shots) in self.by_setting().iter().enumerate().filter(|(_, shots)| !shots.is_empty()) {
+            let predicted = twin.predict(&pick(&self.inputs, shots), self.settings.row(setting));
+            put(&mut outputs, shots, &predicted);
+        }
+        outputs
+    }
+
+    /// The shots of each setting.
+    pub fn by_setting(&self) -> Vec<Vec<usize>> {
+        let mut groups = vec![Vec::new(); self.settings.rows()];
+        for (shot, &setting) in self.setting_of.iter().enumerate() {
+            groups[setting as usize].push(shot);
+        }
+        groups
+    }
+
+    /// The named shots, in their order.
+    pub fn select(&self, shots: &[usize]) -> Self {
+        Self {
+            card: self.card.clone(),
+            provenance: self.provenance.clone(),
+            settings: self.settings.clone(),
+            setting_of: shots.iter().map(|&shot| self.setting_of[shot]).collect(),
+            stimulus: shots.iter().map(|&shot| self.stimulus[shot]).collect(),
+            seconds: shots.iter().map(|&shot| self.seconds[shot]).collect(),
+            inputs: pick(&self.inputs, shots),
+            outputs: pick(&self.outputs, shots),
+        }
+    }
+
+    /// At most `count` shots, evenly spread over the trace.
+    pub fn thinned(&self, count: usize) -> Self {
+        let shots = self.shots();
+        let count = count.clamp(1, shots.max(1)).min(shots);
+        let chosen: Vec<usize> = (0..count).map(|index| index * shots / count).collect();
+        self.select(&chosen)
+    }
+
+    /// Training and held-out shots. Whole settings are held out where there are enough of them, else whole stimuli: what is
+    /// held out was never seen.
+    pub fn split(&self, held_out: f64, key: Key) -> (Self, Self) {
+        let controls = self.settings.columns() > 0 && self.settings.rows() >= 10;
+        let group_of: &[u32] = if controls { &self.setting_of } else { &self.stimulus };
+        let mut groups: Vec<u32> = group_of.to_vec();
+        groups.sort_unstable();
+        groups.dedup();
+        key.branch("held out").stream().shuffle(&mut groups);
+        let count = ((groups.len() as f64 * held_out).round() as usize).clamp(1, groups.len().max(2) - 1);
+        let held: std::collections::HashSet<u32> = groups[..count.min(groups.len())].iter().copied().collect();
+        let (out, kept): (Vec<usize>, Vec<usize>) = (0..self.shots()).partition(|&shot| held.contains(&group_of[shot]));
+        (self.select(&kept), self.select(&out))
+    }
+
+    /// One shot for each stimulus, the mean of its repeats.
+    pub fn averaged(&self) -> Averaged {
+        let mut first: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (shot, &stimulus) in self.stimulus.iter().enumerate() {
+            first.entry(stimulus).or_default().push(shot);
+        }
+        let groups: Vec<Vec<usize>> = first.into_values().collect();
+        let mut trace = self.select(&groups.iter().map(|group| group[0]).collect::<Vec<_>>());
+        let columns = self.outputs.columns();
+        let (mut squares, mut freedoms) = (vec![0.0; columns], 0.0);
+        for (index, group) in groups.iter().enumerate() {
+            let mean = mean_of(&self.outputs, group);
+            for &shot in group {
+                for ((sum, value), mean) in squares.iter_mut().zip(self.outputs.row(shot)).zip(&mean) {
+                    *sum += (f64::from(*value) - mean).powi(2);
+                }
+            }
+            freedoms += group.len() as f64 - 1.0;
+            let row = &mut trace.outputs.values_mut()[index * columns..(index + 1) * columns];
+            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value = *mean as f32);
+        }
+        let noise = (freedoms > 0.0).then(|| squares.iter().map(|sum| (sum / freedoms).sqrt()).collect());
+        Averaged { trace, repeats: groups.iter().map(|group| group.len() as u32).collect(), noise }
+    }
+}
+
+/// The mean of some rows.
+fn mean_of(batch: &Batch, rows: &[usize]) -> Vec<f64> {
+    let mut mean = vec![0.0; batch.columns()];
+    for &row in rows {
+        mean.iter_mut().zip(batch.row(row)).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    for sum in &mut mean {
+        *sum /= rows.len() as f64;
+    }
+    mean
+}
+
+/// The named rows of `batch`.
+pub(crate) fn pick(batch: &Batch, rows: &[usize]) -> Batch {
+    let mut picked = Batch::zeros(rows.len(), batch.columns());
+    let columns = batch.columns().max(1);
+    for (to, &row) in picked.values_mut().chunks_exact_mut(columns).zip(rows) {
+        to.copy_from_slice(batch.row(row));
+    }
+    picked
+}
+
+/// Puts the rows of `from` at `rows` of `to`.
+pub(crate) fn put(to: &mut Batch, rows: &[usize], from: &Batch) {
+    let columns = to.columns();
+    for (&row, values) in rows.iter().zip(from) {
+        to.values_mut()[row * columns..(row + 1) * columns].copy_from_slice(values);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use drivers::{Bank, Identity, Origin, Ports, Range, Timing};
+
+    use super::*;
+
+    /// A card of banks `x`, `k`, `y` with the given counts, all within ±1.
+    pub(crate) fn card(inputs: usize, controls: usize, outputs: usize) -> Card {
+        let bank = |name: &str, count: usize| {
+            if count == 0 { vec![] } else { vec![Bank::new(name, count, "V", Range::new(-1.0, 1.0))] }
+        };
+        Card {
+            identity: Identity { system: "toy".into(), serial: "1".into(), origin: Origin::Simulated },
+            ports: Ports { inputs: bank("x", inputs), controls: bank("k", controls), outputs: bank("y", outputs) },
+            timing: Timing { settle: 0.1, latency: 0.01, shot: 0.001 },
+        }
+    }
+
+    /// A trace of `stimuli` stimuli taken `repeats` times, `per_setting` stimuli with each of several controls; `read` gives the
+    /// readings of (inputs, controls, shot).
+    pub(crate) fn trace(
+        card: Card,
+        [stimuli, repeats, per_setting]: [usize; 3],
+        read: impl Fn(&[f32], &[f32], usize) -> Vec<f32>,
+    ) -> Trace {
+        let mut stream = Key::new(5).stream();
+        let ports = &card.ports;
+        let settings =
+            Batch::from_fn(stimuli.div_ceil(per_setting), ports.control_count(), |_, _| 2.0 * stream.uniform() - 1.0);
+        let driven = Batch::from_fn(stimuli, ports.input_count(), |_, _| 2.0 * stream.uniform() - 1.0);
+        let shots: Vec<usize> = (0..stimuli * repeats).map(|shot| shot / repeats).collect();
+        let outputs: Vec<f32> = shots
+            .iter()
+            .enumerate()
+            .flat_map(|(shot, &stimulus)| read(driven.row(stimulus), settings.row(stimulus / per_setting), shot))
+            .collect();
+        Trace {
+            provenance: BTreeMap::from([("rig".to_owned(), "toys".to_owned())]),
+            setting_of: shots.iter().map(|stimulus| (stimulus / per_setting) as u32).collect(),
+            stimulus: shots.iter().map(|&stimulus| stimulus as u32).collect(),
+            seconds: (0..shots.len()).map(|shot| 0.001 * shot as f64).collect(),
+            inputs: pick(&driven, &shots),
+            outputs: Batch::new(ports.output_count(), outputs).unwrap(),
+            settings,
+            card,
+        }
+    }
+
+    #[test]
+    fn repeats_are_averaged_and_their_scatter_is_the_noise() {
+        let jitter = |shot: usize| if shot.is_multiple_of(2) { 0.1 } else { -0.1 };
+        let trace = trace(card(2, 1, 1), [50, 2, 10], |x, k, shot| vec![x[0] + k[0] + jitter(shot)]);
+        let averaged = trace.averaged();
+        assert_eq!(averaged.trace.shots(), 50);
+        for shot in 0..50 {
+            let expected = averaged.trace.inputs.row(shot)[0] + averaged.trace.controls(shot)[0];
+            assert!((averaged.trace.outputs.row(shot)[0] - expected).abs() < 1e-6);
+        }
+        // Two values 0.2 apart have a variance of 0.02.
+        assert!((averaged.noise.unwrap()[0] - 0.02_f64.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_held_out_is_never_seen() {
+        let trace = trace(card(2, 1, 1), [200, 2, 10], |x, _, _| vec![x[0]]);
+        let (kept, held) = trace.split(0.25, Key::new(1));
+        assert_eq!((kept.shots(), held.shots()), (300, 100));
+        assert!(held.setting_of.iter().all(|setting| !kept.setting_of.contains(setting)));
+        assert_eq!(trace.thinned(7).shots(), 7);
+    }
+}

@@ -1,0 +1,71 @@
+//! Twins whose coefficients can be fitted: what a calibration turns until the twin agrees with its plant.
+//!
+//! *Coefficients* have a name and a meaning. *Corrections* have none of their own: many small ones, such as a smooth
+//! phase along a band, whose sizes are known only as a standard deviation about zero.
+
+use std::sync::Arc;
+
+use drivers::Card;
+
+use crate::Twin;
+
+/// One number inside a twin that calibration fits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coefficient {
+    /// Such as `resonance_hertz`.
+    pub name: String,
+    /// SI unit; `1` where it has none.
+    pub unit: &'static str,
+    /// What a physicist believes before anything is measured.
+    pub nominal: f64,
+    /// Where a fit starts: the nominal value, unless nothing depends on the coefficient there.
+    pub start: f64,
+    /// The smallest plausible value.
+    pub low: f64,
+    /// The largest plausible value.
+    pub high: f64,
+}
+
+impl Coefficient {
+    /// A coefficient between `low` and `high` whose fit starts at its nominal value.
+    pub fn new(name: &str, unit: &'static str, nominal: f64, [low, high]: [f64; 2]) -> Self {
+        Self { name: name.to_owned(), unit, nominal, start: nominal, low, high }
+    }
+
+    /// The same, its fit starting elsewhere.
+    pub fn starting_at(self, start: f64) -> Self {
+        Self { start, ..self }
+    }
+
+    /// The distance between the ends of what is plausible.
+    pub fn span(&self) -> f64 {
+        self.high - self.low
+    }
+}
+
+/// A family of twins of one plant.
+pub trait Adjustable: Send + Sync + std::fmt::Debug {
+    /// The plant that all of them model.
+    fn card(&self) -> Card;
+
+    /// What can be fitted.
+    fn coefficients(&self) -> Vec<Coefficient>;
+
+    /// The twin with these coefficients, in their order, and these corrections, in units of their standard deviations.
+    ///
+    /// Values outside the plausible range are taken at its end; missing ones are nominal, missing corrections zero.
+    fn adjusted(&self, coefficients: &[f64], corrections: &[f64]) -> Arc<dyn Twin>;
+
+    /// How many corrections there are.
+    fn corrections(&self) -> usize {
+        0
+    }
+}
+
+/// `values` within the plausible ranges of `coefficients`; missing ones are nominal.
+pub(crate) fn plausible(coefficients: &[Coefficient], values: &[f64]) -> Vec<f64> {
+    let value = |(index, coefficient): (usize, &Coefficient)| {
+        values.get(index).map_or(coefficient.nominal, |value| value.clamp(coefficient.low, coefficient.high))
+    };
+    coefficients.iter().enumerate().map(value).collect()
+}

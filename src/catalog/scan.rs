@@ -1,0 +1,178 @@
+//! What lies in the run folders.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::run::{is_lost, unix_seconds};
+
+/// A folder or fit that is new or changed.
+#[derive(Debug)]
+pub struct Found {
+    /// Its path below the folder of runs.
+    pub name: String,
+    /// When it changed: nanoseconds since 1970.
+    pub changed: i64,
+    /// `run.json`, or what a fit says.
+    pub facts: Value,
+    /// Alarms by number, each as it was last.
+    pub alarms: BTreeMap<i64, Value>,
+}
+
+/// What differs from what the catalog knows.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// New or changed.
+    pub changed: Vec<Found>,
+    /// No longer there.
+    pub gone: Vec<String>,
+}
+
+impl Changes {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// What the catalog knows, and when that had changed.
+pub fn known(connection: &Connection, query: &str) -> rusqlite::Result<HashMap<String, i64>> {
+    let mut statement = connection.prepare(query)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Runs below `runs` that are not as they are known; those whose process is gone are closed first.
+pub fn changes(runs: &Path, known: &HashMap<String, i64>) -> Changes {
+    let mut changes = Changes::default();
+    let mut seen = HashSet::new();
+    remove_leftovers(runs);
+    for (name, folder) in folders(runs) {
+        let Some(mut changed) = changed_at(&folder.join("run.json")) else { continue };
+        let before = known.get(&name);
+        if before != Some(&changed) {
+            let Some(mut facts) = read(&folder) else { continue };
+            if close_lost(&folder, &mut facts) {
+                changed = changed_at(&folder.join("run.json")).unwrap_or(changed);
+            }
+            // While a run goes on it is read anew each time.
+            let changed = if facts["state"] == "running" { 0 } else { changed };
+            if before != Some(&changed) || changed == 0 {
+                changes.changed.push(Found { name: name.clone(), changed, facts, alarms: alarms(&folder) });
+            }
+        }
+        seen.insert(name);
+    }
+    changes.gone = known.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+    changes
+}
+
+/// All run folders: those in `runs`, and those one level deeper, where `compare` puts them.
+fn folders(runs: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for (name, folder) in below(runs) {
+        if folder.join("run.json").is_file() {
+            found.push((name, folder));
+        } else {
+            let inner = below(&folder).into_iter().filter(|(_, inner)| inner.join("run.json").is_file());
+            found.extend(inner.map(|(inner, path)| (format!("{name}/{inner}"), path)));
+        }
+    }
+    found
+}
+
+/// Removes folders that a process was making when it was killed: hidden, and named after a process that is gone.
+fn remove_leftovers(folder: &Path) {
+    // Where processes cannot be looked up, nothing is known to be left over.
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let maker = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
+        let process = maker.and_then(|name| name.rsplit('.').next()).and_then(|number| number.parse().ok());
+        if process.is_some_and(|process: u64| !Path::new(&format!("/proc/{process}")).exists()) {
+            // What cannot be removed is hidden at least.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Folders in a folder, but hidden ones: those are not whole yet.
+fn below(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let named = named.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    named.filter(|(name, _)| !name.starts_with('.')).collect()
+}
+
+fn changed_at(path: &Path) -> Option<i64> {
+    let modified = fs::metadata(path).ok()?.modified().ok()?;
+    modified.duration_since(UNIX_EPOCH).ok().map(|time| time.as_nanos() as i64)
+}
+
+fn read(folder: &Path) -> Option<Value> {
+    match crate::run::read_facts(folder) {
+        Ok(facts) => Some(facts),
+        Err(error) => {
+            eprintln!("pnnlab: {error}: it is left out");
+            None
+        }
+    }
+}
+
+/// Closes a run that says that it is running while its process is gone; `true` if it was one.
+pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
+    if !is_lost(facts) {
+        return false;
+    }
+    facts["state"] = json!("lost");
+    let event = json!({ "event": "finished", "reason": "lost", "unix_seconds": unix_seconds() });
+    let (path, partial) = (folder.join("run.json"), folder.join("run.lost.partial"));
+    let written =
+        fs::write(&partial, format!("{facts:#}\n")).and_then(|()| fs::rename(&partial, &path)).and_then(|()| {
+            let mut events = fs::OpenOptions::new().append(true).open(folder.join("events.jsonl"))?;
+            // The last line may be torn.
+            let torn = fs::read(folder.join("events.jsonl"))?.last().is_some_and(|byte| *byte != b'\n');
+            events.write_all(format!("{}{event}\n", if torn { "\n" } else { "" }).as_bytes())
+        });
+    if let Err(error) = written {
+        eprintln!("pnnlab: {}: cannot be closed as lost: {error}", folder.display());
+    }
+    true
+}
+
+/// The alarms of a run, each as the last event about it says.
+fn alarms(folder: &Path) -> BTreeMap<i64, Value> {
+    let text = fs::read_to_string(folder.join("events.jsonl")).unwrap_or_default();
+    let lines = text.lines().filter(|line| line.contains("\"alarm\""));
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(|event| event["event"] == "alarm").filter_map(|event| Some((event["id"].as_i64()?, event))).collect()
+}
+
+/// Fits in the folder `fits` beside the folder of runs that are not as they are known.
+pub fn fit_changes(runs: &Path, known: &HashMap<String, i64>) -> Changes {
+    let folder = std::path::absolute(runs).unwrap_or_else(|_| runs.to_owned()).with_file_name("fits");
+    let mut changes = Changes::default();
+    let mut seen = HashSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let (Some(changed), Ok(name)) = (changed_at(&path), entry.file_name().into_string()) else { continue };
+        if known.get(&name) != Some(&changed) {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let Ok(facts) = toml::from_str::<Value>(&text) else { continue };
+            changes.changed.push(Found { name: name.clone(), changed, facts, alarms: BTreeMap::new() });
+        }
+        seen.insert(name);
+    }
+    changes.gone = known.keys().filter(|name| !seen.contains(*name)).cloned().collect();
+    changes
+}

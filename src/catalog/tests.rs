@@ -1,0 +1,101 @@
+//! The catalog follows the folders, whatever happens to it or to them.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{CATALOG, Catalog, Filter, Metric};
+
+fn add(runs: &Path, name: &str, facts: &Value) {
+    let folder = runs.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("run.json"), facts.to_string()).unwrap();
+    fs::write(folder.join("events.jsonl"), "").unwrap();
+}
+
+fn facts(method: &str, accuracy: f64, started: f64) -> Value {
+    json!({
+        "experiment": "small", "method": method, "seed": 1, "state": "finished", "started_unix_seconds": started,
+        "simulated": true, "test_accuracy": accuracy, "shots": 10,
+        "plants": [{"plant": "electrical", "system": "electrical", "serial": "seed-1", "origin": "simulated"}],
+    })
+}
+
+fn names(catalog: &Catalog, filter: &Filter) -> Vec<String> {
+    catalog.runs(filter).unwrap().into_iter().map(|row| row.run).collect()
+}
+
+#[test]
+fn runs_are_found_filtered_and_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path();
+    add(runs, "a", &facts("in-silico", 0.5, 100.0));
+    add(runs, "b", &facts("physics-aware", 0.9, 200.0));
+    add(runs, "group/c", &facts("physics-aware", 0.7, 300.0));
+    // One that is being made, and one whose maker was killed; process numbers end far below the second.
+    let made = format!(".made.{}.partial", std::process::id());
+    add(runs, &made, &facts("physics-aware", 1.0, 400.0));
+    add(runs, ".killed.4294967295.partial", &facts("physics-aware", 1.0, 400.0));
+    let catalog = Catalog::open(runs).unwrap();
+    assert!(runs.join(made).exists() && !runs.join(".killed.4294967295.partial").exists());
+    assert_eq!(names(&catalog, &Filter::default()), ["group/c", "b", "a"]);
+    let best = Filter { best: Some(Metric::TestAccuracy), limit: Some(2), ..Filter::default() };
+    assert_eq!(names(&catalog, &best), ["b", "group/c"]);
+    let method = Filter { method: Some("in-silico".into()), ..Filter::default() };
+    assert_eq!(names(&catalog, &method), ["a"]);
+    let since = Filter { since: Some(200.0), plant: Some("seed-1".into()), ..Filter::default() };
+    assert_eq!(names(&catalog, &since), ["group/c", "b"]);
+    assert_eq!(names(&catalog, &Filter { plant: Some("optical".into()), ..Filter::default() }), Vec::<String>::new());
+    assert_eq!(catalog.runs(&method).unwrap()[0].plants.as_deref(), Some("electrical (simulated)"));
+}
+
+#[test]
+fn a_catalog_that_is_lost_old_or_broken_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path();
+    add(runs, "a", &facts("in-silico", 0.5, 100.0));
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &Filter::default()), ["a"]);
+    add(runs, "b", &facts("ideal", 0.6, 200.0));
+    add(runs, "a", &facts("ideal", 0.8, 100.0));
+    let ideal = Filter { method: Some("ideal".into()), ..Filter::default() };
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &ideal), ["b", "a"], "what changed is read again");
+    fs::remove_dir_all(runs.join("b")).unwrap();
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &Filter::default()), ["a"]);
+    fs::remove_file(runs.join(CATALOG)).unwrap();
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &Filter::default()), ["a"]);
+    for suffix in ["-wal", "-shm"] {
+        drop(fs::remove_file(runs.join(format!("{CATALOG}{suffix}"))));
+    }
+    fs::write(runs.join(CATALOG), "this is no database, and long enough to be looked at as one").unwrap();
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &Filter::default()), ["a"]);
+}
+
+#[test]
+fn a_run_whose_process_is_gone_is_closed_as_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path();
+    let mut orphan = facts("ideal", 0.5, 100.0);
+    orphan["state"] = "running".into();
+    orphan["process"] = json!({"id": 1, "start": 0, "host": crate::run::host()});
+    add(runs, "orphan", &orphan);
+    orphan["process"] = crate::run::this_process();
+    add(runs, "mine", &orphan);
+    orphan["process"] = json!({"id": 1, "start": 0, "host": "another machine"});
+    add(runs, "elsewhere", &orphan);
+    fs::write(
+        runs.join("orphan/events.jsonl"),
+        "{\"event\":\"alarm\",\"id\":1,\"severity\":\"major\",\"acknowledged\":false}\n{\"event\":\"st",
+    )
+    .unwrap();
+    let catalog = Catalog::open(runs).unwrap();
+    let state = |name: &str| catalog.facts(name).unwrap().unwrap()["state"].as_str().unwrap().to_owned();
+    assert_eq!([state("orphan"), state("mine"), state("elsewhere")], ["lost", "running", "running"]);
+    assert_eq!(catalog.alarms("orphan").unwrap()[0]["severity"], "major");
+    let events = fs::read_to_string(runs.join("orphan/events.jsonl")).unwrap();
+    assert!(events.lines().last().unwrap().contains("\"reason\":\"lost\""), "{events}");
+    // Closed once.
+    drop(catalog);
+    Catalog::open(runs).unwrap();
+    assert_eq!(fs::read_to_string(runs.join("orphan/events.jsonl")).unwrap(), events);
+}

@@ -1,0 +1,97 @@
+//! `pnnlab runs`: finds, shows, compares, exports, draws and removes runs.
+
+mod compare;
+mod export;
+mod figures;
+mod list;
+mod remove;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::Error;
+use crate::catalog::Catalog;
+
+/// `pnnlab runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: Action,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs", global = true)]
+    pub runs: PathBuf,
+}
+
+/// What to do with runs.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Lists runs, the newest or the best first
+    List(list::ListArgs),
+    /// Shows one run: what decides it, how it went, its alarms
+    Show(show::ShowArgs),
+    /// Puts runs side by side: what differs between them, and their results
+    Compare(compare::CompareArgs),
+    /// Writes runs to one file: .csv or .arrow (all rows of their metrics), .zip (all that is needed to reproduce them)
+    Export(export::ExportArgs),
+    /// Draws the figures of runs again
+    Figures(figures::FiguresArgs),
+    /// Removes runs for ever
+    Remove(remove::RemoveArgs),
+}
+
+/// Does it.
+pub fn run(arguments: &RunsArgs) -> Result<(), Error> {
+    if !arguments.runs.is_dir() {
+        return Err(Error::Usage(format!(
+            "--runs {}: is no folder: `pnnlab train` makes it with the first run",
+            arguments.runs.display()
+        )));
+    }
+    let catalog = Catalog::open(&arguments.runs)?;
+    match &arguments.action {
+        Action::List(arguments) => list::run(&catalog, arguments),
+        Action::Show(arguments) => show::run(&catalog, arguments),
+        Action::Compare(arguments) => compare::run(&catalog, arguments),
+        Action::Export(arguments) => export::run(&catalog, arguments),
+        Action::Figures(arguments) => figures::run(&catalog, arguments),
+        Action::Remove(arguments) => remove::run(&catalog, arguments),
+    }
+}
+
+/// A run as the user named it.
+struct Named {
+    /// Below the folder of runs.
+    name: String,
+    folder: PathBuf,
+    /// `run.json`.
+    facts: Value,
+}
+
+/// Finds a run by its name, or by a path to its folder.
+fn find(catalog: &Catalog, wanted: &Path) -> Result<Named, Error> {
+    let runs = catalog.folder();
+    let below = wanted.strip_prefix(runs).unwrap_or(wanted);
+    let name = below.to_string_lossy().trim_end_matches('/').to_owned();
+    if let Some(facts) = catalog.facts(&name)? {
+        return Ok(Named { folder: runs.join(&name), name, facts });
+    }
+    Err(Error::Usage(format!(
+        "{}: there is no such run in {}: `pnnlab runs list` names them",
+        wanted.display(),
+        runs.display()
+    )))
+}
+
+/// Several runs as the user named them.
+fn find_all(catalog: &Catalog, wanted: &[PathBuf]) -> Result<Vec<Named>, Error> {
+    wanted.iter().map(|wanted| find(catalog, wanted)).collect()
+}
+
+/// A fraction in percent, or a dash.
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{:.1} %", 100.0 * value))
+}

@@ -1,0 +1,53 @@
+//! `pnnlab runs remove`.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::find_all;
+use crate::Error;
+use crate::catalog::Catalog;
+use crate::run::living_process;
+
+/// `pnnlab runs remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The runs: their names, or their folders
+    #[arg(required = true)]
+    run: Vec<PathBuf>,
+    /// Does not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Removes.
+pub fn run(catalog: &Catalog, arguments: &RemoveArgs) -> Result<(), Error> {
+    let runs = find_all(catalog, &arguments.run)?;
+    // What is refused is refused before anything is removed.
+    for run in &runs {
+        if let Some(process) = living_process(&run.facts) {
+            return Err(Error::Usage(format!("{}: is being run by process {process}: stop it first", run.name)));
+        }
+    }
+    if !arguments.yes && !confirmed(runs.len())? {
+        return Ok(());
+    }
+    for run in runs {
+        std::fs::remove_dir_all(&run.folder).map_err(Error::record(&run.folder, "cannot be removed"))?;
+        println!("removed {}", run.folder.display());
+    }
+    Catalog::open(catalog.folder()).map(drop)
+}
+
+/// Asks on the terminal.
+fn confirmed(count: usize) -> Result<bool, Error> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::Usage("there is no terminal to ask on: give --yes to remove for ever".into()));
+    }
+    eprint!("remove {count} run{} for ever? [y/N] ", if count == 1 { "" } else { "s" });
+    drop(std::io::stderr().flush());
+    let mut answer = String::new();
+    drop(std::io::stdin().lock().read_line(&mut answer));
+    Ok(matches!(answer.trim(), "y" | "yes"))
+}

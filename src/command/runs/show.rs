@@ -1,0 +1,79 @@
+//! `pnnlab runs show`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{find, percent};
+use crate::Error;
+use crate::catalog::Catalog;
+use crate::command::timestamp;
+
+/// `pnnlab runs show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run: its name, or its folder
+    run: PathBuf,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows.
+pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
+    let run = find(catalog, &arguments.run)?;
+    let alarms = catalog.alarms(&run.name)?;
+    if arguments.json {
+        println!("{:#}", json!({ "run": run.name, "folder": run.folder, "facts": run.facts, "alarms": alarms }));
+        return Ok(());
+    }
+    let facts = &run.facts;
+    let word = |key: &str| facts[key].as_str().unwrap_or("?").to_owned();
+    let number = |key: &str| facts[key].as_f64();
+    let time = |seconds: Option<f64>| seconds.map_or_else(|| "?".to_owned(), |seconds| timestamp(seconds as u64));
+    println!("{}: {} by {}, seed {}: {}", run.name, word("experiment"), word("method"), facts["seed"], word("state"));
+    println!(
+        "started {} UTC by `{}`, version {}",
+        time(number("started_unix_seconds")),
+        word("command"),
+        word("version")
+    );
+    if let Some(commit) = facts["git"]["commit"].as_str() {
+        println!("source {commit}{}", if facts["git"]["changed"] == true { ", changed" } else { "" });
+    }
+    for again in facts["resumed"].as_array().into_iter().flatten() {
+        println!("continued {} UTC after step {}", time(again["unix_seconds"].as_f64()), again["step"]);
+    }
+    for plant in facts["plants"].as_array().into_iter().flatten() {
+        let text = |key: &str| plant[key].as_str().unwrap_or("?").to_owned();
+        println!("plant {}: {} {}, {}", text("plant"), text("origin").to_uppercase(), text("system"), text("serial"));
+    }
+    println!("data {}", word("data"));
+    println!(
+        "test accuracy on the plant {}, believed {}",
+        percent(number("test_accuracy")),
+        percent(number("believed_accuracy"))
+    );
+    if let (Some(shots), Some(plant), Some(wall)) =
+        (facts["shots"].as_u64(), number("plant_seconds"), number("wall_seconds"))
+    {
+        println!("{shots} shots, {plant:.1} s of bench time, {wall:.1} s here");
+    }
+    for alarm in &alarms {
+        println!("alarm {}: {}", alarm["id"], alarm_words(alarm));
+    }
+    println!("folder {}", run.folder.display());
+    Ok(())
+}
+
+fn alarm_words(alarm: &Value) -> String {
+    let text = |key: &str| alarm[key].as_str().unwrap_or("?").to_owned();
+    let state = match (alarm["active"] == true, alarm["acknowledged"] == true) {
+        (true, true) => "active, acknowledged",
+        (true, false) => "active",
+        (false, true) => "over",
+        (false, false) => "over, nobody has acknowledged it",
+    };
+    format!("{} from {}: {} ({state})", text("severity"), text("source"), text("message"))
+}

@@ -1,0 +1,69 @@
+//! A sweep: accuracy on the plant against the value of a key, by method, with the spread over seeds.
+
+use std::path::{Path, PathBuf};
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::sheet::{Axes, Figure, Pen, legend, save, text};
+use super::theme::{MEDIUM, Theme};
+use crate::Error;
+use crate::sweep::{Point, Sweep};
+
+/// Draws the sweep that `file` holds to `sweep.svg` and `.png` in `folder`.
+pub fn sweep(file: &Path, folder: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
+    let bad = |message: String| Error::Record { path: file.to_owned(), message: format!("cannot be read: {message}") };
+    let content = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+    let sweep: Sweep = serde_json::from_str(&content).map_err(|error| bad(error.to_string()))?;
+    save(&sweep, folder, "sweep", theme)
+}
+
+/// The color of a method; a refreshed twin has one of its own.
+fn color(theme: Theme, method: &str) -> RGBColor {
+    if method.ends_with("+refresh") { theme.series(4) } else { theme.method(method) }
+}
+
+impl Figure for Sweep {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
+        let values = || self.points.iter().map(|point| point.value);
+        let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
+        let last = self.key.rsplit('.').next().unwrap_or(&self.key);
+        let axes = Axes {
+            title: "",
+            x: (last, low..high + 0.02 * (high - low).max(1e-9)),
+            y: ("test accuracy on the plant, %", 0.0..100.0),
+            small: false,
+        };
+        let mut chart = axes.on(area, theme)?;
+        let mut methods: Vec<&str> = self.points.iter().map(|point| point.method.as_str()).collect();
+        methods.dedup();
+        methods.sort_unstable();
+        methods.dedup();
+        for method in methods {
+            let color = color(theme, method);
+            let points: Vec<&Point> = self.points.iter().filter(|point| point.method == method).collect();
+            for point in &points {
+                let Point { value, .. } = **point;
+                let spread = point.accuracy();
+                let ends = [spread.mean - spread.spread, spread.mean + spread.spread]
+                    .map(|end| (value, (100.0 * end).clamp(0.0, 100.0)));
+                chart.draw_series([PathElement::new(ends.to_vec(), color.stroke_width(1))]).map_err(text)?;
+                chart.draw_series([Circle::new((value, 100.0 * spread.mean), 4, color.filled())]).map_err(text)?;
+            }
+            let line = points.iter().map(|point| (point.value, 100.0 * point.accuracy().mean));
+            Pen { color, width: 3, dashed: method == "noise-aware", label: method }.curve(&mut chart, line)?;
+        }
+        legend(&mut chart, theme, SeriesLabelPosition::LowerLeft, MEDIUM)
+    }
+
+    fn caption(&self) -> Vec<String> {
+        let last = self.first_seed + self.seeds as u64 - 1;
+        vec![
+            format!(
+                "{}; {}; seeds {} to {last}; {} updates; mean and standard deviation over seeds",
+                self.experiment, self.plants, self.first_seed, self.steps
+            ),
+            format!("command: {}", self.command),
+        ]
+    }
+}

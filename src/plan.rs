@@ -1,0 +1,178 @@
+//! What a training will cost, before it starts: shots, bench time, disk; and the first batches held against every limit.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::lab::{Forward, Lab};
+use crate::layer::LayerConfig;
+use crate::run::Budget;
+use crate::train::EVALUATION_BATCH;
+use crate::{Dataset, Error, Experiment, Method};
+
+/// Bytes of one row of `metrics.csv`, and of what else each test leaves, as measured on the built-in experiments.
+const STEP_BYTES: u64 = 170;
+const TEST_BYTES: u64 = 400;
+/// Figures, configurations, `run.json`.
+const FIXED_BYTES: u64 = 400_000;
+/// The weights at the end, and two checkpoints with three matrices for each weight.
+const COPIES_OF_WEIGHTS: u64 = 1 + 2 * 3;
+
+/// What a training will cost.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Plan {
+    /// Updates.
+    pub steps: usize,
+    /// Tests.
+    pub tests: usize,
+    /// Shots on the plants, those of tests included.
+    pub shots: u64,
+    /// Bench time by the timing on the plants' cards, in s.
+    pub plant_seconds: f64,
+    /// What the record will take, in bytes.
+    pub record_bytes: u64,
+    /// What is free where it goes, in bytes; none where that cannot be told.
+    pub free_bytes: Option<u64>,
+}
+
+impl Plan {
+    /// Of one training, into a folder below `runs`.
+    pub fn new(
+        experiment: &Experiment,
+        method: Method,
+        (data, weights): (&Dataset, usize),
+        lab: &Lab,
+        runs: &Path,
+    ) -> Self {
+        let training = &experiment.training;
+        let (steps, every) = (training.steps, training.evaluate_every);
+        let tests = steps.checked_div(every).unwrap_or(0) + usize::from(every == 0 || !steps.is_multiple_of(every));
+        let mut plan = Self { steps, tests, ..Self::default() };
+        let batch = training.batch.min(data.train.len());
+        let mut shot_bytes = 0;
+        for layer in &experiment.layers {
+            let LayerConfig::Physical(layer) = layer else { continue };
+            let Some(place) = lab.find(&layer.plant) else { continue };
+            let (timing, ports) = (lab.card(place).timing, &lab.card(place).ports);
+            let settle = if ports.control_count() == 0 { 0.0 } else { timing.settle };
+            let pass = |shots: usize| settle + timing.batch(shots);
+            let mut shots = 0;
+            if method.forward() == Forward::Plant {
+                shots += steps * batch;
+                plan.plant_seconds += steps as f64 * pass(batch);
+            }
+            let rows = data.test.len();
+            let rest = rows % EVALUATION_BATCH;
+            let test = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH);
+            plan.plant_seconds += tests as f64 * (test + if rest == 0 { 0.0 } else { pass(rest) });
+            shots += tests * rows;
+            plan.shots += shots as u64;
+            // Number, two times, setting; inputs and outputs. Controls once a batch.
+            shot_bytes += shots as u64 * (32 + 4 * (ports.input_count() + ports.output_count())) as u64;
+            shot_bytes += (steps + tests) as u64 * 4 * ports.control_count() as u64;
+        }
+        plan.record_bytes = FIXED_BYTES
+            + steps as u64 * STEP_BYTES
+            + tests as u64 * TEST_BYTES
+            + 4 * weights as u64 * COPIES_OF_WEIGHTS
+            + if experiment.run.record { shot_bytes } else { 0 };
+        plan.free_bytes = free_bytes(runs);
+        plan
+    }
+
+    /// This and `times` trainings of another plan.
+    pub fn and(self, times: usize, other: &Self) -> Self {
+        let many = times as u64;
+        Self {
+            steps: self.steps + times * other.steps,
+            tests: self.tests + times * other.tests,
+            shots: self.shots + many * other.shots,
+            plant_seconds: self.plant_seconds + times as f64 * other.plant_seconds,
+            record_bytes: self.record_bytes + many * other.record_bytes,
+            free_bytes: other.free_bytes,
+        }
+    }
+
+    /// The plan as the run's budget.
+    pub fn budget(&self) -> Budget {
+        Budget {
+            shots: self.shots,
+            plant_seconds: self.plant_seconds,
+            record_bytes: self.record_bytes,
+            ..Budget::default()
+        }
+    }
+
+    /// Refuses a record that does not fit on the disk.
+    pub fn check(&self, runs: &Path) -> Result<(), Error> {
+        match self.free_bytes {
+            Some(free) if free < self.record_bytes => Err(Error::Record {
+                path: runs.to_owned(),
+                message: format!(
+                    "has {} free, but the record takes {}: free the disk, choose another folder with --runs, or leave \
+                     run.record out",
+                    bytes(free),
+                    bytes(self.record_bytes)
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} steps, {} test{}: {} shots, {} of bench time, {} on disk",
+            self.steps,
+            self.tests,
+            if self.tests == 1 { "" } else { "s" },
+            self.shots,
+            duration(self.plant_seconds),
+            bytes(self.record_bytes)
+        )?;
+        self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
+    }
+}
+
+/// A time that people read: `12 s`, `3 min 20 s`, `2 h 05 min`.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return "for ever".to_owned();
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..10 => format!("{seconds:.1} s"),
+        10..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// A size that people read, in powers of 1000.
+fn bytes(count: u64) -> String {
+    let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let fits = units.iter().find(|(_, size)| *size <= count as f64);
+    fits.map_or_else(|| format!("{count} B"), |(unit, size)| format!("{:.1} {unit}", count as f64 / size))
+}
+
+/// What is free where `folder` is or will be, for this user.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let whole = std::path::absolute(folder).ok()?;
+    let existing = whole.ancestors().find(|folder| folder.is_dir())?;
+    let disk = rustix::fs::statvfs(existing).ok()?;
+    Some(disk.f_bavail * disk.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_written_as_people_read_them() {
+        assert_eq!([0.04, 59.6, 200.0, 7500.0].map(duration), ["0.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!([999, 1500, 2_500_000, 3_000_000_000].map(bytes), ["999 B", "1.5 kB", "2.5 MB", "3.0 GB"]);
+        assert!(free_bytes(Path::new("not/there/yet")).is_some());
+    }
+}

@@ -1,0 +1,297 @@
+//! Checkpoints: snapshots of a training in `checkpoints/` of the run folder, from which it can be continued.
+//!
+//! One file each (safetensors: weights and Adam's moments; its metadata: all numbers as TOML, whose floating-point numbers come
+//! back bit for bit), written beside and renamed, so there
+//! is no half one; the last two are kept. The training thread hands a snapshot over, another thread writes it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::train::{NamedTensor, Position, Snapshot};
+use crate::{Error, log, rows};
+
+/// The folder in the run folder.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// How many are kept.
+const KEPT: usize = 2;
+/// The layout of the files; another one is refused.
+const FORMAT: &str = "1";
+
+/// How often a checkpoint is made: after so many steps, or so many seconds, whichever is asked for and comes first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cadence {
+    /// Steps; 0: however many.
+    pub steps: usize,
+    /// Seconds; 0: however long.
+    pub seconds: f64,
+}
+
+impl Cadence {
+    fn is_due(&self, steps: usize, time: Duration) -> bool {
+        (self.steps > 0 && self.steps <= steps) || (self.seconds > 0.0 && self.seconds <= time.as_secs_f64())
+    }
+}
+
+/// A snapshot on disk.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The file.
+    pub path: PathBuf,
+    /// What it holds.
+    pub snapshot: Snapshot,
+    /// How long `metrics.csv` was then.
+    pub metrics_bytes: u64,
+}
+
+impl Checkpoint {
+    /// The newest of the run in `folder` that can be read; none before the first.
+    pub fn newest(folder: &Path) -> Result<Option<Self>, Error> {
+        let metrics = fs::metadata(folder.join("metrics.csv")).map_or(0, |file| file.len());
+        let mut failure = None;
+        for path in list(&folder.join(CHECKPOINTS)).into_iter().rev() {
+            match read(&path) {
+                Ok(checkpoint) if checkpoint.metrics_bytes <= metrics => return Ok(Some(checkpoint)),
+                Ok(_) => failure = Some((path, "is newer than metrics.csv, which has lost rows".to_owned())),
+                Err(message) => failure = Some((path, message)),
+            }
+        }
+        failure.map_or(Ok(None), |(path, message)| Err(Error::Record { path, message }))
+    }
+}
+
+/// The checkpoints of a folder, oldest first.
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "safetensors");
+    let mut paths: Vec<PathBuf> = entries.filter(is_one).collect();
+    paths.sort();
+    paths
+}
+
+fn read(path: &Path) -> Result<Checkpoint, String> {
+    let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let broken = |error: String| format!("is not a checkpoint: {error}");
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+    let facts = metadata.metadata().clone().unwrap_or_default();
+    let fact = |name: &str| facts.get(name).ok_or_else(|| broken(format!("it has no `{name}`")));
+    if fact("format")? != FORMAT {
+        return Err(format!("has format {}, but this program reads {FORMAT}", fact("format")?));
+    }
+    let position: Position = toml::from_str(fact("position")?).map_err(|error| broken(error.to_string()))?;
+    let metrics_bytes = fact("metrics_bytes")?.parse().map_err(|_| broken("`metrics_bytes` is no number".into()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    let named = |(name, view): (String, TensorView<'_>)| {
+        let &[rows, columns] = view.shape() else { return Err(broken(format!("`{name}` is no matrix"))) };
+        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(NamedTensor { name, tensor: Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex()) })
+    };
+    let tensors = tensors.tensors().into_iter().map(named).collect::<Result<_, _>>()?;
+    Ok(Checkpoint { path: path.to_owned(), snapshot: Snapshot { position, tensors }, metrics_bytes })
+}
+
+/// Named matrices as a safetensors file.
+pub(super) fn to_file(
+    tensors: &[NamedTensor],
+    facts: Option<HashMap<String, String>>,
+    path: &Path,
+) -> Result<Vec<u8>, Error> {
+    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|named| {
+            let bytes = rows::values(named.tensor.clone()).iter().flat_map(|value| value.to_le_bytes()).collect();
+            (named.name.as_str(), named.tensor.dims().to_vec(), bytes)
+        })
+        .collect();
+    let views: Result<Vec<_>, _> = bytes
+        .iter()
+        .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (*name, view)))
+        .collect();
+    views.and_then(|views| safetensors::serialize(views, facts)).map_err(|error: safetensors::SafeTensorError| {
+        Error::Record { path: path.to_owned(), message: error.to_string() }
+    })
+}
+
+/// Puts `bytes` at `path` whole or not at all, and on the disk before this returns.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let beside = path.with_extension("partial");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().map_err(|error| {
+        drop(fs::remove_file(&beside));
+        Error::record(path, "cannot be written")(error)
+    })
+}
+
+/// Makes checkpoints of a run while it goes.
+#[derive(Debug)]
+pub struct Keeper {
+    folder: PathBuf,
+    cadence: Cadence,
+    last: (usize, Instant),
+    jobs: Option<SyncSender<(Snapshot, u64)>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl Keeper {
+    /// Of the run in `folder`, `done` steps of which are done.
+    pub fn new(folder: &Path, cadence: Cadence, done: usize) -> Result<Self, Error> {
+        let within = folder.join(CHECKPOINTS);
+        fs::create_dir_all(&within).map_err(Error::record(&within, "cannot be made"))?;
+        // One waits while another is written; more would be old before they are.
+        let (jobs, work) = sync_channel(1);
+        let failure = Arc::new(Mutex::new(None));
+        let thread = {
+            let (folder, failure, log) = (folder.to_owned(), failure.clone(), log::current());
+            std::thread::Builder::new()
+                .name("checkpoints".into())
+                .spawn(move || {
+                    let _log = log::adopt(log);
+                    write_all(&folder, &work, &failure);
+                })
+                .map_err(Error::record(&within, "cannot be written"))?
+        };
+        let last = (done, Instant::now());
+        Ok(Self { folder: folder.to_owned(), cadence, last, jobs: Some(jobs), thread: Some(thread), failure })
+    }
+
+    /// Makes a checkpoint if one is due after `step`.
+    pub fn keep(&mut self, step: usize, snapshot: impl FnOnce() -> Snapshot) -> Result<(), Error> {
+        if !self.cadence.is_due(step - self.last.0, self.last.1.elapsed()) {
+            return Ok(());
+        }
+        self.fail()?;
+        let metrics = self.metrics_bytes();
+        if let Some(jobs) = &self.jobs {
+            let by_step = self.cadence.steps > 0 && self.cadence.steps <= step - self.last.0;
+            let job = (snapshot(), metrics);
+            let sent = if by_step {
+                jobs.send(job).map_err(|_| ())
+            } else {
+                match jobs.try_send(job) {
+                    // The disk is slower than the cadence: the next step tries again.
+                    Err(TrySendError::Full(_)) => return Ok(()),
+                    other => other.map_err(|_| ()),
+                }
+            };
+            // A writer that is gone has said why.
+            if sent.is_err() {
+                return self.fail();
+            }
+        }
+        self.last = (step, Instant::now());
+        Ok(())
+    }
+
+    /// Makes a last checkpoint and waits until it is on the disk.
+    pub fn finish(&mut self, snapshot: Snapshot) -> Result<(), Error> {
+        let metrics = self.metrics_bytes();
+        if let Some(jobs) = self.jobs.take() {
+            drop(jobs.send((snapshot, metrics)));
+        }
+        self.join();
+        self.fail()
+    }
+
+    fn metrics_bytes(&self) -> u64 {
+        fs::metadata(self.folder.join("metrics.csv")).map_or(0, |file| file.len())
+    }
+
+    fn fail(&self) -> Result<(), Error> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn join(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn write_all(folder: &Path, work: &Receiver<(Snapshot, u64)>, failure: &Mutex<Option<Error>>) {
+    for (snapshot, metrics_bytes) in work {
+        if let Err(error) = write(folder, &snapshot, metrics_bytes) {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            return;
+        }
+    }
+}
+
+fn write(folder: &Path, snapshot: &Snapshot, metrics_bytes: u64) -> Result<(), Error> {
+    let within = folder.join(CHECKPOINTS);
+    // What the checkpoint counts on is on the disk before it.
+    let metrics = folder.join("metrics.csv");
+    File::open(&metrics).and_then(|file| file.sync_all()).map_err(Error::record(&metrics, "cannot be written"))?;
+    let path = within.join(format!("step-{:09}.safetensors", snapshot.position.done));
+    let position = toml::to_string(&snapshot.position)
+        .map_err(|error| Error::Record { path: path.clone(), message: error.to_string() })?;
+    let facts = [("format", FORMAT.into()), ("position", position), ("metrics_bytes", metrics_bytes.to_string())];
+    let facts = facts.into_iter().map(|(name, value): (&str, String)| (name.to_owned(), value)).collect();
+    replace(&path, &to_file(&snapshot.tensors, Some(facts), &path)?)?;
+    tracing::info!(step = snapshot.position.done, "checkpoint");
+    let all = list(&within);
+    for old in all.iter().rev().filter(|one| **one != path).skip(KEPT - 1) {
+        drop(fs::remove_file(old));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(done: usize) -> Snapshot {
+        let values = vec![f32::MIN_POSITIVE, -0.0, 1.0 / 3.0, done as f32];
+        let tensor = Tensor::from_data(TensorData::new(values, [1, 4]), &Device::flex());
+        let position = Position { done, seconds: [0.1 + 0.2, 1.0 / 3.0, 1e-300, 0.0], ..Position::default() };
+        Snapshot { position, tensors: vec![NamedTensor { name: "weight/x".into(), tensor }] }
+    }
+
+    #[test]
+    fn the_newest_comes_back_bit_for_bit_and_two_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("metrics.csv"), "kind\n").unwrap();
+        assert!(Checkpoint::newest(folder.path()).unwrap().is_none());
+        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 2, seconds: 0.0 }, 0).unwrap();
+        for step in 1..=7 {
+            keeper.keep(step, || snapshot(step)).unwrap();
+        }
+        keeper.finish(snapshot(7)).unwrap();
+        let kept: Vec<_> = list(&folder.path().join(CHECKPOINTS));
+        assert_eq!(kept.len(), 2);
+        let newest = Checkpoint::newest(folder.path()).unwrap().unwrap();
+        assert_eq!(newest.snapshot.position, snapshot(7).position);
+        let bits = |snapshot: &Snapshot| {
+            rows::values(snapshot.tensors[0].tensor.clone()).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&newest.snapshot), bits(&snapshot(7)));
+
+        // A broken one is passed over for the one before.
+        fs::write(&kept[1], "broken").unwrap();
+        assert_eq!(Checkpoint::newest(folder.path()).unwrap().unwrap().snapshot.position.done, 6);
+        fs::write(&kept[0], "broken").unwrap();
+        assert!(Checkpoint::newest(folder.path()).unwrap_err().to_string().contains("is not a checkpoint"));
+    }
+}

@@ -1,0 +1,202 @@
+//! What a run says of itself for Prometheus: `GET /metrics` and `GET /healthz` on an address that the user names.
+//!
+//! Names as in laboratories: base units, `_total` for counters; no run and no parameter in a label.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use tiny_http::{Header, Response, Server as Http};
+
+use super::{Board, RunState, Severity, Status, Watching, unix_seconds};
+use crate::Error;
+
+/// Serves the metrics of a run until it is dropped.
+pub struct Metrics {
+    http: Arc<Http>,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    address: SocketAddr,
+    /// Plant and twin are compared for it as for any watcher.
+    _watching: Watching,
+}
+
+impl Metrics {
+    /// Listens on `address`; port 0 means any.
+    pub fn serve(address: SocketAddr, board: &Arc<Board>) -> Result<Self, Error> {
+        let refused = |error: String| Error::Usage(format!("--metrics {address}: cannot be served: {error}"));
+        let http = Arc::new(Http::http(address).map_err(|error| refused(error.to_string()))?);
+        let address = http.server_addr().to_ip().unwrap_or(address);
+        let closing = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (http, board, closing) = (http.clone(), board.clone(), closing.clone());
+            std::thread::Builder::new().name("metrics".into()).spawn(move || answer(&http, &board, &closing))
+        };
+        let thread = Some(thread.map_err(|error| refused(error.to_string()))?);
+        Ok(Self { http, closing, thread, address, _watching: board.viewer().watch() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.http.unblock();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn answer(http: &Http, board: &Board, closing: &AtomicBool) {
+    while !closing.load(Ordering::SeqCst) {
+        // An error is one client's, or the end.
+        let Ok(request) = http.recv() else { continue };
+        let (code, body) = match request.url() {
+            "/metrics" => (200, text(&board.status(), board.safe_states())),
+            "/healthz" => (200, "ok\n".to_owned()),
+            _ => (404, "there are /metrics and /healthz\n".to_owned()),
+        };
+        let kind = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+        let mut response = Response::from_string(body).with_status_code(code);
+        if let Ok(kind) = kind {
+            response.add_header(kind);
+        }
+        // Who has gone needs no answer.
+        drop(request.respond(response));
+    }
+}
+
+/// One family of metrics.
+struct Family<'a> {
+    text: &'a mut String,
+    name: &'a str,
+}
+
+impl<'a> Family<'a> {
+    fn new(text: &'a mut String, name: &'a str, kind: &str, help: &str) -> Self {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Self { text, name }
+    }
+
+    fn add(&mut self, labels: &[(&str, &str)], value: Option<f64>) {
+        let Some(value) = value else { return };
+        let escape = |word: &str| word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let pairs: Vec<String> = labels.iter().map(|(key, word)| format!("{key}=\"{}\"", escape(word))).collect();
+        let labels = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
+        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
+    }
+}
+
+/// The text format of Prometheus, version 0.0.4.
+fn text(status: &Status, safe_states: u64) -> String {
+    let mut text = String::new();
+    training(&mut text, status);
+    let mut family = Family::new(
+        &mut text,
+        "pnn_safe_state_total",
+        "counter",
+        "Times that the plants were made safe while it went.",
+    );
+    family.add(&[("reason", "request")], Some(safe_states as f64));
+    let mut family = Family::new(&mut text, "pnn_alarm_active", "gauge", "Active alarms.");
+    for (severity, word) in [(Severity::Minor, "minor"), (Severity::Major, "major"), (Severity::Invalid, "invalid")] {
+        let count = status.alarms.iter().filter(|alarm| alarm.active && alarm.severity == severity).count();
+        family.add(&[("severity", word)], Some(count as f64));
+    }
+    plants(&mut text, status);
+    text
+}
+
+fn training(text: &mut String, status: &Status) {
+    let training = &status.training;
+    let mut gauge = |name: &str, help: &str, value: Option<f64>| Family::new(text, name, "gauge", help).add(&[], value);
+    gauge("pnn_train_step", "Updates done.", Some(training.step as f64));
+    gauge("pnn_train_steps", "Updates in all.", Some(training.steps as f64));
+    gauge("pnn_train_steps_per_second", "Updates a second, over the last few seconds.", training.steps_per_second);
+    gauge("pnn_train_loss", "Loss of the last update.", training.loss);
+    gauge("pnn_test_accuracy", "Accuracy of the last test on the plant.", training.test_accuracy);
+    gauge("pnn_believed_accuracy", "Accuracy of the last test as the method believes.", training.believed_accuracy);
+    gauge(
+        "pnn_twin_residual",
+        "RMS difference of twin and plant over the readings' standard deviation.",
+        training.twin_residual,
+    );
+    gauge("pnn_drift_score", "Of the drift monitor, over its threshold.", training.drift_score);
+    gauge("pnn_run_paused", "1 while the run is paused.", Some(f64::from(status.state == RunState::Paused)));
+    let step = training.steps_per_second.filter(|speed| *speed > 0.0).map(f64::recip);
+    let shares = training.time_shares.unwrap_or_default();
+    let mut family =
+        Family::new(text, "pnn_train_step_seconds", "gauge", "Mean time of an update now, by where it goes.");
+    for (phase, share) in ["plant", "twin", "digital", "overhead"].iter().zip(shares) {
+        family.add(&[("phase", phase)], step.map(|step| step * share));
+    }
+}
+
+fn plants(text: &mut String, status: &Status) {
+    let mut each = |name: &str, kind: &str, help: &str, value: &dyn Fn(&super::PlantStatus) -> Option<f64>| {
+        let mut family = Family::new(text, name, kind, help);
+        for plant in &status.plants {
+            family.add(&[("plant", &plant.plant), ("backend", &plant.origin)], value(plant));
+        }
+    };
+    each("pnn_shots_total", "counter", "Shots taken.", &|plant| Some(plant.shots as f64));
+    each("pnn_plant_seconds_total", "counter", "Bench time spent.", &|plant| Some(plant.plant_seconds));
+    each("pnn_calibration_age_seconds", "gauge", "Age of the fit behind the twin.", &|plant| {
+        plant.calibration.as_ref().map(|fit| unix_seconds() - fit.made_unix_seconds)
+    });
+    let links = || status.plants.iter().flat_map(|plant| plant.links.iter().map(move |link| (plant, link)));
+    let mut family = Family::new(text, "pnn_link_state", "gauge", "1 for the state that the link is in.");
+    for (plant, link) in links() {
+        family.add(&[("bench", &plant.plant), ("device", &link.instrument), ("state", &link.state)], Some(1.0));
+    }
+    let mut family = Family::new(text, "pnn_device_reconnects_total", "counter", "Times that a link was reopened.");
+    for (plant, link) in links() {
+        family.add(&[("bench", &plant.plant), ("device", &link.instrument)], Some(link.reconnects as f64));
+    }
+    let mut family = Family::new(text, "pnn_device_query_seconds", "summary", "Time of a query.");
+    for (plant, link) in links() {
+        for (quantile, value) in [("0.5", link.latency_p50_seconds), ("0.99", link.latency_p99_seconds)] {
+            family.add(&[("bench", &plant.plant), ("device", &link.instrument), ("quantile", quantile)], value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{Control, Heading, Viewer};
+    use std::io::{Read, Write as _};
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn the_names_are_served_and_a_taken_port_is_refused() {
+        let board =
+            Board::new(Heading { steps: 8, ..Heading::default() }, Control::new(), Arc::new(Viewer::new(vec![])));
+        board.raise("drift", Severity::Major, "moved".into(), false);
+        let metrics = Metrics::serve("127.0.0.1:0".parse().unwrap(), &board).unwrap();
+        let answer = get(metrics.address(), "/metrics");
+        assert!(answer.starts_with("HTTP/1.0 200") && answer.contains("text/plain; version=0.0.4"), "{answer}");
+        for line in ["pnn_train_steps 8", "pnn_alarm_active{severity=\"major\"} 1", "pnn_run_paused 0"] {
+            assert!(answer.lines().any(|one| one == line), "{line}: {answer}");
+        }
+        assert!(get(metrics.address(), "/healthz").ends_with("ok\n"));
+        assert!(get(metrics.address(), "/").starts_with("HTTP/1.0 404"));
+        let error = Metrics::serve(metrics.address(), &board).err().unwrap().to_string();
+        assert!(error.contains("cannot be served"), "{error}");
+    }
+}

@@ -1,0 +1,323 @@
+//! Every shot on disk while a run goes: one Arrow IPC stream for each plant, written by a thread of its own.
+//!
+//! `shots/PLANT-N.arrows` has a row for each shot: its number, the bench time and the wall time of its batch, which row of
+//! `shots/PLANT-N-controls.arrows` was applied, inputs and outputs. Units, banks, seed and provenance stand in the schema's metadata.
+//! N is 1, and one more each time the run is continued. A batch is on its way to the disk before the next step ends; a stream that
+//! was cut off is read up to its last whole batch.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Float64Array, RecordBatch, UInt64Array};
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, DataType, Field, Schema};
+use drivers::{Bank, Batch, Card};
+
+use super::unix_seconds;
+use crate::Error;
+
+/// The folder in the run folder.
+pub const SHOTS: &str = "shots";
+/// Batches that may wait: a disk that is slower than the bench slows it down, and a crash loses no more than these.
+const WAITING: usize = 8;
+
+/// One batch on its way to the disk.
+struct Taken {
+    place: usize,
+    /// The number of its first shot, counted from 1.
+    first: u64,
+    plant_seconds: f64,
+    unix_seconds: f64,
+    applied: Vec<f32>,
+    inputs: Batch,
+    outputs: Batch,
+}
+
+/// Writes every shot of a run.
+#[derive(Debug)]
+pub struct ShotRecorder {
+    taken: Option<SyncSender<Taken>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl ShotRecorder {
+    /// Of plants by name, into `folder`; `provenance` goes into each file's metadata.
+    pub fn create(
+        folder: &Path,
+        plants: &[(String, Card)],
+        provenance: &HashMap<String, String>,
+    ) -> Result<Self, Error> {
+        let within = folder.join(SHOTS);
+        fs::create_dir_all(&within).map_err(Error::record(&within, "cannot be made"))?;
+        let mut files = Vec::new();
+        for (name, card) in plants {
+            files.push(PlantFiles::create(&within, name, card, provenance)?);
+        }
+        let (taken, work) = sync_channel(WAITING);
+        let failure = Arc::new(Mutex::new(None));
+        let thread = {
+            let failure = failure.clone();
+            std::thread::Builder::new()
+                .name("shots".into())
+                .spawn(move || write_all(&mut files, &work, &failure))
+                .map_err(Error::record(&within, "cannot be written"))?
+        };
+        Ok(Self { taken: Some(taken), thread: Some(thread), failure })
+    }
+
+    /// Hands over one batch of the plant at `place`; `shots` and `plant_seconds` are those after it.
+    pub fn take(
+        &self,
+        place: usize,
+        (shots, plant_seconds): (u64, f64),
+        applied: &[f32],
+        (inputs, outputs): (&Batch, &Batch),
+    ) -> Result<(), Error> {
+        let taken = Taken {
+            place,
+            first: shots + 1 - inputs.rows() as u64,
+            plant_seconds,
+            unix_seconds: unix_seconds(),
+            applied: applied.to_vec(),
+            inputs: inputs.clone(),
+            outputs: outputs.clone(),
+        };
+        // A writer that is gone has said why.
+        let sent = self.taken.as_ref().is_some_and(|sender| sender.send(taken).is_ok());
+        if sent { Ok(()) } else { self.fail() }
+    }
+
+    /// Waits until all is written.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.taken = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+        self.fail()
+    }
+
+    fn fail(&self) -> Result<(), Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for ShotRecorder {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            eprintln!("pnnlab: {error}");
+        }
+    }
+}
+
+fn write_all(files: &mut [PlantFiles], work: &Receiver<Taken>, failure: &Mutex<Option<Error>>) {
+    let keep = |error: Error| *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    for taken in work {
+        if let Some(file) = files.get_mut(taken.place)
+            && let Err(error) = file.write(&taken)
+        {
+            keep(error);
+            return;
+        }
+    }
+    for file in files {
+        if let Err(error) = file.finish() {
+            keep(error);
+        }
+    }
+}
+
+/// One stream.
+struct Stream {
+    path: PathBuf,
+    schema: Arc<Schema>,
+    writer: StreamWriter<BufWriter<File>>,
+}
+
+impl Stream {
+    fn create(path: PathBuf, schema: Schema) -> Result<Self, Error> {
+        let file = File::create_new(&path).map_err(Error::record(&path, "cannot be written"))?;
+        let schema = Arc::new(schema);
+        let writer = StreamWriter::try_new(BufWriter::new(file), &schema).map_err(failed(&path))?;
+        Ok(Self { path, schema, writer })
+    }
+
+    /// Writes one batch, through to the system.
+    fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), Error> {
+        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(failed(&self.path))?;
+        self.writer.write(&batch).map_err(failed(&self.path))?;
+        self.writer.get_mut().flush().map_err(Error::record(&self.path, "cannot be written"))
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.writer.finish().map_err(failed(&self.path))?;
+        let file = self.writer.get_mut();
+        file.flush().and_then(|()| file.get_ref().sync_all()).map_err(Error::record(&self.path, "cannot be written"))
+    }
+}
+
+/// The streams of one plant.
+struct PlantFiles {
+    shots: Stream,
+    controls: Option<Stream>,
+    setting: u64,
+}
+
+impl PlantFiles {
+    fn create(folder: &Path, name: &str, card: &Card, provenance: &HashMap<String, String>) -> Result<Self, Error> {
+        let path = |number: usize, what: &str| folder.join(format!("{name}-{number}{what}.arrows"));
+        let mut number = 1;
+        while path(number, "").exists() {
+            number += 1;
+        }
+        let mut facts = provenance.clone();
+        for (key, value) in [
+            ("plant", name.to_owned()),
+            ("system", card.identity.system.clone()),
+            ("serial", card.identity.serial.clone()),
+            ("origin", card.identity.origin.to_string()),
+        ] {
+            facts.insert(key.to_owned(), value);
+        }
+        let ports = &card.ports;
+        let number_field = |name: &str, kind: DataType, unit: &str| {
+            Field::new(name, kind, false).with_metadata(HashMap::from([("unit".to_owned(), unit.to_owned())]))
+        };
+        let fields = vec![
+            number_field("shot", DataType::UInt64, "1"),
+            number_field("plant_seconds", DataType::Float64, "s"),
+            number_field("unix_seconds", DataType::Float64, "s"),
+            number_field("setting", DataType::UInt64, "1"),
+            row_field("inputs", &ports.inputs, ports.input_count()),
+            row_field("outputs", &ports.outputs, ports.output_count()),
+        ];
+        let shots = Stream::create(path(number, ""), Schema::new(fields).with_metadata(facts.clone()))?;
+        let controls = if ports.control_count() == 0 {
+            None
+        } else {
+            let fields = vec![
+                number_field("setting", DataType::UInt64, "1"),
+                row_field("controls", &ports.controls, ports.control_count()),
+            ];
+            Some(Stream::create(path(number, "-controls"), Schema::new(fields).with_metadata(facts))?)
+        };
+        Ok(Self { shots, controls, setting: 0 })
+    }
+
+    fn write(&mut self, taken: &Taken) -> Result<(), Error> {
+        if let Some(controls) = &mut self.controls {
+            self.setting += 1;
+            let row = rows(&controls.schema, 1, taken.applied.clone()).map_err(failed(&controls.path))?;
+            controls.write(vec![Arc::new(UInt64Array::from(vec![self.setting])), row])?;
+        }
+        let count = taken.inputs.rows();
+        let shots = &mut self.shots;
+        let inputs = rows(&shots.schema, 4, taken.inputs.values().to_vec()).map_err(failed(&shots.path))?;
+        let outputs = rows(&shots.schema, 5, taken.outputs.values().to_vec()).map_err(failed(&shots.path))?;
+        shots.write(vec![
+            Arc::new(UInt64Array::from_iter_values(taken.first..taken.first + count as u64)),
+            Arc::new(Float64Array::from(vec![taken.plant_seconds; count])),
+            Arc::new(Float64Array::from(vec![taken.unix_seconds; count])),
+            Arc::new(UInt64Array::from(vec![self.setting; count])),
+            inputs,
+            outputs,
+        ])
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.controls.as_mut().map_or(Ok(()), Stream::finish)?;
+        self.shots.finish()
+    }
+}
+
+/// A column of rows of `count` values, with its banks: name, ports, unit and range of each.
+fn row_field(name: &str, banks: &[Bank], count: usize) -> Field {
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let words =
+        |bank: &Bank| format!("{} {} {} {} {}", bank.name, bank.count, bank.unit, bank.range.low, bank.range.high);
+    let banks = banks.iter().map(words).collect::<Vec<_>>().join("; ");
+    Field::new(name, DataType::FixedSizeList(item, count as i32), false)
+        .with_metadata(HashMap::from([("banks".to_owned(), banks)]))
+}
+
+/// Values as rows, as wide as column `column` of `schema` says.
+fn rows(schema: &Schema, column: usize, values: Vec<f32>) -> Result<ArrayRef, ArrowError> {
+    let DataType::FixedSizeList(item, width) = schema.field(column).data_type() else {
+        return Err(ArrowError::SchemaError(format!("column {column} is not made of rows")));
+    };
+    let values = Arc::new(Float32Array::from(values));
+    Ok(Arc::new(FixedSizeListArray::try_new(item.clone(), *width, values, None)?))
+}
+
+fn failed(path: &Path) -> impl Fn(ArrowError) -> Error {
+    let path = path.to_owned();
+    move |error| Error::Record {
+        path: path.clone(),
+        message: format!(
+            "cannot be written: {error}. What was written before is kept; free the disk, or choose another folder with --runs"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::cast::AsArray;
+    use arrow_ipc::reader::StreamReader;
+    use drivers::{Identity, Origin, Ports, Range, Timing};
+
+    fn card() -> Card {
+        let volts = Range::new(-1.0, 1.0);
+        let ports = Ports {
+            inputs: vec![Bank::new("drive", 3, "V", volts)],
+            controls: vec![Bank::new("bias", 2, "V", volts)],
+            outputs: vec![Bank::new("node", 1, "V", volts)],
+        };
+        let identity = Identity { system: "test".into(), serial: "7".into(), origin: Origin::Simulated };
+        Card { identity, ports, timing: Timing::default() }
+    }
+
+    fn shots(path: &Path) -> Vec<u64> {
+        let reader = StreamReader::try_new(File::open(path).unwrap(), None).unwrap();
+        let batches = reader.map_while(Result::ok);
+        let number =
+            |batch: RecordBatch| batch.column(0).as_primitive::<arrow_array::types::UInt64Type>().values().to_vec();
+        batches.flat_map(number).collect()
+    }
+
+    #[test]
+    fn shots_come_back_with_units_and_up_to_the_last_whole_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let provenance = HashMap::from([("seed".to_owned(), "5".to_owned())]);
+        let plants = [("a".to_owned(), card())];
+        let mut recorder = ShotRecorder::create(folder.path(), &plants, &provenance).unwrap();
+        let inputs = Batch::from_fn(2, 3, |row, column| (row * 3 + column) as f32);
+        let outputs = Batch::from_fn(2, 1, |row, _| row as f32);
+        for batch in 1..=3 {
+            recorder.take(0, (2 * batch, batch as f64), &[0.5, -0.5], (&inputs, &outputs)).unwrap();
+        }
+        recorder.finish().unwrap();
+        let path = folder.path().join("shots/a-1.arrows");
+        assert_eq!(shots(&path), [1, 2, 3, 4, 5, 6]);
+        let reader = StreamReader::try_new(File::open(&path).unwrap(), None).unwrap();
+        assert_eq!(reader.schema().metadata()["origin"], "simulated");
+        assert_eq!(reader.schema().field(4).metadata()["banks"], "drive 3 V -1 1");
+        let controls = File::open(folder.path().join("shots/a-1-controls.arrows")).unwrap();
+        assert_eq!(
+            StreamReader::try_new(controls, None).unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(),
+            3
+        );
+        // Cut off anywhere in the third batch, the first two are there.
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
+        assert_eq!(shots(&path), [1, 2, 3, 4]);
+        // Continued, it goes to files of its own.
+        drop(ShotRecorder::create(folder.path(), &plants, &provenance).unwrap());
+        assert!(folder.path().join("shots/a-2.arrows").is_file());
+    }
+}

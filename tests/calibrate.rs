@@ -1,0 +1,167 @@
+//! Calibration as a user runs it: from the plant to a fit, from the trace to the same fit, and training with it.
+
+use serde_json::Value;
+
+use crate::program::{Place, SMALL, names};
+
+/// The plant of [`SMALL`].
+const SAMPLES: &str = "plants.electrical.simulated.samples=64";
+
+fn number(object: &Value, path: &str) -> f64 {
+    object.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} is no number in {object:#}"))
+}
+
+#[test]
+fn a_plant_becomes_a_fit_and_its_trace_the_same_fit() {
+    let place = Place::new();
+    let measured = place.json(&[
+        "calibrate",
+        "simulated",
+        "electrical",
+        "--set",
+        SAMPLES,
+        "--stimuli",
+        "400",
+        "--candidates",
+        "0",
+        "--report",
+        "report.html",
+        "--json",
+    ]);
+    assert_eq!((measured["plant"].as_str(), measured["procedure"].as_str()), (Some("electrical"), Some("residual")));
+    assert_eq!(measured["shots"], 800);
+    // The twin of the fitted circuit is nearly as good as the noise allows.
+    let (nominal, twin) =
+        (number(&measured, "/nominal_residual/rmse_of_output_std"), number(&measured, "/residual/rmse_of_output_std"));
+    assert!(twin < 0.3 * nominal, "{twin} from {nominal}");
+    assert!(number(&measured, "/residual/r2_median") > 0.99);
+    assert!((number(&measured, "/noise/held_out_ratio") - 1.0).abs() < 0.1);
+    let resonance =
+        measured["coefficients"].as_array().unwrap().iter().find(|c| c["name"] == "resonance_hertz").unwrap();
+    for key in ["value", "unit", "uncertainty", "identified"] {
+        assert!(!resonance[key].is_null(), "{key}");
+    }
+    let report = place.read("report.html");
+    assert!(
+        report.contains("SIMULATED")
+            && report.contains("resonance_hertz")
+            && report.contains("report-figures/predicted.svg")
+    );
+    assert!(names(&place.path("report-figures")).contains(&"ports.png".to_owned()));
+
+    // The fit is a pure function of the trace.
+    let trace = measured["trace"].as_str().unwrap();
+    let again = place.json(&[
+        "calibrate",
+        "simulated",
+        "electrical",
+        "--set",
+        SAMPLES,
+        "--candidates",
+        "0",
+        "--from",
+        trace,
+        "--json",
+    ]);
+    for key in ["key", "fit", "residual", "coefficients", "noise"] {
+        assert_eq!(again[key], measured[key], "{key}");
+    }
+
+    // Training uses it, and refuses it for another plant.
+    place.write("small.toml", SMALL);
+    let fit = format!("plants.electrical.fit={}", place.path(measured["fit"].as_str().unwrap()).display());
+    let trained = place.json(&["train", "small.toml", "--set", &fit, "--json"]);
+    assert!(trained["test_accuracy"].is_f64());
+    place.json(&["train", "small.toml", "--set", "plants.electrical.fit=auto", "--json"]);
+    let (code, text) =
+        place.refusal(&["train", "small.toml", "--set", &fit, "--set", "plants.electrical.simulated.mismatch=2.0"]);
+    assert_eq!((code, text.contains("the fit is stale")), (10, true), "{text}");
+    let (code, text) =
+        place.refusal(&["train", "small.toml", "--set", &fit, "--set", "plants.electrical.simulated.plant_seed=7"]);
+    assert_eq!(
+        (code, text.contains("the fit is foreign: it is of the serial number `simulated-0`")),
+        (10, true),
+        "{text}"
+    );
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrical.fit=nowhere.toml"]);
+    assert_eq!((code, text.contains("`plants.electrical.fit`")), (3, true), "{text}");
+}
+
+#[test]
+fn what_cannot_be_calibrated_is_refused() {
+    let place = Place::new();
+    place.write("noise.arrow", "no trace").write("noise.npz", "no archive");
+    for (arguments, code, words) in [
+        (&["calibrate"][..], 2, "name a rig file to measure"),
+        (&["calibrate", "simulated"], 2, "has several plants: name one of electrical"),
+        (&["calibrate", "simulated", "elektrical"], 2, "has no plant `elektrical`"),
+        (&["calibrate", "--from", "noise.arrow"], 4, "noise.arrow: the trace is not an Arrow IPC file"),
+        (&["calibrate", "--from", "noise.npz"], 4, "noise.npz: the numpy archive cannot be read"),
+        (&["calibrate", "--from", "nowhere.npz"], 3, "nowhere.npz: cannot be read"),
+        (&["calibrate", "simulated", "optical", "--report", "report.pdf"], 2, "ends in .html or .md"),
+        (&["calibrate", "simulated", "optical", "--set", "plants.optical.simulated.mismatsch=1"], 3, "mismatsch"),
+    ] {
+        let (got, text) = place.refusal(arguments);
+        assert_eq!((got, text.contains(words)), (code, true), "{arguments:?}: {text}");
+    }
+    assert!(!place.path("fits").exists(), "nothing is left behind");
+}
+
+#[test]
+fn the_check_says_whether_a_bench_will_train() {
+    let place = Place::new();
+    let arguments = ["calibrate", "simulated", "optical", "--procedure", "trainability", "--json"];
+    let found = place.json(&arguments);
+    assert_eq!(found["trainable"], true);
+    assert!(number(&found, "/trainability/gradient_cosine") > 0.7);
+}
+
+#[test]
+fn a_bad_twin_is_refreshed_and_drift_is_watched() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 40"));
+    let arguments = [
+        "train",
+        "small.toml",
+        "--name",
+        "kept",
+        "--json",
+        "--set",
+        "plants.electrical.simulated.mismatch=3.0",
+        "--set",
+        "training.refresh.every_epochs=1",
+        "--set",
+        "training.refresh.shots=300",
+        "--set",
+        "training.drift.every_shots=200",
+        "--set",
+        "data.test=1500",
+    ];
+    place.json(&arguments);
+    let events: Vec<Value> =
+        place.read("runs/kept/events.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refreshed: Vec<&Value> = events.iter().filter(|event| event["event"] == "refreshed").collect();
+    assert!(refreshed.len() > 2, "{events:?}");
+    assert!(
+        number(refreshed[0], "/residual_after") < 0.5 * number(refreshed[0], "/residual_before"),
+        "{}",
+        refreshed[0]
+    );
+    let references = events.iter().filter(|event| event["event"] == "reference").count();
+    assert!(references > 2, "{events:?}");
+    // The same again is the same, byte for byte.
+    let again = arguments.map(|argument| if argument == "kept" { "again" } else { argument });
+    place.json(&again);
+    assert_eq!(place.read("runs/kept/metrics.csv"), place.read("runs/again/metrics.csv"));
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "training.drift.on_alarm=refresh"]);
+    assert_eq!((code, text.contains("[training.refresh]")), (3, true), "{text}");
+}
+
+#[test]
+fn noise_aware_training_meets_the_plant_only_for_its_noise() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let result = place.json(&["train", "small.toml", "--method", "noise-aware", "--json"]);
+    // 100 stimuli, ten times each, and two tests of 100.
+    assert_eq!(result["shots"], 1000 + 200);
+}

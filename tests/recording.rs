@@ -1,0 +1,88 @@
+//! Every shot on disk, a plan before it starts, alarms while it goes, and a disk that is full.
+
+use std::fs::File;
+use std::process::Command;
+
+use arrow_ipc::reader::StreamReader;
+use serde_json::Value;
+
+use crate::program::{Place, SMALL, binary};
+
+/// Rows up to the last whole batch.
+fn rows(place: &Place, path: &str) -> usize {
+    let reader = StreamReader::try_new(File::open(place.path(path)).unwrap(), None).unwrap();
+    reader.map_while(Result::ok).map(|batch| batch.num_rows()).sum()
+}
+
+#[test]
+fn a_recorded_run_has_every_shot_and_the_same_numbers() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let result = place.json(&["train", "small.toml", "--name", "recorded", "--record", "--json"]);
+    place.json(&["train", "small.toml", "--name", "plain", "--json"]);
+    assert_eq!(rows(&place, "runs/recorded/shots/electrical-1.arrows") as u64, result["shots"].as_u64().unwrap());
+    assert_eq!(place.read("runs/recorded/metrics.csv"), place.read("runs/plain/metrics.csv"));
+    let file = File::open(place.path("runs/recorded/shots/electrical-1.arrows")).unwrap();
+    let schema = StreamReader::try_new(file, None).unwrap().schema();
+    let facts = schema.metadata();
+    assert_eq!((facts["origin"].as_str(), facts["seed"].as_str()), ("simulated", "1"));
+    assert!(schema.field_with_name("inputs").unwrap().metadata()["banks"].contains(" V "));
+    assert!(!place.path("runs/plain/shots").exists());
+}
+
+#[test]
+fn the_plan_is_what_it_costs_and_a_rehearsal_leaves_nothing() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    for method in ["physics-aware", "in-silico"] {
+        let rehearsal = place.json(&["train", "small.toml", "--dry-run", "--json", "--method", method]);
+        assert_eq!(rehearsal["checked_shots"], 3 * 32);
+        assert!(!place.path("runs").join(method).exists());
+        let result = place.json(&["train", "small.toml", "--json", "--method", method, "--name", method]);
+        assert_eq!(rehearsal["plan"]["shots"], result["shots"]);
+        let [planned, spent] = [&rehearsal["plan"], &result].map(|object| object["plant_seconds"].as_f64().unwrap());
+        assert!((planned / spent - 1.0).abs() < 1e-9, "{planned} s planned, {spent} s spent");
+        std::fs::remove_dir_all(place.path("runs")).unwrap();
+    }
+    let words = String::from_utf8(place.run(&["train", "small.toml", "--dry-run"]).stdout).unwrap();
+    assert!(words.contains("of bench time") && words.contains("keep every limit"), "{words}");
+}
+
+#[test]
+fn an_alarm_is_raised_once_pauses_and_is_found_later() {
+    let place = Place::new();
+    let alarms = "[run]\nalarms = [{ on = \"loss\", above = 0.001, severity = \"major\" }]\n\n[plants";
+    place.write("small.toml", &SMALL.replace("[plants", alarms));
+    place.json(&["train", "small.toml", "--name", "one", "--json"]);
+    let events = place.read("runs/one/events.jsonl");
+    assert_eq!(events.lines().filter(|line| line.contains("\"event\":\"alarm\"")).count(), 1, "{events}");
+    let list = place.json(&["runs", "list", "--json"]);
+    assert_eq!(list["runs"][0]["alarms"], 1);
+    let shown = place.json(&["runs", "show", "one", "--json"]);
+    assert_eq!(shown["alarms"][0]["severity"], "major");
+    assert!(shown["alarms"][0]["message"].as_str().unwrap().contains("above 0.001"));
+    place.write("bad.toml", &SMALL.replace("[plants", &alarms.replace("above = 0.001, ", "")));
+    let (code, text) = place.refusal(&["train", "bad.toml"]);
+    assert_eq!((code, text.contains("must have exactly one of `above` and `below`")), (3, true), "{text}");
+}
+
+/// A limit on the size of files stands for a disk that is full: writing fails in the midst of a run.
+#[test]
+fn a_full_disk_is_said_and_keeps_what_was_written() {
+    let place = Place::new();
+    place.write(
+        "small.toml",
+        &SMALL.replace("steps = 8", "steps = 4000").replace("evaluate_every = 4", "evaluate_every = 0"),
+    );
+    let script = "trap '' XFSZ; ulimit -f 300; exec \"$0\" train small.toml --name full --record";
+    let output = Command::new("sh").args(["-c", script, binary()]).current_dir(place.path("")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{text}");
+    assert!(text.contains("electrical-1.arrows: cannot be written") && !text.contains("panicked"), "{text}");
+    // A block of a limit is 512 bytes or 1024; a row has 128 numbers of 4 bytes and more.
+    assert!(rows(&place, "runs/full/shots/electrical-1.arrows") >= 32);
+    let facts: Value = serde_json::from_str(&place.read("runs/full/run.json")).unwrap();
+    assert_eq!(facts["state"], "failed");
+    assert!(place.read("runs/full/events.jsonl").contains("\"event\":\"failed\""));
+    assert_eq!(place.json(&["runs", "list", "--json"])["runs"][0]["state"], "failed");
+}
