@@ -27,25 +27,32 @@ fn ask(place: &Place, folder: &str, request: &Value) -> Value {
 
 fn events(place: &Place, folder: &str) -> Vec<String> {
     let text = place.read(&format!("{folder}/events.jsonl"));
-    let kind = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
-    text.lines().map(kind).collect()
+    // The last line may be half written.
+    let event = |line: &str| serde_json::from_str::<Value>(line).ok();
+    text.lines().filter_map(event).map(|event| event["event"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A training that a test started in a process of its own ends with the test, however that ends.
+struct Ended<'a>(&'a Place, &'static str);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut stream) = UnixStream::connect(self.0.path(self.1).join("control.sock")) {
+            drop(writeln!(stream, "{}", json!({ "command": "abort" })));
+        }
+    }
 }
 
 #[test]
 fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 100000000"));
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000").replace("every = 4", "every = 1000"));
+    let _ended = Ended(&place, "runs/long");
     let mut terminal = open(&place, &["train", "small.toml", "--name", "long", "--watch"], &[]);
     let text = terminal.wait("RUNNING live");
     assert!(text.contains("SIMULATED") && text.contains("small physics-aware seed 1"), "{text}");
     terminal.press("p");
     terminal.wait("PAUSED");
-    // The screen shows the wish as soon as it is heard; the record follows when the step is done.
-    let asked = Instant::now();
-    while events(&place, "runs/long").last().unwrap() != "paused" {
-        assert!(asked.elapsed() < BOUND, "never paused");
-        std::thread::yield_now();
-    }
     let before = ask(&place, "runs/long", &json!({ "command": "status" }));
     assert_eq!(before["state"], "paused");
     terminal.press("p");
@@ -58,10 +65,12 @@ fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     let after = ask(&place, "runs/long", &json!({ "command": "status" }));
     assert_eq!(after["state"], "paused", "safe plants are not driven on");
     assert!(after["training"]["step"].as_u64() >= before["training"]["step"].as_u64());
-    assert!(events(&place, "runs/long").contains(&"safe".to_owned()));
 
     // Leaving it stops nothing.
-    terminal.press("?fepq");
+    terminal.wait("PAUSED");
+    terminal.press("?fep");
+    terminal.wait("RUNNING live");
+    terminal.press("q");
     let (status, text) = terminal.end();
     assert!(status.success() && text.contains("the training goes on: pnnlab watch runs/long"), "{text}");
     assert!(!text.contains("training 3"), "the page is gone and the screen is as before: {text}");
@@ -95,7 +104,12 @@ fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     assert_eq!(facts["state"], "stopped");
     let end = events(&place, "runs/long");
     assert_eq!(end[end.len() - 2..], ["safe", "finished"]);
-    assert!(place.read("runs/long/output.txt").contains("runs/long"), "what the training said is kept");
+    // What the training says at its end is kept; its process may take a moment longer than its record.
+    let bound = Instant::now() + BOUND;
+    while !place.read("runs/long/output.txt").contains("runs/long") {
+        assert!(Instant::now() < bound, "the training says nothing");
+        std::thread::yield_now();
+    }
 }
 
 /// A run that is none: answers as a run does, and says what it was asked.

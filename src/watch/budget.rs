@@ -54,17 +54,22 @@ fn text(budget: &Budget, width: u16) -> Vec<Line<'static>> {
         let mut spans = pair(name, value, Tone::Plain).to_vec();
         let used: usize = spans.iter().map(Span::width).sum();
         let room = usize::from(width).saturating_sub(used + 6);
-        if 4 <= room {
+        if 4 <= room && 0.0 < fraction {
             spans.push(progress_bar(fraction, room.min(if wide { 40 } else { 10 })));
             spans.push(Span::raw(format!(" {:.0} %", 100.0 * fraction)));
         }
         Line::from(spans)
     };
-    let shots = format!("{} of {}", count(budget.shots_taken), count(budget.shots));
-    let bench = format!("{} of {}", duration(budget.plant_seconds_spent), duration(budget.plant_seconds));
+    let of = |planned: Option<String>| planned.map_or(String::new(), |planned| format!(" of {planned}"));
+    let shots = count(budget.shots_taken) + &of((0 < budget.shots).then(|| count(budget.shots)));
+    let planned = (0.0 < budget.plant_seconds).then(|| duration(budget.plant_seconds));
+    let bench = duration(budget.plant_seconds_spent) + &of(planned);
     let mut wall = pair("here", duration(budget.wall_seconds), Tone::Plain).to_vec();
     wall.extend(pair("left", budget.wall_seconds_left.map_or("-".to_owned(), duration), Tone::Plain));
-    wall.extend(pair(if wide { "record" } else { "disk" }, bytes(budget.record_bytes), Tone::Plain));
+    let record = pair("record", bytes(budget.record_bytes), Tone::Plain);
+    if wall.iter().chain(&record).map(Span::width).sum::<usize>() <= usize::from(width) + 2 {
+        wall.extend(record);
+    }
     let name = if wide { "bench time" } else { "bench" };
     vec![
         Line::from(wall),

@@ -61,6 +61,8 @@ pub struct RunView {
     pub connection: Connection,
     /// What its process said last.
     pub status: Option<Status>,
+    /// What it was asked to become and has not said yet that it is: a pause waits for the end of the step.
+    pub wish: Option<RunState>,
     /// `metrics.csv`.
     pub history: Arc<History>,
     /// `events.jsonl`.
@@ -92,6 +94,7 @@ impl RunView {
             facts: Facts::default(),
             connection: Connection::Opening,
             status: None,
+            wish: None,
             history: Arc::default(),
             log: Arc::default(),
             detail: None,
@@ -110,6 +113,11 @@ impl RunView {
     pub fn over(&self) -> bool {
         let closed = matches!(self.status.as_ref().map(|status| status.state), Some(RunState::Closed(_)));
         closed || (self.connection != Connection::Live && !self.facts.state.is_empty() && !self.facts.open())
+    }
+
+    /// Where it is in its life, or will be as soon as it has heard.
+    pub fn soon(&self) -> Option<RunState> {
+        self.wish.or(self.status.as_ref().map(|status| status.state))
     }
 
     /// How old its status is at `now`.

@@ -437,9 +437,16 @@ fn a_click_gives_the_focus() {
 fn answers_are_said_and_what_is_not_safe_stays() {
     use crate::run::Reply;
     let mut dashboard = dashboard("normal");
-    let folder = std::path::PathBuf::from("runs/a");
+    let folder = dashboard.run.as_ref().unwrap().folder.clone();
     dashboard.take_answer(&folder, &Request::Pause, Ok(Reply::Done { state: RunState::Paused }));
     assert!(picture(&dashboard, SMALL).contains("it is paused; p goes on"));
+    // The step goes on until its end; the next key counts on the pause all the same.
+    assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
+    assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)]);
+    dashboard.take_status(Status { state: RunState::Paused, ..status(NOW) });
+    assert!(picture(&dashboard, SMALL).contains("PAUSED live"));
+    dashboard.take_status(status(NOW));
+    assert!(picture(&dashboard, SMALL).contains("RUNNING live"), "what somebody else does is seen");
     dashboard.now += 60.0;
     assert_eq!(dashboard.notice(), None, "it does not stay");
     dashboard.take_answer(&folder, &Request::Safe, Err("nobody listens".into()));

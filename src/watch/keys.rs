@@ -199,7 +199,7 @@ impl Dashboard {
         if !self.reachable() {
             return None;
         }
-        let paused = self.run.as_ref()?.status.as_ref().is_some_and(|status| status.state == RunState::Paused);
+        let paused = self.run.as_ref()?.soon() == Some(RunState::Paused);
         Some(Effect::Ask(if paused { Request::Resume } else { Request::Pause }))
     }
 

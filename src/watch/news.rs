@@ -52,6 +52,9 @@ impl Dashboard {
     /// The process of the open run says how it is.
     pub fn take_status(&mut self, status: Status) {
         if let Some(run) = &mut self.run {
+            let heard = run.wish == Some(status.state);
+            let ends = matches!(status.state, RunState::Stopping | RunState::Closed(_));
+            run.wish = run.wish.filter(|_| !heard && !ends);
             run.status = Some(status);
             run.connection = Connection::Live;
         }
@@ -109,6 +112,13 @@ impl Dashboard {
 
     /// A request was answered, or could not be asked.
     pub fn take_answer(&mut self, folder: &std::path::Path, request: &Request, answer: Result<Reply, String>) {
+        // What was answered is newer than the last status: the next key already counts on it.
+        if let (Some(run), Ok(Reply::Done { state })) = (&mut self.run, &answer)
+            && run.folder == folder
+            && matches!(request, Request::Pause | Request::Resume | Request::Safe)
+        {
+            run.wish = Some(*state);
+        }
         let many = self.page == Page::Runs;
         let name = folder.file_name().map_or_else(String::new, |name| format!("{}: ", name.to_string_lossy()));
         let name = if many { name } else { String::new() };

@@ -21,6 +21,7 @@ use super::record::severity_tone;
 use super::runs_table;
 use super::theme::Tone;
 use super::training::TrainingPanel;
+use crate::run::RunState;
 
 impl Widget for &Dashboard {
     fn render(self, area: Rect, buffer: &mut Buffer) {
@@ -103,10 +104,12 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
         left.push(Span::styled(format!(" FROZEN {} ", duration(dashboard.now - since)), Tone::Badge));
         left.push(Span::raw(" "));
     }
-    let (state, tone) = state(run);
-    let lost = matches!(run.connection, Connection::Lost { .. }) && !run.over();
+    // A frozen picture does not freeze what the run is doing.
+    let live = dashboard.run.as_ref().unwrap_or(run);
+    let (state, tone) = state(live);
+    let lost = matches!(live.connection, Connection::Lost { .. }) && !live.over();
     let state = if lost { format!("was {state}") } else { state };
-    let age = age(dashboard, run);
+    let age = age(dashboard, live);
     let right = vec![
         Span::styled(state, tone),
         Span::raw(" "),
@@ -129,6 +132,10 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
 /// Where the run is in its life.
 fn state(run: &RunView) -> (String, Tone) {
     let word = match &run.status {
+        Some(status) if run.wish == Some(RunState::Paused) && status.state == RunState::Running => "pausing".to_owned(),
+        Some(status) if run.wish == Some(RunState::Running) && status.state == RunState::Paused => {
+            "resuming".to_owned()
+        }
         Some(status) => state_word(status.state).to_owned(),
         None if run.facts.state.is_empty() => "opening".to_owned(),
         None => run.facts.state.clone(),
@@ -202,10 +209,8 @@ fn last_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
     let over = dashboard.shown().is_some_and(RunView::over);
     let keys = match (dashboard.page, over) {
         (Page::Runs, _) => " Enter opens  ! SAFE all  / filter  ? help  q quit",
-        (Page::Run, true) => " ←→ time slider  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
-        (Page::Run, false) => {
-            " ! SAFE  p pause  s stop  a ack  Tab panel  e expand  f freeze  / filter  ? help  q quit"
-        }
+        (Page::Run, true) => " ←→ time  space plays  +- zoom  Tab panel  e expand  Esc runs  ? help  q quit",
+        (Page::Run, false) => " ! SAFE  p pause  s stop  a ack  Tab  e expand  f freeze  / filter  ? help  q quit",
     };
     let filter = match dashboard.page {
         Page::Runs => &dashboard.table.filter,
