@@ -98,6 +98,7 @@ impl Overlay {
         let range = around(self.x.1.iter().copied());
         let inner = range.start.max(self.x.1.first().copied().unwrap_or(0.0))..range.end;
         let both = around(self.plant.iter().chain(&self.twin).copied());
+        let tall = both.clone();
         let axes = Axes { title: &self.title, x: ("", inner.clone()), y: (&self.y, both), small: true };
         let mut chart = axes.on(&top, theme)?;
         let points =
@@ -107,10 +108,12 @@ impl Overlay {
         Pen { color: theme.series(1), width: 2, dashed: true, label: "twin" }.curve(&mut chart, points(&self.twin))?;
         legend(&mut chart, theme, SeriesLabelPosition::UpperRight, SMALL)?;
         let residual: Vec<f64> = self.plant.iter().zip(&self.twin).map(|(plant, twin)| plant - twin).collect();
+        // A twin that misses nothing shows a flat line, not the last bit of the numbers.
+        let least = 1e-4 * (tall.end - tall.start);
         let axes = Axes {
             title: "",
             x: (&self.x.0, inner),
-            y: ("plant − twin", around(residual.iter().copied().chain([0.0]))),
+            y: ("plant − twin", around(residual.iter().copied().chain([-least, least]))),
             small: true,
         };
         let mut chart = axes.on(&bottom, theme)?;

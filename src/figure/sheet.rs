@@ -147,8 +147,11 @@ fn decimals(range: &Range<f64>) -> usize {
     (1.0 - (span / 2.0).log10().floor()).clamp(0.0, 9.0) as usize
 }
 
-/// A number without idle zeros: `0.5`, not `0.50`; `0`, not `-0`.
+/// A number without idle zeros: `0.5`, not `0.50`; `0`, not `-0`; with an exponent where zeros would fill the margin.
 fn number(value: f64, decimals: usize) -> String {
+    if 4 < decimals && value != 0.0 {
+        return format!("{value:.1e}");
+    }
     let words = format!("{value:.decimals$}");
     let short = if words.contains('.') { words.trim_end_matches('0').trim_end_matches('.') } else { &words };
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
@@ -237,6 +240,7 @@ mod tests {
         assert_eq!(number(0.50, 2), "0.5");
         assert_eq!(number(-0.0001, 2), "0");
         assert_eq!(number(100.0, 0), "100");
+        assert_eq!(number(2e-7, 8), "2.0e-7");
         assert!(2 <= decimals(&(0.0..0.1)));
         assert_eq!(decimals(&(0.0..2500.0)), 0);
     }

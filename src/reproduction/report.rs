@@ -173,8 +173,9 @@ pub fn percent(spread: Spread) -> String {
 
 /// A published accuracy with its grade.
 pub fn short(known: &Published) -> String {
-    let digits = usize::from(known.grade == super::published::Grade::R) * 2;
-    format!("{:.digits$} % {}", 100.0 * known.accuracy, known.grade)
+    let percent = 100.0 * known.accuracy;
+    let digits = if (percent - percent.round()).abs() < 1e-6 { 0 } else { 2 };
+    format!("{percent:.digits$} % {}", known.grade)
 }
 
 fn dash(words: &str) -> String {
