@@ -5,7 +5,6 @@
 
 mod agreement;
 mod archive;
-mod arrow_columns;
 mod calibrate;
 mod card_text;
 mod correction;

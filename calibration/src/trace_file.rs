@@ -1,26 +1,23 @@
 //! Traces as Arrow IPC files, which pandas, polars and `DuckDB` open: a column for each bank, units and ranges in the
 //! fields' metadata, the plant's card and the provenance in the schema's.
-//!
-//! Written and read by the flatbuffers of the crate `arrow-format`: a trace has columns of three kinds, and Arrow's full
-//! implementations, which know some forty, would cost more to build than the rest of the workspace. Layout after the Arrow columnar
-//! format, "IPC File Format": magic, schema, record batches, footer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Cursor;
+use std::sync::Arc;
 
-use arrow_format::ipc;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt32Type};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
+use arrow_ipc::reader::FileReader;
+use arrow_ipc::writer::FileWriter;
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
 use drivers::{Bank, Batch, Direction};
-use planus::Builder;
 
-use crate::arrow_columns::Columns;
 use crate::card_text::{card_text, read_card};
 use crate::{Error, Trace};
 
 /// Shots in a record batch of the file.
 const ROWS: usize = 4096;
-/// What a file begins and ends with.
-const MAGIC: &[u8] = b"ARROW1";
-/// Marks the length of a message.
-const CONTINUATION: [u8; 4] = [0xFF; 4];
 /// The key of the card in the schema's metadata.
 const CARD: &str = "pnnlab.card";
 /// What the keys of the provenance begin with.
@@ -30,56 +27,40 @@ const DIRECTIONS: [Direction; 3] = [Direction::Input, Direction::Control, Direct
 
 impl Trace {
     /// The trace as the bytes of an Arrow IPC file.
-    pub fn to_arrow(&self) -> Vec<u8> {
-        let schema = self.schema();
-        let mut file = Vec::new();
-        file.extend_from_slice(MAGIC);
-        file.extend_from_slice(&[0, 0]);
-        let header = ipc::MessageHeader::Schema(Box::new(schema.clone()));
-        add_message(&mut file, header, &[]);
-        let mut blocks = Vec::new();
+    pub fn to_arrow(&self) -> Result<Vec<u8>, Error> {
+        let bad = |error: ArrowError| Error::trace(format!("cannot be written: {error}"));
+        let schema = Arc::new(self.schema());
+        let mut writer = FileWriter::try_new(Vec::new(), &schema).map_err(bad)?;
         for first in (0..self.shots()).step_by(ROWS) {
             let rows = first..(first + ROWS).min(self.shots());
-            let (batch, body) = self.record_batch(rows);
-            blocks.push(add_message(&mut file, ipc::MessageHeader::RecordBatch(Box::new(batch)), &body));
+            let batch = RecordBatch::try_new(schema.clone(), self.columns(rows, &schema).map_err(bad)?);
+            batch.and_then(|batch| writer.write(&batch)).map_err(bad)?;
         }
-        file.extend_from_slice(&CONTINUATION);
-        file.extend_from_slice(&[0; 4]);
-        let footer = ipc::Footer {
-            version: ipc::MetadataVersion::V5,
-            schema: Some(Box::new(schema)),
-            dictionaries: None,
-            record_batches: Some(blocks),
-            custom_metadata: None,
-        };
-        let mut builder = Builder::new();
-        let footer = builder.finish(&footer, None).to_vec();
-        file.extend_from_slice(&footer);
-        file.extend_from_slice(&(footer.len() as i32).to_le_bytes());
-        file.extend_from_slice(MAGIC);
-        file
+        writer.into_inner().map_err(bad)
     }
 
-    /// The trace that an Arrow IPC file holds.
+    /// The trace that an Arrow IPC file holds. Columns that a trace does not have are passed over.
     pub fn from_arrow(bytes: &[u8]) -> Result<Self, Error> {
-        let columns = Columns::read(bytes)?;
+        let broken = |error: ArrowError| Error::trace(format!("is not an Arrow IPC file: {error}"));
+        let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
+        let metadata = reader.schema().metadata().clone();
         let missing =
             || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
-        let card = read_card(columns.metadata.get(CARD).ok_or_else(missing)?)?;
-        let provenance = columns
-            .metadata
-            .iter()
-            .filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
+        let card = read_card(metadata.get(CARD).ok_or_else(missing)?)?;
+        let provenance =
+            metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
         let provenance: BTreeMap<String, String> = provenance.collect();
-        let seconds = columns.doubles("seconds")?;
-        let (stimulus, setting_of) = (columns.counts("stimulus")?, columns.counts("setting")?);
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
+        let seconds = numbers::<Float64Type>(&batches, "seconds")?;
+        let stimulus = numbers::<UInt32Type>(&batches, "stimulus")?;
+        let setting_of = numbers::<UInt32Type>(&batches, "setting")?;
         let shots = seconds.len();
         if shots == 0 {
             return Err(Error::trace("holds no shots"));
         }
         let rows = |direction: Direction| -> Result<Batch, Error> {
             let banks = card.ports.banks(direction);
-            let lists = banks.iter().map(|bank| columns.floats(&column_name(direction, bank), bank.count));
+            let lists = banks.iter().map(|bank| lists(&batches, &column_name(direction, bank), bank.count));
             let lists = lists.collect::<Result<Vec<_>, _>>()?;
             let mut values = Vec::new();
             for shot in 0..shots {
@@ -109,39 +90,34 @@ impl Trace {
         })
     }
 
-    fn schema(&self) -> ipc::Schema {
-        let float = |precision| ipc::Type::FloatingPoint(Box::new(ipc::FloatingPoint { precision }));
-        let count = || ipc::Type::Int(Box::new(ipc::Int { bit_width: 32, is_signed: false }));
+    fn schema(&self) -> Schema {
         let mut fields = vec![
-            field("seconds", float(ipc::Precision::Double), vec![], &[("unit", "s")]),
-            field("stimulus", count(), vec![], &[("unit", "1")]),
-            field("setting", count(), vec![], &[("unit", "1")]),
+            field("seconds", DataType::Float64, &[("unit", "s")]),
+            field("stimulus", DataType::UInt32, &[("unit", "1")]),
+            field("setting", DataType::UInt32, &[("unit", "1")]),
         ];
         for direction in DIRECTIONS {
             for bank in self.card.ports.banks(direction) {
-                let item = field("item", float(ipc::Precision::Single), vec![], &[]);
-                let list = ipc::Type::FixedSizeList(Box::new(ipc::FixedSizeList { list_size: bank.count as i32 }));
+                let item = Arc::new(Field::new("item", DataType::Float32, false));
                 let (low, high) = (bank.range.low.to_string(), bank.range.high.to_string());
                 let metadata = [("unit", bank.unit.as_str()), ("low", &low), ("high", &high)];
-                fields.push(field(&column_name(direction, bank), list, vec![item], &metadata));
+                let list = DataType::FixedSizeList(item, bank.count as i32);
+                fields.push(field(&column_name(direction, bank), list, &metadata));
             }
         }
-        let card = card_text(&self.card);
-        let provenance = self.provenance.iter().map(|(key, value)| pair(&format!("{PROVENANCE}{key}"), value));
-        ipc::Schema {
-            endianness: ipc::Endianness::Little,
-            fields: Some(fields),
-            custom_metadata: Some(std::iter::once(pair(CARD, &card)).chain(provenance).collect()),
-            features: None,
-        }
+        let provenance = self.provenance.iter().map(|(key, value)| (format!("{PROVENANCE}{key}"), value.clone()));
+        let metadata: HashMap<_, _> =
+            std::iter::once((CARD.to_owned(), card_text(&self.card))).chain(provenance).collect();
+        Schema::new(fields).with_metadata(metadata)
     }
 
-    /// Some shots: their columns' places, and the columns.
-    fn record_batch(&self, rows: std::ops::Range<usize>) -> (ipc::RecordBatch, Vec<u8>) {
-        let mut body = Body::new(rows.len());
-        body.column(rows.clone().flat_map(|shot| self.seconds[shot].to_le_bytes()).collect(), rows.len());
-        body.column(rows.clone().flat_map(|shot| self.stimulus[shot].to_le_bytes()).collect(), rows.len());
-        body.column(rows.clone().flat_map(|shot| self.setting_of[shot].to_le_bytes()).collect(), rows.len());
+    /// Some shots as the schema's columns.
+    fn columns(&self, rows: std::ops::Range<usize>, schema: &Schema) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Float64Array::from(self.seconds[rows.clone()].to_vec())),
+            Arc::new(UInt32Array::from(self.stimulus[rows.clone()].to_vec())),
+            Arc::new(UInt32Array::from(self.setting_of[rows.clone()].to_vec())),
+        ];
         for direction in DIRECTIONS {
             let mut first = 0;
             for bank in self.card.ports.banks(direction) {
@@ -151,95 +127,63 @@ impl Trace {
                     Direction::Output => self.outputs.row(shot),
                 };
                 let values = rows.clone().flat_map(|shot| &of_shot(shot)[first..first + bank.count]);
-                body.list(values.flat_map(|value| value.to_le_bytes()).collect(), rows.len() * bank.count);
+                let values = Float32Array::from_iter_values(values.copied());
+                let DataType::FixedSizeList(item, size) = schema.field(columns.len()).data_type() else {
+                    unreachable!("the schema has a list for each bank");
+                };
+                columns.push(Arc::new(FixedSizeListArray::try_new(item.clone(), *size, Arc::new(values), None)?));
                 first += bank.count;
             }
         }
-        let batch = ipc::RecordBatch {
-            length: rows.len() as i64,
-            nodes: Some(body.nodes),
-            buffers: Some(body.buffers),
-            compression: None,
-        };
-        (batch, body.bytes)
+        Ok(columns)
     }
 }
 
-/// The body of a record batch as it grows.
-struct Body {
-    rows: usize,
-    bytes: Vec<u8>,
-    nodes: Vec<ipc::FieldNode>,
-    buffers: Vec<ipc::Buffer>,
+fn field(name: &str, kind: DataType, metadata: &[(&str, &str)]) -> FieldRef {
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Arc::new(Field::new(name, kind, false).with_metadata(metadata))
 }
 
-impl Body {
-    fn new(rows: usize) -> Self {
-        Self { rows, bytes: vec![], nodes: vec![], buffers: vec![] }
-    }
-
-    /// A column of plain numbers; nothing is null, so its validity is left out.
-    fn column(&mut self, values: Vec<u8>, count: usize) {
-        self.nodes.push(ipc::FieldNode { length: count as i64, null_count: 0 });
-        self.buffer(vec![]);
-        self.buffer(values);
-    }
-
-    /// A column of lists of equal size.
-    fn list(&mut self, values: Vec<u8>, count: usize) {
-        self.nodes.push(ipc::FieldNode { length: self.rows as i64, null_count: 0 });
-        self.buffer(vec![]);
-        self.column(values, count);
-    }
-
-    fn buffer(&mut self, values: Vec<u8>) {
-        self.buffers.push(ipc::Buffer { offset: self.bytes.len() as i64, length: values.len() as i64 });
-        self.bytes.extend(values);
-        pad(&mut self.bytes);
-    }
-}
-
-/// Up to a multiple of 8 bytes.
-fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-}
-
-/// Adds a message with its body: where it lies.
-fn add_message(file: &mut Vec<u8>, header: ipc::MessageHeader, body: &[u8]) -> ipc::Block {
-    let message = ipc::Message {
-        version: ipc::MetadataVersion::V5,
-        header: Some(header),
-        body_length: body.len() as i64,
-        custom_metadata: None,
+/// The column of that name in each batch, none of it missing.
+fn column<'a>(batches: &'a [RecordBatch], name: &str) -> Result<Vec<&'a ArrayRef>, Error> {
+    let found = |batch: &'a RecordBatch| match batch.column_by_name(name) {
+        Some(column) if column.null_count() > 0 => {
+            Err(Error::trace(format!("has missing values in its column `{name}`: remove those shots")))
+        }
+        Some(column) => Ok(column),
+        None => Err(Error::trace(format!("has no column `{name}`: leave all columns in"))),
     };
-    let mut builder = Builder::new();
-    let mut metadata = builder.finish(&message, None).to_vec();
-    pad(&mut metadata);
-    let block = ipc::Block {
-        offset: file.len() as i64,
-        meta_data_length: metadata.len() as i32 + 8,
-        body_length: body.len() as i64,
-    };
-    file.extend_from_slice(&CONTINUATION);
-    file.extend_from_slice(&(metadata.len() as i32).to_le_bytes());
-    file.extend(metadata);
-    file.extend_from_slice(body);
-    block
+    batches.iter().map(found).collect()
 }
 
-fn pair(key: &str, value: &str) -> ipc::KeyValue {
-    ipc::KeyValue { key: Some(key.to_owned()), value: Some(value.to_owned()) }
-}
-
-fn field(name: &str, kind: ipc::Type, children: Vec<ipc::Field>, metadata: &[(&str, &str)]) -> ipc::Field {
-    ipc::Field {
-        name: Some(name.to_owned()),
-        nullable: false,
-        type_: Some(kind),
-        dictionary: None,
-        children: Some(children),
-        custom_metadata: Some(metadata.iter().map(|(key, value)| pair(key, value)).collect()),
+/// A column of plain numbers.
+fn numbers<T: ArrowPrimitiveType>(batches: &[RecordBatch], name: &str) -> Result<Vec<T::Native>, Error> {
+    let mut all = Vec::new();
+    for column in column(batches, name)? {
+        let values = column.as_primitive_opt::<T>().ok_or_else(|| wrong(name, &T::DATA_TYPE.to_string()))?;
+        all.extend_from_slice(values.values());
     }
+    Ok(all)
+}
+
+/// A column of lists of `size` 32-bit floats, one after another.
+fn lists(batches: &[RecordBatch], name: &str, size: usize) -> Result<Vec<f32>, Error> {
+    let mut all = Vec::new();
+    for column in column(batches, name)? {
+        let lists = column.as_fixed_size_list_opt().filter(|lists| lists.value_length() as usize == size);
+        let values = lists.and_then(|lists| lists.values().as_primitive_opt::<Float32Type>());
+        let values = values.ok_or_else(|| wrong(name, &format!("lists of {size} Float32")))?;
+        if values.null_count() > 0 {
+            return Err(Error::trace(format!("has missing values in its column `{name}`: remove those shots")));
+        }
+        all.extend_from_slice(values.values());
+    }
+    Ok(all)
+}
+
+fn wrong(name: &str, expected: &str) -> Error {
+    Error::trace(format!("has a column `{name}` that does not hold {expected}"))
 }
 
 /// Such as `input.drive`.
@@ -271,8 +215,9 @@ mod tests {
     fn a_trace_survives_its_file() {
         for controls in [0, 2] {
             let original = trace(card(3, controls, 2), [5000, 1, 100], |x, _, _| vec![x[0], x[1] * x[2]]);
-            let bytes = original.to_arrow();
+            let bytes = original.to_arrow().unwrap();
             assert_eq!(Trace::from_arrow(&bytes).unwrap(), original);
+            assert_eq!(original.to_arrow().unwrap(), bytes, "the same trace, the same bytes");
             // Cut anywhere it is refused, not misread.
             for end in [0, 5, 100, bytes.len() / 2, bytes.len() - 1] {
                 assert!(Trace::from_arrow(&bytes[..end]).is_err());
@@ -286,7 +231,7 @@ mod tests {
         assert!(text.starts_with("the trace is not an Arrow IPC file"), "{text}");
         let mut bad = trace(card(1, 0, 1), [10, 1, 10], |x, _, _| vec![x[0]]);
         bad.outputs.values_mut()[3] = f32::NAN;
-        let text = Trace::from_arrow(&bad.to_arrow()).unwrap_err().to_string();
+        let text = Trace::from_arrow(&bad.to_arrow().unwrap()).unwrap_err().to_string();
         assert!(text.contains("not finite"), "{text}");
     }
 }

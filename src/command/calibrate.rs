@@ -137,7 +137,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     let fitted = calibration.fit(&trace, test.as_ref(), model.as_deref())?;
     spinner.finish_and_clear();
 
-    let bytes = trace.to_arrow();
+    let bytes = trace.to_arrow()?;
     let facts = facts(arguments, &subject, &trace, &fitted, digest(&bytes));
     let fit = Fit { facts, parts: fitted.parts.clone(), noise: fitted.noise.as_ref().map(|noise| noise.0.clone()) };
     let path = fits::save(&fit, &arguments.fits)?;
