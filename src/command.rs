@@ -46,7 +46,7 @@ fn close_lost(runs: &Path) {
     if runs.is_dir()
         && let Err(error) = Catalog::open(runs)
     {
-        eprintln!("pnnlab: {error}");
+        tell!("pnnlab: {error}");
     }
 }
 

@@ -130,14 +130,18 @@ impl Prepared {
         Lab::new(self.rig.open(&opened, seed)?, method)
     }
 
+    /// Whether the plants may be asked before a training: only simulated ones. Opening a bench twice costs minutes, and its dialogue
+    /// may be recorded.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
+        self.plants().into_iter().all(simulated)
+    }
+
     /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
     /// replayed answers only the training's own questions.
     pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
         let mut found = Vec::new();
-        // A real bench is asked only by `calibrate --procedure trainability`: opening it twice costs minutes, and its dialogue may be
-        // recorded.
-        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
-        if !self.plants().into_iter().all(simulated) {
+        if !self.may_be_asked() {
             return Ok(found);
         }
         // What is refused is refused before a plant is asked anything.
@@ -259,7 +263,7 @@ fn compare_in(
         cards = crate::run::plant_facts(&lab);
     }
     plan.check(folder)?;
-    eprintln!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
+    tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
     if is_new {
         make_folder(folder)?;
     }

@@ -194,7 +194,7 @@ impl<'a> Desk<'a> {
     ) -> Result<Self, Error> {
         let (experiment, run) = (header.experiment, &header.experiment.run);
         tracing::info!(process = std::process::id(), "opened: {plan}");
-        let say = |words: String| console.bars.suspend(|| eprintln!("pnnlab: {words}"));
+        let say = |words: String| console.bars.suspend(|| tell!("pnnlab: {words}"));
         if console.announces {
             say(format!("plan: {plan}"));
         }
@@ -361,7 +361,7 @@ impl Deadline {
         std::thread::spawn(move || {
             if receiver.recv_timeout(time) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 restore_terminal();
-                eprintln!(
+                tell!(
                     "pnnlab: a plant is NOT SAFE after {} s: its driver hangs. Switch the bench off by hand",
                     time.as_secs()
                 );

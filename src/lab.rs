@@ -185,7 +185,7 @@ impl Plant for Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if let Err(error) = self.make_safe() {
-            eprintln!("pnnlab: plant `{}` is NOT SAFE: {error}", self.card().identity.system);
+            tell!("pnnlab: plant `{}` is NOT SAFE: {error}", self.card().identity.system);
         }
     }
 }

@@ -1,4 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod output;
 
 mod adam;
 mod calibration_report;

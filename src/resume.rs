@@ -67,7 +67,7 @@ impl Interrupted {
             )));
         }
         for difference in differences {
-            eprintln!("pnnlab: continued with a change: {difference}");
+            tell!("pnnlab: continued with a change: {difference}");
         }
         let checkpoint = Checkpoint::newest(&self.folder)?;
         let done = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.snapshot.position.done);

@@ -16,12 +16,12 @@ pub fn listen() {
             crate::run::restore_terminal();
             std::process::exit(131);
         }
-        eprintln!("\npnnlab: stopping; once more ends at once, without making the plants safe");
+        tell!("\npnnlab: stopping; once more ends at once, without making the plants safe");
         let runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner).clone();
         runs.iter().filter_map(Weak::upgrade).for_each(|control| control.interrupt());
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("pnnlab: signals cannot be caught ({error}): Ctrl-C will end without closing the run");
+        tell!("pnnlab: signals cannot be caught ({error}): Ctrl-C will end without closing the run");
     }
 }
 

@@ -114,6 +114,10 @@ fn the_check_says_whether_a_bench_will_train() {
     let found = place.json(&arguments);
     assert_eq!(found["trainable"], true);
     assert!(number(&found, "/trainability/gradient_cosine") > 0.7);
+    let checked = place.json(&["check", "--plants", "optical", "--trainable", "--json"]);
+    let last = checked["plants"][0]["checks"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((last["check"].as_str(), last["outcome"].as_str()), (Some("trainable"), Some("passed")), "{last}");
+    assert!(number(&checked, "/plants/0/trainability/gradient_cosine") > 0.7);
 }
 
 #[test]

@@ -173,3 +173,17 @@ fn help_shows_examples_and_exit_codes() {
         assert!(help.contains("Examples:") && help.contains("--set"), "{help}");
     }
 }
+
+#[test]
+fn a_run_ends_well_though_nobody_reads_what_it_says() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let status = place.command(&["train", "small.toml", "--name", "unheard"]).stdout(closed()).stderr(closed()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert!(place.path("runs/unheard/weights.safetensors").is_file());
+}

@@ -120,7 +120,7 @@ fn read(folder: &Path) -> Option<Value> {
     match crate::run::read_facts(folder) {
         Ok(facts) => Some(facts),
         Err(error) => {
-            eprintln!("pnnlab: {error}: it is left out");
+            tell!("pnnlab: {error}: it is left out");
             None
         }
     }
@@ -142,7 +142,7 @@ pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
             events.write_all(format!("{}{event}\n", if torn { "\n" } else { "" }).as_bytes())
         });
     if let Err(error) = written {
-        eprintln!("pnnlab: {}: cannot be closed as lost: {error}", folder.display());
+        tell!("pnnlab: {}: cannot be closed as lost: {error}", folder.display());
     }
     true
 }

@@ -35,7 +35,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     watch::watch(Start::Run(folder.clone()), &runs, false)?;
     match training.child.try_wait().ok().flatten() {
         None => {
-            println!("the training goes on: pnnlab watch {}", folder.display());
+            say!("the training goes on: pnnlab watch {}", folder.display());
             Ok(())
         }
         Some(status) => training.end(status),
@@ -103,7 +103,7 @@ impl Training {
     fn end(&self, status: ExitStatus) -> Result<(), Error> {
         let text = std::fs::read_to_string(&self.output).unwrap_or_default();
         if status.success() {
-            print!("{text}");
+            say!("{}", text.trim_end());
             return Ok(());
         }
         let sentence = text.lines().rev().find_map(|line| line.strip_prefix("pnnlab: "));

@@ -158,7 +158,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     let figures =
         arguments.report.as_deref().map(|report| write_report(&calibrated, report, arguments.theme)).transpose()?;
     if arguments.json {
-        println!("{:#}", object(&calibrated, &trace_path, figures.as_deref()));
+        say!("{:#}", object(&calibrated, &trace_path, figures.as_deref()));
     } else {
         say(&calibrated, &trace_path, arguments.report.as_deref());
     }
@@ -443,12 +443,12 @@ fn object(calibrated: &Calibrated<'_>, trace: &Path, figures: Option<&[PathBuf]>
 /// What is said to a person.
 fn say(calibrated: &Calibrated<'_>, trace: &Path, report: Option<&Path>) {
     for line in calibrated.sentences() {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("trace: {}", trace.display());
-    println!("fit: {}", calibrated.fit.display());
+    say!("trace: {}", trace.display());
+    say!("fit: {}", calibrated.fit.display());
     if let Some(report) = report {
-        println!("report: {}", report.display());
+        say!("report: {}", report.display());
     }
 }
 
@@ -466,11 +466,11 @@ fn trainability(arguments: &CalibrateArgs, subject: Subject) -> Result<(), Error
             "plant": subject.plant, "procedure": "trainability", "shots": found.shots,
             "trainable": found.trainable(), "trainability": found,
         });
-        println!("{object:#}");
+        say!("{object:#}");
         return Ok(());
     }
     for line in trainability_lines(&subject.plant, &found) {
-        println!("{line}");
+        say!("{line}");
     }
     Ok(())
 }

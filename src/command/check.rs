@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use calibration::{Trainability, check_trainable};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use drivers::{Origin, Plant};
 use hil::{Check, CheckOutcome, Subject, check};
 use serde_json::{Value, json};
+use sims::Key;
 
+use super::calibrate::trainability_lines;
 use crate::lab::Opened;
 use crate::{Document, Error, Rig};
 
@@ -19,6 +22,13 @@ pub struct CheckArgs {
     /// Only these plants, with commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub plants: Vec<String>,
+    /// Also asks each plant whether it will train: sensitivity against noise, rank, range, error growth, the twin's gradient
+    /// (drives a few hundred random shots within its limits)
+    #[arg(long)]
+    pub trainable: bool,
+    /// Passes of a network through the plant, for --trainable
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub depth: u32,
     /// Prints one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -29,15 +39,16 @@ struct Report {
     plant: String,
     simulated: bool,
     checks: Vec<Check>,
+    trainability: Option<Trainability>,
 }
 
 /// Checks, prints, and fails if any check failed.
 pub fn run(arguments: &CheckArgs) -> Result<(), Error> {
     let rig = Rig::find(arguments.rig.as_deref(), &Document::parse("no experiment", "")?)?;
     let names = rig.chosen(&arguments.plants)?;
-    let reports: Vec<Report> = names.iter().map(|name| report(&rig, name)).collect::<Result<_, _>>()?;
+    let reports: Vec<Report> = names.iter().map(|name| report(&rig, name, arguments)).collect::<Result<_, _>>()?;
     if arguments.json {
-        println!("{:#}", as_json(&rig.config.name, &reports));
+        say!("{:#}", as_json(&rig.config.name, &reports));
     } else {
         print(&rig.config.name, &reports);
     }
@@ -49,21 +60,31 @@ pub fn run(arguments: &CheckArgs) -> Result<(), Error> {
 }
 
 /// Opens one plant and checks it; one that cannot be opened has failed.
-fn report(rig: &Rig, name: &str) -> Result<Report, Error> {
+fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error> {
     let opened = match rig.open(&[name], 0) {
         Ok(opened) => opened.into_iter().next(),
         Err(Error::Plant { source, .. }) => {
             let check = Check { name: "opening", outcome: CheckOutcome::Failed, why: source.to_string() };
-            return Ok(Report { plant: name.to_owned(), simulated: false, checks: vec![check] });
+            return Ok(Report { plant: name.to_owned(), simulated: false, checks: vec![check], trainability: None });
         }
         Err(error) => return Err(error),
     };
-    let Some(Opened { mut plant, links, watchdog, .. }) = opened else {
+    let Some(Opened { mut plant, twin, links, watchdog, .. }) = opened else {
         return Err(Error::Usage(format!("the rig has no plant `{name}`")));
     };
     let simulated = plant.card().identity.origin == Origin::Simulated;
-    let checks = check(&mut Subject { plant: &mut plant, links, watchdog });
-    Ok(Report { plant: name.to_owned(), simulated, checks })
+    let mut checks = check(&mut Subject { plant: &mut plant, links, watchdog });
+    let mut trainability = None;
+    if arguments.trainable {
+        let key = Key::new(0).branch("trainability");
+        let found = check_trainable(&mut plant, &*twin, arguments.depth as usize, key);
+        plant.make_safe().map_err(Error::plant(name))?;
+        let found = found.map_err(Error::calibration(name))?;
+        let outcome = if found.trainable() { CheckOutcome::Passed } else { CheckOutcome::Failed };
+        checks.push(Check { name: "trainable", outcome, why: trainability_lines(name, &found)[1..].join("; ") });
+        trainability = Some(found);
+    }
+    Ok(Report { plant: name.to_owned(), simulated, checks, trainability })
 }
 
 /// The object that other programs read.
@@ -71,14 +92,18 @@ fn as_json(rig: &str, reports: &[Report]) -> Value {
     let check = |check: &Check| json!({ "check": check.name, "outcome": check.outcome.name(), "why": check.why });
     let plant = |report: &Report| {
         let checks: Vec<Value> = report.checks.iter().map(check).collect();
-        json!({ "plant": report.plant, "simulated": report.simulated, "checks": checks })
+        let mut object = json!({ "plant": report.plant, "simulated": report.simulated, "checks": checks });
+        if let Some(found) = &report.trainability {
+            object["trainability"] = json!(found);
+        }
+        object
     };
     json!({ "rig": rig, "plants": reports.iter().map(plant).collect::<Vec<_>>() })
 }
 
 /// The table that people read.
 fn print(rig: &str, reports: &[Report]) {
-    println!("checks of the rig `{rig}`");
+    say!("checks of the rig `{rig}`");
     for report in reports {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
@@ -86,6 +111,9 @@ fn print(rig: &str, reports: &[Report]) {
         for check in &report.checks {
             table.add_row([check.name, check.outcome.name(), &check.why]);
         }
-        println!("\nplant `{}`{}\n{table}", report.plant, if report.simulated { ", SIMULATED" } else { "" });
+        say!("\nplant `{}`{}\n{table}", report.plant, if report.simulated { ", SIMULATED" } else { "" });
+        if let Some(found) = &report.trainability {
+            say!("{}", trainability_lines(&report.plant, found)[0]);
+        }
     }
 }

@@ -23,7 +23,7 @@ pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
         compare(&prepared, methods, seeds, &folder)?
     };
     if arguments.run.json {
-        println!("{:#}", json!(comparison));
+        say!("{:#}", json!(comparison));
     } else {
         print(&comparison, seeds);
     }
@@ -39,15 +39,15 @@ pub fn first() -> Result<(), Error> {
         arguments: CompareArgs,
     }
     let defaults = Defaults::parse_from(["pnnlab"]).arguments;
-    eprintln!(
+    tell!(
         "Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.",
         defaults.run.experiment
     );
     run(&defaults)?;
-    println!("\nGo on:");
-    println!("  pnnlab train --method physics-aware --seed 7                     one run");
-    println!("  pnnlab compare --set plants.electrical.simulated.mismatch=0.5    a better twin");
-    println!("  pnnlab schema                                                    all keys of experiment and rig files");
+    say!("\nGo on:");
+    say!("  pnnlab train --method physics-aware --seed 7                     one run");
+    say!("  pnnlab compare --set plants.electrical.simulated.mismatch=0.5    a better twin");
+    say!("  pnnlab schema                                                    all keys of experiment and rig files");
     Ok(())
 }
 
@@ -80,17 +80,17 @@ fn print(comparison: &Comparison, seeds: usize) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("\n{} on {}", comparison.experiment, comparison.origins);
-    println!("{table}");
-    println!(
+    say!("\n{} on {}", comparison.experiment, comparison.origins);
+    say!("{table}");
+    say!(
         "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
         if seeds == 1 { "" } else { "s" }
     );
-    println!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
+    say!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
     if let Some(error) = comparison.twin_error {
-        println!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);
+        say!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);
     }
     for figure in &comparison.figures {
-        println!("figure: {}", figure.display());
+        say!("figure: {}", figure.display());
     }
 }

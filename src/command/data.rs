@@ -28,16 +28,16 @@ fn list(as_json: bool) {
             let files = files.map(|file| json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256 }));
             json!({ "name": source.name, "about": source.about, "mirrors": source.mirrors, "files": files.collect::<Vec<_>>() })
         });
-        println!("{:#}", json!({ "data_sets": sets.collect::<Vec<_>>() }));
+        say!("{:#}", json!({ "data_sets": sets.collect::<Vec<_>>() }));
         return;
     }
     for source in SOURCES {
         let bytes: u64 = source.files.iter().map(|file| file.bytes).sum();
-        println!("{:8} {}; {:.1} MB", source.name, source.about, bytes as f64 / 1e6);
-        println!("{:8} pnnlab data fetch {}", "", source.name);
+        say!("{:8} {}; {:.1} MB", source.name, source.about, bytes as f64 / 1e6);
+        say!("{:8} pnnlab data fetch {}", "", source.name);
     }
-    println!("digits   1,797 handwritten digits of 8×8 pixels; they come with the program, nothing to fetch");
-    println!("vowels   formants of spoken vowels as CSV; by hand: `pnnlab train vowels-optical` says where from");
+    say!("digits   1,797 handwritten digits of 8×8 pixels; they come with the program, nothing to fetch");
+    say!("vowels   formants of spoken vowels as CSV; by hand: `pnnlab train vowels-optical` says where from");
 }
 
 /// Fetches one data set.
@@ -55,9 +55,9 @@ fn get(arguments: &FetchArgs) -> Result<(), Error> {
     let fetched = fetch(source, &folder, arguments.from.as_deref())?;
     if arguments.json {
         let files: Vec<PathBuf> = source.files.iter().map(|file| folder.join(file.name)).collect();
-        println!("{:#}", json!({ "name": source.name, "folder": folder, "fetched": fetched, "files": files }));
+        say!("{:#}", json!({ "name": source.name, "folder": folder, "fetched": fetched, "files": files }));
     } else {
-        println!(
+        say!(
             "{}: {} of {} files fetched, all as published. Use them with --data {}",
             folder.display(),
             fetched.len(),

@@ -30,11 +30,11 @@ pub fn run(arguments: &PortsArgs) {
             .iter()
             .map(|(port, answer)| json!({ "address": format!("serial://{}", port.path), "usb": port.usb, "answers": answer }))
             .collect();
-        println!("{:#}", json!({ "ports": ports }));
+        say!("{:#}", json!({ "ports": ports }));
         return;
     }
     if ports.is_empty() {
-        println!("no serial ports; pseudo-terminals are not listed");
+        say!("no serial ports; pseudo-terminals are not listed");
         return;
     }
     let mut table = Table::new();
@@ -43,5 +43,5 @@ pub fn run(arguments: &PortsArgs) {
     for (port, answer) in ports {
         table.add_row([format!("serial://{}", port.path), port.usb.unwrap_or_default(), answer]);
     }
-    println!("{table}");
+    say!("{table}");
 }

@@ -31,10 +31,10 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
             sections.push((entry.clone(), known));
             continue;
         }
-        eprintln!("{}: {}", entry.name, entry.title);
+        tell!("{}: {}", entry.name, entry.title);
         let section = reproduce(entry, arguments, &folder)?;
         if section.state != State::Done {
-            eprintln!("{}: {}", entry.name, section.reason);
+            tell!("{}: {}", entry.name, section.reason);
         }
         // What is not run now does not take the place of numbers that were measured before.
         let old = known.filter(|known| section.state == State::NotRun && known.state == State::Done);
@@ -48,7 +48,7 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     }
     reproduction::write(&report, &sections)?;
     if arguments.json {
-        println!("{:#}", facts(&sections, &ran, &report));
+        say!("{:#}", facts(&sections, &ran, &report));
     } else {
         print(&sections, &ran, &report);
     }
@@ -263,18 +263,15 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    say!("{table}");
     for section in ran.iter().filter(|section| section.state != State::Done) {
         let state = if section.state == State::Failed { "failed" } else { "not run" };
-        println!("{}: {state}: {}", section.name, section.reason);
+        say!("{}: {state}: {}", section.name, section.reason);
     }
     if ran.iter().any(|section| section.quick) {
-        println!("quick forms: fewer rows, steps and seeds; comparable with nothing published");
+        say!("quick forms: fewer rows, steps and seeds; comparable with nothing published");
     }
-    println!(
-        "[R] read in the primary source, [S] from a secondary source, [M] from memory; report: {}",
-        report.display()
-    );
+    say!("[R] read in the primary source, [S] from a secondary source, [M] from memory; report: {}", report.display());
 }
 
 fn verdict(goal: &str, met: Option<bool>) -> String {

@@ -54,13 +54,13 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     facts["figures"] = json!(figures);
     facts["record"] = json!(path);
     if arguments.json {
-        println!("{facts:#}");
+        say!("{facts:#}");
     } else {
         print(&facts, &measured, card);
         for figure in figures.iter().filter(|figure| figure.extension().is_some_and(|extension| extension == "svg")) {
-            println!("figure: {}", figure.display());
+            say!("figure: {}", figure.display());
         }
-        println!("record: {}", path.display());
+        say!("record: {}", path.display());
     }
     Ok(())
 }
@@ -128,7 +128,7 @@ fn facts(name: &str, card: &Card, measured: &Response) -> Value {
 
 /// The table.
 fn print(facts: &Value, measured: &Response, card: &Card) {
-    println!(
+    say!(
         "plant {} ({} {}, {})",
         facts["plant"].as_str().unwrap_or("?"),
         card.identity.origin.to_string().to_uppercase(),
@@ -168,7 +168,7 @@ fn print(facts: &Value, measured: &Response, card: &Card) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 /// A width, or that the record is too short to tell.

@@ -70,14 +70,14 @@ pub fn run(arguments: &SafeArgs) -> Result<(), Error> {
                 })
             })
             .collect();
-        println!("{:#}", json!({ "rig": rig.config.name, "plants": plants }));
+        say!("{:#}", json!({ "rig": rig.config.name, "plants": plants }));
     } else {
         for made in made.iter().filter(|made| made.error.is_none()) {
             let off = made.off.map_or(0.0, |off| 1e3 * off.as_secs_f64());
-            println!("plant `{}` is safe: outputs off after {off:.0} ms; {}", made.plant, made.holder);
+            say!("plant `{}` is safe: outputs off after {off:.0} ms; {}", made.plant, made.holder);
         }
         if made.is_empty() {
-            println!("the rig `{}` has no instruments: there is nothing to switch off", rig.config.name);
+            say!("the rig `{}` has no instruments: there is nothing to switch off", rig.config.name);
         }
     }
     made.into_iter().find_map(|made| made.error).map_or(Ok(()), Err)

@@ -6,5 +6,5 @@ use crate::{Experiment, RigConfig, schema};
 
 /// Prints both schemas as one object.
 pub fn run() {
-    println!("{:#}", json!({ "experiment": schema::<Experiment>(), "rig": schema::<RigConfig>() }));
+    say!("{:#}", json!({ "experiment": schema::<Experiment>(), "rig": schema::<RigConfig>() }));
 }

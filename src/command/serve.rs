@@ -62,7 +62,7 @@ pub fn run(arguments: &ServeArgs) -> Result<(), Error> {
     let counts = faults.counts();
     if !counts.is_empty() {
         let counts: Vec<String> = counts.iter().map(|(fault, count)| format!("{fault} {count}")).collect();
-        eprintln!("faults that happened: {}", counts.join(", "));
+        tell!("faults that happened: {}", counts.join(", "));
     }
     Ok(())
 }
@@ -77,15 +77,15 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
                 json!({ "instrument": one.instrument, "address": address.to_string(), "visa": address.visa() })
             })
             .collect();
-        println!("{}", json!({ "rig": rig, "simulated": true, "instruments": instruments }));
+        say!("{}", json!({ "rig": rig, "simulated": true, "instruments": instruments }));
         return;
     }
-    println!("SIMULATED instruments of the rig `{rig}`; Ctrl-C ends them");
+    say!("SIMULATED instruments of the rig `{rig}`; Ctrl-C ends them");
     for one in served {
         let address = &one.address;
-        println!("{:24} {:40} {}", one.instrument, address.to_string(), address.visa().unwrap_or_default());
+        say!("{:24} {:40} {}", one.instrument, address.to_string(), address.visa().unwrap_or_default());
     }
-    println!("on standard input: KIND or KIND=P switches a fault, `clear` switches all off, `counts` counts them");
+    say!("on standard input: KIND or KIND=P switches a fault, `clear` switches all off, `counts` counts them");
 }
 
 /// One line of standard input.
@@ -95,11 +95,11 @@ fn obey(faults: &Faults, line: &str) {
         "clear" => faults.clear(),
         "counts" => {
             let counts = faults.counts().into_iter().map(|(fault, count)| (fault.name().to_owned(), json!(count)));
-            println!("{}", serde_json::Value::Object(counts.collect()));
+            say!("{}", serde_json::Value::Object(counts.collect()));
         }
         text => {
             if let Err(message) = switch(faults, text) {
-                eprintln!("{message}");
+                tell!("{message}");
             }
         }
     }

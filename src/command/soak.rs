@@ -27,7 +27,7 @@ pub fn run(arguments: &SoakArgs) -> Result<(), Error> {
         Error::Usage(format!("the soak cannot start: {error}. Set TMPDIR to a folder that can be written"))
     })?;
     if arguments.json {
-        println!("{:#}", document(&report));
+        say!("{:#}", document(&report));
     } else {
         print(&report);
     }
@@ -51,19 +51,15 @@ fn document(report: &SoakReport) -> serde_json::Value {
 
 /// The report for people.
 fn print(report: &SoakReport) {
-    println!("SIMULATED instruments, all faults at once:");
-    println!("  {:>9} shots, {} queries", report.shots, report.transactions);
-    println!("  {:>9} lost, {} duplicated, {} misattributed", report.lost, report.duplicated, report.misattributed);
-    println!(
-        "  longest wait {:.3} s of {} s allowed",
-        report.longest_wait.as_secs_f64(),
-        report.deadline.as_secs_f64()
-    );
+    say!("SIMULATED instruments, all faults at once:");
+    say!("  {:>9} shots, {} queries", report.shots, report.transactions);
+    say!("  {:>9} lost, {} duplicated, {} misattributed", report.lost, report.duplicated, report.misattributed);
+    say!("  longest wait {:.3} s of {} s allowed", report.longest_wait.as_secs_f64(), report.deadline.as_secs_f64());
     match report.memory_growth {
-        Some(bytes) => println!("  memory grew by {bytes} bytes"),
-        None => println!("  memory growth: this system does not say"),
+        Some(bytes) => say!("  memory grew by {bytes} bytes"),
+        None => say!("  memory growth: this system does not say"),
     }
     for (fault, count) in &report.faults {
-        println!("  {count:>9} {fault}");
+        say!("  {count:>9} {fault}");
     }
 }

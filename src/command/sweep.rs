@@ -45,13 +45,13 @@ pub fn run(arguments: &SweepArgs) -> Result<(), Error> {
     };
     let (found, figures) = sweep(&plan, &folder)?;
     if arguments.run.json {
-        println!("{:#}", json!({ "sweep": found, "folder": folder, "figures": figures }));
+        say!("{:#}", json!({ "sweep": found, "folder": folder, "figures": figures }));
         return Ok(());
     }
-    println!("{}", table(&found));
-    println!("{}; test accuracy on the plant, %, mean ± standard deviation over {} seeds", found.plants, found.seeds);
+    say!("{}", table(&found));
+    say!("{}; test accuracy on the plant, %, mean ± standard deviation over {} seeds", found.plants, found.seeds);
     for figure in figures {
-        println!("figure: {}", figure.display());
+        say!("figure: {}", figure.display());
     }
     Ok(())
 }

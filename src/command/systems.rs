@@ -11,7 +11,7 @@ pub fn run(arguments: &SystemsArgs) -> Result<(), Error> {
     let rig = Rig::find(arguments.rig.as_deref(), &Document::parse("no experiment", "")?)?;
     let listing = listing(&rig)?;
     if arguments.json {
-        println!("{listing:#}");
+        say!("{listing:#}");
     } else {
         for system in listing["systems"].as_array().into_iter().flatten() {
             print(system, &rig.config.name);
@@ -24,16 +24,16 @@ pub fn run(arguments: &SystemsArgs) -> Result<(), Error> {
 fn print(system: &Value, rig: &str) {
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    println!("{}: {}", text(&system["system"]), text(&system["about"]));
+    say!("{}: {}", text(&system["system"]), text(&system["about"]));
     for direction in ["inputs", "controls", "outputs"] {
         let banks: Vec<String> = items(&system["ports"][direction]).iter().map(bank).collect();
-        println!("  {direction:11} {}", if banks.is_empty() { "none".to_owned() } else { banks.join(", ") });
+        say!("  {direction:11} {}", if banks.is_empty() { "none".to_owned() } else { banks.join(", ") });
     }
     if let Some(seconds) = system["sample_seconds"].as_f64() {
-        println!("  {:11} {} kS/s", "sampled at", (1.0 / seconds).round() / 1e3);
+        say!("  {:11} {} kS/s", "sampled at", (1.0 / seconds).round() / 1e3);
     }
     let timing = |key: &str| duration(system["timing"][key].as_f64().unwrap_or(0.0));
-    println!(
+    say!(
         "  {:11} {} a shot, {} a batch, {} to settle after new controls",
         "timing",
         timing("shot_seconds"),
@@ -43,12 +43,12 @@ fn print(system: &Value, rig: &str) {
     for (label, key) in [("twins", "twins"), ("fidelities", "fidelities")] {
         for (row, item) in items(&system[key]).iter().enumerate() {
             let label = if row == 0 { label } else { "" };
-            println!("  {label:11} {}: {}", text(&item["name"]), text(&item["about"]));
+            say!("  {label:11} {}: {}", text(&item["name"]), text(&item["about"]));
         }
     }
     let plants: Vec<String> = items(&system["plants"]).iter().map(text).collect();
     let plants = if plants.is_empty() { "none".to_owned() } else { plants.join(", ") };
-    println!("  {:11} {plants} (rig `{rig}`)\n", "plants");
+    say!("  {:11} {plants} (rig `{rig}`)\n", "plants");
 }
 
 /// `drive: 256 × V in [-1, 1]`.

@@ -27,7 +27,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     let last = finished.outcome.last;
     let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.test_accuracy, last.believed_accuracy));
     if arguments.run.json {
-        println!(
+        say!(
             "{:#}",
             json!({
                 "experiment": experiment.name,
@@ -45,17 +45,19 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
         );
         return Ok(());
     }
-    println!(
+    say!(
         "{} by {method}: {:.1} % of the test set right on the plant; the method believed {:.1} %",
         experiment.name,
         100.0 * test,
         100.0 * believed
     );
-    println!(
+    say!(
         "{} shots, {:.1} s of bench time, {:.1} s here",
-        finished.shots, finished.plant_seconds, finished.wall_seconds
+        finished.shots,
+        finished.plant_seconds,
+        finished.wall_seconds
     );
-    println!("run: {}", folder.display());
+    say!("run: {}", folder.display());
     Ok(())
 }
 
@@ -65,17 +67,17 @@ fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
     let method = arguments.method.unwrap_or(prepared.experiment.training.method);
     let rehearsal = prepared.rehearse(method, prepared.experiment.seed, &arguments.run.runs)?;
     if arguments.run.json {
-        println!("{:#}", json!(rehearsal));
+        say!("{:#}", json!(rehearsal));
         return Ok(());
     }
-    println!("{} by {method}: {}", prepared.experiment.name, rehearsal.plan);
-    println!(
+    say!("{} by {method}: {}", prepared.experiment.name, rehearsal.plan);
+    say!(
         "{} shots of the first batches keep every limit; they use {:.0} % of the range, {:.1} % of their values are clipped",
         rehearsal.checked_shots,
         100.0 * rehearsal.range_use,
         100.0 * rehearsal.clipping_rate
     );
-    println!("nothing was driven and nothing was written: leave out --dry-run to train");
+    say!("nothing was driven and nothing was written: leave out --dry-run to train");
     Ok(())
 }
 
@@ -101,9 +103,14 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
     if arguments.check {
+        if !prepared.may_be_asked() {
+            tell!(
+                "pnnlab: a bench is not driven before its training: `pnnlab check RIG --trainable` says whether it will train"
+            );
+        }
         for (plant, found) in prepared.trainability()? {
             for line in super::calibrate::trainability_lines(&plant, &found) {
-                eprintln!("pnnlab: {line}");
+                tell!("pnnlab: {line}");
             }
         }
     }

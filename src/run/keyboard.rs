@@ -73,7 +73,7 @@ pub fn restore_terminal() {
 }
 
 fn listen(control: &Control, bars: &MultiProgress, closing: &AtomicBool) {
-    let say = |words: &str| bars.suspend(|| eprintln!("pnnlab: {words}"));
+    let say = |words: &str| bars.suspend(|| tell!("pnnlab: {words}"));
     let mut stopping = false;
     while !closing.load(Ordering::SeqCst) {
         let Some(key) = next_key() else { continue };

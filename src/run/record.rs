@@ -160,7 +160,7 @@ impl Drop for Record {
         if self.reason.is_none() {
             self.reason = Some(StopReason::Failed);
             if let Err(error) = self.write_facts() {
-                eprintln!("pnnlab: {error}");
+                tell!("pnnlab: {error}");
             }
         }
     }

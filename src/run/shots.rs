@@ -110,7 +110,7 @@ impl ShotRecorder {
 impl Drop for ShotRecorder {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
-            eprintln!("pnnlab: {error}");
+            tell!("pnnlab: {error}");
         }
     }
 }

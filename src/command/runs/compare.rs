@@ -49,7 +49,7 @@ pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
             let differs: Map<String, Value> = keys.iter().map(|key| ((*key).clone(), of(settings, key))).collect();
             json!({ "run": run.name, "differs": differs, "results": results })
         });
-        println!("{:#}", json!({ "runs": each.collect::<Vec<_>>() }));
+        say!("{:#}", json!({ "runs": each.collect::<Vec<_>>() }));
         return Ok(());
     }
     let mut table = Table::new();
@@ -66,7 +66,7 @@ pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
     for key in RESULTS {
         table.add_row(std::iter::once(key.to_owned()).chain(runs.iter().map(|run| words(&run.facts[key]))));
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub fn run(catalog: &Catalog, arguments: &ExportArgs) -> Result<(), Error> {
         drop(fs::remove_file(&beside));
     }
     moved?;
-    println!("{}", to.display());
+    say!("{}", to.display());
     Ok(())
 }
 

@@ -32,10 +32,10 @@ pub fn run(catalog: &Catalog, arguments: &FiguresArgs) -> Result<(), Error> {
         each.collect::<Result<Vec<_>, _>>()?.concat()
     };
     if drawn.is_empty() {
-        println!("nothing to draw yet: no test was recorded");
+        say!("nothing to draw yet: no test was recorded");
     }
     for path in drawn {
-        println!("figure: {}", path.display());
+        say!("figure: {}", path.display());
     }
     Ok(())
 }

@@ -52,11 +52,11 @@ pub fn run(catalog: &Catalog, arguments: &ListArgs) -> Result<(), Error> {
     };
     let rows = catalog.runs(&filter)?;
     if arguments.json {
-        println!("{:#}", json!({ "runs": rows }));
+        say!("{:#}", json!({ "runs": rows }));
     } else if rows.is_empty() {
-        println!("no run in {} fits", catalog.folder().display());
+        say!("no run in {} fits", catalog.folder().display());
     } else {
-        println!("{}", table(&rows));
+        say!("{}", table(&rows));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `pnnlab runs remove`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,7 +35,7 @@ pub fn run(catalog: &Catalog, arguments: &RemoveArgs) -> Result<(), Error> {
     }
     for run in runs {
         std::fs::remove_dir_all(&run.folder).map_err(Error::record(&run.folder, "cannot be removed"))?;
-        println!("removed {}", run.folder.display());
+        say!("removed {}", run.folder.display());
     }
     Catalog::open(catalog.folder()).map(drop)
 }
@@ -45,8 +45,7 @@ fn confirmed(count: usize) -> Result<bool, Error> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::Usage("there is no terminal to ask on: give --yes to remove for ever".into()));
     }
-    eprint!("remove {count} run{} for ever? [y/N] ", if count == 1 { "" } else { "s" });
-    drop(std::io::stderr().flush());
+    tell!("remove {count} run{} for ever? [y/N]", if count == 1 { "" } else { "s" });
     let mut answer = String::new();
     drop(std::io::stdin().lock().read_line(&mut answer));
     Ok(matches!(answer.trim(), "y" | "yes"))

@@ -25,32 +25,27 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
     let run = find(catalog, &arguments.run)?;
     let alarms = catalog.alarms(&run.name)?;
     if arguments.json {
-        println!("{:#}", json!({ "run": run.name, "folder": run.folder, "facts": run.facts, "alarms": alarms }));
+        say!("{:#}", json!({ "run": run.name, "folder": run.folder, "facts": run.facts, "alarms": alarms }));
         return Ok(());
     }
     let facts = &run.facts;
     let word = |key: &str| facts[key].as_str().unwrap_or("?").to_owned();
     let number = |key: &str| facts[key].as_f64();
     let time = |seconds: Option<f64>| seconds.map_or_else(|| "?".to_owned(), |seconds| timestamp(seconds as u64));
-    println!("{}: {} by {}, seed {}: {}", run.name, word("experiment"), word("method"), facts["seed"], word("state"));
-    println!(
-        "started {} UTC by `{}`, version {}",
-        time(number("started_unix_seconds")),
-        word("command"),
-        word("version")
-    );
+    say!("{}: {} by {}, seed {}: {}", run.name, word("experiment"), word("method"), facts["seed"], word("state"));
+    say!("started {} UTC by `{}`, version {}", time(number("started_unix_seconds")), word("command"), word("version"));
     if let Some(commit) = facts["git"]["commit"].as_str() {
-        println!("source {commit}{}", if facts["git"]["changed"] == true { ", changed" } else { "" });
+        say!("source {commit}{}", if facts["git"]["changed"] == true { ", changed" } else { "" });
     }
     for again in facts["resumed"].as_array().into_iter().flatten() {
-        println!("continued {} UTC after step {}", time(again["unix_seconds"].as_f64()), again["step"]);
+        say!("continued {} UTC after step {}", time(again["unix_seconds"].as_f64()), again["step"]);
     }
     for plant in facts["plants"].as_array().into_iter().flatten() {
         let text = |key: &str| plant[key].as_str().unwrap_or("?").to_owned();
-        println!("plant {}: {} {}, {}", text("plant"), text("origin").to_uppercase(), text("system"), text("serial"));
+        say!("plant {}: {} {}, {}", text("plant"), text("origin").to_uppercase(), text("system"), text("serial"));
     }
-    println!("data {}", word("data"));
-    println!(
+    say!("data {}", word("data"));
+    say!(
         "test accuracy on the plant {}, believed {}",
         percent(number("test_accuracy")),
         percent(number("believed_accuracy"))
@@ -58,12 +53,12 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
     if let (Some(shots), Some(plant), Some(wall)) =
         (facts["shots"].as_u64(), number("plant_seconds"), number("wall_seconds"))
     {
-        println!("{shots} shots, {plant:.1} s of bench time, {wall:.1} s here");
+        say!("{shots} shots, {plant:.1} s of bench time, {wall:.1} s here");
     }
     for alarm in &alarms {
-        println!("alarm {}: {}", alarm["id"], alarm_words(alarm));
+        say!("alarm {}: {}", alarm["id"], alarm_words(alarm));
     }
-    println!("folder {}", run.folder.display());
+    say!("folder {}", run.folder.display());
     Ok(())
 }
 
