@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use calibration::{FitFacts, Fitted, Residual, Trace};
 
+use crate::command::timestamp;
 use crate::figure::calibration_figures;
 use crate::{Error, Theme, fits};
 
@@ -61,8 +62,10 @@ impl Calibrated<'_> {
         } else {
             lines.push("noise: unknown, no stimulus was repeated".to_owned());
         }
-        for name in &fitted.levels.clipped {
-            lines.push(format!("{name} clips: lower the drive or the gain"));
+        let clipped = &fitted.levels.clipped;
+        if !clipped.is_empty() {
+            let verb = if clipped.len() == 1 { "clips" } else { "clip" };
+            lines.push(format!("{} {verb}: lower the drive or the gain", in_runs(clipped)));
         }
         let unknown: Vec<&str> = facts
             .coefficients
@@ -75,6 +78,31 @@ impl Calibrated<'_> {
         }
         lines
     }
+}
+
+/// Ports by name, neighbors of one bank as a range: `spectrum[13] to [31], node[0]`.
+fn in_runs(names: &[String]) -> String {
+    let parts = |name: &str| -> Option<(String, usize)> {
+        let (bank, number) = name.strip_suffix(']')?.rsplit_once('[')?;
+        Some((bank.to_owned(), number.parse().ok()?))
+    };
+    let mut runs: Vec<(String, Option<(String, usize, usize)>)> = vec![];
+    for name in names {
+        let port = parts(name);
+        if let (Some((bank, number)), Some((_, Some((last, _, end))))) = (&port, runs.last_mut())
+            && last == bank
+            && *number == *end + 1
+        {
+            *end = *number;
+            continue;
+        }
+        runs.push((name.clone(), port.map(|(bank, number)| (bank, number, number))));
+    }
+    let words = runs.into_iter().map(|(name, run)| match run {
+        Some((bank, first, end)) if end > first => format!("{bank}[{first}] to [{end}]"),
+        _ => name,
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A residual as a clause.
@@ -168,7 +196,7 @@ fn pieces(calibrated: &Calibrated<'_>, figures: &[PathBuf], stem: &str) -> Vec<P
         format!("key: {}", facts.key),
         format!("trace, SHA-256: {}", facts.trace_sha256),
         format!("description of the plant, SHA-256: {}", facts.description_sha256),
-        format!("made, seconds since 1970: {:.0}", facts.made_unix_seconds),
+        format!("made: {} UTC", timestamp(facts.made_unix_seconds as u64)),
     ]);
     pieces.push(Piece::List(list));
     pieces
@@ -182,8 +210,8 @@ fn coefficients(calibrated: &Calibrated<'_>) -> Vec<Piece> {
     let rows = facts.coefficients.iter().map(|estimate| {
         vec![
             estimate.name.clone(),
-            number(estimate.value),
-            number(estimate.uncertainty),
+            measured(estimate.value, estimate.uncertainty),
+            significant(estimate.uncertainty, 2),
             estimate.unit.clone(),
             number(estimate.nominal),
             if estimate.identified { "yes" } else { "no" }.to_owned(),
@@ -234,7 +262,7 @@ fn noise(facts: &FitFacts) -> Vec<Piece> {
 
 fn levels(fitted: &Fitted) -> Vec<Piece> {
     let levels = &fitted.levels;
-    let name = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let name = |names: &[String]| if names.is_empty() { "none".to_owned() } else { in_runs(names) };
     let timing = &fitted.timing;
     let seconds =
         |seconds: Option<f64>| seconds.map_or("unknown".to_owned(), |seconds| format!("{} s", number(seconds)));
@@ -260,6 +288,11 @@ fn levels(fitted: &Fitted) -> Vec<Piece> {
 
 /// A number with five significant digits.
 fn number(value: f64) -> String {
+    significant(value, 5)
+}
+
+/// A number with so many significant digits.
+fn significant(value: f64, digits: i32) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
@@ -268,10 +301,17 @@ fn number(value: f64) -> String {
     }
     let magnitude = value.abs().log10().floor() as i32;
     if (-4..6).contains(&magnitude) {
-        format!("{value:.*}", (4 - magnitude).clamp(0, 9) as usize)
+        format!("{value:.*}", (digits - 1 - magnitude).clamp(0, 9) as usize)
     } else {
-        format!("{value:.4e}")
+        format!("{value:.*e}", (digits - 1) as usize)
     }
+}
+
+/// A value to the second digit of its uncertainty.
+fn measured(value: f64, uncertainty: f64) -> String {
+    let sensible = uncertainty > 0.0 && uncertainty.is_finite() && value != 0.0;
+    let digits = if sensible { 2 + (value.abs() / uncertainty).log10().floor().clamp(0.0, 8.0) as i32 } else { 5 };
+    significant(value, digits)
 }
 
 fn markdown(pieces: &[Piece]) -> String {
@@ -341,6 +381,26 @@ fn html(pieces: &[Piece]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighboring_ports_are_named_together() {
+        let names = ["a[1]", "a[2]", "a[3]", "b[4]", "lone", "a[7]"].map(str::to_owned);
+        assert_eq!(in_runs(&names), "a[1] to [3], b[4], lone, a[7]");
+    }
+
+    #[test]
+    fn a_value_ends_where_its_uncertainty_does() {
+        assert_eq!(
+            [
+                measured(0.039_710_11, 0.000_154_9),
+                measured(29.9688, 0.0130),
+                measured(31_812.0, 25.0),
+                measured(0.0, 1.0)
+            ],
+            ["0.03971", "29.969", "31812", "0"]
+        );
+        assert_eq!(significant(0.000_154_9, 2), "0.00015");
+    }
 
     #[test]
     fn numbers_have_five_digits() {

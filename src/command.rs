@@ -81,7 +81,7 @@ fn plain(name: &str) -> Result<&str, Error> {
 }
 
 /// Coordinated universal time as `20261123-094147`, after Hinnant's `civil_from_days`.
-fn timestamp(seconds: u64) -> String {
+pub(crate) fn timestamp(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

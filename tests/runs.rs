@@ -183,7 +183,8 @@ fn a_run_ends_well_though_nobody_reads_what_it_says() {
         drop(reader);
         writer
     };
-    let status = place.command(&["train", "small.toml", "--name", "unheard"]).stdout(closed()).stderr(closed()).status();
+    let status =
+        place.command(&["train", "small.toml", "--name", "unheard"]).stdout(closed()).stderr(closed()).status();
     assert_eq!(status.unwrap().code(), Some(0));
     assert!(place.path("runs/unheard/weights.safetensors").is_file());
 }

@@ -63,6 +63,17 @@ fn caption(calibrated: &Calibrated<'_>) -> Vec<String> {
     ]
 }
 
+/// How far apart the points lie that a scatter shows: a step that meets every one of `columns` outputs in turn.
+fn every(values: usize, columns: usize) -> usize {
+    let shared = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    (values.div_ceil(POINTS).max(1)..).find(|step| shared(*step, columns) <= 1).unwrap_or(1)
+}
+
 struct Scatter<'a> {
     read: &'a Batch,
     predicted: &'a Batch,
@@ -80,7 +91,7 @@ impl Figure for Scatter<'_> {
         let range = low..(high.max(low + 1e-9));
         let axes = Axes { title: "", x: ("measured", range.clone()), y: ("predicted", range.clone()), small: false };
         let mut chart = axes.on(area, theme)?;
-        let every = self.read.values().len().div_ceil(POINTS).max(1);
+        let every = every(self.read.values().len(), self.read.columns());
         let color = theme.series(0);
         let points = self.read.values().iter().zip(self.predicted.values()).step_by(every);
         chart
@@ -127,5 +138,20 @@ impl Figure for Ports {
 
     fn caption(&self) -> Vec<String> {
         self.caption.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scatter_shows_every_output() {
+        for (shots, outputs) in [(4000, 50), (100, 64), (20_000, 1), (3, 7)] {
+            let step = every(shots * outputs, outputs);
+            let shown: std::collections::HashSet<usize> =
+                (0..shots * outputs).step_by(step).map(|value| value % outputs).collect();
+            assert_eq!(shown.len(), outputs, "{shots} {outputs} {step}");
+        }
     }
 }
