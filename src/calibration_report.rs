@@ -86,23 +86,15 @@ fn in_runs(names: &[String]) -> String {
         let (bank, number) = name.strip_suffix(']')?.rsplit_once('[')?;
         Some((bank.to_owned(), number.parse().ok()?))
     };
-    let mut runs: Vec<(String, Option<(String, usize, usize)>)> = vec![];
-    for name in names {
-        let port = parts(name);
-        if let (Some((bank, number)), Some((_, Some((last, _, end))))) = (&port, runs.last_mut())
-            && last == bank
-            && *number == *end + 1
-        {
-            *end = *number;
-            continue;
-        }
-        runs.push((name.clone(), port.map(|(bank, number)| (bank, number, number))));
-    }
-    let words = runs.into_iter().map(|(name, run)| match run {
-        Some((bank, first, end)) if end > first => format!("{bank}[{first}] to [{end}]"),
-        _ => name,
-    });
-    words.collect::<Vec<_>>().join(", ")
+    let follows = |before: &str, name: &str| match (parts(before), parts(name)) {
+        (Some((bank, number)), Some((other, next))) => bank == other && number + 1 == next,
+        _ => false,
+    };
+    let run = |names: &[String]| match names {
+        [first, .., last] => format!("{first} to {}", last.find('[').map_or(last.as_str(), |start| &last[start..])),
+        _ => names.concat(),
+    };
+    names.chunk_by(|before, name| follows(before, name)).map(run).collect::<Vec<_>>().join(", ")
 }
 
 /// A residual as a clause.

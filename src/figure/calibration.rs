@@ -71,7 +71,8 @@ fn every(values: usize, columns: usize) -> usize {
         }
         a
     };
-    (values.div_ceil(POINTS).max(1)..).find(|step| shared(*step, columns) <= 1).unwrap_or(1)
+    let sparse = values.div_ceil(POINTS).max(1);
+    (sparse..=sparse + columns).find(|step| shared(*step, columns) <= 1).unwrap_or(1)
 }
 
 struct Scatter<'a> {
