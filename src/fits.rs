@@ -11,6 +11,7 @@ use drivers::Card;
 use sims::{Adjustable, Twin};
 
 use crate::Error;
+use crate::run::CalibrationStatus;
 
 /// The folder that fits are kept in unless another is named.
 pub const FOLDER: &str = "fits";
@@ -70,6 +71,19 @@ pub struct InUse {
     pub fit: Arc<Fit>,
     /// Its twin.
     pub twin: Arc<dyn Twin>,
+}
+
+impl InUse {
+    /// What a dashboard shows of it.
+    pub fn status(&self) -> CalibrationStatus {
+        let facts = &self.fit.facts;
+        CalibrationStatus {
+            fit: self.path.display().to_string(),
+            made_unix_seconds: facts.made_unix_seconds,
+            residual: facts.residual.as_ref().map_or(f64::NAN, |residual| residual.rmse_of_output_std),
+            due: String::new(),
+        }
+    }
 }
 
 /// The fit that `choice` names for a plant: `none`, `auto`, or a file.

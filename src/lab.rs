@@ -19,7 +19,7 @@ use crate::Error;
 use crate::fits::InUse;
 use crate::method::Method;
 use crate::recent::Recent;
-use crate::run::{Bench, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
+use crate::run::{Bench, CalibrationStatus, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -222,9 +222,24 @@ impl Lab {
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
         for slot in &self.slots {
             viewer.set_links(&slot.name, slot.links.clone());
+            viewer.set_calibration(&slot.name, slot.fit.as_ref().map(InUse::status));
         }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
+    }
+
+    /// The twin at `place` was fitted anew.
+    pub fn calibrated(&self, place: usize, calibration: CalibrationStatus) {
+        if let Some(viewer) = &self.viewer {
+            viewer.set_calibration(&self.slots[place].name, Some(calibration));
+        }
+    }
+
+    /// The fit behind the twin at `place` should be made again.
+    pub fn calibration_due(&self, place: usize, why: &str) {
+        if let Some(viewer) = &self.viewer {
+            viewer.calibration_due(&self.slots[place].name, why);
+        }
     }
 
     /// Its run is kept in `folder`.

@@ -1,5 +1,6 @@
 //! What a training will cost, before it starts: shots, bench time, disk; and the first batches held against every limit.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use crate::lab::{Forward, Lab};
 use crate::layer::LayerConfig;
 use crate::run::Budget;
 use crate::train::EVALUATION_BATCH;
-use crate::{Dataset, Error, Experiment, Method};
+use crate::{Dataset, Error, Experiment, Method, upkeep};
 
 /// Bytes of one row of `metrics.csv`, and of what else each test leaves, as measured on the built-in experiments.
 const STEP_BYTES: u64 = 170;
@@ -50,6 +51,7 @@ impl Plan {
         let mut plan = Self { steps, tests, ..Self::default() };
         let batch = training.batch.min(data.train.len());
         let mut shot_bytes = 0;
+        let mut driven: BTreeMap<usize, u64> = BTreeMap::new();
         for layer in &experiment.layers {
             let LayerConfig::Physical(layer) = layer else { continue };
             let Some(place) = lab.find(&layer.plant) else { continue };
@@ -67,9 +69,14 @@ impl Plan {
             plan.plant_seconds += tests as f64 * (test + if rest == 0 { 0.0 } else { pass(rest) });
             shots += tests * rows;
             plan.shots += shots as u64;
+            *driven.entry(place).or_default() += shots as u64;
             // Number, two times, setting; inputs and outputs. Controls once a batch.
             shot_bytes += shots as u64 * (32 + 4 * (ports.input_count() + ports.output_count())) as u64;
             shot_bytes += (steps + tests) as u64 * 4 * ports.control_count() as u64;
+        }
+        for (place, shots) in driven {
+            let (shots, seconds) = upkeep::cost(training, method, (data.train.len(), shots), lab.card(place));
+            (plan.shots, plan.plant_seconds) = (plan.shots + shots, plan.plant_seconds + seconds);
         }
         plan.record_bytes = FIXED_BYTES
             + steps as u64 * STEP_BYTES
@@ -151,14 +158,14 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// A size that people read, in powers of 1000.
-fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     let fits = units.iter().find(|(_, size)| *size <= count as f64);
     fits.map_or_else(|| format!("{count} B"), |(unit, size)| format!("{:.1} {unit}", count as f64 / size))
 }
 
 /// What is free where `folder` is or will be, for this user.
-fn free_bytes(folder: &Path) -> Option<u64> {
+pub fn free_bytes(folder: &Path) -> Option<u64> {
     let whole = std::path::absolute(folder).ok()?;
     let existing = whole.ancestors().find(|folder| folder.is_dir())?;
     let disk = rustix::fs::statvfs(existing).ok()?;

@@ -8,7 +8,7 @@ use drivers::{DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range,
 use hil::{Faults, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators, Simulated};
+use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators, Shifted, Simulated};
 
 use crate::document::{list, nearest};
 use crate::lab::{Guarded, Opened};
@@ -20,6 +20,10 @@ pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
 
 /// What a plant must have.
 const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
+
+/// What a plant that shifts must keep.
+const OTHER_PORTS: &str =
+    "has other ports than `simulated`: a plant that shifts keeps its numbers of ports, units and ranges";
 
 /// What a rig file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +43,9 @@ pub struct PlantConfig {
     /// A plant made of bench-fidelity physics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<SimulatedConfig>,
+    /// A simulated plant that changes while it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<ShiftConfig>,
     /// A plant behind real instruments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bench: Option<BenchConfig>,
@@ -58,6 +65,19 @@ pub struct PlantConfig {
     /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interlocks: Vec<InterlockConfig>,
+}
+
+/// From one shot on, at once or bit by bit, a simulated plant reads like another: how a twin that was right goes wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShiftConfig {
+    /// Shots before it begins.
+    pub after_shots: u64,
+    /// Shots that it takes; 0: it happens at once.
+    #[serde(default)]
+    pub over_shots: u64,
+    /// What the plant becomes; it must have the same ports.
+    pub to: SimulatedConfig,
 }
 
 /// A reading that must stay within bounds.
@@ -204,6 +224,10 @@ impl Rig {
             if kinds.iter().filter(|given| **given).count() != 1 {
                 return Err(document.refuse(&format!("plants.{name}"), ONE_KIND));
             }
+            if plant.shift.is_some() && plant.simulated.is_none() {
+                let message = "needs `simulated`: only a simulated plant can be told to change";
+                return Err(document.refuse(&format!("plants.{name}.shift"), message));
+            }
         }
         Ok(Self { config, document, folder })
     }
@@ -265,7 +289,14 @@ impl Rig {
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
                 let built = build(system, "simulated")?;
-                let simulated = Simulated::new(built.system);
+                let simulated = Simulated::new(match &config.shift {
+                    Some(shift) => {
+                        let after = build(&shift.to, "shift.to")?.system;
+                        let shifted = Shifted::new(built.system, after, shift.after_shots, shift.over_shots);
+                        Arc::new(shifted.ok_or_else(|| self.document.refuse(&format!("{path}.shift.to"), OTHER_PORTS))?)
+                    }
+                    None => built.system,
+                });
                 clock = Some(simulated.clock());
                 (Box::new(simulated), built.twin, Some(built.ideal))
             }
@@ -410,9 +441,9 @@ fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
             .as_table()
             .into_iter()
             .flat_map(toml::Table::keys)
-            .find(|key| !["simulated", "fit"].contains(&key.as_str()));
+            .find(|key| !["simulated", "shift", "fit"].contains(&key.as_str()));
         if let Some(key) = foreign {
-            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`, and its `fit`";
+            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated` and `shift`, and its `fit`";
             return Err(experiment.refuse(&format!("{path}.{key}"), message));
         }
     }

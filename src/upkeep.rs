@@ -14,7 +14,7 @@ use calibration::{
     Corrected, DriftMonitor, DriftState, LearnedTwin, Network, Parts, PlainLayer, Residual, Search, Stimuli, Trace,
     correct, fit_physics, learn_part,
 };
-use drivers::{Batch, Direction, Ports};
+use drivers::{Batch, Card, Direction, Ports};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Key, Twin};
@@ -26,10 +26,12 @@ use toml::Table;
 
 use crate::lab::Lab;
 use crate::recent::{Memory, Recent};
-use crate::run::{Board, Event, Monitor, Severity};
-
+use crate::run::{Board, CalibrationStatus, Event, Monitor, Severity, unix_seconds};
 use crate::train::Trainer;
 use crate::{Error, Method, TrainingConfig};
+
+/// Shots of the reference set that share one setting of the controls.
+const REFERENCE_PER_SETTING: usize = 20;
 
 /// What an alarm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -102,6 +104,35 @@ pub fn monitors(trainer: &Trainer<'_>, lab: &mut Lab) -> Vec<Box<dyn Monitor>> {
     }
 }
 
+/// Shots and bench time, in s, that looking after one plant will take, when a training on `rows` rows drives it `shots` times
+/// itself. What an alarm would ask for is not in it.
+pub fn cost(config: &TrainingConfig, method: Method, (rows, shots): (usize, u64), card: &Card) -> (u64, f64) {
+    let settle = if card.ports.control_count() == 0 { 0.0 } else { card.timing.settle };
+    let takes = |times: u64, shots: usize| (times * shots as u64, times as f64 * (settle + card.timing.batch(shots)));
+    let parts = match method {
+        Method::PhysicsAware => {
+            let drift = config.drift.as_ref().map(|drift| {
+                let every = drift.every_shots.max(1) + drift.pattern as u64;
+                takes(drift.first_takes.max(8) as u64 + shots / every, drift.pattern)
+            });
+            let refresh = config.refresh.as_ref().filter(|refresh| refresh.every_epochs > 0).map(|refresh| {
+                let times = config.steps / epoch_steps(rows, config.batch) / refresh.every_epochs;
+                let settings = refresh.reference_shots.div_ceil(REFERENCE_PER_SETTING);
+                takes((times * settings) as u64, refresh.reference_shots / settings.max(1))
+            });
+            [drift, refresh]
+        }
+        Method::NoiseAware => [Some(noise::cost(&card.timing, settle)), None],
+        _ => [None, None],
+    };
+    parts.into_iter().flatten().fold((0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
+}
+
+/// Updates in a pass over `rows` rows.
+fn epoch_steps(rows: usize, batch: usize) -> usize {
+    (rows / batch.min(rows).max(1)).max(1)
+}
+
 /// Who looks after one plant's twin.
 pub struct Upkeep {
     name: String,
@@ -147,7 +178,7 @@ impl Upkeep {
             return vec![];
         }
         let names: Vec<String> = lab.names().into_iter().map(str::to_owned).collect();
-        let epoch_steps = (rows / config.batch.min(rows).max(1)).max(1);
+        let epoch_steps = epoch_steps(rows, config.batch);
         let upkeep = |plant: String| -> Option<Box<dyn Monitor>> {
             let place = lab.find(&plant)?;
             let ports = lab.card(place).ports.clone();
@@ -172,7 +203,7 @@ impl Upkeep {
                 recent,
                 restored: false,
                 pattern: Stimuli::smooth(&ports, pattern_shots, pattern_shots.max(1), key.branch("pattern")).inputs,
-                reference: Stimuli::smooth(&ports, reference_shots, 20, key.branch("reference")),
+                reference: Stimuli::smooth(&ports, reference_shots, REFERENCE_PER_SETTING, key.branch("reference")),
                 key,
                 plant,
                 state: State::default(),
@@ -225,6 +256,15 @@ impl Upkeep {
         let kept = after < before;
         if kept {
             self.keep(&parts);
+            lab.calibrated(
+                self.place,
+                CalibrationStatus {
+                    fit: format!("refreshed at step {step}"),
+                    made_unix_seconds: unix_seconds(),
+                    residual: of_output_std(&*twin, &held_out),
+                    due: String::new(),
+                },
+            );
             lab.replace_twin(self.place, twin);
         }
         self.state.refreshes += 1;
@@ -372,6 +412,7 @@ impl Monitor for Upkeep {
         if let Some(reaction) = reaction {
             let message = format!("plant `{}` drifts: its reference pattern is no longer what it was", self.plant);
             board.raise(&format!("drift of {}", self.plant), Severity::Minor, message, reaction == OnAlarm::Pause);
+            lab.calibration_due(self.place, "the plant drifts");
         }
         if reaction == Some(OnAlarm::Refresh) {
             self.refresh(step, lab, board, "drift")?;
@@ -410,8 +451,17 @@ fn middle(ports: &Ports) -> Vec<f32> {
 
 /// Root mean square in full scales.
 fn error(twin: &dyn Twin, trace: &Trace) -> f64 {
+    residual(twin, trace).rmse_of_full_scale
+}
+
+/// Root mean square over the standard deviation of the readings.
+fn of_output_std(twin: &dyn Twin, trace: &Trace) -> f64 {
+    residual(twin, trace).rmse_of_output_std
+}
+
+fn residual(twin: &dyn Twin, trace: &Trace) -> Residual {
     let ranges = trace.card.ports.ranges(Direction::Output);
-    Residual::of(&trace.predict(twin), &trace.outputs, &ranges, &trace.stimulus).rmse_of_full_scale
+    Residual::of(&trace.predict(twin), &trace.outputs, &ranges, &trace.stimulus)
 }
 
 /// Every fifth shot, at random, is held out.

@@ -162,6 +162,52 @@ fn a_bad_twin_is_refreshed_and_drift_is_watched() {
 }
 
 #[test]
+fn a_bench_that_shifts_is_noticed_and_its_twin_refreshed() {
+    let place = Place::new();
+    place.write(
+        "small.toml",
+        &format!(
+            "{}\n{}",
+            SMALL.replace("steps = 8", "steps = 60").replace("evaluate_every = 4", "evaluate_every = 100"),
+            "[plants.electrical.shift]\nafter_shots = 1600\n\
+             to = { system = \"electrical\", samples = 64, mismatch = 3.0 }\n\
+             [training.drift]\nevery_shots = 100\non_alarm = \"refresh\"\n\
+             [training.refresh]\nevery_epochs = 0\nshots = 200\n"
+        ),
+    );
+    place.json(&["train", "small.toml", "--name", "shifting", "--json"]);
+    let text = place.read("runs/shifting/events.jsonl");
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let alarms: Vec<&Value> =
+        events.iter().filter(|event| event["event"] == "reference" && event["alarm"] == true).collect();
+    // 256 shots of the pattern's first takes, then 32 a step and 8 for each hundred: shot 1600 is driven in step 39.
+    let step = number(alarms.first().expect("an alarm"), "/step");
+    assert!((39.0..50.0).contains(&step), "{step}: {text}");
+    let refreshed = events.iter().find(|event| event["event"] == "refreshed").expect("a refresh");
+    assert_eq!((refreshed["why"].as_str(), refreshed["kept"].as_bool()), (Some("drift"), Some(true)));
+    assert!(number(refreshed, "/residual_after") < 0.5 * number(refreshed, "/residual_before"), "{refreshed}");
+
+    let wider = "plants.electrical.shift={after_shots=1, to={system=\"electrical\", samples=65}}";
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", wider]);
+    assert_eq!((code, text.contains("has other ports than `simulated`")), (3, true), "{text}");
+}
+
+#[test]
+fn a_dry_run_says_what_a_calibration_costs_and_drives_nothing() {
+    let place = Place::new();
+    let arguments = ["calibrate", "simulated", "optical", "--stimuli", "200", "--per-setting", "20"];
+    let planned = place.json(&[&arguments[..], &["--dry-run", "--json"]].concat());
+    assert!(!place.path("fits").exists());
+    // Ten settings of 0.3 s, 400 shots of 0.04 s.
+    assert!((number(&planned, "/plan/plant_seconds") - 19.0).abs() < 1e-6, "{planned}");
+    let measured = place.json(&[&arguments[..], &["--procedure", "levels", "--json"]].concat());
+    assert_eq!((&measured["shots"], number(&planned, "/plan/shots")), (&Value::from(400), 400.0));
+    let trace = std::fs::metadata(place.path(measured["trace"].as_str().unwrap())).unwrap().len() as f64;
+    let promised = number(&planned, "/plan/trace_bytes");
+    assert!((0.8..1.3).contains(&(trace / promised)), "{trace} bytes, {promised} promised");
+}
+
+#[test]
 fn noise_aware_training_meets_the_plant_only_for_its_noise() {
     let place = Place::new();
     place.write("small.toml", SMALL);

@@ -255,6 +255,10 @@ fn compare(model: &NoiseModel, data: &Deviations) -> (Option<f64>, Vec<f64>) {
         let (predicted, measured) = terms.iter().fold((0.0, 0.0), |sum, term| (sum.0 + term.1, sum.1 + term.2));
         (predicted / f64::max(measured, f64::MIN_POSITIVE)).sqrt()
     };
+    if terms.iter().all(|term| term.2 == 0.0) {
+        // A plant that never scatters has no noise to compare with.
+        return (None, vec![]);
+    }
     let whole = ratio(&terms);
     terms.sort_by(|a, b| a.0.total_cmp(&b.0));
     (Some(whole), terms.chunks(terms.len().div_ceil(3)).map(ratio).collect())

@@ -15,6 +15,7 @@ mod optical;
 mod oscillators;
 mod random;
 mod real;
+mod shifted;
 mod simulated;
 mod twin;
 
@@ -27,5 +28,6 @@ pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfect
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
+pub use shifted::Shifted;
 pub use simulated::{Built, Clock, Moment, Simulated, System};
 pub use twin::{Predicted, Pullback, Twin};

@@ -1,20 +1,23 @@
 //! `pnnlab calibrate`: measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report.
 
-use std::ops::ControlFlow;
+mod measuring;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use calibration::{Calibration, Fit, FitFacts, Procedure, Search, Trace, Validity, Watch, digest};
+use calibration::{Fit, FitFacts, Procedure, Trace, Validity, digest};
 use clap::{Args, ValueEnum};
-use drivers::{Direction, Origin, Plant};
-use indicatif::{ProgressBar, ProgressStyle};
+use drivers::{Direction, Plant};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sims::Key;
 
 use crate::calibration_report::{Calibrated, write_report};
 use crate::lab::Opened;
 use crate::run::unix_seconds;
-use crate::{Document, Error, Rig, Theme, fits, stop};
+use crate::{Document, Error, Rig, Theme, fits};
+
+use measuring::{calibration_of, measured};
 
 /// What `--procedure` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,6 +95,9 @@ pub struct CalibrateArgs {
     /// Changes one key of the rig's simulated plants, such as plants.optical.simulated.mismatch=0.5
     #[arg(long = "set", value_name = "K=V")]
     pub set: Vec<String>,
+    /// Says how many shots, how long and how much disk it will take, holds every stimulus against the limits, and stops before anything is driven
+    #[arg(long, conflicts_with = "from")]
+    pub dry_run: bool,
     /// The folder that fits and traces are kept in
     #[arg(long, value_name = "DIR", default_value = fits::FOLDER)]
     pub fits: PathBuf,
@@ -122,7 +128,10 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     let Some(procedure) = arguments.procedure.procedure() else { return trainability(arguments, subject) };
     let trace = match &arguments.from {
         Some(file) => read_trace(file, arguments.arrays.as_deref())?,
-        None => measured(arguments, procedure, &mut subject)?,
+        None => match measured(arguments, procedure, &mut subject)? {
+            Some(trace) => trace,
+            None => return Ok(()),
+        },
     };
     let model = subject.opened.as_ref().and_then(|opened| opened.adjustable.clone());
     if let Some(opened) = &subject.opened {
@@ -203,70 +212,6 @@ fn subject(arguments: &CalibrateArgs) -> Result<Subject, Error> {
     let description = rig.description(&plant);
     let opened = rig.open_uncalibrated(&plant, arguments.seed)?;
     Ok(Subject { opened: Some(opened), rig: rig.config.name.clone(), plant, description })
-}
-
-fn calibration_of(arguments: &CalibrateArgs, procedure: Procedure) -> Calibration {
-    let search = Search { candidates: arguments.candidates as usize, ..Search::default() };
-    Calibration {
-        procedure,
-        stimuli: arguments.stimuli as usize,
-        repeats: arguments.repeats as usize,
-        per_setting: arguments.per_setting as usize,
-        search,
-        key: Key::new(arguments.seed).branch("calibration"),
-    }
-}
-
-/// Measures the plant.
-fn measured(arguments: &CalibrateArgs, procedure: Procedure, subject: &mut Subject) -> Result<Trace, Error> {
-    let near = arguments.near.as_deref().map(|file| read_trace(file, None)).transpose()?;
-    let (name, Some(opened)) = (subject.plant.clone(), &mut subject.opened) else {
-        return Err(Error::Usage("name a rig file to measure, or a trace with --from".to_owned()));
-    };
-    let calibration = calibration_of(arguments, procedure);
-    let plant = &mut opened.plant;
-    if let Some(near) = &near {
-        let widths = |ports: &drivers::Ports| [ports.input_count(), ports.control_count()];
-        if widths(&near.card.ports) != widths(plant.ports()) {
-            return Err(Error::Data(
-                "--near: the trace has other numbers of inputs and controls than the plant".to_owned(),
-            ));
-        }
-    }
-    let stimuli = calibration.stimuli(plant.ports(), near.as_ref());
-    let shots = (calibration.stimuli * calibration.repeats) as u64;
-    let bar = if arguments.json { ProgressBar::hidden() } else { ProgressBar::new(shots) };
-    if let Ok(style) =
-        ProgressStyle::with_template("{prefix:12} {bar:24} {pos:>6}/{len} shots {elapsed:>4} left {eta:>4}")
-    {
-        bar.set_style(style);
-    }
-    bar.set_prefix("measuring");
-    let begun = Instant::now();
-    let real = plant.card().identity.origin == Origin::Real;
-    let mut watch = Watch {
-        now: &mut || real.then(|| begun.elapsed().as_secs_f64()),
-        progress: &mut |done| {
-            bar.set_position(done as u64);
-            if stop::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        },
-    };
-    let measured = calibration::measure(plant, &stimuli, calibration.repeats, &mut watch);
-    plant.make_safe().map_err(Error::plant(&name))?;
-    bar.finish_and_clear();
-    let mut trace = measured.map_err(Error::calibration(&name))?.ok_or(Error::CalibrationStopped)?;
-    for (key, value) in [
-        ("rig", subject.rig.clone()),
-        ("plant", name),
-        ("description_sha256", subject.description.clone()),
-        ("procedure", procedure.name().to_owned()),
-        ("seed", arguments.seed.to_string()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("started_unix_seconds", (unix_seconds() - begun.elapsed().as_secs_f64()).to_string()),
-    ] {
-        trace.provenance.insert(key.to_owned(), value);
-    }
-    Ok(trace)
 }
 
 /// Reads a trace or an archive.

@@ -168,6 +168,15 @@ impl Viewer {
         }
     }
 
+    /// Why the fit behind the twin of the plant called `name` should be made again; a nominal twin has none.
+    pub fn calibration_due(&self, name: &str, why: &str) {
+        if let Some(seen) = self.plants.iter().find(|seen| seen.name == name)
+            && let Some(calibration) = &mut seen.lock().calibration
+        {
+            why.clone_into(&mut calibration.due);
+        }
+    }
+
     /// Compares each plant with its twin on its last shots, now: the largest difference.
     pub fn compare(&self) -> Option<f64> {
         for seen in &self.plants {
