@@ -105,7 +105,9 @@ pub fn sweep(plan: &Plan<'_>, folder: &Path) -> Result<(Sweep, Vec<PathBuf>), Er
     // What is refused is refused before anything is made.
     let prepared = plan.values.iter().map(|value| plan.prepare(*value, false)).collect::<Result<Vec<_>, _>>()?;
     let first = &prepared[0];
-    let simulated = first.all_simulated()?;
+    // Each value's plants are opened once: a value that cannot be built is refused now, not hours later.
+    let simulated = prepared.iter().map(Prepared::all_simulated).collect::<Result<Vec<_>, _>>()?;
+    let simulated = simulated.into_iter().all(|simulated| simulated);
     make_folder(folder)?;
     let mut sweep = Sweep {
         experiment: first.experiment.name.clone(),

@@ -208,6 +208,22 @@ fn a_dry_run_says_what_a_calibration_costs_and_drives_nothing() {
 }
 
 #[test]
+fn a_sweep_refuses_all_its_values_before_the_first_run() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let sweep = |values: &'static str| {
+        let key = "plants.electrical.simulated.mismatch";
+        ["sweep", "small.toml", "--key", key, "--values", values, "--seeds", "1", "--name", "sweep", "--json"]
+    };
+    let (code, text) = place.refusal(&sweep("1,9"));
+    assert_eq!((code, text.contains("mismatch 9"), place.path("runs").exists()), (3, true, false), "{text}");
+    let found = place.json(&[&sweep("0,2")[..], &["--methods", "ideal,physics-aware+refresh"]].concat());
+    assert_eq!(found["sweep"]["points"].as_array().unwrap().len(), 4);
+    assert!(number(&found, "/sweep/points/0/twin_error") < number(&found, "/sweep/points/2/twin_error"));
+    assert!(place.path("runs/sweep/figures/sweep.svg").is_file());
+}
+
+#[test]
 fn noise_aware_training_meets_the_plant_only_for_its_noise() {
     let place = Place::new();
     place.write("small.toml", SMALL);

@@ -5,6 +5,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use calibration::{LearnedTwin, Network, PlainLayer};
 use drivers::Batch;
 use sims::{Built, Electrical, Key, Mechanical, Moment, Optical, Oscillators};
 
@@ -33,7 +34,7 @@ pub struct System {
 type Build = fn() -> System;
 
 /// All systems by name.
-pub const ALL: [(&str, Build); 8] = [
+pub const ALL: [(&str, Build); 9] = [
     ("electrical-64", || electrical(64)),
     ("electrical-256", || electrical(256)),
     ("electrical-784", || electrical(784)),
@@ -42,6 +43,7 @@ pub const ALL: [(&str, Build); 8] = [
     ("oscillators-100", || oscillators(100)),
     ("oscillators-196", || oscillators(196)),
     ("oscillators-206", || oscillators(206)),
+    ("learned", learned),
 ];
 
 /// Operations of plant, twin and ideal twin, forward; and of both twins' pull backs.
@@ -170,4 +172,30 @@ fn oscillators(count: usize) -> System {
         shots: SHOTS,
         tasks: tasks(&built, SHOTS, [-1.0, 1.0], &counts),
     }
+}
+
+/// A network with two layers of 128 alone in place of the optical bench's twin: a product with a matrix is two operations a weight,
+/// forward and back; the pull back goes forward first. Activations are not counted.
+fn learned() -> System {
+    const SHOTS: usize = 1024;
+    let built = Optical::default().build().expect("the default spectrometer can be built");
+    let card = built.twin.card().clone();
+    let [inputs, controls, outputs] = [card.ports.input_count(), card.ports.control_count(), card.ports.output_count()];
+    let mut stream = Key::new(2).stream();
+    let mut layer = |outputs: usize, inputs: usize| PlainLayer {
+        outputs,
+        inputs,
+        weights: (0..outputs * inputs).map(|_| stream.normal() / (inputs as f32).sqrt()).collect(),
+        bias: vec![0.0; outputs],
+    };
+    let layers = [layer(128, inputs + controls), layer(128, 128), layer(outputs, 128)];
+    let network = Network::new(&layers, [inputs, controls, 0]).expect("the layers chain");
+    let twin = Arc::new(LearnedTwin::new(card, None, network));
+    // The controls are the same in all shots: their weights are used once a batch.
+    let products = 2.0 * (128 * (inputs + 128 + outputs)) as f64;
+    let counts = Counts { forward: [products; 3], back: [2.0 * products; 2] };
+    let built = Built { twin: twin.clone(), ideal: twin, ..built };
+    let tasks = tasks(&built, SHOTS, [0.0, 1.0], &counts);
+    let tasks = tasks.into_iter().skip(1).take(2).map(|task| Task { forward: 0, ..task }).collect();
+    System { name: "learned twin of the optical bench, two layers of 128".to_owned(), shots: SHOTS, tasks }
 }
