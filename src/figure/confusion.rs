@@ -6,9 +6,12 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::sheet::{Axes, Figure, save, text};
-use super::theme::{FONT, MEDIUM, Theme};
+use super::sheet::{Figure, save, text};
+use super::theme::{FONT, LARGE, MEDIUM, Theme};
 use crate::Error;
+
+/// Most classes that are all named along an axis.
+const CLASSES: usize = 30;
 
 /// Counts over one or several runs.
 struct Confusion {
@@ -41,7 +44,14 @@ pub fn confusion(
     }
     let all: u32 = counts.iter().flatten().sum();
     let right: u32 = (0..counts.len()).map(|class| counts[class][class]).sum();
-    caption.insert(0, format!("{right} of {all} right; numbers: rows of the test set, over {} runs", runs.len()));
+    caption.insert(
+        0,
+        format!(
+            "{right} of {all} right; numbers: rows of the test set, over {} run{}",
+            runs.len(),
+            if runs.len() == 1 { "" } else { "s" }
+        ),
+    );
     save(&Confusion { counts, caption }, folder, name, theme)
 }
 
@@ -63,24 +73,44 @@ fn answers(path: &Path) -> Result<Vec<(usize, usize)>, Error> {
 impl Figure for Confusion {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
         let classes = self.counts.len();
-        let range = || 0.0..classes as f64;
-        let axes =
-            Axes { title: "", x: ("the network says class", range()), y: ("it is class", range()), small: false };
-        let mut chart = axes.on(area, theme)?;
+        let range = || (0..classes as u32).into_segmented();
         let ink = theme.ink();
+        let mut builder = ChartBuilder::on(area);
+        builder.margin(18).x_label_area_size(48).y_label_area_size(64);
+        let mut chart = builder.build_cartesian_2d(range(), range()).map_err(text)?;
+        let class = |value: &SegmentValue<u32>| match value {
+            SegmentValue::CenterOf(class) => class.to_string(),
+            _ => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .x_desc("the network says class")
+            .y_desc("it is class")
+            .x_labels(classes.min(CLASSES))
+            .y_labels(classes.min(CLASSES))
+            .x_label_formatter(&class)
+            .y_label_formatter(&class)
+            .label_style((FONT, MEDIUM, &ink))
+            .axis_desc_style((FONT, LARGE, &ink))
+            .axis_style(ink)
+            .draw()
+            .map_err(text)?;
         for (label, row) in self.counts.iter().enumerate() {
             let sum: u32 = row.iter().sum();
             for (answer, count) in row.iter().enumerate() {
                 let share = f64::from(*count) / f64::from(sum.max(1));
-                let (x, y) = (answer as f64, label as f64);
-                let cell = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], theme.shade(share).filled());
+                let edge = |class: usize| SegmentValue::Exact(class as u32);
+                let corners = [(edge(answer), edge(label)), (edge(answer + 1), edge(label + 1))];
+                let cell = Rectangle::new(corners, theme.shade(share).filled());
                 chart.draw_series([cell]).map_err(text)?;
                 if *count == 0 {
                     continue;
                 }
+                let middle = (SegmentValue::CenterOf(answer as u32), SegmentValue::CenterOf(label as u32));
                 let word = if 0.5 < share { theme.paper() } else { ink };
                 let style = (FONT, MEDIUM, &word).into_text_style(area).pos(Pos::new(HPos::Center, VPos::Center));
-                chart.draw_series([Text::new(count.to_string(), (x + 0.5, y + 0.5), style)]).map_err(text)?;
+                chart.draw_series([Text::new(count.to_string(), middle, style)]).map_err(text)?;
             }
         }
         Ok(())

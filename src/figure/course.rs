@@ -10,6 +10,9 @@ use super::sheet::{Axes, Figure, Pen, legend, save};
 use super::theme::{MEDIUM, Theme};
 use crate::Error;
 
+/// The vertical axis over the largest value: the legend lies above the curves.
+const HEADROOM: f64 = 1.3;
+
 /// A curve over the updates.
 struct Line {
     label: &'static str,
@@ -20,6 +23,8 @@ struct Line {
 struct Course {
     what: &'static str,
     lines: Vec<Line>,
+    /// Updates after which the twin was another.
+    refreshed: Vec<f64>,
     caption: Vec<String>,
 }
 
@@ -34,7 +39,7 @@ pub fn range_use(run: &RunRecord, folder: &Path, theme: Theme) -> Result<Vec<Pat
         return Ok(vec![]);
     }
     let caption = run.caption("use of the plants' input ranges, mean over ports and physical layers");
-    save(&Course { what: "share, %", lines, caption }, folder, "range-use", theme)
+    save(&Course { what: "share, %", lines, refreshed: vec![], caption }, folder, "range-use", theme)
 }
 
 /// Draws `drift`: the difference of twin and plant at each test, and what the drift monitor said.
@@ -50,15 +55,20 @@ pub fn drift(run: &RunRecord, folder: &Path, theme: Theme) -> Result<Vec<PathBuf
             points: points("agreement", "twin_residual", 100.0),
             dashed: false,
         },
-        Line { label: "drift monitor, of its threshold", points: points("drift", "score", 100.0), dashed: true },
+        Line { label: "drift monitor, of its threshold", points: points("reference", "score", 100.0), dashed: true },
     ];
     if lines.iter().all(|line| line.points.is_empty()) {
         return Ok(vec![]);
     }
-    let caption = run.caption(
-        "RMS difference of twin and plant on the last shots of each test, of the readings' standard deviation",
-    );
-    save(&Course { what: "%", lines, caption }, folder, "drift", theme)
+    let kept = run.events("refreshed");
+    let kept = kept.iter().filter(|event| event["kept"] == true);
+    let refreshed: Vec<f64> = kept.filter_map(|event| event["step"].as_f64()).collect();
+    let caption = run.caption(if refreshed.is_empty() {
+        "RMS difference of twin and plant on the last shots of each test, of the readings' standard deviation"
+    } else {
+        "RMS difference of twin and plant on the last shots of each test, of the readings' standard deviation; upright lines: the twin was refreshed"
+    });
+    save(&Course { what: "%", lines, refreshed, caption }, folder, "drift", theme)
 }
 
 impl Figure for Course {
@@ -66,8 +76,13 @@ impl Figure for Course {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let last = points().map(|point| point.0).fold(1.0, f64::max);
         let most = points().map(|point| point.1).filter(|value| value.is_finite()).fold(1.0, f64::max);
-        let axes = Axes { title: "", x: ("update", 0.0..last * 1.02), y: (self.what, 0.0..most * 1.05), small: false };
+        let axes =
+            Axes { title: "", x: ("update", 0.0..last * 1.02), y: (self.what, 0.0..most * HEADROOM), small: false };
         let mut chart = axes.on(area, theme)?;
+        for step in &self.refreshed {
+            let pen = Pen { color: theme.series(self.lines.len()), width: 1, dashed: false, label: "" };
+            pen.curve(&mut chart, [(*step, 0.0), (*step, most)])?;
+        }
         for (index, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.points.is_empty()) {
             let pen = Pen { color: theme.series(index), width: 3, dashed: line.dashed, label: line.label };
             pen.curve(&mut chart, line.points.iter().copied())?;
