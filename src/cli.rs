@@ -101,9 +101,8 @@ enum Command {
 /// What every command that runs an experiment takes.
 #[derive(Debug, Clone, Args)]
 pub struct ExperimentArgs {
-    /// An experiment file, or the name of a built-in experiment
-    #[arg(default_value = crate::experiment::DEFAULT)]
-    pub experiment: String,
+    /// An experiment file, or the name of a built-in experiment; without it, digits-electrical
+    pub experiment: Option<String>,
     /// The rig file; without it, the built-in rig of simulated plants
     #[arg(long, value_name = "FILE")]
     pub rig: Option<PathBuf>,
@@ -131,6 +130,13 @@ pub struct ExperimentArgs {
     /// Prints one JSON object on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+impl ExperimentArgs {
+    /// What is run.
+    pub fn experiment(&self) -> &str {
+        self.experiment.as_deref().unwrap_or(crate::experiment::DEFAULT)
+    }
 }
 
 /// `pnnlab train`.

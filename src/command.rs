@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::Catalog;
 use crate::cli::ExperimentArgs;
 use crate::comparison::Prepared;
-use crate::run::unix_seconds;
+use crate::run::{refuse_existing, unix_seconds};
 use crate::{Error, Experiment, Rig};
 
 /// Reads what the command line names.
@@ -36,7 +36,7 @@ pub fn prepare_with(arguments: &ExperimentArgs, further: &[String]) -> Result<Pr
     let mut assignments = arguments.set.clone();
     assignments.extend_from_slice(further);
     assignments.extend(arguments.seed.map(|seed| format!("seed={seed}")));
-    let (experiment, document) = Experiment::find_form(&arguments.experiment, arguments.quick, &assignments)?;
+    let (experiment, document) = Experiment::find_form(arguments.experiment(), arguments.quick, &assignments)?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
     Ok(Prepared { experiment, document, rig, data: arguments.data.clone(), theme: arguments.theme })
 }
@@ -58,7 +58,10 @@ fn line() -> String {
 /// The new folder: as named, or by time and `label`, with a number where that is taken.
 fn new_folder(arguments: &ExperimentArgs, label: &str) -> Result<PathBuf, Error> {
     if let Some(name) = &arguments.name {
-        return Ok(arguments.runs.join(plain(name)?));
+        let folder = arguments.runs.join(plain(name)?);
+        // Before any plant is asked anything.
+        refuse_existing(&folder)?;
+        return Ok(folder);
     }
     let name = format!("{}-{label}", timestamp(unix_seconds() as u64));
     let mut folder = arguments.runs.join(&name);

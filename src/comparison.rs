@@ -263,6 +263,10 @@ fn compare_in(
         cards = crate::run::plant_facts(&lab);
     }
     plan.check(folder)?;
+    let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
+    for &job in &jobs {
+        prepared.refuse_changed(job, &run_folder(folder, job))?;
+    }
     tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
     if is_new {
         make_folder(folder)?;
@@ -272,7 +276,6 @@ fn compare_in(
     let simulated = cards
         .as_array()
         .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
-    let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
     let finished = run_all(prepared, &jobs, if simulated { rayon::current_num_threads() } else { 1 }, folder)?;
     let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
     let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| summarize(method, runs));
@@ -325,6 +328,11 @@ fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(),
 /// A method with a seed.
 type Job = (Method, u64);
 
+/// Where one run of a comparison in `folder` is recorded.
+fn run_folder(folder: &Path, (method, seed): Job) -> PathBuf {
+    folder.join(format!("{method}-seed-{seed}"))
+}
+
 /// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
 ///
 /// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
@@ -346,7 +354,7 @@ pub(crate) fn run_all(
             if failed.load(Relaxed) || crate::stop::requested() {
                 break;
             }
-            let run = folder.join(format!("{method}-seed-{seed}"));
+            let run = run_folder(folder, (method, seed));
             let result = prepared.train_or_go_on((method, seed), &run, &bars);
             failed.fetch_or(result.is_err(), Relaxed);
             finished.push((index, result));

@@ -76,6 +76,13 @@ impl Document {
         Ok(())
     }
 
+    /// Takes a key out of a table, if both are there.
+    pub fn leave_out(&mut self, table: &str, key: &str) {
+        if let Some(Value::Table(table)) = self.table.get_mut(table) {
+            table.remove(key);
+        }
+    }
+
     /// Lays the table at `path` of `other` over the table at `path` here, key by key; places come along.
     pub fn overlay(&mut self, other: &Self, path: &str) {
         if let (Some(Value::Table(over)), Some(Value::Table(under))) = (other.table.get(path), self.table.get_mut(path))

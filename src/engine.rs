@@ -16,8 +16,8 @@ use crate::layer::Network;
 use crate::plan::Plan;
 use crate::resume::Interrupted;
 use crate::run::{
-    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, RunConfig, RunState, Server,
-    ShotRecorder, Thresholds, Watching, restore_terminal,
+    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, MetricsListener, RunConfig, RunState,
+    Server, ShotRecorder, Thresholds, Watching, restore_terminal,
 };
 use crate::train::{Outcome, Position, TimeShares, Trainer};
 use crate::upkeep;
@@ -80,17 +80,30 @@ impl Prepared {
             return self.train_shown(method, seed, Start::New(folder), bars);
         }
         let run = Interrupted::find(folder, Path::new(""), false)?;
-        if run.facts["state"] != "finished" {
-            return self.train_shown(method, seed, Start::Continued(&run), bars);
+        if run.facts["state"] == "finished" {
+            return Finished::read(&run);
         }
+        self.train_shown(method, seed, Start::Continued(&run), bars)
+    }
+
+    /// Refuses to go on with a run in `folder`, if there is one, that was started otherwise than is asked now.
+    pub(crate) fn refuse_changed(&self, (method, seed): (Method, u64), folder: &Path) -> Result<(), Error> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        let run = Interrupted::find(folder, Path::new(""), false)?;
         let mut experiment = self.experiment.clone();
         (experiment.seed, experiment.training) = (seed, experiment.training.counted(self.load(seed)?.train.len()));
         experiment.training.method = method;
         let changes = run.changes(&experiment, &self.rig.config);
         if changes.is_empty() {
-            return Finished::read(&run);
+            return Ok(());
         }
-        Err(Error::Usage(format!("{}: differs from what is asked now: {}", folder.display(), changes.join("; "))))
+        Err(Error::Usage(format!(
+            "{}: was started otherwise than is asked now: {}. Ask for the same, or begin a new comparison",
+            folder.display(),
+            changes.join("; ")
+        )))
     }
 
     fn train_steered(
@@ -118,24 +131,21 @@ impl Prepared {
             data_path: self.data.as_deref(),
         };
         let runs = start.folder().parent().unwrap_or(Path::new(""));
+        let (done, before) = start.spent()?;
         let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
-        plan.check(runs)?;
+        plan.rest_after(done).check(runs)?;
+        let metrics = metrics_listener(&experiment.run)?;
         let (record, opening, memories) = begin(&start, &header, &mut trainer, &mut lab)?;
         let folder = record.folder().to_owned();
         let _log = log::within(&folder)?;
-        let mut desk = Desk::open(record, &header, (&plan, console), &mut lab)?;
+        let mut desk = Desk::open(record, &header, (&plan, done, console), &mut lab)?;
+        if let Some(listener) = metrics {
+            desk.serve_metrics(listener, console)?;
+        }
         let result = desk.steer(&mut trainer, &mut lab, &opening, &memories);
-        let outcome = desk.close(result, (&trainer, &data.rows(Split::Test).labels), &mut lab)?;
-        let meter = lab.meter();
-        let finished = Finished {
-            outcome,
-            folder: folder.clone(),
-            shots: meter.shots,
-            plant_seconds: meter.plant_seconds,
-            wall_seconds: began.elapsed().as_secs_f64(),
-        };
-        desk.record.note(summary(&finished))?;
-        match outcome.reason {
+        let wall_seconds = || before + began.elapsed().as_secs_f64();
+        let finished = desk.close(result, (&trainer, &data.rows(Split::Test).labels), &mut lab, &wall_seconds)?;
+        match finished.outcome.reason {
             StopReason::Finished => {
                 figure::of_run(&folder, self.theme)?;
                 Ok(finished)
@@ -189,14 +199,17 @@ impl<'a> Desk<'a> {
     fn open(
         record: Record,
         header: &Header<'a>,
-        (plan, console): (&Plan, &Console<'_>),
+        (plan, done, console): (&Plan, usize, &Console<'_>),
         lab: &mut Lab,
     ) -> Result<Self, Error> {
         let (experiment, run) = (header.experiment, &header.experiment.run);
         tracing::info!(process = std::process::id(), "opened: {plan}");
         let say = |words: String| console.bars.suspend(|| tell!("pnnlab: {words}"));
         if console.announces {
-            say(format!("plan: {plan}"));
+            say(match done {
+                0 => format!("plan: {plan}"),
+                _ => format!("goes on after {done} steps; still to come: {}", plan.rest_after(done)),
+            });
         }
         let progress = Progress::new(
             &format!("{} seed {}", header.method, header.seed),
@@ -214,15 +227,18 @@ impl<'a> Desk<'a> {
         let server = Some(Server::open(record.folder(), &board)?);
         lab.belong_to(record.folder());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));
-        let metrics = run.metrics.parse().ok().map(|address| Metrics::serve(address, &board)).transpose()?;
-        if let Some(metrics) = &metrics {
-            say(format!("metrics: http://{}/metrics", metrics.address()));
-        }
         if run.record {
             lab.record(ShotRecorder::create(record.folder(), &lab.cards(), &record.provenance())?);
         }
         let watching = board.viewer().watch();
-        Ok(Self { record, progress, board, server, metrics, run, _watching: watching })
+        Ok(Self { record, progress, board, server, metrics: None, run, _watching: watching })
+    }
+
+    fn serve_metrics(&mut self, listener: MetricsListener, console: &Console<'_>) -> Result<(), Error> {
+        let metrics = listener.serve(&self.board)?;
+        console.bars.suspend(|| tell!("pnnlab: metrics: http://{}/metrics", metrics.address()));
+        self.metrics = Some(metrics);
+        Ok(())
     }
 
     /// Trains until it ends or somebody ends it.
@@ -248,30 +264,43 @@ impl<'a> Desk<'a> {
         trainer.run(lab, &mut helm)
     }
 
-    /// Makes the plants safe, closes the record, and lets go of whoever watches.
+    /// Makes the plants safe, closes the record, and lets go of whoever watches. That it is finished is written last: until then it
+    /// is a run that can be continued.
     fn close(
         &mut self,
         result: Result<Outcome, Error>,
         (trainer, labels): (&Trainer<'_>, &[u32]),
         lab: &mut Lab,
-    ) -> Result<Outcome, Error> {
+        wall_seconds: &dyn Fn() -> f64,
+    ) -> Result<Finished, Error> {
         let control = self.board.control().clone();
         control.enter(RunState::Stopping);
-        let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
         match &result {
-            Ok(_) => tracing::info!(steps = trainer.done(), "ends: {reason:?}"),
+            Ok(outcome) => tracing::info!(steps = trainer.done(), "ends: {:?}", outcome.reason),
             Err(error) => tracing::info!(steps = trainer.done(), "fails: {error}"),
         }
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress];
-        let closed = close(result, lab, &mut observers);
+        let safe = make_safe(result, lab, &mut self.record);
         self.metrics = None;
         let saved = self.record.save_weights(trainer.weights());
         let saved = saved.and_then(|()| self.record.save_answers(labels, trainer.answers()));
         let saved = saved.and_then(|()| self.record.save_reference(self.board.viewer()));
-        control.enter(RunState::Closed(if closed.is_ok() { reason } else { StopReason::Failed }));
+        let meter = lab.meter();
+        let finished = safe.and_then(|outcome| saved.map(|()| outcome)).and_then(|outcome| {
+            let finished = Finished {
+                outcome,
+                folder: self.record.folder().to_owned(),
+                shots: meter.shots,
+                plant_seconds: meter.plant_seconds,
+                wall_seconds: wall_seconds(),
+            };
+            self.record.note(summary(&finished)).map(|()| finished)
+        });
+        let reason = finished.as_ref().map_or(StopReason::Failed, |finished| finished.outcome.reason);
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress];
+        let told = observers.observe(&Event::Finished { reason });
+        control.enter(RunState::Closed(reason));
         self.server = None;
-        let outcome = closed?;
-        saved.map(|()| outcome)
+        finished.and_then(|finished| told.map(|_| finished))
     }
 }
 
@@ -285,6 +314,14 @@ pub(crate) enum Start<'a> {
 }
 
 impl Start<'_> {
+    /// Updates that need not be done again, and the time that they took, in s.
+    fn spent(&self) -> Result<(usize, f64), Error> {
+        match self {
+            Self::New(_) => Ok((0, 0.0)),
+            Self::Continued(run) => run.spent(),
+        }
+    }
+
     fn folder(&self) -> &Path {
         match self {
             Self::New(folder) => folder,
@@ -327,29 +364,31 @@ fn begin(
     Ok((record, Event::Continued { step: trainer.done() }, memories))
 }
 
-/// Makes the plants safe and closes the run, whatever `result` is.
-fn close(
-    result: Result<Outcome, Error>,
-    lab: &mut Lab,
-    observers: &mut Vec<&mut dyn Observer>,
-) -> Result<Outcome, Error> {
+/// Makes the plants safe, whatever `result` is, and writes down that they are, or what went wrong.
+fn make_safe(result: Result<Outcome, Error>, lab: &mut Lab, record: &mut Record) -> Result<Outcome, Error> {
     let deadline = Deadline::set(TEARDOWN);
     // A plant that is not safe is worse news than whatever ended the training.
     let safe = lab.make_safe();
     drop(deadline);
+    let mut told = Ok(());
+    let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(record.observe(&event).map(drop));
+    if safe.is_ok() {
+        tracing::info!("the plants are safe");
+        tell(Event::Safe);
+    }
     // Shots that are not on the disk are worse news than a good end only.
     let recorded = lab.finish_recording();
     let result = safe.and(result).and_then(|outcome| recorded.map(|()| outcome));
-    let mut told = Ok(());
-    let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(observers.observe(&event).map(drop));
-    match &result {
-        Ok(_) => tell(Event::Safe),
-        Err(error) => tell(Event::Failed { message: error.to_string() }),
+    if let Err(error) = &result {
+        tell(Event::Failed { message: error.to_string() });
     }
-    let reason = result.as_ref().map_or(StopReason::Failed, |outcome| outcome.reason);
-    tell(Event::Finished { reason });
     let outcome = result?;
     told.map(|()| outcome)
+}
+
+/// The port that Prometheus will ask at, where one is wanted: taken before anything is made.
+fn metrics_listener(run: &RunConfig) -> Result<Option<MetricsListener>, Error> {
+    run.metrics.parse().ok().map(MetricsListener::bind).transpose()
 }
 
 /// Ends the program if it is not dropped in time: a plant whose driver hangs must not keep a terminal for ever.

@@ -186,6 +186,12 @@ impl Experiment {
             )));
         }
         let read = |mut document: Document| -> Result<(Self, Document), Error> {
+            // Whoever sets the one does not want the other.
+            for (set, other) in [("steps", "epochs"), ("epochs", "steps")] {
+                if assignments.iter().any(|assignment| assigns(assignment, set)) {
+                    document.leave_out("training", other);
+                }
+            }
             for assignment in assignments {
                 document.set(assignment)?;
             }
@@ -287,6 +293,11 @@ impl Experiment {
     }
 }
 
+/// Whether `--set` gives `training.KEY`.
+fn assigns(assignment: &str, key: &str) -> bool {
+    assignment.split_once('=').is_some_and(|(path, _)| path.trim().strip_prefix("training.") == Some(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,6 +308,12 @@ mod tests {
         assert!((Schedule::Cosine.at(0.1, 50, 100) - 0.05).abs() < 1e-12);
         assert!(Schedule::Cosine.at(0.1, 99, 100) < 1e-4);
         assert_eq!(Schedule::Constant.at(0.1, 99, 100), 0.1);
+    }
+
+    #[test]
+    fn steps_that_are_set_stand_in_place_of_epochs() {
+        let (experiment, _) = Experiment::find("mnist-electrical", &["training.steps=7".to_owned()]).unwrap();
+        assert_eq!((experiment.training.steps, experiment.training.epochs), (7, None));
     }
 
     #[test]

@@ -87,6 +87,20 @@ impl Plan {
         plan
     }
 
+    /// What is left of it when `done` of its steps need not be done again.
+    pub fn rest_after(&self, done: usize) -> Self {
+        let share = self.steps.saturating_sub(done) as f64 / self.steps.max(1) as f64;
+        let part = |whole: u64| (share * whole as f64).ceil() as u64;
+        Self {
+            steps: self.steps.saturating_sub(done),
+            tests: part(self.tests as u64) as usize,
+            shots: part(self.shots),
+            plant_seconds: share * self.plant_seconds,
+            record_bytes: part(self.record_bytes),
+            free_bytes: self.free_bytes,
+        }
+    }
+
     /// This and `times` trainings of another plan.
     pub fn and(self, times: usize, other: &Self) -> Self {
         let many = times as u64;
@@ -117,7 +131,7 @@ impl Plan {
                 path: runs.to_owned(),
                 message: format!(
                     "has {} free, but the record takes {}: free the disk, choose another folder with --runs, or leave \
-                     run.record out",
+                     --record out where it is given",
                     bytes(free),
                     bytes(self.record_bytes)
                 ),

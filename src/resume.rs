@@ -1,5 +1,6 @@
 //! A run that is to be continued: what it was started with, and how that differs from what is asked now.
 
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::lab::Lab;
-use crate::run::{Checkpoint, Header, fingerprint, living_process, plant_facts, read_facts};
+use crate::run::{Checkpoint, Header, fingerprint, living_process, own, plant_facts, read_facts};
 use crate::{Error, Experiment, Method, RigConfig};
 
 /// A run that is to be continued.
@@ -26,6 +27,8 @@ pub struct Interrupted {
     pub rig: RigConfig,
     /// Whether it goes on although what is asked differs.
     pub allow_changes: bool,
+    /// Its record of events, locked: no other process goes on with it meanwhile.
+    _lock: File,
 }
 
 impl Interrupted {
@@ -39,12 +42,23 @@ impl Interrupted {
                 runs.display()
             )));
         }
-        let facts = read_facts(&folder)?;
-        if let Some(process) = living_process(&facts) {
-            return Err(Error::Usage(format!(
+        let running = |process| {
+            Error::Usage(format!(
                 "--resume {}: is being run by process {process}: stop that first, or `pnnlab watch` it",
                 folder.display()
-            )));
+            ))
+        };
+        if let Some(process) = living_process(&read_facts(&folder)?) {
+            return Err(running(process));
+        }
+        let events = folder.join("events.jsonl");
+        let lock = OpenOptions::new().append(true).create(true).open(&events);
+        let lock = lock.map_err(Error::record(&events, "cannot be written"))?;
+        own(&lock, &folder)?;
+        // Whoever had it may have changed it until now.
+        let facts = read_facts(&folder)?;
+        if let Some(process) = living_process(&facts) {
+            return Err(running(process));
         }
         let word = facts["method"].as_str().unwrap_or_default();
         let (Ok(method), Some(seed)) = (Method::from_str(word, false), facts["seed"].as_u64()) else {
@@ -53,7 +67,16 @@ impl Interrupted {
         };
         let (experiment, document) = Experiment::find(&folder.join("experiment.toml").to_string_lossy(), &[])?;
         let rig = crate::Rig::find(Some(&folder.join("rig.toml")), &document)?.config;
-        Ok(Self { folder, facts, method, seed, experiment, rig, allow_changes })
+        Ok(Self { folder, facts, method, seed, experiment, rig, allow_changes, _lock: lock })
+    }
+
+    /// Updates that need not be done again, and the time that the run has taken so far, in s.
+    pub fn spent(&self) -> Result<(usize, f64), Error> {
+        let position = Checkpoint::newest(&self.folder)?.map(|checkpoint| checkpoint.snapshot.position);
+        let steps = position.as_ref().map_or(0.0, |position| position.seconds.iter().sum());
+        // A process that was killed has not said how long it took: its steps are known.
+        let said = self.facts["wall_seconds"].as_f64().unwrap_or(0.0);
+        Ok((position.map_or(0, |position| position.done), f64::max(said, steps)))
     }
 
     /// The newest checkpoint; none before the first. Refuses differences, unless they are allowed, and a run that is done.

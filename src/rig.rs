@@ -220,6 +220,10 @@ impl Rig {
         let config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         for (name, plant) in &config.plants {
+            if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+                let message = "names files: use letters, digits and dashes";
+                return Err(document.refuse(&format!("plants.{name}"), message));
+            }
             let kinds = [plant.simulated.is_some(), plant.bench.is_some(), plant.replay.is_some()];
             if kinds.iter().filter(|given| **given).count() != 1 {
                 return Err(document.refuse(&format!("plants.{name}"), ONE_KIND));

@@ -40,10 +40,10 @@ pub(crate) use facts::{command_line, fingerprint, unix_seconds};
 pub(crate) use facts::{host, this_process};
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsListener};
 pub use progress::Progress;
 pub use record::Record;
-pub(crate) use record::{append_event, make_folder};
+pub(crate) use record::{append_event, make_folder, own, refuse_existing};
 pub use server::{SOCKET, Server, connect};
 pub use shots::{SHOTS, ShotRecorder};
 pub use status::{

@@ -6,16 +6,19 @@
 //! corrections, and a small network on what these leave, to the newest shots of the training and to a fixed reference set, which is
 //! taken anew for it. The new twin is used only if it is better on shots that the fit has not seen.
 
+mod config;
 mod noise;
 
+pub use config::{DriftConfig, OnAlarm, RefreshConfig, cost};
+
+use config::epoch_steps;
 use noise::NoiseKeeper;
 
 use calibration::{
     Corrected, DriftMonitor, DriftState, LearnedTwin, Network, Parts, PlainLayer, Residual, Search, Stimuli, Trace,
     correct, fit_physics, learn_part,
 };
-use drivers::{Batch, Card, Direction, Ports};
-use schemars::JsonSchema;
+use drivers::{Batch, Direction, Ports};
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Key, Twin};
 
@@ -33,66 +36,10 @@ use crate::{Error, Method, TrainingConfig};
 /// Shots of the reference set that share one setting of the controls.
 const REFERENCE_PER_SETTING: usize = 20;
 
-/// What an alarm does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnAlarm {
-    /// Tells.
-    #[default]
-    Warn,
-    /// Pauses until somebody resumes.
-    Pause,
-    /// Fits the twin anew.
-    Refresh,
-}
-
-/// `[training.drift]`: a reference pattern during training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct DriftConfig {
-    /// The pattern is taken after every so many training shots of a plant.
-    pub every_shots: u64,
-    /// Shots of the pattern.
-    pub pattern: usize,
-    /// Takes before the first step, from which noise and threshold come; at least 8.
-    pub first_takes: usize,
-    /// Takes between two false alarms, on average, at least.
-    pub takes_between_false_alarms: f64,
-    /// What an alarm does.
-    pub on_alarm: OnAlarm,
-}
-
-impl Default for DriftConfig {
-    fn default() -> Self {
-        Self {
-            every_shots: 5000,
-            pattern: 8,
-            first_takes: 32,
-            takes_between_false_alarms: 2000.0,
-            on_alarm: OnAlarm::Warn,
-        }
-    }
-}
-
-/// `[training.refresh]`: the twin is fitted anew during training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RefreshConfig {
-    /// After every so many passes over the data; 0: only where the drift monitor asks for it.
-    pub every_epochs: usize,
-    /// The newest training shots that it is fitted to.
-    pub shots: usize,
-    /// Shots of the fixed reference set, taken anew for each refresh.
-    pub reference_shots: usize,
-    /// Passes of the small network over these shots; 0: coefficients and corrections only.
-    pub network_epochs: usize,
-}
-
-impl Default for RefreshConfig {
-    fn default() -> Self {
-        Self { every_epochs: 5, shots: 1000, reference_shots: 200, network_epochs: 0 }
-    }
-}
+/// Why the drift monitor asks for a refresh.
+const DRIFT: &str = "drift";
+/// A refresh that leaves more than this of the residual has not helped.
+const NO_BETTER: f64 = 0.99;
 
 /// Those that look after the twins and plants of a training, as its experiment asks.
 pub fn monitors(trainer: &Trainer<'_>, lab: &mut Lab) -> Vec<Box<dyn Monitor>> {
@@ -102,35 +49,6 @@ pub fn monitors(trainer: &Trainer<'_>, lab: &mut Lab) -> Vec<Box<dyn Monitor>> {
         Method::NoiseAware => NoiseKeeper::of_lab(lab, key),
         _ => vec![],
     }
-}
-
-/// Shots and bench time, in s, that looking after one plant will take, when a training on `rows` rows drives it `shots` times
-/// itself. What an alarm would ask for is not in it.
-pub fn cost(config: &TrainingConfig, method: Method, (rows, shots): (usize, u64), card: &Card) -> (u64, f64) {
-    let settle = if card.ports.control_count() == 0 { 0.0 } else { card.timing.settle };
-    let takes = |times: u64, shots: usize| (times * shots as u64, times as f64 * (settle + card.timing.batch(shots)));
-    let parts = match method {
-        Method::PhysicsAware => {
-            let drift = config.drift.as_ref().map(|drift| {
-                let every = drift.every_shots.max(1) + drift.pattern as u64;
-                takes(drift.first_takes.max(8) as u64 + shots / every, drift.pattern)
-            });
-            let refresh = config.refresh.as_ref().filter(|refresh| refresh.every_epochs > 0).map(|refresh| {
-                let times = config.steps / epoch_steps(rows, config.batch) / refresh.every_epochs;
-                let settings = refresh.reference_shots.div_ceil(REFERENCE_PER_SETTING);
-                takes((times * settings) as u64, refresh.reference_shots / settings.max(1))
-            });
-            [drift, refresh]
-        }
-        Method::NoiseAware => [Some(noise::cost(&card.timing, settle)), None],
-        _ => [None, None],
-    };
-    parts.into_iter().flatten().fold((0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
-}
-
-/// Updates in a pass over `rows` rows.
-fn epoch_steps(rows: usize, batch: usize) -> usize {
-    (rows / batch.min(rows).max(1)).max(1)
 }
 
 /// Who looks after one plant's twin.
@@ -250,7 +168,17 @@ impl Upkeep {
         let key = self.key.branch("refresh").number(self.state.refreshes);
         let (train, held_out) = split(&trace, key);
         let before = error(&*lab.bare_twin(self.place), &held_out);
-        let parts = self.fitted(&train, &held_out, &config, key).map_err(Error::calibration(&self.plant))?;
+        let fitted = |start: &[f64]| {
+            self.fitted([&train, &held_out], start, &config, key).map_err(Error::calibration(&self.plant))
+        };
+        let mut parts = fitted(&self.state.coefficients)?;
+        // A step from what was fitted last can be stuck where a bench has moved: then the coefficients are fitted from nominal ones.
+        let stuck = why == DRIFT
+            && !self.state.coefficients.is_empty()
+            && self.twin(&parts).is_some_and(|twin| error(&*twin, &held_out) > NO_BETTER * before);
+        if stuck {
+            parts = fitted(&[])?;
+        }
         let Some(twin) = self.twin(&parts) else { return Ok(()) };
         let after = error(&*twin, &held_out);
         let kept = after < before;
@@ -277,8 +205,9 @@ impl Upkeep {
             residual_after: after,
             kept,
         });
-        if kept && self.state.monitor.is_some() {
-            // What is normal has changed: the pattern is learned anew, at once, so that a continued run does the same.
+        if (kept || why == DRIFT) && self.state.monitor.is_some() {
+            // What is normal has changed, whether the fit could follow or not: the pattern is learned anew, at once, so that a
+            // continued run does the same.
             self.state.monitor = None;
             self.state.sum = DriftState::default();
             self.monitor(step, lab, board)?;
@@ -312,19 +241,20 @@ impl Upkeep {
         })
     }
 
-    /// Coefficients, corrections and network that fit `train`.
+    /// Coefficients, corrections and network that fit `train`, from the coefficients `start` or, where there are none, from nominal
+    /// ones.
     fn fitted(
         &self,
-        train: &Trace,
-        held_out: &Trace,
+        [train, held_out]: [&Trace; 2],
+        start: &[f64],
         config: &RefreshConfig,
         key: Key,
     ) -> Result<Parts, calibration::Error> {
         let mut parts = Parts::default();
         let physics: Arc<dyn Twin> = if let Some(model) = &self.model {
-            let known = !self.state.coefficients.is_empty();
+            let known = !start.is_empty();
             let start = if known {
-                Corrected { coefficients: self.state.coefficients.clone(), corrections: self.state.corrections.clone() }
+                Corrected { coefficients: start.to_vec(), corrections: self.state.corrections.clone() }
             } else {
                 Corrected { coefficients: fit_physics(&**model, train)?.values(), corrections: vec![] }
             };
@@ -415,7 +345,7 @@ impl Monitor for Upkeep {
             lab.calibration_due(self.place, "the plant drifts");
         }
         if reaction == Some(OnAlarm::Refresh) {
-            self.refresh(step, lab, board, "drift")?;
+            self.refresh(step, lab, board, DRIFT)?;
             board.clear(&format!("drift of {}", self.plant));
         } else if self.is_due(step) {
             self.refresh(step, lab, board, "epoch")?;

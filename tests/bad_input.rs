@@ -205,3 +205,11 @@ fn a_comparison_refuses_what_it_cannot_do_before_it_starts() {
     assert_eq!((code, text.contains("cannot share one recording")), (2, true), "{text}");
     assert!(!place.path("runs").exists());
 }
+
+#[test]
+fn a_plant_whose_name_is_a_path_is_refused() {
+    let place = Place::new();
+    place.write("rig.toml", "name = \"bench\"\n[plants.\"../out\".simulated]\nsystem = \"electrical\"\n");
+    let (code, text) = place.refusal(&["calibrate", "rig.toml", "../out", "--procedure", "levels", "--stimuli", "20"]);
+    assert_eq!((code, text.contains("rig.toml:2") && text.contains("names files")), (3, true), "{text}");
+}

@@ -216,7 +216,11 @@ fn a_sweep_refuses_all_its_values_before_the_first_run() {
         ["sweep", "small.toml", "--key", key, "--values", values, "--seeds", "1", "--name", "sweep", "--json"]
     };
     let (code, text) = place.refusal(&sweep("1,9"));
-    assert_eq!((code, text.contains("mismatch 9"), place.path("runs").exists()), (3, true, false), "{text}");
+    assert_eq!(
+        (code, text.contains("`mismatch` = 9 makes no sense"), place.path("runs").exists()),
+        (3, true, false),
+        "{text}"
+    );
     let found = place.json(&[&sweep("0,2")[..], &["--methods", "ideal,physics-aware+refresh"]].concat());
     assert_eq!(found["sweep"]["points"].as_array().unwrap().len(), 4);
     assert!(number(&found, "/sweep/points/0/twin_error") < number(&found, "/sweep/points/2/twin_error"));

@@ -218,3 +218,41 @@ fn a_comparison_goes_on_to_the_same_table() {
     let output = place.run(&changed);
     assert!(String::from_utf8_lossy(&output.stderr).contains("training.batch: 16, now 8"));
 }
+
+#[test]
+fn a_run_that_somebody_has_in_hand_is_left_alone() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    place.json(&["train", "small.toml", "--name", "mine", "--json"]);
+    let before = place.read("runs/mine/metrics.csv");
+    let held = std::fs::File::open(place.path("runs/mine/events.jsonl")).unwrap();
+    held.try_lock().unwrap();
+    let resume = ["train", "--resume", "runs/mine", "--set", "training.steps=16", "--allow-changes"];
+    let (code, text) = place.refusal(&resume);
+    assert_eq!((code, text.contains("is being run by another process")), (6, true), "{text}");
+    assert_eq!(place.read("runs/mine/metrics.csv"), before);
+    drop(held);
+    place.json(&[&resume[..], &["--json"]].concat());
+}
+
+#[test]
+fn a_comparison_that_is_asked_otherwise_is_refused_before_anything_is_trained() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let compare = ["compare", "small.toml", "--methods", "ideal", "--seeds", "1"];
+    place.json(&[&compare[..], &["--name", "both", "--json"]].concat());
+    let (code, text) = place.refusal(&[
+        "compare",
+        "small.toml",
+        "--methods",
+        "in-silico,ideal",
+        "--seeds",
+        "1",
+        "--resume",
+        "both",
+        "--set",
+        "training.batch=16",
+    ]);
+    assert_eq!((code, text.contains("training.batch: 32, now 16")), (2, true), "{text}");
+    assert!(!place.path("runs/both/in-silico-seed-1").exists());
+}

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A coefficient without physical sense.
-    #[error("{system}: `{name}` = {value} {unit} makes no sense: {expected}")]
+    #[error("{system}: `{name}` = {value}{} makes no sense: {expected}", after(unit))]
     Coefficient {
         /// The system.
         system: &'static str,
@@ -17,4 +17,9 @@ pub enum Error {
         /// What would make sense, such as `it must be above 0`.
         expected: &'static str,
     },
+}
+
+/// A unit after its number; a pure number has none.
+fn after(unit: &str) -> String {
+    if matches!(unit, "" | "1") { String::new() } else { format!(" {unit}") }
 }

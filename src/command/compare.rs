@@ -17,6 +17,8 @@ pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let methods = if arguments.methods.is_empty() { &planned.methods } else { &arguments.methods };
     let seeds = usize::from(arguments.seeds.unwrap_or(planned.seeds));
     let comparison = if let Some(folder) = &arguments.resume {
+        let below = arguments.run.runs.join(folder);
+        let folder = if folder.is_dir() { folder } else { &below };
         continue_comparison(&prepared, methods, seeds, folder)?
     } else {
         let folder = new_folder(&arguments.run, &format!("compare-{}", prepared.experiment.name))?;
@@ -41,7 +43,7 @@ pub fn first() -> Result<(), Error> {
     let defaults = Defaults::parse_from(["pnnlab"]).arguments;
     tell!(
         "Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.",
-        defaults.run.experiment
+        defaults.run.experiment()
     );
     run(&defaults)?;
     say!("\nGo on:");

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{close_lost, new_folder, prepare};
 use crate::cli::TrainArgs;
 use crate::comparison::Prepared;
-use crate::experiment::DEFAULT;
 use crate::resume::Interrupted;
 use crate::{Error, Experiment, Finished, Method, Rig};
 
@@ -102,6 +101,12 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
+    let training = &experiment.training;
+    if method != Method::PhysicsAware && (training.drift.is_some() || training.refresh.is_some()) {
+        tell!(
+            "pnnlab: [training.drift] and [training.refresh] look after the twin of physics-aware training: {method} does without"
+        );
+    }
     if arguments.check {
         if !prepared.may_be_asked() {
             tell!(
@@ -122,9 +127,8 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
 fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Method), Error> {
     let interrupted = Interrupted::find(run, &arguments.run.runs, arguments.allow_changes)?;
     let own = |name: &str| interrupted.folder.join(name);
-    let named = &arguments.run.experiment;
-    let experiment =
-        if named == DEFAULT { own("experiment.toml").to_string_lossy().into_owned() } else { named.clone() };
+    let named = arguments.run.experiment.clone();
+    let experiment = named.unwrap_or_else(|| own("experiment.toml").to_string_lossy().into_owned());
     let mut assignments = arguments.run.set.clone();
     assignments.extend(kept(arguments));
     assignments.push(format!("seed={}", interrupted.seed));

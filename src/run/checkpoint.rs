@@ -25,7 +25,9 @@ pub const CHECKPOINTS: &str = "checkpoints";
 /// How many are kept.
 const KEPT: usize = 2;
 /// The layout of the files; another one is refused.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
+/// What helps when no checkpoint can be read.
+const START_ANEW: &str = "Remove the folder `checkpoints` to begin again from the first step";
 
 /// How often a checkpoint is made: after so many steps, or so many seconds, whichever is asked for and comes first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,9 +66,29 @@ impl Checkpoint {
                 Ok(_) => failure = Some((path, "is newer than metrics.csv, which has lost rows".to_owned())),
                 Err(message) => failure = Some((path, message)),
             }
+            if let Some((path, message)) = &failure {
+                tell!("pnnlab: {} {message}: the one before is tried", path.display());
+            }
         }
-        failure.map_or(Ok(None), |(path, message)| Err(Error::Record { path, message }))
+        failure.map_or(Ok(None), |(path, message)| {
+            Err(Error::Record { path, message: format!("{message}. {START_ANEW}") })
+        })
     }
+}
+
+/// Makes room on a full disk: all checkpoints but the newest go. Whether there were any.
+pub(super) fn make_room(folder: &Path) -> bool {
+    let all = list(&folder.join(CHECKPOINTS));
+    let old = all.split_last().map_or(&[][..], |(_, old)| old);
+    old.iter().filter(|path| fs::remove_file(path).is_ok()).count() > 0
+}
+
+/// Numbers and tensors as a digest, so that a damaged file is not taken for a checkpoint.
+fn digest(position: &str, tensors: &mut [(String, Vec<u8>)]) -> String {
+    tensors.sort();
+    let parts = tensors.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
+    let whole: Vec<u8> = std::iter::once(position.as_bytes()).chain(parts).flatten().copied().collect();
+    calibration::digest(&whole)
 }
 
 /// The checkpoints of a folder, oldest first.
@@ -87,9 +109,15 @@ fn read(path: &Path) -> Result<Checkpoint, String> {
     if fact("format")? != FORMAT {
         return Err(format!("has format {}, but this program reads {FORMAT}", fact("format")?));
     }
-    let position: Position = toml::from_str(fact("position")?).map_err(|error| broken(error.to_string()))?;
+    let text = fact("position")?;
+    let position: Position = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
     let metrics_bytes = fact("metrics_bytes")?.parse().map_err(|_| broken("`metrics_bytes` is no number".into()))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
+    let mut whole: Vec<(String, Vec<u8>)> =
+        tensors.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+    if digest(text, &mut whole) != *fact("sha256")? {
+        return Err("is damaged: its checksum is another".to_owned());
+    }
     let named = |(name, view): (String, TensorView<'_>)| {
         let &[rows, columns] = view.shape() else { return Err(broken(format!("`{name}` is no matrix"))) };
         let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
@@ -99,19 +127,19 @@ fn read(path: &Path) -> Result<Checkpoint, String> {
     Ok(Checkpoint { path: path.to_owned(), snapshot: Snapshot { position, tensors }, metrics_bytes })
 }
 
+/// The values of a matrix as a safetensors file has them.
+fn little_endian(named: &NamedTensor) -> Vec<u8> {
+    rows::values(named.tensor.clone()).iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 /// Named matrices as a safetensors file.
 pub(super) fn to_file(
     tensors: &[NamedTensor],
     facts: Option<HashMap<String, String>>,
     path: &Path,
 ) -> Result<Vec<u8>, Error> {
-    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
-        .iter()
-        .map(|named| {
-            let bytes = rows::values(named.tensor.clone()).iter().flat_map(|value| value.to_le_bytes()).collect();
-            (named.name.as_str(), named.tensor.dims().to_vec(), bytes)
-        })
-        .collect();
+    let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> =
+        tensors.iter().map(|named| (named.name.as_str(), named.tensor.dims().to_vec(), little_endian(named))).collect();
     let views: Result<Vec<_>, _> = bytes
         .iter()
         .map(|(name, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|view| (*name, view)))
@@ -247,7 +275,15 @@ fn write(folder: &Path, snapshot: &Snapshot, metrics_bytes: u64) -> Result<(), E
     let path = within.join(format!("step-{:09}.safetensors", snapshot.position.done));
     let position = toml::to_string(&snapshot.position)
         .map_err(|error| Error::Record { path: path.clone(), message: error.to_string() })?;
-    let facts = [("format", FORMAT.into()), ("position", position), ("metrics_bytes", metrics_bytes.to_string())];
+    let mut whole: Vec<(String, Vec<u8>)> =
+        snapshot.tensors.iter().map(|named| (named.name.clone(), little_endian(named))).collect();
+    let sha256 = digest(&position, &mut whole);
+    let facts = [
+        ("format", FORMAT.into()),
+        ("position", position),
+        ("metrics_bytes", metrics_bytes.to_string()),
+        ("sha256", sha256),
+    ];
     let facts = facts.into_iter().map(|(name, value): (&str, String)| (name.to_owned(), value)).collect();
     replace(&path, &to_file(&snapshot.tensors, Some(facts), &path)?)?;
     tracing::info!(step = snapshot.position.done, "checkpoint");
@@ -288,8 +324,12 @@ mod tests {
         };
         assert_eq!(bits(&newest.snapshot), bits(&snapshot(7)));
 
-        // A broken one is passed over for the one before.
-        fs::write(&kept[1], "broken").unwrap();
+        // A broken one is passed over for the one before: here one bit of a weight.
+        let mut bytes = fs::read(&kept[1]).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(read(&kept[1]).is_ok());
+        fs::write(&kept[1], bytes).unwrap();
+        assert!(read(&kept[1]).unwrap_err().contains("damaged"));
         assert_eq!(Checkpoint::newest(folder.path()).unwrap().unwrap().snapshot.position.done, 6);
         fs::write(&kept[0], "broken").unwrap();
         assert!(Checkpoint::newest(folder.path()).unwrap_err().to_string().contains("is not a checkpoint"));

@@ -65,7 +65,12 @@ pub(super) fn continuation(step: usize) -> Value {
 /// What a plant says about itself, for records.
 pub fn plant_facts(lab: &Lab) -> Value {
     let plants = lab.names().into_iter().filter_map(|name| {
-        let card = lab.card(lab.find(name)?);
+        let place = lab.find(name)?;
+        let card = lab.card(place);
+        let fit = lab.fit(place).map(|used| {
+            let residual = used.fit.facts.residual.as_ref().map(|residual| residual.rmse_of_full_scale);
+            json!({ "file": used.path, "key": used.fit.facts.key, "rmse_of_full_scale": residual })
+        });
         Some(json!({
             "plant": name,
             "system": card.identity.system,
@@ -74,6 +79,7 @@ pub fn plant_facts(lab: &Lab) -> Value {
             "inputs": card.ports.input_count(),
             "controls": card.ports.control_count(),
             "outputs": card.ports.output_count(),
+            "fit": fit,
         }))
     });
     Value::Array(plants.collect())

@@ -111,7 +111,7 @@ fn next_key() -> Option<u8> {
 fn press(key: u8, stopping: &mut bool) -> (Option<&'static str>, Option<Request>) {
     let confirmed = std::mem::take(stopping);
     match key {
-        b'p' => (Some("paused after this step; r goes on"), Some(Request::Pause)),
+        b'p' => (Some("pauses after this step"), Some(Request::Pause)),
         b'r' => (Some("goes on"), Some(Request::Resume)),
         b'!' => (Some("making the plants safe; r goes on"), Some(Request::Safe)),
         b's' => {

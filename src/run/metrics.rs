@@ -23,21 +23,37 @@ pub struct Metrics {
     _watching: Watching,
 }
 
-impl Metrics {
+/// A port that was taken, before there is anything to say.
+pub struct MetricsListener {
+    http: Arc<Http>,
+    address: SocketAddr,
+}
+
+impl MetricsListener {
     /// Listens on `address`; port 0 means any.
-    pub fn serve(address: SocketAddr, board: &Arc<Board>) -> Result<Self, Error> {
-        let refused = |error: String| Error::Usage(format!("--metrics {address}: cannot be served: {error}"));
-        let http = Arc::new(Http::http(address).map_err(|error| refused(error.to_string()))?);
-        let address = http.server_addr().to_ip().unwrap_or(address);
+    pub fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let http = Http::http(address).map_err(|error| refused(address, &error.to_string()))?;
+        Ok(Self { address: http.server_addr().to_ip().unwrap_or(address), http: Arc::new(http) })
+    }
+
+    /// Answers from now on.
+    pub fn serve(self, board: &Arc<Board>) -> Result<Metrics, Error> {
+        let Self { http, address } = self;
         let closing = Arc::new(AtomicBool::new(false));
         let thread = {
             let (http, board, closing) = (http.clone(), board.clone(), closing.clone());
             std::thread::Builder::new().name("metrics".into()).spawn(move || answer(&http, &board, &closing))
         };
-        let thread = Some(thread.map_err(|error| refused(error.to_string()))?);
-        Ok(Self { http, closing, thread, address, _watching: board.viewer().watch() })
+        let thread = Some(thread.map_err(|error| refused(address, &error.to_string()))?);
+        Ok(Metrics { http, closing, thread, address, _watching: board.viewer().watch() })
     }
+}
 
+fn refused(address: SocketAddr, error: &str) -> Error {
+    Error::Usage(format!("--metrics {address}: cannot be served: {error}"))
+}
+
+impl Metrics {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -58,7 +74,8 @@ fn answer(http: &Http, board: &Board, closing: &AtomicBool) {
     while !closing.load(Ordering::SeqCst) {
         // An error is one client's, or the end.
         let Ok(request) = http.recv() else { continue };
-        let (code, body) = match request.url() {
+        let path = request.url().split('?').next().unwrap_or_default();
+        let (code, body) = match path {
             "/metrics" => (200, text(&board.status(), board.safe_states())),
             "/healthz" => (200, "ok\n".to_owned()),
             _ => (404, "there are /metrics and /healthz\n".to_owned()),
@@ -188,7 +205,7 @@ mod tests {
         let board =
             Board::new(Heading { steps: 8, ..Heading::default() }, Control::new(), Arc::new(Viewer::new(vec![])));
         board.raise("drift", Severity::Major, "moved".into(), false);
-        let metrics = Metrics::serve("127.0.0.1:0".parse().unwrap(), &board).unwrap();
+        let metrics = MetricsListener::bind("127.0.0.1:0".parse().unwrap()).unwrap().serve(&board).unwrap();
         let answer = get(metrics.address(), "/metrics");
         assert!(answer.starts_with("HTTP/1.0 200") && answer.contains("text/plain; version=0.0.4"), "{answer}");
         for line in ["pnn_train_steps 8", "pnn_alarm_active{severity=\"major\"} 1", "pnn_run_paused 0"] {
@@ -196,7 +213,7 @@ mod tests {
         }
         assert!(get(metrics.address(), "/healthz").ends_with("ok\n"));
         assert!(get(metrics.address(), "/").starts_with("HTTP/1.0 404"));
-        let error = Metrics::serve(metrics.address(), &board).err().unwrap().to_string();
+        let error = MetricsListener::bind(metrics.address()).err().unwrap().to_string();
         assert!(error.contains("cannot be served"), "{error}");
     }
 }

@@ -45,6 +45,11 @@ impl Observer for Progress {
                 self.bar.set_position(*step as u64);
                 self.bar.reset_eta();
             }
+            Event::Alarm(alarm) if alarm.active && !alarm.acknowledged => {
+                self.bar.suspend(|| tell!("pnnlab: ALARM of {}: {}", alarm.source, alarm.message));
+            }
+            Event::Paused => self.bar.suspend(|| tell!("pnnlab: paused; r goes on, or ask through `pnnlab watch`")),
+            Event::Resumed => self.bar.suspend(|| tell!("pnnlab: goes on")),
             Event::Finished { .. } => self.bar.abandon(),
             _ => {}
         }

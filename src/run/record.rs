@@ -1,14 +1,14 @@
 //! The folder of a run, written as it goes.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::checkpoint::{Checkpoint, replace, to_file};
+use super::checkpoint::{Checkpoint, make_room, replace, to_file};
 use super::facts::{continuation, facts, read_facts, this_process, unix_seconds};
 use super::{Event, Header, Observer, StopReason, Viewer};
 use crate::Error;
@@ -53,6 +53,7 @@ impl Record {
             file.map_err(Error::record(&path, "cannot be written"))
         };
         let (metrics, events) = (open("metrics.csv")?, open("events.jsonl")?);
+        own(&events, folder)?;
         let facts = facts(header, lab);
         let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None };
         record.write_facts()?;
@@ -140,7 +141,13 @@ impl Record {
         };
         self.facts["state"] = state;
         let text = format!("{:#}\n", self.facts);
-        replace(&self.folder.join("run.json"), text.as_bytes())
+        let path = self.folder.join("run.json");
+        self.insist(|| replace(&path, text.as_bytes()))
+    }
+
+    /// Writes; on a full disk again, with the room that an old checkpoint took.
+    fn insist(&self, write: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+        write().or_else(|error| if make_room(&self.folder) { write() } else { Err(error) })
     }
 
     fn write_metrics(&mut self, row: &str) -> Result<(), Error> {
@@ -150,7 +157,13 @@ impl Record {
 
     fn write_event(&mut self, event: &Event) -> Result<(), Error> {
         let path = self.folder.join("events.jsonl");
-        self.events.write_all(event_line(event).as_bytes()).map_err(Error::record(&path, "cannot be written"))
+        let line = event_line(event);
+        let write = || (&self.events).write_all(line.as_bytes()).map_err(Error::record(&path, "cannot be written"));
+        match event {
+            // How a run ended is worth an old checkpoint.
+            Event::Safe | Event::Failed { .. } | Event::Finished { .. } => self.insist(write),
+            _ => write(),
+        }
     }
 }
 
@@ -219,8 +232,21 @@ fn event_line(event: &Event) -> String {
     format!("{line}\n")
 }
 
+/// Makes this process the only one that runs the run in `folder`, as long as `events` is open.
+pub(crate) fn own(events: &File, folder: &Path) -> Result<(), Error> {
+    events.try_lock().map_err(|error| Error::Record {
+        path: folder.to_owned(),
+        message: match error {
+            TryLockError::WouldBlock => {
+                "is being run by another process: stop that first, or `pnnlab watch` it".to_owned()
+            }
+            TryLockError::Error(error) => format!("cannot be locked: {error}"),
+        },
+    })
+}
+
 /// Refuses a folder that exists.
-fn refuse_existing(folder: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_existing(folder: &Path) -> Result<(), Error> {
     if folder.exists() {
         let message = "exists already, and a run is never overwritten: give another --name, or leave it out".to_owned();
         return Err(Error::Record { path: folder.to_owned(), message });

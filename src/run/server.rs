@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::{Board, Reply, Request, RunState, Watching};
 use crate::{Error, log};
 
@@ -26,6 +28,8 @@ const LONGEST_LINE: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a client that is not watched for is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same for who waits for clients.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Lines a second at most, whoever asks.
 const FASTEST: u32 = 60;
 
@@ -88,7 +92,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
-        // Whoever waits for a client wakes up by one.
+        // Whoever waits for a client wakes up by one, at once where the socket is still there.
         drop(connect(&self.folder));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -102,11 +106,16 @@ impl Drop for Server {
 }
 
 fn accept(listener: &UnixListener, board: &Arc<Board>, closing: &Arc<AtomicBool>, clients: &Arc<AtomicUsize>) {
-    for stream in listener.incoming() {
+    loop {
+        // Whoever closes need not reach the socket by its name: it is looked at again and again.
+        let someone = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&LOOK_AGAIN));
         if closing.load(Ordering::SeqCst) {
             return;
         }
-        let Ok(stream) = stream else {
+        if !matches!(someone, Ok(1..)) {
+            continue;
+        }
+        let Ok((stream, _)) = listener.accept() else {
             // Such as too many open files: try again, not at once.
             std::thread::sleep(LOOK);
             continue;

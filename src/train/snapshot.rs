@@ -27,6 +27,9 @@ pub struct Position {
     pub rows: usize,
     /// The last test.
     pub last: Option<Evaluated>,
+    /// What the network said of each row of the test set then.
+    #[serde(default)]
+    pub answers: Vec<u32>,
     /// Shots taken while training.
     pub training_shots: u64,
     /// Range use over all steps.
@@ -75,6 +78,7 @@ impl Trainer<'_> {
             at: self.batches.at,
             rows: self.batches.order.len(),
             last: self.last,
+            answers: self.answers.clone(),
             training_shots: self.training_shots,
             usage: self.usage,
             seconds: [time.plant, time.twin, time.digital, time.overhead].map(|time| time.as_secs_f64()),
@@ -113,6 +117,7 @@ impl Trainer<'_> {
         (self.weights, self.states) = (weights, states);
         self.batches.go_to(position.epoch, position.at);
         (self.done, self.last, self.training_shots) = (position.done, position.last, position.training_shots);
+        self.answers.clone_from(&position.answers);
         let [plant, twin, digital, overhead] = position.seconds.map(Duration::from_secs_f64);
         (self.usage, self.time) = (position.usage, TimeShares { plant, twin, digital, overhead });
         Ok(())

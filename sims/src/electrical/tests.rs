@@ -310,7 +310,7 @@ fn what_makes_no_sense_is_refused_by_name() {
     let refused = |config: Electrical| config.build().unwrap_err().to_string();
     assert_eq!(
         refused(Electrical { substeps: 17, ..Electrical::default() }),
-        "electrical: `substeps` = 17  makes no sense: it must be from 1 to 16"
+        "electrical: `substeps` = 17 makes no sense: it must be from 1 to 16"
     );
     for (name, config) in [
         ("samples", Electrical { samples: 0, ..Electrical::default() }),

@@ -372,7 +372,7 @@ fn controls_settle_within_their_ranges() {
 #[test]
 fn a_coefficient_without_sense_is_refused_by_name() {
     let error = Oscillators { step: -0.1, ..Oscillators::default() }.build().unwrap_err();
-    assert_eq!(error.to_string(), "oscillators: `step` = -0.1 1 makes no sense: it must be finite and above 0");
+    assert_eq!(error.to_string(), "oscillators: `step` = -0.1 makes no sense: it must be finite and above 0");
     for bad in [
         Oscillators { count: 0, ..Oscillators::default() },
         Oscillators { steps: 0, ..Oscillators::default() },
