@@ -15,6 +15,7 @@ use crate::{Document, Error, Method};
 /// The experiments that need no file, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-electrical", include_str!("../experiments/digits-electrical.toml")),
+    ("digits-optical", include_str!("../experiments/digits-optical.toml")),
     ("mnist-oscillators", include_str!("../experiments/mnist-oscillators.toml")),
     ("mnist-oscillators-gap", include_str!("../experiments/mnist-oscillators-gap.toml")),
     ("vowels-optical", include_str!("../experiments/vowels-optical.toml")),
