@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::port::Opener;
-use crate::{Address, DialogueRecorder, DialogueReplay, Error, Owned, Port};
+use crate::{Address, Error, Owned, Port};
 
 use keeper::Keeper;
 pub use report::{Disturbance, LinkReport, LinkState, LinkWatch};
@@ -141,18 +141,7 @@ impl<S: Session> Link<S> {
     }
 
     fn connect(session: S, options: &LinkOptions, owned: Option<Owned>, owner: String) -> Result<Self, Error> {
-        let share = |recorder| Arc::new(Mutex::new(recorder));
-        let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address).map(share));
-        let replay = match &options.address {
-            Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
-            _ => None,
-        };
-        let opener = Opener {
-            instrument: options.instrument.clone(),
-            address: options.address.clone(),
-            recorder: recorder.transpose()?,
-            replay,
-        };
+        let opener = Opener::new(options)?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Unreachable {
             instrument: options.instrument.clone(),
             address: options.address.to_string(),

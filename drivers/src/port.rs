@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_serial::SerialPortBuilderExt;
 
-use crate::{Address, DialogueRecorder, DialogueReplay, Error};
+use crate::{Address, DialogueRecorder, DialogueReplay, Error, LinkOptions};
 
 /// A peer that has vanished is noticed after this long without an acknowledgment.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -52,6 +52,29 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
+    /// The way to the instrument of a link: begins its recording, or reads the one that is replayed.
+    pub(crate) fn new(options: &LinkOptions) -> Result<Self, Error> {
+        let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address));
+        let replay = match &options.address {
+            Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
+            _ => None,
+        };
+        Ok(Self {
+            instrument: options.instrument.clone(),
+            address: options.address.clone(),
+            recorder: recorder.transpose()?.map(|recorder| Arc::new(Mutex::new(recorder))),
+            replay,
+        })
+    }
+
+    /// Whether an answer that is late stays on the wire for the next opening.
+    pub(crate) fn is_line(&self) -> bool {
+        match &self.replay {
+            Some(replay) => locked(replay).is_line(),
+            None => matches!(self.address, Address::Serial { .. }),
+        }
+    }
+
     /// Opens the port. Nothing is sent.
     pub(crate) async fn open(&self) -> Result<Port, Error> {
         let source = match (&self.address, &self.replay) {
@@ -182,7 +205,8 @@ impl Port {
     /// Throws away what comes until nothing has come for `pause`, but at most for `most`.
     pub async fn discard_until_quiet(&mut self, pause: Duration, most: Duration) -> Result<(), Error> {
         self.received.clear();
-        if matches!(self.source, Source::Replay(_)) {
+        if let Source::Replay(replay) = &self.source {
+            locked(replay).discard();
             return Ok(());
         }
         let until = tokio::time::Instant::now() + most;
@@ -201,7 +225,10 @@ impl Port {
     async fn receive(&mut self) -> Result<(), Error> {
         let before = self.received.len();
         match &mut self.source {
-            Source::Replay(replay) => self.received.extend(locked(replay).receive()?),
+            Source::Replay(replay) => match locked(replay).receive()? {
+                Some(bytes) => self.received.extend(bytes),
+                None => return Err(lost(&self.instrument, "no answer was recorded here, and the port was opened again")),
+            },
             Source::Stream(stream) => {
                 self.chunk.resize(CHUNK, 0);
                 let count = stream.read(&mut self.chunk).await;
@@ -242,7 +269,7 @@ fn lost(instrument: &str, message: &str) -> Error {
 }
 
 /// What a mutex holds, even when another thread has panicked with it: recordings are whole lines.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

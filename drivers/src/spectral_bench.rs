@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
 use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest};
-use crate::{Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing};
+use crate::{Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing};
 
 /// A dark mask that takes longer than this has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
@@ -124,7 +124,12 @@ impl SpectralBench {
             return Err(Error::Garbled { instrument: spectrometer.instrument.clone(), message });
         };
         let bank = |name: &str, count| vec![Bank::new(name, count, "1", Range::new(0.0, 1.0))];
-        let origin = if serial.contains("SIM") { Origin::Simulated } else { Origin::Real };
+        let is_replay = [shaper, spectrometer].iter().any(|link| matches!(link.address, Address::Replay { .. }));
+        let origin = match (is_replay, serial.contains("SIM")) {
+            (true, _) => Origin::Replayed,
+            (false, true) => Origin::Simulated,
+            (false, false) => Origin::Real,
+        };
         let frames = f64::from(1 + config.spectrometer.discard);
         let card = Card {
             identity: Identity { system: system.to_owned(), serial, origin },

@@ -6,6 +6,8 @@ mod fault;
 mod optical_bench;
 pub mod pnnlink;
 mod pty;
+#[cfg(test)]
+mod recordings;
 mod scpi_box;
 mod scpi_instruments;
 mod scpi_server;
@@ -16,7 +18,7 @@ pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
 pub use optical_bench::{FULL_SCALE, OpticalBench};
 pub use pty::Pty;
-pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument};
+pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument, first_message};
 pub use scpi_instruments::{Described, Half, SimulatedRedPitaya};
 pub use scpi_server::{Served, Wire, serve_scpi};
 pub use soak::{SoakReport, soak};

@@ -9,6 +9,7 @@ use hil::{Check, CheckOutcome, Subject, check};
 use serde_json::{Value, json};
 
 use crate::lab::Opened;
+use crate::stop::{self, Stoppable};
 use crate::{Document, Error, Rig};
 
 /// `pnnlab check`.
@@ -62,7 +63,11 @@ fn report(rig: &Rig, name: &str) -> Result<Report, Error> {
         return Err(Error::Usage(format!("the rig has no plant `{name}`")));
     };
     let simulated = plant.card().identity.origin == Origin::Simulated;
-    let checks = check(&mut Subject { plant: &mut plant, links, watchdog });
+    let is_wired = !links.is_empty();
+    let checks = check(&mut Subject { plant: &mut Stoppable::new(&mut plant, is_wired), links, watchdog });
+    if stop::requested() {
+        return Err(Error::CalibrationStopped);
+    }
     Ok(Report { plant: name.to_owned(), simulated, checks })
 }
 

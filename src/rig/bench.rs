@@ -28,7 +28,8 @@ pub struct BenchConfig {
     pub twin: SimulatedConfig,
     /// The instruments and what they are wired to.
     pub instruments: InstrumentsConfig,
-    /// A folder that the dialogue with each instrument is recorded to.
+    /// A folder that the dialogue with each instrument is recorded to, one file each; an instrument's address `replay://FILE` replays
+    /// one. Relative paths count from the folder of the rig file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
 }
@@ -115,7 +116,7 @@ impl InstrumentsConfig {
                 WaveformBench::new(Box::new(ScpiPair::open(config, generator, digitizer)?), &config.waveform, system)?
             }
             (Self::Pnnlink(config), [one, ..]) => {
-                let plant = Pnnlink::open(&one.instrument, &one.address, config.options()?)?;
+                let plant = Pnnlink::open(one, config.options()?)?;
                 let links = vec![plant.watch()];
                 return Ok((Box::new(plant), links));
             }
@@ -130,9 +131,12 @@ impl InstrumentsConfig {
         Ok((Box::new(bench), links))
     }
 
-    /// Makes the bench safe over connections of their own, whoever holds its instruments.
+    /// Makes the bench safe over connections of their own, whoever holds its instruments. A recording switches nothing.
     pub fn make_safe_beside(&self, plant: &str, folder: &Path) -> Result<(), drivers::Error> {
         let options = self.options(plant, folder, None)?;
+        if options.iter().any(|link| matches!(link.address, Address::Replay { .. })) {
+            return Ok(());
+        }
         match (self, &options[..]) {
             (Self::RedPitaya(_), [one, ..]) => RedPitaya::make_safe_beside(one),
             (Self::Scpi(config), [generator, ..]) => ScpiPair::make_safe_beside(config, generator),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Disturbance, LinkOptions, LinkState, LinkWatch, Opening, Session};
 use crate::port::Opener;
-use crate::{Address, Error, Port};
+use crate::{Error, Port};
 
 /// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -158,8 +158,7 @@ impl<S: Session> Task<S> {
     async fn open(&mut self) -> Result<Port, Error> {
         self.watch.state(LinkState::Opening);
         let mut port = self.opener.open().await?;
-        let line = matches!(self.opener.address, Address::Serial { .. });
-        let opening = Opening { count: self.openings, stale: self.stale && line };
+        let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
         let greeted = self.session.greet(&mut port, opening).await;
         if greeted.is_err() {
             self.stale = true;
