@@ -361,8 +361,9 @@ impl Rig {
             Some(ScreenConfig { attempts: 0, .. }) => {
                 Err(self.document.refuse(&format!("{path}.screen.attempts"), "is 0: give at least 1"))
             }
-            Some(&ScreenConfig { stuck, saturated, attempts }) => {
-                Ok(Box::new(Screened::new(plant, Screen { stuck, saturated, attempts })))
+            Some(ScreenConfig { stuck, saturated, attempts }) => {
+                let screen = Screen { stuck: *stuck, saturated: *saturated, attempts: *attempts };
+                Ok(Box::new(Screened::new(plant, screen)))
             }
         }
     }

@@ -15,7 +15,8 @@ fn train(place: &Place, rig: &str, name: &str) -> std::process::Output {
 fn rewrite(place: &Place, name: &str, change: impl FnOnce(&mut Table)) {
     let mut rig: Table = place.read("served.toml").parse().unwrap();
     let plants = rig["plants"].as_table_mut().unwrap();
-    let plant = plants.values_mut().next().unwrap().as_table_mut().unwrap();
+    let (_, plant) = plants.iter_mut().next().unwrap();
+    let plant = plant.as_table_mut().unwrap();
     change(plant["bench"].as_table_mut().unwrap());
     place.write(name, &toml::to_string(&rig).unwrap());
 }

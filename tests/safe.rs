@@ -21,17 +21,16 @@ fn ask(serving: &Serving, line: &str) -> String {
     answer.trim_end().to_owned()
 }
 
-/// Whether a holder of the served instrument is there, as a second user is told.
-fn is_held(place: &Place, child: &Child) -> bool {
-    let output = place.run(&["check", "served.toml", "--json"]);
-    String::from_utf8_lossy(&output.stdout).contains(&format!("is held by process {}", child.id()))
+/// Who holds the served instrument.
+fn holder(serving: &Serving) -> Option<u32> {
+    drivers::holder(&serving.address.parse().unwrap()).map(|holder| holder.process)
 }
 
 /// Starts a holder of the served instrument.
-fn hold(place: &Place, arguments: &[&str]) -> Child {
+fn hold(place: &Place, serving: &Serving, arguments: &[&str]) -> Child {
     let mut command = place.command(arguments);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("holding", || is_held(place, &child));
+    wait_until("holding", || holder(serving) == Some(child.id()));
     child
 }
 
@@ -49,7 +48,7 @@ fn a_training_on_a_serial_port_switches_off_and_waits() {
     let serving = Serving::start(&place, RED_PITAYA, &["--pty"]);
     place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
     let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--check", "false", "--json"];
-    let mut training = hold(&place, &arguments);
+    let mut training = hold(&place, &serving, &arguments);
     wait_until("training", || std::fs::read_to_string(place.path("runs/long/metrics.csv")).is_ok_and(|text| 1 < text.lines().count()));
     let made = safe(&place);
     assert!(made["holder"].as_str().unwrap().contains("is paused"), "{made}");
@@ -65,7 +64,7 @@ fn a_holder_without_a_socket_is_told_to_end_and_obeys() {
     let place = Place::new();
     let serving = Serving::start(&place, RED_PITAYA, &["--pty"]);
     let arguments = ["response", "electrical", "--rig", "served.toml", "--average", "65535", "--json"];
-    let mut measuring = hold(&place, &arguments);
+    let mut measuring = hold(&place, &serving, &arguments);
     let made = safe(&place);
     assert!(made["holder"].as_str().unwrap().contains("was ended"), "{made}");
     assert_eq!(measuring.wait().unwrap().code(), Some(130), "by itself, after it had made the plant safe");
@@ -77,7 +76,7 @@ fn a_holder_that_hangs_is_killed_and_the_output_switched_off() {
     let place = Place::new();
     let serving = Serving::start(&place, RED_PITAYA, &["--pty"]);
     let arguments = ["response", "electrical", "--rig", "served.toml", "--average", "65535", "--json"];
-    let mut hanging = hold(&place, &arguments);
+    let mut hanging = hold(&place, &serving, &arguments);
     kill_process(Pid::from_child(&hanging), Signal::STOP).unwrap();
     let made = safe(&place);
     assert!(made["holder"].as_str().unwrap().contains("was ended"), "{made}");
@@ -88,12 +87,12 @@ fn a_holder_that_hangs_is_killed_and_the_output_switched_off() {
 #[test]
 fn a_board_on_a_serial_port_is_safe_after_its_holder_hangs() {
     let place = Place::new();
-    let _serving = Serving::start(&place, include_str!("../hil/rigs/pnnlink.toml"), &["--pty"]);
+    let serving = Serving::start(&place, include_str!("../hil/rigs/pnnlink.toml"), &["--pty"]);
     let arguments = ["response", "electrical", "--rig", "served.toml", "--average", "65535", "--json"];
-    let mut hanging = hold(&place, &arguments);
+    let mut hanging = hold(&place, &serving, &arguments);
     kill_process(Pid::from_child(&hanging), Signal::STOP).unwrap();
     // The board answers `safe` that it is safe; its watchdog is not waited for.
     safe(&place);
     hanging.wait().unwrap();
-    assert!(!is_held(&place, &hanging));
+    assert_eq!(holder(&serving), None);
 }

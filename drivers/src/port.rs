@@ -118,7 +118,7 @@ impl Opener {
 }
 
 impl Port {
-    /// A port over any stream, such as one end of a pair in a test.
+    /// A port over any stream that sends what is written without being flushed, such as one end of a pair in a test.
     pub fn over(instrument: &str, stream: impl Stream + 'static) -> Self {
         Self { source: Source::Stream(Box::new(stream)), ..Self::closed(instrument) }
     }
@@ -143,12 +143,10 @@ impl Port {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match &mut self.source {
             Source::Replay(replay) => locked(replay).send(bytes)?,
+            // No flush: sockets and terminals hold nothing back, and on a serial line it waits in the system, past every deadline,
+            // until the last bit is out (`tcdrain`).
             Source::Stream(stream) => {
-                let written = async {
-                    stream.write_all(bytes).await?;
-                    stream.flush().await
-                };
-                written.await.map_err(|source| lost(&self.instrument, &source.to_string()))?;
+                stream.write_all(bytes).await.map_err(|source| lost(&self.instrument, &source.to_string()))?;
             }
         }
         if let Some(recorder) = &self.recorder {

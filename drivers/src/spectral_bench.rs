@@ -15,8 +15,6 @@ use crate::{Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, Link
 
 /// A dark mask that takes longer than this has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
-/// What any request may take beside the light's own time.
-const WITHIN: Duration = Duration::from_secs(2);
 /// How often a shot is repeated whose answer was lost.
 const RETRIES: u32 = 5;
 
@@ -35,6 +33,9 @@ pub struct SpectralBenchConfig {
     /// Readings: the spectrometer's pixels in as many equal runs.
     #[serde(default = "fifty")]
     pub outputs: usize,
+    /// The deadline of one image or spectrum beyond the light's own time, in s.
+    #[serde(default = "deadline")]
+    pub deadline_seconds: f64,
     /// A TI DLP `LightCrafter`.
     pub shaper: ShaperConfig,
     /// A spectrometer that speaks the Ocean Binary Protocol.
@@ -75,6 +76,10 @@ fn one() -> u32 {
     1
 }
 
+fn deadline() -> f64 {
+    2.0
+}
+
 impl SpectralBenchConfig {
     /// Refuses what makes no sense.
     pub fn check(&self) -> Result<(), Error> {
@@ -83,6 +88,10 @@ impl SpectralBenchConfig {
         if self.inputs == 0 || self.inputs != self.controls || crate::lightcrafter::COLUMNS < channels {
             let most = crate::lightcrafter::COLUMNS / 2;
             return refuse("inputs", format!("is {}: give 1 to {most}, and as many `controls`", self.inputs));
+        }
+        let seconds = self.deadline_seconds;
+        if !(1e-3..=3600.0).contains(&seconds) {
+            return refuse("deadline_seconds", format!("is {seconds} s: give 0.001 to 3600"));
         }
         if self.outputs == 0 {
             return refuse("outputs", "is 0: give at least 1".to_owned());
@@ -119,7 +128,7 @@ impl SpectralBench {
         let micros = (config.spectrometer.integration_seconds * 1e6).round() as u32;
         let session = OceanObp::new(&spectrometer.instrument, micros, config.spectrometer.md5);
         let link = Link::open(session, spectrometer)?;
-        let SpectrometerReply::Serial(serial) = link.ask(SpectrometerRequest::Serial, WITHIN)? else {
+        let SpectrometerReply::Serial(serial) = link.ask(SpectrometerRequest::Serial, spectrometer.open_within)? else {
             let message = "sent a spectrum for its serial number".to_owned();
             return Err(Error::Garbled { instrument: spectrometer.instrument.clone(), message });
         };
@@ -169,9 +178,10 @@ impl SpectralBench {
     }
 
     fn expose(&mut self, codes: &[MirrorCode]) -> Result<Vec<f32>, Error> {
-        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), WITHIN)?;
+        let within = Duration::from_secs_f64(self.config.deadline_seconds);
+        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
         let request = SpectrometerRequest::Read { discard: self.config.spectrometer.discard };
-        let within = WITHIN + Duration::from_secs_f64(self.card.timing.shot);
+        let within = within + Duration::from_secs_f64(self.card.timing.shot);
         let SpectrometerReply::Spectrum(spectrum) = self.spectrometer.ask(request, within)? else {
             return Err(self.garbled("sent its serial number for a spectrum".to_owned()));
         };

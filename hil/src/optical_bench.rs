@@ -231,6 +231,7 @@ mod tests {
             inputs: 50,
             controls: 50,
             outputs: 50,
+            deadline_seconds: 0.25,
             shaper: ShaperConfig { address: bench.shaper_address().into() },
             spectrometer: SpectrometerConfig {
                 address: bench.spectrometer_address().into(),
@@ -291,7 +292,7 @@ mod tests {
         let bench = OpticalBench::serve(system().system, &faults).unwrap();
         let mut plant = open(&bench);
         for fault in kinds {
-            // Each of these costs a deadline of two seconds.
+            // Each of these costs a deadline.
             let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
             faults.set(fault, if is_costly { 0.01 } else { 0.03 });
         }

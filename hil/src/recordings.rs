@@ -214,6 +214,7 @@ fn optical(shaper: &LinkOptions, spectrometer: &LinkOptions) -> SpectralBench {
         inputs: 50,
         controls: 50,
         outputs: 50,
+        deadline_seconds: 2.0,
         shaper: ShaperConfig { address: shaper.address.to_string() },
         spectrometer: SpectrometerConfig {
             address: spectrometer.address.to_string(),
