@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::port::Opener;
 use crate::{Address, Error, Owned, Port};
@@ -100,7 +101,7 @@ impl LinkOptions {
 
 /// What the handle and the keeper share: the runtime that the task lives in, and the way to it.
 pub(crate) struct Line<S: Session> {
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     jobs: mpsc::UnboundedSender<Job<S>>,
     instrument: String,
 }
@@ -109,9 +110,23 @@ impl<S: Session> Line<S> {
     /// Hands a job to the task and drives the runtime until it is done.
     fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job<S>) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
+        // The runtime is there until the line is dropped.
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Lost {
+            instrument: self.instrument.clone(),
+            message: "its link has ended".to_owned(),
+        })?;
         let gone = || Error::Lost { instrument: self.instrument.clone(), message: "its link has ended".to_owned() };
         self.jobs.send(job(reply)).map_err(|_| gone())?;
-        self.runtime.block_on(answer).map_err(|_| gone())?
+        runtime.block_on(answer).map_err(|_| gone())?
+    }
+}
+
+impl<S: Session> Drop for Line<S> {
+    fn drop(&mut self) {
+        // A name that is still being looked up must not keep anybody waiting past a deadline.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -151,7 +166,7 @@ impl<S: Session> Link<S> {
         let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
         let (jobs, inbox) = mpsc::unbounded_channel();
         runtime.spawn(Task::new(session, opener, options, watch.clone()).run(inbox));
-        let line = Arc::new(Line { runtime, jobs, instrument: options.instrument.clone() });
+        let line = Arc::new(Line { runtime: Some(runtime), jobs, instrument: options.instrument.clone() });
         let within = options.open_within;
         line.ask(|reply| Job::Open { within, reply })?;
         let keeper = Keeper::start(&line, &watch, options.idle_every);
@@ -162,7 +177,8 @@ impl<S: Session> Link<S> {
     ///
     /// Must not be called from inside a future.
     pub fn ask(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error> {
-        self.line.ask(|reply| Job::Ask { request, within, reply })
+        let until = Instant::now() + within;
+        self.line.ask(|reply| Job::Ask { request, within, until, reply })
     }
 
     /// The link as it is, for whoever watches; it outlives the link.

@@ -134,7 +134,14 @@ fn open(path: &Path) -> std::io::Result<File> {
     {
         share(folder, 0o1777);
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    // Not made anew where it is there: the system lets nobody make another user's file in a shared folder.
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let file = options.create(true).truncate(false).open(path)?;
     share(path, 0o666);
     Ok(file)
 }

@@ -109,7 +109,7 @@ impl Opener {
             }
             Address::Serial { path, baud } => {
                 let builder = tokio_serial::new(path.to_string_lossy(), *baud);
-                let stream = builder.open_native_async().map_err(|source| unreachable(source.to_string()))?;
+                let stream = builder.open_native_async().map_err(|source| unreachable(refusal(&source)))?;
                 Ok(Box::new(stream))
             }
             Address::Replay { .. } => Err(unreachable("a recording is no stream of bytes".to_owned())),
@@ -247,6 +247,16 @@ impl Port {
     fn take(&mut self, count: usize) -> Vec<u8> {
         let rest = self.received.split_off(count);
         std::mem::replace(&mut self.received, rest)
+    }
+}
+
+/// Why the system does not open a serial port, and what helps where it is not the cable.
+fn refusal(source: &tokio_serial::Error) -> String {
+    match source.kind() {
+        tokio_serial::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
+            format!("{source}: your user must be in the group that owns the port, often `dialout`")
+        }
+        _ => source.to_string(),
     }
 }
 

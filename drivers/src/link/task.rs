@@ -18,8 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub(super) enum Job<S: Session> {
     /// Be ready.
     Open { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
-    /// Exchange a request.
-    Ask { request: S::Request, within: Duration, reply: oneshot::Sender<Result<S::Reply, Error>> },
+    /// Exchange a request until then, which was so long away when it was asked.
+    Ask { request: S::Request, within: Duration, until: Instant, reply: oneshot::Sender<Result<S::Reply, Error>> },
     /// Nothing else to do: say something, or look for a lost instrument.
     Idle { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
 }
@@ -60,20 +60,32 @@ impl<S: Session> Task<S> {
 
     /// Serves until the handle is gone.
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job<S>>) {
-        while let Some(job) = inbox.recv().await {
+        let mut next = inbox.recv().await;
+        while let Some(job) = next.take() {
             // Who no longer waits for the answer does not get it.
             match job {
                 Job::Open { within, reply } => drop(reply.send(self.ready(Instant::now() + within).await)),
-                Job::Ask { request, within, reply } => drop(reply.send(self.ask(&request, within).await)),
+                Job::Ask { request, within, until, reply } => {
+                    drop(reply.send(self.ask(&request, within, until).await));
+                }
+                // Nobody waits behind the search for a lost instrument: who asks searches again, by a deadline of its own.
+                Job::Idle { within, reply } if self.port.is_none() => tokio::select! {
+                    biased;
+                    job = inbox.recv() => {
+                        next = job;
+                        continue;
+                    }
+                    found = self.idle(within) => drop(reply.send(found)),
+                },
                 Job::Idle { within, reply } => drop(reply.send(self.idle(within).await)),
             }
+            next = inbox.recv().await;
         }
         self.watch.state(LinkState::Closed);
     }
 
     /// One request, answered within its deadline or not at all.
-    async fn ask(&mut self, request: &S::Request, within: Duration) -> Result<S::Reply, Error> {
-        let mut until = Instant::now() + within;
+    async fn ask(&mut self, request: &S::Request, within: Duration, mut until: Instant) -> Result<S::Reply, Error> {
         let disturbance = self.watch.disturbed();
         if disturbance == Some(Disturbance::ClosePort) {
             self.port = None;
@@ -159,11 +171,9 @@ impl<S: Session> Task<S> {
         self.watch.state(LinkState::Opening);
         let mut port = self.opener.open().await?;
         let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
-        let greeted = self.session.greet(&mut port, opening).await;
-        if greeted.is_err() {
-            self.stale = true;
-        }
-        greeted.map(|()| port)
+        // Whether it fails or is given up, an answer may be on its way then.
+        self.stale = true;
+        self.session.greet(&mut port, opening).await.map(|()| port)
     }
 
     /// Waits longer before the next attempt.

@@ -15,6 +15,9 @@ use super::owner::Owner;
 use super::wires::Wires;
 use crate::{Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
 
+/// The longest wait for an owner that has died.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// How patient the owner is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
@@ -135,7 +138,10 @@ impl Pnnlink {
             address: options.address.to_string(),
             message: error.to_string(),
         })?;
-        runtime.block_on(super::owner::make_safe_beside(&wires, Options::default().safe_deadline))
+        let made = runtime.block_on(super::owner::make_safe_beside(&wires, Options::default().safe_deadline));
+        // A name that is still being looked up must not keep anybody waiting past the deadline.
+        runtime.shutdown_background();
+        made
     }
 
     /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
@@ -162,8 +168,9 @@ impl Plant for Pnnlink {
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         // The owner keeps the deadline from shot to shot; this is only for an owner that has died.
-        let limit = self.options.deadline * self.options.attempts * (1 + inputs.rows() as u32)
-            + seconds(self.card.timing.batch(inputs.rows()));
+        let rows = u32::try_from(inputs.rows()).unwrap_or(u32::MAX);
+        let limit = self.options.deadline.saturating_mul(self.options.attempts).saturating_mul(rows.saturating_add(1));
+        let limit = limit.saturating_add(seconds(self.card.timing.batch(inputs.rows()))).min(LONGEST);
         let inputs = inputs.clone();
         self.call(|answer| Command::Measure(inputs, answer), limit)
     }
@@ -226,6 +233,7 @@ fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
             }
         }
     });
+    runtime.shutdown_background();
 }
 
 /// Obeys commands until the plant is dropped, and keeps the watchdog quiet between them.
