@@ -33,11 +33,11 @@ fn replay(instruments: &mut Table, name: &str) {
 }
 
 /// Trains on the served `rig`, which is recorded, and again on the recording.
-fn record_and_replay(rig: &str, plant: &str, experiment: &str) {
+fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
     let place = Place::new();
     place.write("wired.toml", experiment);
     {
-        let _serving = Serving::start(&place, rig, &[]);
+        let _serving = Serving::start(&place, rig, flags);
         rewrite(&place, "recorded.toml", |bench| drop(bench.insert("record".to_owned(), "dialogues".into())));
         let output = train(&place, "recorded.toml", "first");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -80,17 +80,17 @@ fn short() -> String {
 
 #[test]
 fn a_red_pitaya_is_recorded_and_replayed() {
-    record_and_replay(include_str!("../hil/rigs/red-pitaya.toml"), "electrical", &short());
+    record_and_replay(include_str!("../hil/rigs/red-pitaya.toml"), "electrical", &short(), &["--pty"]);
 }
 
 #[test]
 fn a_described_pair_is_recorded_and_replayed() {
-    record_and_replay(include_str!("../hil/rigs/scpi.toml"), "electrical", &short());
+    record_and_replay(include_str!("../hil/rigs/scpi.toml"), "electrical", &short(), &[]);
 }
 
 #[test]
 fn a_pnnlink_board_is_recorded_and_replayed() {
-    record_and_replay(include_str!("../hil/rigs/pnnlink.toml"), "electrical", &short());
+    record_and_replay(include_str!("../hil/rigs/pnnlink.toml"), "electrical", &short(), &[]);
 }
 
 #[test]
@@ -99,5 +99,5 @@ fn an_optical_bench_is_recorded_and_replayed() {
         "kind = \"scale-offset\"\nwidth = 64",
         "kind = \"linear\"\nwidth = 50\n\n[[layers]]\nkind = \"scale-offset\"\noffset = 0.5",
     );
-    record_and_replay(include_str!("../hil/rigs/optical.toml"), "optical", &experiment);
+    record_and_replay(include_str!("../hil/rigs/optical.toml"), "optical", &experiment, &["--pty"]);
 }

@@ -181,6 +181,17 @@ impl<S: Session> Link<S> {
         self.line.ask(|reply| Job::Ask { request, within, until, reply })
     }
 
+    /// Asks, and once more where that can help: for what must not fail because one answer was lost. Each time has `within`.
+    pub(crate) fn insist(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error>
+    where
+        S::Request: Clone,
+    {
+        match self.ask(request.clone(), within) {
+            Err(error) if error.is_retryable() => self.ask(request, within),
+            answer => answer,
+        }
+    }
+
     /// The link as it is, for whoever watches; it outlives the link.
     pub fn watch(&self) -> LinkWatch {
         self.watch.clone()

@@ -22,7 +22,7 @@ const BUFFER: usize = 16_384;
 const HALF: usize = BUFFER / 2;
 /// Largest output into high impedance, in V: ±1 V.
 const OUTPUT_VOLTS: f32 = 1.0;
-/// A safe state that takes longer than this has failed.
+/// A safe state that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A Red Pitaya between whose output 1 and input 1 the plant is wired.
@@ -166,7 +166,7 @@ impl RedPitaya {
 /// Switches the output off, and asks whether it is.
 fn switch_off(link: &Link<Scpi>) -> Result<(), Error> {
     let steps = vec![Step::tell("OUTPUT1:STATE OFF"), Step::tell("ACQ:STOP"), Step::query("OUTPUT1:STATE?")];
-    let answers = link.ask(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
+    let answers = link.insist(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
     let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
     if crate::settings_agree("OFF", &state) {
         return Ok(());

@@ -13,7 +13,7 @@ use crate::{
     WaveformConfig,
 };
 
-/// A safe state that takes longer than this has failed.
+/// A safe state that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A setting: what sets it, and the query that reads it back.
@@ -214,7 +214,7 @@ impl ScpiPair {
 /// Switches the output off, and asks whether it is.
 fn switch_off(generator: &Link<Scpi>, config: &GeneratorConfig) -> Result<(), Error> {
     let steps = vec![Step::tell(config.off.clone()), Step::query(config.state.clone())];
-    let answers = generator.ask(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
+    let answers = generator.insist(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
     let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
     if crate::settings_agree("OFF", &state) {
         return Ok(());

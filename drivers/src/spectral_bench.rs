@@ -13,7 +13,7 @@ use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
 use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest};
 use crate::{Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing};
 
-/// A dark mask that takes longer than this has failed.
+/// A dark mask that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 /// How often a shot is repeated whose answer was lost.
 const RETRIES: u32 = 5;
@@ -161,7 +161,7 @@ impl SpectralBench {
 
     /// Blocks all light over a connection of its own, whoever holds the shaper.
     pub fn make_safe_beside(shaper: &LinkOptions) -> Result<(), Error> {
-        Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.ask(ShaperRequest::Dark, SAFE_WITHIN)
+        Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 
     /// Shows one shot and reads it, again if an answer was lost.
@@ -223,6 +223,6 @@ impl Plant for SpectralBench {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.mask.fill(MirrorCode::nearest(0.0));
-        self.shaper.ask(ShaperRequest::Dark, SAFE_WITHIN)
+        self.shaper.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 }

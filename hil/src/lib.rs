@@ -14,11 +14,12 @@ mod scpi_server;
 mod soak;
 mod waveform_world;
 
+pub use byte_server::SerialLine;
 pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
 pub use optical_bench::{FULL_SCALE, OpticalBench};
 pub use pty::Pty;
-pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument, first_message};
+pub use scpi_box::{Outcome, ScpiBox, ScpiInstrument};
 pub use scpi_instruments::{Described, Half, SimulatedRedPitaya};
 pub use scpi_server::{Served, Wire, serve_scpi};
 pub use soak::{SoakReport, soak};

@@ -239,7 +239,7 @@ fn a_recording_of_an_optical_bench_replays() {
         (applied, readings)
     };
     if is_wanted(&shaper) {
-        let served = OpticalBench::serve(Optical::default().build().unwrap().system, &Faults::new(0)).unwrap();
+        let served = OpticalBench::serve(Optical::default().build().unwrap().system, None, &Faults::new(0)).unwrap();
         let address = |text: &str| text.parse().unwrap();
         let shows = recorded("shaper", address(served.shaper_address()), &shaper);
         let sees = recorded("spectrometer", address(served.spectrometer_address()), &spectrometer);

@@ -12,7 +12,8 @@ use drivers::{
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
-    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SimulatedRedPitaya, WaveformWorld, Wire, serve_scpi,
+    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya, WaveformWorld, Wire,
+    serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -219,10 +220,15 @@ fn serve_spectral(
     wire: &Wire,
     faults: &Faults,
 ) -> std::io::Result<Vec<ServedInstrument>> {
-    if matches!(wire, Wire::Pty { .. }) {
-        return Err(std::io::Error::other("optical instruments are served on TCP only: leave --pty out"));
-    }
-    let bench = OpticalBench::serve(system, faults)?;
+    // The shaper's protocol is one of TCP; a spectrometer may be on a serial line.
+    let line = match wire {
+        Wire::Tcp { .. } => None,
+        Wire::Pty { link, baud } => {
+            let own = || std::env::temp_dir().join(format!("pnnlab-{plant}-spectrometer-{}", std::process::id()));
+            Some(SerialLine { link: link.clone().unwrap_or_else(own), baud: *baud })
+        }
+    };
+    let bench = OpticalBench::serve(system, line.as_ref(), faults)?;
     let (shaper, spectrometer) = (parsed(bench.shaper_address())?, parsed(bench.spectrometer_address())?);
     let name = |key| instrument_name(plant, key);
     Ok(vec![

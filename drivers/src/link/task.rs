@@ -92,14 +92,14 @@ impl<S: Session> Task<S> {
         }
         self.ready(until).await?;
         if disturbance == Some(Disturbance::LoseAnswer) {
-            // Well in the past, because a deadline is rounded up to a millisecond: the request goes out, and no answer is so fast.
+            // Well in the past, because a deadline is rounded up to a millisecond: the request goes out, and that is all.
             let now = Instant::now();
             until = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         }
         let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
         let start = Instant::now();
-        let answer = timeout_at(until, self.session.exchange(port, request)).await;
-        self.settle(answer, start, within)
+        let answer = timeout_at(until, self.session.exchange(port, request)).await.ok();
+        self.settle(answer.filter(|_| disturbance != Some(Disturbance::LoseAnswer)), start, within)
     }
 
     /// A heartbeat where there is a port, an attempt to open one where there is none.
@@ -107,18 +107,18 @@ impl<S: Session> Task<S> {
         let until = Instant::now() + within;
         let Some(port) = &mut self.port else { return self.ready(until).await };
         let start = Instant::now();
-        let answer = timeout_at(until, self.session.idle(port)).await;
+        let answer = timeout_at(until, self.session.idle(port)).await.ok();
         self.settle(answer, start, within)
     }
 
     /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.
     fn settle<T>(
         &mut self,
-        answer: Result<Result<T, Error>, tokio::time::error::Elapsed>,
+        answer: Option<Result<T, Error>>,
         start: Instant,
         within: Duration,
     ) -> Result<T, Error> {
-        let answer = answer.unwrap_or_else(|_| Err(self.timeout("answer", within)));
+        let answer = answer.unwrap_or_else(|| Err(self.timeout("answer", within)));
         match &answer {
             Ok(_) => self.watch.answered(start.elapsed()),
             Err(error) if error.breaks_link() => {
