@@ -49,7 +49,9 @@ fn a_training_on_a_serial_port_switches_off_and_waits() {
     place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
     let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--check", "false", "--json"];
     let mut training = hold(&place, &serving, &arguments);
-    wait_until("training", || std::fs::read_to_string(place.path("runs/long/metrics.csv")).is_ok_and(|text| 1 < text.lines().count()));
+    wait_until("training", || {
+        std::fs::read_to_string(place.path("runs/long/metrics.csv")).is_ok_and(|text| 1 < text.lines().count())
+    });
     let made = safe(&place);
     assert!(made["holder"].as_str().unwrap().contains("is paused"), "{made}");
     assert!(training.try_wait().unwrap().is_none(), "it goes on when it is told to");

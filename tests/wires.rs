@@ -248,17 +248,19 @@ fn a_screen_in_the_rig_drives_suspicious_shots_again() {
     let place = Place::new();
     let _serving = Serving::start(&place, RIG, &["--fault", "saturation=0.1", "--fault", "stuck-value=0.1"]);
     let served = place.read("served.toml");
+    let table = "[plants.electrical.screen]";
+    let (served, _) = served.split_once(table).unwrap();
     place.write("wired.toml", EXPERIMENT);
     let train = |rig: &str| place.run(&["train", "wired.toml", "--rig", rig, "--name", rig, "--json"]);
-    place.write("screened.toml", &format!("{served}\n[plants.electrical.screen]\nattempts = 40\n"));
+    place.write("screened.toml", &format!("{served}{table}\nattempts = 40\n"));
     let output = train("screened.toml");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // Without a second attempt the first such shot ends the run, and the error says which.
-    place.write("strict.toml", &format!("{served}\n[plants.electrical.screen]\nattempts = 1\n"));
+    place.write("strict.toml", &format!("{served}{table}\nattempts = 1\n"));
     let output = train("strict.toml");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(5) && text.contains("driven 1 times"), "{text}");
-    place.write("bad.toml", &format!("{served}\n[plants.electrical.screen]\nattempts = 0\n"));
+    place.write("bad.toml", &format!("{served}{table}\nattempts = 0\n"));
     let (code, text) = place.refusal(&["check", "bad.toml"]);
     assert!(code == 3 && text.contains("`plants.electrical.screen.attempts` is 0"), "{text}");
 }

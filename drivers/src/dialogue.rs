@@ -298,7 +298,9 @@ fn to_hex(bytes: &[u8]) -> String {
 
 /// Bytes from hexadecimal digits.
 fn from_hex(text: &str) -> Result<VecDeque<u8>, String> {
-    let bad = || format!("has hexadecimal digits that are not pairs of 0-9 and a-f, or `(N)` after one, N up to {LONGEST_RUN}");
+    let bad = || {
+        format!("has hexadecimal digits that are not pairs of 0-9 and a-f, or `(N)` after one, N up to {LONGEST_RUN}")
+    };
     let (mut bytes, mut rest) = (VecDeque::new(), text);
     while !rest.is_empty() {
         let (pair, after) = rest.split_at_checked(2).ok_or_else(bad)?;

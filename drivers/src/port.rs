@@ -225,7 +225,9 @@ impl Port {
         match &mut self.source {
             Source::Replay(replay) => match locked(replay).receive()? {
                 Some(bytes) => self.received.extend(bytes),
-                None => return Err(lost(&self.instrument, "no answer was recorded here, and the port was opened again")),
+                None => {
+                    return Err(lost(&self.instrument, "no answer was recorded here, and the port was opened again"));
+                }
             },
             Source::Stream(stream) => {
                 self.chunk.resize(CHUNK, 0);

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
 use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest};
-use crate::{Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing};
+use crate::{
+    Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing,
+};
 
 /// A dark mask that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);

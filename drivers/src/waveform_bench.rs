@@ -69,10 +69,9 @@ impl WaveformConfig {
         if MOST_SAMPLES < self.burst_samples {
             return refuse("burst_samples", format!("is {}: give at most {MOST_SAMPLES}", self.burst_samples));
         }
-        for (key, value, unit) in [
-            ("drive_volts", f64::from(self.drive_volts), "V"),
-            ("reading_volts", f64::from(self.reading_volts), "V"),
-        ] {
+        for (key, value, unit) in
+            [("drive_volts", f64::from(self.drive_volts), "V"), ("reading_volts", f64::from(self.reading_volts), "V")]
+        {
             if !(value.is_finite() && 0.0 < value) {
                 return refuse(key, format!("is {value} {unit}: it must be above 0"));
             }

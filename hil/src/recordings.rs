@@ -174,9 +174,7 @@ fn a_recording_of_a_described_pair_replays() {
 #[test]
 fn a_faulty_scpi_wire_replays_to_the_same_readings() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, wire) in
-        [("tcp.jsonl", Wire::Tcp { port: 0 }), ("pty.jsonl", Wire::Pty { link: None, baud: None })]
-    {
+    for (name, wire) in [("tcp.jsonl", Wire::Tcp { port: 0 }), ("pty.jsonl", Wire::Pty { link: None, baud: None })] {
         let path = folder.path().join(name);
         let faults = Faults::new(5);
         let instrument = ScpiBox::new(Box::new(SimulatedRedPitaya::new(world(&waveform(), &faults), "SIM-7")));

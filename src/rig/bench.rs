@@ -12,8 +12,8 @@ use drivers::{
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
-    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya, WaveformWorld, Wire,
-    serve_scpi,
+    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya, WaveformWorld,
+    Wire, serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

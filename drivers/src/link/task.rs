@@ -112,12 +112,7 @@ impl<S: Session> Task<S> {
     }
 
     /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.
-    fn settle<T>(
-        &mut self,
-        answer: Option<Result<T, Error>>,
-        start: Instant,
-        within: Duration,
-    ) -> Result<T, Error> {
+    fn settle<T>(&mut self, answer: Option<Result<T, Error>>, start: Instant, within: Duration) -> Result<T, Error> {
         let answer = answer.unwrap_or_else(|| Err(self.timeout("answer", within)));
         match &answer {
             Ok(_) => self.watch.answered(start.elapsed()),

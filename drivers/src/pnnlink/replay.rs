@@ -67,7 +67,9 @@ impl Replay {
                     read.map_err(|message| Error::recording(&path, format!("line {line}: {message}")))?;
                 }
                 (Turn::Received(mut bytes), Some(reading)) => reading.received(bytes.make_contiguous()),
-                (_, None) => return Err(Error::recording(&path, format!("line {line}: comes before the port was opened"))),
+                (_, None) => {
+                    return Err(Error::recording(&path, format!("line {line}: comes before the port was opened")));
+                }
             }
         }
         let sittings = reading.into_iter().map(|reading| reading.sitting).collect();
@@ -231,7 +233,9 @@ impl Player {
         while let Ok(count @ 1..) = stream.read(&mut chunk).await {
             let mut found = Vec::new();
             requests.push(&chunk[..count], |frame| {
-                found.extend(frame.ok().and_then(|frame| Some(([frame.session, frame.id], Request::decode(frame.message)?))));
+                found.extend(
+                    frame.ok().and_then(|frame| Some(([frame.session, frame.id], Request::decode(frame.message)?))),
+                );
             });
             for (place, request) in found {
                 let mut frames = Vec::new();

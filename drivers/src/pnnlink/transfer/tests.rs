@@ -114,7 +114,9 @@ fn a_stale_reading_that_comes_before_its_elder_is_void() {
 fn frames_that_stay_stale_or_go_back_are_void_in_any_order() {
     let acquisitions = [u32::MAX, u32::MAX, u32::MAX, u32::MAX - 1, u32::MAX, 0, 1, 1];
     let inputs = inputs(acquisitions.len());
-    for order in [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [1, 3, 5, 7, 0, 2, 4, 6], [4, 2, 0, 1, 3, 7, 6, 5]] {
+    for order in
+        [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [1, 3, 5, 7, 0, 2, 4, 6], [4, 2, 0, 1, 3, 7, 6, 5]]
+    {
         let mut transfer = Transfer::new(&inputs, Shape { per_request: 1, ..SHAPE }, 0, None);
         while transfer.next(Duration::ZERO).is_some() {}
         for row in order {
