@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range, Recorded, Replayed};
+use drivers::{
+    DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range, Recorded, Replayed, Screen, Screened,
+};
 use hil::{Faults, Wire};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,30 @@ pub struct PlantConfig {
     /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interlocks: Vec<InterlockConfig>,
+    /// Looks at each reading before it is believed: a suspicious shot is driven again, within its limits, and given up after a few
+    /// attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<ScreenConfig>,
+}
+
+/// What makes a reading suspicious. One that is no number always is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScreenConfig {
+    /// All outputs exactly as in another shot of the batch, or in the last one before, though the inputs differ: a converter that has
+    /// stuck. Switch it off for a plant that rightly reads the same for different inputs.
+    pub stuck: bool,
+    /// All outputs at an end of their range: a converter that has been overdriven.
+    pub saturated: bool,
+    /// How often a suspicious shot is driven, at least 1, before it is given up.
+    pub attempts: u32,
+}
+
+impl Default for ScreenConfig {
+    fn default() -> Self {
+        let Screen { stuck, saturated, attempts } = Screen::default();
+        Self { stuck, saturated, attempts }
+    }
 }
 
 /// From one shot on, at once or bit by bit, a simulated plant reads like another: how a twin that was right goes wrong.
@@ -320,19 +346,7 @@ impl Rig {
             (None, None, None) => return Err(self.document.refuse(&path, ONE_KIND)),
         };
         same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
-        let plant: Box<dyn Plant> = match &config.record {
-            Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
-            None => plant,
-        };
-        let interlocks = config.interlocks.iter().map(|config| Interlock {
-            name: config.name.clone(),
-            bank: config.output.clone(),
-            range: Range::new(config.low, config.high),
-        });
-        let plant = Interlocked::new(plant, interlocks.collect())
-            .map_err(|error| self.document.refuse(&format!("{path}.interlocks"), format!("cannot be kept: {error}")))?;
-        let plant = Limited::new(plant, &config.limits.limits())
-            .map_err(|error| self.document.refuse(&format!("{path}.limits"), format!("cannot be kept: {error}")))?;
+        let plant = self.guard(&path, config, plant)?;
         let described = [
             config.simulated.as_ref(),
             config.replay.as_ref().map(|replay| &replay.twin),
@@ -348,7 +362,7 @@ impl Rig {
         let watchdog = config.bench.as_ref().is_some_and(|bench| bench.instruments.has_watchdog());
         Ok(Opened {
             name: name.to_owned(),
-            plant: Guarded::new(Box::new(plant)),
+            plant: Guarded::new(plant),
             twin,
             ideal,
             adjustable,
@@ -359,11 +373,45 @@ impl Rig {
         })
     }
 
+    /// The plant at `path` behind all that the rig puts before it: its recording, interlocks, limits and screen, from the plant
+    /// outwards. A shot that is driven again counts against the limits.
+    fn guard(&self, path: &str, config: &PlantConfig, plant: Box<dyn Plant>) -> Result<Box<dyn Plant>, Error> {
+        let refuse = |error: drivers::Error| self.document.refuse(path, format!("cannot be opened: {error}"));
+        let unkept = |key: &'static str| {
+            move |error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be kept: {error}"))
+        };
+        let plant: Box<dyn Plant> = match &config.record {
+            Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
+            None => plant,
+        };
+        let interlocks = config.interlocks.iter().map(|config| Interlock {
+            name: config.name.clone(),
+            bank: config.output.clone(),
+            range: Range::new(config.low, config.high),
+        });
+        let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?;
+        let plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?;
+        match &config.screen {
+            None => Ok(Box::new(plant)),
+            Some(ScreenConfig { attempts: 0, .. }) => {
+                Err(self.document.refuse(&format!("{path}.screen.attempts"), "is 0: give at least 1"))
+            }
+            Some(ScreenConfig { stuck, saturated, attempts }) => {
+                let screen = Screen { stuck: *stuck, saturated: *saturated, attempts: *attempts };
+                Ok(Box::new(Screened::new(plant, screen)))
+            }
+        }
+    }
+
     /// An error of the bench of the plant called `name`: of the file, or of the instruments.
     fn bench_error(&self, name: &str, error: drivers::Error) -> Error {
         let path = format!("plants.{name}.bench.instruments");
         match error {
             drivers::Error::Description { key, message } => self.document.refuse(&format!("{path}.{key}"), message),
+            // Nothing has been recorded or replayed yet: it is the file's address or folder that is wrong.
+            error @ drivers::Error::Recording { .. } => {
+                self.document.refuse(&path, format!("cannot be opened: {error}"))
+            }
             drivers::Error::Address { text, message } => {
                 self.document.refuse(&path, format!("has the address `{text}`, which {message}"))
             }

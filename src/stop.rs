@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use drivers::{Batch, Card, Error, Plant};
+
 use crate::run::Control;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
@@ -45,5 +47,49 @@ pub fn tell(control: &Arc<Control>) {
     drop(runs);
     if requested() {
         control.interrupt();
+    }
+}
+
+/// The longest piece of a batch that a stop waits for, in s of bench time.
+const PIECE: f64 = 0.5;
+
+/// A plant for measurements that are no run: it is driven in pieces, and no more once the user has asked to stop.
+pub struct Stoppable<'a> {
+    plant: &'a mut dyn Plant,
+    /// The most shots that are driven at once.
+    most: usize,
+}
+
+impl<'a> Stoppable<'a> {
+    /// `plant`, whose batches are cut where its instruments are wired: a plant in this process is fast.
+    pub fn new(plant: &'a mut dyn Plant, is_wired: bool) -> Self {
+        let shots = PIECE / plant.card().timing.shot.max(1e-9);
+        Self { plant, most: if is_wired { (shots as usize).max(1) } else { usize::MAX } }
+    }
+}
+
+impl Plant for Stoppable<'_> {
+    fn card(&self) -> &Card {
+        self.plant.card()
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        if requested() { Err(Error::Interrupted) } else { self.plant.apply(controls) }
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let mut outputs = Vec::new();
+        let (columns, most) = (inputs.columns(), self.most.min(inputs.rows().max(1)));
+        for piece in inputs.values().chunks((most * columns).max(1)) {
+            if requested() {
+                return Err(Error::Interrupted);
+            }
+            outputs.extend(self.plant.measure(&Batch::new(columns, piece.to_vec())?)?.into_values());
+        }
+        Batch::new(self.plant.ports().output_count(), outputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        self.plant.make_safe()
     }
 }

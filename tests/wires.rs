@@ -12,7 +12,7 @@ use crate::program::Place;
 
 /// The rig of a Red Pitaya with a small plant, and an experiment on it.
 const RIG: &str = include_str!("../hil/rigs/red-pitaya.toml");
-const EXPERIMENT: &str = r#"
+pub const EXPERIMENT: &str = r#"
 name = "wired"
 
 [data]
@@ -41,17 +41,17 @@ bins = 10
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running `pnnlab serve`, ended with the test.
-struct Serving {
+pub struct Serving {
     child: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Serving {
-    /// Serves `rig.toml` and writes `served.toml`.
-    fn start(place: &Place, rig: &str) -> Self {
+    /// Serves `rig` with these flags and writes `served.toml`.
+    pub fn start(place: &Place, rig: &str, flags: &[&str]) -> Self {
         place.write("rig.toml", rig);
         let arguments = ["serve", "rig.toml", "--write-rig", "served.toml", "--json"];
-        let mut command = place.command(&arguments);
+        let mut command = place.command(&[&arguments, flags].concat());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -78,7 +78,7 @@ impl Drop for Serving {
 }
 
 /// Waits until `done`, or fails.
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");
@@ -89,7 +89,7 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn a_served_bench_passes_the_checks_and_trains_as_in_process() {
     let place = Place::new();
-    let _serving = Serving::start(&place, RIG);
+    let _serving = Serving::start(&place, RIG, &[]);
     let report = place.json(&["check", "served.toml", "--json"]);
     assert_eq!(report["rig"], "red-pitaya");
     let plant = &report["plants"][0];
@@ -118,7 +118,7 @@ fn training_over_the_wire_ends_with_the_numbers_of_training_in_process() {
     let with_quiet = RIG
         .replace("system = \"electrical\"\nsamples = 64\n", &format!("system = \"electrical\"\nsamples = 64\n{quiet}"));
     assert_ne!(with_quiet, RIG);
-    let _serving = Serving::start(&place, &with_quiet);
+    let _serving = Serving::start(&place, &with_quiet, &[]);
     let simulated =
         format!("name = \"near\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\n{quiet}");
     place.write("near.toml", &simulated).write("wired.toml", EXPERIMENT);
@@ -137,7 +137,7 @@ fn training_over_the_wire_ends_with_the_numbers_of_training_in_process() {
 #[test]
 fn safe_switches_a_bench_off_that_a_training_holds() {
     let place = Place::new();
-    let serving = Serving::start(&place, RIG);
+    let serving = Serving::start(&place, RIG, &[]);
     place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
     let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--json"];
     let mut training = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -201,6 +201,7 @@ fn an_interlock_ends_a_run_and_an_owner_is_named() {
         &format!(
             "{RIG}\n[[plants.electrical.interlocks]]\nname = \"node\"\noutput = \"node\"\nlow = -0.001\nhigh = 0.001\n"
         ),
+        &[],
     );
     place.write("wired.toml", EXPERIMENT);
     let (code, message) = place.refusal(&["train", "wired.toml", "--rig", "served.toml"]);
@@ -220,7 +221,7 @@ fn an_interlock_ends_a_run_and_an_owner_is_named() {
 #[test]
 fn faults_can_be_switched_while_an_instrument_is_served() {
     let place = Place::new();
-    let mut serving = Serving::start(&place, RIG);
+    let mut serving = Serving::start(&place, RIG, &[]);
     let mut input = serving.child.stdin.take().unwrap();
     input.write_all(b"no-reply\n").unwrap();
     let address = serving.address.strip_prefix("tcp://").unwrap().to_owned();
@@ -239,4 +240,27 @@ fn ports_are_listed_without_being_asked() {
     let place = Place::new();
     let listed = place.json(&["ports", "--quiet", "--json"]);
     assert!(listed["ports"].is_array());
+}
+
+/// Of the bursts of some instruments, one in ten is at the end of its range.
+#[test]
+fn a_screen_in_the_rig_drives_suspicious_shots_again() {
+    let place = Place::new();
+    let _serving = Serving::start(&place, RIG, &["--fault", "saturation=0.1", "--fault", "stuck-value=0.1"]);
+    let served = place.read("served.toml");
+    let table = "[plants.electrical.screen]";
+    let (served, _) = served.split_once(table).unwrap();
+    place.write("wired.toml", EXPERIMENT);
+    let train = |rig: &str| place.run(&["train", "wired.toml", "--rig", rig, "--name", rig, "--json"]);
+    place.write("screened.toml", &format!("{served}{table}\nattempts = 40\n"));
+    let output = train("screened.toml");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Without a second attempt the first such shot ends the run, and the error says which.
+    place.write("strict.toml", &format!("{served}{table}\nattempts = 1\n"));
+    let output = train("strict.toml");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(5) && text.contains("driven 1 times"), "{text}");
+    place.write("bad.toml", &format!("{served}{table}\nattempts = 0\n"));
+    let (code, text) = place.refusal(&["check", "bad.toml"]);
+    assert!(code == 3 && text.contains("`plants.electrical.screen.attempts` is 0"), "{text}");
 }

@@ -123,7 +123,7 @@ fn serial(text: &str) -> Result<Address, String> {
                 .parse()
                 .ok()
                 .filter(|baud| 0 < *baud)
-                .ok_or(format!("has the baud rate `{number}`: give a number above 0"))?
+                .ok_or(format!("has the baud rate `{number}`: give a whole number from 1 to 4294967295"))?
         }
     };
     Ok(Address::Serial { path: path.into(), baud })
@@ -204,7 +204,7 @@ mod tests {
         assert!(error("tcp://host:70000").contains("has the port `70000`"));
         assert!(error("tcp://:5025").contains("has no host"));
         assert!(error("serial:///dev/ttyACM0?speed=3").contains("only `?baud=N`"));
-        assert!(error("serial:///dev/ttyACM0?baud=0").contains("a number above 0"));
+        assert!(error("serial:///dev/ttyACM0?baud=0").contains("a whole number from 1"));
         assert!(error("TCPIP0::scope::inst0::INSTR").contains("raw socket"));
         assert!(error("USB0::0x1234::5::SN::INSTR").contains("bus that is not spoken"));
         assert!(error("GPIB0::22::INSTR").contains("bus that is not spoken"));

@@ -219,6 +219,9 @@ pub enum Error {
         /// The bounds.
         range: Range,
     },
+    /// Whoever drives the plant has been asked to stop.
+    #[error("nothing more is driven: the user has asked to stop")]
+    Interrupted,
     /// More than the rig file allows in a stretch of time.
     #[error("{what} would be {value} {unit}, but the rig file allows {limit} {unit}: {advice}")]
     Overdriven {

@@ -25,6 +25,7 @@ mod scpi;
 mod scpi_pair;
 mod screened;
 mod spectral_bench;
+mod tap;
 mod waveform_bench;
 
 pub use address::Address;

@@ -23,9 +23,10 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::port::Opener;
-use crate::{Address, DialogueRecorder, DialogueReplay, Error, Owned, Port};
+use crate::{Address, Error, Owned, Port};
 
 use keeper::Keeper;
 pub use report::{Disturbance, LinkReport, LinkState, LinkWatch};
@@ -100,7 +101,7 @@ impl LinkOptions {
 
 /// What the handle and the keeper share: the runtime that the task lives in, and the way to it.
 pub(crate) struct Line<S: Session> {
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     jobs: mpsc::UnboundedSender<Job<S>>,
     instrument: String,
 }
@@ -109,9 +110,23 @@ impl<S: Session> Line<S> {
     /// Hands a job to the task and drives the runtime until it is done.
     fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job<S>) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
+        // The runtime is there until the line is dropped.
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Lost {
+            instrument: self.instrument.clone(),
+            message: "its link has ended".to_owned(),
+        })?;
         let gone = || Error::Lost { instrument: self.instrument.clone(), message: "its link has ended".to_owned() };
         self.jobs.send(job(reply)).map_err(|_| gone())?;
-        self.runtime.block_on(answer).map_err(|_| gone())?
+        runtime.block_on(answer).map_err(|_| gone())?
+    }
+}
+
+impl<S: Session> Drop for Line<S> {
+    fn drop(&mut self) {
+        // A name that is still being looked up must not keep anybody waiting past a deadline.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -141,18 +156,7 @@ impl<S: Session> Link<S> {
     }
 
     fn connect(session: S, options: &LinkOptions, owned: Option<Owned>, owner: String) -> Result<Self, Error> {
-        let share = |recorder| Arc::new(Mutex::new(recorder));
-        let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address).map(share));
-        let replay = match &options.address {
-            Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
-            _ => None,
-        };
-        let opener = Opener {
-            instrument: options.instrument.clone(),
-            address: options.address.clone(),
-            recorder: recorder.transpose()?,
-            replay,
-        };
+        let opener = Opener::new(options)?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Unreachable {
             instrument: options.instrument.clone(),
             address: options.address.to_string(),
@@ -162,7 +166,7 @@ impl<S: Session> Link<S> {
         let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
         let (jobs, inbox) = mpsc::unbounded_channel();
         runtime.spawn(Task::new(session, opener, options, watch.clone()).run(inbox));
-        let line = Arc::new(Line { runtime, jobs, instrument: options.instrument.clone() });
+        let line = Arc::new(Line { runtime: Some(runtime), jobs, instrument: options.instrument.clone() });
         let within = options.open_within;
         line.ask(|reply| Job::Open { within, reply })?;
         let keeper = Keeper::start(&line, &watch, options.idle_every);
@@ -173,7 +177,19 @@ impl<S: Session> Link<S> {
     ///
     /// Must not be called from inside a future.
     pub fn ask(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error> {
-        self.line.ask(|reply| Job::Ask { request, within, reply })
+        let until = Instant::now() + within;
+        self.line.ask(|reply| Job::Ask { request, within, until, reply })
+    }
+
+    /// Asks, and once more where that can help: for what must not fail because one answer was lost. Each time has `within`.
+    pub(crate) fn insist(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error>
+    where
+        S::Request: Clone,
+    {
+        match self.ask(request.clone(), within) {
+            Err(error) if error.is_retryable() => self.ask(request, within),
+            answer => answer,
+        }
     }
 
     /// The link as it is, for whoever watches; it outlives the link.

@@ -249,7 +249,12 @@ impl OceanObp {
         for _ in 0..STALE_RETRIES {
             let payload = self.ask(port, message_type::SPECTRUM, &[], 0).await?;
             let spectrum = Spectrum::decode(&payload).ok_or_else(|| self.garbled("sent half a spectrum"))?;
-            if self.last != Some(spectrum.count) {
+            let ahead = self.last.map_or(1, |last| spectrum.count.wrapping_sub(last));
+            if u32::MAX / 2 < ahead {
+                // It counts anew: it was switched off and on, and has lost its integration time.
+                return Err(Error::Restarted { instrument: self.instrument.clone() });
+            }
+            if ahead != 0 {
                 self.last = Some(spectrum.count);
                 return Ok(spectrum);
             }

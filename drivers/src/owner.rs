@@ -6,11 +6,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Address, Error};
+
+/// How often, and how long apart, a lock that is held is tried again before its holder is believed to be one.
+const LOOKS: u32 = 4;
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Who holds an instrument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +62,15 @@ impl Owned {
         let Some(path) = lock_file(address) else { return Ok(None) };
         let failed = |source: std::io::Error| Error::Lock { path: path.clone(), message: source.to_string() };
         let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 0..LOOKS {
+            // Somebody who only looks, in `holder`, has it for a moment.
+            if matches!(locked, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(LOOK);
+                locked = file.try_lock();
+            }
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::Error(source)) => return Err(failed(source)),
             Err(TryLockError::WouldBlock) => {
@@ -122,7 +134,14 @@ fn open(path: &Path) -> std::io::Result<File> {
     {
         share(folder, 0o1777);
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    // Not made anew where it is there: the system lets nobody make another user's file in a shared folder.
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    let file = options.create(true).truncate(false).open(path)?;
     share(path, 0o666);
     Ok(file)
 }

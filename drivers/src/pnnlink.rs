@@ -11,7 +11,10 @@ pub mod frame;
 pub mod link;
 pub mod message;
 mod owner;
+mod replay;
 pub mod session;
 pub mod transfer;
+mod wires;
 
 pub use config::PnnlinkConfig;
+pub use replay::recorded_sessions;

@@ -10,7 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_serial::SerialPortBuilderExt;
 
-use crate::{Address, DialogueRecorder, DialogueReplay, Error};
+use crate::{Address, DialogueRecorder, DialogueReplay, Error, LinkOptions};
 
 /// A peer that has vanished is noticed after this long without an acknowledgment.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -52,6 +52,29 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
+    /// The way to the instrument of a link: begins its recording, or reads the one that is replayed.
+    pub(crate) fn new(options: &LinkOptions) -> Result<Self, Error> {
+        let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address));
+        let replay = match &options.address {
+            Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
+            _ => None,
+        };
+        Ok(Self {
+            instrument: options.instrument.clone(),
+            address: options.address.clone(),
+            recorder: recorder.transpose()?.map(|recorder| Arc::new(Mutex::new(recorder))),
+            replay,
+        })
+    }
+
+    /// Whether an answer that is late stays on the wire for the next opening.
+    pub(crate) fn is_line(&self) -> bool {
+        match &self.replay {
+            Some(replay) => locked(replay).is_line(),
+            None => matches!(self.address, Address::Serial { .. }),
+        }
+    }
+
     /// Opens the port. Nothing is sent.
     pub(crate) async fn open(&self) -> Result<Port, Error> {
         let source = match (&self.address, &self.replay) {
@@ -86,7 +109,7 @@ impl Opener {
             }
             Address::Serial { path, baud } => {
                 let builder = tokio_serial::new(path.to_string_lossy(), *baud);
-                let stream = builder.open_native_async().map_err(|source| unreachable(source.to_string()))?;
+                let stream = builder.open_native_async().map_err(|source| unreachable(refusal(&source)))?;
                 Ok(Box::new(stream))
             }
             Address::Replay { .. } => Err(unreachable("a recording is no stream of bytes".to_owned())),
@@ -95,7 +118,7 @@ impl Opener {
 }
 
 impl Port {
-    /// A port over any stream, such as one end of a pair in a test.
+    /// A port over any stream that sends what is written without being flushed, such as one end of a pair in a test.
     pub fn over(instrument: &str, stream: impl Stream + 'static) -> Self {
         Self { source: Source::Stream(Box::new(stream)), ..Self::closed(instrument) }
     }
@@ -120,12 +143,10 @@ impl Port {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match &mut self.source {
             Source::Replay(replay) => locked(replay).send(bytes)?,
+            // No flush: sockets and terminals hold nothing back, and on a serial line it waits in the system, past every deadline,
+            // until the last bit is out (`tcdrain`).
             Source::Stream(stream) => {
-                let written = async {
-                    stream.write_all(bytes).await?;
-                    stream.flush().await
-                };
-                written.await.map_err(|source| lost(&self.instrument, &source.to_string()))?;
+                stream.write_all(bytes).await.map_err(|source| lost(&self.instrument, &source.to_string()))?;
             }
         }
         if let Some(recorder) = &self.recorder {
@@ -182,7 +203,8 @@ impl Port {
     /// Throws away what comes until nothing has come for `pause`, but at most for `most`.
     pub async fn discard_until_quiet(&mut self, pause: Duration, most: Duration) -> Result<(), Error> {
         self.received.clear();
-        if matches!(self.source, Source::Replay(_)) {
+        if let Source::Replay(replay) = &self.source {
+            locked(replay).discard();
             return Ok(());
         }
         let until = tokio::time::Instant::now() + most;
@@ -201,7 +223,12 @@ impl Port {
     async fn receive(&mut self) -> Result<(), Error> {
         let before = self.received.len();
         match &mut self.source {
-            Source::Replay(replay) => self.received.extend(locked(replay).receive()?),
+            Source::Replay(replay) => match locked(replay).receive()? {
+                Some(bytes) => self.received.extend(bytes),
+                None => {
+                    return Err(lost(&self.instrument, "no answer was recorded here, and the port was opened again"));
+                }
+            },
             Source::Stream(stream) => {
                 self.chunk.resize(CHUNK, 0);
                 let count = stream.read(&mut self.chunk).await;
@@ -225,6 +252,16 @@ impl Port {
     }
 }
 
+/// Why the system does not open a serial port, and what helps where it is not the cable.
+fn refusal(source: &tokio_serial::Error) -> String {
+    match source.kind() {
+        tokio_serial::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
+            format!("{source}: your user must be in the group that owns the port, often `dialout`")
+        }
+        _ => source.to_string(),
+    }
+}
+
 /// Sends at once, and notices when the other end is gone.
 fn prompt(stream: &tokio::net::TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
@@ -242,7 +279,7 @@ fn lost(instrument: &str, message: &str) -> Error {
 }
 
 /// What a mutex holds, even when another thread has panicked with it: recordings are whole lines.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

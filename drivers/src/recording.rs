@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
 
+/// The most ports of a bank, and the most banks of a direction, that a recording may name.
+const MOST_PORTS: usize = 1 << 24;
+const MOST_BANKS: usize = 1 << 10;
+
 /// One line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case")]
@@ -97,9 +101,10 @@ impl<P: Plant> Plant for Recorded<P> {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        // The plant first: a full disk must not keep it from being safe.
+        // The plant first: a full disk must not keep it from being safe, nor say that it is not. A replay needs no such line.
         self.plant.make_safe()?;
-        self.write(&Line::MakeSafe)
+        let _ = self.write(&Line::MakeSafe);
+        Ok(())
     }
 }
 
@@ -115,8 +120,13 @@ impl Replayed {
     /// Opens a recording.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
+        Self::read(path, BufReader::new(file))
+    }
+
+    /// Reads a recording; `path` is its name in errors.
+    pub fn read(path: &Path, recording: impl BufRead) -> Result<Self, Error> {
         let mut lines = Vec::new();
-        for (index, text) in BufReader::new(file).lines().enumerate() {
+        for (index, text) in recording.lines().enumerate() {
             let bad = |message: String| Error::recording(path, format!("line {}: {message}", index + 1));
             let text = text.map_err(|error| bad(error.to_string()))?;
             lines.push((index + 1, serde_json::from_str::<Line>(&text).map_err(|error| bad(error.to_string()))?));
@@ -125,6 +135,9 @@ impl Replayed {
             return Err(Error::recording(path, "line 1: is not the card of a plant".to_owned()));
         };
         let card = read_card(&lines.remove(0).1);
+        let bad = |line: usize, message| Error::recording(path, format!("line {line}: {message}"));
+        sound(&card).map_err(|message| bad(1, message))?;
+        lines.iter().try_for_each(|(number, line)| fits(&card, line).map_err(|message| bad(*number, message)))?;
         Ok(Self { card, path: path.to_owned(), lines: lines.into_iter() })
     }
 
@@ -187,6 +200,33 @@ fn card_line(card: &Card) -> Line {
         controls: banks(&card.ports.controls),
         outputs: banks(&card.ports.outputs),
     }
+}
+
+/// Refuses a card that no plant has.
+fn sound(card: &Card) -> Result<(), String> {
+    let ports = &card.ports;
+    let banks = [&ports.inputs, &ports.controls, &ports.outputs];
+    let is_sound = |bank: &Bank| (1..=MOST_PORTS).contains(&bank.count) && bank.range.low < bank.range.high;
+    match banks.into_iter().flatten().find(|bank| !is_sound(bank)) {
+        Some(bank) => Err(format!("bank `{}` has {} ports and the range {}", bank.name, bank.count, bank.range)),
+        None if banks.into_iter().any(|banks| MOST_BANKS < banks.len()) => Err("has too many banks".to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a call whose values do not fill the ports.
+fn fits(card: &Card, line: &Line) -> Result<(), String> {
+    let fill = |shots: usize, count: usize, values: &[f32]| shots.checked_mul(count) == Some(values.len());
+    let ports = &card.ports;
+    let is_whole = match line {
+        Line::Card { .. } => return Err("is a second card: a recording is of one plant".to_owned()),
+        Line::Apply { controls, applied } => [controls, applied].iter().all(|row| fill(1, ports.control_count(), row)),
+        Line::Measure { shots, inputs, outputs } => {
+            fill(*shots, ports.input_count(), inputs) && fill(*shots, ports.output_count(), outputs)
+        }
+        Line::MakeSafe => true,
+    };
+    if is_whole { Ok(()) } else { Err("has values that do not fill the ports of the card".to_owned()) }
 }
 
 /// The card from its line; whatever was recorded is now replayed.
@@ -271,5 +311,26 @@ mod tests {
         assert!(error.contains("line 2: this apply is not what was recorded"), "{error}");
         std::fs::write(&path, "{}\n").unwrap();
         assert!(Replayed::open(&path).unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn a_recording_that_makes_no_sense_is_refused_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("adder.jsonl");
+        let mut recorded = Recorded::create(Adder::new(), &path).unwrap();
+        recorded.measure(&Batch::zeros(1, 2)).unwrap();
+        let good = std::fs::read_to_string(&path).unwrap();
+        let card = good.lines().next().unwrap();
+        for (from, to, sentence) in [
+            ("[\"x\",2,", "[\"x\",18446744073709551615,", "line 1: bank `x` has 18446744073709551615 ports"),
+            ("\"shots\":1", "\"shots\":2", "line 2: has values that do not fill"),
+            ("\"outputs\":[0.0]", "\"outputs\":[0.0,0.0]", "line 2: has values that do not fill"),
+            ("{\"call\":\"measure\"", &format!("{card}\n{{\"call\":\"measure\""), "line 2: is a second card"),
+        ] {
+            let bad = good.replace(from, to);
+            assert_ne!(bad, good, "{from}");
+            let error = Replayed::read(&path, bad.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}");
+        }
     }
 }

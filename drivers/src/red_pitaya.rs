@@ -22,7 +22,7 @@ const BUFFER: usize = 16_384;
 const HALF: usize = BUFFER / 2;
 /// Largest output into high impedance, in V: ±1 V.
 const OUTPUT_VOLTS: f32 = 1.0;
-/// A safe state that takes longer than this has failed.
+/// A safe state that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A Red Pitaya between whose output 1 and input 1 the plant is wired.
@@ -75,8 +75,8 @@ impl RedPitayaConfig {
         if OUTPUT_VOLTS < self.waveform.drive_volts {
             return refuse("waveform.drive_volts", format!("is above the {OUTPUT_VOLTS} V of the output"));
         }
-        if !(self.deadline_seconds.is_finite() && 0.0 < self.deadline_seconds) {
-            return refuse("deadline_seconds", format!("is {} s: it must be above 0", self.deadline_seconds));
+        if !(1e-3..=3600.0).contains(&self.deadline_seconds) {
+            return refuse("deadline_seconds", format!("is {} s: give 0.001 to 3600", self.deadline_seconds));
         }
         let rate = self.waveform.sample_rate_hertz;
         let decimation = (CLOCK_HERTZ / rate).round();
@@ -112,7 +112,7 @@ impl RedPitaya {
     /// Switches the output off over a connection of its own, whoever holds the instrument.
     pub fn make_safe_beside(options: &LinkOptions) -> Result<(), Error> {
         let link = Link::open_beside(Scpi::new("", vec![]), options)?;
-        link.ask(ScpiRequest::Steps(off()), SAFE_WITHIN).map(drop)
+        switch_off(&link)
     }
 
     /// Its address as the rig file gives it.
@@ -163,9 +163,20 @@ impl RedPitaya {
     }
 }
 
-/// What switches the output off.
-fn off() -> Vec<Step> {
-    vec![Step::tell("OUTPUT1:STATE OFF"), Step::tell("ACQ:STOP"), Step::query("OUTPUT1:STATE?")]
+/// Switches the output off, and asks whether it is.
+fn switch_off(link: &Link<Scpi>) -> Result<(), Error> {
+    let steps = vec![Step::tell("OUTPUT1:STATE OFF"), Step::tell("ACQ:STOP"), Step::query("OUTPUT1:STATE?")];
+    let answers = link.insist(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
+    let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
+    if crate::settings_agree("OFF", &state) {
+        return Ok(());
+    }
+    Err(Error::Readback {
+        instrument: link.watch().report().instrument,
+        setting: "OUTPUT1:STATE".to_owned(),
+        sent: "OFF".to_owned(),
+        read: state,
+    })
 }
 
 impl Bursts for RedPitaya {
@@ -187,17 +198,7 @@ impl Bursts for RedPitaya {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        let answers = self.link.ask(ScpiRequest::Steps(off()), SAFE_WITHIN)?;
-        let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
-        if crate::settings_agree("OFF", &state) {
-            return Ok(());
-        }
-        Err(Error::Readback {
-            instrument: self.link.watch().report().instrument,
-            setting: "OUTPUT1:STATE".to_owned(),
-            sent: "OFF".to_owned(),
-            read: state,
-        })
+        switch_off(&self.link)
     }
 
     fn watches(&self) -> Vec<LinkWatch> {

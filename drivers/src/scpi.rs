@@ -259,6 +259,9 @@ impl Scpi {
         let pause = std::time::Duration::from_millis(50);
         port.write(b"\n*CLS\n").await?;
         port.discard_until_quiet(pause, 10 * pause).await?;
+        if !self.numbered {
+            return Ok(());
+        }
         // Two numbers in a row that no late answer is likely to hold, until they come back in their order.
         for number in [173_u8, 92] {
             port.write(format!("*ESE {number}\n*ESE?\n").as_bytes()).await?;
@@ -309,7 +312,7 @@ impl Session for Scpi {
     type Reply = Vec<Vec<u8>>;
 
     async fn greet(&mut self, port: &mut Port, opening: Opening) -> Result<(), Error> {
-        if opening.stale && self.numbered {
+        if opening.stale {
             self.resynchronize(port).await?;
         }
         // The power-on bit of before is read away here, and old errors are not ours.

@@ -13,7 +13,7 @@ use crate::{
     WaveformConfig,
 };
 
-/// A safe state that takes longer than this has failed.
+/// A safe state that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A setting: what sets it, and the query that reads it back.
@@ -143,8 +143,8 @@ impl ScpiPairConfig {
         if !self.generator.load.contains("{data}") {
             return refuse("generator.load", "has no `{data}`: say where the samples stand");
         }
-        if !(self.deadline_seconds.is_finite() && 0.0 < self.deadline_seconds) {
-            return refuse("deadline_seconds", "must be above 0 s");
+        if !(1e-3..=3600.0).contains(&self.deadline_seconds) {
+            return refuse("deadline_seconds", "must be from 0.001 to 3600 s");
         }
         for (key, text) in [
             ("generator.on", &self.generator.on),
@@ -203,12 +203,28 @@ impl ScpiPair {
     pub fn make_safe_beside(config: &ScpiPairConfig, generator: &LinkOptions) -> Result<(), Error> {
         let session = Scpi::new("", vec![]).numbered(config.numbered);
         let link = Link::open_beside(session, generator)?;
-        link.ask(ScpiRequest::Steps(vec![Step::tell(config.generator.off.clone())]), SAFE_WITHIN).map(drop)
+        switch_off(&link, &config.generator)
     }
 
     fn deadline(&self, count: usize) -> Duration {
         Duration::from_secs_f64(self.config.deadline_seconds) + self.config.waveform.duration(count)
     }
+}
+
+/// Switches the output off, and asks whether it is.
+fn switch_off(generator: &Link<Scpi>, config: &GeneratorConfig) -> Result<(), Error> {
+    let steps = vec![Step::tell(config.off.clone()), Step::query(config.state.clone())];
+    let answers = generator.insist(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
+    let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
+    if crate::settings_agree("OFF", &state) {
+        return Ok(());
+    }
+    Err(Error::Readback {
+        instrument: generator.watch().report().instrument,
+        setting: config.state.clone(),
+        sent: "off".to_owned(),
+        read: state,
+    })
 }
 
 impl Bursts for ScpiPair {
@@ -244,19 +260,7 @@ impl Bursts for ScpiPair {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        let config = &self.config.generator;
-        let steps = vec![Step::tell(config.off.clone()), Step::query(config.state.clone())];
-        let answers = self.generator.ask(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
-        let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
-        if crate::settings_agree("OFF", &state) {
-            return Ok(());
-        }
-        Err(Error::Readback {
-            instrument: self.generator.watch().report().instrument,
-            setting: config.state.clone(),
-            sent: "off".to_owned(),
-            read: state,
-        })
+        switch_off(&self.generator, &self.config.generator)
     }
 
     fn watches(&self) -> Vec<LinkWatch> {

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
 use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest};
-use crate::{Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing};
+use crate::{
+    Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing,
+};
 
-/// A dark mask that takes longer than this has failed.
+/// A dark mask that takes longer than this, twice, has failed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
-/// What any request may take beside the light's own time.
-const WITHIN: Duration = Duration::from_secs(2);
 /// How often a shot is repeated whose answer was lost.
 const RETRIES: u32 = 5;
 
@@ -35,6 +35,9 @@ pub struct SpectralBenchConfig {
     /// Readings: the spectrometer's pixels in as many equal runs.
     #[serde(default = "fifty")]
     pub outputs: usize,
+    /// The deadline of one image or spectrum beyond the light's own time, in s.
+    #[serde(default = "deadline")]
+    pub deadline_seconds: f64,
     /// A TI DLP `LightCrafter`.
     pub shaper: ShaperConfig,
     /// A spectrometer that speaks the Ocean Binary Protocol.
@@ -75,6 +78,10 @@ fn one() -> u32 {
     1
 }
 
+fn deadline() -> f64 {
+    2.0
+}
+
 impl SpectralBenchConfig {
     /// Refuses what makes no sense.
     pub fn check(&self) -> Result<(), Error> {
@@ -83,6 +90,10 @@ impl SpectralBenchConfig {
         if self.inputs == 0 || self.inputs != self.controls || crate::lightcrafter::COLUMNS < channels {
             let most = crate::lightcrafter::COLUMNS / 2;
             return refuse("inputs", format!("is {}: give 1 to {most}, and as many `controls`", self.inputs));
+        }
+        let seconds = self.deadline_seconds;
+        if !(1e-3..=3600.0).contains(&seconds) {
+            return refuse("deadline_seconds", format!("is {seconds} s: give 0.001 to 3600"));
         }
         if self.outputs == 0 {
             return refuse("outputs", "is 0: give at least 1".to_owned());
@@ -119,12 +130,17 @@ impl SpectralBench {
         let micros = (config.spectrometer.integration_seconds * 1e6).round() as u32;
         let session = OceanObp::new(&spectrometer.instrument, micros, config.spectrometer.md5);
         let link = Link::open(session, spectrometer)?;
-        let SpectrometerReply::Serial(serial) = link.ask(SpectrometerRequest::Serial, WITHIN)? else {
+        let SpectrometerReply::Serial(serial) = link.ask(SpectrometerRequest::Serial, spectrometer.open_within)? else {
             let message = "sent a spectrum for its serial number".to_owned();
             return Err(Error::Garbled { instrument: spectrometer.instrument.clone(), message });
         };
         let bank = |name: &str, count| vec![Bank::new(name, count, "1", Range::new(0.0, 1.0))];
-        let origin = if serial.contains("SIM") { Origin::Simulated } else { Origin::Real };
+        let is_replay = [shaper, spectrometer].iter().any(|link| matches!(link.address, Address::Replay { .. }));
+        let origin = match (is_replay, serial.contains("SIM")) {
+            (true, _) => Origin::Replayed,
+            (false, true) => Origin::Simulated,
+            (false, false) => Origin::Real,
+        };
         let frames = f64::from(1 + config.spectrometer.discard);
         let card = Card {
             identity: Identity { system: system.to_owned(), serial, origin },
@@ -147,7 +163,7 @@ impl SpectralBench {
 
     /// Blocks all light over a connection of its own, whoever holds the shaper.
     pub fn make_safe_beside(shaper: &LinkOptions) -> Result<(), Error> {
-        Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.ask(ShaperRequest::Dark, SAFE_WITHIN)
+        Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 
     /// Shows one shot and reads it, again if an answer was lost.
@@ -164,9 +180,10 @@ impl SpectralBench {
     }
 
     fn expose(&mut self, codes: &[MirrorCode]) -> Result<Vec<f32>, Error> {
-        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), WITHIN)?;
+        let within = Duration::from_secs_f64(self.config.deadline_seconds);
+        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
         let request = SpectrometerRequest::Read { discard: self.config.spectrometer.discard };
-        let within = WITHIN + Duration::from_secs_f64(self.card.timing.shot);
+        let within = within + Duration::from_secs_f64(self.card.timing.shot);
         let SpectrometerReply::Spectrum(spectrum) = self.spectrometer.ask(request, within)? else {
             return Err(self.garbled("sent its serial number for a spectrum".to_owned()));
         };
@@ -208,6 +225,6 @@ impl Plant for SpectralBench {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.mask.fill(MirrorCode::nearest(0.0));
-        self.shaper.ask(ShaperRequest::Dark, SAFE_WITHIN)
+        self.shaper.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 }

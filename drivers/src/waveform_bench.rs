@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing};
 
+/// The longest burst that is laid out at once.
+const MOST_SAMPLES: usize = 1 << 28;
+
 /// How shots become waveforms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,18 +56,22 @@ impl WaveformConfig {
         if self.rest_samples == 0 {
             return refuse("rest_samples", "is 0: the drive must end at 0 V, so give at least 1".to_owned());
         }
-        if self.burst_samples < self.samples + self.rest_samples {
-            let shot = self.samples + self.rest_samples;
+        let shot = self.samples.saturating_add(self.rest_samples);
+        if self.burst_samples < shot {
             return refuse(
                 "burst_samples",
                 format!("is {}, but one shot with its rest takes {shot}", self.burst_samples),
             );
         }
-        for (key, value, unit) in [
-            ("sample_rate_hertz", self.sample_rate_hertz, "Hz"),
-            ("drive_volts", f64::from(self.drive_volts), "V"),
-            ("reading_volts", f64::from(self.reading_volts), "V"),
-        ] {
+        if !(1e-3..=1e12).contains(&self.sample_rate_hertz) {
+            return refuse("sample_rate_hertz", format!("is {} Hz: give 0.001 to 1e12", self.sample_rate_hertz));
+        }
+        if MOST_SAMPLES < self.burst_samples {
+            return refuse("burst_samples", format!("is {}: give at most {MOST_SAMPLES}", self.burst_samples));
+        }
+        for (key, value, unit) in
+            [("drive_volts", f64::from(self.drive_volts), "V"), ("reading_volts", f64::from(self.reading_volts), "V")]
+        {
             if !(value.is_finite() && 0.0 < value) {
                 return refuse(key, format!("is {value} {unit}: it must be above 0"));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Address, Batch, Plant};
+use drivers::{Address, Batch, LinkOptions, Plant};
 use hil::Faults;
 use hil::pnnlink::{Build, Firmware, Pattern, Place, Served};
 
@@ -25,7 +25,8 @@ fn main() {
     let firmware = Firmware::new(Arc::new(Pattern::new(WIDTH)), Build::default(), faults.clone());
     let _served = Served::start(firmware, Place::Pty(link.clone()), Some(BAUD), &faults).expect("a pseudo-terminal");
     let address = Address::Serial { path: link, baud: BAUD };
-    let mut plant = Pnnlink::open("bench", &address, Options::default()).expect("the instrument answers");
+    let mut plant =
+        Pnnlink::open(&LinkOptions::new("bench", address), Options::default()).expect("the instrument answers");
     let inputs = Batch::from_fn(SHOTS, WIDTH, |row, column| (row * WIDTH + column) as f32);
     plant.measure(&inputs).expect("readings");
     let bytes = SHOTS * WIDTH * 4;

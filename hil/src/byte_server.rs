@@ -1,17 +1,34 @@
-//! Serves an instrument that answers bytes with bytes on TCP, with the faults of wires.
+//! Serves an instrument that answers bytes with bytes on TCP or a pseudo-terminal, with the faults of wires.
 
 use std::io;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use drivers::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, Pty};
 
 /// The pause inside an answer that comes in two pieces.
 const SPLIT: Duration = Duration::from_millis(2);
+
+/// How long a pulled cable stays out.
+const UNPLUGGED: Duration = Duration::from_millis(40);
+/// Bits on a line for each byte: a start bit, eight of data, a stop bit.
+const BITS: f64 = 10.0;
+
+/// A serial line: the path that leads to it, and its rate in baud where it has one.
+#[derive(Debug, Clone)]
+pub struct SerialLine {
+    /// A stable link to the pseudo-terminal.
+    pub link: PathBuf,
+    /// Answers take as long as at this rate; none is as fast as it goes.
+    pub baud: Option<u32>,
+}
 
 /// An instrument that answers bytes with bytes.
 pub trait Answering: Send {
@@ -37,13 +54,32 @@ impl ByteServer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let address = format!("tcp://{}", listener.local_addr()?);
-        let (life, end) = oneshot::channel::<()>();
         let faults = faults.clone();
+        let work = async move { accept(&listener, instrument.as_mut(), &faults).await };
+        Self::run(runtime, address, work)
+    }
+
+    /// Serves `instrument` on a pseudo-terminal.
+    pub fn start_on_line(mut instrument: Box<dyn Answering>, line: &SerialLine, faults: &Faults) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let pty = {
+            let _context = runtime.enter();
+            Pty::open(&line.link)?
+        };
+        let address = format!("serial://{}?baud={}", line.link.display(), line.baud.unwrap_or(115_200));
+        let (line, faults) = (line.clone(), faults.clone());
+        let work = async move { stay(pty, &line, instrument.as_mut(), &faults).await };
+        Self::run(runtime, address, work)
+    }
+
+    /// Does `work` in a thread until this is dropped.
+    fn run(runtime: Runtime, address: String, work: impl Future<Output = ()> + Send + 'static) -> io::Result<Self> {
+        let (life, end) = oneshot::channel::<()>();
         let work = move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = end => {}
-                    () = accept(&listener, instrument.as_mut(), &faults) => {}
+                    () = work => {}
                 }
             });
         };
@@ -69,17 +105,36 @@ impl Drop for ByteServer {
 
 async fn accept(listener: &TcpListener, instrument: &mut dyn Answering, faults: &Faults) {
     loop {
-        if let Ok((stream, _)) = listener.accept().await {
+        // A controller that has gone again before it was let in is none.
+        if let Ok((stream, _)) = listener.accept().await
+            && stream.set_nodelay(true).is_ok()
+        {
             instrument.reset();
             // A controller that goes away is no error of the instrument.
-            let _ = converse(stream, instrument, faults).await;
+            let _ = converse(stream, None, instrument, faults).await;
         }
     }
 }
 
+/// Answers on a line, whose cable may be pulled and plugged in again.
+async fn stay(pty: Pty, line: &SerialLine, instrument: &mut dyn Answering, faults: &Faults) {
+    let mut plugged = Some(pty);
+    // If the link cannot be made again, the instrument stays away, as a broken one would.
+    while let Some(pty) = plugged.take() {
+        instrument.reset();
+        let _ = converse(pty, line.baud, instrument, faults).await;
+        tokio::time::sleep(UNPLUGGED).await;
+        plugged = Pty::open(&line.link).ok();
+    }
+}
+
 /// Answers one controller until it goes, or the cable does.
-async fn converse(mut stream: TcpStream, instrument: &mut dyn Answering, faults: &Faults) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+async fn converse(
+    mut stream: impl Stream,
+    baud: Option<u32>,
+    instrument: &mut dyn Answering,
+    faults: &Faults,
+) -> io::Result<()> {
     let mut buffer = vec![0; 65_536];
     loop {
         let count = stream.read(&mut buffer).await?;
@@ -99,6 +154,9 @@ async fn converse(mut stream: TcpStream, instrument: &mut dyn Answering, faults:
             }
             if faults.strike(Fault::WrongBlockLength) {
                 answer.truncate(last);
+            }
+            if let Some(baud) = baud {
+                tokio::time::sleep(Duration::from_secs_f64(BITS * answer.len() as f64 / f64::from(baud))).await;
             }
             if faults.strike(Fault::SplitReply) {
                 let (first, second) = answer.split_at(answer.len() / 2);

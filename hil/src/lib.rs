@@ -6,12 +6,15 @@ mod fault;
 mod optical_bench;
 pub mod pnnlink;
 mod pty;
+#[cfg(test)]
+mod recordings;
 mod scpi_box;
 mod scpi_instruments;
 mod scpi_server;
 mod soak;
 mod waveform_world;
 
+pub use byte_server::SerialLine;
 pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
 pub use optical_bench::{FULL_SCALE, OpticalBench};

@@ -9,7 +9,7 @@ use drivers::lightcrafter::{Packet, command, kind, transmissions};
 use drivers::ocean_obp::{ObpMessage, Spectrum, flag, message_type};
 use sims::{Moment, System};
 
-use crate::byte_server::{Answering, ByteServer};
+use crate::byte_server::{Answering, ByteServer, SerialLine};
 use crate::{Fault, Faults};
 
 /// Pixels that read each output.
@@ -65,18 +65,19 @@ pub struct OpticalBench {
 }
 
 impl OpticalBench {
-    /// Serves both instruments on free TCP ports of this machine, in front of `system`.
-    pub fn serve(system: Arc<dyn System>, faults: &Faults) -> io::Result<Self> {
+    /// Serves both instruments in front of `system`: the shaper on a free TCP port of this machine, the spectrometer on another, or on
+    /// a serial `line`.
+    pub fn serve(system: Arc<dyn System>, line: Option<&SerialLine>, faults: &Faults) -> io::Result<Self> {
         let channels = vec![0.0; system.card().ports.input_count() + system.card().ports.control_count()];
         let world = World { system, channels, moment: Moment::default(), count: 0, last: vec![] };
         let world = Arc::new(Mutex::new(world));
         let shaper = Shaper { world: Arc::clone(&world), received: vec![], image: vec![] };
         let spectrometer = Spectrometer { world: Arc::clone(&world), received: vec![], faults: faults.clone() };
-        Ok(Self {
-            world,
-            shaper: ByteServer::start(Box::new(shaper), faults)?,
-            spectrometer: ByteServer::start(Box::new(spectrometer), faults)?,
-        })
+        let spectrometer = match line {
+            None => ByteServer::start(Box::new(spectrometer), faults)?,
+            Some(line) => ByteServer::start_on_line(Box::new(spectrometer), line, faults)?,
+        };
+        Ok(Self { world, shaper: ByteServer::start(Box::new(shaper), faults)?, spectrometer })
     }
 
     /// Where the shaper listens.
@@ -231,6 +232,7 @@ mod tests {
             inputs: 50,
             controls: 50,
             outputs: 50,
+            deadline_seconds: 0.5,
             shaper: ShaperConfig { address: bench.shaper_address().into() },
             spectrometer: SpectrometerConfig {
                 address: bench.spectrometer_address().into(),
@@ -240,7 +242,12 @@ mod tests {
                 md5: true,
             },
         };
-        let options = |name: &str, address: &str| LinkOptions::new(name, address.parse().unwrap());
+        // A busy machine may take its time before anything is measured.
+        let patient = std::time::Duration::from_secs(20);
+        let options = |name: &str, address: &str| LinkOptions {
+            open_within: patient,
+            ..LinkOptions::new(name, address.parse().unwrap())
+        };
         let (shaper, spectrometer) =
             (options("shaper", &config.shaper.address), options("spectrometer", &config.spectrometer.address));
         SpectralBench::open(&config, "optical", &shaper, &spectrometer).unwrap()
@@ -267,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_the_shaper_writes_the_spectrometer_sees() {
-        let bench = OpticalBench::serve(system().system, &Faults::new(0)).unwrap();
+        let bench = OpticalBench::serve(system().system, None, &Faults::new(0)).unwrap();
         let mut plant = open(&bench);
         assert!(bench.is_dark(), "connecting switches nothing on");
         assert_eq!(plant.card().identity.origin, Origin::Simulated);
@@ -288,10 +295,12 @@ mod tests {
             Fault::WrongTerminator,
             Fault::Unplug,
         ];
-        let bench = OpticalBench::serve(system().system, &faults).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let line = SerialLine { link: folder.path().join("tty"), baud: None };
+        let bench = OpticalBench::serve(system().system, Some(&line), &faults).unwrap();
         let mut plant = open(&bench);
         for fault in kinds {
-            // Each of these costs a deadline of two seconds.
+            // Each of these costs a deadline.
             let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
             faults.set(fault, if is_costly { 0.01 } else { 0.03 });
         }

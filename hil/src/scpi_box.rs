@@ -359,4 +359,22 @@ mod tests {
         assert_eq!(units(b"A #11;;B"), [&b"A #11;"[..], b"B"]);
         assert_eq!(first_message(b"#9999999999\n").unwrap().1, 12, "an absurd length is no block");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_cut_into_messages_and_answered_or_refused(
+            pieces in proptest::collection::vec("[ -~]{0,6}|[#\"\\n;:?*0-9]{1,8}", 0..20),
+            noise in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+        ) {
+            let received = [pieces.concat().into_bytes(), noise].concat();
+            let mut knob = ScpiBox::new(Box::new(Knob(0.0)));
+            let mut rest = &received[..];
+            while let Some((message, count)) = first_message(rest) {
+                proptest::prop_assert!(message.len() < count && count <= rest.len());
+                let _ = knob.message(message);
+                rest = &rest[count..];
+            }
+            let _ = knob.message(rest);
+        }
+    }
 }

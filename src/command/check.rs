@@ -12,6 +12,7 @@ use sims::Key;
 
 use super::calibrate::trainability_lines;
 use crate::lab::Opened;
+use crate::stop::{self, Stoppable};
 use crate::{Document, Error, Rig};
 
 /// `pnnlab check`.
@@ -73,16 +74,21 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
         return Err(Error::Usage(format!("the rig has no plant `{name}`")));
     };
     let simulated = plant.card().identity.origin == Origin::Simulated;
-    let mut checks = check(&mut Subject { plant: &mut plant, links, watchdog });
+    let is_wired = !links.is_empty();
+    let mut stoppable = Stoppable::new(&mut plant, is_wired);
+    let mut checks = check(&mut Subject { plant: &mut stoppable, links, watchdog });
     let mut trainability = None;
-    if arguments.trainable {
+    if arguments.trainable && !stop::requested() {
         let key = Key::new(0).branch("trainability");
-        let found = check_trainable(&mut plant, &*twin, arguments.depth as usize, key);
+        let found = check_trainable(&mut stoppable, &*twin, arguments.depth as usize, key);
         plant.make_safe().map_err(Error::plant(name))?;
         let found = found.map_err(Error::calibration(name))?;
         let outcome = if found.trainable() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         checks.push(Check { name: "trainable", outcome, why: trainability_lines(name, &found)[1..].join("; ") });
         trainability = Some(found);
+    }
+    if stop::requested() {
+        return Err(Error::CalibrationStopped);
     }
     Ok(Report { plant: name.to_owned(), simulated, checks, trainability })
 }

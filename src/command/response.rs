@@ -9,6 +9,7 @@ use sims::Key;
 use crate::cli::ResponseArgs;
 use crate::document::{list, nearest};
 use crate::figure::{self, Captioned};
+use crate::stop::{self, Stoppable};
 use crate::systems::system_of;
 use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig};
 
@@ -30,9 +31,13 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     };
     let mut opened = rig.open(&[&name], arguments.seed)?;
     let Some(mut opened) = opened.pop() else { return Err(Error::Usage(format!("plant `{name}` cannot be opened"))) };
-    let measured = response(&mut opened.plant, &*opened.twin, &plan);
+    let is_wired = !opened.links.is_empty();
+    let measured = response(&mut Stoppable::new(&mut opened.plant, is_wired), &*opened.twin, &plan);
     // The plant is made safe before anything is drawn, whatever came out.
     opened.plant.make_safe().map_err(Error::plant(&name))?;
+    if stop::requested() {
+        return Err(Error::CalibrationStopped);
+    }
     let measured = measured.map_err(Error::plant(&name))?;
     let card = opened.plant.card();
     let unit = |direction: Direction| card.ports.banks(direction).first().map_or("1", |bank| bank.unit.as_str());

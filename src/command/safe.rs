@@ -16,8 +16,10 @@ use crate::rig::InstrumentsConfig;
 use crate::run::{Reply, Request, connect};
 use crate::{Document, Error, Rig};
 
-/// A holder that was asked to end has so long to close its run.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A run that was asked over its socket has so long to drive its last shots and switch off.
+const ANSWER: Duration = Duration::from_secs(2);
+/// A holder that was told to end has so long to close its run; on a serial port nobody can switch anything off before that.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks whether the holder is gone.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -115,8 +117,8 @@ fn make_safe(rig: &Rig, name: &str, instruments: &InstrumentsConfig) -> Made {
 /// Asks the run in `folder` to make its plants safe and pause.
 fn ask_to_be_safe(folder: &Path) -> std::io::Result<()> {
     let mut stream = connect(folder)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
     let line = serde_json::to_string(&Request::Safe)? + "\n";
     stream.write_all(line.as_bytes())?;
     let mut reply = String::new();

@@ -48,7 +48,8 @@ pub fn run(arguments: &ServeArgs) -> Result<(), Error> {
     let (served, config) = rig.serve(&wire, &faults, arguments.seed)?;
     if let Some(path) = &arguments.write_rig {
         let text = toml::to_string(&config).map_err(|error| Error::Usage(format!("--write-rig: {error}")))?;
-        std::fs::write(path, text).map_err(Error::record(path, "cannot be written"))?;
+        let unwritten = |error| Error::Usage(format!("--write-rig: {} cannot be written: {error}", path.display()));
+        std::fs::write(path, text).map_err(unwritten)?;
     }
     print(&config.name, &served, arguments.json);
     // Faults can be switched while it runs, by whoever holds its standard input; the end of input ends nothing.

@@ -12,7 +12,8 @@ use drivers::{
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
-    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SimulatedRedPitaya, WaveformWorld, Wire, serve_scpi,
+    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya, WaveformWorld,
+    Wire, serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,8 @@ pub struct BenchConfig {
     pub twin: SimulatedConfig,
     /// The instruments and what they are wired to.
     pub instruments: InstrumentsConfig,
-    /// A folder that the dialogue with each instrument is recorded to.
+    /// A folder that the dialogue with each instrument is recorded to, one file each; an instrument's address `replay://FILE` replays
+    /// one. Relative paths count from the folder of the rig file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
 }
@@ -115,7 +117,7 @@ impl InstrumentsConfig {
                 WaveformBench::new(Box::new(ScpiPair::open(config, generator, digitizer)?), &config.waveform, system)?
             }
             (Self::Pnnlink(config), [one, ..]) => {
-                let plant = Pnnlink::open(&one.instrument, &one.address, config.options()?)?;
+                let plant = Pnnlink::open(one, config.options()?)?;
                 let links = vec![plant.watch()];
                 return Ok((Box::new(plant), links));
             }
@@ -130,9 +132,12 @@ impl InstrumentsConfig {
         Ok((Box::new(bench), links))
     }
 
-    /// Makes the bench safe over connections of their own, whoever holds its instruments.
+    /// Makes the bench safe over connections of their own, whoever holds its instruments. A recording switches nothing.
     pub fn make_safe_beside(&self, plant: &str, folder: &Path) -> Result<(), drivers::Error> {
         let options = self.options(plant, folder, None)?;
+        if options.iter().any(|link| matches!(link.address, Address::Replay { .. })) {
+            return Ok(());
+        }
         match (self, &options[..]) {
             (Self::RedPitaya(_), [one, ..]) => RedPitaya::make_safe_beside(one),
             (Self::Scpi(config), [generator, ..]) => ScpiPair::make_safe_beside(config, generator),
@@ -215,10 +220,15 @@ fn serve_spectral(
     wire: &Wire,
     faults: &Faults,
 ) -> std::io::Result<Vec<ServedInstrument>> {
-    if matches!(wire, Wire::Pty { .. }) {
-        return Err(std::io::Error::other("optical instruments are served on TCP only: leave --pty out"));
-    }
-    let bench = OpticalBench::serve(system, faults)?;
+    // The shaper's protocol is one of TCP; a spectrometer may be on a serial line.
+    let line = match wire {
+        Wire::Tcp { .. } => None,
+        Wire::Pty { link, baud } => {
+            let own = || std::env::temp_dir().join(format!("pnnlab-{plant}-spectrometer-{}", std::process::id()));
+            Some(SerialLine { link: link.clone().unwrap_or_else(own), baud: *baud })
+        }
+    };
+    let bench = OpticalBench::serve(system, line.as_ref(), faults)?;
     let (shaper, spectrometer) = (parsed(bench.shaper_address())?, parsed(bench.spectrometer_address())?);
     let name = |key| instrument_name(plant, key);
     Ok(vec![

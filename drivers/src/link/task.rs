@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Disturbance, LinkOptions, LinkState, LinkWatch, Opening, Session};
 use crate::port::Opener;
-use crate::{Address, Error, Port};
+use crate::{Error, Port};
 
 /// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -18,8 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub(super) enum Job<S: Session> {
     /// Be ready.
     Open { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
-    /// Exchange a request.
-    Ask { request: S::Request, within: Duration, reply: oneshot::Sender<Result<S::Reply, Error>> },
+    /// Exchange a request until then, which was so long away when it was asked.
+    Ask { request: S::Request, within: Duration, until: Instant, reply: oneshot::Sender<Result<S::Reply, Error>> },
     /// Nothing else to do: say something, or look for a lost instrument.
     Idle { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
 }
@@ -60,34 +60,46 @@ impl<S: Session> Task<S> {
 
     /// Serves until the handle is gone.
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job<S>>) {
-        while let Some(job) = inbox.recv().await {
+        let mut next = inbox.recv().await;
+        while let Some(job) = next.take() {
             // Who no longer waits for the answer does not get it.
             match job {
                 Job::Open { within, reply } => drop(reply.send(self.ready(Instant::now() + within).await)),
-                Job::Ask { request, within, reply } => drop(reply.send(self.ask(&request, within).await)),
+                Job::Ask { request, within, until, reply } => {
+                    drop(reply.send(self.ask(&request, within, until).await));
+                }
+                // Nobody waits behind the search for a lost instrument: who asks searches again, by a deadline of its own.
+                Job::Idle { within, reply } if self.port.is_none() => tokio::select! {
+                    biased;
+                    job = inbox.recv() => {
+                        next = job;
+                        continue;
+                    }
+                    found = self.idle(within) => drop(reply.send(found)),
+                },
                 Job::Idle { within, reply } => drop(reply.send(self.idle(within).await)),
             }
+            next = inbox.recv().await;
         }
         self.watch.state(LinkState::Closed);
     }
 
     /// One request, answered within its deadline or not at all.
-    async fn ask(&mut self, request: &S::Request, within: Duration) -> Result<S::Reply, Error> {
-        let mut until = Instant::now() + within;
+    async fn ask(&mut self, request: &S::Request, within: Duration, mut until: Instant) -> Result<S::Reply, Error> {
         let disturbance = self.watch.disturbed();
         if disturbance == Some(Disturbance::ClosePort) {
             self.port = None;
         }
         self.ready(until).await?;
         if disturbance == Some(Disturbance::LoseAnswer) {
-            // Well in the past, because a deadline is rounded up to a millisecond: the request goes out, and no answer is so fast.
+            // Well in the past, because a deadline is rounded up to a millisecond: the request goes out, and that is all.
             let now = Instant::now();
             until = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
         }
         let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
         let start = Instant::now();
-        let answer = timeout_at(until, self.session.exchange(port, request)).await;
-        self.settle(answer, start, within)
+        let answer = timeout_at(until, self.session.exchange(port, request)).await.ok();
+        self.settle(answer.filter(|_| disturbance != Some(Disturbance::LoseAnswer)), start, within)
     }
 
     /// A heartbeat where there is a port, an attempt to open one where there is none.
@@ -95,18 +107,13 @@ impl<S: Session> Task<S> {
         let until = Instant::now() + within;
         let Some(port) = &mut self.port else { return self.ready(until).await };
         let start = Instant::now();
-        let answer = timeout_at(until, self.session.idle(port)).await;
+        let answer = timeout_at(until, self.session.idle(port)).await.ok();
         self.settle(answer, start, within)
     }
 
     /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.
-    fn settle<T>(
-        &mut self,
-        answer: Result<Result<T, Error>, tokio::time::error::Elapsed>,
-        start: Instant,
-        within: Duration,
-    ) -> Result<T, Error> {
-        let answer = answer.unwrap_or_else(|_| Err(self.timeout("answer", within)));
+    fn settle<T>(&mut self, answer: Option<Result<T, Error>>, start: Instant, within: Duration) -> Result<T, Error> {
+        let answer = answer.unwrap_or_else(|| Err(self.timeout("answer", within)));
         match &answer {
             Ok(_) => self.watch.answered(start.elapsed()),
             Err(error) if error.breaks_link() => {
@@ -158,13 +165,10 @@ impl<S: Session> Task<S> {
     async fn open(&mut self) -> Result<Port, Error> {
         self.watch.state(LinkState::Opening);
         let mut port = self.opener.open().await?;
-        let line = matches!(self.opener.address, Address::Serial { .. });
-        let opening = Opening { count: self.openings, stale: self.stale && line };
-        let greeted = self.session.greet(&mut port, opening).await;
-        if greeted.is_err() {
-            self.stale = true;
-        }
-        greeted.map(|()| port)
+        let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
+        // Whether it fails or is given up, an answer may be on its way then.
+        self.stale = true;
+        self.session.greet(&mut port, opening).await.map(|()| port)
     }
 
     /// Waits longer before the next attempt.

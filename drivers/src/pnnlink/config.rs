@@ -48,8 +48,9 @@ impl PnnlinkConfig {
             }
             Err(Error::Description { key: key.to_owned(), message: format!("is {value} s: give {low} to {high}") })
         };
-        if self.attempts == 0 {
-            return Err(Error::Description { key: "attempts".into(), message: "is 0: give at least 1".into() });
+        if !(1..=1000).contains(&self.attempts) {
+            let message = format!("is {}: give 1 to 1000", self.attempts);
+            return Err(Error::Description { key: "attempts".into(), message });
         }
         Ok(Options {
             deadline: seconds("deadline_seconds", self.deadline_seconds, 0.1, 3600.0)?,

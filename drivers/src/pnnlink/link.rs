@@ -12,8 +12,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
-use crate::port::Opener;
-use crate::{Address, Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
+use super::wires::Wires;
+use crate::{Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
+
+/// The longest wait for an owner that has died.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// How patient the owner is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,21 +94,21 @@ pub struct Pnnlink {
 }
 
 impl Pnnlink {
-    /// Opens the instrument called `instrument` in the rig and reads who it is. Changes no output.
-    pub fn open(instrument: &str, address: &Address, options: Options) -> Result<Self, Error> {
+    /// Opens the instrument that `link` names and reads who it is. Changes no output.
+    pub fn open(link: &LinkOptions, options: Options) -> Result<Self, Error> {
+        let (instrument, address) = (link.instrument.as_str(), &link.address);
         let held = Owned::take(instrument, address)?;
         let holder = held.as_ref().map(|held| held.holder().to_string()).unwrap_or_default();
         let held = held.map(|held| Arc::new(Mutex::new(held)));
         let watch = LinkWatch::new(instrument, address, holder, held.as_ref());
-        let opener =
-            Opener { instrument: instrument.to_owned(), address: address.clone(), recorder: None, replay: None };
+        let wires = Wires::new(link)?;
         let (commands, inbox) = unbounded_channel();
         let (ready, opened) = channel();
         let report = Arc::new(Mutex::new(Report::default()));
         let shared = (Arc::clone(&report), watch.clone());
         let owner = std::thread::Builder::new()
             .name(format!("pnnlink {instrument}"))
-            .spawn(move || own(opener, options, (inbox, ready, shared)))
+            .spawn(move || own(wires, options, (inbox, ready, shared)))
             .map_err(|error| Error::Unreachable {
                 instrument: instrument.to_owned(),
                 address: address.to_string(),
@@ -128,15 +131,17 @@ impl Pnnlink {
 
     /// Makes an instrument safe over a connection of its own, whoever holds it: its controller is then refused.
     pub fn make_safe_beside(options: &LinkOptions) -> Result<(), Error> {
-        let (instrument, address) = (options.instrument.clone(), options.address.clone());
-        let opener = Opener { instrument, address, recorder: None, replay: None };
+        let wires = Wires::new(&LinkOptions { record: None, ..options.clone() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Unreachable {
             instrument: options.instrument.clone(),
             address: options.address.to_string(),
             message: error.to_string(),
         })?;
-        runtime.block_on(super::owner::make_safe_beside(&opener, Options::default().safe_deadline))
+        let made = runtime.block_on(super::owner::make_safe_beside(&wires, Options::default().safe_deadline));
+        // A name that is still being looked up must not keep anybody waiting past the deadline.
+        runtime.shutdown_background();
+        made
     }
 
     /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
@@ -163,8 +168,9 @@ impl Plant for Pnnlink {
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         // The owner keeps the deadline from shot to shot; this is only for an owner that has died.
-        let limit = self.options.deadline * self.options.attempts * (1 + inputs.rows() as u32)
-            + seconds(self.card.timing.batch(inputs.rows()));
+        let rows = u32::try_from(inputs.rows()).unwrap_or(u32::MAX);
+        let limit = self.options.deadline.saturating_mul(self.options.attempts).saturating_mul(rows.saturating_add(1));
+        let limit = limit.saturating_add(seconds(self.card.timing.batch(inputs.rows()))).min(LONGEST);
         let inputs = inputs.clone();
         self.call(|answer| Command::Measure(inputs, answer), limit)
     }
@@ -206,17 +212,17 @@ fn wait<T>(answers: &Receiver<Result<T, Error>>, instrument: &str, limit: Durati
 type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, (Arc<Mutex<Report>>, LinkWatch));
 
 /// The owner's thread.
-fn own(opener: Opener, options: Options, (mut inbox, ready, report): Ends) {
+fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let (instrument, address) = (opener.instrument, opener.address.to_string());
-            let _ = ready.send(Err(Error::Unreachable { instrument, address, message: error.to_string() }));
+            let message = format!("its link cannot be started: {error}");
+            let _ = ready.send(Err(Error::Lost { instrument: wires.instrument().to_owned(), message }));
             return;
         }
     };
     runtime.block_on(async move {
-        match Owner::open(opener, options, report).await {
+        match Owner::open(wires, options, report).await {
             Ok(mut owner) => {
                 let _ = ready.send(Ok(owner.card()));
                 serve(&mut owner, &mut inbox, options.watchdog / 4).await;
@@ -227,6 +233,7 @@ fn own(opener: Opener, options: Options, (mut inbox, ready, report): Ends) {
             }
         }
     });
+    runtime.shutdown_background();
 }
 
 /// Obeys commands until the plant is dropped, and keeps the watchdog quiet between them.

@@ -116,7 +116,7 @@ pub enum Reply {
     Results {
         /// The number of the first.
         first: u64,
-        /// The acquisition counter of the first; each shot's own follow. A counter that stands still is a stale frame.
+        /// The acquisition counter of the first; each shot's own follow. A counter that stands still or goes back is a stale frame.
         acquisition: u32,
         /// [`OVERRUN`] and other bits that hold for all shots of this message; 0 when all is well.
         quality: u8,

@@ -9,8 +9,8 @@ use super::description::Description;
 use super::link::{Options, Report, seconds};
 use super::message::Reason;
 use super::session::{Failure, Session};
-use crate::port::Opener;
-use crate::{Batch, Card, Direction, Error, LinkState, LinkWatch};
+use super::wires::Wires;
+use crate::{Batch, Card, Direction, Error, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_millis(750);
 
 /// The owner of one wire.
 pub(super) struct Owner {
-    opener: Opener,
+    wires: Wires,
     options: Options,
     report: Arc<Mutex<Report>>,
     watch: LinkWatch,
@@ -43,7 +43,7 @@ pub(super) struct Owner {
 impl Owner {
     /// Opens the instrument for the first time.
     pub async fn open(
-        opener: Opener,
+        wires: Wires,
         options: Options,
         (report, watch): (Arc<Mutex<Report>>, LinkWatch),
     ) -> Result<Self, Error> {
@@ -52,18 +52,25 @@ impl Owner {
         let end = Instant::now() + options.deadline;
         let session = loop {
             let number = draw(&mut random) | 1;
-            let stream = match timeout(options.deadline, opener.dial()).await {
-                Err(_) => return Err(explain(&opener.instrument, "opening", Failure::Silent, options.deadline)),
+            let stream = match timeout(options.deadline, wires.dial()).await {
+                Err(_) => return Err(explain(wires.instrument(), "opening", Failure::Silent, options.deadline)),
                 Ok(stream) => stream?,
             };
             let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
             match Session::open(stream, [number, 0], options.watchdog, limit).await {
                 Ok(session) => break session,
-                // The controller before us may have died a moment ago: its session lasts for its watchdog time.
-                Err(Failure::Refused(Reason::Busy)) if Instant::now() + LONGEST_PAUSE / 2 < end => {
+                Err(failure) => {
+                    if let Some(error) = wires.trouble() {
+                        return Err(error);
+                    }
+                    // The controller before us may have died a moment ago: its session lasts for its watchdog time. A board that
+                    // starts anew when its port is opened hangs up once.
+                    let may_pass = matches!(failure, Failure::Closed | Failure::Refused(Reason::Busy));
+                    if !may_pass || end <= Instant::now() + LONGEST_PAUSE / 2 {
+                        return Err(explain(wires.instrument(), "opening", failure, limit));
+                    }
                     sleep(LONGEST_PAUSE / 4).await;
                 }
-                Err(failure) => return Err(explain(&opener.instrument, "opening", failure, limit)),
             }
         };
         let description = session.description().clone();
@@ -71,7 +78,7 @@ impl Owner {
         watch.opened();
         let last = (session.number(), session.welcome().boot, session.welcome().firmware.clone());
         Ok(Self {
-            opener,
+            wires,
             options,
             report,
             watch,
@@ -88,7 +95,11 @@ impl Owner {
 
     /// The instrument's card.
     pub fn card(&self) -> Card {
-        self.description.card.clone()
+        let mut card = self.description.card.clone();
+        if self.wires.is_replay() {
+            card.identity.origin = Origin::Replayed;
+        }
+        card
     }
 
     /// Sets the controls and returns those really applied.
@@ -191,7 +202,8 @@ impl Owner {
 
     /// Keeps the watchdog quiet, or tries once to get the instrument back.
     pub async fn beat(&mut self) {
-        if self.is_stopped {
+        // A recording has no watchdog, and does not come back by itself.
+        if self.is_stopped || self.wires.is_replay() {
             return;
         }
         let limit = self.options.watchdog / 2;
@@ -235,7 +247,7 @@ impl Owner {
                 sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
             }
         }
-        let instrument = &self.opener.instrument;
+        let instrument = self.wires.instrument();
         self.session.as_mut().ok_or_else(|| explain(instrument, verb, Failure::Closed, self.options.deadline))
     }
 
@@ -243,7 +255,7 @@ impl Owner {
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
         let number = draw(&mut self.random) | 1;
         self.watch.state(LinkState::Opening);
-        let stream = match timeout(limit, self.opener.dial()).await {
+        let stream = match timeout(limit, self.wires.dial()).await {
             Err(_) => return Err(Failure::Silent),
             Ok(Err(_)) => return Err(Failure::Closed),
             Ok(Ok(stream)) => stream,
@@ -281,6 +293,9 @@ impl Owner {
     fn mend(&mut self, failure: Failure, end: Instant, verb: &'static str) -> Result<(), Error> {
         self.is_stopped |= failure == Failure::Refused(Reason::Stopped);
         self.lose();
+        if let Some(error) = self.wires.trouble() {
+            return Err(error);
+        }
         let is_final = match failure {
             Failure::Closed | Failure::Silent => false,
             Failure::Refused(reason) => !matches!(
@@ -326,7 +341,7 @@ impl Owner {
         let message = format!(
             "nothing usable for shot {row} of the batch, driven {attempts} times: look for overruns and stale frames"
         );
-        Error::Rejected { instrument: self.opener.instrument.clone(), message }
+        Error::Rejected { instrument: self.wires.instrument().to_owned(), message }
     }
 
     fn misunderstood(&self, what: &'static str) -> Error {
@@ -334,18 +349,18 @@ impl Owner {
     }
 
     fn explain(&self, verb: &'static str, failure: Failure) -> Error {
-        explain(&self.opener.instrument, verb, failure, self.options.deadline)
+        explain(self.wires.instrument(), verb, failure, self.options.deadline)
     }
 }
 
 /// Makes an instrument safe from outside its session.
-pub(super) async fn make_safe_beside(opener: &Opener, limit: Duration) -> Result<(), Error> {
+pub(super) async fn make_safe_beside(wires: &Wires, limit: Duration) -> Result<(), Error> {
     let outcome = timeout(limit, async {
-        let stream = opener.dial().await?;
+        let stream = wires.dial().await?;
         let made = super::session::make_safe_beside(stream, limit).await;
-        made.map_err(|failure| explain(&opener.instrument, "making safe", failure, limit))
+        made.map_err(|failure| explain(wires.instrument(), "making safe", failure, limit))
     });
-    outcome.await.unwrap_or_else(|_| Err(explain(&opener.instrument, "making safe", Failure::Silent, limit)))
+    outcome.await.unwrap_or_else(|_| Err(explain(wires.instrument(), "making safe", Failure::Silent, limit)))
 }
 
 /// The failure as an error that says what to do.

@@ -21,8 +21,23 @@ enum Shot {
     Missing,
     /// Read, by this acquisition.
     Read(u32),
-    /// Answered, but the reading is void: samples were lost, or the frame is an older one.
-    Void,
+    /// Answered, but the reading is void: samples were lost, or the frame is an older one. The newest acquisition so far.
+    Void(u32),
+}
+
+impl Shot {
+    /// The newest acquisition up to this shot.
+    fn newest(self) -> Option<u32> {
+        match self {
+            Self::Missing => None,
+            Self::Read(acquisition) | Self::Void(acquisition) => Some(acquisition),
+        }
+    }
+}
+
+/// Whether an acquisition came after another; the counter may have gone round in between.
+fn is_newer(acquisition: u32, before: u32) -> bool {
+    (1..=u32::MAX / 2).contains(&acquisition.wrapping_sub(before))
 }
 
 /// How a batch travels.
@@ -145,11 +160,7 @@ impl<'a> Transfer<'a> {
 
     /// The last acquisition that is known.
     pub fn acquisition(&self) -> Option<u32> {
-        let last = self.shots.iter().rev().find_map(|shot| match shot {
-            Shot::Read(acquisition) => Some(*acquisition),
-            _ => None,
-        });
-        last.or(self.before)
+        self.shots.iter().rev().find_map(|shot| shot.newest()).or(self.before)
     }
 
     /// The coded outputs of each shot that was read, and none of one that was void or has no answer.
@@ -267,24 +278,30 @@ impl<'a> Transfer<'a> {
             self.counts.repeated += 1;
             return false;
         }
-        let before = if row == 0 { self.before.map(Shot::Read) } else { Some(self.shots[row - 1]) };
-        let is_stale = before == Some(Shot::Read(acquisition));
-        if is_void || is_stale {
-            self.shots[row] = Shot::Void;
+        let before = if row == 0 { self.before } else { self.shots[row - 1].newest() };
+        let old = before.filter(|before| !is_newer(acquisition, *before));
+        if is_void || old.is_some() {
+            self.shots[row] = Shot::Void(old.unwrap_or(acquisition));
             self.counts.void += 1;
-            return true;
+        } else {
+            self.shots[row] = Shot::Read(acquisition);
+            let width = self.shape.output_bytes;
+            self.outputs[row * width..(row + 1) * width].copy_from_slice(value);
         }
-        self.shots[row] = Shot::Read(acquisition);
-        if let Some(after) = self.shots.get_mut(row + 1)
-            && *after == Shot::Read(acquisition)
-        {
-            // The later of two shots with one acquisition is the stale one, though its answer came first.
-            *after = Shot::Void;
-            self.counts.void += 1;
-        }
-        let width = self.shape.output_bytes;
-        self.outputs[row * width..(row + 1) * width].copy_from_slice(value);
+        self.look_behind(row + 1, old.unwrap_or(acquisition));
         true
+    }
+
+    /// Looks again at shots whose answers came before that of the shot in front of them: none may be of `newest` or older.
+    fn look_behind(&mut self, row: usize, newest: u32) {
+        for shot in &mut self.shots[row..] {
+            match *shot {
+                Shot::Read(acquisition) if !is_newer(acquisition, newest) => self.counts.void += 1,
+                Shot::Void(acquisition) if !is_newer(acquisition, newest) => {}
+                _ => return,
+            }
+            *shot = Shot::Void(newest);
+        }
     }
 }
 

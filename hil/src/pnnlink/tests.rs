@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Address, Batch, Plant};
+use drivers::{Address, Batch, LinkOptions, Plant};
 use sims::{Electrical, Simulated};
 
 use super::{Build, Firmware, Pattern, Place, Served};
@@ -23,8 +23,12 @@ fn options() -> Options {
     Options { watchdog: Duration::from_millis(400), ..Options::default() }
 }
 
+fn link(address: &str) -> LinkOptions {
+    LinkOptions::new("bench", address.parse().unwrap())
+}
+
 fn open(served: &Served) -> Pnnlink {
-    Pnnlink::open("bench", &served.address().parse().unwrap(), options()).unwrap()
+    Pnnlink::open(&link(served.address()), options()).unwrap()
 }
 
 fn numbers(first: usize, shots: usize) -> Batch {
@@ -153,7 +157,7 @@ fn an_idle_link_keeps_the_watchdog_quiet_and_a_dead_one_does_not() {
 #[test]
 fn what_is_not_there_is_said_in_a_sentence() {
     let options = Options { deadline: Duration::from_millis(500), ..options() };
-    let error = |address: &str| Pnnlink::open("bench", &address.parse().unwrap(), options).unwrap_err().to_string();
+    let error = |address: &str| Pnnlink::open(&link(address), options).unwrap_err().to_string();
     let text = error("/nonexistent/tty");
     assert!(text.starts_with("instrument `bench` cannot be reached at serial:///nonexistent/tty"), "{text}");
     // A server that says nothing at all.
@@ -168,11 +172,11 @@ fn a_second_controller_is_told() {
     let address: Address = served.address().parse().unwrap();
     let _first = open(&served);
     let options = Options { deadline: Duration::from_millis(300), ..options() };
-    let error = Pnnlink::open("bench", &address, options).unwrap_err().to_string();
+    let error = Pnnlink::open(&LinkOptions::new("bench", address.clone()), options).unwrap_err().to_string();
     assert!(error.contains("is held by process"), "{error}");
     // From another machine, there is no lock to look at: the instrument itself says no.
     let Address::Tcp { port, .. } = address else { panic!("{address}") };
     let other_name = Address::Tcp { host: "localhost".into(), port };
-    let error = Pnnlink::open("bench", &other_name, options).unwrap_err().to_string();
+    let error = Pnnlink::open(&LinkOptions::new("bench", other_name), options).unwrap_err().to_string();
     assert!(error.contains("another controller has it"), "{error}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Address, Batch, Error, Plant, Screen, Screened};
+use drivers::{Address, Batch, Error, LinkOptions, Plant, Screen, Screened};
 
 use super::{SoakReport, resident_memory};
 use crate::pnnlink::{Build, Firmware, Pattern, Place, Served};
@@ -34,7 +34,7 @@ pub fn soak_shots(shots: u64, seed: u64, link: &Path) -> io::Result<SoakReport> 
     let served = Served::start(firmware, Place::Pty(link.to_owned()), None, &faults)?;
     let options = Options { watchdog: Duration::from_millis(500), attempts: 8, ..Options::default() };
     let address = Address::Serial { path: link.to_owned(), baud: 921_600 };
-    let opened = Pnnlink::open("soak", &address, options);
+    let opened = Pnnlink::open(&LinkOptions::new("soak", address), options);
     let plant = opened.map_err(|error| io::Error::other(error.to_string()))?;
     let mut plant = Screened::new(plant, Screen::default());
     let mut report = SoakReport { deadline: options.deadline, ..SoakReport::default() };

@@ -111,6 +111,23 @@ fn a_stale_reading_that_comes_before_its_elder_is_void() {
 }
 
 #[test]
+fn frames_that_stay_stale_or_go_back_are_void_in_any_order() {
+    let acquisitions = [u32::MAX, u32::MAX, u32::MAX, u32::MAX - 1, u32::MAX, 0, 1, 1];
+    let inputs = inputs(acquisitions.len());
+    for order in
+        [[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [1, 3, 5, 7, 0, 2, 4, 6], [4, 2, 0, 1, 3, 7, 6, 5]]
+    {
+        let mut transfer = Transfer::new(&inputs, Shape { per_request: 1, ..SHAPE }, 0, None);
+        while transfer.next(Duration::ZERO).is_some() {}
+        for row in order {
+            transfer.results(Duration::ZERO, row as u64, acquisitions[row], (false, &[row as u8, 0])).unwrap();
+        }
+        let read: Vec<usize> = transfer.readings().enumerate().filter_map(|(row, read)| read.map(|_| row)).collect();
+        assert_eq!((read, transfer.counts().void, transfer.acquisition()), (vec![0, 5, 6], 5, Some(1)), "{order:?}");
+    }
+}
+
+#[test]
 fn the_first_reading_of_a_batch_may_not_be_the_last_one_of_the_batch_before() {
     let inputs = inputs(1);
     let mut transfer = Transfer::new(&inputs, SHAPE, 40, Some(6));
