@@ -1,5 +1,6 @@
 //! Proof: the rigs that need no bench, simulated instruments on real wires, faults and conformance checks.
 
+mod audio;
 mod byte_server;
 mod check;
 mod fault;
@@ -12,6 +13,7 @@ mod scpi_server;
 mod soak;
 mod waveform_world;
 
+pub use audio::{AudioBench, PlateStream};
 pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};
 pub use optical_bench::{FULL_SCALE, OpticalBench};

@@ -74,7 +74,14 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
             .iter()
             .map(|one| {
                 let address = &one.address;
-                json!({ "instrument": one.instrument, "address": address.to_string(), "visa": address.visa() })
+                let environment: serde_json::Map<_, _> =
+                    one.environment.iter().map(|(key, path)| ((*key).to_owned(), json!(path))).collect();
+                json!({
+                    "instrument": one.instrument,
+                    "address": address.to_string(),
+                    "visa": address.visa(),
+                    "environment": environment,
+                })
             })
             .collect();
         println!("{}", json!({ "rig": rig, "simulated": true, "instruments": instruments }));
@@ -84,6 +91,9 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
     for one in served {
         let address = &one.address;
         println!("{:24} {:40} {}", one.instrument, address.to_string(), address.visa().unwrap_or_default());
+        if let Some((key, path)) = &one.environment {
+            println!("{:24} in the other shell first: export {key}={}", "", path.display());
+        }
     }
     println!("on standard input: KIND or KIND=P switches a fault, `clear` switches all off, `counts` counts them");
 }

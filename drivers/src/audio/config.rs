@@ -77,7 +77,7 @@ impl Default for SyncConfig {
             low_hertz: 200.0,
             high_hertz: 8000.0,
             search_seconds: 1.0,
-            peak_to_sidelobe: 2.0,
+            peak_to_sidelobe: 3.0,
             drift_frames: 1.0,
         }
     }
