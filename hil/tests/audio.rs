@@ -1,5 +1,5 @@
 //! The mechanical bench through a real audio server: `PulseAudio` with null sinks, the simulated plate between sink and source, measured
-//! through cpal. Needs the feature `audio` and PulseAudio with ALSA's plugin; `.ci/run` installs and runs it.
+//! through cpal. Needs the feature `audio` and `PulseAudio` with ALSA's plugin; `.ci/run` installs and runs it.
 //!
 //! A process finds the audio server by its environment, which it cannot change for itself: the server and the faults are in this
 //! process, the measurement is in a second one, which asks on its standard output for a fault.

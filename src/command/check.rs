@@ -29,6 +29,8 @@ struct Report {
     plant: String,
     simulated: bool,
     checks: Vec<Check>,
+    /// What the drivers have found out, in words.
+    remarks: Vec<String>,
 }
 
 /// Checks, prints, and fails if any check failed.
@@ -54,7 +56,7 @@ fn report(rig: &Rig, name: &str) -> Result<Report, Error> {
         Ok(opened) => opened.into_iter().next(),
         Err(Error::Plant { source, .. }) => {
             let check = Check { name: "opening", outcome: CheckOutcome::Failed, why: source.to_string() };
-            return Ok(Report { plant: name.to_owned(), simulated: false, checks: vec![check] });
+            return Ok(Report { plant: name.to_owned(), simulated: false, checks: vec![check], remarks: vec![] });
         }
         Err(error) => return Err(error),
     };
@@ -62,8 +64,10 @@ fn report(rig: &Rig, name: &str) -> Result<Report, Error> {
         return Err(Error::Usage(format!("the rig has no plant `{name}`")));
     };
     let simulated = plant.card().identity.origin == Origin::Simulated;
-    let checks = check(&mut Subject { plant: &mut plant, links, watchdog });
-    Ok(Report { plant: name.to_owned(), simulated, checks })
+    let checks = check(&mut Subject { plant: &mut plant, links: links.clone(), watchdog });
+    let remarks = links.iter().map(drivers::LinkWatch::report).filter(|report| !report.remark.is_empty());
+    let remarks = remarks.map(|report| format!("{}: {}", report.address, report.remark)).collect();
+    Ok(Report { plant: name.to_owned(), simulated, checks, remarks })
 }
 
 /// The object that other programs read.
@@ -87,5 +91,6 @@ fn print(rig: &str, reports: &[Report]) {
             table.add_row([check.name, check.outcome.name(), &check.why]);
         }
         println!("\nplant `{}`{}\n{table}", report.plant, if report.simulated { ", SIMULATED" } else { "" });
+        report.remarks.iter().for_each(|remark| println!("{remark}"));
     }
 }

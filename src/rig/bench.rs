@@ -8,12 +8,13 @@ use drivers::audio::AudioPlateConfig;
 use drivers::pnnlink::PnnlinkConfig;
 use drivers::pnnlink::link::Pnnlink;
 use drivers::{
-    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig, SpectralBench,
-    SpectralBenchConfig, WaveformBench,
+    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig,
+    SpectralBench, SpectralBenchConfig, WaveformBench,
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
-    AudioBench, Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SimulatedRedPitaya, WaveformWorld, Wire, serve_scpi,
+    AudioBench, Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SimulatedRedPitaya, WaveformWorld,
+    Wire, serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,7 +153,9 @@ impl InstrumentsConfig {
         let (volts, chirp) = (config.sync.volts, config.chirp());
         if let Some(range) = limits.inputs.get("drive").filter(|range| range.high < volts || -volts < range.low) {
             let (low, high) = (range.low, range.high);
-            return refuse(format!("is {volts} V, but the limits of `drive` are [{low}, {high}] V: the chirp keeps them too"));
+            return refuse(format!(
+                "is {volts} V, but the limits of `drive` are [{low}, {high}] V: the chirp keeps them too"
+            ));
         }
         let step = chirp.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
         if let Some(most) = limits.slew.get("drive").filter(|most| **most < step) {
@@ -232,6 +235,12 @@ fn open_audio(
     options: &LinkOptions,
 ) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
     config.check()?;
+    let refuse = |key: &str, message: String| Err(drivers::Error::Description { key: key.to_owned(), message });
+    if options.record.is_some() {
+        let message =
+            "is `audio`, which has no dialogue to record: take `record` out of `bench`, and give the plant one";
+        return refuse("protocol", message.to_owned());
+    }
     let ports = &twin.card().ports;
     if (ports.count(Direction::Input), ports.count(Direction::Control)) != (config.waveform.samples, 0) {
         let message = format!(
@@ -240,7 +249,7 @@ fn open_audio(
             ports.input_count(),
             ports.control_count()
         );
-        return Err(drivers::Error::Description { key: "waveform.samples".to_owned(), message });
+        return refuse("waveform.samples", message);
     }
     let expected = twin.predict(&Batch::new(config.waveform.samples, config.chirp())?, &[]);
     audio(config, &twin.card().identity.system, options, expected.values())

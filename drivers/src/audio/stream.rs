@@ -212,8 +212,7 @@ fn open(config: &AudioPlateConfig, options: &LinkOptions) -> Result<Interface, E
     input.play().map_err(|error| unreachable("input", &error))?;
     output.play().map_err(|error| unreachable("output", &error))?;
     let spare = ((config.sync.search_seconds + WITHIN.as_secs_f64()) * config.waveform.sample_rate_hertz) as usize;
-    let streams =
-        Streams { instrument: options.instrument.clone(), shared, spare, _input: input, _output: output };
+    let streams = Streams { instrument: options.instrument.clone(), shared, spare, _input: input, _output: output };
     // Only an interface that plays and hears is open.
     streams.wait(WITHIN, "sound", |sound| (0 < sound.played && 0 < sound.heard).then_some(()))?;
     Ok(Interface { name: name(&device), duplex: Box::new(streams) })
@@ -278,8 +277,9 @@ fn choose(
         .min_by_key(|(channels, place, _)| (*channels, *place));
     let Some((channels, _, format)) = best else {
         let most = at_rate.iter().map(|range| range.channels()).max().unwrap_or_default();
-        let message =
-            format!("is {channel}, but the {direction} has {most} channels in a format that is spoken here: f32, i32, i16");
+        let message = format!(
+            "is {channel}, but the {direction} has {most} channels in a format that is spoken here: f32, i32, i16"
+        );
         return refuse(format!("{direction}.channel"), message);
     };
     Ok((StreamConfig { channels, sample_rate, buffer_size: BufferSize::Fixed(config.buffer_frames) }, format))

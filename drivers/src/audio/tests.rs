@@ -92,7 +92,11 @@ impl Duplex for Loop {
 
     fn silence(&mut self, _: Duration) -> Result<(), Error> {
         self.fate.lock().unwrap().silenced += 1;
-        if self.pulled { Err(Error::Lost { instrument: "plate".to_owned(), message: "unplugged".to_owned() }) } else { Ok(()) }
+        if self.pulled {
+            Err(Error::Lost { instrument: "plate".to_owned(), message: "unplugged".to_owned() })
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -182,7 +186,10 @@ fn gaps_without_end_are_an_error_that_says_how_often_it_was_tried() {
     fate.lock().unwrap().mishaps = [None, Some(Mishap::Lost(50))].into_iter().cycle().take(20).collect();
     let error = plate.measure(&shots(1)).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("50 frames were lost within a burst, in each of 3 tries") && text.contains("`plate`"), "{text}");
+    assert!(
+        text.contains("50 frames were lost within a burst, in each of 3 tries") && text.contains("`plate`"),
+        "{text}"
+    );
     assert!(error.is_retryable() && plate.counts().bursts == 0);
 }
 

@@ -30,6 +30,9 @@ const IDLE_SECONDS: &str = "20";
 /// What both tools are told of the latency they should keep, in ms.
 const LATENCY: &str = "--latency-msec=40";
 
+/// Benches of this process so far.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// A running audio server with a simulated plate; dropping it ends both.
 #[derive(Debug)]
 pub struct AudioBench {
@@ -52,7 +55,6 @@ impl AudioBench {
                 waveform.rest_samples, waveform.samples
             )));
         }
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(format!("pnnlab-audio-{name}"));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
@@ -122,8 +124,7 @@ impl AudioBench {
         command.env_remove("PULSE_SERVER").args(["--daemonize=no", "-n", "--use-pid-file=no", "--disallow-exit"]);
         command.args([format!("--exit-idle-time={IDLE_SECONDS}"), "--log-target=stderr".to_owned()]);
         for sink in ["drive", "microphone"] {
-            command
-                .arg(format!("--load=module-null-sink sink_name={sink} rate={rate} format=float32le channels=1"));
+            command.arg(format!("--load=module-null-sink sink_name={sink} rate={rate} format=float32le channels=1"));
         }
         // Last: who can talk to it finds the sinks.
         let socket = self.socket();
@@ -206,8 +207,14 @@ fn answer(
         }
         bytes.extend_from_slice(&buffer[..count]);
         let whole = bytes.len() / 4 * 4;
-        let played: Vec<f32> =
-            bytes.drain(..whole).collect::<Vec<u8>>().as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect();
+        let played: Vec<f32> = bytes
+            .drain(..whole)
+            .collect::<Vec<u8>>()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|four| f32::from_le_bytes(*four))
+            .collect();
         let heard: Vec<u8> = plate.push(&played).into_iter().flat_map(f32::to_le_bytes).collect();
         to.write_all(&heard)?;
         to.flush()?;
