@@ -16,7 +16,7 @@ use sims::{Built, Key, Mechanical, Simulated};
 const ADDRESS: &str = "PNNLAB_TEST_AUDIO_ADDRESS";
 /// What it asks for.
 const WANTED: &str = "xrun, please";
-/// Shots of one measurement: three bursts.
+/// Shots of one measurement: two bursts.
 const SHOTS: usize = 24;
 /// How alike a waveform must be to that of the plate in process.
 const ALIKE: f64 = 0.999;
@@ -42,13 +42,14 @@ fn config(address: &str) -> AudioPlateConfig {
             sample_rate_hertz: 48_000.0,
             drive_volts: 1.0,
             reading_volts: 1.0,
-            burst_samples: 14_720,
-            retries: 5,
+            burst_samples: 20_608,
+            retries: 8,
         },
         output: AudioChannelConfig::default(),
         input: AudioChannelConfig::default(),
-        buffer_frames: 960,
-        sync: SyncConfig::default(),
+        // Large, so that a busy computer loses no sound; so the latency is some 1 s.
+        buffer_frames: 4800,
+        sync: SyncConfig { search_seconds: 5.0, ..SyncConfig::default() },
     }
 }
 

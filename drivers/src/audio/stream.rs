@@ -49,6 +49,8 @@ struct Sound {
     kept: Vec<f32>,
     kept_from: u64,
     xruns: u64,
+    /// Whether a stream complains, and nothing has come since.
+    troubled: bool,
     /// Why the interface is no longer there.
     lost: Option<String>,
 }
@@ -84,6 +86,7 @@ impl Shared {
             sound.cursor = 0;
         }
         sound.played += (buffer.len() / channels) as u64;
+        sound.troubled = false;
         self.changed.notify_all();
     }
 
@@ -97,6 +100,7 @@ impl Shared {
         let frames = buffer.chunks(channels).filter_map(|frame| frame.get(channel));
         sound.kept.extend(frames.take(room).map(|sample| sample.to_sample::<f32>()));
         sound.heard += (buffer.len() / channels) as u64;
+        sound.troubled = false;
         self.changed.notify_all();
     }
 
@@ -107,7 +111,16 @@ impl Shared {
             // After another route the frames are other ones.
             ErrorKind::Xrun | ErrorKind::DeviceChanged => sound.xruns += 1,
             ErrorKind::RealtimeDenied => {}
-            _ => sound.lost = Some(error.to_string()),
+            ErrorKind::DeviceNotAvailable
+            | ErrorKind::HostUnavailable
+            | ErrorKind::PermissionDenied
+            | ErrorKind::StreamInvalidated => sound.lost = Some(error.to_string()),
+            // ALSA's plugin for PulseAudio fails so, again and again, until the server has told it the time.
+            _ if sound.troubled => {}
+            _ => {
+                sound.xruns += 1;
+                sound.troubled = true;
+            }
         }
         self.changed.notify_all();
     }

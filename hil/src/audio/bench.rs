@@ -23,12 +23,12 @@ use crate::Faults;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether it listens.
 const LOOK: Duration = Duration::from_millis(5);
-/// Silence in stock, in s: what the plate may be late without a gap.
-const STOCK_SECONDS: f64 = 0.1;
+/// Buffers of silence in stock: what the plate may be late without a gap.
+const STOCK_BUFFERS: usize = 5;
 /// A server that nobody uses any more ends itself after so many s: that of a process that was killed.
 const IDLE_SECONDS: &str = "20";
-/// What both tools are told of the latency they should keep, in ms.
-const LATENCY: &str = "--latency-msec=40";
+/// What both tools are told of the latency that they should keep, in buffers.
+const LATENCY_BUFFERS: f64 = 2.0;
 
 /// Benches of this process so far.
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -59,10 +59,9 @@ impl AudioBench {
         let folder = std::env::temp_dir().join(format!("pnnlab-audio-{name}"));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         let mut bench = Self { folder, device: format!("simulated-plate-{name}"), children: vec![], plate: None };
-        let rate = waveform.sample_rate_hertz.to_string();
         std::fs::write(bench.configuration(), bench.describe())?;
-        bench.start_server(&rate)?;
-        bench.start_plate(PlateStream::new(system, config, faults.clone()), &rate)?;
+        bench.start_server(config)?;
+        bench.start_plate(PlateStream::new(system, config, faults.clone()), config)?;
         Ok(bench)
     }
 
@@ -119,9 +118,10 @@ impl AudioBench {
         self.folder.join(format!("{program}.log"))
     }
 
-    fn start_server(&mut self, rate: &str) -> io::Result<()> {
+    fn start_server(&mut self, config: &AudioPlateConfig) -> io::Result<()> {
+        let rate = config.waveform.sample_rate_hertz;
         let mut command = self.command("pulseaudio")?;
-        command.env_remove("PULSE_SERVER").args(["--daemonize=no", "-n", "--use-pid-file=no", "--disallow-exit"]);
+        command.env_remove("PULSE_SERVER").args(["--daemonize=no", "-n", "--use-pid-file=no", "--disable-shm=yes"]);
         command.args([format!("--exit-idle-time={IDLE_SECONDS}"), "--log-target=stderr".to_owned()]);
         for sink in ["drive", "microphone"] {
             command.arg(format!("--load=module-null-sink sink_name={sink} rate={rate} format=float32le channels=1"));
@@ -143,8 +143,12 @@ impl AudioBench {
     }
 
     /// Starts the plate between the monitor of the one sink and the other.
-    fn start_plate(&mut self, mut plate: PlateStream, rate: &str) -> io::Result<()> {
-        let format = ["--raw", "--format=float32le", "--channels=1", LATENCY];
+    fn start_plate(&mut self, mut plate: PlateStream, config: &AudioPlateConfig) -> io::Result<()> {
+        let (rate, buffer) = (config.waveform.sample_rate_hertz, config.buffer_frames);
+        // In whole ms, so that the server counts both sinks' time without rounding.
+        let latency = (1e3 * LATENCY_BUFFERS * f64::from(buffer) / rate).ceil();
+        let latency = format!("--latency-msec={latency}");
+        let format = ["--raw", "--format=float32le", "--channels=1", &latency];
         let mut hear = self.command("parec")?;
         hear.args(format).args(["--device=drive.monitor", &format!("--rate={rate}")]).stdout(Stdio::piped());
         let mut say = self.command("pacat")?;
@@ -152,7 +156,7 @@ impl AudioBench {
         let missing = || io::Error::other("an audio tool has no pipe");
         let mut from = self.spawn("parec", hear)?.stdout.take().ok_or_else(missing)?;
         let mut to = self.spawn("pacat", say)?.stdin.take().ok_or_else(missing)?;
-        let stock = plate.lead() + (STOCK_SECONDS * rate.parse::<f64>().unwrap_or_default()) as usize;
+        let stock = plate.lead() + STOCK_BUFFERS * buffer as usize;
         let (begun, begins) = mpsc::channel();
         self.plate = Some(std::thread::Builder::new().name("plate".to_owned()).spawn(move || {
             // It ends when one of the tools does.
