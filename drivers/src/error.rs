@@ -297,6 +297,7 @@ impl Error {
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
                 | Self::Restarted { .. }
+                | Self::NoChirp { .. }
                 | Self::Recording { .. }
         )
     }

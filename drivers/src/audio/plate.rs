@@ -235,10 +235,13 @@ impl AudioPlate {
         while found.is_none() && heard.len() < most {
             let more = self.hear(mark.heard + heard.len() as u64, look)?;
             heard.extend(more);
-            // One at the very end may still get louder.
-            let whole = |aligned: &Aligned| aligned.lag as usize + 2 * frames <= heard.len();
+            let before = heard.len().saturating_sub(look + 3 * frames);
+            let window = &heard[before..];
+            // One at the very end may still get louder: the next window has it, too.
+            let whole = |aligned: &Aligned| aligned.lag as usize + 2 * frames <= window.len();
             let clear = |aligned: &Aligned| self.config.sync.peak_to_sidelobe < aligned.peak_to_sidelobe;
-            found = self.aligner.align(&heard).filter(|aligned| clear(aligned) && whole(aligned));
+            found = self.aligner.align(window).filter(|aligned| clear(aligned) && whole(aligned));
+            found = found.map(|aligned| Aligned { lag: aligned.lag + before as f64, ..aligned });
         }
         let now = self.duplex()?.xruns();
         if now != xruns {

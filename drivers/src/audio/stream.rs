@@ -15,7 +15,9 @@ use super::{AudioPlate, AudioPlateConfig, Duplex, Interface, Mark};
 use crate::{Address, Error, LinkOptions};
 
 /// What an interface may take until its first buffer.
-const WITHIN: Duration = Duration::from_secs(2);
+const WITHIN: Duration = Duration::from_secs(4);
+/// Buffers that go out before an interface is trusted: more than it asks for before it begins to play.
+const RUNNING_BUFFERS: u64 = 4;
 /// Formats that are spoken here, the best first.
 const FORMATS: [SampleFormat; 3] = [SampleFormat::F32, SampleFormat::I32, SampleFormat::I16];
 
@@ -71,6 +73,8 @@ impl Shared {
         let mut sound = self.locked();
         if sound.cursor == 0 && !sound.burst.is_empty() {
             sound.mark = Some(Mark { played: sound.played, heard: sound.heard });
+            sound.kept.clear();
+            sound.kept_from = sound.heard;
         }
         sound.silent = if sound.burst.is_empty() { sound.silent + 1 } else { 0 };
         for frame in buffer.chunks_mut(channels) {
@@ -168,9 +172,9 @@ impl Duplex for Streams {
     fn play(&mut self, frames: Vec<f32>) -> Result<Mark, Error> {
         {
             let mut sound = self.shared.locked();
-            let kept_from = sound.heard;
             sound.kept = Vec::with_capacity(frames.len() + self.spare);
-            (sound.burst, sound.cursor, sound.mark, sound.kept_from) = (frames, 0, None, kept_from);
+            sound.kept_from = sound.heard;
+            (sound.burst, sound.cursor, sound.mark) = (frames, 0, None);
         }
         self.wait(WITHIN, "request for sound", |sound| sound.mark)
     }
@@ -226,8 +230,9 @@ fn open(config: &AudioPlateConfig, options: &LinkOptions) -> Result<Interface, E
     output.play().map_err(|error| unreachable("output", &error))?;
     let spare = ((config.sync.search_seconds + WITHIN.as_secs_f64()) * config.waveform.sample_rate_hertz) as usize;
     let streams = Streams { instrument: options.instrument.clone(), shared, spare, _input: input, _output: output };
-    // Only an interface that plays and hears is open.
-    streams.wait(WITHIN, "sound", |sound| (0 < sound.played && 0 < sound.heard).then_some(()))?;
+    // Only an interface that plays and hears is open; what it asks for at first says nothing of that.
+    let running = RUNNING_BUFFERS * u64::from(config.buffer_frames);
+    streams.wait(WITHIN, "sound", |sound| (running <= sound.played && 0 < sound.heard).then_some(()))?;
     Ok(Interface { name: name(&device), duplex: Box::new(streams) })
 }
 
