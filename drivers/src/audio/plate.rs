@@ -176,7 +176,11 @@ impl AudioPlate {
         // Where the burst's first frame should be heard, and a margin before it.
         let first = mark.played.saturating_add_signed(lock.offset);
         let from = first.saturating_sub(layout.margin() as u64).max(mark.heard);
-        let start = first.checked_sub(from).ok_or_else(|| self.lost("hears a burst before it is played"))? as usize;
+        let Some(start) = first.checked_sub(from) else {
+            self.counts.xruns += 1;
+            return Err(self.xrun("the latency fell below nothing".to_owned()));
+        };
+        let start = start as usize;
         let heard = self.hear(from, start + layout.end() + layout.margin())?;
         let at = self.accept(&heard, start, &layout, lock)?;
         let drift = at - lock.fraction;

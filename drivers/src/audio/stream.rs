@@ -18,6 +18,8 @@ use crate::{Address, Error, LinkOptions};
 const WITHIN: Duration = Duration::from_secs(4);
 /// Buffers that go out before an interface is trusted: more than it asks for before it begins to play.
 const RUNNING_BUFFERS: u64 = 4;
+/// A stream that complains without saying of what is not asked again sooner.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Formats that are spoken here, the best first.
 const FORMATS: [SampleFormat; 3] = [SampleFormat::F32, SampleFormat::I32, SampleFormat::I16];
 
@@ -108,7 +110,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// A stream reports something.
+    /// A stream reports something; called from its own thread.
     fn report(&self, error: &cpal::Error) {
         let mut sound = self.locked();
         match error.kind() {
@@ -119,11 +121,13 @@ impl Shared {
             | ErrorKind::HostUnavailable
             | ErrorKind::PermissionDenied
             | ErrorKind::StreamInvalidated => sound.lost = Some(error.to_string()),
-            // ALSA's plugin for PulseAudio fails so, again and again, until the server has told it the time.
-            _ if sound.troubled => {}
+            // ALSA's plugin for PulseAudio fails so until the server has told it the time. cpal asks at once again, and holds the
+            // lock so often that the answer cannot come in: so it is held up here.
             _ => {
-                sound.xruns += 1;
+                sound.xruns += u64::from(!sound.troubled);
                 sound.troubled = true;
+                drop(sound);
+                std::thread::sleep(PAUSE);
             }
         }
         self.changed.notify_all();
