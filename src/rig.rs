@@ -332,8 +332,8 @@ impl Rig {
             }
             (None, Some(bench), _) => {
                 let twin = build(&bench.twin, "bench.twin")?.twin;
-                let system = twin.card().identity.system.clone();
-                let opened = bench.instruments.open(name, &system, &self.folder, bench.record.as_deref());
+                bench.instruments.keeps(&config.limits).map_err(|error| self.bench_error(name, error))?;
+                let opened = bench.instruments.open(name, twin.as_ref(), &self.folder, bench.record.as_deref());
                 let plant = opened.map_err(|error| self.bench_error(name, error))?;
                 links = plant.1;
                 (plant.0, twin, None)

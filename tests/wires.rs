@@ -194,6 +194,39 @@ fn a_bench_that_is_not_there_fails_its_checks_and_bad_descriptions_are_refused()
 }
 
 #[test]
+fn an_audio_rig_that_cannot_be_used_is_refused_by_its_key() {
+    const AUDIO: &str = include_str!("../hil/rigs/audio.toml");
+    let place = Place::new();
+    let refusal = |from: &str, to: &str| {
+        assert!(AUDIO.contains(from), "{from}");
+        place.write("audio.toml", &AUDIO.replace(from, to));
+        let (code, message) = place.refusal(&["check", "audio.toml"]);
+        assert_eq!(code, 3, "{message}");
+        message
+    };
+    for (from, to, sentence) in [
+        ("low = -1.0, high = 1.0", "low = -0.3, high = 0.3", "but the limits of `drive` are [-0.3, 0.3] V"),
+        ("audio://hw:CARD=Box,DEV=0", "audio://", "names no audio interface"),
+        (
+            "samples = 512\n\n[plants.mechanical.limits",
+            "samples = 64\n\n[plants.mechanical.limits",
+            "the twin has 64 inputs",
+        ),
+        ("full_scale_volts = 1.0 ", "full_scale_volts = 0.1 ", "it must reach the 1 V of `waveform.drive_volts`"),
+        (
+            "bench.instruments]\n",
+            "bench]\nrecord = \"sound\"\n\n[plants.mechanical.bench.instruments]\n",
+            "no dialogue to record",
+        ),
+    ] {
+        let message = refusal(from, to);
+        assert!(message.contains(sentence), "{message}");
+    }
+    #[cfg(not(feature = "audio"))]
+    assert!(refusal("audio", "audio").contains("built without audio: build it with `--features audio`"));
+}
+
+#[test]
 fn an_interlock_ends_a_run_and_an_owner_is_named() {
     let place = Place::new();
     let serving = Serving::start(

@@ -4,6 +4,7 @@
 //! TCPIP0::192.168.1.5::5025::SOCKET    tcp://192.168.1.5:5025      a raw socket
 //! ASRL/dev/ttyUSB0::INSTR              serial:///dev/ttyUSB0?baud=9600
 //! /dev/pts/3                           a serial port or pseudo-terminal by its path
+//! audio://hw:CARD=Box,DEV=0              an audio interface, by the name that the system gives it
 //! replay://bench.jsonl                 a recorded dialogue
 //! ```
 //!
@@ -36,6 +37,11 @@ pub enum Address {
         /// Symbols a second.
         baud: u32,
     },
+    /// An audio interface.
+    Audio {
+        /// As the system calls it, such as `hw:CARD=Box,DEV=0`.
+        device: String,
+    },
     /// A recorded dialogue.
     Replay {
         /// The recording.
@@ -61,6 +67,13 @@ impl FromStr for Address {
                 Ok(Self::Replay { path: rest.into() })
             };
         }
+        if let Some(device) = text.strip_prefix("audio://") {
+            return if device.trim().is_empty() {
+                Err(refuse("names no audio interface: write audio://NAME, as in audio://hw:CARD=Box,DEV=0"))
+            } else {
+                Ok(Self::Audio { device: device.to_owned() })
+            };
+        }
         if text.starts_with('/') {
             return Ok(Self::Serial { path: text.into(), baud: BAUD });
         }
@@ -69,7 +82,7 @@ impl FromStr for Address {
         }
         Err(refuse(
             "is not an address: write TCPIP0::HOST::PORT::SOCKET, ASRL/dev/TTY::INSTR, tcp://HOST:PORT, \
-             serial:///dev/TTY?baud=N, replay://FILE or the path of a serial port",
+             serial:///dev/TTY?baud=N, audio://NAME, replay://FILE or the path of a serial port",
         ))
     }
 }
@@ -80,18 +93,24 @@ impl std::fmt::Display for Address {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
             Self::Serial { path, baud } => write!(f, "serial://{}?baud={baud}", path.display()),
+            Self::Audio { device } => write!(f, "audio://{device}"),
             Self::Replay { path } => write!(f, "replay://{}", path.display()),
         }
     }
 }
 
 impl Address {
-    /// The resource string that `PyVISA` opens; a recording has none.
+    /// Whether it admits one connection only: then nobody can make the instrument safe beside its holder.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self, Self::Serial { .. } | Self::Audio { .. })
+    }
+
+    /// The resource string that `PyVISA` opens; audio interfaces and recordings have none.
     pub fn visa(&self) -> Option<String> {
         match self {
             Self::Tcp { host, port } => Some(format!("TCPIP0::{host}::{port}::SOCKET")),
             Self::Serial { path, .. } => Some(format!("ASRL{}::INSTR", path.display())),
-            Self::Replay { .. } => None,
+            Self::Audio { .. } | Self::Replay { .. } => None,
         }
     }
 }
@@ -195,6 +214,8 @@ mod tests {
         assert_eq!(parse("ASRL/dev/ttyUSB0::INSTR"), Address::Serial { path: "/dev/ttyUSB0".into(), baud: 9600 });
         assert_eq!(parse("serial:///dev/ttyACM0?baud=921600").to_string(), "serial:///dev/ttyACM0?baud=921600");
         assert_eq!(parse("/dev/pts/3"), Address::Serial { path: "/dev/pts/3".into(), baud: 115_200 });
+        assert_eq!(parse("audio://hw:CARD=Box,DEV=0"), Address::Audio { device: "hw:CARD=Box,DEV=0".into() });
+        assert!(parse("audio://pulse").is_exclusive() && parse("audio://pulse").visa().is_none());
         assert_eq!(parse("replay://a/b.jsonl"), Address::Replay { path: "a/b.jsonl".into() });
     }
 
@@ -210,6 +231,7 @@ mod tests {
         assert!(error("GPIB0::22::INSTR").contains("bus that is not spoken"));
         assert!(error("ASRL1::INSTR").contains("give its path"));
         assert!(error("nonsense").contains("is not an address"));
+        assert!(error("audio:// ").contains("names no audio interface"));
         assert!(error("replay://").contains("names no file"));
     }
 
@@ -219,6 +241,7 @@ mod tests {
             for address in [
                 Address::Tcp { host, port },
                 Address::Serial { path: path.clone().into(), baud },
+                Address::Audio { device: path.clone() },
                 Address::Replay { path: path.into() },
             ] {
                 prop_assert_eq!(&parse(&address.to_string()), &address);

@@ -195,6 +195,42 @@ pub enum Error {
         /// What is wrong with them.
         message: String,
     },
+    /// Sound was lost or came in twice.
+    #[error(
+        "the sound of instrument `{instrument}` has gaps: {message}, in each of {tries} tries. Make `buffer_frames` larger, or end what keeps this computer busy"
+    )]
+    Xrun {
+        /// Its name in the rig.
+        instrument: String,
+        /// What was seen.
+        message: String,
+        /// How often the shots were played.
+        tries: u32,
+    },
+    /// The sync chirp cannot be found in what was heard.
+    #[error("the sync chirp of instrument `{instrument}` was not found within {seconds} s: {message}")]
+    NoChirp {
+        /// Its name in the rig.
+        instrument: String,
+        /// How long it was looked for, in s.
+        seconds: f64,
+        /// What was heard instead, and what to do.
+        message: String,
+    },
+    /// The latency is no longer what it was.
+    #[error(
+        "the latency of instrument `{instrument}` drifted by {frames:.1} frames within {seconds:.1} s, though no sound was lost, in each of {tries} tries: play and record with one interface, so that both have one clock"
+    )]
+    Drift {
+        /// Its name in the rig.
+        instrument: String,
+        /// By how much.
+        frames: f64,
+        /// Since when, in s of sound.
+        seconds: f64,
+        /// How often the shots were played.
+        tries: u32,
+    },
     /// A description of an instrument that makes no sense.
     #[error("`{key}` {message}")]
     Description {
@@ -249,6 +285,9 @@ impl Error {
                 | Self::Garbled { .. }
                 | Self::Restarted { .. }
                 | Self::Rejected { .. }
+                | Self::Xrun { .. }
+                | Self::NoChirp { .. }
+                | Self::Drift { .. }
         )
     }
 
@@ -261,6 +300,7 @@ impl Error {
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
                 | Self::Restarted { .. }
+                | Self::NoChirp { .. }
                 | Self::Recording { .. }
         )
     }

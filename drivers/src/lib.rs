@@ -3,6 +3,7 @@
 //! Rows of plain `f32` in SI units go in and come out; nothing here knows a tensor.
 
 mod address;
+pub mod audio;
 mod batch;
 mod card;
 mod dialogue;

@@ -121,6 +121,7 @@ fn lock_file(address: &Address) -> Option<PathBuf> {
         Address::Serial { path, .. } => {
             format!("serial{}", std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()).display())
         }
+        Address::Audio { device } => format!("audio-{device}"),
         Address::Replay { .. } => return None,
     };
     let plain: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();

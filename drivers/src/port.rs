@@ -112,6 +112,7 @@ impl Opener {
                 let stream = builder.open_native_async().map_err(|source| unreachable(refusal(&source)))?;
                 Ok(Box::new(stream))
             }
+            Address::Audio { .. } => Err(unreachable("an audio interface is no stream of bytes".to_owned())),
             Address::Replay { .. } => Err(unreachable("a recording is no stream of bytes".to_owned())),
         }
     }

@@ -82,7 +82,7 @@ fn open_bare(address: &Address) -> Box<dyn Bare> {
         Address::Serial { path, .. } => {
             Box::new(std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap())
         }
-        Address::Replay { .. } => unreachable!("nothing is replayed here"),
+        Address::Audio { .. } | Address::Replay { .. } => unreachable!("nothing is heard or replayed here"),
     }
 }
 

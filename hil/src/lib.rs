@@ -1,5 +1,6 @@
 //! Proof: the rigs that need no bench, simulated instruments on real wires, faults and conformance checks.
 
+mod audio;
 mod byte_server;
 mod check;
 mod fault;
@@ -14,6 +15,7 @@ mod scpi_server;
 mod soak;
 mod waveform_world;
 
+pub use audio::{AudioBench, PlateStream};
 pub use byte_server::SerialLine;
 pub use check::{Check, CheckOutcome, Subject, check};
 pub use fault::{Fault, Faults};

@@ -41,6 +41,8 @@ struct Report {
     simulated: bool,
     checks: Vec<Check>,
     trainability: Option<Trainability>,
+    /// What the drivers have found out, in words.
+    remarks: Vec<String>,
 }
 
 /// Checks, prints, and fails if any check failed.
@@ -66,7 +68,13 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
         Ok(opened) => opened.into_iter().next(),
         Err(Error::Plant { source, .. }) => {
             let check = Check { name: "opening", outcome: CheckOutcome::Failed, why: source.to_string() };
-            return Ok(Report { plant: name.to_owned(), simulated: false, checks: vec![check], trainability: None });
+            return Ok(Report {
+                plant: name.to_owned(),
+                simulated: false,
+                checks: vec![check],
+                trainability: None,
+                remarks: vec![],
+            });
         }
         Err(error) => return Err(error),
     };
@@ -76,7 +84,7 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     let simulated = plant.card().identity.origin == Origin::Simulated;
     let is_wired = !links.is_empty();
     let mut stoppable = Stoppable::new(&mut plant, is_wired);
-    let mut checks = check(&mut Subject { plant: &mut stoppable, links, watchdog });
+    let mut checks = check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog });
     let mut trainability = None;
     if arguments.trainable && !stop::requested() {
         let key = Key::new(0).branch("trainability");
@@ -90,7 +98,9 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     if stop::requested() {
         return Err(Error::CalibrationStopped);
     }
-    Ok(Report { plant: name.to_owned(), simulated, checks, trainability })
+    let remarks = links.iter().map(drivers::LinkWatch::report).filter(|report| !report.remark.is_empty());
+    let remarks = remarks.map(|report| format!("{}: {}", report.address, report.remark)).collect();
+    Ok(Report { plant: name.to_owned(), simulated, checks, trainability, remarks })
 }
 
 /// The object that other programs read.
@@ -121,5 +131,6 @@ fn print(rig: &str, reports: &[Report]) {
         if let Some(found) = &report.trainability {
             say!("{}", trainability_lines(&report.plant, found)[0]);
         }
+        report.remarks.iter().for_each(|remark| say!("{remark}"));
     }
 }

@@ -1,7 +1,7 @@
 //! `pnnlab safe`: brings a bench to its safe state from another terminal, at once, whoever holds it.
 //!
 //! A side connection switches the outputs off first. Then whoever holds the instruments is asked to pause, over its control socket,
-//! or else to end; only then can nobody switch them on again. A serial port admits no side connection: there the holder goes first.
+//! or else to end; only then can nobody switch them on again. A serial port and an audio interface admit no side connection: there the holder goes first.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ fn make_safe(rig: &Rig, name: &str, instruments: &InstrumentsConfig) -> Made {
         let addresses = instruments.addresses(name, rig.folder())?;
         let holders: Vec<(&Address, Holder)> =
             addresses.iter().filter_map(|address| Some((address, holder(address)?))).collect();
-        let exclusive = holders.iter().any(|(address, _)| matches!(address, Address::Serial { .. }));
+        let exclusive = holders.iter().any(|(address, _)| address.is_exclusive());
         if !exclusive {
             instruments.make_safe_beside(name, rig.folder())?;
             made.off = Some(start.elapsed());

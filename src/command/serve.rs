@@ -75,7 +75,14 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
             .iter()
             .map(|one| {
                 let address = &one.address;
-                json!({ "instrument": one.instrument, "address": address.to_string(), "visa": address.visa() })
+                let environment: serde_json::Map<_, _> =
+                    one.environment.iter().map(|(key, path)| ((*key).to_owned(), json!(path))).collect();
+                json!({
+                    "instrument": one.instrument,
+                    "address": address.to_string(),
+                    "visa": address.visa(),
+                    "environment": environment,
+                })
             })
             .collect();
         say!("{}", json!({ "rig": rig, "simulated": true, "instruments": instruments }));
@@ -85,6 +92,9 @@ fn print(rig: &str, served: &[ServedInstrument], as_json: bool) {
     for one in served {
         let address = &one.address;
         say!("{:24} {:40} {}", one.instrument, address.to_string(), address.visa().unwrap_or_default());
+        if let Some((key, path)) = &one.environment {
+            say!("{:24} in the other shell first: export {key}={}", "", path.display());
+        }
     }
     say!("on standard input: KIND or KIND=P switches a fault, `clear` switches all off, `counts` counts them");
 }

@@ -4,22 +4,24 @@ use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use drivers::audio::AudioPlateConfig;
 use drivers::pnnlink::PnnlinkConfig;
 use drivers::pnnlink::link::Pnnlink;
 use drivers::{
-    Address, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig, SpectralBench,
-    SpectralBenchConfig, WaveformBench,
+    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig,
+    SpectralBench, SpectralBenchConfig, WaveformBench,
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
-    Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya, WaveformWorld,
+    AudioBench, Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya,
+    WaveformWorld,
     Wire, serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::System;
+use sims::{System, Twin};
 
-use super::SimulatedConfig;
+use super::{LimitsConfig, SimulatedConfig};
 
 /// Instruments around a physical system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +49,8 @@ pub enum InstrumentsConfig {
     Pnnlink(PnnlinkConfig),
     /// A mirror array as spectral shaper, and a spectrometer.
     Spectral(SpectralBenchConfig),
+    /// An audio interface: the drive goes out, the microphone comes in.
+    Audio(AudioPlateConfig),
 }
 
 /// One instrument of a bench: its key in the rig file and its address.
@@ -63,8 +67,17 @@ pub struct ServedInstrument {
     pub instrument: String,
     /// Where it listens.
     pub address: Address,
+    /// A variable, with its value, that a process must have in its environment to find it.
+    pub environment: Option<(&'static str, PathBuf)>,
     /// The service, which ends with it.
     _service: Box<dyn Any + Send>,
+}
+
+impl ServedInstrument {
+    /// The instrument called `instrument`, which `service` serves at `address`.
+    fn new(instrument: String, address: Address, service: impl Any + Send) -> Self {
+        Self { instrument, address, environment: None, _service: Box::new(service) }
+    }
 }
 
 impl InstrumentsConfig {
@@ -81,6 +94,7 @@ impl InstrumentsConfig {
                 Wired { key: "shaper", address: &mut config.shaper.address },
                 Wired { key: "spectrometer", address: &mut config.spectrometer.address },
             ],
+            Self::Audio(config) => vec![Wired { key: "", address: &mut config.address }],
         }
     }
 
@@ -100,15 +114,16 @@ impl InstrumentsConfig {
         wired.iter().map(option).collect()
     }
 
-    /// Opens the bench of the plant called `plant`; no output changes.
+    /// Opens the bench of the plant called `plant`, whose nominal twin is `twin`; no output changes.
     pub fn open(
         &self,
         plant: &str,
-        system: &str,
+        twin: &dyn Twin,
         folder: &Path,
         record: Option<&Path>,
     ) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
         let options = self.options(plant, folder, record)?;
+        let system = &twin.card().identity.system;
         let bench = match (self, &options[..]) {
             (Self::RedPitaya(config), [one, ..]) => {
                 WaveformBench::new(Box::new(RedPitaya::open(config, one)?), &config.waveform, system)?
@@ -126,10 +141,31 @@ impl InstrumentsConfig {
                 let links = plant.watches();
                 return Ok((Box::new(plant), links));
             }
+            (Self::Audio(config), [one, ..]) => return open_audio(config, twin, one),
             _ => unreachable!("each bench has as many options as instruments"),
         };
         let links = bench.watches();
         Ok((Box::new(bench), links))
+    }
+
+    /// Refuses limits that what the instruments drive of themselves would not keep.
+    pub fn keeps(&self, limits: &LimitsConfig) -> Result<(), drivers::Error> {
+        let Self::Audio(config) = self else { return Ok(()) };
+        let refuse = |message: String| Err(drivers::Error::Description { key: "sync.volts".to_owned(), message });
+        let (volts, chirp) = (config.sync.volts, config.chirp());
+        if let Some(range) = limits.inputs.get("drive").filter(|range| range.high < volts || -volts < range.low) {
+            let (low, high) = (range.low, range.high);
+            return refuse(format!(
+                "is {volts} V, but the limits of `drive` are [{low}, {high}] V: the chirp keeps them too"
+            ));
+        }
+        let step = chirp.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        if let Some(most) = limits.slew.get("drive").filter(|most| **most < step) {
+            return refuse(format!(
+                "is {volts} V: the chirp makes steps of {step} V, but the slew of `drive` is limited to {most} V. Lower it or `sync.high_hertz`"
+            ));
+        }
+        Ok(())
     }
 
     /// Makes the bench safe over connections of their own, whoever holds its instruments. A recording switches nothing.
@@ -143,6 +179,8 @@ impl InstrumentsConfig {
             (Self::Scpi(config), [generator, ..]) => ScpiPair::make_safe_beside(config, generator),
             (Self::Pnnlink(_), [one, ..]) => Pnnlink::make_safe_beside(one),
             (Self::Spectral(_), [shaper, ..]) => SpectralBench::make_safe_beside(shaper),
+            // Its output is silent as soon as nobody holds it.
+            (Self::Audio(_), _) => Ok(()),
             _ => unreachable!("each bench has as many options as instruments"),
         }
     }
@@ -165,11 +203,12 @@ impl InstrumentsConfig {
             Self::Scpi(config) => &config.waveform,
             Self::Pnnlink(_) => return serve_pnnlink(plant, system, wire, faults),
             Self::Spectral(_) => return serve_spectral(plant, system, wire, faults),
+            Self::Audio(config) => return serve_audio(config, plant, system, wire, faults),
         };
         let world = Arc::new(Mutex::new(WaveformWorld::new(system, waveform, faults.clone())));
         let boxes: Vec<(&str, Box<dyn ScpiInstrument>)> = match self {
             Self::RedPitaya(_) => vec![("", Box::new(SimulatedRedPitaya::new(world, "SIM-1")))],
-            Self::Pnnlink(_) | Self::Spectral(_) => vec![],
+            Self::Pnnlink(_) | Self::Spectral(_) | Self::Audio(_) => vec![],
             Self::Scpi(config) => vec![
                 ("generator", Box::new(Described::new(world.clone(), config, Half::Generator))),
                 ("digitizer", Box::new(Described::new(world, config, Half::Digitizer))),
@@ -178,7 +217,7 @@ impl InstrumentsConfig {
         let serve = |(key, instrument): (&str, Box<dyn ScpiInstrument>)| {
             let served = serve_scpi(ScpiBox::new(instrument), wire, faults.clone())?;
             let address = served.address.clone();
-            Ok(ServedInstrument { instrument: instrument_name(plant, key), address, _service: Box::new(served) })
+            Ok(ServedInstrument::new(instrument_name(plant, key), address, served))
         };
         boxes.into_iter().map(serve).collect()
     }
@@ -186,11 +225,81 @@ impl InstrumentsConfig {
     /// Whether its instruments make themselves safe when they hear nothing.
     pub fn has_watchdog(&self) -> bool {
         match self {
-            Self::Pnnlink(_) => true,
+            // Where nobody gives it sound any more, an audio interface is silent.
+            Self::Pnnlink(_) | Self::Audio(_) => true,
             // None of these protocols has one.
             Self::RedPitaya(_) | Self::Scpi(_) | Self::Spectral(_) => false,
         }
     }
+}
+
+/// Opens an audio interface; the twin says what is expected of a chirp.
+fn open_audio(
+    config: &AudioPlateConfig,
+    twin: &dyn Twin,
+    options: &LinkOptions,
+) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
+    config.check()?;
+    let refuse = |key: &str, message: String| Err(drivers::Error::Description { key: key.to_owned(), message });
+    if options.record.is_some() {
+        let message =
+            "is `audio`, which has no dialogue to record: take `record` out of `bench`, and give the plant one";
+        return refuse("protocol", message.to_owned());
+    }
+    let ports = &twin.card().ports;
+    if (ports.count(Direction::Input), ports.count(Direction::Control)) != (config.waveform.samples, 0) {
+        let message = format!(
+            "is {}, but the twin has {} inputs and {} controls: give it as many inputs and no controls",
+            config.waveform.samples,
+            ports.input_count(),
+            ports.control_count()
+        );
+        return refuse("waveform.samples", message);
+    }
+    let expected = twin.predict(&Batch::new(config.waveform.samples, config.chirp())?, &[]);
+    audio(config, &twin.card().identity.system, options, expected.values())
+}
+
+/// Opens it through the audio library.
+#[cfg(feature = "audio")]
+fn audio(
+    config: &AudioPlateConfig,
+    system: &str,
+    options: &LinkOptions,
+    expected: &[f32],
+) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
+    let plant = drivers::audio::AudioPlate::open(config, system, options, expected)?;
+    let links = vec![plant.watch()];
+    Ok((Box::new(plant), links))
+}
+
+/// Says that there is no audio library.
+#[cfg(not(feature = "audio"))]
+fn audio(
+    _: &AudioPlateConfig,
+    _: &str,
+    _: &LinkOptions,
+    _: &[f32],
+) -> Result<(Box<dyn Plant>, Vec<LinkWatch>), drivers::Error> {
+    let message = "is `audio`, but this pnnlab was built without audio: build it with `--features audio`";
+    Err(drivers::Error::Description { key: "protocol".to_owned(), message: message.to_owned() })
+}
+
+/// Serves a simulated plate behind an audio server of its own.
+fn serve_audio(
+    config: &AudioPlateConfig,
+    plant: &str,
+    system: Arc<dyn System>,
+    wire: &Wire,
+    faults: &Faults,
+) -> std::io::Result<Vec<ServedInstrument>> {
+    if matches!(wire, Wire::Pty { .. }) {
+        return Err(std::io::Error::other("sound has no pseudo-terminal: leave --pty out"));
+    }
+    let bench = AudioBench::serve(system, config, faults)?;
+    let (address, environment) = (parsed(&bench.address())?, bench.environment());
+    let served = ServedInstrument::new(plant.to_owned(), address, bench);
+    Ok(vec![ServedInstrument { environment: Some(environment), ..served }])
 }
 
 /// Serves a simulated pnnlink instrument.
@@ -210,7 +319,7 @@ fn serve_pnnlink(
     let firmware = Firmware::new(system, Build::default(), faults.clone());
     let served = hil::pnnlink::Served::start(firmware, place, baud, faults)?;
     let address = parsed(served.address())?;
-    Ok(vec![ServedInstrument { instrument: plant.to_owned(), address, _service: Box::new(served) }])
+    Ok(vec![ServedInstrument::new(plant.to_owned(), address, served)])
 }
 
 /// Serves a simulated shaper and a simulated spectrometer.
@@ -232,8 +341,8 @@ fn serve_spectral(
     let (shaper, spectrometer) = (parsed(bench.shaper_address())?, parsed(bench.spectrometer_address())?);
     let name = |key| instrument_name(plant, key);
     Ok(vec![
-        ServedInstrument { instrument: name("shaper"), address: shaper, _service: Box::new(bench) },
-        ServedInstrument { instrument: name("spectrometer"), address: spectrometer, _service: Box::new(()) },
+        ServedInstrument::new(name("shaper"), shaper, bench),
+        ServedInstrument::new(name("spectrometer"), spectrometer, ()),
     ])
 }
 

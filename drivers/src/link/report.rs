@@ -56,6 +56,8 @@ pub struct LinkReport {
     pub answered: Option<SystemTime>,
     /// Who holds it.
     pub owner: String,
+    /// What else its driver has found out, in words; empty where there is nothing.
+    pub remark: String,
 }
 
 #[derive(Debug)]
@@ -92,6 +94,7 @@ impl LinkWatch {
             latency_p99: None,
             answered: None,
             owner,
+            remark: String::new(),
         };
         Self(Arc::new(Mutex::new(Watched {
             report,
@@ -132,6 +135,10 @@ impl LinkWatch {
 
     pub(crate) fn state(&self, state: LinkState) {
         self.locked().report.state = state;
+    }
+
+    pub(crate) fn remark(&self, remark: String) {
+        self.locked().report.remark = remark;
     }
 
     pub(crate) fn opened(&self) {
