@@ -40,7 +40,7 @@ enum Command {
     Compare(CompareArgs),
     /// Measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report
     #[command(
-        after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals."
+        after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate --from inputs.npz --from outputs.npz\n  pnnlab calibrate simulated electrical --near runs/mine/shots/electrical-1.arrows\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals; rmse_standard_error in --json is one standard deviation.\nThe trace is on disk before anything is fitted: Ctrl-C while fitting keeps it, and --from takes it up."
     )]
     Calibrate(CalibrateArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds

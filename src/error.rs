@@ -101,6 +101,21 @@ pub enum Error {
         /// Why.
         source: Box<calibration::Error>,
     },
+    /// A plant that shall use its newest fit, and has none.
+    #[error("no fit of `{plant}` in {}{why}: run `pnnlab calibrate RIG {plant}`, or set its fit to \"none\"", .folder.display())]
+    NoFit {
+        /// The plant's name in the rig.
+        plant: String,
+        /// Where fits lie.
+        folder: PathBuf,
+        /// What else is wrong, in brackets; or nothing.
+        why: String,
+    },
+    /// The user stopped a fit.
+    #[error(
+        "stopped by the user while fitting; the plant is safe, and the trace is kept: {}. `pnnlab calibrate … --from` fits it without measuring again", .0.display()
+    )]
+    FitStopped(PathBuf),
     /// The user stopped a measurement.
     #[error("stopped by the user; the plant is safe, and nothing was kept")]
     CalibrationStopped,
@@ -177,8 +192,8 @@ impl Error {
             Self::Plant { .. } => 5,
             Self::CalibrationOf { source, .. } if matches!(**source, calibration::Error::Plant(_)) => 5,
             Self::Record { .. } => 6,
-            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } => 10,
-            Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped => 130,
+            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } | Self::NoFit { .. } => 10,
+            Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped | Self::FitStopped(_) => 130,
             Self::Soak => 11,
             Self::Checks { .. } => 9,
         }

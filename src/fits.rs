@@ -19,35 +19,57 @@ pub const FOLDER: &str = "fits";
 /// Saves a fit as `PLANT-KEY.toml` and `.safetensors` in `folder`; equal fits have equal names.
 pub fn save(fit: &Fit, folder: &Path) -> Result<PathBuf, Error> {
     let (text, bytes) = fit.to_files()?;
-    std::fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
+    make_folder(folder, "--fits")?;
     let name = format!("{}-{}", fit.facts.plant, &fit.facts.key[..12.min(fit.facts.key.len())]);
     let path = folder.join(format!("{name}.toml"));
     // The numbers first: a text that is there has its numbers beside it.
-    replace(&folder.join(format!("{name}.safetensors")), &bytes)?;
-    replace(&path, text.as_bytes())?;
+    replace(&folder.join(format!("{name}.safetensors")), &bytes, "--fits")?;
+    replace(&path, text.as_bytes(), "--fits")?;
     Ok(path)
 }
 
-/// Puts `bytes` at `path` whole or not at all.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Makes a folder that `option` of the command line names.
+pub fn make_folder(folder: &Path, option: &str) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(|source| refused(folder, "cannot be made", option, &source))
+}
+
+/// Keeps a trace as `PLANT-DIGEST.arrow` in `folder`, before anything is fitted to it.
+pub fn keep_trace(plant: &str, (bytes, digest): (&[u8], &str), folder: &Path) -> Result<PathBuf, Error> {
+    make_folder(folder, "--fits")?;
+    let path = folder.join(format!("{plant}-{}.arrow", &digest[..12.min(digest.len())]));
+    replace(&path, bytes, "--fits")?;
+    Ok(path)
+}
+
+fn refused(path: &Path, doing: &str, option: &str, source: &std::io::Error) -> Error {
+    Error::Record {
+        path: path.to_owned(),
+        message: format!("{doing}: {source}. Choose another place with {option}, or free it"),
+    }
+}
+
+/// Puts `bytes` at `path` whole or not at all; `option` of the command line chose the place.
+pub fn replace(path: &Path, bytes: &[u8], option: &str) -> Result<(), Error> {
     let beside = path.with_extension(format!("partial-{}", std::process::id()));
     let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
     }
-    written.map_err(Error::record(path, "cannot be written"))
+    written.map_err(|source| refused(path, "cannot be written", option, &source))
 }
 
 /// Reads the fit whose TOML file is at `path`.
 pub fn read(path: &Path) -> Result<Fit, Error> {
     let beside = path.with_extension("safetensors");
-    let unreadable = |file: &Path| {
-        let file = file.display().to_string();
-        move |source| Error::Unreadable { file, source }
-    };
-    let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
-    let bytes = std::fs::read(&beside).map_err(unreadable(&beside))?;
-    Fit::from_files(&text, &bytes).map_err(Error::from)
+    let named = |source: calibration::Error| Error::FitOf { path: path.to_owned(), source: Box::new(source) };
+    let text = std::fs::read_to_string(path).map_err(|source| {
+        Error::Usage(format!("{}: cannot be read: {source}. Name a fit's .toml file, `auto` or `none`", path.display()))
+    })?;
+    let bytes = std::fs::read(&beside).map_err(|source| {
+        let message = format!("lies without its numbers: {} cannot be read: {source}", beside.display());
+        named(calibration::Error::Fit { message })
+    })?;
+    Fit::from_files(&text, &bytes).map_err(named)
 }
 
 /// Who a fit is looked for.
@@ -101,8 +123,13 @@ pub fn find(choice: &str, folder: &Path, wanted: &Wanted<'_>) -> Result<Option<I
 
 /// The newest fit of this plant that holds a twin and is not stale; if all are, the newest says why.
 fn newest(folder: &Path, wanted: &Wanted<'_>) -> Result<(PathBuf, Fit), Error> {
-    let entries =
-        std::fs::read_dir(folder).map_err(|source| Error::Unreadable { file: folder.display().to_string(), source })?;
+    let none =
+        |why: &str| Error::NoFit { plant: wanted.plant.to_owned(), folder: folder.to_owned(), why: why.to_owned() };
+    // A folder that is not there holds no fit.
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(none(&format!(" ({error})"))),
+        entries => entries.into_iter().flatten(),
+    };
     let mut found: Vec<(PathBuf, Fit)> = entries
         .filter_map(|entry| {
             let path = entry.ok()?.path();
@@ -119,12 +146,5 @@ fn newest(folder: &Path, wanted: &Wanted<'_>) -> Result<(PathBuf, Fit), Error> {
             && fit.twin(wanted.card, wanted.model.as_deref()).is_ok()
     };
     let place = found.iter().position(|(_, fit)| fits(fit)).unwrap_or(0);
-    let none = || {
-        Error::Usage(format!(
-            "plant `{}` has `fit = \"auto\"`, but {} holds no fit of it: run `pnnlab calibrate`, or set the fit to \"none\"",
-            wanted.plant,
-            folder.display()
-        ))
-    };
-    if found.is_empty() { Err(none()) } else { Ok(found.swap_remove(place)) }
+    if found.is_empty() { Err(none("")) } else { Ok(found.swap_remove(place)) }
 }

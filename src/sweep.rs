@@ -162,7 +162,7 @@ impl Plan<'_> {
 
 fn save(sweep: &Sweep, folder: &Path) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(sweep).unwrap_or_default();
-    crate::fits::replace(&folder.join("sweep.json"), text.as_bytes())
+    crate::fits::replace(&folder.join("sweep.json"), text.as_bytes(), "--runs")
 }
 
 #[cfg(test)]

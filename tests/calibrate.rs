@@ -45,9 +45,9 @@ fn a_plant_becomes_a_fit_and_its_trace_the_same_fit() {
     assert!(
         report.contains("SIMULATED")
             && report.contains("resonance_hertz")
-            && report.contains("report-figures/predicted.svg")
+            && report.contains("report-html-figures/predicted.svg")
     );
-    assert!(names(&place.path("report-figures")).contains(&"ports.png".to_owned()));
+    assert!(names(&place.path("report-html-figures")).contains(&"ports.png".to_owned()));
 
     // The fit is a pure function of the trace.
     let trace = measured["trace"].as_str().unwrap();
@@ -97,7 +97,7 @@ fn what_cannot_be_calibrated_is_refused() {
         (&["calibrate", "simulated", "elektrical"], 2, "has no plant `elektrical`"),
         (&["calibrate", "--from", "noise.arrow"], 4, "noise.arrow: the trace is not an Arrow IPC file"),
         (&["calibrate", "--from", "noise.npz"], 4, "noise.npz: the numpy archive cannot be read"),
-        (&["calibrate", "--from", "nowhere.npz"], 3, "nowhere.npz: cannot be read"),
+        (&["calibrate", "--from", "nowhere.npz"], 4, "nowhere.npz: cannot be read"),
         (&["calibrate", "simulated", "optical", "--report", "report.pdf"], 2, "ends in .html or .md"),
         (&["calibrate", "simulated", "optical", "--set", "plants.optical.simulated.mismatsch=1"], 3, "mismatsch"),
     ] {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod calibrate;
+mod calibrate_input;
 mod catalog;
 mod control;
 mod experiments;

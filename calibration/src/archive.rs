@@ -11,73 +11,92 @@ use flate2::read::DeflateDecoder;
 
 use crate::{Error, Trace};
 
-/// An array of an archive as rows.
+/// The system of a trace whose ranges are the data's own.
+pub(crate) const RECORDED: &str = "recorded";
+
+/// An array of an archive, not yet unpacked.
 #[derive(Debug, Clone)]
 struct Array {
+    name: String,
+    /// Such as `<f8`.
+    kind: String,
+    shape: Vec<usize>,
+    fortran: bool,
+    content: Vec<u8>,
+}
+
+/// An array as rows.
+struct Rows {
     name: String,
     rows: Batch,
 }
 
 impl Trace {
-    /// The trace that an archive holds; `names` are those of the arrays of inputs and outputs.
+    /// The trace that an archive holds, or two, inputs in the first and outputs in the second; `names` are those of the arrays of
+    /// inputs and outputs, or parts of them that no other array has.
     ///
-    /// Without names there must be exactly two arrays of several columns and equal rows. The one called `…before…`, `…input…`
-    /// or `x…` is the input; else the first in the archive.
-    pub fn from_npz(bytes: &[u8], names: Option<(&str, &str)>) -> Result<Self, Error> {
-        let arrays = read(bytes)?;
-        let (inputs, outputs) = choose(&arrays, names)?;
-        if inputs.rows.rows() != outputs.rows.rows() || inputs.rows.rows() == 0 {
-            return Err(Error::archive(format!(
-                "has {} rows in `{}` and {} in `{}`: a shot is a row in both",
-                inputs.rows.rows(),
-                inputs.name,
-                outputs.rows.rows(),
-                outputs.name
-            )));
-        }
-        for array in [inputs, outputs] {
-            if let Some(at) = array.rows.values().iter().position(|value| !value.is_finite()) {
-                let row = at / array.rows.columns().max(1);
-                return Err(Error::archive(format!(
-                    "holds a value that is not finite, in row {row} of `{}`",
-                    array.name
-                )));
+    /// Without names there must be exactly two arrays of rows, or one in each archive. The one called `…before…`, `…input…` or `x…`
+    /// is the input; else the first in the archive.
+    pub fn from_npz(archives: &[&[u8]], names: Option<(&str, &str)>) -> Result<Self, Error> {
+        let (inputs, outputs) = match archives {
+            [one] => {
+                let arrays = read(one)?;
+                let (inputs, outputs) = choose(&arrays, names)?;
+                (inputs.rows()?, outputs.rows()?)
             }
-        }
-        let shots = inputs.rows.rows();
-        let bank = |array: &Array, name: &str| vec![Bank::new(name, array.rows.columns(), "1", range_of(&array.rows))];
-        Ok(Self {
-            card: Card {
-                identity: Identity {
-                    system: "recorded".into(),
-                    serial: outputs.name.clone(),
-                    origin: Origin::Replayed,
-                },
-                ports: Ports { inputs: bank(inputs, "input"), controls: vec![], outputs: bank(outputs, "output") },
-                timing: Timing::default(),
-            },
-            provenance: BTreeMap::from([
-                ("inputs".to_owned(), inputs.name.clone()),
-                ("outputs".to_owned(), outputs.name.clone()),
-            ]),
-            settings: Batch::zeros(1, 0),
-            setting_of: vec![0; shots],
-            stimulus: (0..shots as u32).collect(),
-            seconds: vec![0.0; shots],
-            inputs: inputs.rows.clone(),
-            outputs: outputs.rows.clone(),
-        })
+            [of_inputs, of_outputs] => {
+                let of = |archive: &[u8], name: Option<&str>| only(&read(archive)?, name)?.rows();
+                (of(of_inputs, names.map(|names| names.0))?, of(of_outputs, names.map(|names| names.1))?)
+            }
+            _ => {
+                return Err(Error::archive(
+                    "is one of several: name one with both arrays, or two, inputs first and outputs second",
+                ));
+            }
+        };
+        from_rows(inputs, outputs)
     }
 }
 
-/// All arrays of numbers that are rows.
+fn from_rows(inputs: Rows, outputs: Rows) -> Result<Trace, Error> {
+    let shots = inputs.rows.rows();
+    if shots != outputs.rows.rows() || shots == 0 {
+        return Err(Error::archive(format!(
+            "has {shots} rows in `{}` and {} in `{}`: a shot is a row in both",
+            inputs.name,
+            outputs.rows.rows(),
+            outputs.name
+        )));
+    }
+    for array in [&inputs, &outputs] {
+        if let Some(at) = array.rows.values().iter().position(|value| !value.is_finite()) {
+            let row = at / array.rows.columns().max(1);
+            return Err(Error::archive(format!("holds a value that is not finite, in row {row} of `{}`", array.name)));
+        }
+    }
+    let bank = |array: &Rows, name: &str| vec![Bank::new(name, array.rows.columns(), "1", range_of(&array.rows))];
+    Ok(Trace {
+        card: Card {
+            identity: Identity { system: RECORDED.into(), serial: outputs.name.clone(), origin: Origin::Replayed },
+            ports: Ports { inputs: bank(&inputs, "input"), controls: vec![], outputs: bank(&outputs, "output") },
+            timing: Timing::default(),
+        },
+        provenance: BTreeMap::from([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name)]),
+        settings: Batch::zeros(1, 0),
+        setting_of: vec![0; shots],
+        stimulus: (0..shots as u32).collect(),
+        seconds: vec![0.0; shots],
+        inputs: inputs.rows,
+        outputs: outputs.rows,
+    })
+}
+
+/// All arrays of an archive.
 fn read(bytes: &[u8]) -> Result<Vec<Array>, Error> {
     let mut arrays = Vec::new();
     for (file, content) in unzip(bytes)? {
         let Some(name) = file.strip_suffix(".npy") else { continue };
-        if let Some(rows) = array(name, &content)? {
-            arrays.push(Array { name: name.to_owned(), rows });
-        }
+        arrays.push(array(name, &content)?);
     }
     Ok(arrays)
 }
@@ -129,8 +148,8 @@ fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
     Ok(files)
 }
 
-/// The rows of a `.npy` file (numpy.lib.format, versions 1 to 3); `None` if it does not hold floats in two dimensions.
-fn array(name: &str, bytes: &[u8]) -> Result<Option<Batch>, Error> {
+/// A `.npy` file (numpy.lib.format, versions 1 to 3).
+fn array(name: &str, bytes: &[u8]) -> Result<Array, Error> {
     let broken = || Error::archive(format!("has an array `{name}` that is cut off or no numpy array"));
     if !bytes.starts_with(b"\x93NUMPY") {
         return Err(broken());
@@ -140,8 +159,8 @@ fn array(name: &str, bytes: &[u8]) -> Result<Option<Batch>, Error> {
     let start = first + length.ok_or_else(broken)?;
     let header = String::from_utf8_lossy(bytes.get(first..start).ok_or_else(broken)?).into_owned();
     let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
-    let kind =
-        value("descr").and_then(|rest| rest.strip_prefix('\'')).and_then(|rest| rest.get(..3)).unwrap_or_default();
+    let kind = value("descr").ok_or_else(broken)?;
+    let kind = kind.strip_prefix('\'').and_then(|rest| rest.split_once('\'')).map_or("a record", |(kind, _)| kind);
     let fortran = value("fortran_order").is_some_and(|rest| rest.starts_with("True"));
     let shape = value("shape")
         .and_then(|rest| rest.strip_prefix('('))
@@ -150,38 +169,125 @@ fn array(name: &str, bytes: &[u8]) -> Result<Option<Batch>, Error> {
         .0;
     let sizes: Option<Vec<usize>> =
         shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|size| size.parse().ok()).collect();
-    let [rows, columns] = sizes.ok_or_else(broken)?[..] else { return Ok(None) };
-    let content = &bytes[start..];
-    let values: Vec<f32> = match kind {
-        "<f8" => content.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-        "<f4" => content.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        // Counts and labels are no readings.
-        _ => return Ok(None),
+    Ok(Array {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        shape: sizes.ok_or_else(broken)?,
+        fortran,
+        content: bytes[start..].to_vec(),
+    })
+}
+
+/// How a number of `SIZE` little-endian bytes is read.
+fn decoded<const SIZE: usize>(content: &[u8], big: bool, value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
+    let turned = |bytes: &[u8; SIZE]| {
+        let mut bytes = *bytes;
+        if big {
+            bytes.reverse();
+        }
+        value(bytes)
     };
-    if columns == 0 || rows.checked_mul(columns) != Some(values.len()) {
-        return Err(broken());
+    content.as_chunks().0.iter().map(turned).collect()
+}
+
+impl Array {
+    /// Name, type and shape, as an error says them.
+    fn words(&self) -> String {
+        let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        format!("`{}` ({}, shape {})", self.name, self.kind, shape.join("×"))
     }
-    Ok(Some(Batch::from_fn(rows, columns, |row, column| {
-        if fortran { values[column * rows + row] } else { values[row * columns + column] }
-    })))
+
+    /// Whether it can stand for inputs or outputs without being named: labels have one dimension.
+    fn is_rows(&self) -> bool {
+        self.shape.len() > 1 && self.kind.get(1..2).is_some_and(|letter| "fiu".contains(letter))
+    }
+
+    /// Its numbers, a shot a row; whatever follows the first dimension is columns.
+    fn rows(&self) -> Result<Rows, Error> {
+        let big = self.kind.starts_with('>');
+        let content = &self.content[..];
+        let values = match self.kind.get(1..).unwrap_or_default() {
+            "f8" => decoded(content, big, |bytes| f64::from_le_bytes(bytes) as f32),
+            "f4" => decoded(content, big, f32::from_le_bytes),
+            "i8" => decoded(content, big, |bytes| i64::from_le_bytes(bytes) as f32),
+            "i4" => decoded(content, big, |bytes| i32::from_le_bytes(bytes) as f32),
+            "i2" => decoded(content, big, |bytes| f32::from(i16::from_le_bytes(bytes))),
+            "i1" => decoded(content, big, |bytes| f32::from(i8::from_le_bytes(bytes))),
+            "u8" => decoded(content, big, |bytes| u64::from_le_bytes(bytes) as f32),
+            "u4" => decoded(content, big, |bytes| u32::from_le_bytes(bytes) as f32),
+            "u2" => decoded(content, big, |bytes| f32::from(u16::from_le_bytes(bytes))),
+            "u1" => decoded(content, big, |bytes: [u8; 1]| f32::from(bytes[0])),
+            _ => {
+                return Err(Error::archive(format!(
+                    "holds {}, which are no plain numbers: save floats or integers, with `array.astype('float64')`",
+                    self.words()
+                )));
+            }
+        };
+        let (rows, columns) = match &self.shape[..] {
+            [] => (1, 1),
+            [rows, rest @ ..] => {
+                (*rows, rest.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)).unwrap_or(0))
+            }
+        };
+        if columns == 0 || rows.checked_mul(columns) != Some(values.len()) || self.fortran && self.shape.len() > 2 {
+            return Err(Error::archive(format!("has an array {} that is cut off or too deep", self.words())));
+        }
+        let rows = Batch::from_fn(rows, columns, |row, column| {
+            if self.fortran { values[column * rows + row] } else { values[row * columns + column] }
+        });
+        Ok(Rows { name: self.name.clone(), rows })
+    }
+}
+
+/// All arrays in words.
+fn known(arrays: &[Array]) -> String {
+    if arrays.is_empty() { "none".to_owned() } else { arrays.iter().map(Array::words).collect::<Vec<_>>().join(", ") }
+}
+
+/// The array called `name`, or the only one with it in its name.
+fn named<'a>(arrays: &'a [Array], name: &str) -> Result<&'a Array, Error> {
+    let parts: Vec<&Array> = arrays.iter().filter(|array| array.name.contains(name)).collect();
+    match (arrays.iter().find(|array| array.name == name), &parts[..]) {
+        (Some(array), _) => Ok(array),
+        (None, [array]) => Ok(array),
+        _ => Err(Error::archive(format!(
+            "has {} `{name}`: it has {}",
+            if parts.is_empty() { "no array" } else { "several arrays with" },
+            known(arrays)
+        ))),
+    }
+}
+
+/// The array of an archive that has inputs or outputs alone.
+fn only<'a>(arrays: &'a [Array], name: Option<&str>) -> Result<&'a Array, Error> {
+    if let Some(name) = name {
+        return named(arrays, name);
+    }
+    let rows: Vec<&Array> = arrays.iter().filter(|array| array.is_rows()).collect();
+    let [one] = rows[..] else {
+        return Err(Error::archive(format!(
+            "has {} arrays of rows, of {}: name one with --arrays INPUTS,OUTPUTS",
+            rows.len(),
+            known(arrays)
+        )));
+    };
+    Ok(one)
 }
 
 fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a Array, &'a Array), Error> {
-    let known = || arrays.iter().map(|array| format!("`{}`", array.name)).collect::<Vec<_>>().join(", ");
-    let find = |name: &str| {
-        arrays
-            .iter()
-            .find(|array| array.name == name)
-            .ok_or_else(|| Error::archive(format!("has no array of rows `{name}`: it has {}", known())))
-    };
     if let Some((inputs, outputs)) = names {
-        return Ok((find(inputs)?, find(outputs)?));
+        return Ok((named(arrays, inputs)?, named(arrays, outputs)?));
     }
-    let [a, b] = arrays else {
+    let rows: Vec<&Array> = arrays.iter().filter(|array| array.is_rows()).collect();
+    let [a, b] = rows[..] else {
+        let advice = match rows.len() {
+            0 | 1 => "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz",
+            _ => "name two with --arrays INPUTS,OUTPUTS",
+        };
         return Err(Error::archive(format!(
-            "has {} arrays of rows ({}): name two with --arrays INPUTS,OUTPUTS",
-            arrays.len(),
-            known()
+            "needs one array of inputs and one of outputs, a shot a row, but has {}: {advice}",
+            known(arrays)
         )));
     };
     let is_input = |array: &Array| {
@@ -207,17 +313,26 @@ mod tests {
 
     use super::*;
 
-    /// An archive of arrays that count up, every second one deflated.
+    /// An archive of float arrays that count up.
     fn archive(arrays: &[(&str, usize, usize)]) -> Vec<u8> {
+        let floats = |count: usize| (0..count).flat_map(|value| (value as f64).to_le_bytes()).collect();
+        let arrays = arrays
+            .iter()
+            .map(|(name, rows, columns)| (*name, "'<f8'", format!("{rows}, {columns}"), floats(rows * columns)));
+        zipped(&arrays.collect::<Vec<_>>())
+    }
+
+    /// An archive of arrays: name, type, shape, bytes; every second one deflated.
+    fn zipped(arrays: &[(&str, &str, String, Vec<u8>)]) -> Vec<u8> {
         let (mut files, mut directory) = (Vec::new(), Vec::new());
-        for (index, (name, rows, columns)) in arrays.iter().enumerate() {
-            let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+        for (index, (name, kind, shape, values)) in arrays.iter().enumerate() {
+            let mut header = format!("{{'descr': {kind}, 'fortran_order': False, 'shape': ({shape}), }}");
             header.push_str(&" ".repeat(117 - header.len()));
             header.push('\n');
             let mut content = b"\x93NUMPY\x01\x00".to_vec();
             content.extend((header.len() as u16).to_le_bytes());
             content.extend(header.bytes());
-            content.extend((0..rows * columns).flat_map(|value| (value as f64).to_le_bytes()));
+            content.extend(values);
             let size = content.len() as u32;
             let method = if index % 2 == 1 { 8_u16 } else { 0 };
             if method == 8 {
@@ -254,14 +369,44 @@ mod tests {
     #[test]
     fn inputs_and_outputs_are_found_by_name_or_by_hand() {
         let bytes = archive(&[("data_after", 4, 3), ("data_before", 4, 2)]);
-        let trace = Trace::from_npz(&bytes, None).unwrap();
+        let read = |names| Trace::from_npz(&[&bytes], names);
+        let trace = read(None).unwrap();
         assert_eq!((trace.inputs.columns(), trace.outputs.row(1)), (2, &[3.0, 4.0, 5.0][..]));
-        let other = Trace::from_npz(&bytes, Some(("data_after", "data_before"))).unwrap();
-        assert_eq!(other.inputs.columns(), 3);
-        let text = Trace::from_npz(&bytes, Some(("a", "b"))).unwrap_err().to_string();
-        assert!(text.contains("no array of rows `a`: it has `data_after`, `data_before`"), "{text}");
-        let text = Trace::from_npz(&archive(&[("x", 3, 2), ("y", 4, 2)]), None).unwrap_err().to_string();
+        assert_eq!(read(Some(("data_after", "data_before"))).unwrap().inputs.columns(), 3);
+        assert_eq!(read(Some(("after", "before"))).unwrap().inputs.columns(), 3, "a part of a name is enough");
+        let text = read(Some(("a", "b"))).unwrap_err().to_string();
+        assert!(text.contains("several arrays with `a`"), "{text}");
+        let text = read(Some(("z", "b"))).unwrap_err().to_string();
+        assert!(text.contains("no array `z`: it has `data_after` (<f8, shape 4×3), `data_before`"), "{text}");
+        let text = Trace::from_npz(&[&archive(&[("x", 3, 2), ("y", 4, 2)])], None).unwrap_err().to_string();
         assert!(text.contains("3 rows in `x` and 4 in `y`"), "{text}");
-        assert!(Trace::from_npz(b"nothing", None).is_err());
+        assert!(Trace::from_npz(&[b"nothing"], None).is_err());
+    }
+
+    #[test]
+    fn inputs_and_outputs_may_lie_in_two_files() {
+        let labels = ("labels", "'<i8'", "4,".to_owned(), vec![0; 32]);
+        let floats = |count: usize| (0..count).flat_map(|value| (value as f64).to_le_bytes()).collect::<Vec<u8>>();
+        let before = zipped(&[("fc1", "'<f8'", "4, 2".to_owned(), floats(8)), labels.clone()]);
+        let after = zipped(&[("fc2", "'<f8'", "4, 3".to_owned(), floats(12)), labels]);
+        let trace = Trace::from_npz(&[&before, &after], None).unwrap();
+        assert_eq!((trace.inputs.columns(), trace.outputs.columns()), (2, 3));
+        let named = Trace::from_npz(&[&before, &after], Some(("fc1", "labels"))).unwrap();
+        assert_eq!(named.outputs.columns(), 1);
+        let text = Trace::from_npz(&[&before], None).unwrap_err().to_string();
+        assert!(text.contains("has `fc1` (<f8, shape 4×2), `labels` (<i8, shape 4): give a second file"), "{text}");
+    }
+
+    #[test]
+    fn integers_of_either_order_are_numbers_and_objects_are_none() {
+        let counts: Vec<u8> = [1_i16, -2, 300, 4].iter().flat_map(|value| value.to_be_bytes()).collect();
+        let camera = ("camera", "'|u1'", "2, 3".to_owned(), vec![0, 1, 2, 3, 4, 255]);
+        let bytes = zipped(&[("x", "'>i2'", "2, 2".to_owned(), counts), camera]);
+        let trace = Trace::from_npz(&[&bytes], None).unwrap();
+        assert_eq!((trace.inputs.row(0), trace.inputs.row(1)), (&[1.0, -2.0][..], &[300.0, 4.0][..]));
+        assert_eq!(trace.outputs.row(1), [3.0, 4.0, 255.0]);
+        let objects = zipped(&[("x", "'|O'", "2, 2".to_owned(), vec![1, 2]), ("y", "'|O'", "2, 2".to_owned(), vec![])]);
+        let text = Trace::from_npz(&[&objects], Some(("x", "y"))).unwrap_err().to_string();
+        assert!(text.contains("`x` (|O, shape 2×2), which are no plain numbers"), "{text}");
     }
 }

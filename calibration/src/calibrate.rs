@@ -6,11 +6,15 @@ use std::sync::Arc;
 use drivers::{Batch, Direction, Ports};
 use sims::{Adjustable, Key, Twin};
 
+use crate::correction::correct_observed;
+use crate::learned::learn_part_observed;
+use crate::observer::going;
+use crate::physics::fit_observed;
 use crate::saturation::within_range;
 use crate::score::neighbors;
 use crate::{
-    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, PhysicsFit,
-    Residual, Search, Stimuli, TimingFit, Trace, correct, fit_levels, fit_noise, fit_physics, fit_timing, learn_part,
+    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, Observer,
+    PhysicsFit, Residual, Search, Stimuli, TimingFit, Trace, fit_levels, fit_noise, fit_timing,
 };
 
 /// Share of the stimuli that the reported residual is measured on.
@@ -130,6 +134,27 @@ impl Parts {
     }
 }
 
+impl Fitted {
+    /// What is found before a twin is fitted.
+    fn without_twin(levels: Levels, timing: TimingFit, noise: Option<(NoiseModel, NoiseSummary)>) -> Self {
+        Self {
+            levels,
+            timing,
+            noise,
+            estimates: vec![],
+            physics: None,
+            nominal_residual: None,
+            physics_residual: None,
+            corrected_residual: None,
+            residual: None,
+            parts: Parts::default(),
+            learned: None,
+            twin: None,
+            held_out: None,
+        }
+    }
+}
+
 impl Calibration {
     /// The stimuli to measure; half of them near the shots of `near`, where there are any.
     pub fn stimuli(&self, ports: &Ports, near: Option<&Trace>) -> Stimuli {
@@ -144,27 +169,33 @@ impl Calibration {
         }
     }
 
+    /// The settings of the controls that [`stimuli`](Self::stimuli) has, `near` a trace or not: how many, each of how many stimuli.
+    pub fn settings(&self, ports: &Ports, near: bool) -> Vec<(usize, usize)> {
+        let around = if near { self.stimuli - self.stimuli / 2 } else { 0 };
+        let parts = [self.stimuli - around, around].into_iter().filter(|count| *count > 0);
+        let of = |count: usize| {
+            let each = if ports.control_count() == 0 { count } else { self.per_setting.clamp(1, count) };
+            [(count / each, each), (usize::from(!count.is_multiple_of(each)), count % each)]
+        };
+        parts.flat_map(of).filter(|(settings, _)| *settings > 0).collect()
+    }
+
     /// What `trace` implies, with `model` where the physics is known; `test`, or a part of the trace, measures the residual.
-    pub fn fit(&self, trace: &Trace, test: Option<&Trace>, model: Option<&dyn Adjustable>) -> Result<Fitted, Error> {
+    pub fn fit(
+        &self,
+        trace: &Trace,
+        test: Option<&Trace>,
+        model: Option<&dyn Adjustable>,
+        observer: &dyn Observer,
+    ) -> Result<Fitted, Error> {
+        observer.stage("levels, times and noise");
+        going(observer)?;
         let noise = match fit_noise(trace, self.key.branch("noise")) {
             Err(Error::TooFew { .. }) if self.procedure != Procedure::Noise => None,
             noise => Some(noise?),
         };
-        let mut fitted = Fitted {
-            levels: fit_levels(trace)?,
-            timing: fit_timing(trace)?,
-            noise,
-            estimates: vec![],
-            physics: None,
-            nominal_residual: None,
-            physics_residual: None,
-            corrected_residual: None,
-            residual: None,
-            parts: Parts::default(),
-            learned: None,
-            twin: None,
-            held_out: None,
-        };
+        let mut fitted = Fitted::without_twin(fit_levels(trace)?, fit_timing(trace)?, noise);
+        going(observer)?;
         if matches!(self.procedure, Procedure::Levels | Procedure::Timing | Procedure::Noise) {
             return Ok(fitted);
         }
@@ -176,12 +207,17 @@ impl Calibration {
             (rest.averaged().trace, part.averaged())
         };
         let judge = Judge { test: &part.trace, repeats: mean_repeats(&part.repeats), noise: averaged.noise.as_deref() };
-        self.physics(&rest, model, &judge, &mut fitted)?;
+        self.physics((&rest, model), &judge, &mut fitted, observer)?;
         if matches!(self.procedure, Procedure::Learned | Procedure::Residual) {
             let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
             let physics = fitted.twin.clone();
-            let learned: LearnedPart =
-                learn_part([&train, &stop], physics.as_ref(), &self.search, self.key.branch("network"))?;
+            let learned: LearnedPart = learn_part_observed(
+                [&train, &stop],
+                physics.as_ref(),
+                &self.search,
+                self.key.branch("network"),
+                observer,
+            )?;
             fitted.twin = learned.twin(trace, physics);
             fitted.parts.network.clone_from(&learned.network);
             fitted.learned = Some((learned.architecture, learned.left));
@@ -196,10 +232,10 @@ impl Calibration {
     /// Coefficients and corrections of the model, or curves where there is none and the trace is that of one.
     fn physics(
         &self,
-        rest: &Trace,
-        model: Option<&dyn Adjustable>,
+        (rest, model): (&Trace, Option<&dyn Adjustable>),
         judge: &Judge<'_>,
         fitted: &mut Fitted,
+        observer: &dyn Observer,
     ) -> Result<(), Error> {
         if self.procedure == Procedure::Learned {
             return Ok(());
@@ -222,11 +258,11 @@ impl Calibration {
         };
         let nominal: Vec<f64> = model.coefficients().iter().map(|coefficient| coefficient.nominal).collect();
         fitted.nominal_residual = Some(judge.of(&*within_range(model.adjusted(&nominal, &[]))));
-        let physics = fit_physics(model, rest)?;
+        let physics = fit_observed(model, rest, observer)?;
         let mut corrected = Corrected { coefficients: physics.values(), corrections: vec![] };
         fitted.physics_residual = Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &[]))));
         if self.procedure == Procedure::Residual && model.corrections() > 0 {
-            corrected = correct(model, rest, &corrected, CORRECTION_STEPS);
+            corrected = correct_observed(model, rest, &corrected, CORRECTION_STEPS, observer)?;
             fitted.corrected_residual =
                 Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &corrected.corrections))));
         }
@@ -256,8 +292,7 @@ impl Judge<'_> {
 
     fn residual(&self, predicted: &Batch) -> Residual {
         let ranges = self.test.card.ports.ranges(Direction::Output);
-        let groups = if self.test.settings.columns() > 0 { &self.test.setting_of } else { &self.test.stimulus };
-        let residual = Residual::of(predicted, &self.test.outputs, &ranges, groups);
+        let residual = Residual::of(predicted, &self.test.outputs, &ranges, self.test.groups());
         match self.noise {
             Some(noise) => residual.with_noise(noise, &ranges, self.repeats),
             None => Residual {
@@ -289,10 +324,13 @@ mod tests {
             search: Search { candidates: 0, epochs: 4, ..Search::default() },
             key: Key::new(1),
         };
-        let stimuli = calibration.stimuli(&sims::Adjustable::card(&bench).ports, None);
+        let ports = sims::Adjustable::card(&bench).ports;
+        let stimuli = calibration.stimuli(&ports, None);
+        assert_eq!(calibration.settings(&ports, false), [(60, 20)]);
+        assert_eq!(Calibration { stimuli: 30, ..calibration.clone() }.settings(&ports, true), [(1, 15), (1, 15)]);
         let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
         let trace = measure(&mut plant, &stimuli, calibration.repeats, &mut watch).unwrap().unwrap();
-        let fitted = calibration.fit(&trace, None, Some(&bench)).unwrap();
+        let fitted = calibration.fit(&trace, None, Some(&bench), &crate::Unobserved).unwrap();
         let of = |residual: &Option<Residual>| residual.as_ref().unwrap().rmse_of_full_scale;
         let (nominal, physics, residual) =
             (of(&fitted.nominal_residual), of(&fitted.physics_residual), of(&fitted.residual));

@@ -60,16 +60,7 @@ pub(crate) fn card_text(card: &Card) -> String {
 pub(crate) fn read_card(text: &str) -> Result<Card, Error> {
     let text: CardText =
         toml::from_str(text).map_err(|error| Error::trace(format!("has a card that cannot be read: {error}")))?;
-    let origin = match text.origin.as_str() {
-        "real" => Origin::Real,
-        "simulated" => Origin::Simulated,
-        "replayed" => Origin::Replayed,
-        other => {
-            return Err(Error::trace(format!(
-                "comes from a plant that is `{other}`: real, simulated or replayed is known"
-            )));
-        }
-    };
+    let origin = read_origin(&text.origin)?;
     let banks = |banks: Vec<BankText>| {
         banks
             .into_iter()
@@ -81,4 +72,16 @@ pub(crate) fn read_card(text: &str) -> Result<Card, Error> {
         ports: Ports { inputs: banks(text.inputs), controls: banks(text.controls), outputs: banks(text.outputs) },
         timing: Timing { settle: text.settle_seconds, latency: text.latency_seconds, shot: text.shot_seconds },
     })
+}
+
+/// The origin of that name.
+pub(crate) fn read_origin(name: &str) -> Result<Origin, Error> {
+    match name {
+        "real" => Ok(Origin::Real),
+        "simulated" => Ok(Origin::Simulated),
+        "replayed" => Ok(Origin::Replayed),
+        other => {
+            Err(Error::trace(format!("comes from a plant that is `{other}`: real, simulated or replayed is known")))
+        }
+    }
 }

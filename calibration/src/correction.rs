@@ -8,10 +8,11 @@ use drivers::Direction;
 use nalgebra::{DMatrix, DVector};
 use sims::Adjustable;
 
-use crate::Trace;
+use crate::observer::going;
 use crate::physics::STEP;
 use crate::saturation::within_range;
 use crate::score::scale;
+use crate::{Error, Observer, Trace, Unobserved};
 
 /// Values of residuals that a fit uses at most.
 const MOST_VALUES: usize = 100_000;
@@ -31,6 +32,18 @@ pub struct Corrected {
 
 /// Corrects `model` from `start` on, in at most `steps` steps.
 pub fn correct(model: &dyn Adjustable, trace: &Trace, start: &Corrected, steps: usize) -> Corrected {
+    // Only an observer ends it early.
+    correct_observed(model, trace, start, steps, &Unobserved).unwrap_or_else(|_| start.clone())
+}
+
+/// The same, watched.
+pub(crate) fn correct_observed(
+    model: &dyn Adjustable,
+    trace: &Trace,
+    start: &Corrected,
+    steps: usize,
+    observer: &dyn Observer,
+) -> Result<Corrected, Error> {
     let columns = trace.outputs.columns().max(1);
     let thinned = trace.thinned((MOST_VALUES / columns).max(16));
     let fit = Fit {
@@ -38,11 +51,14 @@ pub fn correct(model: &dyn Adjustable, trace: &Trace, start: &Corrected, steps: 
         trace: &thinned,
         spans: model.coefficients().iter().map(sims::Coefficient::span).collect(),
         weights: thinned.card.ports.ranges(Direction::Output).into_iter().map(|range| 1.0 / scale(range)).collect(),
+        observer,
     };
     let center = fit.pack(start);
     let mut at = center.clone();
     let mut best = fit.residuals(&at);
-    for _ in 0..steps {
+    for number in 1..=steps {
+        going(observer)?;
+        observer.stage(&format!("corrections: step {number} of at most {steps}"));
         let noise = best.norm_squared() / best.len().max(1) as f64;
         let Some(step) = fit.step(&at, &center, &best, noise.max(1e-18)) else { break };
         let cost = |at: &DVector<f64>, residuals: &DVector<f64>| {
@@ -65,7 +81,8 @@ pub fn correct(model: &dyn Adjustable, trace: &Trace, start: &Corrected, steps: 
             break;
         }
     }
-    fit.unpack(&at)
+    going(observer)?;
+    Ok(fit.unpack(&at))
 }
 
 struct Fit<'a> {
@@ -73,6 +90,7 @@ struct Fit<'a> {
     trace: &'a Trace,
     spans: Vec<f64>,
     weights: Vec<f64>,
+    observer: &'a dyn Observer,
 }
 
 impl Fit<'_> {
@@ -120,6 +138,9 @@ impl Fit<'_> {
         let count = at.len();
         let mut derivatives = DMatrix::<f64>::zeros(residuals.len(), count);
         for index in 0..count {
+            if self.observer.stop() {
+                return None;
+            }
             let by = if index < self.spans.len() { STEP } else { CORRECTION_STEP };
             let (mut above, mut below) = (at.clone(), at.clone());
             above[index] += by;

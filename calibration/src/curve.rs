@@ -1,5 +1,5 @@
 //! A plant whose outputs each follow one input along a saturating curve `y = a·x/(x + b) + c`: a model with three coefficients for
-//! each channel, for recorded data whose physics nobody has written down.
+//! each channel, for recorded data whose physics nobody has written down. `x` counts from the channel's smallest input.
 
 use std::sync::Arc;
 
@@ -28,6 +28,11 @@ impl Curves {
     /// Fits every channel by least squares: b is searched over four decades, a and c follow exactly.
     pub fn fit(trace: &Trace) -> (Self, Vec<Estimate>) {
         let ranges = trace.card.ports.ranges(Direction::Input);
+        let units = |direction: Direction| -> Vec<String> {
+            let banks = trace.card.ports.banks(direction).iter();
+            banks.flat_map(|bank| std::iter::repeat_n(bank.unit.clone(), bank.count)).collect()
+        };
+        let (input_units, output_units) = (units(Direction::Input), units(Direction::Output));
         let mut curves = Self { card: trace.card.clone(), coefficients: vec![], low: vec![] };
         let mut estimates = Vec::new();
         for channel in 0..trace.inputs.columns() {
@@ -37,7 +42,8 @@ impl Curves {
             let span = f64::from(ranges[channel].span()).max(f64::MIN_POSITIVE);
             // Measured from the smallest input, so that no denominator vanishes.
             let fitted = search(&x, &y, low, span);
-            estimates.extend(stated(channel, &fitted, (&x, &y), low));
+            let units = [&output_units[channel], &input_units[channel], &output_units[channel]];
+            estimates.extend(stated((channel, units), &fitted, (&x, &y), low));
             curves.coefficients.push(fitted);
             curves.low.push(low);
         }
@@ -105,7 +111,12 @@ fn solve(x: &[f64], y: &[f64], low: f64, b: f64) -> (f64, [f64; 3]) {
 }
 
 /// The three coefficients of a channel with their uncertainties.
-fn stated(channel: usize, fitted: &[f64; 3], (x, y): (&[f64], &[f64]), low: f64) -> Vec<Estimate> {
+fn stated(
+    (channel, units): (usize, [&String; 3]),
+    fitted: &[f64; 3],
+    (x, y): (&[f64], &[f64]),
+    low: f64,
+) -> Vec<Estimate> {
     let [a, b, c] = *fitted;
     let (mut normal, mut square) = (Matrix3::<f64>::zeros(), 0.0);
     for (x, y) in x.iter().zip(y) {
@@ -122,11 +133,11 @@ fn stated(channel: usize, fitted: &[f64; 3], (x, y): (&[f64], &[f64]), low: f64)
         .map(|(index, name)| {
             let deviation = inverse.map_or(f64::INFINITY, |inverse| (variance * inverse[(index, index)]).sqrt());
             let value = fitted[index];
-            let (unit, reach) = ("1", value.abs().max(a.abs() * f64::from(u8::from(index == 2))));
+            let reach = value.abs().max(a.abs() * f64::from(u8::from(index == 2)));
             Estimate {
                 name: format!("channel_{channel}_{name}"),
                 value,
-                unit: unit.to_owned(),
+                unit: units[index].clone(),
                 uncertainty: if deviation.is_finite() { 1.96 * deviation } else { f64::MAX },
                 identified: deviation.is_finite() && 1.96 * deviation < 0.5 * reach,
                 nominal: 0.0,

@@ -48,6 +48,9 @@ pub enum Error {
         /// Where, and what to do.
         message: String,
     },
+    /// Whoever watches the fit has ended it.
+    #[error("the fit was stopped before its end")]
+    Stopped,
     /// A fit that cannot be read or written.
     #[error("the fit {message}")]
     Fit {

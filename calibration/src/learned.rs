@@ -11,7 +11,7 @@ use sims::{Key, Twin};
 use crate::learning::{Examples, Learned, learn};
 use crate::network::{Network, PlainLayer};
 use crate::score::scale;
-use crate::{Architecture, Error, LearnedTwin, Search, Trace};
+use crate::{Architecture, Error, LearnedTwin, Observer, Search, Trace, Unobserved};
 
 /// What a network has learned of a trace.
 #[derive(Debug, Clone)]
@@ -74,6 +74,17 @@ pub fn learn_part(
     search: &Search,
     key: Key,
 ) -> Result<LearnedPart, Error> {
+    learn_part_observed([train, held_out], physics, search, key, &Unobserved)
+}
+
+/// The same, watched.
+pub(crate) fn learn_part_observed(
+    [train, held_out]: [&Trace; 2],
+    physics: Option<&Arc<dyn Twin>>,
+    search: &Search,
+    key: Key,
+    observer: &dyn Observer,
+) -> Result<LearnedPart, Error> {
     let needed = 50;
     if train.shots() < needed {
         return Err(Error::TooFew { procedure: "learned", what: "stimuli", needed, given: train.shots() });
@@ -98,7 +109,7 @@ pub fn learn_part(
     };
     let train_examples = scaling.examples(train, base_train.as_ref(), &left_train);
     let held_examples = scaling.examples(held_out, base_held.as_ref(), &left_held);
-    let learned = learn(&train_examples, &held_examples, search, key)?;
+    let learned = learn([&train_examples, &held_examples], search, key, observer)?;
     // A network that is hardly better than nothing costs time and invents detail.
     let helps = physics.is_none() || learned.held_out < 0.98;
     let network = if helps { Some(scaling.network(&learned)?) } else { None };

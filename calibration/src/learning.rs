@@ -8,9 +8,10 @@ use drivers::Batch;
 use rayon::prelude::*;
 use sims::{Key, Stream};
 
-use crate::Error;
 use crate::network::PlainLayer;
+use crate::observer::going;
 use crate::trace::pick;
+use crate::{Error, Observer};
 
 /// Normalized features and targets, one example a row.
 #[derive(Debug, Clone)]
@@ -80,13 +81,26 @@ pub(crate) struct Learned {
 const BATCH: usize = 128;
 
 /// Searches, then learns.
-pub(crate) fn learn(train: &Examples, held_out: &Examples, search: &Search, key: Key) -> Result<Learned, Error> {
-    let architecture = find(train, held_out, search, key);
+pub(crate) fn learn(
+    [train, held_out]: [&Examples; 2],
+    search: &Search,
+    key: Key,
+    observer: &dyn Observer,
+) -> Result<Learned, Error> {
+    let architecture = find([train, held_out], search, key, observer);
     let mut learner = Learner::new(&architecture, train, key.branch("final"));
     let mut best = (learner.score(held_out), learner.layers(), 0);
     for epoch in 0..search.epochs {
+        going(observer)?;
+        observer.stage(&format!(
+            "network {:?}: pass {} of at most {} leaves {:.1} % of the variance",
+            architecture.hidden,
+            epoch + 1,
+            search.epochs,
+            100.0 * best.0
+        ));
         let decay = 0.5 * (1.0 + (std::f64::consts::PI * epoch as f64 / search.epochs as f64).cos());
-        learner.epoch(train, architecture.learning_rate * decay.max(0.02));
+        learner.epoch(train, architecture.learning_rate * decay.max(0.02), observer);
         let score = learner.score(held_out);
         if !score.is_finite() {
             return Err(Error::Diverged {
@@ -103,11 +117,12 @@ pub(crate) fn learn(train: &Examples, held_out: &Examples, search: &Search, key:
             break;
         }
     }
+    going(observer)?;
     Ok(Learned { layers: best.1, architecture, held_out: best.0 })
 }
 
 /// The architecture that learns best in little time.
-fn find(train: &Examples, held_out: &Examples, search: &Search, key: Key) -> Architecture {
+fn find([train, held_out]: [&Examples; 2], search: &Search, key: Key, observer: &dyn Observer) -> Architecture {
     let (train, held_out) = (train.thinned(search.examples), held_out.thinned(search.examples / 4));
     let mut stream = key.branch("architectures").stream();
     let mut field: Vec<(Architecture, Learner)> = (0..search.candidates)
@@ -118,12 +133,13 @@ fn find(train: &Examples, held_out: &Examples, search: &Search, key: Key) -> Arc
         })
         .collect();
     let mut epochs = search.first_epochs;
-    while field.len() > 1 {
+    while field.len() > 1 && !observer.stop() {
+        observer.stage(&format!("network: {} architectures, {epochs} passes each", field.len()));
         let mut scored: Vec<(f64, (Architecture, Learner))> = field
             .into_par_iter()
             .map(|(architecture, mut learner)| {
                 for _ in 0..epochs {
-                    learner.epoch(&train, architecture.learning_rate);
+                    learner.epoch(&train, architecture.learning_rate, observer);
                 }
                 let score = learner.score(&held_out);
                 (if score.is_finite() { score } else { f64::MAX }, (architecture, learner))
@@ -177,12 +193,15 @@ impl Learner {
         }
     }
 
-    /// One pass over the examples.
-    fn epoch(&mut self, examples: &Examples, learning_rate: f64) {
+    /// One pass over the examples, as far as the observer lets it.
+    fn epoch(&mut self, examples: &Examples, learning_rate: f64, observer: &dyn Observer) {
         let device = Device::flex().autodiff();
         let mut order: Vec<usize> = (0..examples.features.rows()).collect();
         self.stream.shuffle(&mut order);
         for rows in order.chunks(BATCH) {
+            if observer.stop() {
+                return;
+            }
             let weights: Vec<Tensor<2>> =
                 self.weights.iter().map(|weight| Tensor::from_inner(weight.clone()).require_grad()).collect();
             let features = tensor(&pick(&examples.features, rows), &device);
@@ -273,7 +292,7 @@ mod tests {
     fn a_smooth_function_is_learned_and_runs_the_same_by_hand() {
         let (train, held_out) = (examples(1500, 1), examples(300, 2));
         let search = Search { candidates: 3, first_epochs: 1, examples: 600, epochs: 30, ..Search::default() };
-        let learned = learn(&train, &held_out, &search, Key::new(3)).unwrap();
+        let learned = learn([&train, &held_out], &search, Key::new(3), &crate::Unobserved).unwrap();
         assert!(learned.held_out < 0.05, "{}", learned.held_out);
         let twin = LearnedTwin::new(card(3, 0, 2), None, Network::new(&learned.layers, [3, 0, 0]).unwrap());
         let predicted = twin.predict(&held_out.features, &[]);

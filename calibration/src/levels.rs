@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::score::scale;
 use crate::{Error, Trace};
 
-/// A share of shots at one end of the range, above which a port counts as clipped.
+/// A share of shots at one end of the range, above which a port counts as clipped; and how many shots that must be at least.
 const CLIPPED: f64 = 0.002;
+const SEVERAL: f64 = 5.0;
+/// How far beyond its range a reading may lie, in full scales: rounding.
+const BEYOND: f64 = 1e-4;
 
 /// One output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +23,9 @@ pub struct PortLevels {
     pub dark: f64,
     /// The 99.9 % quantile.
     pub brightest: f64,
+    /// What lies between the two, as a share of the port's range: the usable range.
+    #[serde(default)]
+    pub range_use: f64,
     /// Standard deviation over the stimuli.
     pub spread: f64,
     /// Slope against the mean drive of its shot, in outputs per range of the inputs.
@@ -30,6 +36,9 @@ pub struct PortLevels {
     pub clipped_low: f64,
     /// Share of shots at the upper end of its range.
     pub clipped_high: f64,
+    /// Share of shots beyond its range, where no reading should be.
+    #[serde(default)]
+    pub beyond: f64,
 }
 
 /// All outputs.
@@ -43,6 +52,9 @@ pub struct Levels {
     pub clipped: Vec<String>,
     /// Ports that never move.
     pub dead: Vec<String>,
+    /// Ports with readings beyond their range.
+    #[serde(default)]
+    pub beyond: Vec<String>,
 }
 
 /// The levels of every output of a trace.
@@ -52,24 +64,27 @@ pub fn fit_levels(trace: &Trace) -> Result<Levels, Error> {
     }
     let drive = mean_drive(trace);
     let mut ports = Vec::new();
-    let mut uses = Vec::new();
     let mut output = 0;
     for bank in trace.card.ports.banks(Direction::Output) {
         for index in 0..bank.count {
             let values: Vec<f64> = trace.outputs.iter().map(|row| f64::from(row[output])).collect();
             let port = levels_of(format!("{}[{index}]", bank.name), &bank.unit, bank.range, (&values, &drive));
-            uses.push((port.brightest - port.dark) / f64::from(bank.range.span()).max(f64::MIN_POSITIVE));
             ports.push(port);
             output += 1;
         }
     }
+    let mut uses: Vec<f64> = ports.iter().map(|port| port.range_use).collect();
     uses.sort_by(f64::total_cmp);
     let named = |wanted: &dyn Fn(&PortLevels) -> bool| {
         ports.iter().filter(|port| wanted(port)).map(|port| port.port.clone()).collect::<Vec<_>>()
     };
-    let clipped = named(&|port| CLIPPED < port.clipped_low.max(port.clipped_high));
+    // The ends of recorded data are the data's own smallest and largest values: these say nothing of an instrument.
+    let own = trace.card.identity.system != crate::archive::RECORDED;
+    let several = CLIPPED.max(SEVERAL / trace.shots() as f64);
+    let clipped = named(&|port| own && port.spread > 0.0 && several <= port.clipped_low.max(port.clipped_high));
     let dead = named(&|port| port.spread <= 0.0);
-    Ok(Levels { range_use: crate::score::median(&uses), clipped, dead, ports })
+    let beyond = named(&|port| port.beyond > 0.0);
+    Ok(Levels { range_use: crate::score::median(&uses), clipped, dead, beyond, ports })
 }
 
 /// The mean of all inputs and controls of a shot, each as a fraction of its range.
@@ -105,16 +120,20 @@ fn levels_of(port: String, unit: &str, range: Range, (values, drive): (&[f64], &
     // A converter's last code lies within a millionth of the end.
     let near = 1e-6 * scale(range);
     let share = |clipped: &dyn Fn(&&f64) -> bool| values.iter().filter(clipped).count() as f64 / count;
+    let (low, high, beyond) = (f64::from(range.low), f64::from(range.high), BEYOND * scale(range));
+    let (dark, brightest) = (quantile(0.001), quantile(0.999));
     PortLevels {
         port,
         unit: unit.to_owned(),
-        dark: quantile(0.001),
-        brightest: quantile(0.999),
+        dark,
+        brightest,
+        range_use: (brightest - dark) / (high - low).max(f64::MIN_POSITIVE),
         spread: (yy / count).sqrt(),
         gain,
         linearity: if yy > 0.0 && xx > 0.0 { xy * xy / (xx * yy) } else { 0.0 },
-        clipped_low: share(&|value| **value <= f64::from(range.low) + near),
-        clipped_high: share(&|value| f64::from(range.high) - near <= **value),
+        clipped_low: share(&|value| **value <= low + near),
+        clipped_high: share(&|value| high - near <= **value),
+        beyond: share(&|value| **value < low - beyond || high + beyond < **value),
     }
 }
 
@@ -132,5 +151,21 @@ mod tests {
         assert!((levels.ports[0].gain - 0.5).abs() < 1e-4 && levels.ports[0].linearity > 0.999);
         assert!((levels.ports[0].dark + 0.15).abs() < 0.01);
         assert_eq!((levels.clipped, levels.dead), (vec!["y[1]".to_owned()], vec!["y[2]".to_owned()]));
+        assert!(levels.beyond.is_empty() && (levels.ports[0].range_use - 0.25).abs() < 0.01);
+    }
+
+    #[test]
+    fn one_shot_at_the_end_is_no_clipping_nor_is_the_end_of_recorded_data() {
+        let reaching = |x: &[f32], _: &[f32], shot: usize| vec![if shot == 7 { 1.0 } else { 0.9 * x[0] }, 1.0];
+        let mut few = trace(card(1, 0, 2), [300, 1, 300], reaching);
+        let levels = fit_levels(&few).unwrap();
+        assert_eq!((levels.clipped.len(), levels.dead), (0, vec!["y[1]".to_owned()]), "a constant never moves");
+        few.outputs.values_mut()[4] = 1.5;
+        assert_eq!(fit_levels(&few).unwrap().beyond, ["y[0]"]);
+        let often = |x: &[f32], _: &[f32], _: usize| vec![(3.0 * x[0]).min(1.0)];
+        let mut clipped = trace(card(1, 0, 1), [300, 1, 300], often);
+        assert_eq!(fit_levels(&clipped).unwrap().clipped, ["y[0]"]);
+        clipped.card.identity.system = crate::archive::RECORDED.into();
+        assert!(fit_levels(&clipped).unwrap().clipped.is_empty());
     }
 }

@@ -18,12 +18,14 @@ mod levels;
 mod measure;
 mod network;
 mod noise;
+mod observer;
 mod physics;
 #[cfg(test)]
 mod recovery_tests;
 mod response;
 mod saturation;
 mod score;
+mod shot_file;
 mod stimuli;
 mod timing;
 mod trace;
@@ -40,15 +42,16 @@ pub use fit::{Fit, FitFacts, Validity, digest};
 pub use learned::{LearnedPart, learn_part};
 pub use learning::{Architecture, Search};
 pub use levels::{Levels, PortLevels, fit_levels};
-pub use measure::{Watch, measure};
+pub use measure::{Watch, bench_seconds, measure};
 pub use network::{LearnedTwin, Network, PlainLayer};
 pub use noise::{NoiseModel, NoiseSummary, fit_noise};
+pub use observer::{Observer, Unobserved};
 pub use physics::{Estimate, PhysicsFit, fit_physics};
 pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
 pub use score::Residual;
 pub use stimuli::Stimuli;
-pub use timing::{TimingFit, fit_timing};
+pub use timing::{SAMPLE_SECONDS, TimingFit, fit_timing};
 pub use trace::{Averaged, Trace};
 pub use trainability::{Trainability, check_trainable};

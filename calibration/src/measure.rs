@@ -1,12 +1,18 @@
-//! The measuring loop: every setting of the controls once, its stimuli in one batch, each batch as often as asked.
+//! The measuring loop: every setting of the controls once, its stimuli in batches, each stimulus as often as asked.
+//!
+//! Without controls, repeats of a stimulus follow one another: what drifts in between is next to nothing, and their scatter is noise.
+//! With controls, repeats are whole passes over a setting's stimuli, so that a plant that has not settled yet shows it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use drivers::{Batch, Plant};
+use drivers::{Batch, Card, Plant};
 
-use crate::trace::put;
+use crate::trace::{pick, put};
 use crate::{Error, Stimuli, Trace};
+
+/// Stimuli of a setting that are driven together; the measurement can be ended after each batch.
+const TOGETHER: usize = 100;
 
 /// What a measurement tells and asks while it runs.
 pub struct Watch<'a> {
@@ -45,18 +51,19 @@ pub fn measure(
             put(&mut trace.settings, &[*setting as usize], &row);
             seconds += trace.card.timing.settle;
         }
-        for _ in 0..repeats {
+        for batch in batches(inputs.rows(), repeats, trace.settings.columns() > 0) {
+            let inputs = pick(inputs, &batch);
             let begun = (watch.now)().unwrap_or(seconds);
-            let outputs = plant.measure(inputs)?;
+            let outputs = plant.measure(&inputs)?;
             let timing = trace.card.timing;
             seconds += timing.batch(inputs.rows());
             let ended = (watch.now)().unwrap_or(seconds);
             let rows: Vec<usize> = (trace.stimulus.len()..trace.stimulus.len() + inputs.rows()).collect();
-            put(&mut trace.inputs, &rows, inputs);
+            put(&mut trace.inputs, &rows, &inputs);
             put(&mut trace.outputs, &rows, &outputs);
-            for index in 0..inputs.rows() {
+            for (index, stimulus) in batch.iter().enumerate() {
                 trace.setting_of.push(*setting);
-                trace.stimulus.push((first + index) as u32);
+                trace.stimulus.push((first + stimulus) as u32);
                 let share = (index + 1) as f64 / inputs.rows() as f64;
                 trace.seconds.push(begun + share * (ended - begun));
             }
@@ -67,6 +74,34 @@ pub fn measure(
         first += inputs.rows();
     }
     Ok(Some(trace))
+}
+
+/// Which of a setting's stimuli each batch drives.
+fn batches(stimuli: usize, repeats: usize, controls: bool) -> Vec<Vec<usize>> {
+    if controls {
+        return vec![(0..stimuli).collect(); repeats];
+    }
+    let together = (TOGETHER / repeats.max(1)).max(1);
+    let block =
+        |first: usize| (first..(first + together).min(stimuli)).flat_map(|one| std::iter::repeat_n(one, repeats));
+    (0..stimuli).step_by(together).map(|first| block(first).collect()).collect()
+}
+
+/// Bench time of a measurement by the timing on the plant's card, in s; `settings` says how many settings of the controls there are,
+/// each of how many stimuli.
+pub fn bench_seconds(card: &Card, settings: &[(usize, usize)], repeats: usize) -> f64 {
+    let (controls, timing) = (card.ports.control_count() > 0, card.timing);
+    let settle = if controls { timing.settle } else { 0.0 };
+    let of_setting = |stimuli: usize| -> f64 {
+        if controls {
+            return repeats as f64 * timing.batch(stimuli);
+        }
+        let together = (TOGETHER / repeats.max(1)).max(1);
+        let (whole, rest) = (stimuli / together, stimuli % together);
+        let last = if rest == 0 { 0.0 } else { timing.batch(rest * repeats) };
+        whole as f64 * timing.batch(together * repeats) + last
+    };
+    settings.iter().map(|(count, stimuli)| *count as f64 * (settle + of_setting(*stimuli))).sum()
 }
 
 #[cfg(test)]
@@ -94,6 +129,7 @@ mod tests {
         // 4 settings of 0.3 s, 120 shots of 0.04 s.
         assert!((trace.seconds[119] - (4.0 * 0.3 + 120.0 * 0.04)).abs() < 1e-9);
         assert_ne!(trace.settings.values(), stimuli.settings.values(), "the shaper rounds");
+        assert!((trace.seconds[119] - bench_seconds(&trace.card, &[(4, 10)], 3)).abs() < 1e-9);
         let stopped = measure(
             &mut plant,
             &stimuli,
@@ -101,5 +137,26 @@ mod tests {
             &mut Watch { now: &mut || None, progress: &mut |_| ControlFlow::Break(()) },
         );
         assert_eq!(stopped.unwrap(), None);
+    }
+
+    #[test]
+    fn repeats_follow_one_another_where_nothing_has_to_settle() {
+        let bench = sims::Electrical { samples: 64, ..sims::Electrical::default() }.build().unwrap();
+        let mut plant = Simulated::new(bench.system);
+        let stimuli = Stimuli::smooth(plant.ports(), 70, 10, Key::new(1));
+        let mut batches = 0;
+        let mut watch = Watch {
+            now: &mut || None,
+            progress: &mut |_| {
+                batches += 1;
+                ControlFlow::Continue(())
+            },
+        };
+        let trace = measure(&mut plant, &stimuli, 2, &mut watch).unwrap().unwrap();
+        assert_eq!((trace.shots(), batches), (140, 2));
+        assert!((0..140).all(|shot| trace.stimulus[shot] as usize == shot / 2));
+        assert_eq!(trace.inputs.row(138), trace.inputs.row(139));
+        assert_ne!(trace.outputs.row(138), trace.outputs.row(139), "each is a shot of its own");
+        assert!((trace.seconds[139] - bench_seconds(&trace.card, &[(1, 70)], 2)).abs() < 1e-9);
     }
 }

@@ -15,6 +15,8 @@ use sims::Key;
 
 use crate::{Error, Trace};
 
+/// Readings that the noise is learned from, at most.
+const MOST_VALUES: usize = 4_000_000;
 /// At most so many common factors.
 const MOST_FACTORS: usize = 4;
 
@@ -50,6 +52,10 @@ pub struct NoiseSummary {
     pub held_out_thirds: Vec<f64>,
     /// How far the mean reading moved from the first to the last quarter of the repeats, in standard deviations of a shot.
     pub drift: f64,
+    /// The same in all: root mean square over outputs and stimuli of the change of offset and gain, beyond what noise would give, in
+    /// standard deviations of a shot. What drifts between repeats counts as noise.
+    #[serde(default)]
+    pub drift_rms: f64,
     /// Stimuli with repeats that it was learned from.
     pub stimuli: usize,
 }
@@ -106,6 +112,10 @@ impl NoiseModel {
 
 /// Learns the noise from repeats; the summary's ratios are of stimuli that were held out.
 pub fn fit_noise(trace: &Trace, key: Key) -> Result<(NoiseModel, NoiseSummary), Error> {
+    let every = trace.outputs.values().len().div_ceil(MOST_VALUES).max(1);
+    let some = |shot: &usize| (trace.stimulus[*shot] as usize).is_multiple_of(every);
+    let thinned = (every > 1).then(|| trace.select(&(0..trace.shots()).filter(some).collect::<Vec<_>>()));
+    let trace = thinned.as_ref().unwrap_or(trace);
     let stimuli = Deviations::of(trace).stimuli;
     if stimuli < 20 {
         return Err(Error::TooFew { procedure: "noise", what: "stimuli with repeats", needed: 20, given: stimuli });
@@ -265,6 +275,7 @@ fn compare(model: &NoiseModel, data: &Deviations) -> (Option<f64>, Vec<f64>) {
 }
 
 fn summarize(model: &NoiseModel, data: &Deviations, trace: &Trace) -> NoiseSummary {
+    let drift = drift(trace, data);
     let ranges = trace.card.ports.ranges(Direction::Output);
     let scales: Vec<f64> = ranges.into_iter().map(crate::score::scale).collect();
     let (mut sum, mut count, mut low, mut high) = (0.0, 0.0, f64::MAX, 0.0_f64);
@@ -283,13 +294,15 @@ fn summarize(model: &NoiseModel, data: &Deviations, trace: &Trace) -> NoiseSumma
         common_share: model.loadings.norm_squared() / model.center.len().max(1) as f64,
         held_out_ratio: None,
         held_out_thirds: vec![],
-        drift: drift(trace, data),
+        drift: drift.0,
+        drift_rms: drift.1,
         stimuli: data.stimuli,
     }
 }
 
-/// Mean movement between the first and the last quarter of each stimulus' repeats, in standard deviations of a shot.
-fn drift(trace: &Trace, data: &Deviations) -> f64 {
+/// How readings moved between the first and the last quarter of each stimulus' repeats, in standard deviations of a shot: the worst
+/// output's mean, and the root mean square of all outputs' changes of offset and gain.
+fn drift(trace: &Trace, data: &Deviations) -> (f64, f64) {
     let mut repeats: std::collections::BTreeMap<u32, Vec<usize>> = std::collections::BTreeMap::new();
     for (shot, &stimulus) in trace.stimulus.iter().enumerate() {
         repeats.entry(stimulus).or_default().push(shot);
@@ -297,19 +310,34 @@ fn drift(trace: &Trace, data: &Deviations) -> f64 {
     let outputs = trace.outputs.columns();
     let squares = data.scatter.iter().flatten().map(|d| d * d).sum::<f64>();
     let noise = (squares / (data.scatter.len() * outputs).max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
-    let mut moved = vec![0.0; outputs];
-    let mut groups = 0.0;
-    for shots in repeats.values().filter(|shots| shots.len() > 1) {
-        let quarter = (shots.len() / 4).max(1);
-        for (output, moved) in moved.iter_mut().enumerate() {
-            let mean = |shots: &[usize]| {
-                shots.iter().map(|&shot| f64::from(trace.outputs.row(shot)[output])).sum::<f64>() / shots.len() as f64
-            };
-            *moved += mean(&shots[shots.len() - quarter..]) - mean(&shots[..quarter]);
-        }
-        groups += 1.0;
+    let groups: Vec<&Vec<usize>> = repeats.values().filter(|shots| shots.len() > 1).collect();
+    let (mut worst, mut square) = (0.0_f64, 0.0);
+    for output in 0..outputs {
+        let mean = |shots: &[usize]| {
+            shots.iter().map(|&shot| f64::from(trace.outputs.row(shot)[output])).sum::<f64>() / shots.len() as f64
+        };
+        let moved = groups.iter().map(|shots| {
+            let quarter = (shots.len() / 4).max(1);
+            let (first, last) = (mean(&shots[..quarter]), mean(&shots[shots.len() - quarter..]));
+            (0.5 * (first + last), last - first)
+        });
+        let (offset, whole) = systematic(&moved.collect::<Vec<_>>());
+        worst = worst.max((offset / noise).abs());
+        square += whole / (noise * noise);
     }
-    moved.iter().map(|moved| (moved / f64::max(groups, 1.0) / noise).abs()).fold(0.0, f64::max)
+    (worst, (square / outputs.max(1) as f64).sqrt())
+}
+
+/// The mean of the changes, and the mean square of what a change of offset and gain explains of them, less what noise would.
+/// Pairs of reading and change.
+fn systematic(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let count = pairs.len().max(1) as f64;
+    let mean = |value: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(value).sum::<f64>() / count;
+    let (reading, offset) = (mean(&|pair| pair.0), mean(&|pair| pair.1));
+    let (xx, xy) = (mean(&|pair| (pair.0 - reading).powi(2)), mean(&|pair| (pair.0 - reading) * (pair.1 - offset)));
+    let explained = offset * offset + if xx > 0.0 { xy * xy / xx } else { 0.0 };
+    let left = (mean(&|pair| pair.1 * pair.1) - explained).max(0.0);
+    (offset, (explained - 2.0 * left / (count - 2.0).max(1.0)).max(0.0))
 }
 
 #[cfg(test)]
@@ -351,5 +379,23 @@ mod tests {
     fn without_repeats_it_is_refused() {
         let trace = trace(card(1, 0, 1), [100, 1, 100], |x, _, _| vec![x[0]]);
         assert!(fit_noise(&trace, Key::new(1)).unwrap_err().to_string().contains("stimuli with repeats"));
+    }
+
+    #[test]
+    fn a_gain_that_drifts_between_repeats_is_told_from_noise() {
+        // The second repeats of all stimuli read 3 % more; noise is 1 % of full scale.
+        let read = |gain: f32| {
+            move |x: &[f32], _: &[f32], shot: usize| {
+                let mut stream = Key::new(7).number(shot as u64).stream();
+                let factor = if shot % 2 == 1 { 1.0 + gain } else { 1.0 };
+                vec![factor * x[0] + 0.01 * stream.normal(), factor * x[1] + 0.01 * stream.normal()]
+            }
+        };
+        let drift =
+            |gain: f32| fit_noise(&trace(card(2, 0, 2), [1000, 2, 1000], read(gain)), Key::new(1)).unwrap().1.drift_rms;
+        // 3 % of ±1, uniform: an RMS of 0.017; half of its square counts as noise of a shot.
+        let expected = 0.017_32 / (1e-4 + 0.5 * 0.017_32_f64.powi(2)).sqrt();
+        assert!((drift(0.03) / expected - 1.0).abs() < 0.1, "{} {expected}", drift(0.03));
+        assert!(drift(0.0) < 0.1, "{}", drift(0.0));
     }
 }

@@ -4,21 +4,31 @@
 //! Parameters are coefficients in units of their plausible spans; derivatives are the twin's own, by central differences.
 //! The covariance is `(JᵀJ)⁻¹·(Σ_s g_s·g_sᵀ)·(JᵀJ)⁻¹` with `g_s = J_sᵀ·r_s` summed over a shot (White 1980; Liang and Zeger 1986): it
 //! stays right where the noise of a shot's outputs is correlated, or differs from output to output.
+//!
+//! A step costs two predictions of every shot for each coefficient, so only a part of the shots is used: few coarsely, from
+//! far away, then some more to the end. [`PhysicsFit::shots`] says how many; the intervals are those of these shots.
 
 use drivers::Direction;
+use std::cell::Cell;
+
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::{DMatrix, DVector, Dyn, Owned};
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Coefficient};
 
+use crate::observer::going;
 use crate::saturation::within_range;
 use crate::score::scale;
-use crate::{Error, Trace};
+use crate::{Error, Observer, Trace, Unobserved};
 
 /// Step of the central differences, in plausible spans: wide enough for single precision.
 pub(crate) const STEP: f64 = 2e-3;
 /// Values of residuals that a fit uses at most: more only take time.
 const MOST_VALUES: usize = 60_000;
+/// Values that the first, coarse fit uses, and at least so many for each coefficient.
+const COARSE_VALUES: [usize; 2] = [10_000, 150];
+/// A search ends where a step would make the sum of squares smaller by less than this part: far below what noise decides.
+const TOLERANCE: f64 = 1e-8;
 /// A direction whose singular value is below this part of the largest is not felt at all; derivatives are good to about 1e-5.
 const DEAF: f64 = 1e-5;
 /// The first step is at most this part of the start's distance from zero: from far away a long step leads astray.
@@ -56,6 +66,10 @@ pub struct PhysicsFit {
     pub estimates: Vec<Estimate>,
     /// Correlation of the estimates' errors.
     pub correlations: DMatrix<f64>,
+    /// Shots that they were fitted to.
+    pub shots: usize,
+    /// Derivatives that were taken on the way.
+    pub steps: usize,
 }
 
 impl PhysicsFit {
@@ -81,34 +95,33 @@ impl PhysicsFit {
 
 /// Fits the coefficients of `model` to a trace, best with its repeats averaged.
 pub fn fit_physics(model: &dyn Adjustable, trace: &Trace) -> Result<PhysicsFit, Error> {
+    fit_observed(model, trace, &Unobserved)
+}
+
+/// The same, watched.
+pub(crate) fn fit_observed(
+    model: &dyn Adjustable,
+    trace: &Trace,
+    observer: &dyn Observer,
+) -> Result<PhysicsFit, Error> {
     let coefficients = model.coefficients();
     let columns = trace.outputs.columns().max(1);
-    let thinned = trace.thinned((MOST_VALUES / columns).max(16));
+    let fine = trace.thinned((MOST_VALUES / columns).max(16));
     let needed = coefficients.len().div_ceil(columns).max(2);
-    if thinned.shots() < needed {
-        return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: thinned.shots() });
+    if fine.shots() < needed {
+        return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: fine.shots() });
     }
-    let start: Vec<f64> = coefficients.iter().map(|coefficient| coefficient.start / coefficient.span()).collect();
-    let mut problem = Problem::new(model, &coefficients, &thinned, start);
-    let optimizer = || LevenbergMarquardt::new().with_stepbound(FIRST_STEP).with_patience(30);
-    let (first, mut report) = optimizer().minimize(problem);
-    problem = first;
-    // Rounding of the predictions can end a search early; a new one from there begins with fresh steps.
-    for _ in 0..RESTARTS {
-        let before = report.objective_function;
-        let (again, next) = optimizer().minimize(problem);
-        (problem, report) = (again, next);
-        if 0.999 * before < report.objective_function {
-            break;
-        }
+    let [least, of_each] = COARSE_VALUES;
+    let coarse = fine.thinned((least.max(of_each * coefficients.len()) / columns).max(16));
+    let mut start: Vec<f64> = coefficients.iter().map(|coefficient| coefficient.start / coefficient.span()).collect();
+    let mut steps = 0;
+    if 2 * coarse.shots() < fine.shots() {
+        let problem = Problem::new(model, &coefficients, &coarse, (start, observer)).minimized()?;
+        (start, steps) = (problem.at.as_slice().to_vec(), problem.steps.get());
     }
-    if !report.objective_function.is_finite() {
-        return Err(Error::Diverged {
-            procedure: "physics",
-            message: format!("{:?}: check the units of the trace, and the nominal coefficients", report.termination),
-        });
-    }
-    Ok(problem.estimates())
+    let problem = Problem::new(model, &coefficients, &fine, (start, observer));
+    problem.steps.set(steps);
+    problem.minimized()?.estimates()
 }
 
 /// Residuals of a model against a trace.
@@ -119,12 +132,50 @@ struct Problem<'a> {
     /// One over the full scale of each output.
     weights: Vec<f64>,
     at: DVector<f64>,
+    observer: &'a dyn Observer,
+    /// Derivatives that were taken.
+    steps: Cell<usize>,
 }
 
 impl<'a> Problem<'a> {
-    fn new(model: &'a dyn Adjustable, coefficients: &'a [Coefficient], trace: &'a Trace, start: Vec<f64>) -> Self {
+    fn new(
+        model: &'a dyn Adjustable,
+        coefficients: &'a [Coefficient],
+        trace: &'a Trace,
+        (start, observer): (Vec<f64>, &'a dyn Observer),
+    ) -> Self {
         let weights = trace.card.ports.ranges(Direction::Output).into_iter().map(|range| 1.0 / scale(range)).collect();
-        Self { model, coefficients, trace, weights, at: DVector::from_vec(start) }
+        Self { model, coefficients, trace, weights, at: DVector::from_vec(start), observer, steps: Cell::new(0) }
+    }
+
+    /// At the least squares, or as near as the predictions' rounding allows.
+    fn minimized(self) -> Result<Self, Error> {
+        let optimizer = || {
+            let tolerant = LevenbergMarquardt::new().with_ftol(TOLERANCE).with_xtol(TOLERANCE).with_gtol(TOLERANCE);
+            tolerant.with_stepbound(FIRST_STEP).with_patience(30)
+        };
+        let observer = self.observer;
+        let (mut problem, mut report) = optimizer().minimize(self);
+        // Rounding of the predictions can end a search early; a new one from there begins with fresh steps.
+        for _ in 0..RESTARTS {
+            going(observer)?;
+            let before = report.objective_function;
+            (problem, report) = optimizer().minimize(problem);
+            if 0.999 * before < report.objective_function {
+                break;
+            }
+        }
+        going(observer)?;
+        if !report.objective_function.is_finite() {
+            return Err(Error::Diverged {
+                procedure: "physics",
+                message: format!(
+                    "{:?}: check the units of the trace, and the nominal coefficients",
+                    report.termination
+                ),
+            });
+        }
+        Ok(problem)
     }
 
     fn values(&self, at: &DVector<f64>) -> Vec<f64> {
@@ -156,13 +207,17 @@ impl<'a> Problem<'a> {
         lean.chain((0..self.at.len()).map(|index| WALL * (self.at[index] - self.clamped(index)))).collect()
     }
 
-    /// One column for each coefficient.
-    fn derivatives(&self) -> DMatrix<f64> {
+    /// One column for each coefficient; `None` once the observer wants to stop.
+    fn derivatives(&self) -> Option<DMatrix<f64>> {
+        self.steps.set(self.steps.get() + 1);
         let rows = self.trace.outputs.values().len();
         let mut derivatives = DMatrix::zeros(rows, self.at.len());
         for (index, coefficient) in self.coefficients.iter().enumerate() {
             let (low, high) = (coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
             let (mut above, mut below) = (self.at.clone(), self.at.clone());
+            if self.observer.stop() {
+                return None;
+            }
             // Beyond what is plausible nothing changes; the way back is felt at the end of the range.
             let center = self.at[index].clamp(low, high);
             above[index] = (center + STEP).min(high);
@@ -175,12 +230,12 @@ impl<'a> Problem<'a> {
             let column = above.iter().zip(&below).map(|(above, below)| (above - below) / distance);
             derivatives.column_mut(index).iter_mut().zip(column).for_each(|(to, value)| *to = value);
         }
-        derivatives
+        Some(derivatives)
     }
 
     /// The coefficients with what is known about them.
-    fn estimates(&self) -> PhysicsFit {
-        let derivatives = self.derivatives();
+    fn estimates(&self) -> Result<PhysicsFit, Error> {
+        let derivatives = self.derivatives().ok_or(Error::Stopped)?;
         let residuals: Vec<f64> =
             self.predicted(&self.at).iter().zip(self.read()).map(|(predicted, read)| predicted - read).collect();
         let count = self.at.len();
@@ -218,7 +273,8 @@ impl<'a> Problem<'a> {
                 nominal: coefficient.nominal,
             }
         });
-        PhysicsFit { estimates: estimates.collect(), correlations }
+        let (shots, steps) = (self.trace.shots(), self.steps.get());
+        Ok(PhysicsFit { estimates: estimates.collect(), correlations, shots, steps })
     }
 }
 
@@ -254,14 +310,21 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
     }
 
     fn residuals(&self) -> Option<DVector<f64>> {
+        if self.observer.stop() {
+            return None;
+        }
         let predicted = self.predicted(&self.at);
         let data = predicted.iter().zip(self.read()).map(|(p, y)| p - y);
         let residuals = DVector::from_vec(data.chain(self.walls()).collect());
+        let rms = residuals.norm() / (predicted.len().max(1) as f64).sqrt();
+        let (step, shots) = (self.steps.get(), self.trace.shots());
+        self.observer
+            .stage(&format!("coefficients: step {step} on {shots} shots leaves {:.3} % of full scale", 100.0 * rms));
         residuals.iter().all(|residual| residual.is_finite()).then_some(residuals)
     }
 
     fn jacobian(&self) -> Option<DMatrix<f64>> {
-        let (data, count) = (self.derivatives(), self.at.len());
+        let (data, count) = (self.derivatives()?, self.at.len());
         let rows = data.nrows();
         let mut derivatives = data.resize_vertically(rows + 2 * count, 0.0);
         let leaning = LEANING * (rows as f64).sqrt();
@@ -333,6 +396,27 @@ pub(crate) mod tests {
         assert!((a.value - 0.6).abs() < 1e-5 && (b.value + 0.3).abs() < 1e-5);
         assert!((c.value + d.value - 0.3).abs() < 1e-5);
         assert_eq!([a, b, c, d, e].map(|estimate| estimate.identified), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_fit_ends_when_its_observer_says_so() {
+        struct After(std::sync::atomic::AtomicUsize);
+        impl Observer for After {
+            fn stop(&self) -> bool {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 7
+            }
+        }
+        let truth = Toy.adjusted(&[0.6, -0.3, 0.2, 0.1, 0.0], &[]);
+        let read =
+            |x: &[f32], _: &[f32], _: usize| truth.predict(&Batch::new(2, x.to_vec()).unwrap(), &[]).into_values();
+        let trace = trace(card(2, 0, 2), [100, 1, 100], read);
+        let observer = After(0.into());
+        assert_eq!(fit_observed(&Toy, &trace, &observer), Err(Error::Stopped));
+        // It asks before every prediction: the one that is under way is the last.
+        assert!(observer.0.into_inner() < 14);
+        let start = crate::Corrected { coefficients: vec![0.5, 0.0, 0.0, 0.0, 0.0], corrections: vec![] };
+        let stopped = crate::correction::correct_observed(&Toy, &trace, &start, 3, &After(0.into()));
+        assert_eq!(stopped, Err(Error::Stopped));
     }
 
     #[test]

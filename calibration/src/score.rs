@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Residual {
     /// Root mean square over shots and outputs, each in full scales of its port: the larger magnitude of its range.
     pub rmse_of_full_scale: f64,
-    /// The standard error of that.
+    /// The standard error of that: one standard deviation.
     pub rmse_standard_error: f64,
     /// Root mean square over the standard deviation of the outputs about their own means.
     pub rmse_of_output_std: f64,
@@ -31,6 +31,11 @@ pub struct Residual {
 }
 
 impl Residual {
+    /// Half the width of the 95 % interval of the root mean square.
+    pub fn rmse_uncertainty(&self) -> f64 {
+        1.96 * self.rmse_standard_error
+    }
+
     /// Of `predictions` against `readings`, `[shots, outputs]`, whose ports have `ranges`. Shots of one `group`, such as one
     /// setting of the controls, may err together.
     pub fn of(predictions: &Batch, readings: &Batch, ranges: &[Range], groups: &[u32]) -> Self {

@@ -9,6 +9,9 @@ use crate::{Error, Trace};
 /// A lag is believed when its correlation stands so far above chance, in standard deviations.
 const SIGNIFICANT: f64 = 6.0;
 
+/// What a trace's provenance calls the time from sample to sample, in s: without it, ports do not lie along time.
+pub const SAMPLE_SECONDS: &str = "sample_seconds";
+
 /// What was measured of a plant's times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimingFit {
@@ -16,8 +19,11 @@ pub struct TimingFit {
     pub shot_seconds: f64,
     /// Time of a change of the controls with the batch that follows it, beyond its shots, in s; unknown with one setting.
     pub change_seconds: Option<f64>,
-    /// Samples by which readings lag behind the drive, where both are records of equal length.
+    /// Samples by which readings lag behind the drive, where both are records of equal length along time.
     pub lag_samples: Option<i64>,
+    /// The same in s.
+    #[serde(default)]
+    pub lag_seconds: Option<f64>,
     /// Longest time for which readings after a change of the controls still moved by more than their noise, in s: what
     /// must be added to the plant's own settling time. Unknown without repeats at several settings.
     pub unsettled_seconds: Option<f64>,
@@ -43,10 +49,13 @@ pub fn fit_timing(trace: &Trace) -> Result<TimingFit, Error> {
     };
     let shot_seconds = median(false).unwrap_or(0.0);
     let timing = trace.card.timing;
+    let lag_samples = lag(trace);
+    let sample = trace.provenance.get(SAMPLE_SECONDS).and_then(|seconds| seconds.parse::<f64>().ok());
     Ok(TimingFit {
         shot_seconds,
         change_seconds: median(true).map(|seconds| (seconds - shot_seconds).max(0.0)),
-        lag_samples: lag(trace),
+        lag_samples,
+        lag_seconds: lag_samples.zip(sample).map(|(samples, seconds)| samples as f64 * seconds),
         unsettled_seconds: unsettled(trace),
         card_seconds: [timing.settle, timing.latency, timing.shot],
     })
@@ -57,29 +66,28 @@ fn lag(trace: &Trace) -> Option<i64> {
     let samples = trace.inputs.columns();
     let one_bank =
         [Direction::Input, Direction::Output].iter().all(|&direction| trace.card.ports.banks(direction).len() == 1);
-    if samples < 16 || samples != trace.outputs.columns() || !one_bank {
+    let along_time = one_bank && trace.provenance.contains_key(SAMPLE_SECONDS);
+    if samples < 16 || samples != trace.outputs.columns() || !along_time {
         return None;
     }
     let thinned = trace.thinned(400);
-    let most = (samples / 4) as i64;
+    // No reading comes before its cause.
+    let most = samples / 4;
     let centered = |rows: &drivers::Batch| -> Vec<f64> {
         let mean = rows.values().iter().map(|v| f64::from(*v)).sum::<f64>() / rows.values().len() as f64;
         rows.values().iter().map(|value| f64::from(*value) - mean).collect()
     };
     let (inputs, outputs) = (centered(&thinned.inputs), centered(&thinned.outputs));
     let power = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
-    let correlation = |lag: i64| {
+    let correlation = |lag: usize| {
         let mut sum = 0.0;
         for (x, y) in inputs.chunks_exact(samples).zip(outputs.chunks_exact(samples)) {
-            for n in lag.max(0)..(samples as i64 + lag.min(0)) {
-                sum += x[(n - lag) as usize] * y[n as usize];
-            }
+            sum += x.iter().zip(&y[lag..]).map(|(x, y)| x * y).sum::<f64>();
         }
         sum / (power(&inputs) * power(&outputs)).sqrt().max(f64::MIN_POSITIVE)
     };
-    let (best, value) =
-        (-most..=most).map(|lag| (lag, correlation(lag))).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
-    (value.abs() * (inputs.len() as f64).sqrt() > SIGNIFICANT).then_some(best)
+    let (best, value) = (0..=most).map(|lag| (lag, correlation(lag))).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+    (value.abs() * (inputs.len() as f64).sqrt() > SIGNIFICANT).then_some(best as i64)
 }
 
 /// Compares the first repeat of each stimulus after a change with the last one.
@@ -120,11 +128,14 @@ mod tests {
 
     #[test]
     fn a_delay_is_found() {
-        let trace = trace(card(32, 0, 32), [100, 1, 100], |x, _, _| {
+        let mut trace = trace(card(32, 0, 32), [100, 1, 100], |x, _, _| {
             (0..32).map(|n| if n < 3 { 0.0 } else { -0.5 * x[n - 3] }).collect()
         });
+        assert_eq!(fit_timing(&trace).unwrap().lag_samples, None, "channels are no samples");
+        trace.provenance.insert(SAMPLE_SECONDS.to_owned(), "1e-6".to_owned());
         let timing = fit_timing(&trace).unwrap();
         assert_eq!(timing.lag_samples, Some(3));
+        assert!((timing.lag_seconds.unwrap() - 3e-6).abs() < 1e-12);
         assert!((timing.shot_seconds - 0.001).abs() < 1e-9);
     }
 

@@ -70,6 +70,17 @@ impl Trace {
         groups
     }
 
+    /// Whether there are enough settings of the controls to hold whole ones out.
+    fn by_settings(&self) -> bool {
+        self.settings.columns() > 0 && self.settings.rows() >= 10
+    }
+
+    /// Which shots may err together: those of a setting of the controls, where whole ones are held out; else those of a stimulus.
+    pub fn groups(&self) -> &[u32] {
+        let several = self.setting_of.iter().any(|setting| *setting != self.setting_of[0]);
+        if self.by_settings() && several { &self.setting_of } else { &self.stimulus }
+    }
+
     /// The named shots, in their order.
     pub fn select(&self, shots: &[usize]) -> Self {
         Self {
@@ -95,8 +106,7 @@ impl Trace {
     /// Training and held-out shots. Whole settings are held out where there are enough of them, else whole stimuli: what is
     /// held out was never seen.
     pub fn split(&self, held_out: f64, key: Key) -> (Self, Self) {
-        let controls = self.settings.columns() > 0 && self.settings.rows() >= 10;
-        let group_of: &[u32] = if controls { &self.setting_of } else { &self.stimulus };
+        let group_of: &[u32] = if self.by_settings() { &self.setting_of } else { &self.stimulus };
         let mut groups: Vec<u32> = group_of.to_vec();
         groups.sort_unstable();
         groups.dedup();

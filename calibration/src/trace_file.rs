@@ -44,8 +44,11 @@ impl Trace {
         let broken = |error: ArrowError| Error::trace(format!("is not an Arrow IPC file: {error}"));
         let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
         let metadata = reader.schema().metadata().clone();
-        let missing =
-            || Error::trace(format!("has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`"));
+        let missing = || {
+            Error::trace(format!(
+                "has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`. Shots of a training lie in runs/RUN/shots/PLANT-N.arrows"
+            ))
+        };
         let card = read_card(metadata.get(CARD).ok_or_else(missing)?)?;
         let provenance =
             metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
@@ -158,7 +161,7 @@ fn column<'a>(batches: &'a [RecordBatch], name: &str) -> Result<Vec<&'a ArrayRef
 }
 
 /// A column of plain numbers.
-fn numbers<T: ArrowPrimitiveType>(batches: &[RecordBatch], name: &str) -> Result<Vec<T::Native>, Error> {
+pub(crate) fn numbers<T: ArrowPrimitiveType>(batches: &[RecordBatch], name: &str) -> Result<Vec<T::Native>, Error> {
     let mut all = Vec::new();
     for column in column(batches, name)? {
         let values = column.as_primitive_opt::<T>().ok_or_else(|| wrong(name, &T::DATA_TYPE.to_string()))?;
@@ -168,7 +171,7 @@ fn numbers<T: ArrowPrimitiveType>(batches: &[RecordBatch], name: &str) -> Result
 }
 
 /// A column of lists of `size` 32-bit floats, one after another.
-fn lists(batches: &[RecordBatch], name: &str, size: usize) -> Result<Vec<f32>, Error> {
+pub(crate) fn lists(batches: &[RecordBatch], name: &str, size: usize) -> Result<Vec<f32>, Error> {
     let mut all = Vec::new();
     for column in column(batches, name)? {
         let lists = column.as_fixed_size_list_opt().filter(|lists| lists.value_length() as usize == size);

@@ -1,23 +1,26 @@
 //! `pnnlab calibrate`: measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report.
 
 mod measuring;
+mod reading;
+mod telling;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use calibration::{Fit, FitFacts, Procedure, Trace, Validity, digest};
+use calibration::{Fit, FitFacts, Observer, Procedure, Trace, Validity, digest};
 use clap::{Args, ValueEnum};
 use drivers::{Direction, Plant};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 use sims::Key;
 
 use crate::calibration_report::{Calibrated, write_report};
 use crate::lab::Opened;
 use crate::run::unix_seconds;
-use crate::{Document, Error, Rig, Theme, fits};
+use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig, Theme, fits, stop};
 
 use measuring::{calibration_of, measured};
+use reading::{read_trace, same_plant, same_widths};
 
 /// What `--procedure` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,13 +65,14 @@ pub struct CalibrateArgs {
     /// What is calibrated
     #[arg(long, value_enum, default_value = "residual")]
     pub procedure: ProcedureName,
-    /// Takes a trace (Arrow) or recorded data (.npz) instead of measuring
+    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz) instead of measuring; given twice,
+    /// inputs from the first .npz and outputs from the second
     #[arg(long, value_name = "TRACE")]
-    pub from: Option<PathBuf>,
-    /// Measures the residual on this trace or .npz instead of a part of --from
+    pub from: Vec<PathBuf>,
+    /// Measures the residual on this trace or .npz (or these two) instead of a part of --from
     #[arg(long, value_name = "TRACE", requires = "from")]
-    pub test: Option<PathBuf>,
-    /// The arrays of inputs and outputs in the .npz files; a part of their names is enough
+    pub test: Vec<PathBuf>,
+    /// The arrays of inputs and outputs in the .npz files; parts of their names are enough
     #[arg(long, value_name = "INPUTS,OUTPUTS", requires = "from")]
     pub arrays: Option<String>,
     /// How many different stimuli are measured
@@ -80,14 +84,14 @@ pub struct CalibrateArgs {
     /// How many of them share one setting of the controls
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub per_setting: u32,
-    /// Takes half of the stimuli near the shots of this trace, such as those of a training
+    /// Takes half of the stimuli near the shots of this trace, or of a training: runs/RUN/shots/PLANT-1.arrows, as --record leaves it
     #[arg(long, value_name = "TRACE")]
     pub near: Option<PathBuf>,
     /// Architectures that are tried for the network; 0: two layers of 128
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub candidates: u32,
     /// The passes of a network through the plant, for --procedure trainability
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: u32,
     /// The seed of stimuli, splits and initial weights
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -118,6 +122,21 @@ struct Subject {
     rig: String,
     plant: String,
     description: String,
+    /// From sample to sample, where the plant's ports lie along time.
+    sample_seconds: Option<f64>,
+}
+
+/// Shows how far a fit is, and ends it when the user wants to stop.
+struct Spinner(ProgressBar);
+
+impl Observer for Spinner {
+    fn stop(&self) -> bool {
+        stop::requested()
+    }
+
+    fn stage(&self, words: &str) {
+        self.0.set_message(words.to_owned());
+    }
 }
 
 /// Calibrates, saves, and says how it went.
@@ -126,37 +145,40 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     refuse_report(arguments.report.as_deref())?;
     let mut subject = subject(arguments)?;
     let Some(procedure) = arguments.procedure.procedure() else { return trainability(arguments, subject) };
-    let trace = match &arguments.from {
-        Some(file) => read_trace(file, arguments.arrays.as_deref())?,
-        None => match measured(arguments, procedure, &mut subject)? {
+    let trace = if arguments.from.is_empty() {
+        match measured(arguments, procedure, &mut subject)? {
             Some(trace) => trace,
             None => return Ok(()),
-        },
+        }
+    } else {
+        read_trace(&arguments.from, arguments.arrays.as_deref())?
     };
+    subject.take_names(&trace);
     let model = subject.opened.as_ref().and_then(|opened| opened.adjustable.clone());
     if let Some(opened) = &subject.opened {
-        same_plant(&trace, opened, arguments.from.as_deref())?;
+        same_plant(&trace, opened, arguments.from.first())?;
     }
-    let test = arguments.test.as_deref().map(|file| read_trace(file, arguments.arrays.as_deref())).transpose()?;
-    if let Some(test) = &test {
-        same_widths(&trace, test, arguments.test.as_deref())?;
-    }
+    let test = read_test(arguments, &trace)?;
+    let bytes = trace.to_arrow()?;
+    let trace_sha256 = digest(&bytes);
+    // On disk before anything is fitted: whatever happens then, nothing has to be measured again.
+    let trace_path = match arguments.from.first() {
+        Some(file) => file.clone(),
+        None => fits::keep_trace(&subject.plant, (&bytes, &trace_sha256), &arguments.fits)?,
+    };
+    drop(bytes);
     let spinner = spinner(arguments.json, "fitting");
-    let calibration = calibration_of(arguments, procedure);
-    let fitted = calibration.fit(&trace, test.as_ref(), model.as_deref())?;
+    let fitted = calibration_of(arguments, procedure)
+        .fit(&trace, test.as_ref(), model.as_deref(), &Spinner(spinner.clone()))
+        .map_err(|error| match error {
+            calibration::Error::Stopped => Error::FitStopped(trace_path.clone()),
+            other => Error::from(other),
+        })?;
     spinner.finish_and_clear();
 
-    let bytes = trace.to_arrow()?;
-    let facts = facts(arguments, &subject, &trace, &fitted, digest(&bytes));
+    let facts = facts(arguments, &subject, &trace, &fitted, trace_sha256);
     let fit = Fit { facts, parts: fitted.parts.clone(), noise: fitted.noise.as_ref().map(|noise| noise.0.clone()) };
     let path = fits::save(&fit, &arguments.fits)?;
-    let trace_path = if let Some(file) = &arguments.from {
-        file.clone()
-    } else {
-        let path = path.with_extension("arrow");
-        fits::replace(&path, &bytes)?;
-        path
-    };
     let calibrated = Calibrated {
         facts: &fit.facts,
         fitted: &fitted,
@@ -167,22 +189,36 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     let figures =
         arguments.report.as_deref().map(|report| write_report(&calibrated, report, arguments.theme)).transpose()?;
     if arguments.json {
-        say!("{:#}", object(&calibrated, &trace_path, figures.as_deref()));
+        say!("{:#}", telling::object(&calibrated, &trace_path, figures.as_deref()));
     } else {
-        say(&calibrated, &trace_path, arguments.report.as_deref());
+        telling::say(&calibrated, &trace_path, arguments.report.as_deref());
     }
     Ok(())
+}
+
+/// The shots that measure the residual, where they are others than a part of `trace`.
+fn read_test(arguments: &CalibrateArgs, trace: &Trace) -> Result<Option<Trace>, Error> {
+    let Some(first) = arguments.test.first() else { return Ok(None) };
+    let test = read_trace(&arguments.test, arguments.arrays.as_deref())?;
+    same_widths(trace, &test, first)?;
+    Ok(Some(test))
 }
 
 /// Opens the plant that the command line names.
 fn subject(arguments: &CalibrateArgs) -> Result<Subject, Error> {
     let Some(name) = &arguments.rig else {
-        if arguments.from.is_none() {
+        if arguments.from.is_empty() {
             return Err(Error::Usage(
                 "name a rig file to measure, or `simulated` for the built-in rig, or a trace with --from".to_owned(),
             ));
         }
-        return Ok(Subject { opened: None, rig: "none".into(), plant: "recorded".into(), description: digest(b"") });
+        return Ok(Subject {
+            opened: None,
+            rig: "none".into(),
+            plant: "recorded".into(),
+            description: String::new(),
+            sample_seconds: None,
+        });
     };
     let mut document = Document::parse("command line", "")?;
     for assignment in &arguments.set {
@@ -210,52 +246,21 @@ fn subject(arguments: &CalibrateArgs) -> Result<Subject, Error> {
         }
     };
     let description = rig.description(&plant);
+    let system = rig.config.plants.get(&plant).and_then(PlantConfig::twin_system);
+    let sample_seconds = system.and_then(SimulatedConfig::sample_seconds);
     let opened = rig.open_uncalibrated(&plant, arguments.seed)?;
-    Ok(Subject { opened: Some(opened), rig: rig.config.name.clone(), plant, description })
+    Ok(Subject { opened: Some(opened), rig: rig.config.name.clone(), plant, description, sample_seconds })
 }
 
-/// Reads a trace or an archive.
-fn read_trace(file: &Path, arrays: Option<&str>) -> Result<Trace, Error> {
-    let bytes = std::fs::read(file).map_err(|source| Error::Unreadable { file: file.display().to_string(), source })?;
-    let names = match arrays.map(|arrays| arrays.split_once(',')) {
-        Some(None) => return Err(Error::Usage("--arrays takes two names with a comma: INPUTS,OUTPUTS".to_owned())),
-        Some(names) => names,
-        None => None,
-    };
-    let trace = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("npz") => Trace::from_npz(&bytes, names),
-        _ => Trace::from_arrow(&bytes),
-    };
-    trace.map_err(|error| Error::Data(format!("{}: {error}", file.display())))
-}
-
-/// Refuses a trace of another plant.
-fn same_plant(trace: &Trace, opened: &Opened, file: Option<&Path>) -> Result<(), Error> {
-    let (of, plant) = (&trace.card.identity, &opened.plant.card().identity);
-    if (of.system == plant.system && of.serial == plant.serial) || file.is_none() {
-        return Ok(());
+impl Subject {
+    /// Without a rig, the trace says whose it is.
+    fn take_names(&mut self, trace: &Trace) {
+        let known = |key: &str| trace.provenance.get(key).cloned();
+        if let (None, Some(plant)) = (&self.opened, known("plant")) {
+            self.plant = plant;
+            self.rig = known("rig").unwrap_or_else(|| "none".to_owned());
+        }
     }
-    Err(Error::Data(format!(
-        "{}: the trace is of the {} plant `{}`, and `{}` is `{}`: name the rig that it was taken on",
-        file.unwrap_or(Path::new("trace")).display(),
-        of.system,
-        of.serial,
-        opened.name,
-        plant.serial
-    )))
-}
-
-fn same_widths(trace: &Trace, test: &Trace, file: Option<&Path>) -> Result<(), Error> {
-    let widths = |trace: &Trace| [trace.inputs.columns(), trace.settings.columns(), trace.outputs.columns()];
-    if widths(trace) == widths(test) {
-        return Ok(());
-    }
-    Err(Error::Data(format!(
-        "{}: has {:?} inputs, controls and outputs, but --from has {:?}: both must be of one plant",
-        file.unwrap_or(Path::new("test")).display(),
-        widths(test),
-        widths(trace)
-    )))
 }
 
 fn refuse_report(report: Option<&Path>) -> Result<(), Error> {
@@ -280,8 +285,11 @@ fn facts(
     trace_sha256: String,
 ) -> FitFacts {
     let mut options = std::collections::BTreeMap::from([("candidates".to_owned(), arguments.candidates.to_string())]);
-    if let Some(test) = &arguments.test {
+    if let Some(test) = arguments.test.first() {
         options.insert("test".to_owned(), test.display().to_string());
+    }
+    if let Some(physics) = &fitted.physics {
+        options.insert("coefficients".to_owned(), format!("of {} shots, {} steps", physics.shots, physics.steps));
     }
     if let Some((architecture, _)) = &fitted.learned {
         options.insert("hidden".to_owned(), format!("{:?}", architecture.hidden));
@@ -341,60 +349,6 @@ fn validity(trace: &Trace) -> Vec<Validity> {
         }
     }
     all
-}
-
-/// What `--json` prints.
-fn object(calibrated: &Calibrated<'_>, trace: &Path, figures: Option<&[PathBuf]>) -> Value {
-    let Calibrated { facts, fitted, fit, seconds, .. } = calibrated;
-    let short = |residual: &Option<calibration::Residual>| {
-        residual.as_ref().map(|residual| {
-            json!({
-                "rmse_of_full_scale": residual.rmse_of_full_scale,
-                "rmse_standard_error": residual.rmse_standard_error,
-                "rmse_of_output_std": residual.rmse_of_output_std,
-                "r2_median": residual.r2_median,
-                "r2_lowest": residual.r2_lowest,
-                "noise_of_full_scale": residual.noise_of_full_scale,
-                "neighbors_of_full_scale": residual.neighbors_of_full_scale,
-            })
-        })
-    };
-    json!({
-        "plant": facts.plant,
-        "procedure": facts.procedure,
-        "shots": facts.shots,
-        "fit": fit,
-        "residual": short(&fitted.residual),
-        "noise": facts.noise,
-        "coefficients": facts.coefficients,
-        "nominal_residual": short(&fitted.nominal_residual),
-        "physics_residual": short(&fitted.physics_residual),
-        "corrected_residual": short(&fitted.corrected_residual),
-        "network": fitted.learned.as_ref().map(|(architecture, left)| json!({
-            "hidden": architecture.hidden, "kept": fitted.parts.network.is_some(), "left": left,
-        })),
-        "confused": fitted.physics.as_ref().map(calibration::PhysicsFit::confused),
-        "levels": fitted.levels,
-        "timing": fitted.timing,
-        "validity": facts.validity,
-        "origin": facts.origin,
-        "key": facts.key,
-        "trace": trace,
-        "figures": figures,
-        "wall_seconds": seconds,
-    })
-}
-
-/// What is said to a person.
-fn say(calibrated: &Calibrated<'_>, trace: &Path, report: Option<&Path>) {
-    for line in calibrated.sentences() {
-        say!("{line}");
-    }
-    say!("trace: {}", trace.display());
-    say!("fit: {}", calibrated.fit.display());
-    if let Some(report) = report {
-        say!("report: {}", report.display());
-    }
 }
 
 /// Whether the bench will train.

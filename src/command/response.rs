@@ -121,6 +121,7 @@ fn facts(name: &str, card: &Card, measured: &Response) -> Value {
         facts["gain_noise"] = json!(waveform.gain_noise);
         facts["sweep_hertz"] = json!(waveform.sweep.hertz);
         let loudest = |tones: &[calibration::Tone]| tones.last().map(|tone| json!(tone));
+        facts["distortion_floor"] = json!(waveform.sweep.floor());
         facts["full_drive"] = json!(loudest(&waveform.sweep.plant));
         facts["full_drive_twin"] = json!(loudest(&waveform.sweep.twin));
     }
@@ -161,6 +162,7 @@ fn print(facts: &Value, measured: &Response, card: &Card) {
         let of = |words: &dyn Fn(&calibration::Tone) -> String| ends.map(|tone| tone.map_or("–".to_owned(), words));
         row("gain at full drive", of(&|tone| format!("{:.3}", tone.gain)));
         row("distortion at full drive (THD)", of(&|tone| percent(tone.distortion)));
+        row("of it ringing, no distortion", [String::new(), percent(waveform.sweep.floor())]);
     }
     if let Some(channels) = &measured.channels {
         let exponent = channels.exponent.map_or("–".to_owned(), |exponent| format!("{exponent:.2}"));

@@ -35,6 +35,7 @@ pub struct SweepArgs {
 
 /// Sweeps, and prints the table.
 pub fn run(arguments: &SweepArgs) -> Result<(), Error> {
+    refuse_twice(arguments)?;
     let folder = new_folder(&arguments.run, "sweep")?;
     let plan = Plan {
         arguments: &arguments.run,
@@ -49,11 +50,31 @@ pub fn run(arguments: &SweepArgs) -> Result<(), Error> {
         return Ok(());
     }
     say!("{}", table(&found));
-    say!("{}; test accuracy on the plant, %, mean ± standard deviation over {} seeds", found.plants, found.seeds);
+    let over = match found.seeds {
+        1 => format!("seed {} alone", found.first_seed),
+        seeds => format!("mean ± standard deviation over {seeds} seeds"),
+    };
+    say!("{}; test accuracy on the plant, %, {over}", found.plants);
     for figure in figures {
         say!("figure: {}", figure.display());
     }
     Ok(())
+}
+
+/// Refuses a value or a method that is named twice.
+fn refuse_twice(arguments: &SweepArgs) -> Result<(), Error> {
+    let names = |index: usize| arguments.methods[index].name();
+    let values =
+        (0..arguments.values.len()).find(|&index| arguments.values[..index].contains(&arguments.values[index]));
+    let methods =
+        (0..arguments.methods.len()).find(|&index| arguments.methods[..index].contains(&arguments.methods[index]));
+    match (values, methods) {
+        (Some(index), _) => {
+            Err(Error::Usage(format!("--values names {} twice: name each value once", arguments.values[index])))
+        }
+        (None, Some(index)) => Err(Error::Usage(format!("--methods names {} twice: name each once", names(index)))),
+        (None, None) => Ok(()),
+    }
 }
 
 /// Values down, methods across.
@@ -82,6 +103,9 @@ fn table(sweep: &Sweep) -> Table {
             let point = points.iter().find(|point| point.method == *method);
             row.push(point.map_or(String::new(), |point| {
                 let accuracy = point.accuracy();
+                if sweep.seeds < 2 {
+                    return format!("{:.1}", 100.0 * accuracy.mean);
+                }
                 format!("{:.1} ± {:.1}", 100.0 * accuracy.mean, 100.0 * accuracy.spread)
             }));
         }

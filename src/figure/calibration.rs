@@ -9,8 +9,10 @@ use plotters::prelude::*;
 use super::sheet::{Axes, Figure, Pen, legend, save, text};
 use super::theme::{MEDIUM, Theme};
 use crate::Error;
-use crate::calibration_report::Calibrated;
+use crate::calibration_report::{Calibrated, counted};
 
+/// The vertical axis over the largest value: the legend lies above the curves.
+const HEADROOM: f64 = 1.3;
 /// Points that a scatter shows.
 const POINTS: usize = 4000;
 
@@ -19,12 +21,13 @@ pub fn calibration_figures(calibrated: &Calibrated<'_>, folder: &Path, theme: Th
     let mut files = Vec::new();
     let caption = caption(calibrated);
     if let Some((read, predicted)) = &calibrated.fitted.held_out {
-        files.extend(save(&Scatter { read, predicted, caption: caption.clone() }, folder, "predicted", theme)?);
+        let scatter = Scatter { read, predicted, unit: unit(calibrated), caption: caption.clone() };
+        files.extend(save(&scatter, folder, "predicted", theme)?);
     }
     if let Some(residual) = &calibrated.fitted.residual {
         let physics = calibrated.fitted.physics_residual.as_ref().map(|residual| residual.ports.clone());
         files.extend(save(
-            &Ports { twin: residual.ports.clone(), physics, noise: noise(calibrated), caption },
+            &Ports { twin: residual.ports.clone(), physics, noise: calibrated.noise_of_ports(), caption },
             folder,
             "ports",
             theme,
@@ -33,31 +36,25 @@ pub fn calibration_figures(calibrated: &Calibrated<'_>, folder: &Path, theme: Th
     Ok(files)
 }
 
-/// Standard deviation of each output's mean of repeats, in full scales.
-fn noise(calibrated: &Calibrated<'_>) -> Option<Vec<f64>> {
-    let averaged = calibrated.trace.averaged();
-    let repeats = calibrated.trace.shots() as f64 / averaged.trace.shots().max(1) as f64;
-    let ranges = calibrated.trace.card.ports.ranges(drivers::Direction::Output);
-    let noise = averaged.noise?;
-    Some(
-        noise
-            .iter()
-            .zip(ranges)
-            .map(|(noise, range)| noise / repeats.sqrt() / f64::from(range.full_scale().max(f32::MIN_POSITIVE)))
-            .collect(),
-    )
+/// The unit of the outputs as an axis says it; nothing where they have several.
+fn unit(calibrated: &Calibrated<'_>) -> String {
+    let banks = &calibrated.trace.card.ports.outputs;
+    match banks.first() {
+        Some(first) if banks.iter().all(|bank| bank.unit == first.unit) => format!(", {}", first.unit),
+        _ => String::new(),
+    }
 }
 
 fn caption(calibrated: &Calibrated<'_>) -> Vec<String> {
     let facts = calibrated.facts;
     vec![
         format!(
-            "plant {} ({}, {}); {} of {} shots; held-out stimuli",
+            "plant {} ({}, {}); {} of {}; held-out stimuli",
             facts.plant,
             facts.origin.to_uppercase(),
             facts.serial,
             facts.procedure,
-            facts.shots
+            counted(facts.shots, "shot", "shots")
         ),
         format!("command: {}", crate::run::command_line()),
     ]
@@ -78,6 +75,7 @@ fn every(values: usize, columns: usize) -> usize {
 struct Scatter<'a> {
     read: &'a Batch,
     predicted: &'a Batch,
+    unit: String,
     caption: Vec<String>,
 }
 
@@ -90,7 +88,8 @@ impl Figure for Scatter<'_> {
             .chain(self.predicted.values())
             .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(f64::from(*value)), high.max(f64::from(*value))));
         let range = low..(high.max(low + 1e-9));
-        let axes = Axes { title: "", x: ("measured", range.clone()), y: ("predicted", range.clone()), small: false };
+        let (x, y) = (format!("measured{}", self.unit), format!("predicted{}", self.unit));
+        let axes = Axes { title: "", x: (&x, range.clone()), y: (&y, range.clone()), small: false };
         let mut chart = axes.on(area, theme)?;
         let every = every(self.read.values().len(), self.read.columns());
         let color = theme.series(0);
@@ -125,7 +124,7 @@ impl Figure for Ports {
         let axes = Axes {
             title: "",
             x: ("output", 0.0..(self.twin.len() as f64 - 1.0).max(1.0)),
-            y: ("RMS residual, % of full scale", 0.0..110.0 * high),
+            y: ("RMS residual, % of full scale", 0.0..100.0 * HEADROOM * high),
             small: false,
         };
         let mut chart = axes.on(area, theme)?;

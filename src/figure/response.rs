@@ -23,6 +23,11 @@ pub struct Captioned<'a> {
     pub caption: Vec<String>,
 }
 
+/// The vertical axis beyond the largest value, in parts of its span: the legend lies above the curves.
+const HEADROOM: f64 = 0.35;
+/// Points of a curve from which on it is thin: broad lines that turn sharply are drawn beyond their ends.
+const MANY: usize = 150;
+
 /// Draws `spectrum`, `nonlinearity`, `repeatability` and `shot` into `folder`.
 pub fn response(what: &Captioned<'_>, folder: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
@@ -97,15 +102,15 @@ impl Overlay {
         let (top, bottom) = area.split_vertically(area.dim_in_pixel().1 * 64 / 100);
         let range = around(self.x.1.iter().copied());
         let inner = range.start.max(self.x.1.first().copied().unwrap_or(0.0))..range.end;
-        let both = around(self.plant.iter().chain(&self.twin).copied());
-        let tall = both.clone();
+        let tall = around(self.plant.iter().chain(&self.twin).copied());
+        let both = tall.start..tall.end + HEADROOM * (tall.end - tall.start);
+        let width = width(self.x.1.len());
         let axes = Axes { title: &self.title, x: ("", inner.clone()), y: (&self.y, both), small: true };
         let mut chart = axes.on(&top, theme)?;
         let points =
             |values: &[f64]| -> Vec<(f64, f64)> { self.x.1.iter().copied().zip(values.iter().copied()).collect() };
-        Pen { color: theme.series(0), width: 2, dashed: false, label: "plant" }
-            .curve(&mut chart, points(&self.plant))?;
-        Pen { color: theme.series(1), width: 2, dashed: true, label: "twin" }.curve(&mut chart, points(&self.twin))?;
+        Pen { color: theme.series(0), width, dashed: false, label: "plant" }.curve(&mut chart, points(&self.plant))?;
+        Pen { color: theme.series(1), width, dashed: true, label: "twin" }.curve(&mut chart, points(&self.twin))?;
         legend(&mut chart, theme, SeriesLabelPosition::UpperRight, SMALL)?;
         let residual: Vec<f64> = self.plant.iter().zip(&self.twin).map(|(plant, twin)| plant - twin).collect();
         // A twin that misses nothing shows a flat line, not the last bit of the numbers.
@@ -117,8 +122,13 @@ impl Overlay {
             small: true,
         };
         let mut chart = axes.on(&bottom, theme)?;
-        Pen { color: theme.series(2), width: 2, dashed: false, label: "" }.curve(&mut chart, points(&residual))
+        Pen { color: theme.series(2), width, dashed: false, label: "" }.curve(&mut chart, points(&residual))
     }
+}
+
+/// Of a curve of so many points, in pixels.
+fn width(points: usize) -> u32 {
+    if points < MANY { 2 } else { 1 }
 }
 
 /// Decibels, not below −120.
@@ -219,10 +229,14 @@ fn harmonics<B: DrawingBackend>(
     };
     let all = [share(&sweep.plant, 2), share(&sweep.twin, 2), share(&sweep.plant, 3), share(&sweep.twin, 3)];
     let drives = around(sweep.plant.iter().map(|tone| tone.drive));
+    let title = format!("Harmonics of the same sine (ringing alone: THD {:.2} %)", 100.0 * sweep.floor());
     let axes = Axes {
-        title: "Harmonics of the same sine",
+        title: &title,
         x: (&format!("drive, {}", what.input_unit), 0.0..drives.end),
-        y: ("% of the fundamental", 0.0..around(all.iter().flatten().map(|point| point.1)).end),
+        y: (
+            "% of the fundamental",
+            0.0..(1.0 + HEADROOM) * all.iter().flatten().map(|point| point.1).fold(1e-3, f64::max),
+        ),
         small: true,
     };
     let mut chart = axes.on(area, theme)?;
@@ -253,19 +267,21 @@ fn deviations<B: DrawingBackend>(
         small: true,
     };
     let mut chart = axes.on(area, theme)?;
+    let width = width(x.len());
     let points = x.into_iter().zip(repeats.deviations.iter().copied());
-    Pen { color: theme.series(0), width: 2, dashed: false, label: "" }.curve(&mut chart, points)
+    Pen { color: theme.series(0), width, dashed: false, label: "" }.curve(&mut chart, points)
 }
 
 /// The size of the readings, batch by batch.
 fn drift<B: DrawingBackend>(what: &Captioned<'_>, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
     let repeats = &what.response.repeats;
     let points: Vec<(f64, f64)> = repeats.drift.iter().map(|point| (point.seconds, 100.0 * point.change)).collect();
-    let title = format!("Drift of its size: {:+.3} % from first to last quarter", 100.0 * repeats.drift_relative);
+    let title = format!("Drift of its size: {:+.4} % from first to last quarter", 100.0 * repeats.drift_relative);
     let axes = Axes {
         title: &title,
         x: ("bench time, s", 0.0..around(points.iter().map(|point| point.0)).end),
-        y: ("change, %", around(points.iter().map(|point| point.1).chain([0.0]))),
+        // A plant that never moves shows a flat line, not the last bit of the numbers.
+        y: ("change, %", around(points.iter().map(|point| point.1).chain([-1e-4, 1e-4]))),
         small: true,
     };
     let mut chart = axes.on(area, theme)?;

@@ -47,7 +47,9 @@ impl Figure for Sweep {
                 let spread = point.accuracy();
                 let ends = [spread.mean - spread.spread, spread.mean + spread.spread]
                     .map(|end| (value, (100.0 * end).clamp(0.0, 100.0)));
-                chart.draw_series([PathElement::new(ends.to_vec(), color.stroke_width(1))]).map_err(text)?;
+                if self.seeds > 1 {
+                    chart.draw_series([PathElement::new(ends.to_vec(), color.stroke_width(1))]).map_err(text)?;
+                }
                 chart.draw_series([Circle::new((value, 100.0 * spread.mean), 4, color.filled())]).map_err(text)?;
             }
             let line = points.iter().map(|point| (point.value, 100.0 * point.accuracy().mean));
@@ -57,12 +59,13 @@ impl Figure for Sweep {
     }
 
     fn caption(&self) -> Vec<String> {
-        let last = self.first_seed + self.seeds as u64 - 1;
+        let first = self.first_seed;
+        let seeds = match self.seeds as u64 {
+            0 | 1 => format!("seed {first}"),
+            seeds => format!("seeds {first} to {}, mean and standard deviation over them", first + seeds - 1),
+        };
         vec![
-            format!(
-                "{}; {}; seeds {} to {last}; {} updates; mean and standard deviation over seeds",
-                self.experiment, self.plants, self.first_seed, self.steps
-            ),
+            format!("{}; {}; {} updates; {seeds}", self.experiment, self.plants, self.steps),
             format!("command: {}", self.command),
         ]
     }

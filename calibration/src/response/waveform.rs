@@ -59,6 +59,14 @@ pub struct Sweep {
     pub twin: Vec<Tone>,
 }
 
+impl Sweep {
+    /// The harmonics that ringing alone shows beside the fundamental (THD, 1): those of the twin's softest sine. Distortion
+    /// below that cannot be told from it.
+    pub fn floor(&self) -> f64 {
+        self.twin.first().map_or(0.0, |tone| tone.distortion)
+    }
+}
+
 /// Measures all of it.
 pub fn measure(pair: &mut Pair<'_>, sample_seconds: f64, plan: &Plan) -> Result<Waveform, Error> {
     let samples = pair.middle.len();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
-use calibration::{Calibration, Procedure, Search, Stimuli, Trace, Watch};
+use calibration::{Calibration, Procedure, SAMPLE_SECONDS, Search, Stimuli, Trace, Watch, bench_seconds};
 use drivers::{Card, Direction, Origin, Plant, Ports};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -13,9 +13,15 @@ use serde_json::json;
 use sims::Key;
 
 use super::{CalibrateArgs, Subject, read_trace};
+use crate::calibration_report::counted;
 use crate::plan::{bytes, duration, free_bytes};
 use crate::run::unix_seconds;
 use crate::{Error, stop};
+
+/// Copies of a trace that measuring and fitting hold at a time.
+const COPIES: u64 = 4;
+/// What may be used where the system does not say how much memory is free, in bytes.
+const MOST_MEMORY: u64 = 64_000_000_000;
 
 /// What a calibration will cost.
 #[derive(Debug, Serialize)]
@@ -28,25 +34,42 @@ struct Cost {
     plant_seconds: f64,
     /// What the trace will take, in bytes.
     trace_bytes: u64,
+    /// What measuring and fitting will take of the memory, in bytes.
+    memory_bytes: u64,
     /// What is free where it goes, in bytes; none where that cannot be told.
     free_bytes: Option<u64>,
 }
 
 impl Cost {
-    fn of(card: &Card, stimuli: &Stimuli, repeats: usize, folder: &Path) -> Self {
-        let groups = stimuli.by_setting();
-        let settle = if card.ports.control_count() == 0 { 0.0 } else { card.timing.settle };
-        let time = groups.iter().map(|(_, inputs)| settle + repeats as f64 * card.timing.batch(inputs.rows()));
-        let shots = (stimuli.inputs.rows() * repeats) as u64;
+    /// From numbers alone: nothing is drawn yet.
+    fn of(card: &Card, calibration: &Calibration, near: bool, folder: &Path) -> Self {
+        let settings = calibration.settings(&card.ports, near);
+        let shots = (calibration.stimuli as u64).saturating_mul(calibration.repeats as u64);
         let values = card.ports.input_count() + card.ports.control_count() + card.ports.output_count();
+        // A time, two numbers, and every value of the shot.
+        let trace_bytes = shots.saturating_mul(16 + 4 * values as u64);
         Self {
             shots,
-            settings: groups.len(),
-            plant_seconds: time.sum(),
-            // A time, two numbers, and every value of the shot.
-            trace_bytes: shots * (16 + 4 * values as u64),
+            settings: settings.iter().map(|(count, _)| count).sum(),
+            plant_seconds: bench_seconds(card, &settings, calibration.repeats),
+            trace_bytes,
+            memory_bytes: COPIES.saturating_mul(trace_bytes),
             free_bytes: free_bytes(folder),
         }
+    }
+
+    /// Refuses what does not fit into the memory.
+    fn check_memory(&self) -> Result<(), Error> {
+        let free = free_memory().unwrap_or(MOST_MEMORY);
+        if self.memory_bytes <= free {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{} take {} of memory, and {} is free: take fewer --stimuli or --repeats",
+            counted(self.shots as usize, "shot", "shots"),
+            bytes(self.memory_bytes),
+            bytes(free)
+        )))
     }
 
     /// Refuses a trace that does not fit on the disk.
@@ -80,14 +103,22 @@ impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} shots at {} settings of the controls: {} of bench time, {} on disk",
-            self.shots,
-            self.settings,
+            "{} at {} of the controls: {} of bench time, {} on disk",
+            counted(self.shots as usize, "shot", "shots"),
+            counted(self.settings, "setting", "settings"),
             duration(self.plant_seconds),
             bytes(self.trace_bytes)
         )?;
         self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
     }
+}
+
+/// The memory that the system says is free, in bytes.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(1024 * kibibytes)
 }
 
 /// Holds every stimulus against the ranges that the rig allows.
@@ -116,7 +147,7 @@ pub(super) fn measured(
     procedure: Procedure,
     subject: &mut Subject,
 ) -> Result<Option<Trace>, Error> {
-    let near = arguments.near.as_deref().map(|file| read_trace(file, None)).transpose()?;
+    let near = arguments.near.as_ref().map(|file| read_trace(std::slice::from_ref(file), None)).transpose()?;
     let (name, Some(opened)) = (subject.plant.clone(), &mut subject.opened) else {
         return Err(Error::Usage("name a rig file to measure, or a trace with --from".to_owned()));
     };
@@ -130,9 +161,10 @@ pub(super) fn measured(
             ));
         }
     }
-    let stimuli = calibration.stimuli(plant.ports(), near.as_ref());
-    let cost = Cost::of(plant.card(), &stimuli, calibration.repeats, &arguments.fits);
+    let cost = Cost::of(plant.card(), &calibration, near.is_some(), &arguments.fits);
+    cost.check_memory()?;
     cost.check(&arguments.fits)?;
+    let stimuli = calibration.stimuli(plant.ports(), near.as_ref());
     if arguments.dry_run {
         hold_against_limits(plant.ports(), &stimuli).map_err(Error::plant(&name))?;
         cost.say(arguments.json);
@@ -185,6 +217,9 @@ fn measure(
         ("started_unix_seconds", (unix_seconds() - begun.elapsed().as_secs_f64()).to_string()),
     ] {
         trace.provenance.insert(key.to_owned(), value);
+    }
+    if let Some(seconds) = subject.sample_seconds {
+        trace.provenance.insert(SAMPLE_SECONDS.to_owned(), seconds.to_string());
     }
     Ok(trace)
 }
