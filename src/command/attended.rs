@@ -111,7 +111,9 @@ fn end(output: &Path, status: ExitStatus) -> Result<(), Error> {
         say!("{}", text.trim_end());
         return Ok(());
     }
-    let sentence = text.lines().rev().find_map(|line| line.strip_prefix("pnnlab: "));
+    // Who is killed says nothing at its end: its last line is of before.
+    let mut said = text.lines().rev().filter(|_| status.code().is_some());
+    let sentence = said.find_map(|line| line.strip_prefix("pnnlab: "));
     let sentence = sentence.map_or_else(|| format!("the training ended with {status}"), str::to_owned);
     Err(Error::Attended {
         code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),

@@ -165,7 +165,7 @@ pub fn log() -> Log {
     for test in 1..=4_u32 {
         let age = 11.0 - 2.2 * f64::from(test);
         log.times.push((u64::from(test) * 250, NOW - age));
-        let text = format!("test after step {}: 88.5 % right on the plant, 91.0 % believed", test * 250);
+        let text = format!("test 88.5 % on the plant, 91.0 % believed, after step {}", test * 250);
         log.lines.push_back(line(age, Tone::Plain, &text));
     }
     log

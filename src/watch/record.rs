@@ -295,20 +295,20 @@ fn sentence(event: &Value) -> (Tone, String) {
         "evaluated" => (
             Tone::Plain,
             format!(
-                "test after step {}: {} right on the plant, {} believed",
-                event["step"],
+                "test {} on the plant, {} believed, after step {}",
                 percent(event["test_accuracy"].as_f64()),
-                percent(event["believed_accuracy"].as_f64())
+                percent(event["believed_accuracy"].as_f64()),
+                event["step"]
             ),
         ),
         "agreement" => {
             let residual = percent(event["twin_residual"].as_f64());
-            (Tone::Plain, format!("twin residual after step {}: {residual}", event["step"]))
+            (Tone::Plain, format!("twin residual {residual} after step {}", event["step"]))
         }
         "reference" => {
             let tone = if event["alarm"] == true { Tone::Minor } else { Tone::Plain };
             let score = event["score"].as_f64().map_or("-".to_owned(), |score| format!("{score:.2}"));
-            (tone, format!("drift of {} after step {}: {score} of limit", word("plant"), event["step"]))
+            (tone, format!("drift {score} of limit on {} after step {}", word("plant"), event["step"]))
         }
         "refreshed" => {
             let value = |key: &str| event[key].as_f64().map_or("-".to_owned(), short);
@@ -398,8 +398,8 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "test after step 10: 50.0 % right on the plant, 75.0 % believed",
-                "test after step 20: 50.0 % right on the plant, 75.0 % believed",
+                "test 50.0 % on the plant, 75.0 % believed, after step 10",
+                "test 50.0 % on the plant, 75.0 % believed, after step 20",
                 "major alarm raised: drift: moved",
                 "major alarm cleared: drift: moved",
                 "unreadable event: nonsense",
@@ -442,8 +442,8 @@ mod tests {
         assert_eq!(
             texts[1..4],
             [
-                "twin residual after step 10: 3.1 %",
-                "drift of plate after step 10: 0.42 of limit",
+                "twin residual 3.1 % after step 10",
+                "drift 0.42 of limit on plate after step 10",
                 "twin of plate fitted anew after step 12 (drift): residual 0.012 to 0.003, kept",
             ]
         );

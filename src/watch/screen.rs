@@ -184,7 +184,7 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let live = dashboard.run.as_ref().unwrap_or(run);
     if let Some(id) = live.gone() {
         let folder = live.folder.display();
-        let text = format!(" The run died: its process {id} is gone. pnnlab train --resume {folder}");
+        let text = format!(" The run died: process {id} is gone. pnnlab train --resume {folder}");
         return Line::styled(fit(&text, width), Tone::Major);
     }
     let unread = live.problem.as_ref().filter(|_| live.status.is_none());
