@@ -13,13 +13,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::Error;
 
-pub use query::{Filter, Metric, Row};
-pub use scan::close_lost;
+pub use query::{Filter, Metric, Row, STATES};
+pub use scan::{close_lost, whole_rows};
 
 /// The name of the file.
 pub const CATALOG: &str = "catalog.sqlite";
 /// The layout of the tables; another one is made again.
 const VERSION: i64 = 1;
+/// What `SQLite` calls a file that is none.
+const MEMORY: &str = ":memory:";
 /// Another process may be writing for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -52,19 +54,21 @@ pub struct Catalog {
 
 impl Catalog {
     /// Opens the catalog of the folder `runs` and brings it up to date.
+    ///
+    /// Where its file cannot be written (a full disk, a folder that may only be read), it is made in memory from the run folders.
     pub fn open(runs: &Path) -> Result<Self, Error> {
         let path = runs.join(CATALOG);
-        match Self::connect(runs, &path) {
-            Ok(catalog) => Ok(catalog),
-            Err(rusqlite::Error::SqliteFailure(error, _)) if is_broken(error.code) => {
-                // All that it knew is in the run folders.
-                for suffix in ["", "-wal", "-shm"] {
-                    drop(std::fs::remove_file(runs.join(format!("{CATALOG}{suffix}"))));
-                }
-                Self::connect(runs, &path).map_err(failed(&path))
+        let mut opened = Self::connect(runs, &path);
+        if let Err(rusqlite::Error::SqliteFailure(error, _)) = &opened
+            && is_broken(error.code)
+        {
+            // All that it knew is in the run folders.
+            for suffix in ["", "-wal", "-shm"] {
+                drop(std::fs::remove_file(runs.join(format!("{CATALOG}{suffix}"))));
             }
-            Err(error) => Err(failed(&path)(error)),
+            opened = Self::connect(runs, &path);
         }
+        opened.or_else(|error| Self::connect(runs, Path::new(MEMORY)).map_err(|_| failed(&path)(error)))
     }
 
     fn connect(runs: &Path, path: &Path) -> rusqlite::Result<Self> {

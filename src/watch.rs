@@ -14,6 +14,7 @@ mod follow;
 #[cfg(test)]
 mod golden;
 mod history;
+mod holder;
 mod keys;
 mod layout;
 mod log;
@@ -25,7 +26,10 @@ mod panel;
 mod plant;
 mod plot;
 mod record;
+#[cfg(test)]
+mod replay;
 mod runs_table;
+mod safety;
 mod screen;
 mod session;
 mod terminal;
@@ -69,13 +73,19 @@ pub fn require_terminal() -> Result<(), Error> {
 pub fn named(named: &Path, runs: &Path) -> Result<PathBuf, Error> {
     let is_run = |path: &Path| path.join("run.json").is_file();
     let below = runs.join(named);
-    match () {
-        () if is_run(named) => Ok(named.to_owned()),
-        () if is_run(&below) => Ok(below),
-        () => Err(Error::Usage(format!(
-            "{}: is not a run: there is no run.json in it, nor in {}. `pnnlab watch --runs DIR` shows all runs of a folder",
-            named.display(),
-            below.display()
-        ))),
-    }
+    let folder = match () {
+        () if is_run(named) => named.to_owned(),
+        () if is_run(&below) => below,
+        () => {
+            return Err(Error::Usage(format!(
+                "{}: is not a run: there is no run.json in it, nor in {}. `pnnlab watch --runs DIR` shows all runs of a folder",
+                named.display(),
+                below.display()
+            )));
+        }
+    };
+    record::Facts::read(&folder).map_err(|error| {
+        Error::Usage(format!("{}: is not a run: {}: {error}", folder.display(), folder.join("run.json").display()))
+    })?;
+    Ok(folder)
 }

@@ -44,6 +44,8 @@ fn runs_are_listed_shown_and_compared() {
         facts["test_accuracy"].as_f64().unwrap()
     };
     assert!(accuracy(&best[0]) >= accuracy(&best[1]));
+    let (code, complaint) = place.refusal(&["runs", "list", "--state", "foo"]);
+    assert_eq!((code, complaint.contains("interrupted")), (2, true), "the known states are named: {complaint}");
     let table = text(&place, &["runs", "list"]);
     assert!(table.contains("electrical (simulated)") && table.contains("finished"), "{table}");
 
@@ -65,6 +67,11 @@ fn runs_are_exported_for_other_programs() {
     assert!(csv.starts_with("run,kind,step,"), "{csv}");
     // Header, and 8 steps and two tests of each.
     assert_eq!(csv.lines().count(), 1 + 2 * 10);
+    // A run that was killed while it wrote a row: the number that is cut is left out.
+    let whole = place.read("runs/in-silico/metrics.csv");
+    place.write("runs/in-silico/metrics.csv", &format!("{whole}step,9,1,0.01,0.12"));
+    text(&place, &["runs", "export", "in-silico", "--to", "torn.csv"]);
+    assert_eq!(place.read("torn.csv").lines().count(), 1 + 10);
     text(&place, &["runs", "export", "in-silico", "--to", "one.arrow"]);
     let file = std::fs::File::open(place.path("one.arrow")).unwrap();
     let reader = arrow_ipc::reader::FileReader::try_new(file, None).unwrap();
@@ -103,6 +110,13 @@ fn runs_are_drawn_and_removed() {
     assert!(place.path("runs/in-silico/figures/learning-curves.png").is_file());
     text(&place, &["runs", "figures", "in-silico", "physics-aware", "--to", "together", "--theme", "dark"]);
     assert!(place.path("together/learning-curves.svg").is_file());
+    // Another experiment of the same seed is no repetition.
+    text(&place, &["train", "small.toml", "--name", "longer", "--set", "training.steps=12"]);
+    text(&place, &["runs", "figures", "physics-aware", "longer", "--to", "apart"]);
+    let svg = place.read("apart/learning-curves.svg");
+    assert!(svg.contains("training.steps 8") && svg.contains("training.steps 12"), "{svg}");
+    assert!(!svg.contains("standard deviation") && svg.contains("training.steps=12"), "{svg}");
+    text(&place, &["runs", "remove", "longer", "--yes"]);
 
     let (code, complaint) = place.refusal(&["runs", "remove", "in-silico"]);
     assert_eq!((code, complaint.contains("give --yes")), (2, true), "{complaint}");

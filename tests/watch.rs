@@ -112,6 +112,33 @@ fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     }
 }
 
+#[test]
+fn a_training_that_is_killed_is_seen_as_dead_and_nobody_is_told_to_kill_it() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000").replace("every = 4", "every = 1000"));
+    let _ended = Ended(&place, "runs/dies");
+    let mut terminal = open(&place, &["train", "small.toml", "--name", "dies", "--watch"], &[]);
+    terminal.wait("RUNNING live");
+    let process = ask(&place, "runs/dies", &json!({ "command": "status" }))["process"].as_u64().unwrap();
+    assert!(std::process::Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+    // The dashboard started it, so it is a child that has ended; its number is still there until somebody waits for it.
+    let text = terminal.wait(&format!("The run died: process {process} is gone."));
+    assert!(text.contains("LOST") && text.contains("SIMULATED"), "{text}");
+    terminal.press("p");
+    terminal.wait("is gone: there is nothing to control");
+    terminal.press("!");
+    let text = terminal.wait("NOT SAFE: ");
+    assert!(text.contains(&format!("Its process {process} is gone")) && !text.contains("kill"), "{text}");
+    // It stays while a filter is typed, and beside what else is said.
+    terminal.press("/none\r");
+    terminal.press("s");
+    let text = terminal.wait("there is nothing to control");
+    assert!(text.contains("NOT SAFE: "), "{text}");
+    terminal.press("q");
+    let (status, text) = terminal.end();
+    assert_eq!((status.code(), text.contains("the training ended with signal: 9")), (Some(1), true), "{text}");
+}
+
 /// A run that is none: answers as a run does, and says what it was asked.
 fn pretend(place: &Place, folder: &str) -> Receiver<Value> {
     let path = place.path(folder);
@@ -198,6 +225,13 @@ fn without_a_terminal_or_a_run_there_is_one_sentence() {
     let (code, text) = place.refusal(&["watch", "nosuch"]);
     assert_eq!(code, 2);
     assert!(text.contains("nosuch: is not a run: there is no run.json in it, nor in runs/nosuch"), "{text}");
+    std::fs::create_dir_all(place.path("foreign")).unwrap();
+    place.write("foreign/run.json", r#"{"name":"of another program"}"#);
+    let (code, text) = place.refusal(&["watch", "foreign"]);
+    assert_eq!((code, text.contains("it has no `state`, so no run of pnnlab wrote it")), (2, true), "{text}");
+    place.write("foreign/run.json", "{\"half");
+    let (code, text) = place.refusal(&["watch", "foreign"]);
+    assert_eq!((code, text.contains("foreign: is not a run: foreign/run.json: ")), (2, true), "{text}");
     let (code, text) = place.refusal(&["watch", "--runs", "small.toml"]);
     assert_eq!((code, text.contains("is not a folder")), (2, true), "{text}");
     let (code, _) = place.refusal(&["train", "small.toml", "--watch", "--json"]);

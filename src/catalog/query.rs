@@ -37,6 +37,9 @@ impl Metric {
     }
 }
 
+/// The states of a run.
+pub const STATES: [&str; 7] = ["running", "finished", "stopped", "interrupted", "aborted", "failed", "lost"];
+
 /// Which runs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Filter {

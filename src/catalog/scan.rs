@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::Error;
 use crate::run::{is_lost, unix_seconds};
 
 /// A folder or fit that is new or changed.
@@ -86,21 +87,34 @@ fn folders(runs: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Removes folders that a process was making when it was killed: hidden, and named after a process that is gone.
+/// Removes folders that a process was making when it was killed: hidden, named after that process, and holding the record of a
+/// run that it began on this machine. Of what another machine makes here, and of what is no run, nothing is known: it stays.
 fn remove_leftovers(folder: &Path) {
-    // Where processes cannot be looked up, nothing is known to be left over.
-    if !Path::new("/proc/self").exists() {
-        return;
-    }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let maker = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
-        let process = maker.and_then(|name| name.rsplit('.').next()).and_then(|number| number.parse().ok());
-        if process.is_some_and(|process: u64| !Path::new(&format!("/proc/{process}")).exists()) {
+        let process = maker.and_then(|name| name.rsplit('.').next()).and_then(|number| number.parse::<u64>().ok());
+        let (Some(process), Ok(true)) = (process, entry.file_type().map(|kind| kind.is_dir())) else { continue };
+        let Ok(facts) = crate::run::read_facts(&entry.path()) else { continue };
+        if facts["process"]["id"].as_u64() == Some(process) && is_ours_and_lost(&facts) {
             // What cannot be removed is hidden at least.
             drop(fs::remove_dir_all(entry.path()));
         }
     }
+}
+
+/// Whether these are the facts of a run that says that it is running, of a process of this machine that is gone.
+///
+/// A file of another program may say that it is running as well; it names no process as runs do, and is not touched.
+fn is_ours_and_lost(facts: &Value) -> bool {
+    let process = &facts["process"];
+    let named = process["id"].is_u64() && process["start"].is_u64() && process["host"].is_string();
+    // Where processes cannot be looked up, nothing is known to be lost.
+    named
+        && facts["experiment"].is_string()
+        && facts["method"].is_string()
+        && Path::new("/proc/self").exists()
+        && is_lost(facts)
 }
 
 /// Folders in a folder, but hidden ones: those are not whole yet.
@@ -118,7 +132,9 @@ fn changed_at(path: &Path) -> Option<i64> {
 
 fn read(folder: &Path) -> Option<Value> {
     match crate::run::read_facts(folder) {
-        Ok(facts) => Some(facts),
+        Ok(facts) if facts["state"].is_string() => Some(facts),
+        // Another program's `run.json`: not for this list.
+        Ok(_) => None,
         Err(error) => {
             tell!("pnnlab: {error}: it is left out");
             None
@@ -128,7 +144,7 @@ fn read(folder: &Path) -> Option<Value> {
 
 /// Closes a run that says that it is running while its process is gone; `true` if it was one.
 pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
-    if !is_lost(facts) {
+    if !is_ours_and_lost(facts) {
         return false;
     }
     facts["state"] = json!("lost");
@@ -142,9 +158,19 @@ pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
             events.write_all(format!("{}{event}\n", if torn { "\n" } else { "" }).as_bytes())
         });
     if let Err(error) = written {
+        // On a full disk it is half a file.
+        drop(fs::remove_file(&partial));
         tell!("pnnlab: {}: cannot be closed as lost: {error}", folder.display());
     }
     true
+}
+
+/// `metrics.csv` of the run in `folder`, but for a last row that is torn: its last number may be cut, and a cut number is another.
+pub fn whole_rows(folder: &Path) -> Result<Vec<u8>, Error> {
+    let path = folder.join("metrics.csv");
+    let mut text = fs::read(&path).map_err(Error::record(&path, "cannot be read"))?;
+    text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    Ok(text)
 }
 
 /// The alarms of a run, each as the last event about it says.

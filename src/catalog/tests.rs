@@ -35,10 +35,20 @@ fn runs_are_found_filtered_and_ranked() {
     add(runs, "group/c", &facts("physics-aware", 0.7, 300.0));
     // One that is being made, and one whose maker was killed; process numbers end far below the second.
     let made = format!(".made.{}.partial", std::process::id());
-    add(runs, &made, &facts("physics-aware", 1.0, 400.0));
-    add(runs, ".killed.4294967295.partial", &facts("physics-aware", 1.0, 400.0));
+    let by = |process: Value| {
+        let mut facts = facts("physics-aware", 1.0, 400.0);
+        (facts["state"], facts["process"]) = ("running".into(), process);
+        facts
+    };
+    let gone = |host: &str| json!({ "id": 4_294_967_295_u64, "start": 1, "host": host });
+    add(runs, &made, &by(crate::run::this_process()));
+    add(runs, ".killed.4294967295.partial", &by(gone(&crate::run::host())));
+    add(runs, ".elsewhere.4294967295.partial", &by(gone("another machine")));
+    fs::create_dir(runs.join(".others.4294967295.partial")).unwrap();
     let catalog = Catalog::open(runs).unwrap();
     assert!(runs.join(made).exists() && !runs.join(".killed.4294967295.partial").exists());
+    assert!(runs.join(".elsewhere.4294967295.partial").exists(), "what another machine makes is not ours");
+    assert!(runs.join(".others.4294967295.partial").exists(), "what is no run is not ours");
     assert_eq!(names(&catalog, &Filter::default()), ["group/c", "b", "a"]);
     let best = Filter { best: Some(Metric::TestAccuracy), limit: Some(2), ..Filter::default() };
     assert_eq!(names(&catalog, &best), ["b", "group/c"]);
@@ -98,4 +108,49 @@ fn a_run_whose_process_is_gone_is_closed_as_lost() {
     drop(catalog);
     Catalog::open(runs).unwrap();
     assert_eq!(fs::read_to_string(runs.join("orphan/events.jsonl")).unwrap(), events);
+}
+
+#[test]
+fn what_another_program_wrote_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path();
+    for (name, text) in [
+        ("service", r#"{"state":"running","name":"a service"}"#),
+        ("numbered", r#"{"state":"running","process":{"id":1,"start":0}}"#),
+        ("bare", r#"{"id":7}"#),
+    ] {
+        fs::create_dir(runs.join(name)).unwrap();
+        fs::write(runs.join(name).join("run.json"), text).unwrap();
+        Catalog::open(runs).unwrap();
+        assert_eq!(fs::read_to_string(runs.join(name).join("run.json")).unwrap(), text);
+        assert!(!runs.join(name).join("events.jsonl").exists());
+    }
+    let listed = names(&Catalog::open(runs).unwrap(), &Filter::default());
+    assert!(!listed.contains(&"bare".to_owned()), "{listed:?}");
+}
+
+#[test]
+fn where_its_file_cannot_be_written_the_catalog_is_made_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path();
+    add(runs, "a", &facts("in-silico", 0.5, 100.0));
+    // Whoever runs the tests may be allowed to write everywhere, but nobody writes a file where a folder stands.
+    fs::create_dir(runs.join(CATALOG)).unwrap();
+    let catalog = Catalog::open(runs).unwrap();
+    assert_eq!(names(&catalog, &Filter::default()), ["a"]);
+    assert_eq!(catalog.facts("a").unwrap().unwrap()["method"], "in-silico");
+    drop(catalog);
+    add(runs, "b", &facts("ideal", 0.6, 200.0));
+    assert_eq!(names(&Catalog::open(runs).unwrap(), &Filter::default()), ["b", "a"]);
+    assert!(runs.join(CATALOG).is_dir());
+}
+
+#[test]
+fn a_torn_last_row_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| fs::write(folder.path().join("metrics.csv"), text).unwrap();
+    write("kind,step,loss\nstep,1,2.5\nstep,2,0.1");
+    assert_eq!(super::whole_rows(folder.path()).unwrap(), b"kind,step,loss\nstep,1,2.5\n");
+    write("kind,st");
+    assert_eq!(super::whole_rows(folder.path()).unwrap(), b"");
 }

@@ -32,13 +32,17 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
         return Ok(());
     }
     let runs = arguments.run.runs.clone();
+    let Training { mut child, output, .. } = training;
+    // Whoever has ended and is waited for by nobody would look alive.
+    let waits = std::thread::Builder::new().name("training".into()).spawn(move || child.wait());
     watch::watch(Start::Run(folder.clone()), &runs, false)?;
-    match training.child.try_wait().ok().flatten() {
+    let ended = waits.ok().filter(std::thread::JoinHandle::is_finished);
+    match ended.and_then(|waits| waits.join().ok()).and_then(Result::ok) {
         None => {
             say!("the training goes on: pnnlab watch {}", folder.display());
             Ok(())
         }
-        Some(status) => training.end(status),
+        Some(status) => end(&output, status),
     }
 }
 
@@ -75,7 +79,7 @@ impl Training {
     fn wait_until_it_answers(&mut self) -> Result<bool, Error> {
         while connect(&self.folder).is_err() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                let ended = self.end(status);
+                let ended = end(&self.output, status);
                 drop(std::fs::remove_file(&self.output));
                 return ended.map(|()| false);
             }
@@ -98,19 +102,21 @@ impl Training {
             let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
         }
     }
+}
 
-    /// What it said at its end: its result, or its error as ours.
-    fn end(&self, status: ExitStatus) -> Result<(), Error> {
-        let text = std::fs::read_to_string(&self.output).unwrap_or_default();
-        if status.success() {
-            say!("{}", text.trim_end());
-            return Ok(());
-        }
-        let sentence = text.lines().rev().find_map(|line| line.strip_prefix("pnnlab: "));
-        let sentence = sentence.map_or_else(|| format!("the training ended with {status}"), str::to_owned);
-        Err(Error::Attended {
-            code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
-            message: sentence,
-        })
+/// What the training said at its end, in the file `output`: its result, or its error as ours.
+fn end(output: &Path, status: ExitStatus) -> Result<(), Error> {
+    let text = std::fs::read_to_string(output).unwrap_or_default();
+    if status.success() {
+        say!("{}", text.trim_end());
+        return Ok(());
     }
+    // Who is killed says nothing at its end: its last line is of before.
+    let mut said = text.lines().rev().filter(|_| status.code().is_some());
+    let sentence = said.find_map(|line| line.strip_prefix("pnnlab: "));
+    let sentence = sentence.map_or_else(|| format!("the training ended with {status}"), str::to_owned);
+    Err(Error::Attended {
+        code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+        message: sentence,
+    })
 }

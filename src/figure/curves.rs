@@ -5,27 +5,38 @@ use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::sheet::{Axes, Chart, Figure, Pen, legend, save, text};
-use super::theme::{MEDIUM, Theme};
+use super::key::{Entry, key};
+use super::settings::{differing, settings};
+use super::sheet::{Axes, Chart, Figure, Pen, save, text};
+use super::theme::Theme;
+use crate::catalog::whole_rows;
 use crate::comparison::Spread;
+use crate::run::read_facts;
 use crate::{Error, Method};
+
+/// Commands that a caption names.
+const COMMANDS: usize = 4;
 
 /// One curve of a run: what was tested, step by step.
 struct Curve {
     method: String,
     seed: u64,
     facts: Value,
+    /// What decides it beside method and seed.
+    settings: Map<String, Value>,
     /// Step, accuracy on the plant, accuracy believed.
     tests: Vec<(f64, f64, f64)>,
     /// Updates in each epoch, where the record shows a whole one.
     epoch: Option<f64>,
 }
 
-/// The curves of several runs of one experiment.
+/// The curves of several runs: one line for each method and setting, over its seeds.
 struct Curves {
     curves: Vec<Curve>,
+    /// The settings that there are, in the order of the runs.
+    settings: Vec<Map<String, Value>>,
     overlay: Overlay,
 }
 
@@ -49,8 +60,14 @@ pub fn published_curves(runs: &[PathBuf], overlay: Overlay, path: &Path, theme: 
     if curves.iter().all(|curve| curve.tests.is_empty()) {
         return Ok(vec![]);
     }
+    let mut settings: Vec<Map<String, Value>> = Vec::new();
+    for curve in &curves {
+        if !settings.contains(&curve.settings) {
+            settings.push(curve.settings.clone());
+        }
+    }
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    save(&Curves { curves, overlay }, folder, &name.to_string_lossy(), theme)
+    save(&Curves { curves, settings, overlay }, folder, &name.to_string_lossy(), theme)
 }
 
 /// Reads the tests of one run.
@@ -59,12 +76,10 @@ fn read(run: &Path) -> Result<Curve, Error> {
         path: path.to_owned(),
         message: format!("cannot be read: {message}"),
     };
-    let facts_path = run.join("run.json");
-    let text = std::fs::read_to_string(&facts_path).map_err(|error| bad(&facts_path, error.to_string()))?;
-    let facts: Value = serde_json::from_str(&text).map_err(|error| bad(&facts_path, error.to_string()))?;
+    let facts = read_facts(run)?;
     let path = run.join("metrics.csv");
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).from_path(&path).map_err(|error| bad(&path, error.to_string()))?;
+    let text = whole_rows(run)?;
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
     let headers = reader.headers().map_err(|error| bad(&path, error.to_string()))?.clone();
     let column = |name: &str| {
         let place = headers.iter().position(|header| header == name);
@@ -85,36 +100,65 @@ fn read(run: &Path) -> Result<Curve, Error> {
         }
     }
     let method = facts["method"].as_str().unwrap_or("unknown").to_owned();
-    Ok(Curve { method, seed: facts["seed"].as_u64().unwrap_or(0), facts, tests, epoch })
+    let settings = settings(run)?;
+    Ok(Curve { method, seed: facts["seed"].as_u64().unwrap_or(0), facts, settings, tests, epoch })
 }
 
 /// A step with the spread of its values over the seeds.
 type Band = Vec<(f64, Spread)>;
 
-/// The mean and spread of each method at each step, in the order of the tables.
-fn bands(curves: &[Curve], value: impl Fn(&(f64, f64, f64)) -> f64) -> Vec<(String, Band)> {
-    let mut methods: Vec<String> = curves.iter().map(|curve| curve.method.clone()).collect();
-    methods.sort_by_key(|method| Method::ALL.iter().position(|known| known.name() == method));
-    methods.dedup();
-    let of = |method: &str| {
+/// One line: its runs, and how it looks.
+struct Line<'a> {
+    method: &'a str,
+    /// The method, with what its setting has of its own.
+    name: String,
+    color: RGBColor,
+    runs: Vec<&'a Curve>,
+}
+
+impl Line<'_> {
+    /// The mean and spread of a value of its tests at each step.
+    fn band(&self, value: impl Fn(&(f64, f64, f64)) -> f64) -> Band {
         let mut steps: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-        for curve in curves.iter().filter(|curve| curve.method == method) {
-            for test in &curve.tests {
-                steps.entry(test.0 as u64).or_default().push(value(test));
-            }
+        for test in self.runs.iter().flat_map(|run| &run.tests) {
+            steps.entry(test.0 as u64).or_default().push(value(test));
         }
         steps.into_iter().map(|(step, values)| (step as f64, Spread::of(&values))).collect()
-    };
-    methods
-        .into_iter()
-        .map(|method| {
-            let band = of(&method);
-            (method, band)
-        })
-        .collect()
+    }
+
+    /// Where its runs come from, as words.
+    fn origin(&self) -> String {
+        let mut seeds: Vec<u64> = self.runs.iter().map(|run| run.seed).collect();
+        seeds.sort_unstable();
+        let plural = if seeds.len() == 1 { "" } else { "s" };
+        let seeds = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        format!("{}: seed{plural} {seeds}", self.name)
+    }
 }
 
 impl Curves {
+    /// The lines: methods in the order of the tables, each with its settings in the order of the runs.
+    fn lines(&self, theme: Theme) -> Vec<Line<'_>> {
+        let all: Vec<&Map<String, Value>> = self.settings.iter().collect();
+        let mut methods: Vec<&str> = self.curves.iter().map(|curve| curve.method.as_str()).collect();
+        methods.sort_by_key(|method| Method::ALL.iter().position(|known| known.name() == *method));
+        methods.dedup();
+        let mut lines = Vec::new();
+        for (method, settings) in methods.into_iter().flat_map(|method| all.iter().map(move |one| (method, *one))) {
+            let runs = self.curves.iter().filter(|curve| curve.method == method && curve.settings == *settings);
+            let runs: Vec<&Curve> = runs.collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let own = differing(settings, &all);
+            let name = if own.is_empty() { method.to_owned() } else { format!("{method}, {own}") };
+            // The color of a method is the same everywhere, unless it has several lines.
+            let color = if all.len() == 1 { theme.method(method) } else { theme.series(lines.len()) };
+            lines.push(Line { method, name, color, runs });
+        }
+        lines
+    }
+
     /// Updates for each unit of the horizontal axis: an epoch, where the record shows one and several were run.
     fn unit(&self) -> Option<f64> {
         let last = self.curves.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
@@ -130,6 +174,28 @@ impl Curves {
         if lowest < 80.0 { 0.0 } else { (10.0 * ((lowest - 2.0) / 10.0).floor()).max(0.0) }
     }
 
+    /// The names of all that is drawn.
+    fn key(&self, lines: &[Line<'_>], theme: Theme) -> Vec<Entry> {
+        let plant = lines.iter().map(|line| Entry {
+            label: format!("{}, on the plant", line.name),
+            color: line.color,
+            dashed: false,
+        });
+        let believed = lines.iter().filter(|line| line.method == Method::InSilico.name()).map(|line| Entry {
+            label: format!("{}, what it believes", line.name),
+            color: line.color,
+            dashed: true,
+        });
+        let published = self.overlay.lines.iter().map(|(method, words, _)| Entry {
+            label: words.clone(),
+            color: theme.method(method),
+            dashed: true,
+        });
+        let curve = self.overlay.curve.iter().filter(|_| self.unit().is_some());
+        let curve = curve.map(|(words, _)| Entry { label: words.clone(), color: theme.ink(), dashed: true });
+        plant.chain(believed).chain(published).chain(curve).collect()
+    }
+
     /// What others published.
     fn draw_published<B: DrawingBackend>(
         &self,
@@ -137,12 +203,12 @@ impl Curves {
         theme: Theme,
         end: f64,
     ) -> Result<(), String> {
-        for (method, words, accuracy) in &self.overlay.lines {
-            let pen = Pen { color: theme.method(method), width: 1, dashed: true, label: words };
+        for (method, _, accuracy) in &self.overlay.lines {
+            let pen = Pen { color: theme.method(method), width: 1, dashed: true, label: "" };
             pen.curve(chart, [(0.0, 100.0 * accuracy), (end, 100.0 * accuracy)])?;
         }
-        if let (Some((words, points)), Some(_)) = (&self.overlay.curve, self.unit()) {
-            let pen = Pen { color: theme.ink(), width: 2, dashed: true, label: words };
+        if let (Some((_, points)), Some(_)) = (&self.overlay.curve, self.unit()) {
+            let pen = Pen { color: theme.ink(), width: 2, dashed: true, label: "" };
             pen.curve(chart, points.iter().map(|(epoch, accuracy)| (*epoch, 100.0 * accuracy)))?;
         }
         Ok(())
@@ -156,9 +222,11 @@ impl Figure for Curves {
         let last = steps / unit;
         let low = self.floor(steps);
         let axes = Axes { title: "", x: (words, 0.0..last * 1.02), y: ("test accuracy, %", low..100.0), small: false };
-        let mut chart = axes.on(area, theme)?;
-        for (method, band) in bands(&self.curves, |test| test.1) {
-            let color = theme.method(&method);
+        let lines = self.lines(theme);
+        let below = key(area, theme, &self.key(&lines, theme))?;
+        let mut chart = axes.on(&below, theme)?;
+        for line in &lines {
+            let (band, color) = (line.band(|test| test.1), line.color);
             let percent = |(step, spread): &(f64, Spread), sign: f64| {
                 (*step / unit, (100.0 * (spread.mean + sign * spread.spread)).clamp(low, 100.0))
             };
@@ -167,19 +235,14 @@ impl Figure for Curves {
             chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), color.mix(0.18))]).map_err(text)?;
             let points = band.iter().map(|point| percent(point, 0.0));
             chart.draw_series(points.clone().map(|point| Circle::new(point, 4, color.filled()))).map_err(text)?;
-            let label = format!("{method}, on the plant");
-            Pen { color, width: 3, dashed: false, label: &label }.curve(&mut chart, points)?;
+            Pen { color, width: 3, dashed: false, label: "" }.curve(&mut chart, points)?;
         }
-        for (method, band) in bands(&self.curves, |test| test.2) {
-            if method != Method::InSilico.name() {
-                continue;
-            }
-            let label = format!("{method}, what it believes");
+        for line in lines.iter().filter(|line| line.method == Method::InSilico.name()) {
+            let band = line.band(|test| test.2);
             let points = band.iter().map(|(step, spread)| (*step / unit, (100.0 * spread.mean).max(low)));
-            Pen { color: theme.method(&method), width: 2, dashed: true, label: &label }.curve(&mut chart, points)?;
+            Pen { color: line.color, width: 2, dashed: true, label: "" }.curve(&mut chart, points)?;
         }
-        self.draw_published(&mut chart, theme, last * 1.02)?;
-        legend(&mut chart, theme, SeriesLabelPosition::LowerRight, MEDIUM)
+        self.draw_published(&mut chart, theme, last * 1.02)
     }
 
     /// What was measured on what, with which seeds, and the command.
@@ -190,17 +253,69 @@ impl Figure for Curves {
             let text = |key: &str| plant[key].as_str().unwrap_or("?").to_owned();
             format!("plant {} ({}, {})", text("plant"), text("origin").to_uppercase(), text("serial"))
         });
-        let mut seeds: Vec<u64> = self.curves.iter().map(|curve| curve.seed).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        let seeds = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let experiment = first["experiment"].as_str().unwrap_or("?");
-        vec![
-            format!(
-                "{experiment}; {}; seeds {seeds}; line: mean, band: one standard deviation over seeds",
-                plants.collect::<Vec<_>>().join(", ")
-            ),
-            format!("command: {}", first["command"].as_str().unwrap_or("?")),
-        ]
+        let lines = self.lines(Theme::Light);
+        let origins: Vec<String> = lines.iter().map(Line::origin).collect();
+        let repeated = lines.iter().any(|line| 1 < line.runs.len());
+        let band = if repeated { "; line: mean, band: one standard deviation over the runs" } else { "" };
+        let mut caption =
+            vec![format!("{experiment}; {}{band}", plants.collect::<Vec<_>>().join(", ")), origins.join("; ")];
+        let mut commands: Vec<&str> = Vec::new();
+        for curve in &self.curves {
+            let command = curve.facts["command"].as_str().unwrap_or("?");
+            if !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+        let rest = commands.len().saturating_sub(COMMANDS);
+        caption.extend(commands.iter().take(COMMANDS).map(|command| format!("command: {command}")));
+        if 0 < rest {
+            caption.push(format!("and {rest} more commands, in the runs' records"));
+        }
+        caption
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(method: &str, seed: u64, steps: u64) -> Curve {
+        let settings = Map::from_iter([("training.steps".to_owned(), steps.into())]);
+        let facts = serde_json::json!({ "experiment": "small", "command": format!("pnnlab train --steps {steps}"),
+            "plants": [{ "plant": "p", "origin": "simulated", "serial": "1" }] });
+        Curve { method: method.into(), seed, facts, settings, tests: vec![(8.0, 0.1 * seed as f64, 0.5)], epoch: None }
+    }
+
+    fn curves(curves: Vec<Curve>) -> Curves {
+        let mut settings: Vec<Map<String, Value>> = curves.iter().map(|curve| curve.settings.clone()).collect();
+        settings.dedup();
+        Curves { curves, settings, overlay: Overlay::default() }
+    }
+
+    #[test]
+    fn different_experiments_of_one_seed_are_lines_of_their_own() {
+        let both = curves(vec![curve("physics-aware", 1, 8), curve("physics-aware", 1, 16)]);
+        let lines = both.lines(Theme::Light);
+        let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names, ["physics-aware, training.steps 8", "physics-aware, training.steps 16"]);
+        assert_ne!(lines[0].color, lines[1].color);
+        let caption = both.caption().join("\n");
+        assert!(!caption.contains("standard deviation"), "{caption}");
+        assert!(caption.contains("--steps 8") && caption.contains("--steps 16"), "every command is named: {caption}");
+    }
+
+    #[test]
+    fn seeds_of_one_experiment_are_one_line_with_their_spread() {
+        let both = curves(vec![curve("physics-aware", 2, 8), curve("in-silico", 1, 8), curve("physics-aware", 1, 8)]);
+        let lines = both.lines(Theme::Light);
+        let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+        assert_eq!(names, ["physics-aware", "in-silico"]);
+        assert_eq!(lines[0].color, Theme::Light.method("physics-aware"));
+        let band = lines[0].band(|test| test.1);
+        assert!((band[0].1.mean - 0.15).abs() < 1e-12 && 0.0 < band[0].1.spread);
+        let caption = both.caption();
+        assert!(caption[0].contains("one standard deviation over the runs"), "{caption:?}");
+        assert_eq!(caption[1], "physics-aware: seeds 1, 2; in-silico: seed 1");
     }
 }

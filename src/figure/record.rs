@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::Error;
+use crate::catalog::whole_rows;
 use crate::run::read_facts;
 
 /// Points of a curve at most: more would only be drawn over one another.
-const POINTS: usize = 1000;
+const POINTS: usize = 480;
 
 /// One run on disk.
 pub struct RunRecord {
@@ -27,9 +28,8 @@ impl RunRecord {
     pub fn steps(&self, column: &str) -> Result<Vec<(f64, f64)>, Error> {
         let path = self.folder.join("metrics.csv");
         let bad = |message: String| Error::Record { path: path.clone(), message: format!("cannot be read: {message}") };
-        // The last row of a run that was killed may be torn.
-        let reader = csv::ReaderBuilder::new().flexible(true).from_path(&path);
-        let mut reader = reader.map_err(|error| bad(error.to_string()))?;
+        let text = whole_rows(&self.folder)?;
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
         let headers = reader.headers().map_err(|error| bad(error.to_string()))?.clone();
         let place = headers.iter().position(|name| name == column);
         let place = place.ok_or_else(|| bad(format!("it has no column `{column}`")))?;

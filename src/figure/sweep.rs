@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::sheet::{Axes, Figure, Pen, legend, save, text};
-use super::theme::{MEDIUM, Theme};
+use super::key::{Entry, key};
+use super::sheet::{Axes, Figure, Pen, save, text};
+use super::theme::Theme;
 use crate::Error;
 use crate::sweep::{Point, Sweep};
 
@@ -34,11 +35,17 @@ impl Figure for Sweep {
             y: ("test accuracy on the plant, %", 0.0..100.0),
             small: false,
         };
-        let mut chart = axes.on(area, theme)?;
         let mut methods: Vec<&str> = self.points.iter().map(|point| point.method.as_str()).collect();
         methods.dedup();
         methods.sort_unstable();
         methods.dedup();
+        let entry = |method: &&str| Entry {
+            label: (*method).to_owned(),
+            color: color(theme, method),
+            dashed: *method == "noise-aware",
+        };
+        let below = key(area, theme, &methods.iter().map(entry).collect::<Vec<_>>())?;
+        let mut chart = axes.on(&below, theme)?;
         for method in methods {
             let color = color(theme, method);
             let points: Vec<&Point> = self.points.iter().filter(|point| point.method == method).collect();
@@ -53,9 +60,9 @@ impl Figure for Sweep {
                 chart.draw_series([Circle::new((value, 100.0 * spread.mean), 4, color.filled())]).map_err(text)?;
             }
             let line = points.iter().map(|point| (point.value, 100.0 * point.accuracy().mean));
-            Pen { color, width: 3, dashed: method == "noise-aware", label: method }.curve(&mut chart, line)?;
+            Pen { color, width: 3, dashed: method == "noise-aware", label: "" }.curve(&mut chart, line)?;
         }
-        legend(&mut chart, theme, SeriesLabelPosition::LowerLeft, MEDIUM)
+        Ok(())
     }
 
     fn caption(&self) -> Vec<String> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::key::{Entry, key};
 use super::record::RunRecord;
-use super::sheet::{Axes, Figure, Pen, legend, save, text};
-use super::theme::{MEDIUM, Theme};
+use super::sheet::{Axes, Figure, Pen, save, text};
+use super::theme::Theme;
 use crate::Error;
 
 /// One plant's first reference shot.
@@ -83,13 +84,14 @@ impl Figure for PlantAndTwin {
         let what = format!("reading, {unit}");
         let both = range(values.iter().flat_map(|(_, plant, twin)| [*plant, *twin]));
         let axes = Axes { title, x: ("", ports()), y: (&what, both), small: false };
-        let mut chart = axes.on(&above, theme)?;
         let (plant, twin) = (theme.series(0), theme.series(1));
+        let entry = |label: &str, color, dashed| Entry { label: label.to_owned(), color, dashed };
+        let above = key(&above, theme, &[entry("plant", plant, false), entry("twin", twin, true)])?;
+        let mut chart = axes.on(&above, theme)?;
         let lines =
             |place: usize| values.iter().map(move |(port, plant, twin)| (*port, [*plant, *twin, twin - plant][place]));
-        Pen { color: plant, width: 3, dashed: false, label: "plant" }.curve(&mut chart, lines(0))?;
-        Pen { color: twin, width: 2, dashed: true, label: "twin" }.curve(&mut chart, lines(1))?;
-        legend(&mut chart, theme, SeriesLabelPosition::UpperRight, MEDIUM)?;
+        Pen { color: plant, width: 3, dashed: false, label: "" }.curve(&mut chart, lines(0))?;
+        Pen { color: twin, width: 2, dashed: true, label: "" }.curve(&mut chart, lines(1))?;
         let what = format!("difference, {unit}");
         let axes =
             Axes { title: "", x: ("port", ports()), y: (&what, range(lines(2).map(|point| point.1))), small: true };

@@ -21,7 +21,7 @@ impl Widget for AlarmsPanel<'_> {
         let dashboard = self.0;
         let inner = Panel::Alarms.frame(dashboard, area, buffer);
         let Some(run) = dashboard.shown() else { return };
-        let alarms = run.sorted_alarms();
+        let alarms = dashboard.alarms();
         if alarms.is_empty() {
             let known = run.status.is_some() || run.over();
             let text =
@@ -34,7 +34,7 @@ impl Widget for AlarmsPanel<'_> {
             .iter()
             .enumerate()
             .flat_map(|(index, alarm)| {
-                alarm_lines(alarm, focused && index == selected, dashboard.shown_now(), inner.width)
+                alarm_lines(alarm, focused && index == selected, dashboard.moment(), inner.width)
             })
             .collect();
         let each = rows.len() / alarms.len();

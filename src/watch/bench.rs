@@ -26,15 +26,15 @@ impl Widget for BenchPanel<'_> {
             // A link that is not ready is seen first, however small the panel.
             let troubled = status.plants.iter().flat_map(|plant| &plant.links).filter(|link| link.state != "ready");
             for link in troubled.filter(|_| !wide) {
-                text.extend(narrow_lines(link, now));
+                text.extend(narrow_lines(link, now, inner.width));
             }
             for plant in &status.plants {
-                text.push(plant_line(plant, now));
+                text.push(plant_line(plant, now, inner.width));
                 for link in &plant.links {
                     if wide {
                         text.push(wide_line(link, now));
                     } else if link.state == "ready" {
-                        text.extend(narrow_lines(link, now));
+                        text.extend(narrow_lines(link, now, inner.width));
                     }
                 }
             }
@@ -42,15 +42,16 @@ impl Widget for BenchPanel<'_> {
         } else {
             let plants = run.facts.plants.iter();
             text.extend(plants.map(|plant| {
-                Line::from(format!("○ {} {} {} {}", plant.plant, plant.system, plant.serial, plant.origin))
+                let origin = plant.origin.to_uppercase();
+                Line::from(format!("○ {} {origin} {} {}", plant.plant, plant.system, plant.serial))
             }));
         }
         lines(&text, dashboard.scroll_of(Panel::Bench), inner, buffer);
     }
 }
 
-/// A plant, and whether it has wires at all.
-fn plant_line(plant: &PlantStatus, now: f64) -> Line<'static> {
+/// A plant: since when it was not driven, where it comes from, and whether it has wires at all. Its name is cut before its age.
+fn plant_line(plant: &PlantStatus, now: f64, width: u16) -> Line<'static> {
     let age = plant.driven_unix_seconds.map(|driven| now - driven);
     let (mark, tone) = match age {
         Some(age) if age <= FRESH_SECONDS => ("●", Tone::Good),
@@ -58,12 +59,13 @@ fn plant_line(plant: &PlantStatus, now: f64) -> Line<'static> {
     };
     let wires = if plant.links.is_empty() { " · no wires" } else { "" };
     let driven = age.map_or("never driven".to_owned(), |age| {
-        if age <= FRESH_SECONDS { "driven now".to_owned() } else { format!("driven {} ago", duration(age)) }
+        if age <= FRESH_SECONDS { "driven now".to_owned() } else { format!("idle {}", duration(age)) }
     });
+    let room = usize::from(width).saturating_sub(3 + driven.chars().count()).max(4);
     Line::from(vec![
         Span::styled(format!("{mark} "), tone),
-        Span::styled(plant.plant.clone(), Tone::Strong),
-        Span::styled(format!(" {} · {driven}{wires}", plant.origin.to_uppercase()), Tone::Plain),
+        Span::styled(fit(&plant.plant, room), Tone::Strong),
+        Span::styled(format!(" {driven} · {}{wires}", plant.origin.to_uppercase()), Tone::Plain),
     ])
 }
 
@@ -107,15 +109,18 @@ fn wide_line(link: &LinkStatus, now: f64) -> Line<'static> {
     Line::from(spans)
 }
 
-fn narrow_lines(link: &LinkStatus, now: f64) -> Vec<Line<'static>> {
+fn narrow_lines(link: &LinkStatus, now: f64, width: u16) -> Vec<Line<'static>> {
     let (mark, tone) = state_mark(link);
+    let answered = answered(link, now);
+    let room = usize::from(width).saturating_sub(4 + answered.width()).max(4);
     let first = Line::from(vec![
-        Span::styled(format!(" {mark} {} ", link.state), tone),
-        Span::styled(format!("{} ", link.instrument), Tone::Plain),
-        answered(link, now),
+        Span::styled(format!(" {mark} "), tone),
+        Span::styled(format!("{} ", fit(&link.instrument, room)), Tone::Plain),
+        answered,
     ]);
-    let mut second = vec![Span::styled(format!("   {} ", latencies(link)), Tone::Plain)];
-    second.push(Span::styled(format!("×{}", link.reconnects), reopened_tone(link)));
+    let mut second = vec![Span::styled(format!("   {} ", link.state), tone)];
+    second.push(Span::styled(format!("×{} ", link.reconnects), reopened_tone(link)));
+    second.push(Span::styled(latencies(link), Tone::Plain));
     second.push(Span::styled(format!(" {}", link.owner), Tone::Faint));
     vec![first, Line::from(second)]
 }

@@ -23,28 +23,31 @@ impl Widget for BudgetPanel<'_> {
             return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
         }
         let cursor = self.0.look.cursor.filter(|_| run.over());
-        let budget = match (&run.status, cursor) {
-            (Some(status), None) => status.budget,
-            (status, _) => recorded(run, cursor.unwrap_or(run.span().1), status.as_ref().map(|status| status.budget)),
+        let text = match (&run.status, cursor) {
+            (Some(status), None) => text(&status.budget, inner.width),
+            (status, _) => match recorded(run, cursor.unwrap_or(run.span().1), status.as_ref().map(|s| s.budget)) {
+                Some(budget) => text(&budget, inner.width),
+                None => vec![Line::styled("The record is being read…", Tone::Faint)],
+            },
         };
-        lines(&text(&budget, inner.width), self.0.scroll_of(Panel::Budget), inner, buffer);
+        lines(&text, self.0.scroll_of(Panel::Budget), inner, buffer);
     }
 }
 
-/// What the record says had been spent at `step`.
-fn recorded(run: &RunView, step: u64, known: Option<Budget>) -> Budget {
-    let row = run.row_at(step).unwrap_or_default();
+/// What the record says had been spent at `step`, of all that was; nothing while its rows are being read.
+fn recorded(run: &RunView, step: u64, known: Option<Budget>) -> Option<Budget> {
+    let row = run.row_at(step)?;
     let end = run.history.last.unwrap_or_default();
     let known = known.unwrap_or_default();
-    Budget {
+    Some(Budget {
         shots: known.shots.max(end.shots.unwrap_or(0.0) as u64),
         shots_taken: row.shots.unwrap_or(0.0) as u64,
         plant_seconds: known.plant_seconds.max(end.plant_seconds.unwrap_or(0.0)),
         plant_seconds_spent: row.plant_seconds.unwrap_or(0.0),
-        wall_seconds: run.log.time_of(step).map_or(0.0, |time| (time - run.facts.started_unix_seconds).max(0.0)),
+        wall_seconds: run.time_of(step).map_or(0.0, |time| (time - run.facts.started_unix_seconds).max(0.0)),
         wall_seconds_left: None,
         record_bytes: known.record_bytes,
-    }
+    })
 }
 
 fn text(budget: &Budget, width: u16) -> Vec<Line<'static>> {

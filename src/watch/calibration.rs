@@ -19,7 +19,8 @@ impl Widget for CalibrationPanel<'_> {
         let inner = Panel::Calibration.frame(self.0, area, buffer);
         let Some(run) = self.0.shown() else { return };
         let Some(status) = &run.status else {
-            return lines(&[Line::styled("Nothing was said of the twins' fits.", Tone::Faint)], 0, inner, buffer);
+            let text = if run.over() { "Fits are not in this record." } else { "No fit is known yet." };
+            return lines(&[Line::styled(text, Tone::Faint)], 0, inner, buffer);
         };
         let mut text = Vec::new();
         let mut plants: Vec<&PlantStatus> = status.plants.iter().collect();
@@ -36,8 +37,14 @@ impl Widget for CalibrationPanel<'_> {
             let (mark, tone) = if fit.due.is_empty() { ("✓", Tone::Good) } else { ("!", Tone::Minor) };
             let mut spans =
                 vec![Span::styled(format!("{mark} "), tone), Span::styled(format!("{} ", plant.plant), Tone::Strong)];
-            spans.extend(pair("residual", percent(Some(fit.residual)), Tone::Plain));
-            spans.extend(pair("age", duration(self.0.shown_now() - fit.made_unix_seconds), Tone::Plain));
+            let age = duration(self.0.shown_now() - fit.made_unix_seconds);
+            let residual = percent(Some(fit.residual));
+            if inner.width < 50 {
+                spans.push(Span::raw(format!("{age} old, {residual} ")));
+            } else {
+                spans.extend(pair("residual", residual, Tone::Plain));
+                spans.extend(pair("age", age, Tone::Plain));
+            }
             spans.push(Span::styled(fit.fit.clone(), Tone::Faint));
             text.push(Line::from(spans));
             if !fit.due.is_empty() {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::dashboard::Connection;
+use super::holder::Holder;
 use super::news::News;
 use crate::run::{Reply, Request, RunState, connect, unix_seconds};
 
@@ -54,9 +55,8 @@ fn reason(error: &std::io::Error) -> String {
 /// Receives the status of the run in `folder` until `wanted` is closed, and tells `news`; `key` says which opening it is.
 pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
     let (mut since, mut tries, mut pause) = (unix_seconds(), 0, LOOK);
-    let mut process = None;
     loop {
-        let error = match receive((folder, key), news, wanted, &mut process) {
+        let error = match receive((folder, key), news, wanted) {
             Ok(Ended::Unwanted) => return,
             Ok(Ended::Closed) => {
                 drop(news.send(News::Connection(key, Connection::Over)));
@@ -70,9 +70,11 @@ pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>
             Err(error) => reason(&error),
         };
         tries += 1;
-        let gone = process.filter(|id| !Path::new(&format!("/proc/{id}")).exists() && Path::new("/proc/self").exists());
-        let error = gone.map_or(error, |id| format!("its process {id} is gone"));
-        if news.send(News::Connection(key, Connection::Lost { since, tries, why: error })).is_err() {
+        let gone = match Holder::of(folder) {
+            Holder::Gone(id) => Some(id),
+            _ => None,
+        };
+        if news.send(News::Connection(key, Connection::Lost { since, tries, why: error, gone })).is_err() {
             return;
         }
         match wanted.recv_timeout(pause) {
@@ -93,12 +95,7 @@ enum Ended {
 }
 
 /// One connection, from its beginning to its end.
-fn receive(
-    (folder, key): (&Path, u64),
-    news: &Sender<News>,
-    wanted: &Receiver<()>,
-    process: &mut Option<u32>,
-) -> std::io::Result<Ended> {
+fn receive((folder, key): (&Path, u64), news: &Sender<News>, wanted: &Receiver<()>) -> std::io::Result<Ended> {
     let mut stream: UnixStream = connect(folder)?;
     stream.set_read_timeout(Some(LOOK))?;
     writeln!(stream, "{}", serde_json::to_string(&Request::Watch { rate: RATE })?)?;
@@ -115,7 +112,6 @@ fn receive(
             Ok(_) => {
                 if let Ok(Reply::Status(status)) = serde_json::from_slice(&line) {
                     (heard, last) = (true, Instant::now());
-                    *process = Some(status.process);
                     let closed = matches!(status.state, RunState::Closed(_));
                     if news.send(News::Status(key, status)).is_err() {
                         return Ok(Ended::Unwanted);

@@ -9,6 +9,7 @@ use super::find::RunRow;
 use super::history::{History, Row, Test};
 use super::panel::Panel;
 use super::record::{Facts, Log};
+use super::safety::Safety;
 use super::theme::{Theme, Tone};
 use crate::run::{Alarm, RunState, Status};
 
@@ -34,6 +35,8 @@ pub enum Connection {
         tries: u32,
         /// Why.
         why: String,
+        /// The number of its process, where that is gone and the run with it.
+        gone: Option<u64>,
     },
     /// The run is closed: there is nobody to connect to.
     Over,
@@ -109,10 +112,20 @@ impl RunView {
             .map_or_else(|| self.folder.display().to_string(), |name| name.to_string_lossy().into_owned())
     }
 
+    /// The number of its process, where that is gone and nobody closed the record.
+    pub fn gone(&self) -> Option<u64> {
+        match self.connection {
+            Connection::Lost { gone, .. } => gone,
+            _ => None,
+        }
+    }
+
     /// Whether the run is over, so that its record is what there is to show.
     pub fn over(&self) -> bool {
         let closed = matches!(self.status.as_ref().map(|status| status.state), Some(RunState::Closed(_)));
-        closed || (self.connection != Connection::Live && !self.facts.state.is_empty() && !self.facts.open())
+        closed
+            || self.gone().is_some()
+            || (self.connection != Connection::Live && !self.facts.state.is_empty() && !self.facts.open())
     }
 
     /// Where it is in its life, or will be as soon as it has heard.
@@ -138,19 +151,42 @@ impl RunView {
         if self.over() && from_record { Freshness::Record } else { self.freshness(now) }
     }
 
-    /// Its alarms: those that its process names, or those of the record.
-    pub fn alarms(&self) -> &[Alarm] {
-        match &self.status {
-            Some(status) if !self.over() => &status.alarms,
-            _ => &self.log.alarms,
+    /// Its alarms: those that its process names, or those of the record as they stood at the slider; what nobody has seen
+    /// first, then the worst, then the newest.
+    pub fn alarms(&self, cursor: Option<u64>) -> Vec<Alarm> {
+        let mut alarms = match &self.status {
+            Some(status) if !self.over() => status.alarms.clone(),
+            _ => self.log.alarms_at(self.until(cursor)),
+        };
+        alarms.sort_by_key(|alarm| (alarm.acknowledged, std::cmp::Reverse((alarm.severity, alarm.id))));
+        alarms
+    }
+
+    /// Where the slider of a record stands before its end: when that was.
+    pub fn until(&self, cursor: Option<u64>) -> Option<f64> {
+        let step = cursor.filter(|step| self.over() && *step < self.span().1)?;
+        self.time_of(step)
+    }
+
+    /// About when update `step` was done: between the events that name one, its start and its end.
+    pub fn time_of(&self, step: u64) -> Option<f64> {
+        let start = (0, self.facts.started_unix_seconds);
+        let (before, after) = self.log.around(step);
+        let before = before.or(Some(start).filter(|start| 0.0 < start.1));
+        let after = after.or(self.log.last.map(|last| (self.span().1.max(step), last)));
+        match (before, after) {
+            (Some((low, early)), Some((high, late))) if low < high && early <= late => {
+                Some(early + (late - early) * (step.saturating_sub(low)) as f64 / (high - low) as f64)
+            }
+            (Some((_, time)), _) | (None, Some((_, time))) => Some(time),
+            (None, None) => None,
         }
     }
 
-    /// Its alarms as they are shown: what nobody has seen first, then the worst, then the newest.
-    pub fn sorted_alarms(&self) -> Vec<&Alarm> {
-        let mut alarms: Vec<&Alarm> = self.alarms().iter().collect();
-        alarms.sort_by_key(|alarm| (alarm.acknowledged, std::cmp::Reverse((alarm.severity, alarm.id))));
-        alarms
+    /// The updates that were planned, as far as anything says; never fewer than there are.
+    pub fn planned(&self) -> u64 {
+        let said = self.status.as_ref().map(|status| status.training.steps as u64);
+        said.or(self.log.steps).or(self.facts.steps).unwrap_or(0).max(self.span().1)
     }
 
     /// Whether anything is known of it.
@@ -158,7 +194,7 @@ impl RunView {
         self.status.is_some() || self.history.span().is_some()
     }
 
-    /// The steps that there are, planned or taken.
+    /// The steps that the record holds.
     pub fn span(&self) -> (u64, u64) {
         self.history.span().unwrap_or((0, 0))
     }
@@ -288,6 +324,8 @@ pub struct Dashboard {
     pub entry: Option<String>,
     /// What the last answer said.
     pub notice: Option<Notice>,
+    /// What became of `!`, run by run.
+    pub safety: Vec<Safety>,
     /// Whether a newer run is opened by itself when it appears.
     pub follow: bool,
 }
@@ -306,6 +344,7 @@ impl Dashboard {
             overlay: None,
             entry: None,
             notice: None,
+            safety: Vec::new(),
             follow: false,
         }
     }
@@ -338,9 +377,33 @@ impl Dashboard {
         self.notice = Some(Notice { tone, text, since: self.now });
     }
 
-    /// The sentence in the last line, while it lasts. What is bad stays until the next.
+    /// The sentence in the last line, while it lasts.
     pub fn notice(&self) -> Option<&Notice> {
-        self.notice.as_ref().filter(|notice| notice.tone == Tone::Major || self.now - notice.since < NOTICE_SECONDS)
+        self.notice.as_ref().filter(|notice| self.now - notice.since < NOTICE_SECONDS)
+    }
+
+    /// The runs that `!` concerns: the open one unless it is over, in the table all whose process lives, silent ones as well.
+    ///
+    /// A run that has died is asked too: it cannot be made safe, and that is said.
+    pub fn targets(&self) -> Vec<PathBuf> {
+        match (self.page, &self.run) {
+            (Page::Run, Some(run)) => {
+                let concerned = !run.over() || run.gone().is_some();
+                Some(run).filter(|_| concerned).map(|run| run.folder.clone()).into_iter().collect()
+            }
+            _ => self.table.rows.iter().filter(|row| row.lives()).map(|row| row.folder.clone()).collect(),
+        }
+    }
+
+    /// The alarms of the run that is shown, at the slider.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.shown().map_or_else(Vec::new, |run| run.alarms(self.look.cursor))
+    }
+
+    /// The time that the ages of alarms are counted to: of a record the slider's, or its end.
+    pub fn moment(&self) -> f64 {
+        let record = self.shown().filter(|run| run.over()).and_then(|run| run.until(self.look.cursor).or(run.log.last));
+        record.unwrap_or_else(|| self.shown_now())
     }
 
     /// The steps that the curves show, and where the slider stands.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::client;
+use super::holder::Holder;
 use super::record::Facts;
 use crate::run::{Reply, Request, RunState, Status};
 
@@ -26,6 +27,8 @@ pub struct RunRow {
     pub facts: Facts,
     /// What its process says; `None` if it says nothing.
     pub status: Option<Status>,
+    /// The process that its record names, where that says nothing.
+    pub holder: Holder,
 }
 
 impl RunRow {
@@ -34,10 +37,16 @@ impl RunRow {
         self.status.as_ref().is_some_and(|status| !matches!(status.state, RunState::Closed(_)))
     }
 
+    /// Whether its process may still drive plants: it answers, or is there and silent.
+    pub fn lives(&self) -> bool {
+        self.active() || matches!(self.holder, Holder::Alive(_))
+    }
+
     /// Where it is in its life, as one word.
     pub fn state(&self) -> String {
         match &self.status {
             Some(status) if self.active() => state_word(status.state).to_owned(),
+            _ if self.facts.open() && matches!(self.holder, Holder::Gone(_)) => "lost".to_owned(),
             _ if self.facts.open() => "silent".to_owned(),
             _ => self.facts.state.clone(),
         }
@@ -109,8 +118,9 @@ impl Finder {
         } else {
             None
         };
+        let holder = if facts.open() && status.is_none() { Holder::of(&folder) } else { Holder::Unknown };
         let name = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
-        Some(RunRow { folder, name, facts, status })
+        Some(RunRow { folder, name, facts, status, holder })
     }
 }
 
@@ -148,15 +158,29 @@ mod tests {
         write(&place.path().join("compare/a"), r#"{"state":"failed","started_unix_seconds":7,"experiment":"digits"}"#);
         write(&place.path().join("open"), r#"{"state":"running","started_unix_seconds":6}"#);
         write(&place.path().join("torn"), r#"{"state":"run"#);
+        write(&place.path().join("foreign"), r#"{"name":"of another program"}"#);
+        let killed = serde_json::json!({ "state": "running", "started_unix_seconds": 1,
+            "process": { "id": 4_294_967_295_u32, "start": 1, "host": crate::run::host() } });
+        write(&place.path().join("killed"), &killed.to_string());
+        let hangs = serde_json::json!({ "state": "running", "process": crate::run::this_process() });
+        write(&place.path().join("hangs"), &hangs.to_string());
         std::fs::create_dir_all(place.path().join("compare/figures")).unwrap();
         let mut finder = Finder::default();
         let rows = finder.find(place.path());
         let names: Vec<(&str, String)> = rows.iter().map(|row| (row.name.as_str(), row.state())).collect();
         assert_eq!(
             names,
-            [("compare/a", "failed".into()), ("open", "silent".into()), ("old", "finished".into())],
+            [
+                ("compare/a", "failed".into()),
+                ("open", "silent".into()),
+                ("old", "finished".into()),
+                ("killed", "lost".into()),
+                ("hangs", "silent".into())
+            ],
             "a run whose process does not answer is not active"
         );
+        let living: Vec<&str> = rows.iter().filter(|row| row.lives()).map(|row| row.name.as_str()).collect();
+        assert_eq!(living, ["hangs"], "a process that is there and says nothing may drive plants");
         assert!(rows[0].words().contains("digits"));
         assert_eq!(newest(&rows).unwrap().name, "compare/a");
         assert!(run_folders(&place.path().join("nowhere")).is_empty());

@@ -64,7 +64,7 @@ fn look(
         let mut found = RecordNews::default();
         let now = folder.join("run.json").metadata()?.modified()?;
         if *modified != Some(now) {
-            found.facts = Some(Facts::read(folder)?);
+            found.facts = Some(Facts::read_with_plan(folder)?);
             *modified = Some(now);
         }
         if metrics.poll(CHUNK)? {

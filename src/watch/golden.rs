@@ -9,9 +9,10 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
 
-use super::dashboard::{Connection, Dashboard, Detail, RunView};
+use super::dashboard::{Connection, Dashboard, RunView};
 use super::find::RunRow;
 use super::history::{History, Row};
+use super::holder::Holder;
 use super::keys::Effect;
 use super::panel::Panel;
 use super::record::{Facts, Log, LogLine, PlantFacts};
@@ -23,12 +24,12 @@ use crate::run::{
 };
 
 /// 2026-11-24 14:13:20 UTC.
-const NOW: f64 = 1_795_529_600.0;
-const SMALL: (u16, u16) = (80, 24);
+pub const NOW: f64 = 1_795_529_600.0;
+pub const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 60);
-const UNICODE: Theme = Theme { color: true, unicode: true };
+pub const UNICODE: Theme = Theme { color: true, unicode: true };
 
-fn wave(count: usize, period: f32, size: f32) -> Vec<f32> {
+pub fn wave(count: usize, period: f32, size: f32) -> Vec<f32> {
     (0..count).map(|index| size * (std::f32::consts::TAU * index as f32 / period).sin()).collect()
 }
 
@@ -112,7 +113,7 @@ pub fn status(unix_seconds: f64) -> Status {
     }
 }
 
-fn history(steps: u64) -> History {
+pub fn history(steps: u64) -> History {
     let mut history = History::default();
     for step in 1..=steps {
         let decay = 2.3 * (-(step as f64) / 400.0).exp();
@@ -132,11 +133,11 @@ fn history(steps: u64) -> History {
     history
 }
 
-fn row(step: u64, loss: f64) -> Row {
+pub fn row(step: u64, loss: f64) -> Row {
     Row { step, loss: Some(loss), epoch: Some(3.0), range_use: Some(0.7), clipping_rate: Some(0.0), ..Row::default() }
 }
 
-fn facts(state: &str) -> Facts {
+pub fn facts(state: &str) -> Facts {
     let plant = PlantFacts {
         plant: "electrical".into(),
         system: "electrical".into(),
@@ -157,20 +158,20 @@ fn facts(state: &str) -> Facts {
     }
 }
 
-fn log() -> Log {
+pub fn log() -> Log {
     let line = |age: f64, tone, text: &str| LogLine { unix_seconds: NOW - age, step: None, tone, text: text.into() };
     let mut log = Log::default();
     log.lines.push_back(line(11.0, Tone::Strong, "started digits-electrical by physics-aware, seed 1, 2500 steps"));
     for test in 1..=4_u32 {
         let age = 11.0 - 2.2 * f64::from(test);
         log.times.push((u64::from(test) * 250, NOW - age));
-        let text = format!("test after step {}: 88.5 % right on the plant, 91.0 % believed", test * 250);
+        let text = format!("test 88.5 % on the plant, 91.0 % believed, after step {}", test * 250);
         log.lines.push_back(line(age, Tone::Plain, &text));
     }
     log
 }
 
-fn alarm(id: u64, severity: Severity, (active, acknowledged): (bool, bool)) -> Alarm {
+pub fn alarm(id: u64, severity: Severity, (active, acknowledged): (bool, bool)) -> Alarm {
     let (source, message) = match severity {
         Severity::Minor => ("drift", "the reference pattern moved by 0.8 of its limit"),
         Severity::Major => ("interlock", "the laser's door is open"),
@@ -181,7 +182,7 @@ fn alarm(id: u64, severity: Severity, (active, acknowledged): (bool, bool)) -> A
 }
 
 /// A dashboard with a run open.
-fn dashboard(state: &str) -> Dashboard {
+pub fn dashboard(state: &str) -> Dashboard {
     let mut dashboard = Dashboard::new("runs".into(), UNICODE, NOW);
     dashboard.open("runs/20261124-141309-digits".into());
     let run = dashboard.run.as_mut().unwrap();
@@ -193,7 +194,11 @@ fn dashboard(state: &str) -> Dashboard {
         "alarm" => alarmed(run),
         "disconnected" => {
             run.status = Some(status(NOW - 75.0));
-            run.connection = Connection::Lost { since: NOW - 74.0, tries: 37, why: "nobody listens".into() };
+            run.connection = lost(None);
+        }
+        "died" => {
+            run.status = Some(status(NOW - 75.0));
+            run.connection = lost(Some(4711));
         }
         "unknown" => *run = RunView::new(run.folder.clone()),
         "over" => {
@@ -203,6 +208,10 @@ fn dashboard(state: &str) -> Dashboard {
         other => panic!("no state {other}"),
     }
     dashboard
+}
+
+fn lost(gone: Option<u64>) -> Connection {
+    Connection::Lost { since: NOW - 74.0, tries: 37, why: "nobody listens".into(), gone }
 }
 
 fn alarmed(run: &mut RunView) {
@@ -223,7 +232,7 @@ fn alarmed(run: &mut RunView) {
 }
 
 /// The picture as text.
-fn picture(dashboard: &Dashboard, (width, height): (u16, u16)) -> String {
+pub fn picture(dashboard: &Dashboard, (width, height): (u16, u16)) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| frame.render_widget(dashboard, frame.area())).unwrap();
     let buffer = terminal.backend().buffer();
@@ -232,13 +241,13 @@ fn picture(dashboard: &Dashboard, (width, height): (u16, u16)) -> String {
 }
 
 /// Presses keys on a small terminal.
-fn press(dashboard: &mut Dashboard, keys: &[KeyCode]) -> Vec<Effect> {
+pub fn press(dashboard: &mut Dashboard, keys: &[KeyCode]) -> Vec<Effect> {
     let area = Rect::new(0, 0, SMALL.0, SMALL.1);
     let event = |code: &KeyCode| Event::Key(KeyEvent::new(*code, KeyModifiers::NONE));
     keys.iter().filter_map(|code| dashboard.input(&event(code), area)).collect()
 }
 
-fn type_keys(dashboard: &mut Dashboard, keys: &str) -> Vec<Effect> {
+pub fn type_keys(dashboard: &mut Dashboard, keys: &str) -> Vec<Effect> {
     press(dashboard, &keys.chars().map(KeyCode::Char).collect::<Vec<_>>())
 }
 
@@ -255,7 +264,7 @@ fn each_panel_in_each_state() {
 
 #[test]
 fn the_whole_page_in_each_state_small_and_large() {
-    for state in ["normal", "stale", "alarm", "disconnected", "unknown", "over"] {
+    for state in ["normal", "stale", "alarm", "disconnected", "died", "unknown", "over"] {
         let mut dashboard = dashboard(state);
         dashboard.look.plant = 1;
         insta::assert_snapshot!(format!("page-{state}-80x24"), picture(&dashboard, SMALL));
@@ -321,14 +330,17 @@ fn the_table_of_runs() {
         name: name.into(),
         facts: facts(state),
         status,
+        holder: Holder::Unknown,
     };
     let mut alarmed = status(NOW - 0.3);
     alarmed.alarms = vec![alarm(2, Severity::Major, (true, false))];
     alarmed.state = RunState::Paused;
+    let died = RunRow { holder: Holder::Gone(4711), ..run("died", "running", None) };
     let rows = vec![
         run("bench-a", "running", Some(status(NOW - 0.4))),
         run("bench-b", "running", Some(alarmed)),
         run("gone", "running", None),
+        died,
         run("yesterday", "finished", None),
         run("compare/seed-1", "interrupted", None),
     ];
@@ -350,6 +362,7 @@ fn the_newest_run_is_followed() {
         name: name.into(),
         facts: Facts { started_unix_seconds: started, ..facts(if status.is_some() { "running" } else { "finished" }) },
         status,
+        holder: Holder::Unknown,
     };
     let old = run("old", NOW - 100.0, None);
     assert_eq!(dashboard.take_runs(vec![old.clone()]), Some("runs/old".into()));
@@ -359,31 +372,6 @@ fn the_newest_run_is_followed() {
     assert_eq!(dashboard.take_runs(vec![old.clone()]), None);
     let new = run("new", NOW, Some(status(NOW)));
     assert_eq!(dashboard.take_runs(vec![new, old]), Some("runs/new".into()));
-}
-
-#[test]
-fn a_record_is_replayed_by_a_slider() {
-    let mut dashboard = dashboard("over");
-    dashboard.look.focus = Panel::Training;
-    assert_eq!(dashboard.wanted(), None, "the end is known");
-    type_keys(&mut dashboard, "g");
-    assert_eq!(dashboard.look.cursor, Some(1));
-    let (from, to) = dashboard.wanted().unwrap();
-    assert!(from <= 1 && 2500 <= to);
-    let rows = (1..=2500).map(|step| row(step, step as f64)).collect();
-    dashboard.take_detail(Detail { from, to, rows });
-    assert_eq!(dashboard.wanted(), None);
-    type_keys(&mut dashboard, "lll");
-    assert_eq!(dashboard.look.cursor, Some(1 + 3 * 24));
-    assert_eq!(dashboard.run.as_ref().unwrap().row_at(73).unwrap().loss, Some(73.0));
-    type_keys(&mut dashboard, "LLLL++");
-    insta::assert_snapshot!("replay-80x24", picture(&dashboard, SMALL));
-    type_keys(&mut dashboard, " ");
-    assert!(dashboard.look.playing);
-    type_keys(&mut dashboard, "G");
-    assert_eq!(dashboard.look.cursor, Some(2500));
-    assert_eq!(type_keys(&mut dashboard, "psa"), [], "nothing can be asked of a run that is over");
-    assert!(dashboard.notice().unwrap().text.contains("over"));
 }
 
 #[test]
@@ -434,32 +422,8 @@ fn a_click_gives_the_focus() {
 }
 
 #[test]
-fn answers_are_said_and_what_is_not_safe_stays() {
-    use crate::run::Reply;
-    let mut dashboard = dashboard("normal");
-    let folder = dashboard.run.as_ref().unwrap().folder.clone();
-    dashboard.take_answer(&folder, &Request::Pause, Ok(Reply::Done { state: RunState::Paused }));
-    assert!(picture(&dashboard, SMALL).contains("it is paused; p goes on"));
-    // The step goes on until its end; the next key counts on the pause all the same.
-    assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
-    assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)]);
-    dashboard.take_status(Status { state: RunState::Paused, ..status(NOW) });
-    assert!(picture(&dashboard, SMALL).contains("PAUSED live"));
-    dashboard.take_status(status(NOW));
-    assert!(picture(&dashboard, SMALL).contains("RUNNING live"), "what somebody else does is seen");
-    dashboard.now += 60.0;
-    assert_eq!(dashboard.notice(), None, "it does not stay");
-    dashboard.take_answer(&folder, &Request::Safe, Err("nobody listens".into()));
-    dashboard.now += 600.0;
-    let text = picture(&dashboard, (120, 24));
-    assert!(text.contains("NOT SAFE: nobody listens. End it: kill -TERM 4711."), "{text}");
-    dashboard.take_answer(&folder, &Request::Safe, Ok(Reply::Done { state: RunState::Paused }));
-    assert!(picture(&dashboard, SMALL).contains("SAFE: the plants are in their safe state"));
-}
-
-#[test]
 fn any_size_and_any_state_can_be_drawn() {
-    for state in ["normal", "alarm", "disconnected", "unknown", "over"] {
+    for state in ["normal", "alarm", "disconnected", "died", "unknown", "over"] {
         let mut dashboard = dashboard(state);
         for expanded in [false, true] {
             for panel in Panel::ALL {

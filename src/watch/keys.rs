@@ -189,8 +189,12 @@ impl Dashboard {
     /// Whether the open run can be asked anything; says why not.
     fn reachable(&mut self) -> bool {
         let over = self.run.as_ref().is_none_or(super::dashboard::RunView::over);
+        let gone = self.run.as_ref().and_then(super::dashboard::RunView::gone);
         if over {
-            self.say(Tone::Plain, "this run is over: there is nothing to control".to_owned());
+            let text = gone.map_or("this run is over: there is nothing to control".to_owned(), |id| {
+                format!("its process {id} is gone: there is nothing to control")
+            });
+            self.say(Tone::Plain, text);
         }
         !over
     }
@@ -215,7 +219,7 @@ impl Dashboard {
         if !self.reachable() {
             return None;
         }
-        let alarms = self.run.as_ref()?.sorted_alarms();
+        let alarms = self.run.as_ref()?.alarms(None);
         let unseen = |place: usize| alarms.get(place).filter(|alarm| !alarm.acknowledged);
         let selected = if self.look.focus == Panel::Alarms { unseen(self.look.alarm) } else { None };
         let alarm = selected.or_else(|| unseen(0)).map(|alarm| alarm.id);
@@ -264,7 +268,7 @@ impl Dashboard {
                 self.look.log_back = self.look.log_back.saturating_add_signed(-by).min(most);
             }
             Panel::Alarms => {
-                let most = self.shown().map_or(0, |run| run.alarms().len().saturating_sub(1));
+                let most = self.alarms().len().saturating_sub(1);
                 self.look.alarm = self.look.alarm.saturating_add_signed(by).min(most);
             }
             _ => self.look.scroll = self.look.scroll.saturating_add_signed(by).min(1000),
@@ -276,8 +280,7 @@ impl Dashboard {
         match self.look.focus {
             Panel::Log => self.look.log_back = if end { 0 } else { self.log_lines().len() },
             Panel::Alarms => {
-                self.look.alarm =
-                    if end { self.shown().map_or(0, |run| run.alarms().len().saturating_sub(1)) } else { 0 };
+                self.look.alarm = if end { self.alarms().len().saturating_sub(1) } else { 0 };
             }
             Panel::Training if self.shown().is_some_and(super::dashboard::RunView::over) => {
                 let span = self.shown().map_or((0, 0), super::dashboard::RunView::span);

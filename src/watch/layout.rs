@@ -12,19 +12,20 @@ const WIDE: (u16, u16) = (140, 32);
 /// Less than this shows nothing useful.
 pub const LEAST: (u16, u16) = (24, 6);
 
-/// The parts of every page: title, second line, body, last line.
-pub fn parts(area: Rect) -> [Rect; 4] {
-    let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
-    Layout::vertical(rows).areas(area)
+/// The parts of every page: title, second line, body, what became of `!`, last line.
+pub fn parts(dashboard: &Dashboard, area: Rect) -> [Rect; 5] {
+    let safety = dashboard.safety_lines(area.width).len() as u16;
+    let one = Constraint::Length(1);
+    Layout::vertical([one, one, Constraint::Fill(1), Constraint::Length(safety), one]).areas(area)
 }
 
 /// The panels that are drawn, and where.
 pub fn panels(dashboard: &Dashboard, area: Rect) -> Vec<(Panel, Rect)> {
-    let [_, _, body, _] = parts(area);
+    let [_, _, body, _, _] = parts(dashboard, area);
     if dashboard.look.expanded || area.width < WHOLE.0 || area.height < WHOLE.1 {
         return vec![(dashboard.look.focus, body)];
     }
-    if WIDE.0 <= area.width && WIDE.1 <= area.height { three_columns(body) } else { two_columns(body) }
+    if WIDE.0 <= area.width && WIDE.1 <= area.height { three_columns(body) } else { two_columns(dashboard, body) }
 }
 
 fn column<const N: usize>(area: Rect, rows: [(Panel, Constraint); N]) -> Vec<(Panel, Rect)> {
@@ -32,10 +33,13 @@ fn column<const N: usize>(area: Rect, rows: [(Panel, Constraint); N]) -> Vec<(Pa
     rows.iter().map(|(panel, _)| *panel).zip(areas.iter().copied()).collect()
 }
 
-fn two_columns(body: Rect) -> Vec<(Panel, Rect)> {
+fn two_columns(dashboard: &Dashboard, body: Rect) -> Vec<(Panel, Rect)> {
     let [left, right] = Layout::horizontal([Constraint::Percentage(58), Constraint::Fill(1)]).areas(body);
+    // A record holds no single shots: the curves take their room.
+    let shots = dashboard.shown().is_none_or(|run| !run.over() || run.status.is_some());
+    let plant = if shots { Constraint::Fill(1) } else { Constraint::Length(3) };
     // What is left over 21 rows goes to curves, bench and log.
-    let mut all = column(left, [(Panel::Training, Constraint::Fill(1)), (Panel::Plant, Constraint::Fill(1))]);
+    let mut all = column(left, [(Panel::Training, Constraint::Fill(1)), (Panel::Plant, plant)]);
     all.extend(column(
         right,
         [
@@ -72,15 +76,15 @@ pub fn table_start(dashboard: &Dashboard, rows: usize) -> usize {
 }
 
 /// Where the rows of the table stand: below frame and heading.
-pub fn table_rows(area: Rect) -> Rect {
-    let [_, _, body, _] = parts(area);
+pub fn table_rows(dashboard: &Dashboard, area: Rect) -> Rect {
+    let [_, _, body, _, _] = parts(dashboard, area);
     let (height, y) = (body.height.saturating_sub(3), body.y + 2);
     Rect { x: body.x + 1, y, width: body.width.saturating_sub(2), height }
 }
 
 /// The row of the table at `position`.
 pub fn table_row(dashboard: &Dashboard, area: Rect, position: Position) -> Option<usize> {
-    let rows = table_rows(area);
+    let rows = table_rows(dashboard, area);
     let row = rows.contains(position).then(|| usize::from(position.y - rows.y))?;
     let row = table_start(dashboard, usize::from(rows.height)) + row;
     (row < dashboard.table.visible().count()).then_some(row)

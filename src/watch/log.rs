@@ -7,7 +7,7 @@ use ratatui::widgets::Widget;
 
 use super::dashboard::Dashboard;
 use super::number::clock;
-use super::panel::{Panel, whole_or_marked};
+use super::panel::{Panel, more, whole_or_marked};
 use super::record::LogLine;
 use super::theme::Tone;
 
@@ -34,8 +34,7 @@ impl Widget for LogPanel<'_> {
             whole_or_marked(&Line::from(spans), row, buffer);
         }
         if 0 < back {
-            let row = Rect { y: inner.bottom() - 1, height: 1, ..inner };
-            Line::styled(format!(" +{back} ▼ "), Tone::Focus).right_aligned().render(row, buffer);
+            more(back, inner, buffer);
         }
     }
 }
@@ -45,10 +44,8 @@ impl Dashboard {
     pub fn log_lines(&self) -> Vec<&LogLine> {
         let Some(run) = self.shown() else { return Vec::new() };
         let wanted = self.look.filter.to_lowercase();
-        let until = self.look.cursor.filter(|_| run.over()).and_then(|step| {
-            // At the end of the slider stands what came after the last step as well.
-            if run.span().1 <= step { None } else { run.log.time_of(step) }
-        });
+        // At the end of the slider stands what came after the last step as well.
+        let until = run.until(self.look.cursor);
         let wanted = |line: &&LogLine| wanted.is_empty() || line.text.to_lowercase().contains(&wanted);
         let in_time = |line: &&LogLine| until.is_none_or(|until| line.unix_seconds <= until);
         run.log.lines.iter().filter(wanted).filter(in_time).collect()

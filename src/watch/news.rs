@@ -8,6 +8,7 @@ use ratatui::crossterm::event::Event as Input;
 use super::dashboard::{Connection, Dashboard, Detail, Page};
 use super::find::{self, RunRow};
 use super::history::History;
+use super::holder::Holder;
 use super::record::{Facts, Log};
 use super::theme::Tone;
 use crate::run::{Reply, Request, RunState, Status};
@@ -19,8 +20,8 @@ pub enum News {
     Input(Input),
     /// The terminal is gone.
     InputEnded,
-    /// `!` was pressed, and the request is on its way already.
-    SafeAsked,
+    /// `!` was pressed then (seconds since 1970), and the request is on its way to these runs already.
+    SafeAsked(f64, Vec<PathBuf>),
     /// A run's process says how it is.
     Status(u64, Box<Status>),
     /// The connection to it changed.
@@ -32,7 +33,22 @@ pub enum News {
     /// The runs of the folder.
     Runs(Vec<RunRow>),
     /// A request was answered, or could not be asked.
-    Answer(PathBuf, Request, Result<Reply, String>),
+    Answer(Box<Answer>),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// The run that was asked.
+    pub folder: PathBuf,
+    /// What.
+    pub request: Request,
+    /// When: seconds since 1970.
+    pub asked: f64,
+    /// What it said, or why it said nothing.
+    pub reply: Result<Reply, String>,
+    /// Who runs it, where the answer is not what was wished.
+    pub holder: Holder,
 }
 
 /// What changed in a run's folder.
@@ -76,11 +92,15 @@ impl Dashboard {
         if let Some(history) = record.history {
             run.history = history;
         }
-        if let Some(log) = record.log {
-            run.log = log;
+        let said = record.log.map(|log| (run.folder.clone(), log));
+        if let Some((_, log)) = &said {
+            run.log = log.clone();
         }
         if let Some(problem) = record.problem {
             run.problem = Some(problem).filter(|problem| !problem.is_empty());
+        }
+        if let Some((folder, log)) = said {
+            self.take_safe_record(&folder, &log);
         }
     }
 
@@ -111,29 +131,19 @@ impl Dashboard {
     }
 
     /// A request was answered, or could not be asked.
-    pub fn take_answer(&mut self, folder: &std::path::Path, request: &Request, answer: Result<Reply, String>) {
+    pub fn take_answer(&mut self, answer: Answer) {
         // What was answered is newer than the last status: the next key already counts on it.
-        if let (Some(run), Ok(Reply::Done { state })) = (&mut self.run, &answer)
-            && run.folder == folder
-            && matches!(request, Request::Pause | Request::Resume | Request::Safe)
+        if let (Some(run), Ok(Reply::Done { state })) = (&mut self.run, &answer.reply)
+            && run.folder == answer.folder
+            && matches!(answer.request, Request::Pause | Request::Resume | Request::Safe)
         {
             run.wish = Some(*state);
         }
-        let many = self.page == Page::Runs;
-        let name = folder.file_name().map_or_else(String::new, |name| format!("{}: ", name.to_string_lossy()));
-        let name = if many { name } else { String::new() };
-        let (tone, text) = match (request, answer) {
-            (Request::Safe, Ok(Reply::Done { .. })) => {
-                (Tone::Good, "SAFE: the plants are in their safe state; the run is paused (p goes on)".to_owned())
-            }
-            (Request::Safe, Ok(Reply::Refused { message }) | Err(message)) => {
-                let process = self
-                    .run
-                    .as_ref()
-                    .and_then(|run| run.status.as_ref().map(|status| status.process).or(run.facts.process_id()));
-                let way = process.map_or(String::new(), |id| format!(" End it: kill -TERM {id}."));
-                (Tone::Major, format!("NOT SAFE: {message}.{way} Or switch the bench off"))
-            }
+        if answer.request == Request::Safe {
+            return self.take_safe_answer(&answer);
+        }
+        let name = self.prefix(&answer.folder);
+        let (tone, text) = match (answer.request, answer.reply) {
             (Request::Acknowledge { alarm }, Ok(Reply::Done { .. })) => {
                 (Tone::Good, format!("alarm {alarm} acknowledged"))
             }
@@ -142,10 +152,6 @@ impl Dashboard {
             (_, Ok(Reply::Refused { message })) => (Tone::Minor, format!("refused: {message}")),
             (_, Err(why)) => (Tone::Minor, format!("the run does not answer: {why}")),
         };
-        // A sentence that is not safe is not covered by a later one that is.
-        if many && tone == Tone::Good && self.notice().is_some_and(|notice| notice.tone == Tone::Major) {
-            return;
-        }
         self.say(tone, format!("{name}{text}"));
     }
 }

@@ -87,6 +87,21 @@ pub fn fit(text: &str, width: usize) -> String {
     cut
 }
 
+/// `text` in lines of at most `width` columns, broken between words; a word that is longer is cut.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(fit(word, width)),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +128,7 @@ mod tests {
     #[test]
     fn what_is_too_long_says_so() {
         assert_eq!((fit("abcdef", 4), fit("abc", 4), fit("abc", 0)), ("abc…".into(), "abc".into(), String::new()));
+        assert_eq!(wrapped("not safe: kill it", 9), ["not safe:", "kill it"]);
+        assert_eq!(wrapped("unbreakable now", 5), ["unbr…", "now"]);
     }
 }

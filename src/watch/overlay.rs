@@ -11,11 +11,11 @@ use super::theme::Tone;
 
 /// Keys and what they do; those without a key go on with the line above.
 const KEYS: &[(&str, &str)] = &[
-    ("!", "SAFE: this run's plants go to their safe state now; it pauses;"),
-    ("", "in the table: every active run's. From everywhere, asks nothing."),
+    ("!", "SAFE: this run's plants go to their safe state; it pauses;"),
+    ("", "in the table every active run's. Anywhere, without asking"),
     ("p", "pause before the next step; resume"),
     ("s", "stop after this step and finish the record; asks first"),
-    ("a", "acknowledge the selected alarm, else the one in the second line"),
+    ("a", "acknowledge the selected alarm, else the one in line two"),
     ("q  Ctrl-C", "leave the dashboard; the run goes on"),
     ("", ""),
     ("1 … 7", "bench, plant, training, calibration, alarms, log, budget"),
@@ -32,6 +32,9 @@ const KEYS: &[(&str, &str)] = &[
     ("space  H L", "play the record by itself; slide by ten"),
     ("?  F1", "this"),
 ];
+
+/// Columns of the help, with its frame.
+const WIDTH: u16 = 78;
 
 /// A window of at most `width` times `height` in the middle, emptied.
 fn window(title: &'static str, (width, height): (u16, u16), area: Rect, buffer: &mut Buffer) -> Rect {
@@ -50,7 +53,7 @@ pub fn help(scroll: usize, area: Rect, buffer: &mut Buffer) {
         .iter()
         .map(|(key, what)| Line::from(vec![Span::styled(format!(" {key:15}"), Tone::Focus), Span::raw(*what)]))
         .collect();
-    let inner = window(" keys ", (78, KEYS.len() as u16 + 2), area, buffer);
+    let inner = window(" keys ", (WIDTH, KEYS.len() as u16 + 2), area, buffer);
     lines(&text, scroll, inner, buffer);
 }
 
@@ -65,4 +68,18 @@ pub fn confirm_stop(dashboard: &Dashboard, area: Rect, buffer: &mut Buffer) {
     ];
     let inner = window(" stop? ", (60, text.len() as u16 + 2), area, buffer);
     lines(&text, 0, inner, buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_the_help_is_cut_and_all_of_it_fits_24_rows() {
+        for (key, what) in KEYS {
+            let width = 1 + key.chars().count().max(15) + what.chars().count();
+            assert!(width <= usize::from(WIDTH) - 2, "{what}");
+        }
+        assert!(KEYS.len() + 2 <= 24);
+    }
 }

@@ -1,7 +1,7 @@
 //! The panels of a run's page: their names, numbers and frames.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
@@ -89,7 +89,7 @@ impl Panel {
     }
 }
 
-/// Draws lines from the top of `area`; when they do not fit, the last line says how many more there are.
+/// Draws lines from the top of `area`; when they do not fit, the frame below, or else the last line, says how many more there are.
 pub fn lines(lines: &[Line<'_>], scroll: usize, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.height);
     let scroll = scroll.min(lines.len().saturating_sub(room));
@@ -97,11 +97,20 @@ pub fn lines(lines: &[Line<'_>], scroll: usize, area: Rect, buffer: &mut Buffer)
         whole_or_marked(line, row, buffer);
     }
     let rest = lines.len() - scroll;
-    if rest > room && area.height > 0 {
-        let text = format!(" +{} ▼ ", rest - room);
-        let row = Rect { y: area.bottom() - 1, height: 1, ..area };
-        Line::styled(text, Tone::Focus).right_aligned().render(row, buffer);
+    if rest > room {
+        more(rest - room, area, buffer);
     }
+}
+
+/// Says below `area` that there are `count` more lines: in the frame, so that it hides nothing, or else over the last line.
+pub fn more(count: usize, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let below = Position::new(area.right() - 1, area.bottom());
+    let framed = buffer.cell(below).is_some_and(|cell| cell.symbol() == "─");
+    let row = Rect { y: if framed { area.bottom() } else { area.bottom() - 1 }, height: 1, ..area };
+    Line::styled(format!(" +{count} ▼ "), Tone::Focus).right_aligned().render(row, buffer);
 }
 
 /// Draws a line; one that is too long ends with `…`.

@@ -26,7 +26,7 @@ impl Widget for PlantPanel<'_> {
         let Some(run) = dashboard.shown() else { return };
         let Some(status) = run.status.as_ref().filter(|status| !status.plants.is_empty()) else {
             let text = match (run.over(), run.facts.plants.is_empty()) {
-                (true, _) => "The values of single shots are not part of this record.",
+                (true, _) => "The record holds no single shots.",
                 (false, true) => "No plant is in use.",
                 (false, false) => "No shot has been seen yet.",
             };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::number::percent;
+use super::number::{percent, short};
 use super::theme::Tone;
 use crate::run::{Alarm, Severity};
 
@@ -40,12 +40,13 @@ pub struct Facts {
     pub started_unix_seconds: f64,
     /// Wall time in s; once it has ended.
     pub wall_seconds: Option<f64>,
-    /// The process.
-    pub process: Option<Process>,
     /// Of the last test; once it has ended.
     pub test_accuracy: Option<f64>,
     /// Where the time of all steps went; once it has ended.
     pub step_seconds: Option<StepSeconds>,
+    /// Updates that `experiment.toml` plans, where it was asked.
+    #[serde(skip)]
+    pub steps: Option<u64>,
 }
 
 /// Seconds that all steps together spent.
@@ -69,20 +70,6 @@ impl StepSeconds {
         let sum: f64 = parts.iter().sum();
         (0.0 < sum).then(|| parts.map(|part| part / sum))
     }
-}
-
-/// The process of a run: its number alone, or with more about it.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Process {
-    /// Its number.
-    Number(u32),
-    /// An object that holds it.
-    Object {
-        /// Its number.
-        #[serde(alias = "process", alias = "pid")]
-        id: u32,
-    },
 }
 
 /// A plant in `run.json`.
@@ -109,19 +96,26 @@ impl Facts {
     /// Reads `run.json` of the run in `folder`.
     pub fn read(folder: &Path) -> io::Result<Self> {
         let text = std::fs::read(folder.join("run.json"))?;
-        serde_json::from_slice(&text).map_err(io::Error::from)
+        let facts: Self = serde_json::from_slice(&text).map_err(io::Error::from)?;
+        if facts.state.is_empty() {
+            return Err(io::Error::other("it has no `state`, so no run of pnnlab wrote it"));
+        }
+        Ok(facts)
+    }
+
+    /// The same with what `experiment.toml` beside it plans.
+    pub fn read_with_plan(folder: &Path) -> io::Result<Self> {
+        let plan = std::fs::read_to_string(folder.join("experiment.toml")).ok();
+        let plan: Option<Value> = plan.and_then(|text| toml::from_str(&text).ok());
+        // Where epochs are counted, the number of updates hangs on the data.
+        let training = plan.map(|plan| plan["training"].clone()).filter(|training| training["epochs"].is_null());
+        let steps = training.and_then(|training| training["steps"].as_u64());
+        Ok(Self { steps, ..Self::read(folder)? })
     }
 
     /// Whether the record is still open.
     pub fn open(&self) -> bool {
         matches!(self.state.as_str(), "running" | "paused" | "stopping")
-    }
-
-    /// The number of its process, where it is known.
-    pub fn process_id(&self) -> Option<u32> {
-        self.process.map(|process| match process {
-            Process::Number(id) | Process::Object { id } => id,
-        })
     }
 }
 
@@ -143,10 +137,20 @@ pub struct LogLine {
 pub struct Log {
     /// The last lines.
     pub lines: VecDeque<LogLine>,
-    /// Every alarm as it was said last.
-    pub alarms: Vec<Alarm>,
+    /// What was said of alarms, and when.
+    pub alarms: Vec<(f64, Alarm)>,
     /// When an update was done, by the events that name one: (step, seconds since 1970).
     pub times: Vec<(u64, f64)>,
+    /// Difference of twin and plant at the tests.
+    pub residuals: Vec<(u64, f64)>,
+    /// What the drift monitor said, of its threshold.
+    pub drift: Vec<(u64, f64)>,
+    /// Updates that were planned when it started.
+    pub steps: Option<u64>,
+    /// When the plants were made safe last.
+    pub safe: Option<f64>,
+    /// When the last thing happened.
+    pub last: Option<f64>,
 }
 
 /// `events.jsonl` of one run.
@@ -197,26 +201,52 @@ impl Log {
         };
         let unix_seconds = event["unix_seconds"].as_f64().unwrap_or(f64::NAN);
         let step = event["step"].as_u64();
-        if let (Some(step), "continued") = (step, event["event"].as_str().unwrap_or_default()) {
-            // Rows of later updates are taken back, and so are their times.
-            self.times.retain(|(known, _)| *known <= step);
-        }
+        self.last = Some(unix_seconds).filter(|time| time.is_finite()).or(self.last);
+        self.note(&event, unix_seconds);
         if let Some(step) = step
             && unix_seconds.is_finite()
             && self.times.last().is_none_or(|(last, _)| *last < step)
         {
             self.times.push((step, unix_seconds));
         }
-        if event["event"] == "alarm"
-            && let Ok(alarm) = serde_json::from_value::<Alarm>(event.clone())
-        {
-            match self.alarms.iter_mut().find(|known| known.id == alarm.id) {
-                Some(known) => *known = alarm,
-                None => self.alarms.push(alarm),
-            }
-        }
         let (tone, text) = sentence(&event);
         self.push(LogLine { unix_seconds, step, tone, text });
+    }
+
+    /// What panels need of an event beside its sentence.
+    fn note(&mut self, event: &Value, unix_seconds: f64) {
+        let step = event["step"].as_u64();
+        let value = |key: &str| Some((step?, event[key].as_f64()?));
+        match event["event"].as_str().unwrap_or_default() {
+            "started" => self.steps = event["steps"].as_u64().or(self.steps),
+            "continued" => {
+                // Rows of later updates are taken back, and so is what was said of them.
+                for list in [&mut self.times, &mut self.residuals, &mut self.drift] {
+                    list.retain(|(known, _)| step.is_none_or(|step| *known <= step));
+                }
+            }
+            "agreement" => self.residuals.extend(value("twin_residual")),
+            "reference" => self.drift.extend(value("score")),
+            "safe" => self.safe = Some(unix_seconds).filter(|time| time.is_finite()).or(self.safe),
+            "alarm" => {
+                if let Ok(alarm) = serde_json::from_value::<Alarm>(event.clone()) {
+                    self.alarms.push((unix_seconds, alarm));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Every alarm as it was said last, or last before `until`.
+    pub fn alarms_at(&self, until: Option<f64>) -> Vec<Alarm> {
+        let mut alarms: Vec<Alarm> = Vec::new();
+        for (_, alarm) in self.alarms.iter().filter(|(time, _)| until.is_none_or(|until| *time <= until)) {
+            match alarms.iter_mut().find(|known| known.id == alarm.id) {
+                Some(known) => *known = alarm.clone(),
+                None => alarms.push(alarm.clone()),
+            }
+        }
+        alarms
     }
 
     fn push(&mut self, line: LogLine) {
@@ -226,20 +256,17 @@ impl Log {
         self.lines.push_back(line);
     }
 
-    /// About when update `step` was done, between the events that name one.
-    pub fn time_of(&self, step: u64) -> Option<f64> {
-        let after = self.times.partition_point(|(known, _)| *known < step);
-        let next = self.times.get(after).copied();
-        let before = after.checked_sub(1).and_then(|index| self.times.get(index)).copied();
-        match (before, next) {
-            (_, Some((known, time))) if known == step => Some(time),
-            (Some((low, early)), Some((high, late))) => {
-                Some(early + (late - early) * (step - low) as f64 / (high - low) as f64)
-            }
-            (Some((_, time)), None) | (None, Some((_, time))) => Some(time),
-            (None, None) => None,
-        }
+    /// The last event at or before update `step` that names one, and the first after it: (step, seconds since 1970).
+    pub fn around(&self, step: u64) -> (Option<(u64, f64)>, Option<(u64, f64)>) {
+        let after = self.times.partition_point(|(known, _)| *known <= step);
+        let before = after.checked_sub(1).and_then(|index| self.times.get(index));
+        (before.copied(), self.times.get(after).copied())
     }
+}
+
+/// The last value at or before `step`.
+pub fn value_at(values: &[(u64, f64)], step: u64) -> Option<f64> {
+    values.iter().rev().find(|(known, _)| *known <= step).map(|(_, value)| *value)
 }
 
 /// How to show an alarm of some severity.
@@ -268,12 +295,31 @@ fn sentence(event: &Value) -> (Tone, String) {
         "evaluated" => (
             Tone::Plain,
             format!(
-                "test after step {}: {} right on the plant, {} believed",
-                event["step"],
+                "test {} on the plant, {} believed, after step {}",
                 percent(event["test_accuracy"].as_f64()),
-                percent(event["believed_accuracy"].as_f64())
+                percent(event["believed_accuracy"].as_f64()),
+                event["step"]
             ),
         ),
+        "agreement" => {
+            let residual = percent(event["twin_residual"].as_f64());
+            (Tone::Plain, format!("twin residual {residual} after step {}", event["step"]))
+        }
+        "reference" => {
+            let tone = if event["alarm"] == true { Tone::Minor } else { Tone::Plain };
+            let score = event["score"].as_f64().map_or("-".to_owned(), |score| format!("{score:.2}"));
+            (tone, format!("drift {score} of limit on {} after step {}", word("plant"), event["step"]))
+        }
+        "refreshed" => {
+            let value = |key: &str| event[key].as_f64().map_or("-".to_owned(), short);
+            let (before, after) = (value("residual_before"), value("residual_after"));
+            let kept = if event["kept"] == true { "kept" } else { "not kept" };
+            let (plant, step, why) = (word("plant"), &event["step"], word("why"));
+            (
+                Tone::Strong,
+                format!("twin of {plant} fitted anew after step {step} ({why}): residual {before} to {after}, {kept}"),
+            )
+        }
         "paused" => (Tone::Minor, "paused".to_owned()),
         "resumed" => (Tone::Plain, "resumed".to_owned()),
         "continued" => (Tone::Strong, format!("continued from the checkpoint after step {}", event["step"])),
@@ -304,10 +350,23 @@ fn plain(event: &Value) -> String {
     let Value::Object(entries) = event else { return event.to_string() };
     let mut text = event["event"].as_str().unwrap_or("event").to_owned();
     for (key, value) in entries.iter().filter(|(key, _)| *key != "event" && *key != "unix_seconds") {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = value.as_str().map_or_else(|| rounded(value).to_string(), str::to_owned);
         text.extend([" ", key.as_str(), ": ", value.as_str()]);
     }
     text
+}
+
+/// Numbers with four digits: sixteen fill a line and say nothing more.
+fn rounded(value: &Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let few = number.as_f64().and_then(|number| format!("{number:.3e}").parse::<f64>().ok());
+            few.and_then(serde_json::Number::from_f64).map_or_else(|| value.clone(), Value::Number)
+        }
+        Value::Array(list) => list.iter().map(rounded).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), rounded(value))).collect(),
+        _ => value.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -339,17 +398,69 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "test after step 10: 50.0 % right on the plant, 75.0 % believed",
-                "test after step 20: 50.0 % right on the plant, 75.0 % believed",
+                "test 50.0 % on the plant, 75.0 % believed, after step 10",
+                "test 50.0 % on the plant, 75.0 % believed, after step 20",
                 "major alarm raised: drift: moved",
                 "major alarm cleared: drift: moved",
                 "unreadable event: nonsense",
             ]
         );
-        assert_eq!((log.alarms.len(), log.alarms[0].active), (1, false));
-        assert_eq!([5, 15, 20, 99].map(|step| log.time_of(step)), [100.0, 110.0, 120.0, 120.0].map(Some));
-        std::fs::write(&path, r#"{"event":"refreshed","fit":"a","residual":0.5}"#.to_owned() + "\n").unwrap();
+        let alarms = log.alarms_at(None);
+        assert_eq!((alarms.len(), alarms[0].active), (1, false));
+        assert_eq!(log.alarms_at(Some(5.9)), []);
+        let around = [5, 15, 20, 99].map(|step| log.around(step));
+        let (first, second) = (Some((10, 100.0)), Some((20, 120.0)));
+        assert_eq!(around, [(None, first), (first, second), (second, None), (second, None)]);
+        let long = r#"{"event":"fitted","fit":"a","residual":0.1234567890123456,"of":[0.30000000000000004,7]}"#;
+        std::fs::write(&path, long.to_owned() + "\n").unwrap();
         assert!(events.poll().unwrap(), "a shorter file is read again");
-        assert_eq!(events.log().lines[0].text, "refreshed fit: a residual: 0.5");
+        assert_eq!(events.log().lines[0].text, "fitted fit: a residual: 0.1235 of: [0.3,7]");
+    }
+
+    #[test]
+    fn what_a_record_says_of_twin_drift_plan_and_safe_states_is_known_by_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let lines = [
+            r#"{"event":"started","experiment":"a","method":"ideal","seed":1,"steps":200000,"unix_seconds":90.0}"#,
+            r#"{"event":"agreement","step":10,"twin_residual":0.0312345678901234,"unix_seconds":100.0}"#,
+            r#"{"event":"reference","step":10,"plant":"plate","score":0.4216789,"alarm":false,"unix_seconds":100.5}"#,
+            r#"{"event":"refreshed","step":12,"plant":"plate","why":"drift","shots":8,"residual_before":0.0123456,"residual_after":0.00312345,"kept":true,"unix_seconds":101.0}"#,
+            r#"{"event":"agreement","step":20,"twin_residual":0.5,"unix_seconds":110.0}"#,
+            r#"{"event":"safe","unix_seconds":111.0}"#,
+        ];
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let mut events = Events::new(path);
+        assert!(events.poll().unwrap());
+        let log = events.log();
+        assert_eq!(
+            [9, 10, 19, 25].map(|step| value_at(&log.residuals, step)),
+            [None, Some(0.031_234_567_890_123_4), Some(0.031_234_567_890_123_4), Some(0.5)]
+        );
+        assert_eq!((log.drift.len(), log.steps, log.safe, log.last), (1, Some(200_000), Some(111.0), Some(111.0)));
+        let texts: Vec<&str> = log.lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(
+            texts[1..4],
+            [
+                "twin residual 3.1 % after step 10",
+                "drift 0.42 of limit on plate after step 10",
+                "twin of plate fitted anew after step 12 (drift): residual 0.012 to 0.003, kept",
+            ]
+        );
+        assert!(texts.iter().all(|text| !text.contains("678")), "{texts:?}");
+    }
+
+    #[test]
+    fn what_no_run_wrote_is_refused_and_the_plan_is_read_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("run.json", r#"{"name":"of another program"}"#);
+        assert!(Facts::read(folder.path()).unwrap_err().to_string().contains("no run of pnnlab"));
+        write("run.json", r#"{"state":"stopped"}"#);
+        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, None);
+        write("experiment.toml", "[training]\nsteps = 200000\n");
+        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, Some(200_000));
+        write("experiment.toml", "[training]\nsteps = 1000\nepochs = 7\n");
+        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, None);
     }
 }

@@ -48,7 +48,7 @@ pub fn title(dashboard: &Dashboard, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The worst alarm of all that runs.
-pub fn second_line(dashboard: &Dashboard) -> Line<'static> {
+pub fn second_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
     let alarms = dashboard.table.rows.iter().filter_map(|row| {
         let alarms = &row.status.as_ref()?.alarms;
         let worst = alarms.iter().filter(|alarm| !alarm.acknowledged).max_by_key(|alarm| alarm.severity)?;
@@ -58,12 +58,9 @@ pub fn second_line(dashboard: &Dashboard) -> Line<'static> {
         Some((row, alarm)) => {
             let text =
                 format!(" {} in {}: {}: {}", severity_mark(alarm.severity), row.name, alarm.source, alarm.message);
-            Line::styled(text, severity_tone(alarm.severity))
+            Line::styled(fit(&text, usize::from(width)), severity_tone(alarm.severity))
         }
-        None => Line::styled(
-            " Active runs first. `silent`: its record is open, but its process does not answer.",
-            Tone::Faint,
-        ),
+        None => Line::styled(" Active runs first. silent: it does not answer. lost: its process is gone.", Tone::Faint),
     }
 }
 
@@ -77,7 +74,7 @@ pub fn draw(dashboard: &Dashboard, body: Rect, area: Rect, buffer: &mut Buffer) 
     for ((name, _), area) in COLUMNS.iter().zip(columns(heading, &widths)) {
         Line::styled(*name, Tone::Faint).render(area, buffer);
     }
-    let rows = layout::table_rows(area);
+    let rows = layout::table_rows(dashboard, area);
     let visible: Vec<&RunRow> = dashboard.table.visible().collect();
     if visible.is_empty() {
         let text = match (dashboard.table.read, dashboard.table.filter.is_empty()) {

@@ -27,11 +27,13 @@ impl Widget for &Dashboard {
     fn render(self, area: Rect, buffer: &mut Buffer) {
         let (width, height) = layout::LEAST;
         if area.width < width || area.height < height {
-            let text = format!("{}x{} is too small: {width}x{height}", area.width, area.height);
-            Line::from(text).render(area, buffer);
+            let said = self.safety_lines(u16::MAX).into_iter().next();
+            let small = format!("{}x{} is too small: {width}x{height}", area.width, area.height);
+            let (tone, text) = said.unwrap_or((Tone::Plain, small));
+            Line::styled(text, tone).render(area, buffer);
             return self.theme.finish(buffer);
         }
-        let [title, second, body, last] = layout::parts(area);
+        let [title, second, body, safety, last] = layout::parts(self, area);
         if let (Page::Run, Some(run)) = (self.page, self.shown()) {
             run_title(self, run, title, buffer);
             second_line(self, run, second.width).render(second, buffer);
@@ -40,13 +42,18 @@ impl Widget for &Dashboard {
             }
         } else {
             runs_table::title(self, title, buffer);
-            runs_table::second_line(self).render(second, buffer);
+            runs_table::second_line(self, second.width).render(second, buffer);
             runs_table::draw(self, body, area, buffer);
         }
         last_line(self, last.width).render(last, buffer);
+        // Nothing lies over what became of `!`.
+        for ((tone, text), row) in self.safety_lines(safety.width).into_iter().zip(safety.rows()) {
+            Line::styled(text, tone).render(row, buffer);
+        }
+        let free = if safety.is_empty() { area } else { Rect { height: safety.y - area.y, ..area } };
         match &self.overlay {
-            Some(Overlay::Help(scroll)) => overlay::help(*scroll, area, buffer),
-            Some(Overlay::ConfirmStop) => overlay::confirm_stop(self, area, buffer),
+            Some(Overlay::Help(scroll)) => overlay::help(*scroll, free, buffer),
+            Some(Overlay::ConfirmStop) => overlay::confirm_stop(self, free, buffer),
             None => {}
         }
         self.theme.finish(buffer);
@@ -132,10 +139,15 @@ fn run_title(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
 /// Where the run is in its life.
 fn state(run: &RunView) -> (String, Tone) {
     let word = match &run.status {
-        Some(status) if run.wish == Some(RunState::Paused) && status.state == RunState::Running => "pausing".to_owned(),
+        Some(status)
+            if run.gone().is_none() && run.wish == Some(RunState::Paused) && status.state == RunState::Running =>
+        {
+            "pausing".to_owned()
+        }
         Some(status) if run.wish == Some(RunState::Running) && status.state == RunState::Paused => {
             "resuming".to_owned()
         }
+        _ if run.gone().is_some() => "lost".to_owned(),
         Some(status) => state_word(status.state).to_owned(),
         None if run.facts.state.is_empty() => "opening".to_owned(),
         None => run.facts.state.clone(),
@@ -170,13 +182,22 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let width = usize::from(width);
     // A frozen picture hides no alarm.
     let live = dashboard.run.as_ref().unwrap_or(run);
+    if let Some(id) = live.gone() {
+        let folder = live.folder.display();
+        let text = format!(" The run died: process {id} is gone. pnnlab train --resume {folder}");
+        return Line::styled(fit(&text, width), Tone::Major);
+    }
+    let unread = live.problem.as_ref().filter(|_| live.status.is_none());
+    if let Some(problem) = unread {
+        return Line::styled(fit(&format!(" The record cannot be read: {problem}"), width), Tone::Major);
+    }
     if let Connection::Lost { tries, why, .. } = &live.connection
         && !live.over()
     {
         let text = format!(" No answer: {why}. Trying again by itself ({tries}). What is shown is old.");
         return Line::styled(fit(&text, width), Tone::Major);
     }
-    let alarms = live.sorted_alarms();
+    let alarms = live.alarms(None);
     let unseen = alarms.iter().filter(|alarm| !alarm.acknowledged).count();
     if let Some(worst) = alarms.first().filter(|_| 0 < unseen && !live.over()) {
         let more = if unseen == 1 { String::new() } else { format!(" (+{})", unseen - 1) };

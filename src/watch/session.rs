@@ -6,11 +6,10 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::Start;
-use super::dashboard::{Connection, Dashboard, Page};
+use super::dashboard::{Connection, Dashboard};
 use super::keys::Effect;
 use super::news::News;
 use super::terminal::{self, Screen, Targets};
-use super::theme::Tone;
 use super::{client, follow};
 use crate::run::unix_seconds;
 use crate::{Error, stop};
@@ -77,7 +76,7 @@ impl Session {
             }
             match self.received.recv_timeout(due) {
                 Ok(news) => {
-                    hurried |= matches!(news, News::Input(_) | News::SafeAsked | News::Answer(..));
+                    hurried |= matches!(news, News::Input(_) | News::SafeAsked(..) | News::Answer(_));
                     changed = true;
                     if !self.take(news)? {
                         return Ok(());
@@ -111,11 +110,7 @@ impl Session {
                 }
             }
             News::InputEnded => return Ok(false),
-            News::SafeAsked => {
-                let none = self.targets().is_empty();
-                let text = if none { "no run is active: nothing to make safe" } else { "SAFE asked for…" };
-                self.dashboard.say(Tone::Minor, text.to_owned());
-            }
+            News::SafeAsked(asked, folders) => self.dashboard.ask_safe(asked, &folders),
             News::Status(key, status) if Some(key) == current => self.dashboard.take_status(*status),
             News::Connection(key, connection) if Some(key) == current => self.dashboard.take_connection(connection),
             News::Record(key, record) if Some(key) == current => self.take_record(*record)?,
@@ -125,7 +120,7 @@ impl Session {
                     self.open(folder)?;
                 }
             }
-            News::Answer(folder, request, answer) => self.dashboard.take_answer(&folder, &request, answer),
+            News::Answer(answer) => self.dashboard.take_answer(*answer),
             News::Status(..) | News::Connection(..) | News::Record(..) | News::Detail(..) => {}
         }
         self.aim();
@@ -184,18 +179,8 @@ impl Session {
         Ok(())
     }
 
-    /// The runs that `!` concerns: the open one while it is not over, in the table all that are active.
-    fn targets(&self) -> Vec<PathBuf> {
-        match (self.dashboard.page, &self.dashboard.run) {
-            (Page::Run, Some(run)) => {
-                Some(run).filter(|run| !run.over()).map(|run| run.folder.clone()).into_iter().collect()
-            }
-            _ => self.dashboard.table.rows.iter().filter(|row| row.active()).map(|row| row.folder.clone()).collect(),
-        }
-    }
-
     fn aim(&self) {
-        *self.targets.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.targets();
+        *self.targets.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = self.dashboard.targets();
     }
 
     /// Asks for the rows that the slider needs, once.

@@ -14,9 +14,10 @@ use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, E
 use ratatui::crossterm::execute;
 
 use super::client;
-use super::news::News;
+use super::holder::Holder;
+use super::news::{Answer, News};
 use crate::Error;
-use crate::run::Request;
+use crate::run::{Reply, Request, unix_seconds};
 
 /// A request waits so long for its answer; a run answers `!` when its plants are safe.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,10 +72,11 @@ pub fn read_keys(news: &Sender<News>, targets: &Targets) {
             matches!(&input, Event::Key(key) if key.code == KeyCode::Char('!') && key.kind == KeyEventKind::Press);
         let news_of_it = if stop {
             let folders = targets.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for folder in folders {
-                ask(folder, Request::Safe, news);
+            let asked = unix_seconds();
+            for folder in &folders {
+                ask_at(asked, folder.clone(), Request::Safe, news);
             }
-            News::SafeAsked
+            News::SafeAsked(asked, folders)
         } else {
             News::Input(input)
         };
@@ -86,13 +88,23 @@ pub fn read_keys(news: &Sender<News>, targets: &Targets) {
 
 /// Asks a run on a thread of its own; the answer comes as news.
 pub fn ask(folder: PathBuf, request: Request, news: &Sender<News>) {
+    ask_at(unix_seconds(), folder, request, news);
+}
+
+fn ask_at(asked: f64, folder: PathBuf, request: Request, news: &Sender<News>) {
     let sender = news.clone();
     let (to, what) = (folder.clone(), request.clone());
+    let answer = move |folder: PathBuf, request, reply| {
+        // Who runs it is of interest where somebody may have to end it.
+        let done = matches!(reply, Ok(Reply::Done { .. }));
+        let holder = if done { Holder::Unknown } else { Holder::of(&folder) };
+        News::Answer(Box::new(Answer { folder, request, asked, reply, holder }))
+    };
     let work = move || {
-        let answer = client::ask(&to, &what, PATIENCE);
-        drop(sender.send(News::Answer(to, what, answer)));
+        let reply = client::ask(&to, &what, PATIENCE);
+        drop(sender.send(answer(to, what, reply)));
     };
     if let Err(error) = std::thread::Builder::new().name("ask".into()).spawn(work) {
-        drop(news.send(News::Answer(folder, request, Err(error.to_string()))));
+        drop(news.send(answer(folder, request, Err(error.to_string()))));
     }
 }

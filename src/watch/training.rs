@@ -11,7 +11,7 @@ use super::history::Test;
 use super::number::{count, percent, short};
 use super::panel::{Panel, lines, pair};
 use super::plot::{Curve, plot, progress_bar};
-use super::record::StepSeconds;
+use super::record::{StepSeconds, value_at};
 use super::theme::Tone;
 use crate::run::TrainingStatus;
 
@@ -32,11 +32,21 @@ impl Widget for TrainingPanel<'_> {
         let cursor = dashboard.look.cursor.filter(|_| run.over());
         let (training, test) = match (cursor, &run.status) {
             (Some(step), _) => recorded(run, step),
+            (None, Some(status)) if run.over() => {
+                let recorded = recorded(run, run.span().1).0;
+                let twin_residual = status.training.twin_residual.or(recorded.twin_residual);
+                let drift_score = status.training.drift_score.or(recorded.drift_score);
+                (TrainingStatus { twin_residual, drift_score, ..status.training }, run.history.last_test)
+            }
             (None, Some(status)) => (status.training, run.history.last_test),
             (None, None) => recorded(run, run.span().1),
         };
-        let text = figures(&training, test, inner.width);
+        let mut text = figures(&training, test, inner.width);
         let slider = u16::from(run.over());
+        // A curve is worth more than where the time went, and than the use of the range.
+        while 3 < text.len() && inner.height < text.len() as u16 + slider + CURVE_ROWS {
+            text.pop();
+        }
         let head = (text.len() as u16).min(inner.height.saturating_sub(slider));
         let rows = [Constraint::Length(head), Constraint::Length(slider), Constraint::Fill(1)];
         let [figures, slide, curves] = Layout::vertical(rows).areas(inner);
@@ -52,16 +62,15 @@ impl Widget for TrainingPanel<'_> {
 fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
     let row = run.row_at(step).unwrap_or_default();
     let test = run.test_at(step);
-    let status = run.status.as_ref().map(|status| status.training);
     let training = TrainingStatus {
         step: step as usize,
-        steps: status.map_or(run.span().1 as usize, |status| status.steps),
+        steps: run.planned() as usize,
         epoch: row.epoch.unwrap_or(0.0) as usize,
         loss: row.loss,
         test_accuracy: test.map(|test| test.accuracy),
         believed_accuracy: test.map(|test| test.believed),
-        twin_residual: row.twin_residual,
-        drift_score: row.drift_score,
+        twin_residual: row.twin_residual.or_else(|| value_at(&run.log.residuals, step)),
+        drift_score: row.drift_score.or_else(|| value_at(&run.log.drift, step)),
         steps_per_second: None,
         range_use: row.range_use,
         clipping_rate: row.clipping_rate,
@@ -135,7 +144,7 @@ fn slider_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let (first, last) = run.span();
     let at = dashboard.look.cursor.unwrap_or(last);
     let sign = if dashboard.look.playing { "▶" } else { "■" };
-    let elapsed = run.log.time_of(at).map(|time| time - run.facts.started_unix_seconds).filter(|time| *time >= 0.0);
+    let elapsed = run.time_of(at).map(|time| time - run.facts.started_unix_seconds).filter(|time| *time >= 0.0);
     let time = elapsed.map_or(String::new(), |time| format!(" {}", super::number::duration(time)));
     let text = format!("{sign} {}{time} ", count(at));
     let room = usize::from(width).saturating_sub(text.chars().count()).max(3);

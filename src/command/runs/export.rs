@@ -15,7 +15,7 @@ use zip::write::SimpleFileOptions;
 
 use super::{Named, find_all};
 use crate::Error;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, whole_rows};
 
 /// `pnnlab runs export`.
 #[derive(Debug, Args)]
@@ -66,8 +66,8 @@ impl Rows {
             let path = run.folder.join("metrics.csv");
             let bad =
                 |error: csv::Error| Error::Record { path: path.clone(), message: format!("cannot be read: {error}") };
-            // The last row of a run that was killed may be torn.
-            let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(&path).map_err(bad)?;
+            let text = whole_rows(&run.folder)?;
+            let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
             let columns: Vec<String> = reader.headers().map_err(bad)?.iter().map(str::to_owned).collect();
             for column in columns {
                 if !all.columns.contains(&column) {
@@ -140,7 +140,10 @@ fn write_zip(path: &Path, runs: &[Named]) -> Result<(), Error> {
     };
     for run in runs {
         for (name, source) in files(&run.folder)? {
-            let bytes = fs::read(&source).map_err(Error::record(&source, "cannot be read"))?;
+            let bytes = match name.as_str() {
+                "metrics.csv" => whole_rows(&run.folder)?,
+                _ => fs::read(&source).map_err(Error::record(&source, "cannot be read"))?,
+            };
             add(format!("{}/{name}", run.name), &bytes)?;
         }
         add(format!("{}/REPRODUCE.txt", run.name), reproduce(run).as_bytes())?;

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::percent;
-use crate::catalog::{Catalog, Filter, Metric, Row};
+use crate::catalog::{Catalog, Filter, Metric, Row, STATES};
 use crate::command::timestamp;
 use crate::run::unix_seconds;
 use crate::{Error, Method};
@@ -22,8 +22,8 @@ pub struct ListArgs {
     /// Only runs of this experiment
     #[arg(long)]
     experiment: Option<String>,
-    /// Only runs in this state: running, finished, stopped, interrupted, aborted, failed, lost
-    #[arg(long)]
+    /// Only runs in this state
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATES))]
     state: Option<String>,
     /// Only runs started since a day (2026-11-23), or within the last time (30m, 12h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = since)]

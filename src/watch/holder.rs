@@ -1,0 +1,92 @@
+//! The process that runs a run: whether it lives, is gone, or runs on another machine.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::run::{is_lost, living_process, read_facts};
+
+/// What is known of the process that a run's record names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Holder {
+    /// Nothing: the record is closed, or does not say enough to tell its process from another of the same number.
+    #[default]
+    Unknown,
+    /// It lives.
+    Alive(u64),
+    /// It has ended, and nobody closed the record.
+    Gone(u64),
+    /// It runs on another machine: its number, and the machine.
+    Elsewhere(u64, String),
+}
+
+impl Holder {
+    /// Of the run in `folder`.
+    pub fn of(folder: &Path) -> Self {
+        read_facts(folder).map_or(Self::Unknown, |facts| Self::named_by(&facts))
+    }
+
+    fn named_by(facts: &Value) -> Self {
+        let process = &facts["process"];
+        let (Some(id), Some(_), Some(host)) =
+            (process["id"].as_u64(), process["start"].as_u64(), process["host"].as_str())
+        else {
+            return Self::Unknown;
+        };
+        match () {
+            () if facts["state"] != "running" => Self::Unknown,
+            () if is_lost(facts) => Self::Gone(id),
+            () if living_process(facts).is_some() => Self::Alive(id),
+            () => Self::Elsewhere(id, host.to_owned()),
+        }
+    }
+
+    /// What to do about plants that it did not make safe. Nobody is told to end what has ended.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::Alive(id) => format!("End it: kill -TERM {id}. Or switch the bench off"),
+            Self::Elsewhere(id, host) => format!("End it on {host}: kill -TERM {id}. Or switch the bench off"),
+            Self::Gone(id) => format!("Its process {id} is gone: pnnlab safe, or switch the bench off"),
+            Self::Unknown => "Switch the bench off".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::run::{host, this_process};
+
+    #[test]
+    fn a_process_is_known_by_its_number_its_start_and_its_machine() {
+        let facts = |process: Value| json!({ "state": "running", "process": process });
+        let own = u64::from(std::process::id());
+        assert_eq!(Holder::named_by(&facts(this_process())), Holder::Alive(own));
+        let reused = json!({ "id": own, "start": 1, "host": host() });
+        assert_eq!(Holder::named_by(&facts(reused)), Holder::Gone(own), "the number is used again");
+        let far = json!({ "id": 7, "start": 1, "host": "another machine" });
+        assert_eq!(Holder::named_by(&facts(far)), Holder::Elsewhere(7, "another machine".into()));
+        assert_eq!(Holder::named_by(&facts(json!(7))), Holder::Unknown);
+        assert!(!Holder::Gone(7).advice().contains("kill"));
+    }
+
+    #[test]
+    fn a_child_that_has_ended_and_that_nobody_waited_for_is_gone() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat starts");
+        let stat = |id: u32| std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        let start: u64 =
+            stat(child.id()).rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
+        let facts = json!({ "state": "running", "process": { "id": child.id(), "start": start, "host": host() } });
+        assert_eq!(Holder::named_by(&facts), Holder::Alive(u64::from(child.id())));
+        child.kill().unwrap();
+        let bound = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while Holder::named_by(&facts) != Holder::Gone(u64::from(child.id())) {
+            assert!(std::time::Instant::now() < bound, "{}", stat(child.id()));
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+    }
+}
