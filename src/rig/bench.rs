@@ -14,8 +14,7 @@ use drivers::{
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{
     AudioBench, Described, Faults, Half, OpticalBench, ScpiBox, ScpiInstrument, SerialLine, SimulatedRedPitaya,
-    WaveformWorld,
-    Wire, serve_scpi,
+    WaveformWorld, Wire, serve_scpi,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
