@@ -46,7 +46,7 @@ pub fn key<B: DrawingBackend>(
     }
     let (above, below) = area.split_vertically(if entries.is_empty() { 0 } else { y + ROW });
     for (entry, (x, y)) in entries.iter().zip(places) {
-        let middle = y + ROW / 2 - 3;
+        let middle = y + ROW / 2 - 7;
         let pieces: &[(i32, i32)] = if entry.dashed { &[(0, 12), (18, LINE)] } else { &[(0, LINE)] };
         for (from, to) in pieces {
             let line = PathElement::new([(x + from, middle), (x + to, middle)], entry.color.stroke_width(3));

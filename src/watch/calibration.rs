@@ -30,7 +30,10 @@ impl Widget for CalibrationPanel<'_> {
             let Some(fit) = &plant.calibration else {
                 text.push(Line::from(vec![
                     Span::styled(format!("{} ", plant.plant), Tone::Strong),
-                    Span::styled("nominal twin, not calibrated", Tone::Plain),
+                    Span::styled(
+                        if inner.width < 50 { "nominal twin" } else { "nominal twin, not calibrated" },
+                        Tone::Plain,
+                    ),
                 ]));
                 continue;
             };

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::client;
 use super::holder::Holder;
@@ -84,11 +84,14 @@ fn reason_word(reason: crate::StopReason) -> &'static str {
 #[derive(Debug, Default)]
 pub struct Finder {
     known: HashMap<PathBuf, (SystemTime, Facts)>,
+    /// How long the last look waited for answers of runs.
+    pub waited: Duration,
 }
 
 impl Finder {
     /// The runs below `folder`: active ones first, then the newest.
     pub fn find(&mut self, folder: &Path) -> Vec<RunRow> {
+        self.waited = Duration::ZERO;
         let mut rows: Vec<RunRow> = run_folders(folder).into_iter().filter_map(|path| self.row(folder, path)).collect();
         rows.sort_by(|a, b| {
             let newest = b.facts.started_unix_seconds.total_cmp(&a.facts.started_unix_seconds);
@@ -111,7 +114,10 @@ impl Finder {
             }
         };
         let status = if facts.open() {
-            match client::ask(&folder, &Request::Status, PATIENCE) {
+            let start = Instant::now();
+            let answer = client::ask(&folder, &Request::Status, PATIENCE);
+            self.waited += start.elapsed();
+            match answer {
                 Ok(Reply::Status(status)) => Some(*status),
                 _ => None,
             }

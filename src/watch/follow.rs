@@ -87,8 +87,8 @@ pub fn runs(folder: &Path, news: &Sender<News>, wanted: &Receiver<()>) {
         if news.send(News::Runs(finder.find(folder))).is_err() {
             return;
         }
-        // A folder of very many runs is looked at less often, so that looking costs little.
-        let pause = LOOK_FOR_RUNS.max(start.elapsed() * 50);
+        // A folder of very many runs is looked at less often, so that looking costs little; waiting for a silent run costs nothing.
+        let pause = LOOK_FOR_RUNS.max(start.elapsed().saturating_sub(finder.waited) * 50);
         match wanted.recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => {}
             _ => return,

@@ -218,7 +218,12 @@ impl Log {
         let step = event["step"].as_u64();
         let value = |key: &str| Some((step?, event[key].as_f64()?));
         match event["event"].as_str().unwrap_or_default() {
-            "started" => self.steps = event["steps"].as_u64().or(self.steps),
+            "started" => {
+                self.steps = event["steps"].as_u64().or(self.steps);
+                if self.times.is_empty() && unix_seconds.is_finite() {
+                    self.times.push((0, unix_seconds));
+                }
+            }
             "continued" => {
                 // Rows of later updates are taken back, and so is what was said of them.
                 for list in [&mut self.times, &mut self.residuals, &mut self.drift] {
