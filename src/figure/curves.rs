@@ -34,7 +34,7 @@ struct Curve {
 
 /// The curves of several runs: one line for each method and setting, over its seeds.
 struct Curves {
-    curves: Vec<Curve>,
+    runs: Vec<Curve>,
     /// The settings that there are, in the order of the runs.
     settings: Vec<Map<String, Value>>,
     overlay: Overlay,
@@ -67,7 +67,7 @@ pub fn published_curves(runs: &[PathBuf], overlay: Overlay, path: &Path, theme: 
         }
     }
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    save(&Curves { curves, settings, overlay }, folder, &name.to_string_lossy(), theme)
+    save(&Curves { runs: curves, settings, overlay }, folder, &name.to_string_lossy(), theme)
 }
 
 /// Reads the tests of one run.
@@ -140,12 +140,12 @@ impl Curves {
     /// The lines: methods in the order of the tables, each with its settings in the order of the runs.
     fn lines(&self, theme: Theme) -> Vec<Line<'_>> {
         let all: Vec<&Map<String, Value>> = self.settings.iter().collect();
-        let mut methods: Vec<&str> = self.curves.iter().map(|curve| curve.method.as_str()).collect();
+        let mut methods: Vec<&str> = self.runs.iter().map(|curve| curve.method.as_str()).collect();
         methods.sort_by_key(|method| Method::ALL.iter().position(|known| known.name() == *method));
         methods.dedup();
         let mut lines = Vec::new();
         for (method, settings) in methods.into_iter().flat_map(|method| all.iter().map(move |one| (method, *one))) {
-            let runs = self.curves.iter().filter(|curve| curve.method == method && curve.settings == *settings);
+            let runs = self.runs.iter().filter(|curve| curve.method == method && curve.settings == *settings);
             let runs: Vec<&Curve> = runs.collect();
             if runs.is_empty() {
                 continue;
@@ -161,13 +161,13 @@ impl Curves {
 
     /// Updates for each unit of the horizontal axis: an epoch, where the record shows one and several were run.
     fn unit(&self) -> Option<f64> {
-        let last = self.curves.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
-        self.curves.first()?.epoch.filter(|epoch| 0.0 < *epoch && *epoch < last)
+        let last = self.runs.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
+        self.runs.first()?.epoch.filter(|epoch| 0.0 < *epoch && *epoch < last)
     }
 
     /// The lowest accuracy that is shown, in %: low enough for all but what belongs to the first tenth.
     fn floor(&self, last: f64) -> f64 {
-        let late = self.curves.iter().flat_map(|curve| &curve.tests).filter(|test| 0.1 * last <= test.0);
+        let late = self.runs.iter().flat_map(|curve| &curve.tests).filter(|test| 0.1 * last <= test.0);
         let lowest = late.map(|test| test.1.min(test.2)).chain(self.overlay.lines.iter().map(|line| line.2));
         let lowest = 100.0 * lowest.fold(1.0, f64::min);
         // Differences of some points need a scale of their own; all else is shown from zero.
@@ -217,7 +217,7 @@ impl Curves {
 
 impl Figure for Curves {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
-        let steps = self.curves.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
+        let steps = self.runs.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
         let (unit, words) = self.unit().map_or((1.0, "update"), |epoch| (epoch, "epoch"));
         let last = steps / unit;
         let low = self.floor(steps);
@@ -247,7 +247,7 @@ impl Figure for Curves {
 
     /// What was measured on what, with which seeds, and the command.
     fn caption(&self) -> Vec<String> {
-        let first = &self.curves[0].facts;
+        let first = &self.runs[0].facts;
         let plants = first["plants"].as_array().cloned().unwrap_or_default();
         let plants = plants.iter().map(|plant| {
             let text = |key: &str| plant[key].as_str().unwrap_or("?").to_owned();
@@ -261,7 +261,7 @@ impl Figure for Curves {
         let mut caption =
             vec![format!("{experiment}; {}{band}", plants.collect::<Vec<_>>().join(", ")), origins.join("; ")];
         let mut commands: Vec<&str> = Vec::new();
-        for curve in &self.curves {
+        for curve in &self.runs {
             let command = curve.facts["command"].as_str().unwrap_or("?");
             if !commands.contains(&command) {
                 commands.push(command);
@@ -290,7 +290,7 @@ mod tests {
     fn curves(curves: Vec<Curve>) -> Curves {
         let mut settings: Vec<Map<String, Value>> = curves.iter().map(|curve| curve.settings.clone()).collect();
         settings.dedup();
-        Curves { curves, settings, overlay: Overlay::default() }
+        Curves { runs: curves, settings, overlay: Overlay::default() }
     }
 
     #[test]

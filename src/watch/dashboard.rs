@@ -171,7 +171,7 @@ impl RunView {
     /// About when update `step` was done: between the events that name one, its start and its end.
     pub fn time_of(&self, step: u64) -> Option<f64> {
         let start = (0, self.facts.started_unix_seconds);
-        let (before, after) = self.log.around(step);
+        let [before, after] = self.log.around(step);
         let before = before.or(Some(start).filter(|start| 0.0 < start.1));
         let after = after.or(self.log.last.map(|last| (self.span().1.max(step), last)));
         match (before, after) {

@@ -262,10 +262,10 @@ impl Log {
     }
 
     /// The last event at or before update `step` that names one, and the first after it: (step, seconds since 1970).
-    pub fn around(&self, step: u64) -> (Option<(u64, f64)>, Option<(u64, f64)>) {
+    pub fn around(&self, step: u64) -> [Option<(u64, f64)>; 2] {
         let after = self.times.partition_point(|(known, _)| *known <= step);
         let before = after.checked_sub(1).and_then(|index| self.times.get(index));
-        (before.copied(), self.times.get(after).copied())
+        [before.copied(), self.times.get(after).copied()]
     }
 }
 
@@ -415,7 +415,7 @@ mod tests {
         assert_eq!(log.alarms_at(Some(5.9)), []);
         let around = [5, 15, 20, 99].map(|step| log.around(step));
         let (first, second) = (Some((10, 100.0)), Some((20, 120.0)));
-        assert_eq!(around, [(None, first), (first, second), (second, None), (second, None)]);
+        assert_eq!(around, [[None, first], [first, second], [second, None], [second, None]]);
         let long = r#"{"event":"fitted","fit":"a","residual":0.1234567890123456,"of":[0.30000000000000004,7]}"#;
         std::fs::write(&path, long.to_owned() + "\n").unwrap();
         assert!(events.poll().unwrap(), "a shorter file is read again");

@@ -108,7 +108,7 @@ impl Dashboard {
                     said.push((0, Tone::Major, format!("{name}NOT SAFE: {failure}{again}")));
                 }
                 None if waits => {
-                    said.push((1, Tone::Minor, format!("{name}SAFE asked for {since} ago: no answer yet")))
+                    said.push((1, Tone::Minor, format!("{name}SAFE asked for {since} ago: no answer yet")));
                 }
                 None if self.now - known.safe_since < NOTICE_SECONDS => {
                     let text = format!("{name}SAFE: the plants are in their safe state; paused (p goes on)");
@@ -153,9 +153,7 @@ mod tests {
         Answer { folder: folder.into(), request: Request::Safe, asked, reply, holder }
     }
 
-    fn safe() -> Result<Reply, String> {
-        Ok(Reply::Done { state: RunState::Paused })
-    }
+    const SAFE: Result<Reply, String> = Ok(Reply::Done { state: RunState::Paused });
 
     fn late() -> Result<Reply, String> {
         Err("no answer in time".to_owned())
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_not_safe_names_its_run_and_its_own_process() {
         let mut dashboard = two();
-        dashboard.take_answer(answer("runs/b", NOW, safe()));
+        dashboard.take_answer(answer("runs/b", NOW, SAFE));
         dashboard.now += 5.0;
         let text = picture(&dashboard, SMALL);
         assert!(
@@ -213,11 +211,11 @@ mod tests {
         assert!(stays(&dashboard), "under the help");
         type_keys(&mut dashboard, "?p");
         assert!(dashboard.notice().is_some() && stays(&dashboard), "beside another sentence");
-        dashboard.take_answer(answer("runs/b", NOW, safe()));
+        dashboard.take_answer(answer("runs/b", NOW, SAFE));
         assert!(stays(&dashboard), "another run is safe");
         dashboard.ask_safe(dashboard.now, &["runs/a".into()]);
         assert!(picture(&dashboard, (120, 24)).contains("Asked again 0.0 s ago"));
-        dashboard.take_answer(answer("runs/a", dashboard.now, safe()));
+        dashboard.take_answer(answer("runs/a", dashboard.now, SAFE));
         assert!(!stays(&dashboard) && picture(&dashboard, SMALL).contains("a: SAFE: the plants"));
         // What was asked before that fails later: it says nothing about now.
         dashboard.take_answer(answer("runs/a", NOW + 1.0, late()));
@@ -231,8 +229,8 @@ mod tests {
         let mut dashboard = dashboard("normal");
         let folder = dashboard.run.as_ref().unwrap().folder.clone();
         let name = folder.display().to_string();
-        dashboard.take_answer(answer(&name, NOW, safe()));
-        dashboard.ask_safe(NOW, &[folder.clone()]);
+        dashboard.take_answer(answer(&name, NOW, SAFE));
+        dashboard.ask_safe(NOW, std::slice::from_ref(&folder));
         assert!(picture(&dashboard, SMALL).contains(" SAFE: the plants are in their safe state"), "it needs no name");
         assert_eq!(dashboard.safety_lines(80).len(), 1);
         dashboard.take_answer(answer(&name, NOW + 1.0, late()));
@@ -264,7 +262,7 @@ mod tests {
         let mut dashboard = dashboard("normal");
         let folder = dashboard.run.as_ref().unwrap().folder.clone();
         let name = folder.display().to_string();
-        dashboard.take_answer(Answer { request: Request::Pause, ..answer(&name, NOW, safe()) });
+        dashboard.take_answer(Answer { request: Request::Pause, ..answer(&name, NOW, SAFE) });
         assert!(picture(&dashboard, SMALL).contains("it is paused; p goes on"));
         // The step goes on until its end; the next key counts on the pause all the same.
         assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
