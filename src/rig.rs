@@ -1,24 +1,21 @@
 //! A rig: the plants of one bench, as one TOML file describes them, and how they are opened.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{
-    DoseLimits, Interlock, Interlocked, Limited, Limits, Plant, Range, Recorded, Replayed, Screen, Screened,
-};
+use drivers::{Interlock, Interlocked, Limited, Plant, Range, Recorded, Replayed, Screen, Screened};
 use hil::{Faults, Wire};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators, Shifted, Simulated};
+use sims::{Shifted, Simulated};
 
 use crate::document::{list, nearest};
 use crate::lab::{Guarded, Opened};
 use crate::{Document, Error, fits};
 
 mod bench;
+mod config;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
+pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig};
 
 /// What a plant must have.
 const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
@@ -26,204 +23,6 @@ const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `repla
 /// What a plant that shifts must keep.
 const OTHER_PORTS: &str =
     "has other ports than `simulated`: a plant that shifts keeps its numbers of ports, units and ranges";
-
-/// What a rig file says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RigConfig {
-    /// What the bench is called.
-    pub name: String,
-    /// Its plants, by name.
-    pub plants: BTreeMap<String, PlantConfig>,
-}
-
-/// One plant: where its readings come from, and what it may be driven with. Give exactly one of `simulated`, `bench`,
-/// `replay`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlantConfig {
-    /// A plant made of bench-fidelity physics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub simulated: Option<SimulatedConfig>,
-    /// A simulated plant that changes while it is used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shift: Option<ShiftConfig>,
-    /// A plant behind real instruments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bench: Option<BenchConfig>,
-    /// A plant that repeats a recording.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replay: Option<ReplayConfig>,
-    /// A file that every set of controls and every shot is recorded to; it must not exist yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<PathBuf>,
-    /// The fit behind the twin: `none` (the nominal twin), `auto` (the newest fit of this plant in the folder `fits`), or a fit's
-    /// TOML file, relative to the folder of the rig file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fit: Option<String>,
-    /// Narrower ranges than the instruments' own.
-    #[serde(default)]
-    pub limits: LimitsConfig,
-    /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub interlocks: Vec<InterlockConfig>,
-    /// Looks at each reading before it is believed: a suspicious shot is driven again, within its limits, and given up after a few
-    /// attempts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub screen: Option<ScreenConfig>,
-}
-
-/// What makes a reading suspicious. One that is no number always is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScreenConfig {
-    /// All outputs exactly as in another shot of the batch, or in the last one before, though the inputs differ: a converter that has
-    /// stuck. Switch it off for a plant that rightly reads the same for different inputs.
-    pub stuck: bool,
-    /// All outputs at an end of their range: a converter that has been overdriven.
-    pub saturated: bool,
-    /// How often a suspicious shot is driven, at least 1, before it is given up.
-    pub attempts: u32,
-}
-
-impl Default for ScreenConfig {
-    fn default() -> Self {
-        let Screen { stuck, saturated, attempts } = Screen::default();
-        Self { stuck, saturated, attempts }
-    }
-}
-
-/// From one shot on, at once or bit by bit, a simulated plant reads like another: how a twin that was right goes wrong.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ShiftConfig {
-    /// Shots before it begins.
-    pub after_shots: u64,
-    /// Shots that it takes; 0: it happens at once.
-    #[serde(default)]
-    pub over_shots: u64,
-    /// What the plant becomes; it must have the same ports.
-    pub to: SimulatedConfig,
-}
-
-/// A reading that must stay within bounds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InterlockConfig {
-    /// What it protects, in words.
-    pub name: String,
-    /// The output bank.
-    pub output: String,
-    /// Smallest allowed reading, in the bank's unit.
-    pub low: f32,
-    /// Largest allowed reading, in the bank's unit.
-    pub high: f32,
-}
-
-/// The system that a simulated plant or a twin is made of; each has its own keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "system", rename_all = "kebab-case")]
-pub enum SimulatedConfig {
-    /// A transistor in an RLC resonator between a DAC and an ADC.
-    Electrical(Electrical),
-    /// A titanium plate on a voice coil, with a microphone.
-    Mechanical(Mechanical),
-    /// Broadband second-harmonic generation between a spectral shaper and a camera.
-    Optical(Optical),
-    /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
-    Oscillators(Oscillators),
-}
-
-impl SimulatedConfig {
-    /// The physics with coefficients that can be fitted.
-    fn adjustable(&self) -> Arc<dyn Adjustable> {
-        match self {
-            Self::Electrical(config) => Arc::new(config.clone()),
-            Self::Mechanical(config) => Arc::new(config.clone()),
-            Self::Optical(config) => Arc::new(config.clone()),
-            Self::Oscillators(config) => Arc::new(config.clone()),
-        }
-    }
-
-    /// Plant, twin and ideal twin; shot noise is that of run `seed`.
-    pub(crate) fn build(&self, seed: u64) -> Result<Built, sims::Error> {
-        let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
-        match self {
-            Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-        }
-    }
-}
-
-impl SimulatedConfig {
-    /// Time from sample to sample, in s, where its ports lie along time.
-    pub fn sample_seconds(&self) -> Option<f64> {
-        match self {
-            Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
-            Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
-            Self::Optical(_) | Self::Oscillators(_) => None,
-        }
-    }
-}
-
-impl PlantConfig {
-    /// The system that its twin is made of.
-    pub fn twin_system(&self) -> Option<&SimulatedConfig> {
-        self.simulated.as_ref().or(self.replay.as_ref().map(|replay| &replay.twin))
-    }
-}
-
-/// A recorded plant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayConfig {
-    /// The recording; a relative path counts from the folder of the rig file.
-    pub file: PathBuf,
-    /// The system whose twin gives the gradient.
-    pub twin: SimulatedConfig,
-}
-
-/// Limits by bank name.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Of input banks.
-    pub inputs: BTreeMap<String, RangeConfig>,
-    /// Of control banks.
-    pub controls: BTreeMap<String, RangeConfig>,
-    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub slew: BTreeMap<String, f32>,
-    /// Largest part of a minute that the plant may be driven, above 0 and at most 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duty: Option<f32>,
-    /// Most energy in a minute, of input banks, in the bank's unit squared times seconds.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub energy_per_minute: BTreeMap<String, f32>,
-}
-
-/// A closed interval, in the unit of its bank.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RangeConfig {
-    /// Smallest allowed value.
-    pub low: f32,
-    /// Largest allowed value.
-    pub high: f32,
-}
-
-impl LimitsConfig {
-    fn limits(&self) -> Limits {
-        let ranges = |banks: &BTreeMap<String, RangeConfig>| {
-            banks.iter().map(|(bank, range)| (bank.clone(), Range::new(range.low, range.high))).collect()
-        };
-        let dose =
-            DoseLimits { slew: self.slew.clone(), duty: self.duty, energy_per_minute: self.energy_per_minute.clone() };
-        Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls), dose }
-    }
-}
 
 /// A rig file, read and checked, with what an experiment lays over it.
 #[derive(Debug, Clone)]

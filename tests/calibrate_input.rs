@@ -45,7 +45,7 @@ fn a_signal_ends_a_fit_and_the_trace_is_kept() {
 #[test]
 fn the_recorded_shots_of_a_training_are_a_trace() {
     let place = Place::new();
-    let optical = "\n[plants.optical.simulated]\n\n[[layers]]\nkind = \"scale-offset\"\nwidth = 50\n\n[[layers]]\n\
+    let optical = "\n[plants.optical.simulated]\n\n[[layers]]\nkind = \"linear\"\nwidth = 50\n\n[[layers]]\n\
                    kind = \"physical\"\nplant = \"optical\"\n\n[[layers]]\nkind = \"bins\"\nbins = 10\n";
     let (head, _) = SMALL.split_once("[plants.electrical").unwrap();
     place.write("small.toml", SMALL).write("optical.toml", &format!("{head}{optical}"));
@@ -121,7 +121,6 @@ fn a_fit_that_is_not_whole_is_named() {
 #[test]
 fn a_report_says_its_levels_and_warns_of_a_twin_of_no_use() {
     let place = Place::new();
-    // Readings that have nothing to do with the drive.
     let plant = ["calibrate", "simulated", "electrical", "--set", "plants.electrical.simulated.samples=64"];
     let levels = [&plant[..], &["--stimuli", "60", "--procedure", "levels", "--report", "report.md"]].concat();
     let output = place.run(&levels);
@@ -130,8 +129,10 @@ fn a_report_says_its_levels_and_warns_of_a_twin_of_no_use() {
     let report = place.read("report.md");
     assert!(report.contains("| output | dark | brightest |") && report.contains("[63] |"), "{report}");
     assert!(report.contains("60 stimuli.") && report.contains("## Times"), "{report}");
-    let few = ["--stimuli", "100", "--procedure", "learned", "--candidates", "0", "--report", "report.html", "--json"];
-    let poor = place.json(&[&plant[..], &few].concat());
+    // A bench that is nothing like its model.
+    let far = ["calibrate", "simulated", "optical", "--set", "plants.optical.simulated.mismatch=100"];
+    let few = ["--stimuli", "60", "--procedure", "physics", "--report", "report.html", "--json"];
+    let poor = place.json(&[&far[..], &few].concat());
     let warnings = poor["warnings"].as_array().unwrap();
     assert!(warnings.iter().any(|warning| warning.as_str().unwrap().contains("of no use")), "{poor}");
     assert!(place.read("report.html").contains("Warnings:"));
