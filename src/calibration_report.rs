@@ -23,6 +23,9 @@ const POOR: f64 = 0.5;
 /// Drift between repeats, in standard deviations of a shot, beyond which it is said aloud.
 const DRIFTING: f64 = 0.3;
 
+/// A residual this much below the noise is no chance any more.
+const TELLING: f64 = 0.95;
+
 /// A calibration with what it came from.
 pub struct Calibrated<'a> {
     /// What the fit says of itself.
@@ -108,7 +111,9 @@ impl Calibrated<'_> {
                     100.0 * r2
                 ));
             }
-            if let Some(noise) = residual.noise_of_full_scale.filter(|noise| residual.rmse_of_full_scale < *noise) {
+            if let Some(noise) =
+                residual.noise_of_full_scale.filter(|noise| residual.rmse_of_full_scale < TELLING * noise)
+            {
                 lines.push(format!(
                     "the noise ({:.3} % of full scale) is larger than the residual ({:.3} %), which cannot be: readings drift between \
                      repeats, and the drift counts as noise",

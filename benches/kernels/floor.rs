@@ -10,8 +10,12 @@ use sims::{LANES, Lanes};
 
 /// Rounds; the fastest counts.
 const ROUNDS: usize = 200;
-/// Multiply–adds of each chain in a round: some hundred microseconds.
-const LENGTH: usize = 40_000;
+/// Multiply–adds of a chain.
+const DEPTH: usize = 64;
+/// Values of the array.
+const CHAINS: usize = 2048;
+/// Times that a round goes over it: some hundred microseconds.
+const REPEATS: usize = 50;
 /// Values of each of the three arrays that stream: together beyond any third-level cache.
 const VALUES: usize = 8 << 20;
 
@@ -44,33 +48,39 @@ impl Machine {
     }
 }
 
-/// Independent chains of multiply–adds. Their number decides between waiting for results and running out of registers.
-struct Chains<const COUNT: usize>;
+/// Chains of multiply–adds side by side, two for each place of two arrays in the nearest cache: they are read and written once for
+/// [`DEPTH`] of them. (An array that never leaves the registers is not vectorized, a lone chain waits for itself.)
+struct Chains<'a>(&'a mut [f32], &'a mut [f32]);
 
-impl<const COUNT: usize> pulp::NullaryFnOnce for Chains<COUNT> {
-    type Output = f32;
+impl pulp::NullaryFnOnce for Chains<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn call(self) -> f32 {
-        let (factor, summand) = (black_box(0.999_f32), black_box(0.001_f32));
-        let mut chains = [[1.0_f32; LANES]; COUNT];
-        for _ in 0..LENGTH {
-            for chain in &mut chains {
-                for value in chain.iter_mut() {
-                    *value = value.mul_add(factor, summand);
-                }
+    fn call(self) {
+        for (one, other) in self.0.iter_mut().zip(self.1.iter_mut()) {
+            let (start, mut sum) = (*one, 1.0_f32);
+            let (other_start, mut other_sum) = (*other, 2.0_f32);
+            for _ in 0..DEPTH {
+                sum = sum.mul_add(0.999, start);
+                other_sum = other_sum.mul_add(0.999, other_start);
             }
+            *one = 1e-3 * sum;
+            *other = 1e-3 * other_sum;
         }
-        chains.iter().flatten().sum()
     }
 }
 
 /// The best rate of a pool's threads together.
 fn flops(pool: &ThreadPool) -> f64 {
-    let each = |count: usize| (2 * LENGTH * LANES * count * pool.current_num_threads()) as f64;
-    let few = best(|| drop(pool.broadcast(|_| black_box(pulp::Arch::new().dispatch(Chains::<6>)))));
-    let many = best(|| drop(pool.broadcast(|_| black_box(pulp::Arch::new().dispatch(Chains::<12>)))));
-    (each(6) / few).max(each(12) / many)
+    let fastest = best(|| {
+        drop(pool.broadcast(|_| {
+            let (mut ones, mut others) = ([black_box(1.0_f32); CHAINS], [black_box(1.0_f32); CHAINS]);
+            for _ in 0..REPEATS {
+                pulp::Arch::new().dispatch(Chains(black_box(&mut ones), black_box(&mut others)));
+            }
+        }));
+    });
+    (2 * 2 * DEPTH * CHAINS * REPEATS * pool.current_num_threads()) as f64 / fastest
 }
 
 /// `a = factor·b + c` over arrays that no cache holds.
