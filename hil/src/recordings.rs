@@ -13,6 +13,7 @@ use drivers::{
 use sims::{Electrical, Optical};
 
 use crate::pnnlink::{Build, Firmware, Pattern, Place};
+use crate::scpi_server::tests::waveform;
 use crate::{
     Described, FULL_SCALE, Fault, Faults, Half, OpticalBench, ScpiBox, Served, SimulatedRedPitaya, WaveformWorld, Wire,
     serve_scpi,
@@ -117,23 +118,12 @@ fn a_faulty_pnnlink_wire_replays_to_the_same_readings() {
     }
 }
 
-/// A drive of four shots, and the circuit behind it.
-fn waveform() -> WaveformConfig {
-    WaveformConfig {
-        samples: 16,
-        rest_samples: 8,
-        sample_rate_hertz: 1e6,
-        drive_volts: 1.0,
-        reading_volts: 1.0,
-        burst_samples: 100,
-        retries: 5,
-    }
-}
-
+/// A drive of four shots.
 fn drive() -> Batch {
     Batch::from_fn(4, 16, |row, column| ((row * 31 + column * 7) % 20) as f32 / 10.0 - 1.0)
 }
 
+/// The circuit behind it.
 fn world(waveform: &WaveformConfig, faults: &Faults) -> crate::SharedWorld {
     let system = Electrical { samples: 16, ..Electrical::default() }.build().unwrap().system;
     Arc::new(Mutex::new(WaveformWorld::new(system, waveform, faults.clone())))

@@ -310,4 +310,4 @@ fn lengthen(answer: &mut [u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,7 +19,8 @@ fn circuit() -> sims::Built {
     Electrical { samples: 16, ..Electrical::default() }.build().unwrap()
 }
 
-fn waveform() -> WaveformConfig {
+/// The waveform of a small bench.
+pub(crate) fn waveform() -> WaveformConfig {
     WaveformConfig {
         samples: 16,
         rest_samples: 8,
