@@ -42,8 +42,17 @@ pub enum Procedure {
 }
 
 impl Procedure {
-    /// All, in the order of the help.
-    pub const ALL: [Self; 6] = [Self::Levels, Self::Timing, Self::Noise, Self::Physics, Self::Learned, Self::Residual];
+    /// What it is for, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Levels => "Dark level, gain, linearity, range and clipping of each port",
+            Self::Timing => "Time of shots and changes, lag, settling",
+            Self::Noise => "Repeatability and noise",
+            Self::Physics => "The coefficients of the physical model, with uncertainties",
+            Self::Learned => "A network alone",
+            Self::Residual => "The physical model with corrections and a network: the default",
+        }
+    }
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use calibration::{Fit, FitFacts, Observer, Procedure, Trace, Validity, digest};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use drivers::{Direction, Plant};
 use indicatif::ProgressBar;
@@ -22,36 +23,35 @@ use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig, Theme, fits, sto
 use measuring::{calibration_of, measured};
 use reading::{read_trace, same_plant, same_widths};
 
-/// What `--procedure` takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProcedureName {
-    /// Dark level, gain, linearity, range and clipping of each port
-    Levels,
-    /// Time of shots and changes, lag, settling
-    Timing,
-    /// Repeatability and noise
-    Noise,
-    /// The coefficients of the physical model, with uncertainties
-    Physics,
-    /// A network alone
-    Learned,
-    /// The physical model with corrections and a network: the default
-    Residual,
-    /// Whether the bench will train, and why not; leaves no fit
-    Trainability,
-}
+/// What `--procedure` takes: a procedure that leaves a fit, or the question whether the bench will train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcedureName(Option<Procedure>);
 
 impl ProcedureName {
-    fn procedure(self) -> Option<Procedure> {
-        match self {
-            Self::Levels => Some(Procedure::Levels),
-            Self::Timing => Some(Procedure::Timing),
-            Self::Noise => Some(Procedure::Noise),
-            Self::Physics => Some(Procedure::Physics),
-            Self::Learned => Some(Procedure::Learned),
-            Self::Residual => Some(Procedure::Residual),
-            Self::Trainability => None,
-        }
+    /// Every value, the question last.
+    const ALL: [Self; 7] = [
+        Self(Some(Procedure::Levels)),
+        Self(Some(Procedure::Timing)),
+        Self(Some(Procedure::Noise)),
+        Self(Some(Procedure::Physics)),
+        Self(Some(Procedure::Learned)),
+        Self(Some(Procedure::Residual)),
+        Self(None),
+    ];
+
+    fn name(self) -> &'static str {
+        self.0.map_or("trainability", Procedure::name)
+    }
+}
+
+impl ValueEnum for ProcedureName {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let about = self.0.map_or("Whether the bench will train, and why not; leaves no fit", Procedure::about);
+        Some(PossibleValue::new(self.name()).help(about))
     }
 }
 
@@ -144,7 +144,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
     let start = Instant::now();
     refuse_report(arguments.report.as_deref())?;
     let mut subject = subject(arguments)?;
-    let Some(procedure) = arguments.procedure.procedure() else { return trainability(arguments, subject) };
+    let Some(procedure) = arguments.procedure.0 else { return trainability(arguments, subject) };
     let trace = if arguments.from.is_empty() {
         match measured(arguments, procedure, &mut subject)? {
             Some(trace) => trace,
@@ -308,7 +308,7 @@ fn facts(
         serial: identity.serial.clone(),
         origin: identity.origin.to_string(),
         description_sha256: trace.provenance.get("description_sha256").unwrap_or(&subject.description).clone(),
-        procedure: arguments.procedure.procedure().map_or("trainability", Procedure::name).to_owned(),
+        procedure: arguments.procedure.name().to_owned(),
         options,
         seed: arguments.seed,
         code_version: env!("CARGO_PKG_VERSION").to_owned(),
