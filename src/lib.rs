@@ -22,6 +22,7 @@ mod full_scale;
 pub mod lab;
 pub mod layer;
 mod log;
+mod memory;
 mod method;
 pub mod physical;
 mod plan;
