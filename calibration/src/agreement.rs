@@ -1,11 +1,16 @@
 //! How far a twin is from its plant: the RMS difference of what they read, as a fraction of the standard deviation of
 //! the plant's readings.
 //!
-//! Stimuli are white: each input independent and uniform over its range. They meet every frequency and every amplitude
-//! that the limits allow, and depend on nothing that was trained.
+//! Stimuli are white: each input and each control independent and uniform over its range. They meet every frequency and every
+//! amplitude that the limits allow, and depend on nothing that was trained.
 
-use drivers::{Batch, Direction, Error, Plant, Ports};
+use drivers::{Batch, Error, Plant};
 use sims::{Key, Twin};
+
+use crate::Stimuli;
+
+/// Shots for each setting of the controls: a bench waits for the settings, and these are many.
+const SHOTS_PER_SETTING: usize = 10;
 
 /// The difference between a twin and its plant.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,21 +33,18 @@ impl Agreement {
     }
 }
 
-/// Measures `shots` random stimuli on `plant` with its controls in the middle of their ranges, and compares.
+/// Measures `shots` white stimuli on `plant` and compares.
 pub fn agreement(plant: &mut dyn Plant, twin: &dyn Twin, shots: usize, key: Key) -> Result<Agreement, Error> {
-    let middle: Vec<f32> =
-        plant.ports().ranges(Direction::Control).iter().map(|range| 0.5 * (range.low + range.high)).collect();
-    let controls = plant.apply(&middle)?;
-    let inputs = stimuli(plant.ports(), shots, key);
-    let readings = plant.measure(&inputs)?;
-    Ok(compare(&readings, &twin.predict(&inputs, &controls)))
-}
-
-/// White random inputs over the full range of each port, `[shots, inputs]`.
-pub fn stimuli(ports: &Ports, shots: usize, key: Key) -> Batch {
-    let ranges = ports.ranges(Direction::Input);
-    let mut stream = key.branch("stimuli").stream();
-    Batch::from_fn(shots, ranges.len(), |_, port| ranges[port].low + stream.uniform() * ranges[port].span())
+    let stimuli = Stimuli::white(plant.ports(), shots, SHOTS_PER_SETTING, key);
+    let outputs = plant.ports().output_count();
+    let (mut readings, mut predictions) = (Vec::new(), Vec::new());
+    for (setting, inputs) in stimuli.by_setting() {
+        let controls = plant.apply(stimuli.settings.row(setting as usize))?;
+        readings.extend(plant.measure(&inputs)?.into_values());
+        predictions.extend(twin.predict(&inputs, &controls).into_values());
+    }
+    let batch = |values| Batch::new(outputs, values);
+    Ok(compare(&batch(readings)?, &batch(predictions)?))
 }
 
 /// RMS difference and spread.
@@ -62,7 +64,6 @@ fn compare(readings: &Batch, predictions: &Batch) -> Agreement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drivers::{Bank, Range};
 
     #[test]
     fn a_constant_offset_is_the_error_it_is() {
@@ -72,16 +73,5 @@ mod tests {
         assert!((agreement.rms_error - 0.1).abs() < 1e-6);
         assert!((agreement.output_std - 0.5).abs() < 1e-6);
         assert!((agreement.relative_error() - 0.2).abs() < 1e-6);
-    }
-
-    #[test]
-    fn stimuli_stay_in_range_and_fill_it() {
-        let ports = Ports { inputs: vec![Bank::new("drive", 40, "V", Range::new(-2.0, 1.0))], ..Ports::default() };
-        let batch = stimuli(&ports, 100, Key::new(1));
-        assert!(batch.iter().all(|row| ports.check(Direction::Input, row).is_ok()));
-        let (low, high) = batch.values().iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
-        assert!(low < -1.9 && high > 0.9);
-        assert_eq!(batch, stimuli(&ports, 100, Key::new(1)));
-        assert_ne!(batch, stimuli(&ports, 100, Key::new(2)));
     }
 }

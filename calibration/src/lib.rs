@@ -32,7 +32,7 @@ mod trace;
 mod trace_file;
 mod trainability;
 
-pub use agreement::{Agreement, agreement, stimuli};
+pub use agreement::{Agreement, agreement};
 pub use calibrate::{Calibration, Fitted, Parts, Procedure};
 pub use correction::{Corrected, correct};
 pub use curve::Curves;

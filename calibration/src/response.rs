@@ -13,6 +13,7 @@ use drivers::{Batch, Direction, Error, Plant, Ports};
 use serde::Serialize;
 use sims::{Key, Twin};
 
+use crate::Stimuli;
 use crate::agreement::{Agreement, agreement};
 pub use channels::{Channels, Level};
 pub use repeats::{Drift, Repeats};
@@ -83,7 +84,7 @@ pub fn response(plant: &mut dyn Plant, twin: &dyn Twin, plan: &Plan) -> Result<R
         ports.ranges(Direction::Control).iter().map(|range| 0.5 * (range.low + range.high)).collect();
     let controls = if wanted.is_empty() { wanted } else { plant.apply(&wanted)? };
     let mut pair = Pair { plant, twin, controls, middle, half };
-    let white = crate::stimuli(&ports, 1, plan.key.branch("shot"));
+    let white = Stimuli::white(&ports, 1, 1, plan.key.branch("shot")).inputs;
     let (measured, predicted) = pair.both(&white)?;
     let shot = Shot { plant: measured.into_values(), twin: predicted.into_values() };
     let (waveform, channels) = match plan.sample_seconds.filter(|_| along_time(&ports)) {

@@ -1,5 +1,6 @@
 //! What is driven to learn how a plant answers.
 //!
+//! *White* stimuli have independent uniform values.
 //! *Smooth* stimuli are those of the optical experiment of Wright et al., Nature 601, 549 (2022), after its surviving code
 //! (`lp_xlist`): uniform numbers, averaged over `n` neighbors, stretched by √n about the middle, clipped. Here n differs from
 //! stimulus to stimulus, from 1 (white) to [`WIDEST`], so that rough and smooth, dim and saturated all occur.
@@ -36,6 +37,18 @@ impl Stimuli {
                 let (these, others) = rest.split_at_mut(bank.count);
                 smooth(these, bank.range, stream);
                 rest = others;
+            }
+        })
+    }
+
+    /// `count` white random stimuli, `per_setting` for each white random setting of the controls: every value independent and
+    /// uniform over its range.
+    pub fn white(ports: &Ports, count: usize, per_setting: usize, key: Key) -> Self {
+        let (mut to_settings, mut to_inputs) = (key.branch("settings").stream(), key.branch("stimuli").stream());
+        Self::new(ports, count, per_setting, |direction, row| {
+            let stream = if direction == Direction::Control { &mut to_settings } else { &mut to_inputs };
+            for (value, range) in row.iter_mut().zip(ports.ranges(direction)) {
+                *value = range.low + stream.uniform() * range.span();
             }
         })
     }
@@ -120,6 +133,21 @@ fn smooth(row: &mut [f32], range: Range, stream: &mut Stream) {
 mod tests {
     use super::*;
     use crate::trace::tests::{card, trace};
+
+    #[test]
+    fn white_stimuli_stay_in_range_and_fill_it() {
+        let ports = card(40, 5, 1).ports;
+        let stimuli = Stimuli::white(&ports, 100, 10, Key::new(1));
+        assert_eq!((stimuli.settings.rows(), stimuli.inputs.rows()), (10, 100));
+        for (direction, values) in [(Direction::Input, &stimuli.inputs), (Direction::Control, &stimuli.settings)] {
+            assert!(values.iter().all(|row| ports.check(direction, row).is_ok()));
+            let range = ports.ranges(direction)[0];
+            let (low, high) = values.values().iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+            assert!(low < range.low + 0.1 * range.span() && range.high - 0.1 * range.span() < high);
+        }
+        assert_eq!(stimuli, Stimuli::white(&ports, 100, 10, Key::new(1)));
+        assert_ne!(stimuli, Stimuli::white(&ports, 100, 10, Key::new(2)));
+    }
 
     #[test]
     fn smooth_stimuli_are_allowed_and_of_all_roughnesses() {
