@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
+use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
 use crate::{Error, Trace};
@@ -119,7 +120,7 @@ fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
         if bytes.get(at..at + 4) != Some(b"PK\x01\x02") {
             return Err(broken());
         }
-        let (method, packed, size) = (field(10, 2)?, field(20, 4)?, field(24, 4)?);
+        let (method, checksum, packed, size) = (field(10, 2)?, field(16, 4)?, field(20, 4)?, field(24, 4)?);
         let (name, extra, comment, local) = (field(28, 2)?, field(30, 2)?, field(32, 2)?, field(42, 4)?);
         let file = bytes.get(at + 46..at + 46 + name).ok_or_else(broken)?;
         // The local header repeats the name, and has extra fields of its own.
@@ -139,10 +140,15 @@ fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
             }
             _ => return Err(Error::archive("is compressed in a way that numpy does not write: use numpy.savez")),
         };
-        if content.len() != size {
-            return Err(broken());
+        let file = String::from_utf8_lossy(file).into_owned();
+        let mut crc = Crc::new();
+        crc.update(&content);
+        if content.len() != size || crc.sum() as usize != checksum {
+            return Err(Error::archive(format!(
+                "has a damaged file `{file}`: its checksum is not that of its content"
+            )));
         }
-        files.push((String::from_utf8_lossy(file).into_owned(), content));
+        files.push((file, content));
         at += 46 + name + extra + comment;
     }
     Ok(files)
@@ -334,6 +340,8 @@ mod tests {
             content.extend(header.bytes());
             content.extend(values);
             let size = content.len() as u32;
+            let mut crc = Crc::new();
+            crc.update(&content);
             let method = if index % 2 == 1 { 8_u16 } else { 0 };
             if method == 8 {
                 let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
@@ -343,6 +351,7 @@ mod tests {
             let file = format!("{name}.npy");
             let mut entry = vec![0; 26];
             entry[4..6].copy_from_slice(&method.to_le_bytes());
+            entry[10..14].copy_from_slice(&crc.sum().to_le_bytes());
             entry[14..18].copy_from_slice(&(content.len() as u32).to_le_bytes());
             entry[18..22].copy_from_slice(&size.to_le_bytes());
             entry[22..24].copy_from_slice(&(file.len() as u16).to_le_bytes());
@@ -381,6 +390,10 @@ mod tests {
         let text = Trace::from_npz(&[&archive(&[("x", 3, 2), ("y", 4, 2)])], None).unwrap_err().to_string();
         assert!(text.contains("3 rows in `x` and 4 in `y`"), "{text}");
         assert!(Trace::from_npz(&[b"nothing"], None).is_err());
+        let mut damaged = bytes.clone();
+        damaged[200] ^= 1;
+        let text = Trace::from_npz(&[&damaged], None).unwrap_err().to_string();
+        assert!(text.contains("damaged file `data_after.npy`"), "{text}");
     }
 
     #[test]

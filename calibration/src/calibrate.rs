@@ -6,7 +6,7 @@ use std::sync::Arc;
 use drivers::{Batch, Direction, Ports};
 use sims::{Adjustable, Key, Twin};
 
-use crate::correction::correct_observed;
+use crate::correction::{correct_observed, estimates_observed};
 use crate::learned::learn_part_observed;
 use crate::observer::going;
 use crate::physics::fit_observed;
@@ -220,16 +220,17 @@ impl Calibration {
         if matches!(self.procedure, Procedure::Learned | Procedure::Residual) {
             let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
             let physics = fitted.twin.clone();
-            let learned: LearnedPart = learn_part_observed(
-                [&train, &stop],
-                physics.as_ref(),
-                &self.search,
-                self.key.branch("network"),
-                observer,
-            )?;
-            fitted.twin = learned.twin(trace, physics);
-            fitted.parts.network.clone_from(&learned.network);
-            fitted.learned = Some((learned.architecture, learned.left));
+            let key = self.key.branch("network");
+            match learn_part_observed([&train, &stop], physics.as_ref(), &self.search, key, observer) {
+                // The physics can do without.
+                Err(Error::TooFew { .. }) if physics.is_some() => {}
+                learned => {
+                    let learned: LearnedPart = learned?;
+                    fitted.twin = learned.twin(trace, physics);
+                    fitted.parts.network.clone_from(&learned.network);
+                    fitted.learned = Some((learned.architecture, learned.left));
+                }
+            }
         }
         let Some(twin) = &fitted.twin else { return Err(Error::NoPhysics { procedure: self.procedure.name() }) };
         let predicted = part.trace.predict(&**twin);
@@ -267,11 +268,13 @@ impl Calibration {
         };
         let nominal: Vec<f64> = model.coefficients().iter().map(|coefficient| coefficient.nominal).collect();
         fitted.nominal_residual = Some(judge.of(&*within_range(model.adjusted(&nominal, &[]))));
-        let physics = fit_observed(model, rest, observer)?;
+        let mut physics = fit_observed(model, rest, observer)?;
         let mut corrected = Corrected { coefficients: physics.values(), corrections: vec![] };
         fitted.physics_residual = Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &[]))));
         if self.procedure == Procedure::Residual && model.corrections() > 0 {
             corrected = correct_observed(model, rest, &corrected, CORRECTION_STEPS, observer)?;
+            // What the corrections explain, the coefficients had stood in for.
+            physics = estimates_observed(model, rest, &corrected, physics.steps, observer)?;
             fitted.corrected_residual =
                 Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &corrected.corrections))));
         }

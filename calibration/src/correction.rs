@@ -4,22 +4,18 @@
 //! square of what is left, re-estimated after each step (the evidence's first approximation; `MacKay` 1992). Coefficients stay
 //! near what the physics' own fit has found, `w` a fifth of their plausible span.
 
-use drivers::Direction;
 use nalgebra::{DMatrix, DVector};
 use sims::Adjustable;
 
 use crate::observer::going;
-use crate::physics::STEP;
-use crate::saturation::within_range;
-use crate::score::scale;
+use crate::physics::{PhysicsFit, scatter};
+use crate::readings::Readings;
 use crate::{Error, Observer, Trace, Unobserved};
 
 /// Values of residuals that a fit uses at most.
 const MOST_VALUES: usize = 100_000;
 /// How far a coefficient may move, in plausible spans.
 const REACH: f64 = 0.2;
-/// Step of a correction's central difference, in its standard deviations.
-const CORRECTION_STEP: f64 = 0.05;
 
 /// Coefficients and corrections.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,15 +40,8 @@ pub(crate) fn correct_observed(
     steps: usize,
     observer: &dyn Observer,
 ) -> Result<Corrected, Error> {
-    let columns = trace.outputs.columns().max(1);
-    let thinned = trace.thinned((MOST_VALUES / columns).max(16));
-    let fit = Fit {
-        model,
-        trace: &thinned,
-        spans: model.coefficients().iter().map(sims::Coefficient::span).collect(),
-        weights: thinned.card.ports.ranges(Direction::Output).into_iter().map(|range| 1.0 / scale(range)).collect(),
-        observer,
-    };
+    let thinned = thinned(trace);
+    let fit = Fit::new(model, &thinned, observer);
     let center = fit.pack(start);
     let mut at = center.clone();
     let mut best = fit.residuals(&at);
@@ -85,18 +74,62 @@ pub(crate) fn correct_observed(
     Ok(fit.unpack(&at))
 }
 
+/// What is known of the coefficients of a corrected model, the corrections being unknown too.
+///
+/// The covariance is `H⁻¹·(Σ_s g_s·g_sᵀ/s⁴ + P)·H⁻¹` with `H = JᵀJ/s² + P`: what the noise of the shots does, whatever correlates it
+/// within a shot (as in the physics' own fit), and what the corrections do, whose expected sizes are in P.
+pub(crate) fn estimates_observed(
+    model: &dyn Adjustable,
+    trace: &Trace,
+    corrected: &Corrected,
+    steps: usize,
+    observer: &dyn Observer,
+) -> Result<PhysicsFit, Error> {
+    let thinned = thinned(trace);
+    let fit = Fit::new(model, &thinned, observer);
+    let at = fit.pack(corrected);
+    let missed = fit.residuals(&at);
+    let noise = missed.norm_squared() / missed.len().max(1) as f64;
+    let noise = noise.max(1e-18);
+    let derivatives = fit.derivatives(&at).ok_or(Error::Stopped)?;
+    let inverse = fit.normal(&derivatives, noise).cholesky().map(|factors| factors.inverse());
+    let inverse = inverse.unwrap_or_else(|| DMatrix::zeros(at.len(), at.len()));
+    let mut spread = scatter(&derivatives, missed.as_slice(), thinned.outputs.columns()) / (noise * noise);
+    for index in 0..at.len() {
+        spread[(index, index)] += fit.precision(index);
+    }
+    let covariance = &inverse * spread * &inverse;
+    Ok(PhysicsFit::of(&model.coefficients(), &corrected.coefficients, &covariance, [thinned.shots(), steps]))
+}
+
+/// As many shots as a step can take.
+fn thinned(trace: &Trace) -> Trace {
+    trace.thinned((MOST_VALUES / trace.outputs.columns().max(1)).max(16))
+}
+
 struct Fit<'a> {
-    model: &'a dyn Adjustable,
-    trace: &'a Trace,
+    readings: Readings<'a>,
+    measured: Vec<f64>,
     spans: Vec<f64>,
-    weights: Vec<f64>,
+    corrections: usize,
     observer: &'a dyn Observer,
 }
 
-impl Fit<'_> {
+impl<'a> Fit<'a> {
+    fn new(model: &'a dyn Adjustable, trace: &'a Trace, observer: &'a dyn Observer) -> Self {
+        let readings = Readings::new(model, trace);
+        Self {
+            measured: readings.measured(),
+            readings,
+            spans: model.coefficients().iter().map(sims::Coefficient::span).collect(),
+            corrections: model.corrections(),
+            observer,
+        }
+    }
+
     fn pack(&self, values: &Corrected) -> DVector<f64> {
         let coefficients = values.coefficients.iter().zip(&self.spans).map(|(value, span)| value / span);
-        let count = self.model.corrections();
+        let count = self.corrections;
         let corrections = (0..count).map(|index| values.corrections.get(index).copied().unwrap_or(0.0));
         DVector::from_iterator(self.spans.len() + count, coefficients.chain(corrections))
     }
@@ -109,22 +142,41 @@ impl Fit<'_> {
         }
     }
 
-    fn predicted(&self, at: &DVector<f64>) -> Vec<f32> {
+    fn residuals(&self, at: &DVector<f64>) -> DVector<f64> {
         let values = self.unpack(at);
-        let twin = within_range(self.model.adjusted(&values.coefficients, &values.corrections));
-        self.trace.predict(&*twin).into_values()
+        let predicted = self.readings.predicted(&values.coefficients, &values.corrections);
+        DVector::from_iterator(predicted.len(), predicted.iter().zip(&self.measured).map(|(p, y)| p - y))
     }
 
-    fn residuals(&self, at: &DVector<f64>) -> DVector<f64> {
-        let pairs = self.predicted(at).into_iter().zip(self.trace.outputs.values()).zip(self.weights.iter().cycle());
-        let values: Vec<f64> = pairs.map(|((p, y), weight)| f64::from(p - y) * weight).collect();
-        DVector::from_vec(values)
+    /// How strongly a number is held near where it is expected.
+    fn precision(&self, index: usize) -> f64 {
+        if index < self.spans.len() { 1.0 / (REACH * REACH) } else { 1.0 }
+    }
+
+    /// How far a number lies from where it is expected.
+    fn from(&self, index: usize, at: &DVector<f64>, center: &DVector<f64>) -> f64 {
+        if index < self.spans.len() { at[index] - center[index] } else { at[index] }
     }
 
     fn prior(&self, at: &DVector<f64>, center: &DVector<f64>) -> f64 {
-        let precision = |index: usize| if index < self.spans.len() { 1.0 / (REACH * REACH) } else { 1.0 };
-        let from = |index: usize| if index < self.spans.len() { at[index] - center[index] } else { at[index] };
-        (0..at.len()).map(|index| precision(index) * from(index).powi(2)).sum()
+        (0..at.len()).map(|index| self.precision(index) * self.from(index, at, center).powi(2)).sum()
+    }
+
+    fn derivatives(&self, at: &DVector<f64>) -> Option<DMatrix<f64>> {
+        let values = self.unpack(at);
+        let units: Vec<f64> = self.spans.iter().copied().chain((0..self.corrections).map(|_| 1.0)).collect();
+        self.readings.slopes(&values.coefficients, &values.corrections, &units, self.observer)
+    }
+
+    /// H.
+    fn normal(&self, derivatives: &DMatrix<f64>, noise: f64) -> DMatrix<f64> {
+        let count = derivatives.ncols();
+        let mut normal = DMatrix::zeros(count, count);
+        normal.gemm_tr(1.0 / noise, derivatives, derivatives, 0.0);
+        for index in 0..count {
+            normal[(index, index)] += self.precision(index);
+        }
+        normal
     }
 
     /// One Gauss–Newton step.
@@ -135,33 +187,12 @@ impl Fit<'_> {
         residuals: &DVector<f64>,
         noise: f64,
     ) -> Option<DVector<f64>> {
-        let count = at.len();
-        let mut derivatives = DMatrix::<f64>::zeros(residuals.len(), count);
-        for index in 0..count {
-            if self.observer.stop() {
-                return None;
-            }
-            let by = if index < self.spans.len() { STEP } else { CORRECTION_STEP };
-            let (mut above, mut below) = (at.clone(), at.clone());
-            above[index] += by;
-            below[index] -= by;
-            let pairs = self.predicted(&above).into_iter().zip(self.predicted(&below)).zip(self.weights.iter().cycle());
-            let column = pairs.map(|((above, below), weight)| f64::from(above - below) * weight / (2.0 * by));
-            derivatives.column_mut(index).iter_mut().zip(column).for_each(|(to, value)| *to = value);
-        }
-        let mut normal = DMatrix::zeros(count, count);
-        normal.gemm_tr(1.0 / noise, &derivatives, &derivatives, 0.0);
+        let derivatives = self.derivatives(at)?;
         let mut right = derivatives.tr_mul(residuals) / -noise;
-        for index in 0..count {
-            let (precision, from) = if index < self.spans.len() {
-                (1.0 / (REACH * REACH), at[index] - center[index])
-            } else {
-                (1.0, at[index])
-            };
-            normal[(index, index)] += precision;
-            right[index] -= precision * from;
+        for index in 0..at.len() {
+            right[index] -= self.precision(index) * self.from(index, at, center);
         }
-        normal.cholesky().map(|factors| factors.solve(&right))
+        self.normal(&derivatives, noise).cholesky().map(|factors| factors.solve(&right))
     }
 }
 

@@ -20,6 +20,7 @@ mod network;
 mod noise;
 mod observer;
 mod physics;
+mod readings;
 #[cfg(test)]
 mod recovery_tests;
 mod response;

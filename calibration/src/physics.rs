@@ -1,14 +1,13 @@
 //! The physics twin: a model's coefficients by Levenberg–Marquardt (crate `levenberg-marquardt`, after MINPACK), with
 //! uncertainties, correlations, and the names of those that the data cannot tell.
 //!
-//! Parameters are coefficients in units of their plausible spans; derivatives are the twin's own, by central differences.
+//! Parameters are coefficients in units of their plausible spans; derivatives are the twin's own ([`Adjustable::sensitivity`]).
 //! The covariance is `(JᵀJ)⁻¹·(Σ_s g_s·g_sᵀ)·(JᵀJ)⁻¹` with `g_s = J_sᵀ·r_s` summed over a shot (White 1980; Liang and Zeger 1986): it
 //! stays right where the noise of a shot's outputs is correlated, or differs from output to output.
 //!
-//! A step costs two predictions of every shot for each coefficient, so only a part of the shots is used: few coarsely, from
+//! A step costs some two predictions of every shot for each coefficient, so only a part of the shots is used: few coarsely, from
 //! far away, then some more to the end. [`PhysicsFit::shots`] says how many; the intervals are those of these shots.
 
-use drivers::Direction;
 use std::cell::Cell;
 
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
@@ -17,12 +16,9 @@ use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Coefficient};
 
 use crate::observer::going;
-use crate::saturation::within_range;
-use crate::score::scale;
+use crate::readings::Readings;
 use crate::{Error, Observer, Trace, Unobserved};
 
-/// Step of the central differences, in plausible spans: wide enough for single precision.
-pub(crate) const STEP: f64 = 2e-3;
 /// Values of residuals that a fit uses at most: more only take time.
 const MOST_VALUES: usize = 60_000;
 /// Values that the first, coarse fit uses, and at least so many for each coefficient.
@@ -73,6 +69,39 @@ pub struct PhysicsFit {
 }
 
 impl PhysicsFit {
+    /// Coefficients of these values whose errors have this covariance, in plausible spans, after so many shots and steps.
+    pub(crate) fn of(
+        coefficients: &[Coefficient],
+        values: &[f64],
+        covariance: &DMatrix<f64>,
+        [shots, steps]: [usize; 2],
+    ) -> Self {
+        let deviation = |index: usize| covariance[(index, index)].max(0.0).sqrt();
+        let count = coefficients.len();
+        let correlations = DMatrix::from_fn(count, count, |row, column| {
+            let product = deviation(row) * deviation(column);
+            if row == column {
+                1.0
+            } else if product > 0.0 {
+                covariance[(row, column)] / product
+            } else {
+                0.0
+            }
+        });
+        let estimates = coefficients.iter().zip(values).enumerate().map(|(index, (coefficient, value))| {
+            Estimate {
+                name: coefficient.name.clone(),
+                value: value.clamp(coefficient.low, coefficient.high),
+                unit: coefficient.unit.to_owned(),
+                // Two-sided 95 % of a normal error.
+                uncertainty: 1.96 * deviation(index) * coefficient.span(),
+                identified: 2.0 * deviation(index) < UNKNOWN,
+                nominal: coefficient.nominal,
+            }
+        });
+        Self { estimates: estimates.collect(), correlations, shots, steps }
+    }
+
     /// The values.
     pub fn values(&self) -> Vec<f64> {
         self.estimates.iter().map(|estimate| estimate.value).collect()
@@ -126,11 +155,10 @@ pub(crate) fn fit_observed(
 
 /// Residuals of a model against a trace.
 struct Problem<'a> {
-    model: &'a dyn Adjustable,
+    readings: Readings<'a>,
     coefficients: &'a [Coefficient],
     trace: &'a Trace,
-    /// One over the full scale of each output.
-    weights: Vec<f64>,
+    measured: Vec<f64>,
     at: DVector<f64>,
     observer: &'a dyn Observer,
     /// Derivatives that were taken.
@@ -144,8 +172,9 @@ impl<'a> Problem<'a> {
         trace: &'a Trace,
         (start, observer): (Vec<f64>, &'a dyn Observer),
     ) -> Self {
-        let weights = trace.card.ports.ranges(Direction::Output).into_iter().map(|range| 1.0 / scale(range)).collect();
-        Self { model, coefficients, trace, weights, at: DVector::from_vec(start), observer, steps: Cell::new(0) }
+        let readings = Readings::new(model, trace);
+        let (measured, at) = (readings.measured(), DVector::from_vec(start));
+        Self { readings, coefficients, trace, measured, at, observer, steps: Cell::new(0) }
     }
 
     /// At the least squares, or as near as the predictions' rounding allows.
@@ -178,19 +207,14 @@ impl<'a> Problem<'a> {
         Ok(problem)
     }
 
-    fn values(&self, at: &DVector<f64>) -> Vec<f64> {
-        at.iter().zip(self.coefficients).map(|(at, coefficient)| at * coefficient.span()).collect()
+    fn values(&self) -> Vec<f64> {
+        self.at.iter().zip(self.coefficients).map(|(at, coefficient)| at * coefficient.span()).collect()
     }
 
-    /// What the model predicts, in full scales, shot after shot.
-    fn predicted(&self, at: &DVector<f64>) -> Vec<f64> {
-        let twin = within_range(self.model.adjusted(&self.values(at), &[]));
-        let predicted = self.trace.predict(&*twin);
-        predicted.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight).collect()
-    }
-
-    fn read(&self) -> impl Iterator<Item = f64> + '_ {
-        self.trace.outputs.values().iter().zip(self.weights.iter().cycle()).map(|(y, weight)| f64::from(*y) * weight)
+    /// What the model misses of each reading, in full scales, shot after shot.
+    fn missed(&self) -> Vec<f64> {
+        let predicted = self.readings.predicted(&self.values(), &[]);
+        predicted.iter().zip(&self.measured).map(|(predicted, measured)| predicted - measured).collect()
     }
 
     /// Parameter `index` within what is plausible.
@@ -202,7 +226,7 @@ impl<'a> Problem<'a> {
     /// What keeps a fit together: each coefficient leans a little on its nominal value, which decides where the data say nothing, and
     /// hits a wall where it is no longer plausible.
     fn walls(&self) -> Vec<f64> {
-        let leaning = LEANING * (self.trace.outputs.values().len() as f64).sqrt();
+        let leaning = LEANING * (self.measured.len() as f64).sqrt();
         let lean = self.coefficients.iter().zip(self.at.iter()).map(|(c, at)| leaning * (at - c.nominal / c.span()));
         lean.chain((0..self.at.len()).map(|index| WALL * (self.at[index] - self.clamped(index)))).collect()
     }
@@ -210,72 +234,34 @@ impl<'a> Problem<'a> {
     /// One column for each coefficient; `None` once the observer wants to stop.
     fn derivatives(&self) -> Option<DMatrix<f64>> {
         self.steps.set(self.steps.get() + 1);
-        let rows = self.trace.outputs.values().len();
-        let mut derivatives = DMatrix::zeros(rows, self.at.len());
-        for (index, coefficient) in self.coefficients.iter().enumerate() {
-            let (low, high) = (coefficient.low / coefficient.span(), coefficient.high / coefficient.span());
-            let (mut above, mut below) = (self.at.clone(), self.at.clone());
-            if self.observer.stop() {
-                return None;
-            }
-            // Beyond what is plausible nothing changes; the way back is felt at the end of the range.
-            let center = self.at[index].clamp(low, high);
-            above[index] = (center + STEP).min(high);
-            below[index] = (center - STEP).max(low);
-            let distance = above[index] - below[index];
-            if distance <= 0.0 {
-                continue;
-            }
-            let (above, below) = (self.predicted(&above), self.predicted(&below));
-            let column = above.iter().zip(&below).map(|(above, below)| (above - below) / distance);
-            derivatives.column_mut(index).iter_mut().zip(column).for_each(|(to, value)| *to = value);
-        }
-        Some(derivatives)
+        let spans: Vec<f64> = self.coefficients.iter().map(Coefficient::span).collect();
+        self.readings.slopes(&self.values(), &[], &spans, self.observer)
     }
 
     /// The coefficients with what is known about them.
     fn estimates(&self) -> Result<PhysicsFit, Error> {
         let derivatives = self.derivatives().ok_or(Error::Stopped)?;
-        let residuals: Vec<f64> =
-            self.predicted(&self.at).iter().zip(self.read()).map(|(predicted, read)| predicted - read).collect();
-        let count = self.at.len();
-        let mut scores = DMatrix::<f64>::zeros(count, count);
         let columns = self.trace.outputs.columns();
-        for shot in 0..self.trace.shots() {
-            let rows = derivatives.rows(shot * columns, columns);
-            let score = rows.tr_mul(&DVector::from_row_slice(&residuals[shot * columns..(shot + 1) * columns]));
-            scores += &score * score.transpose();
-        }
         let (inverse, deaf) = pseudo_inverse(&derivatives.tr_mul(&derivatives));
-        let covariance = &inverse * scores * &inverse;
-        let deviation = |index: usize| covariance[(index, index)].max(0.0).sqrt();
-        let correlations = DMatrix::from_fn(count, count, |row, column| {
-            let product = deviation(row) * deviation(column);
-            if row == column {
-                1.0
-            } else if product > 0.0 {
-                covariance[(row, column)] / product
-            } else {
-                0.0
-            }
-        });
-        let values = self.values(&self.at);
-        let estimates = self.coefficients.iter().enumerate().map(|(index, coefficient)| {
-            let identified = deaf[index] < 0.1 && 2.0 * deviation(index) < UNKNOWN;
-            let value = if identified { values[index].clamp(coefficient.low, coefficient.high) } else { values[index] };
-            Estimate {
-                name: coefficient.name.clone(),
-                value,
-                unit: coefficient.unit.to_owned(),
-                // Two-sided 95 % of a normal error.
-                uncertainty: 1.96 * deviation(index) * coefficient.span(),
-                identified,
-                nominal: coefficient.nominal,
-            }
-        });
-        let (shots, steps) = (self.trace.shots(), self.steps.get());
-        Ok(PhysicsFit { estimates: estimates.collect(), correlations, shots, steps })
+        let covariance = &inverse * scatter(&derivatives, &self.missed(), columns) * &inverse;
+        let counts = [self.trace.shots(), self.steps.get()];
+        let mut fit = PhysicsFit::of(self.coefficients, &self.values(), &covariance, counts);
+        for (estimate, deaf) in fit.estimates.iter_mut().zip(deaf) {
+            estimate.identified &= deaf < 0.1;
+        }
+        Ok(fit)
     }
+}
+
+/// `Σ_s g_s·g_sᵀ` with `g_s = J_sᵀ·r_s` of each shot of `columns` outputs.
+pub(crate) fn scatter(derivatives: &DMatrix<f64>, missed: &[f64], columns: usize) -> DMatrix<f64> {
+    let count = derivatives.ncols();
+    let mut scores = DMatrix::<f64>::zeros(count, missed.len() / columns.max(1));
+    for (shot, missed) in missed.chunks_exact(columns.max(1)).enumerate() {
+        let score = derivatives.rows(shot * columns, columns).tr_mul(&DVector::from_row_slice(missed));
+        scores.column_mut(shot).copy_from(&score);
+    }
+    &scores * scores.transpose()
 }
 
 /// The inverse of a symmetric matrix without the directions that nothing depends on, and how far each coefficient lies along
@@ -313,10 +299,10 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
         if self.observer.stop() {
             return None;
         }
-        let predicted = self.predicted(&self.at);
-        let data = predicted.iter().zip(self.read()).map(|(p, y)| p - y);
-        let residuals = DVector::from_vec(data.chain(self.walls()).collect());
-        let rms = residuals.norm() / (predicted.len().max(1) as f64).sqrt();
+        let mut residuals = self.missed();
+        residuals.extend(self.walls());
+        let residuals = DVector::from_vec(residuals);
+        let rms = residuals.norm() / (self.measured.len().max(1) as f64).sqrt();
         let (step, shots) = (self.steps.get(), self.trace.shots());
         self.observer
             .stage(&format!("coefficients: step {step} on {shots} shots leaves {:.3} % of full scale", 100.0 * rms));
@@ -342,7 +328,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use drivers::{Batch, Card};
-    use sims::{Key, Pullback, Twin};
+    use sims::{Key, Pullback, Sensitivity, Twin};
 
     use super::*;
     use crate::trace::tests::{card, trace};
@@ -363,6 +349,21 @@ pub(crate) mod tests {
         }
         fn adjusted(&self, coefficients: &[f64], corrections: &[f64]) -> Arc<dyn Twin> {
             Arc::new(ToyTwin(self.card(), coefficients.to_vec(), corrections.to_vec()))
+        }
+        fn sensitivity(&self, _: &[f64], _: &[f64], index: usize) -> Sensitivity {
+            Box::new(move |inputs, _| {
+                Batch::from_fn(inputs.rows(), 2, |row, port| {
+                    let (x, y) = (inputs.row(row)[0], inputs.row(row)[1]);
+                    let slopes = match index {
+                        0 => [x, y],
+                        1 => [y * y, 0.0],
+                        2 | 3 => [0.0, x],
+                        4 => [0.0, 0.0],
+                        correction => [0.1 * ((correction - 4) as f32 * x).sin(), 0.0],
+                    };
+                    slopes[port]
+                })
+            })
         }
         fn corrections(&self) -> usize {
             3

@@ -53,10 +53,14 @@ impl Trace {
 
     /// What `twin` predicts for every shot.
     pub fn predict(&self, twin: &dyn Twin) -> Batch {
+        self.map(|inputs, controls| twin.predict(inputs, controls))
+    }
+
+    /// What `of` makes of every shot, (inputs, controls) → `[shots, outputs]`, setting by setting.
+    pub fn map(&self, of: impl Fn(&Batch, &[f32]) -> Batch) -> Batch {
         let mut outputs = Batch::zeros(self.shots(), self.outputs.columns());
         for (setting, shots) in self.by_setting().iter().enumerate().filter(|(_, shots)| !shots.is_empty()) {
-            let predicted = twin.predict(&pick(&self.inputs, shots), self.settings.row(setting));
-            put(&mut outputs, shots, &predicted);
+            put(&mut outputs, shots, &of(&pick(&self.inputs, shots), self.settings.row(setting)));
         }
         outputs
     }

@@ -41,7 +41,7 @@ impl Trace {
 
     /// The trace that an Arrow IPC file holds. Columns that a trace does not have are passed over.
     pub fn from_arrow(bytes: &[u8]) -> Result<Self, Error> {
-        let broken = |error: ArrowError| Error::trace(format!("is not an Arrow IPC file: {error}"));
+        let broken = |_| Error::trace("is not an Arrow IPC file, or it is cut off or damaged");
         let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
         let metadata = reader.schema().metadata().clone();
         let missing = || {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use drivers::Card;
+use drivers::{Batch, Card};
 
 use crate::Twin;
 
@@ -43,6 +43,10 @@ impl Coefficient {
     }
 }
 
+/// How a twin's outputs go with one of its numbers: (inputs `[shots, inputs]`, controls) → derivatives `[shots, outputs]`, in the
+/// unit of the output per unit of the coefficient, or per standard deviation of the correction. Exact but for rounding.
+pub type Sensitivity = Box<dyn Fn(&Batch, &[f32]) -> Batch + Send + Sync>;
+
 /// A family of twins of one plant.
 pub trait Adjustable: Send + Sync + std::fmt::Debug {
     /// The plant that all of them model.
@@ -55,6 +59,11 @@ pub trait Adjustable: Send + Sync + std::fmt::Debug {
     ///
     /// Values outside the plausible range are taken at its end; missing ones are nominal, missing corrections zero.
     fn adjusted(&self, coefficients: &[f64], corrections: &[f64]) -> Arc<dyn Twin>;
+
+    /// How the outputs of the twin with these numbers go with number `index` of them, corrections counted after coefficients.
+    ///
+    /// At the ends of its plausible range, and beyond, a coefficient counts as if it could go on.
+    fn sensitivity(&self, coefficients: &[f64], corrections: &[f64], index: usize) -> Sensitivity;
 
     /// How many corrections there are.
     fn corrections(&self) -> usize {

@@ -6,6 +6,7 @@
 mod adjustable;
 mod blocks;
 mod converter;
+mod dual;
 mod electrical;
 mod error;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod shifted;
 mod simulated;
 mod twin;
 
-pub use adjustable::{Adjustable, Coefficient};
+pub use adjustable::{Adjustable, Coefficient, Sensitivity};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use error::Error;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Built, Error};
 use bench::Bench;
+use gap::Gap;
 use path::Path;
 use spectrum::Undepleted;
 
@@ -215,6 +216,12 @@ impl Optical {
             ideal: Arc::new(Undepleted::new(card.clone(), &bench, self.dark_level)),
             system: Arc::new(Bench::new(self, card, &bench)),
         })
+    }
+
+    /// The errors of this bench.
+    fn gap(&self) -> Gap {
+        let factor = path::exposure_factor(self);
+        Gap::of_bench(self, |gap| Path::with(self, gap, factor))
     }
 
     fn card(&self) -> Card {

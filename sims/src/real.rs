@@ -1,4 +1,5 @@
-//! The scalar of the kernels: `f32` for speed, `f64` for checking gradients, and blocks of shots side by side.
+//! The scalar of the kernels: `f32` for speed, `f64` for checking gradients, dual numbers for derivatives with respect to
+//! coefficients, and blocks of shots side by side.
 //!
 //! The `f32` functions are branch-free polynomials, so that a loop over [`LANES`] shots compiles to vector
 //! instructions. They use fused multiply–add explicitly: results do not depend on the vector unit that is found.
@@ -29,8 +30,13 @@ pub trait Real:
     + SubAssign
     + 'static
 {
+    /// The same in double precision: what a kernel's constants are worked out in.
+    type Wide: Real;
+
     /// The nearest number to `value`.
     fn of(value: f64) -> Self;
+    /// The nearest number to `wide`.
+    fn nearest(wide: Self::Wide) -> Self;
     /// The number in double precision.
     fn to_f64(self) -> f64;
     /// `self·factor + summand`, rounded once.
@@ -52,8 +58,13 @@ pub trait Real:
 }
 
 impl Real for f64 {
+    type Wide = f64;
+
     fn of(value: f64) -> Self {
         value
+    }
+    fn nearest(wide: f64) -> Self {
+        wide
     }
     fn to_f64(self) -> f64 {
         self
@@ -88,9 +99,15 @@ impl Real for f64 {
 const ROUNDER: f32 = 12_582_912.0;
 
 impl Real for f32 {
+    type Wide = f64;
+
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as f32
+    }
+    #[inline(always)]
+    fn nearest(wide: f64) -> Self {
+        wide as f32
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {

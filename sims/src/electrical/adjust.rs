@@ -10,10 +10,10 @@ use std::sync::Arc;
 use drivers::Card;
 
 use super::circuit::{Circuit, Line};
-use super::model::Model;
+use super::model::{Model, sensitivity};
 use super::solver::Solver;
 use crate::adjustable::plausible;
-use crate::{Adjustable, Coefficient, Electrical, Twin};
+use crate::{Adjustable, Coefficient, Electrical, Real, Sensitivity, Twin, dual};
 
 impl Adjustable for Electrical {
     fn card(&self) -> Card {
@@ -50,6 +50,11 @@ impl Adjustable for Electrical {
         let circuit = circuit(&self.nominal_circuit(), self.impedance_ohms, &values);
         Arc::new(Model::new(Electrical::card(self), Solver::new(&circuit)))
     }
+
+    fn sensitivity(&self, coefficients: &[f64], _corrections: &[f64], index: usize) -> Sensitivity {
+        let values = dual::along(&plausible(&self.coefficients(), coefficients), index);
+        sensitivity(Solver::new(&circuit(&self.nominal_circuit(), self.impedance_ohms, &values)))
+    }
 }
 
 impl Electrical {
@@ -80,24 +85,33 @@ fn values(circuit: &Circuit) -> Vec<f64> {
 }
 
 /// The circuit with these coefficients, at the nominal impedance.
-fn circuit(nominal: &Circuit, impedance_ohms: f64, values: &[f64]) -> Circuit {
-    let pulsation = std::f64::consts::TAU * values[0];
-    let (henry, farad) = (impedance_ohms / pulsation, 1.0 / (impedance_ohms * pulsation));
+fn circuit<R: Real>(nominal: &Circuit, impedance_ohms: f64, values: &[R]) -> Circuit<R> {
+    let Circuit { samples, substeps, step_seconds, own, offset_volts, scale_volts, full_scale_volts, .. } = *nominal;
+    let impedance = R::of(impedance_ohms);
+    let pulsation = R::of(std::f64::consts::TAU) * values[0];
+    let (henry, farad) = (impedance / pulsation, R::of(1.0) / (impedance * pulsation));
     // A law without any share of the junction is compiled without the memory too.
-    let junction_share = if values[5] == 0.0 && values[4] != 0.0 { 1e-9 } else { values[5] };
+    let none = R::of(0.0);
+    let junction_share = if values[5] == none && values[4] != none { R::of(1e-9) } else { values[5] };
     Circuit {
+        samples,
+        substeps,
+        step_seconds,
         henry,
         farad,
         ohms: values[1] * henry,
-        load_ohms: 1.0 / (values[2] * farad),
+        load_ohms: R::of(1.0) / (values[2] * farad),
         device_amperes: values[3] * farad,
+        own,
         memory: values[4],
-        junction_share,
+        offset_volts,
+        scale_volts,
         memory_seconds: values[6],
+        junction_share,
         drive: Line { gain: values[7], offset: values[8] },
         reading: Line { gain: values[9], offset: values[10] },
         crosstalk: values[11],
-        ..nominal.clone()
+        full_scale_volts,
     }
 }
 
@@ -106,6 +120,8 @@ mod tests {
     use drivers::Batch;
 
     use super::*;
+    use crate::electrical::tests::predict;
+    use crate::gradient_check::slopes_error;
     use crate::{ElectricalImperfections, Key};
 
     #[test]
@@ -123,5 +139,25 @@ mod tests {
         assert!(distance(&*bench.adjusted(&nominal, &[]), &*built.twin) < 1e-6);
         assert!(distance(&*bench.adjusted(&bench.plant_coefficients(), &[]), &*built.ideal) < 2e-5);
         assert!(distance(&*built.twin, &*built.ideal) > 1e-2);
+    }
+
+    #[test]
+    fn the_sensitivities_are_the_slopes_of_the_record() {
+        let bench = Electrical { samples: 64, imperfections: ElectricalImperfections::none(), ..Electrical::default() };
+        let mut stream = Key::new(3).stream();
+        let drive = Batch::from_fn(20, 64, |_, _| 2.0 * stream.uniform() - 1.0);
+        let inputs: Vec<f64> = drive.values().iter().map(|volts| f64::from(*volts)).collect();
+        let coefficients = bench.coefficients();
+        let point = |of: fn(&Coefficient) -> f64| coefficients.iter().map(of).collect::<Vec<f64>>();
+        let nominal = bench.nominal_circuit();
+        for point in [point(|c| c.nominal), point(|c| c.start), bench.plant_coefficients()] {
+            for (index, coefficient) in coefficients.iter().enumerate() {
+                let slopes = bench.sensitivity(&point, &[], index)(&drive, &[]);
+                let record = |values: &[f64]| predict(&Solver::new(&circuit(&nominal, 2e3, values)), &inputs);
+                let step = 1e-3 * coefficient.span();
+                let error = slopes_error(record, &point, (index, step), slopes.values());
+                assert!(error < 1e-5, "{}: {error:e}", coefficient.name);
+            }
+        }
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! S is [`law::Polynomial`](super::law) in the twin, sinh in the plant, or a blend of both.
 
+use crate::Real;
+
 /// How the device's law is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -18,16 +20,16 @@ pub(super) enum Shape {
 
 /// A straight line: what a converter's analog side does to a voltage.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Line {
+pub(super) struct Line<R = f64> {
     /// Slope (1).
-    pub gain: f64,
+    pub gain: R,
     /// What it adds, in V.
-    pub offset: f64,
+    pub offset: R,
 }
 
 /// A circuit with its converters' analog sides, in SI units.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Circuit {
+pub(super) struct Circuit<R = f64> {
     /// Samples of a record.
     pub samples: usize,
     /// Substeps of a sample.
@@ -35,44 +37,46 @@ pub(super) struct Circuit {
     /// Length of a substep, in s.
     pub step_seconds: f64,
     /// Inductance L, in H.
-    pub henry: f64,
+    pub henry: R,
     /// Capacitance C, in F.
-    pub farad: f64,
+    pub farad: R,
     /// Series resistance R, in Ω.
-    pub ohms: f64,
+    pub ohms: R,
     /// Parallel resistance `R_p`, in Ω.
-    pub load_ohms: f64,
+    pub load_ohms: R,
     /// The device's current `I_s`, in A.
-    pub device_amperes: f64,
+    pub device_amperes: R,
     /// How much of the node's voltage the device sees (1).
     pub own: f64,
     /// How much of the bias memory the device sees (1).
-    pub memory: f64,
+    pub memory: R,
     /// The device's own bias c, in V.
     pub offset_volts: f64,
     /// The device's voltage scale `V_s`, in V.
     pub scale_volts: f64,
     /// Time constant τ of the bias memory, in s.
-    pub memory_seconds: f64,
+    pub memory_seconds: R,
     /// Share of sinh in the law; the rest is its polynomial (1).
-    pub junction_share: f64,
+    pub junction_share: R,
     /// The DAC's output stage.
-    pub drive: Line,
+    pub drive: Line<R>,
     /// The ADC's input stage.
-    pub reading: Line,
+    pub reading: Line<R>,
     /// What a reading keeps of the sample before it (1).
-    pub crosstalk: f64,
+    pub crosstalk: R,
     /// Full scale of the ADC, in V.
     pub full_scale_volts: f64,
 }
 
-impl Circuit {
+impl<R: Real> Circuit<R> {
     /// How the device's law is made up.
     pub fn shape(&self) -> Shape {
-        match self.junction_share {
-            0.0 => Shape::Polynomial,
-            1.0 => Shape::Junction,
-            _ => Shape::Blend,
+        if self.junction_share == R::of(0.0) {
+            Shape::Polynomial
+        } else if self.junction_share == R::of(1.0) {
+            Shape::Junction
+        } else {
+            Shape::Blend
         }
     }
 
@@ -81,42 +85,57 @@ impl Circuit {
         (self.offset_volts + shift) / self.scale_volts
     }
 
-    /// The device's current at exponent `u`, in A.
-    pub fn device_current(&self, u: f64) -> f64 {
-        let polynomial = u * (1.0 + u * u / 6.0 * (1.0 + u * u / 20.0));
-        let junction = u.clamp(-super::law::LARGEST_EXPONENT, super::law::LARGEST_EXPONENT).sinh();
-        self.device_amperes * (self.junction_share * (junction - polynomial) + polynomial)
+    /// The device's exponent when the node rests at `node` V and the device's bias is off by `shift` V (1).
+    fn rest_exponent(&self, node: R, shift: f64) -> R {
+        (R::of(self.own) + self.memory) * node / R::of(self.scale_volts) + R::of(self.exponent(shift))
+    }
+
+    /// The device's current at exponent `u`, in A, and what it gains per unit of it.
+    pub fn device_current(&self, u: R) -> [R; 2] {
+        let square = u * u;
+        let polynomial = u * (R::of(1.0) + square / R::of(6.0) * (R::of(1.0) + square / R::of(20.0)));
+        let slope = R::of(1.0) + square / R::of(2.0) * (R::of(1.0) + square / R::of(12.0));
+        let limit = R::of(super::law::LARGEST_EXPONENT);
+        let clamped = u.max(-limit).min(limit);
+        let [grown, shrunk] = [clamped, -clamped].map(|u| R::of(0.5) * u.exp());
+        let blend = |junction: R, polynomial: R| self.junction_share * (junction - polynomial) + polynomial;
+        [blend(grown - shrunk, polynomial), blend(grown + shrunk, slope)].map(|share| self.device_amperes * share)
     }
 
     /// The node voltage at rest when `volts` stay on the input and the device's bias is off by `shift`, both in V.
     ///
     /// The circuit's current grows with the voltage, so bisection finds the only solution.
-    pub fn rest(&self, volts: f64, shift: f64) -> f64 {
+    pub fn rest(&self, volts: R, shift: f64) -> R {
         let excess = |node: f64| {
-            let u = ((self.own + self.memory) * node) / self.scale_volts + self.exponent(shift);
-            node + self.ohms * (node / self.load_ohms + self.device_current(u)) - volts
+            let node = R::of(node);
+            node + self.ohms * self.rest_current(node, shift) - volts
         };
         let (mut low, mut high) = (-1.0, 1.0);
-        while excess(low) > 0.0 {
+        while excess(low).to_f64() > 0.0 {
             low *= 2.0;
         }
-        while excess(high) < 0.0 {
+        while excess(high).to_f64() < 0.0 {
             high *= 2.0;
         }
         for _ in 0..100 {
             let middle = 0.5 * (low + high);
-            if excess(middle) < 0.0 {
+            if excess(middle).to_f64() < 0.0 {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        0.5 * (low + high)
+        // A step of Newton's: what the solution owes to the coefficients.
+        let node = 0.5 * (low + high);
+        let [_, device] = self.device_current(self.rest_exponent(R::of(node), shift));
+        let sees = (R::of(self.own) + self.memory) / R::of(self.scale_volts);
+        let slope = R::of(1.0) + self.ohms * (R::of(1.0) / self.load_ohms + device * sees);
+        R::of(node) - excess(node) / slope
     }
 
     /// The coil's current when the node rests at `node` V and the device's bias is off by `shift` V, in A.
-    pub fn rest_current(&self, node: f64, shift: f64) -> f64 {
-        let u = ((self.own + self.memory) * node) / self.scale_volts + self.exponent(shift);
-        node / self.load_ohms + self.device_current(u)
+    pub fn rest_current(&self, node: R, shift: f64) -> R {
+        let [current, _] = self.device_current(self.rest_exponent(node, shift));
+        node / self.load_ohms + current
     }
 }

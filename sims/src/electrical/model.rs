@@ -15,7 +15,8 @@ use super::{
     kernel::{Slopes, State},
     solver::Solver,
 };
-use crate::{LANES, Lanes, Pullback, Real, Twin, blocks};
+use crate::dual::{self, Dual};
+use crate::{LANES, Lanes, Pullback, Real, Sensitivity, Twin, blocks};
 
 /// What a thread needs for one block; kept from batch to batch.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +93,25 @@ impl Twin for Model {
         );
         Pullback { inputs: gradients, controls: Vec::new() }
     }
+}
+
+/// How the readings go with the coefficient that `solver` depends on.
+pub(super) fn sensitivity(solver: Solver<Dual<f32>>) -> Sensitivity {
+    Box::new(move |inputs, _controls| {
+        let (solver, samples) = (&solver, solver.samples);
+        let mut slopes = Batch::zeros(inputs.rows(), samples);
+        let bytes = size_of::<Lanes<Dual<f32>>>() * samples;
+        let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
+        slopes.values_mut().par_chunks_mut(block * samples).zip(inputs.values().par_chunks(block * samples)).for_each(
+            |(slopes, inputs)| {
+                let inputs = &dual::constants(inputs)[..];
+                let (outputs, scratch) = (&mut inputs.to_vec(), &mut Scratch::default());
+                Arch::new().dispatch(Predict { solver, scratch, inputs, outputs });
+                slopes.iter_mut().zip(outputs).for_each(|(slope, output)| *slope = output.slope);
+            },
+        );
+        slopes
+    })
 }
 
 /// Makes `scratch` fit a block of `rows` values, every shot at rest. Returns the number of chunks.

@@ -91,7 +91,7 @@ fn a_held_drive_settles_at_the_operating_point() {
             let record = predict(&solver, &vec![volts; config.samples]);
             let node = circuit.rest(circuit.drive.gain * volts + circuit.drive.offset, 0.0);
             let u = ((circuit.own + circuit.memory) * node + circuit.offset_volts) / circuit.scale_volts;
-            let current = node / circuit.load_ohms + circuit.device_current(u);
+            let current = node / circuit.load_ohms + circuit.device_current(u)[0];
             let input = circuit.drive.gain * volts + circuit.drive.offset;
             assert!((input - circuit.ohms * current - node).abs() < 1e-9, "Kirchhoff's voltages add up");
             let reading = circuit.reading.gain * node + circuit.reading.offset;

@@ -39,13 +39,13 @@ pub(super) struct Solver<S> {
 
 impl<S: Real> Solver<S> {
     /// `circuit` in this precision. At rest its input lies at what the DAC gives for 0 V.
-    pub fn new(circuit: &Circuit) -> Self {
-        let line = |line: Line| [S::of(line.gain), S::of(line.offset)];
+    pub fn new(circuit: &Circuit<S::Wide>) -> Self {
+        let line = |line: Line<S::Wide>| [S::nearest(line.gain), S::nearest(line.offset)];
         let idle = circuit.drive.offset;
         let rest_at = |shift: f64| {
             let node = circuit.rest(idle, shift);
-            let current = circuit.rest_current(node, shift) * circuit.step_seconds / circuit.farad;
-            [circuit.exponent(shift), node, current]
+            let current = circuit.rest_current(node, shift) * S::Wide::of(circuit.step_seconds) / circuit.farad;
+            [S::Wide::of(circuit.exponent(shift)), node, current]
         };
         let (rest, low, high) = (rest_at(0.0), rest_at(-SPAN), rest_at(SPAN));
         Self {
@@ -55,10 +55,10 @@ impl<S: Real> Solver<S> {
             shape: circuit.shape(),
             drive: line(circuit.drive),
             reading: line(circuit.reading),
-            crosstalk: S::of(circuit.crosstalk),
+            crosstalk: S::nearest(circuit.crosstalk),
             full_scale: S::of(circuit.full_scale_volts),
-            rest: rest.map(S::of),
-            shift: std::array::from_fn(|part| S::of((high[part] - low[part]) / (2.0 * SPAN))),
+            rest: rest.map(S::nearest),
+            shift: std::array::from_fn(|part| S::nearest((high[part] - low[part]) / S::Wide::of(2.0 * SPAN))),
         }
     }
 

@@ -40,31 +40,32 @@ pub(super) struct Step<S> {
 
 impl<S: Real> Step<S> {
     /// The coefficients of `circuit`.
-    pub fn new(circuit: &Circuit) -> Self {
-        let dt = circuit.step_seconds;
-        let coil = 1.0 / (1.0 + dt * circuit.ohms / circuit.henry);
+    pub fn new(circuit: &Circuit<S::Wide>) -> Self {
+        let of = S::Wide::of;
+        let dt = of(circuit.step_seconds);
+        let coil = of(1.0) / (of(1.0) + dt * circuit.ohms / circuit.henry);
         let load = dt / (circuit.farad * circuit.load_ohms);
-        let own = circuit.own / circuit.scale_volts;
-        let bias = circuit.memory / circuit.scale_volts;
+        let own = of(circuit.own / circuit.scale_volts);
+        let bias = circuit.memory / of(circuit.scale_volts);
         let charge = dt * circuit.device_amperes / circuit.farad;
         let share = circuit.junction_share;
         // The junction's step is widened by 2e^u, in which sinh and cosh are e^2u ∓ 1.
-        let (main, rest) = if share == 0.0 { (1.0, 0.0) } else { (share, 1.0 - share) };
+        let (main, rest) = if share == of(0.0) { (of(1.0), of(0.0)) } else { (share, of(1.0) - share) };
         Self {
-            coil: S::of(coil),
-            gain: S::of(dt * dt / (circuit.henry * circuit.farad) * coil),
-            load: S::of(load),
-            stiffness: S::of(1.0 + load),
-            own: S::of(own),
-            bias: S::of(bias),
-            ratio: S::of(bias / own),
-            blend: S::of(-(-dt / circuit.memory_seconds).exp_m1()),
-            device: S::of(main * charge),
-            device_slope: S::of(main * charge * own),
-            device_curvature: S::of(main * charge * own * own),
-            polynomial: S::of(rest * charge),
-            polynomial_slope: S::of(rest * charge * own),
-            polynomial_curvature: S::of(rest * charge * own * own),
+            coil: S::nearest(coil),
+            gain: S::nearest(dt * dt / (circuit.henry * circuit.farad) * coil),
+            load: S::nearest(load),
+            stiffness: S::nearest(of(1.0) + load),
+            own: S::nearest(own),
+            bias: S::nearest(bias),
+            ratio: S::nearest(bias / own),
+            blend: S::nearest(of(1.0) - (-dt / circuit.memory_seconds).exp()),
+            device: S::nearest(main * charge),
+            device_slope: S::nearest(main * charge * own),
+            device_curvature: S::nearest(main * charge * own * own),
+            polynomial: S::nearest(rest * charge),
+            polynomial_slope: S::nearest(rest * charge * own),
+            polynomial_curvature: S::nearest(rest * charge * own * own),
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use drivers::Card;
 
 use super::Mechanical;
-use super::model::Modal;
-use super::physics::Physics;
+use super::model::{Modal, sensitivity};
+use super::physics::{Physics, Resonance};
 use crate::adjustable::plausible;
-use crate::{Adjustable, Coefficient, Twin};
+use crate::{Adjustable, Coefficient, Real, Sensitivity, Twin, dual};
 
 /// Coefficients of the chain, before those of the modes.
 const CHAIN: usize = 5;
@@ -44,30 +44,66 @@ impl Adjustable for Mechanical {
 
     fn adjusted(&self, coefficients: &[f64], _corrections: &[f64]) -> Arc<dyn Twin> {
         let values = plausible(&self.coefficients(), coefficients);
-        let mut physics = Physics::nominal(self);
-        physics.band = [values[0], values[1]];
-        physics.clipping = values[2];
-        physics.delay = values[3];
-        for (mode, values) in physics.modes.iter_mut().zip(values[CHAIN..].chunks_exact(OF_MODE)) {
-            mode.omega = TAU * values[0];
-            mode.damping = values[1];
-            mode.push *= values[2];
+        let linear = values[2] == 0.0 && values[4] == 0.0;
+        let plate = plate(&Physics::nominal(self), &values).discretize();
+        Arc::new(Modal::new(Mechanical::card(self), plate, linear))
+    }
+
+    fn sensitivity(&self, coefficients: &[f64], _corrections: &[f64], index: usize) -> Sensitivity {
+        let values = dual::along(&plausible(&self.coefficients(), coefficients), index);
+        let mut plate = plate(&Physics::nominal(self), &values);
+        if let Some(of_modes) = index.checked_sub(CHAIN) {
+            // Without couplings a mode's coefficients move no other mode.
+            plate.modes = vec![plate.modes.swap_remove(of_modes / OF_MODE)];
         }
-        let stiffening = values[4];
-        for mode in &mut physics.modes {
-            mode.stiffening = stiffening;
+        sensitivity(plate.discretize())
+    }
+}
+
+impl Mechanical {
+    /// The coefficients of the simulated plant itself, in the order of [`Adjustable::coefficients`]: what only the simulation
+    /// knows. Its modes stiffen each by its own; here stands their mean. Couplings are not among them.
+    pub fn plant_coefficients(&self) -> Vec<f64> {
+        let (actual, nominal) = (Physics::actual(self), Physics::nominal(self));
+        let stiffening = actual.modes.iter().map(|mode| mode.stiffening).sum::<f64>() / actual.modes.len() as f64;
+        let [low, high] = actual.band;
+        let mut values = vec![low, high, actual.clipping, actual.delay, stiffening];
+        for (mode, nominal) in actual.modes.iter().zip(&nominal.modes) {
+            values.extend([mode.omega / TAU, mode.damping, mode.push / nominal.push]);
         }
-        let linear = values[2] == 0.0 && stiffening == 0.0;
-        Arc::new(Modal::new(Mechanical::card(self), physics.discretize(), linear))
+        values
+    }
+}
+
+/// The plate with these coefficients.
+fn plate<R: Real>(nominal: &Physics, values: &[R]) -> Physics<R> {
+    let (chain, of_modes) = values.split_at(CHAIN);
+    let adjusted = |(mode, values): (&Resonance, &[R])| Resonance {
+        omega: R::of(TAU) * values[0],
+        damping: values[1],
+        push: R::of(mode.push) * values[2],
+        stiffening: chain[4],
+        pickup: R::of(mode.pickup),
+    };
+    Physics {
+        period: nominal.period,
+        band: [chain[0], chain[1]],
+        clipping: chain[2],
+        delay: chain[3],
+        modes: nominal.modes.iter().zip(of_modes.chunks_exact(OF_MODE)).map(adjusted).collect(),
+        couplings: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use drivers::Batch;
+    use pulp::Arch;
 
     use super::*;
-    use crate::Key;
+    use crate::gradient_check::slopes_error;
+    use crate::mechanical::kernel::{Conditions, Forward, Scratch};
+    use crate::{Key, LANES, blocks};
 
     #[test]
     fn nominal_coefficients_make_the_nominal_twin() {
@@ -78,5 +114,34 @@ mod tests {
         let (adjusted, twin) = (bench.adjusted(&nominal, &[]), bench.build().unwrap().twin);
         let (adjusted, twin) = (adjusted.predict(&shots, &[]), twin.predict(&shots, &[]));
         assert!(adjusted.values().iter().zip(twin.values()).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn the_sensitivities_are_the_slopes_of_the_record() {
+        let bench = Mechanical { samples: 96, modes: 8, ..Mechanical::default() };
+        let mut stream = Key::new(1).stream();
+        let shots = Batch::from_fn(LANES, 96, |_, _| 2.0 * stream.uniform() - 1.0);
+        let mut drive = vec![[0.0; LANES]; 96];
+        blocks::gather(&shots.values().iter().map(|volts| f64::from(*volts)).collect::<Vec<_>>(), 96, 1, &mut drive);
+        let record = |values: &[f64]| {
+            let (plate, conditions) = (&plate(&Physics::nominal(&bench), values).discretize(), &Conditions::nominal());
+            let mut output = vec![[0.0; LANES]; 96];
+            let (scratch, drive) = (&mut Scratch::forward(plate.modes.len()), &drive[..]);
+            let output_of = &mut output[..];
+            Arch::new().dispatch(Forward::<f64, false, false> { plate, conditions, drive, scratch, output: output_of });
+            let mut rows = vec![0.0; shots.values().len()];
+            blocks::scatter(&output, 96, 1, &mut rows);
+            rows
+        };
+        let coefficients = bench.coefficients();
+        let nominal: Vec<f64> = coefficients.iter().map(|c| c.nominal).collect();
+        let off: Vec<f64> = coefficients.iter().map(|c| c.start + 0.07 * c.span()).collect();
+        for point in [nominal, off] {
+            for (index, coefficient) in coefficients.iter().enumerate() {
+                let slopes = bench.sensitivity(&point, &[], index)(&shots, &[]);
+                let error = slopes_error(record, &point, (index, 1e-3 * coefficient.span()), slopes.values());
+                assert!(error < 1e-5, "{}: {error:e}", coefficient.name);
+            }
+        }
     }
 }

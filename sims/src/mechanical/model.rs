@@ -4,7 +4,8 @@ use drivers::{Batch, Card};
 use pulp::Arch;
 
 use super::kernel::{Backward, Conditions, Discrete, Forward, Scratch};
-use crate::{LANES, Pullback, Twin, blocks};
+use crate::dual::{self, Dual};
+use crate::{LANES, Pullback, Sensitivity, Twin, blocks};
 
 /// A plate without what is random, slow or rounded. Shapes: drive and microphone `[shots, samples]`, in V.
 #[derive(Debug)]
@@ -66,4 +67,19 @@ impl Modal {
             Arch::new().dispatch(Backward::<_, false> { plate, cotangents, scratch, gradients });
         })
     }
+}
+
+/// How the readings go with the coefficient that `plate` depends on.
+pub(super) fn sensitivity(plate: Discrete<Dual<f32>>) -> Sensitivity {
+    Box::new(move |inputs, _controls| {
+        let (plate, conditions) = (&plate, &Conditions::nominal());
+        let none = vec![[Dual::default(); LANES]; inputs.columns()];
+        let scratch = || (Scratch::forward(plate.modes.len()), none.clone(), none.clone());
+        blocks::map(inputs, inputs.columns(), scratch, |_, from, to, (scratch, drive, output)| {
+            dual::load(from, drive);
+            output.copy_from_slice(&none);
+            Arch::new().dispatch(Forward::<_, false, false> { plate, conditions, drive, scratch, output });
+            dual::slopes(output, to);
+        })
+    })
 }

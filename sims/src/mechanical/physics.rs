@@ -32,17 +32,17 @@ const WORST: f32 = 3.0;
 
 /// One resonance.
 #[derive(Debug, Clone)]
-pub(super) struct Resonance {
+pub(super) struct Resonance<R = f64> {
     /// Undamped angular frequency `ω`, in rad/s.
-    pub omega: f64,
+    pub omega: R,
     /// Damping ratio `ζ`.
-    pub damping: f64,
+    pub damping: R,
     /// Acceleration per volt at the coil, in reach/s²/V.
-    pub push: f64,
+    pub push: R,
     /// Relative stiffening `ε` at a deflection of one reach.
-    pub stiffening: f64,
+    pub stiffening: R,
     /// Microphone volts per acceleration, in V/(reach/s²).
-    pub pickup: f64,
+    pub pickup: R,
 }
 
 /// A quartic potential between four modes.
@@ -56,17 +56,17 @@ pub(super) struct Quartic {
 
 /// The chain from the drive to the microphone.
 #[derive(Debug, Clone)]
-pub(super) struct Physics {
+pub(super) struct Physics<R = f64> {
     /// Sample time, in s.
     pub period: f64,
     /// Band edges of the speaker, in Hz.
-    pub band: [f64; 2],
+    pub band: [R; 2],
     /// `κ` of the soft clipping, in 1/V².
-    pub clipping: f64,
+    pub clipping: R,
     /// From the coil to the microphone, in s.
-    pub delay: f64,
+    pub delay: R,
     /// All resonances, the suspension's first.
-    pub modes: Vec<Resonance>,
+    pub modes: Vec<Resonance<R>>,
     /// What only the plant has.
     pub couplings: Vec<Quartic>,
 }
@@ -134,22 +134,25 @@ impl Physics {
         };
         if plates == 0 { Vec::new() } else { (0..bench.gap.couplings).map(draw).collect() }
     }
+}
 
+impl<R: Real> Physics<R> {
     /// Samples: exact for the free flow of each mode and for the speaker under a held voltage.
-    pub fn discretize<S: Real>(&self) -> Discrete<S> {
-        let samples = self.delay / self.period;
-        let delay = samples.ceil();
-        let approach = |hertz: f64| S::of(1.0 - (-TAU * hertz * self.period).exp());
+    pub fn discretize<S: Real<Wide = R>>(&self) -> Discrete<S> {
+        let period = R::of(self.period);
+        let samples = self.delay / period;
+        let delay = samples.to_f64().ceil();
+        let approach = |hertz: R| S::nearest(R::of(1.0) - (R::of(-TAU) * hertz * period).exp());
         let kicks = |quartic: &Quartic| {
-            quartic.modes.map(|mode| S::of(self.period * quartic.strength / self.modes[mode].omega))
+            quartic.modes.map(|mode| S::nearest(R::of(self.period * quartic.strength) / self.modes[mode].omega))
         };
         Discrete {
             follow: approach(self.band[1]),
             block: approach(self.band[0]),
-            clipping: S::of(self.clipping),
+            clipping: S::nearest(self.clipping),
             limit: S::of(LIMIT),
             delay: delay as usize,
-            modes: self.modes.iter().map(|mode| mode.discretize(self.period, delay - samples)).collect(),
+            modes: self.modes.iter().map(|mode| mode.discretize(period, R::of(delay) - samples)).collect(),
             couplings: self
                 .couplings
                 .iter()
@@ -159,31 +162,32 @@ impl Physics {
     }
 }
 
-impl Resonance {
+impl<R: Real> Resonance<R> {
     /// Samples every `period`, read `lead` of a period after each kick.
-    fn discretize<S: Real>(&self, period: f64, lead: f64) -> Mode<S> {
+    fn discretize<S: Real<Wide = R>>(&self, period: R, lead: R) -> Mode<S> {
         let [[xx, xy], [yx, yy]] = self.flow(period);
         let early = self.flow(lead * period);
+        let two = R::of(2.0);
         // q̈ = −ω² q − 2ζω q̇ between kicks, with q̇ = ω y.
         let read = |column: usize| {
-            -self.pickup * self.omega.powi(2) * (early[0][column] + 2.0 * self.damping * early[1][column])
+            -self.pickup * self.omega * self.omega * (early[0][column] + two * self.damping * early[1][column])
         };
         Mode {
-            xx: S::of(xx),
-            xy: S::of(xy),
-            yx: S::of(yx),
-            yy: S::of(yy),
-            push: S::of(period * self.push / self.omega),
-            cubic: S::of(-period * self.omega * self.stiffening),
-            detune: S::of(-2.0 * period * self.omega),
-            from_x: S::of(read(0)),
-            from_y: S::of(read(1)),
+            xx: S::nearest(xx),
+            xy: S::nearest(xy),
+            yx: S::nearest(yx),
+            yy: S::nearest(yy),
+            push: S::nearest(period * self.push / self.omega),
+            cubic: S::nearest(-period * self.omega * self.stiffening),
+            detune: S::nearest(-two * period * self.omega),
+            from_x: S::nearest(read(0)),
+            from_y: S::nearest(read(1)),
         }
     }
 
     /// The matrix exponential of free, damped motion over `time`, for `(q, q̇/ω)`.
-    fn flow(&self, time: f64) -> [[f64; 2]; 2] {
-        let root = (1.0 - self.damping.powi(2)).sqrt();
+    fn flow(&self, time: R) -> [[R; 2]; 2] {
+        let root = (R::of(1.0) - self.damping * self.damping).sqrt();
         let (sin, cos) = (self.omega * root * time).sin_cos();
         let decay = (-self.damping * self.omega * time).exp();
         let lag = self.damping / root * sin;

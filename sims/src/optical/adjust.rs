@@ -11,12 +11,14 @@ use drivers::Card;
 
 use super::gap::Gap;
 use super::path::{Path, exposure_factor, position};
-use super::spectrum::Undepleted;
+use super::spectrum::{Undepleted, sensitivity};
 use super::transform::Complex;
 use super::{CHANNELS, Optical};
 use crate::adjustable::plausible;
-use crate::{Adjustable, Coefficient, Twin};
+use crate::{Adjustable, Coefficient, Real, Sensitivity, Twin, dual};
 
+/// Where the dark level stands among the coefficients.
+const DARK_LEVEL: usize = 1;
 /// Cosines of the laser's ripple: up to one period in six channels, finer than a femtosecond laser's fringes.
 const RIPPLES: usize = 32;
 /// Expected size of each of them. Lasers' spectra ripple by 3 to 10 % in all.
@@ -55,34 +57,68 @@ impl Adjustable for Optical {
 
     fn adjusted(&self, coefficients: &[f64], corrections: &[f64]) -> Arc<dyn Twin> {
         let values = plausible(&self.coefficients(), coefficients);
-        let gap = Gap {
-            gain: values[0] - 1.0,
-            matching: values[4],
-            exponent: values[5] - 1.0,
-            shift: values[6],
-            spread: values[7],
-            ..Gap::none()
-        };
-        let described = Self { quadratic_radians: values[2], cubic_radians: values[3], ..self.clone() };
-        // The exposure is set once, on the nominal bench; a chirp that is fitted changes what it gives.
-        let mut path = Path::with(&described, &gap, exposure_factor(self));
-        correct(&mut path, corrections);
-        Arc::new(Undepleted::new(Optical::card(self), &path, values[1]))
+        Arc::new(Undepleted::new(Optical::card(self), &path(self, &values, corrections), values[DARK_LEVEL]))
+    }
+
+    fn sensitivity(&self, coefficients: &[f64], corrections: &[f64], index: usize) -> Sensitivity {
+        let mut values = plausible(&self.coefficients(), coefficients);
+        let count = values.len();
+        values.extend((0..self.corrections()).map(|index| corrections.get(index).copied().unwrap_or(0.0)));
+        let values = dual::along(&values, index);
+        let (coefficients, corrections) = values.split_at(count);
+        sensitivity(&path(self, coefficients, corrections), coefficients[DARK_LEVEL])
     }
 }
 
+impl Optical {
+    /// The coefficients of the simulated plant itself, in the order of [`Adjustable::coefficients`]: what only the simulation
+    /// knows. Its ripples and its smooth phase are not among them.
+    pub fn plant_coefficients(&self) -> Vec<f64> {
+        let gap = self.gap();
+        let [quadratic, cubic] = gap.chirp;
+        vec![
+            1.0 + gap.gain,
+            self.dark_level,
+            self.quadratic_radians + quadratic,
+            self.cubic_radians + cubic,
+            gap.matching,
+            1.0 + gap.exponent,
+            gap.shift,
+            gap.spread,
+        ]
+    }
+}
+
+/// The path with these coefficients and corrections.
+fn path<R: Real>(nominal: &Optical, values: &[R], corrections: &[R]) -> Path<R> {
+    let gap = Gap {
+        gain: values[0] - R::of(1.0),
+        chirp: [values[2] - R::of(nominal.quadratic_radians), values[3] - R::of(nominal.cubic_radians)],
+        matching: values[4],
+        exponent: values[5] - R::of(1.0),
+        shift: values[6],
+        spread: values[7],
+        ..Gap::none()
+    };
+    // The exposure is set once, on the nominal bench; a chirp that is fitted changes what it gives.
+    let mut path = Path::with(nominal, &gap, exposure_factor(nominal));
+    correct(&mut path, corrections);
+    path
+}
+
 /// Adds the ripples to the field of each channel.
-fn correct(path: &mut Path, corrections: &[f64]) {
+fn correct<R: Real>(path: &mut Path<R>, corrections: &[R]) {
     if corrections.is_empty() {
         return;
     }
     for (channel, field) in path.field.iter_mut().enumerate() {
         let u = position(channel, CHANNELS);
         let wave = |k: usize| (PI * k as f64 * 0.5 * (u + 1.0)).cos();
-        let size = |index: usize| corrections.get(index).copied().unwrap_or(0.0);
-        let ripple: f64 = (0..RIPPLES).map(|k| RIPPLE * size(k) * wave(k + 1)).sum();
-        let phase: f64 = (0..PHASES).map(|k| PHASE * size(RIPPLES + k) * wave(k + 2)).sum();
-        *field = field.mul(Complex::polar(1.0 + ripple, phase));
+        let size = |index: usize| corrections.get(index).copied().unwrap_or_default();
+        let sum = |total: R, (size, wave): (R, f64)| total + size * R::of(wave);
+        let ripple = (0..RIPPLES).map(|k| (size(k), RIPPLE * wave(k + 1))).fold(R::of(1.0), sum);
+        let phase = (0..PHASES).map(|k| (size(RIPPLES + k), PHASE * wave(k + 2))).fold(R::of(0.0), sum);
+        *field = field.mul(Complex::polar(ripple, phase));
     }
 }
 
@@ -92,6 +128,8 @@ mod tests {
 
     use super::*;
     use crate::Key;
+    use crate::gradient_check::slopes_error;
+    use crate::optical::spectrum::tests::readings;
 
     #[test]
     fn nominal_coefficients_make_the_nominal_twin() {
@@ -109,6 +147,33 @@ mod tests {
             corrections.fill(0.0);
             corrections[index] = 1.0;
             assert_ne!(bench.adjusted(&[], &corrections).predict(&shots, &mask), twin.predict(&shots, &mask));
+        }
+    }
+
+    #[test]
+    fn the_sensitivities_are_the_slopes_of_the_reading() {
+        let bench = Optical::default();
+        let mut stream = Key::new(2).stream();
+        let shots = Batch::from_fn(3, 50, |_, _| stream.uniform());
+        let mask: Vec<f32> = (0..50).map(|_| stream.uniform()).collect();
+        let read = |values: &[f64]| {
+            let (coefficients, corrections) = values.split_at(bench.coefficients().len());
+            readings(&path(&bench, coefficients, corrections), coefficients[DARK_LEVEL], &shots, &mask)
+        };
+        let coefficients = bench.coefficients();
+        let corrections = (0..bench.corrections()).map(|_| 0.0);
+        let nominal: Vec<f64> = coefficients.iter().map(|c| c.nominal).chain(corrections).collect();
+        let off = coefficients.iter().map(|c| c.start + 0.05 * c.span());
+        let off: Vec<f64> = off.chain((0..bench.corrections()).map(|_| f64::from(stream.normal()))).collect();
+        for point in [nominal, off] {
+            for index in 0..point.len() {
+                let (known, corrections) = point.split_at(coefficients.len());
+                let slopes = bench.sensitivity(known, corrections, index)(&shots, &mask);
+                // Short enough to stay on one of the straight lines between samples.
+                let step = coefficients.get(index).map_or(1e-3, |coefficient| 1e-5 * coefficient.span());
+                let error = slopes_error(read, &point, (index, step), slopes.values());
+                assert!(error < 2e-5, "number {index}: {error:e}");
+            }
         }
     }
 }

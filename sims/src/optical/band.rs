@@ -15,16 +15,17 @@ pub(super) struct Band<S> {
 
 impl<S: Real> Band<S> {
     /// The band of a dense matrix of `columns` columns, row-major.
-    pub fn new(dense: &[f64], columns: usize) -> Self {
-        let ends = |row: &[f64]| {
-            let first = row.iter().position(|&weight| weight != 0.0).unwrap_or(0);
-            let last = row.iter().rposition(|&weight| weight != 0.0).unwrap_or(0);
+    pub fn new(dense: &[S::Wide], columns: usize) -> Self {
+        let ends = |row: &[S::Wide]| {
+            let first = row.iter().position(|&weight| weight != S::Wide::default()).unwrap_or(0);
+            let last = row.iter().rposition(|&weight| weight != S::Wide::default()).unwrap_or(0);
             (first, last)
         };
         let rows = dense.chunks_exact(columns);
         let width = rows.clone().map(ends).map(|(first, last)| last + 1 - first).max().unwrap_or(0);
         let first: Vec<usize> = rows.clone().map(|row| ends(row).0.min(columns - width)).collect();
-        let weights = rows.zip(&first).flat_map(|(row, &first)| row[first..first + width].iter().map(|&w| S::of(w)));
+        let weights =
+            rows.zip(&first).flat_map(|(row, &first)| row[first..first + width].iter().map(|&w| S::nearest(w)));
         Self { width, weights: weights.collect(), first }
     }
 
@@ -44,7 +45,7 @@ impl<S: Real> Band<S> {
 }
 
 /// The transpose of a dense row-major matrix of `columns` columns.
-pub(super) fn transposed(dense: &[f64], columns: usize) -> Vec<f64> {
+pub(super) fn transposed<R: Real>(dense: &[R], columns: usize) -> Vec<R> {
     (0..columns).flat_map(|column| dense.iter().skip(column).step_by(columns).copied()).collect()
 }
 

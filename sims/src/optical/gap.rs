@@ -9,7 +9,7 @@ use std::f64::consts::{PI, TAU};
 
 use super::path::Path;
 use super::{CHANNELS, OUTPUTS, Optical};
-use crate::{Key, Stream};
+use crate::{Key, Real, Stream};
 
 /// The twin's error at `mismatch` = 1: root mean square, over the outputs' standard deviation about their own means
 /// (14 % in the prototype, where training in silico then lost half of its accuracy and physics-aware training little).
@@ -36,27 +36,32 @@ const GAIN: f64 = 0.015;
 
 /// The errors of one bench, in the units of the constants above.
 #[derive(Debug, Clone)]
-pub(super) struct Gap {
-    pub ripple: f64,
+pub(super) struct Gap<R = f64> {
+    pub ripple: R,
     pub fringes: Ripples,
-    pub chirp: f64,
-    pub phase: f64,
+    /// Of the quadratic and of the cubic spectral phase at the ends of the band, in rad.
+    pub chirp: [R; 2],
+    pub phase: R,
     pub smooth: Ripples,
-    pub matching: f64,
-    pub exponent: f64,
-    pub spread: f64,
-    pub shift: f64,
-    pub gain: f64,
+    pub matching: R,
+    pub exponent: R,
+    pub spread: R,
+    pub shift: R,
+    pub gain: R,
 }
 
-impl Gap {
+impl<R: Real> Gap<R> {
     /// No error at all.
     pub fn none() -> Self {
         let waves = Ripples([(0.0, 0.0); 3]);
-        let [ripple, chirp, phase, matching, exponent, spread, shift, gain] = [0.0; 8];
-        Self { ripple, fringes: waves.clone(), chirp, phase, smooth: waves, matching, exponent, spread, shift, gain }
+        let none = R::of(0.0);
+        let [ripple, phase, matching, exponent, spread, shift, gain] = [none; 7];
+        let (fringes, smooth, chirp) = (waves.clone(), waves, [none; 2]);
+        Self { ripple, fringes, chirp, phase, smooth, matching, exponent, spread, shift, gain }
     }
+}
 
+impl Gap {
     /// The errors of the described bench; `path` is that of a bench with given errors.
     pub fn of_bench(optical: &Optical, path: impl Fn(&Self) -> Path) -> Self {
         if optical.mismatch == 0.0 {
@@ -81,7 +86,7 @@ impl Gap {
         Self {
             ripple: RIPPLE,
             fringes: Ripples::drawn(&mut stream, [5.0, 8.0, 13.0]),
-            chirp,
+            chirp: [chirp * optical.quadratic_radians, chirp * optical.cubic_radians],
             phase: PHASE,
             smooth: Ripples::drawn(&mut stream, [1.0, 2.0, 3.0]),
             matching,
@@ -97,7 +102,7 @@ impl Gap {
         Self {
             ripple: factor * self.ripple,
             fringes: self.fringes.clone(),
-            chirp: factor * self.chirp,
+            chirp: self.chirp.map(|chirp| factor * chirp),
             phase: factor * self.phase,
             smooth: self.smooth.clone(),
             matching: factor * self.matching,

@@ -11,25 +11,26 @@ use std::f64::consts::{LN_2, PI, TAU};
 use super::gap::Gap;
 use super::transform::Complex;
 use super::{CHANNELS, OUTPUTS, Optical, PIXELS, SAMPLES};
+use crate::Real;
 
 /// Time–bandwidth product of a Gaussian pulse at its transform limit, 2·ln 2/π.
 const TIME_BANDWIDTH: f64 = 2.0 * LN_2 / PI;
 
 /// Everything between shaper and bins that does not change from shot to shot.
 #[derive(Debug, Clone)]
-pub(super) struct Path {
+pub(super) struct Path<R = f64> {
     /// Field of each channel when fully open, in units of the laser's peak.
-    pub field: [Complex<f64>; CHANNELS],
+    pub field: [Complex<R>; CHANNELS],
     /// The field of a channel goes with transmission to this power.
-    pub exponent: f64,
+    pub exponent: R,
     /// Phase mismatch Δk₀·L at the center, in rad.
-    pub matching: f64,
+    pub matching: R,
     /// sinc² of the phase mismatch of each sample.
-    pub matched: [f64; SAMPLES],
+    pub matched: [R; SAMPLES],
     /// Light at a sample, in full scales, for a unit intensity of the autoconvolution when phase-matched.
-    pub gain: f64,
+    pub gain: R,
     /// What a pixel sees of the samples' light, `[PIXELS][SAMPLES]`.
-    pub pixels: Vec<f64>,
+    pub pixels: Vec<R>,
 }
 
 impl Path {
@@ -40,8 +41,7 @@ impl Path {
 
     /// The path of the bench whose errors are drawn from the description's plant seed.
     pub fn of_bench(optical: &Optical) -> Self {
-        let factor = exposure_factor(optical);
-        Self::with(optical, &Gap::of_bench(optical, |gap| Self::with(optical, gap, factor)), factor)
+        Self::with(optical, &optical.gap(), exposure_factor(optical))
     }
 
     /// Readings above dark for shots of the channels' transmissions, in the undepleted limit, term by term.
@@ -59,40 +59,44 @@ impl Path {
         };
         shots.iter().map(read).collect()
     }
+}
 
+impl<R: Real> Path<R> {
     /// The path with these errors, its light scaled by `factor`.
-    pub fn with(optical: &Optical, gap: &Gap, factor: f64) -> Self {
+    pub fn with(optical: &Optical, gap: &Gap<R>, factor: f64) -> Self {
+        let (of, one) = (R::of, R::of(1.0));
+        let [quadratic, cubic] = [optical.quadratic_radians, optical.cubic_radians];
         let field = std::array::from_fn(|channel| {
             let u = position(channel, CHANNELS);
-            let chirp = u * u * optical.quadratic_radians + u.powi(3) * optical.cubic_radians;
-            let phase = chirp.mul_add(1.0 + gap.chirp, gap.phase * gap.smooth.at(u));
-            Complex::polar(envelope(optical, u) * (1.0 + gap.ripple * gap.fringes.at(u)), phase)
+            let chirp = of(u * u) * (of(quadratic) + gap.chirp[0]) + of(u.powi(3)) * (of(cubic) + gap.chirp[1]);
+            let phase = chirp + gap.phase * of(gap.smooth.at(u));
+            Complex::polar(of(envelope(optical, u)) * (one + gap.ripple * of(gap.fringes.at(u))), phase)
         });
         let matched = std::array::from_fn(|sample| {
-            let half = 0.5 * walk_off(optical, sample as f64) + gap.matching;
-            let sinc = if half == 0.0 { 1.0 } else { half.sin() / half };
+            let half = of(0.5 * walk_off(optical, sample as f64)) + gap.matching;
+            let sinc = if half.to_f64() == 0.0 { one } else { half.sin_cos().0 / half };
             sinc * sinc
         });
         Self {
             field,
-            exponent: 1.0 + gap.exponent,
-            matching: 2.0 * gap.matching,
+            exponent: one + gap.exponent,
+            matching: gap.matching + gap.matching,
             matched,
-            gain: factor * (1.0 + gap.gain),
+            gain: of(factor) * (one + gap.gain),
             pixels: pixels(gap.spread, gap.shift),
         }
     }
 
     /// Mean of each bin's pixels for a unit intensity of each sample of the autoconvolution, `[OUTPUTS][SAMPLES]`.
-    pub fn bins(&self) -> Vec<f64> {
-        let mut bins = vec![0.0; OUTPUTS * SAMPLES];
+    pub fn bins(&self) -> Vec<R> {
+        let mut bins = vec![R::of(0.0); OUTPUTS * SAMPLES];
         for (bin, row) in bins.chunks_exact_mut(SAMPLES).enumerate() {
             let range = bin_pixels(bin);
-            let count = range.len() as f64;
+            let share = self.gain / R::of(range.len() as f64);
             for pixel in self.pixels[range.start * SAMPLES..range.end * SAMPLES].chunks_exact(SAMPLES) {
-                row.iter_mut().zip(pixel).for_each(|(sum, weight)| *sum += weight);
+                row.iter_mut().zip(pixel).for_each(|(sum, weight)| *sum += *weight);
             }
-            row.iter_mut().zip(&self.matched).for_each(|(sum, matched)| *sum *= matched * self.gain / count);
+            row.iter_mut().zip(&self.matched).for_each(|(sum, matched)| *sum = *sum * (*matched * share));
         }
         bins
     }
@@ -123,17 +127,22 @@ pub(super) fn bin_pixels(bin: usize) -> std::ops::Range<usize> {
 
 /// What each pixel sees of the samples, `[PIXELS][SAMPLES]`: the spectrum between samples is a straight line, smeared
 /// by a Gaussian of standard deviation `spread` and shifted by `shift`, both in pixels.
-fn pixels(spread: f64, shift: f64) -> Vec<f64> {
-    let reach = (4.0 * spread).ceil() as i32;
-    let gaussian = |offset: i32| if spread > 0.0 { (-0.5 * (f64::from(offset) / spread).powi(2)).exp() } else { 1.0 };
-    let sum: f64 = (-reach..=reach).map(gaussian).sum();
-    let mut dense = vec![0.0; PIXELS * SAMPLES];
+fn pixels<R: Real>(spread: R, shift: R) -> Vec<R> {
+    let of = R::of;
+    let reach = (4.0 * spread.to_f64()).ceil() as i32;
+    let gaussian = |offset: i32| {
+        let deviations = of(f64::from(offset)) / spread;
+        if spread.to_f64() > 0.0 { (of(-0.5) * deviations * deviations).exp() } else { of(1.0) }
+    };
+    let sum = (-reach..=reach).map(gaussian).fold(of(0.0), |sum, weight| sum + weight);
+    let mut dense = vec![of(0.0); PIXELS * SAMPLES];
     for (pixel, row) in dense.chunks_exact_mut(SAMPLES).enumerate() {
         for offset in -reach..=reach {
-            let middle = pixel as f64 + f64::from(offset) + 0.5 - shift;
-            let at = middle * SAMPLES as f64 / PIXELS as f64 - 0.5;
-            let weight = gaussian(offset) / sum;
-            for (sample, share) in [(at.floor(), 1.0 - at + at.floor()), (at.floor() + 1.0, at - at.floor())] {
+            let middle = of(pixel as f64 + f64::from(offset) + 0.5) - shift;
+            let at = middle * of(SAMPLES as f64 / PIXELS as f64) - of(0.5);
+            let (floor, weight) = (at.to_f64().floor(), gaussian(offset) / sum);
+            let rest = at - of(floor);
+            for (sample, share) in [(floor, of(1.0) - rest), (floor + 1.0, rest)] {
                 // Beyond the samples there is no light.
                 if (0.0..SAMPLES as f64).contains(&sample) {
                     row[sample as usize] += weight * share;

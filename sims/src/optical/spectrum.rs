@@ -15,7 +15,8 @@ use super::path::Path;
 use super::transform::{Between, Complex, Field, POINTS, Transform};
 use super::{CHANNELS, INPUTS, OUTPUTS, SAMPLES};
 use crate::blocks::{self, Driven, Gradients};
-use crate::{LANES, Lanes, Pullback, Real, Twin};
+use crate::dual::{self, Dual};
+use crate::{LANES, Lanes, Pullback, Real, Sensitivity, Twin};
 
 /// A transmission this small is dark; it keeps the logarithm finite.
 const DARK: f64 = 1e-30;
@@ -30,10 +31,10 @@ pub(super) struct Shaper<S> {
 }
 
 impl<S: Real> Shaper<S> {
-    pub fn new(path: &Path) -> Self {
-        let scale = (POINTS as f64).recip().sqrt();
-        let field = path.field.map(|field| Complex { re: S::of(scale * field.re), im: S::of(scale * field.im) });
-        let exponent = (path.exponent.to_bits() != 1.0_f64.to_bits()).then(|| S::of(path.exponent));
+    pub fn new(path: &Path<S::Wide>) -> Self {
+        let scale = S::Wide::of((POINTS as f64).recip().sqrt());
+        let field = path.field.map(|Complex { re, im }| Complex::nearest(Complex { re: scale * re, im: scale * im }));
+        let exponent = (path.exponent != S::Wide::of(1.0)).then(|| S::nearest(path.exponent));
         Self { field, exponent }
     }
 
@@ -123,15 +124,15 @@ impl<S: Real> Scratch<S> {
 }
 
 impl<S: Real> Kernel<S> {
-    fn new(path: &Path, dark: f64) -> Self {
+    fn new(path: &Path<S::Wide>, dark: S::Wide) -> Self {
         let bins = path.bins();
-        let doubled: Vec<f64> = transposed(&bins, SAMPLES).iter().map(|weight| 2.0 * weight).collect();
+        let doubled: Vec<S::Wide> = transposed(&bins, SAMPLES).iter().map(|weight| *weight + *weight).collect();
         Self {
             shaper: Shaper::new(path),
             transform: Transform::new(),
             bins: Band::new(&bins, SAMPLES),
             samples: Band::new(&doubled, OUTPUTS),
-            dark: S::of(dark),
+            dark: S::nearest(dark),
         }
     }
 }
@@ -256,8 +257,23 @@ impl Twin for Undepleted {
     }
 }
 
+/// How the readings go with the coefficient that `path` and `dark` depend on.
+pub(super) fn sensitivity(path: &Path<Dual<f64>>, dark: Dual<f64>) -> Sensitivity {
+    let kernel = Kernel::<Dual<f32>>::new(path, dark);
+    Box::new(move |inputs, controls| {
+        let mask = kernel.shaper.mask(&dual::constants(controls));
+        let lanes = |count: usize| vec![[Dual::default(); LANES]; count];
+        let scratch = || (Scratch::new(), lanes(INPUTS), lanes(OUTPUTS));
+        blocks::map(inputs, OUTPUTS, scratch, |_, from, to, (scratch, inputs, outputs)| {
+            dual::load(from, inputs);
+            Arch::new().dispatch(Predict { kernel: &kernel, mask: &mask, inputs, outputs, scratch });
+            dual::slopes(outputs, to);
+        })
+    })
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::optical::{Optical, transform::POINTS};
     use crate::{Key, gradient_check::error_along};
@@ -281,6 +297,13 @@ mod tests {
         let predict = Predict { kernel, mask: &mask, inputs: &inputs, outputs: &mut outputs, scratch: &mut scratch };
         Arch::new().dispatch(predict);
         outputs.iter().map(|lanes| lanes[5].to_f64()).collect()
+    }
+
+    /// Readings of `shots` in double precision.
+    pub(in crate::optical) fn readings(path: &Path, dark: f64, shots: &Batch, mask: &[f32]) -> Vec<f64> {
+        let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
+        let kernel = Kernel::<f64>::new(path, dark);
+        shots.iter().flat_map(|shot| predict(&kernel, &wide(shot), &wide(mask))).collect()
     }
 
     /// Gradients for the inputs and for the controls.

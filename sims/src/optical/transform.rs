@@ -28,9 +28,14 @@ pub(super) struct Complex<S> {
 
 impl<S: Real> Complex<S> {
     /// `magnitude·exp(i·angle)`.
-    pub fn polar(magnitude: f64, angle: f64) -> Self {
+    pub fn polar(magnitude: S, angle: S) -> Self {
         let (sin, cos) = angle.sin_cos();
-        Self { re: S::of(magnitude * cos), im: S::of(magnitude * sin) }
+        Self { re: magnitude * cos, im: magnitude * sin }
+    }
+
+    /// The nearest number to `wide`.
+    pub fn nearest(wide: Complex<S::Wide>) -> Self {
+        Self { re: S::nearest(wide.re), im: S::nearest(wide.im) }
     }
 
     #[inline(always)]
@@ -147,7 +152,9 @@ pub(super) struct Transform<S> {
 
 impl<S: Real> Transform<S> {
     pub fn new() -> Self {
-        let root = |count: f64, power: usize| Complex::polar(1.0, -TAU * power as f64 / count);
+        let root = |count: f64, power: usize| {
+            Complex::nearest(Complex::polar(S::Wide::of(1.0), S::Wide::of(-TAU * power as f64 / count)))
+        };
         let turn = |fifths: f64| (TAU * fifths / 5.0).sin_cos();
         Self {
             eights: std::array::from_fn(|j| std::array::from_fn(|q| root(200.0, j * q))),

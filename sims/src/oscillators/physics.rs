@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::integrator::{Motion, State, Tape};
 use super::matrix::{Rows, Symmetric, add_outer, gather, panels, rows, scatter, used};
+use crate::dual::{self, Dual};
 use crate::{LANES, Lanes, Real};
 
 /// Blocks whose tapes are kept at the same time.
@@ -162,6 +163,15 @@ impl Physics {
                 scatter(&state.position, outputs, self.count);
             },
         );
+    }
+
+    /// How the positions at the end go with the stretch, `[shots, count]`.
+    pub(super) fn slopes(&self, inputs: &[f32], controls: &[f32]) -> Vec<f32> {
+        let (inputs, controls) = (dual::constants(inputs), dual::constants(controls));
+        let (mut outputs, mut work) = (inputs.clone(), self.workspace());
+        work.motion.stretch = Dual { value: self.stretch as f32, slope: 1.0 };
+        self.predict(&inputs, &controls, &mut outputs, &mut work);
+        outputs.iter().map(|output| output.slope).collect()
     }
 
     /// Turns `cotangents`, `[shots, count]`, into gradients for the inputs, and returns those for the controls, summed
