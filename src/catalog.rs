@@ -68,7 +68,12 @@ impl Catalog {
             }
             opened = Self::connect(runs, &path);
         }
-        opened.or_else(|error| Self::connect(runs, Path::new(MEMORY)).map_err(|_| failed(&path)(error)))
+        opened.or_else(|error| {
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) {
+                tell!("pnnlab: {} is held by another process: the run folders are read instead", path.display());
+            }
+            Self::connect(runs, Path::new(MEMORY)).map_err(|_| failed(&path)(error))
+        })
     }
 
     fn connect(runs: &Path, path: &Path) -> rusqlite::Result<Self> {

@@ -75,7 +75,7 @@ fn new_folder(arguments: &ExperimentArgs, label: &str) -> Result<PathBuf, Error>
 
 /// A name that is one folder.
 fn plain(name: &str) -> Result<&str, Error> {
-    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') || name.contains(char::is_control) {
         return Err(Error::Usage(format!(
             "--name `{name}` is not the name of a folder: use letters, digits and dashes"
         )));

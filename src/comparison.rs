@@ -1,6 +1,7 @@
 //! The same experiment by several methods on the same plant, side by side, over several seeds.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use drivers::Plant;
@@ -13,7 +14,7 @@ use crate::engine::Finished;
 use crate::lab::Lab;
 use crate::layer::{LayerConfig, LinearConfig, Network};
 use crate::plan::Plan;
-use crate::run::{Control, Helm, make_folder};
+use crate::run::{Control, Fleet, Helm, Keyboard, make_folder};
 use crate::train::Trainer;
 use crate::{Dataset, Document, Error, Experiment, Method, Observer, Rig, Theme, TrainingConfig, figure};
 
@@ -345,17 +346,19 @@ pub(crate) fn run_all(
     let workers = workers.clamp(1, jobs.len().max(1));
     let threads = (rayon::current_num_threads() / workers).max(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let bars = MultiProgress::new();
+    let (bars, fleet) = (MultiProgress::new(), Arc::new(Fleet::default()));
+    let asked = fleet.clone();
+    let _keyboard = Keyboard::listen(move |request| asked.request(request), &bars);
     let work = || {
         let mut finished = Vec::new();
         while let Some((index, &(method, seed))) =
             Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, jobs.get(at)?)))
         {
-            if failed.load(Relaxed) || crate::stop::requested() {
+            if failed.load(Relaxed) || fleet.ends() || crate::stop::requested() {
                 break;
             }
             let run = run_folder(folder, (method, seed));
-            let result = prepared.train_or_go_on((method, seed), &run, &bars);
+            let result = prepared.train_or_go_on((method, seed), &run, (&bars, &fleet));
             failed.fetch_or(result.is_err(), Relaxed);
             finished.push((index, result));
         }

@@ -16,8 +16,8 @@ use crate::layer::Network;
 use crate::plan::Plan;
 use crate::resume::Interrupted;
 use crate::run::{
-    Board, Checkpoint, Control, Header, Heading, Helm, Keeper, Keyboard, Metrics, MetricsListener, RunConfig, RunState,
-    Server, ShotRecorder, Thresholds, Watching, restore_terminal,
+    Board, Checkpoint, Control, Fleet, Header, Heading, Helm, Keeper, Keyboard, Lookout, Metrics, MetricsListener,
+    RunConfig, RunState, Server, ShotRecorder, Thresholds, Watching, restore_terminal,
 };
 use crate::train::{Outcome, Position, TimeShares, Trainer};
 use crate::upkeep;
@@ -54,36 +54,28 @@ impl Prepared {
     fn train_at_keyboard(&self, method: Method, seed: u64, start: Start<'_>) -> Result<Finished, Error> {
         let bars = MultiProgress::new();
         let control = Control::new();
-        let _keyboard = Keyboard::listen(&control, &bars);
+        let asked = control.clone();
+        let _keyboard = Keyboard::listen(move |request| asked.request(request), &bars);
         self.train_steered(method, seed, start, &Console { bars: &bars, control, announces: true })
     }
 
-    /// Trains once, with its progress among `bars`, steered by its socket.
-    pub(crate) fn train_shown(
-        &self,
-        method: Method,
-        seed: u64,
-        start: Start<'_>,
-        bars: &MultiProgress,
-    ) -> Result<Finished, Error> {
-        self.train_steered(method, seed, start, &Console { bars, control: Control::new(), announces: false })
-    }
-
-    /// Trains once in `folder`, goes on where a run was left there, or reads one that is finished.
+    /// Trains once in `folder`, goes on where a run was left there, or reads one that is finished; with its progress among `bars`,
+    /// steered by its socket and together with `fleet`.
     pub(crate) fn train_or_go_on(
         &self,
         (method, seed): (Method, u64),
         folder: &Path,
-        bars: &MultiProgress,
+        (bars, fleet): (&MultiProgress, &Fleet),
     ) -> Result<Finished, Error> {
+        let console = || Console { bars, control: fleet.join(), announces: false };
         if !folder.exists() {
-            return self.train_shown(method, seed, Start::New(folder), bars);
+            return self.train_steered(method, seed, Start::New(folder), &console());
         }
         let run = Interrupted::find(folder, Path::new(""), false)?;
         if run.facts["state"] == "finished" {
             return Finished::read(&run);
         }
-        self.train_shown(method, seed, Start::Continued(&run), bars)
+        self.train_steered(method, seed, Start::Continued(&run), &console())
     }
 
     /// Refuses to go on with a run in `folder`, if there is one, that was started otherwise than is asked now.
@@ -190,6 +182,7 @@ struct Desk<'a> {
     board: Arc<Board>,
     server: Option<Server>,
     metrics: Option<Metrics>,
+    lookout: Option<Lookout>,
     run: &'a RunConfig,
     /// The record holds the last shots as well: somebody always watches.
     _watching: Watching,
@@ -222,16 +215,21 @@ impl<'a> Desk<'a> {
             seed: header.seed,
             steps: plan.steps,
             budget: plan.budget(),
+            alarms: record.alarms(),
         };
         let board = Board::new(heading, console.control.clone(), lab.attend(&console.control));
         let server = Some(Server::open(record.folder(), &board)?);
         lab.belong_to(record.folder());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));
         if run.record {
-            lab.record(ShotRecorder::create(record.folder(), &lab.cards(), &record.provenance())?);
+            let recorder = ShotRecorder::create(record.folder(), &lab.cards(), &record.provenance())?;
+            board.watch_backlog("shots", recorder.backlog());
+            lab.record(recorder);
         }
         let watching = board.viewer().watch();
-        Ok(Self { record, progress, board, server, metrics: None, run, _watching: watching })
+        let is_wired = board.viewer().wires().iter().any(|plant| !plant.links.is_empty());
+        let lookout = is_wired.then(|| Lookout::start(&board)).transpose()?;
+        Ok(Self { record, progress, board, server, metrics: None, lookout, run, _watching: watching })
     }
 
     fn serve_metrics(&mut self, listener: MetricsListener, console: &Console<'_>) -> Result<(), Error> {
@@ -253,8 +251,10 @@ impl<'a> Desk<'a> {
         let (control, board) = (self.board.control().clone(), self.board.clone());
         let mut seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress, &mut seen];
+        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done())?;
+        board.watch_backlog("checkpoints", keeper.backlog());
         let mut helm = Helm::new(control, Some(board), &mut observers);
-        helm.keep_by(Keeper::new(&folder, self.run.cadence(), trainer.done())?);
+        helm.keep_by(keeper);
         helm.add(Box::new(Thresholds::new(&self.run.alarms)));
         for monitor in upkeep::monitors(trainer, lab) {
             helm.add(monitor);
@@ -275,11 +275,16 @@ impl<'a> Desk<'a> {
     ) -> Result<Finished, Error> {
         let control = self.board.control().clone();
         control.enter(RunState::Stopping);
+        self.lookout = None;
+        // Those that came while the last step waited.
+        let alarms = self.board.fresh_alarms().into_iter().map(Event::Alarm);
+        let written = alarms.map(|alarm| self.record.observe(&alarm)).fold(Ok(()), |all, one| all.and(one.map(drop)));
+        let result = result.and_then(|outcome| written.map(|()| outcome));
         match &result {
             Ok(outcome) => tracing::info!(steps = trainer.done(), "ends: {:?}", outcome.reason),
             Err(error) => tracing::info!(steps = trainer.done(), "fails: {error}"),
         }
-        let safe = make_safe(result, lab, &mut self.record);
+        let safe = make_safe(result, lab, &control, &mut self.record);
         self.metrics = None;
         let saved = self.record.save_weights(trainer.weights());
         let saved = saved.and_then(|()| self.record.save_answers(labels, trainer.answers()));
@@ -365,14 +370,21 @@ fn begin(
 }
 
 /// Makes the plants safe, whatever `result` is, and writes down that they are, or what went wrong.
-fn make_safe(result: Result<Outcome, Error>, lab: &mut Lab, record: &mut Record) -> Result<Outcome, Error> {
+fn make_safe(
+    result: Result<Outcome, Error>,
+    lab: &mut Lab,
+    control: &Control,
+    record: &mut Record,
+) -> Result<Outcome, Error> {
     let deadline = Deadline::set(TEARDOWN);
     // A plant that is not safe is worse news than whatever ended the training.
     let safe = lab.make_safe();
     drop(deadline);
+    control.settle(safe.as_ref().err().map(ToString::to_string));
     let mut told = Ok(());
     let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(record.observe(&event).map(drop));
-    if safe.is_ok() {
+    let is_safe = safe.is_ok();
+    if is_safe {
         tracing::info!("the plants are safe");
         tell(Event::Safe);
     }
@@ -380,7 +392,8 @@ fn make_safe(result: Result<Outcome, Error>, lab: &mut Lab, record: &mut Record)
     let recorded = lab.finish_recording();
     let result = safe.and(result).and_then(|outcome| recorded.map(|()| outcome));
     if let Err(error) = &result {
-        tell(Event::Failed { message: error.to_string() });
+        let unsafe_plants = if is_safe { "" } else { "the plants are NOT SAFE: " };
+        tell(Event::Failed { message: format!("{unsafe_plants}{error}") });
     }
     let outcome = result?;
     told.map(|()| outcome)

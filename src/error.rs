@@ -166,7 +166,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (3, "the experiment or rig file is wrong"),
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
-    (6, "the run folder cannot be written"),
+    (6, "the run folder cannot be written, or what lies in it cannot be read"),
     (9, "a conformance check failed"),
     (10, "a calibration fails, or a fit is foreign, stale or broken"),
     (11, "a soak lost, repeated or misplaced something, or waited too long"),

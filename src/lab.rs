@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant};
+use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant, Playhead, Rejections};
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Clock, Moment, Predicted, Pullback, Twin};
 
@@ -45,6 +45,9 @@ pub struct PlantState {
     pub twin_nanoseconds: u64,
     /// Where its bench is in its life: shots and seconds. Only a simulated one can be put back.
     pub moment: Option<(u64, f64)>,
+    /// Calls that its recording has answered, where it replays one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<usize>,
 }
 
 /// A plant with a meter.
@@ -121,8 +124,12 @@ pub struct Opened {
     pub fit: Option<InUse>,
     /// The clock of its bench; only a simulated one can be set.
     pub clock: Option<Clock>,
+    /// Where it is in its recording, where it replays one.
+    pub playhead: Option<Playhead>,
     /// The links of its instruments; none where nothing is wired.
     pub links: Vec<LinkWatch>,
+    /// Shots that its limits, interlocks and screen have rejected.
+    pub rejections: Rejections,
     /// Whether its instruments make themselves safe when they hear nothing.
     pub watchdog: bool,
 }
@@ -141,7 +148,9 @@ struct Slot {
     /// The noise that is added to predictions, where the method wants it.
     noise: Option<Noise>,
     clock: Option<Clock>,
+    playhead: Option<Playhead>,
     links: Vec<LinkWatch>,
+    rejections: Rejections,
 }
 
 /// A plant that is made safe when it is dropped, whatever the way out: end, error or panic.
@@ -224,7 +233,7 @@ impl Lab {
         let seen = |slot: &Slot| (slot.name.clone(), slot.plant.plant.card().clone(), slot.twin.twin.clone());
         let viewer = Arc::new(Viewer::new(self.slots.iter().map(seen).collect()));
         for slot in &self.slots {
-            viewer.set_links(&slot.name, slot.links.clone());
+            viewer.set_links(&slot.name, slot.links.clone(), slot.rejections.clone());
             viewer.set_calibration(&slot.name, slot.fit.as_ref().map(InUse::status));
         }
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
@@ -395,19 +404,33 @@ impl Lab {
             wall_seconds: slot.plant.meter.wall_seconds,
             twin_nanoseconds: slot.twin.nanoseconds.load(Ordering::Relaxed),
             moment: slot.clock.as_ref().map(Clock::now).map(|moment| (moment.shots, moment.seconds)),
+            replayed: slot.playhead.as_ref().map(Playhead::at),
         };
         self.slots.iter().map(|slot| (slot.name.clone(), state(slot))).collect()
     }
 
-    /// Puts the meters back, and the clocks of simulated benches; the sentence says which plant is missing.
+    /// The name of a plant that can only begin at its beginning: it replays the dialogue of its instruments, which begins with their
+    /// greetings.
+    pub fn only_from_the_start(&self) -> Option<&str> {
+        let bound =
+            |slot: &&Slot| slot.plant.plant.card().identity.origin == Origin::Replayed && slot.playhead.is_none();
+        self.slots.iter().find(bound).map(|slot| slot.name.as_str())
+    }
+
+    /// Puts the meters back, the clocks of simulated benches and the places in recordings; the sentence says which plant is missing.
     pub fn restore(&mut self, states: &BTreeMap<String, PlantState>) -> Result<(), String> {
         for slot in &mut self.slots {
             let state = states.get(&slot.name).ok_or_else(|| format!("knows no plant `{}`", slot.name))?;
-            let &PlantState { shots, plant_seconds, wall_seconds, twin_nanoseconds, moment } = state;
+            let &PlantState { shots, plant_seconds, wall_seconds, twin_nanoseconds, moment, replayed } = state;
             slot.plant.meter = Meter { shots, plant_seconds, wall_seconds };
             slot.twin.nanoseconds.store(twin_nanoseconds, Ordering::Relaxed);
             if let (Some(clock), Some((shots, seconds))) = (&slot.clock, moment) {
                 clock.set(Moment { shots, seconds });
+            }
+            if let Some(playhead) = &slot.playhead {
+                let calls =
+                    replayed.ok_or_else(|| format!("does not say where plant `{}` is in its recording", slot.name))?;
+                playhead.go_to(calls);
             }
         }
         Ok(())
@@ -445,7 +468,7 @@ fn drive(plant: &mut dyn Plant, controls: &[f32], inputs: &Batch) -> Result<(Vec
 
 /// A plant with the twin that `method` differentiates.
 fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
-    let Opened { name, plant, twin, ideal, adjustable, fit, clock, links, watchdog: _ } = opened;
+    let Opened { name, plant, twin, ideal, adjustable, fit, clock, playhead, links, rejections, watchdog: _ } = opened;
     let twin = match (method, ideal) {
         (Method::Ideal, Some(ideal)) => ideal,
         (Method::Ideal, None) => {
@@ -469,6 +492,8 @@ fn slot(opened: Opened, method: Method) -> Result<Slot, Error> {
         recent: None,
         noise: None,
         clock,
+        playhead,
         links,
+        rejections,
     })
 }

@@ -62,7 +62,10 @@ impl Interrupted {
         }
         let word = facts["method"].as_str().unwrap_or_default();
         let (Ok(method), Some(seed)) = (Method::from_str(word, false), facts["seed"].as_u64()) else {
-            let message = format!("has method `{word}` and seed {}, which this program does not know", facts["seed"]);
+            let message = format!(
+                "has the method `{word}` and the seed {}, which this program does not know: is it of a run of another program?",
+                facts["seed"]
+            );
             return Err(Error::Record { path: folder.join("run.json"), message });
         };
         let (experiment, document) = Experiment::find(&folder.join("experiment.toml").to_string_lossy(), &[])?;
@@ -97,6 +100,13 @@ impl Interrupted {
         if header.experiment.training.steps <= done && self.facts["state"] == "finished" {
             return Err(Error::Usage(format!(
                 "--resume {}: is finished after {done} steps: there is nothing to continue",
+                self.folder.display()
+            )));
+        }
+        if let (1.., Some(plant)) = (done, lab.only_from_the_start()) {
+            return Err(Error::Usage(format!(
+                "--resume {}: plant `{plant}` replays a dialogue with its instruments, which cannot begin in the middle: train again \
+                 under another --name, with the same seed",
                 self.folder.display()
             )));
         }

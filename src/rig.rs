@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{Interlock, Interlocked, Limited, Plant, Range, Recorded, Replayed, Screen, Screened};
+use drivers::{Interlock, Interlocked, Limited, Plant, Range, Recorded, Rejections, Replayed, Screen, Screened};
 use hil::{Faults, Wire};
 use sims::{Shifted, Simulated};
 
@@ -114,7 +114,7 @@ impl Rig {
                 .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
-        let (mut clock, mut links) = (None, vec![]);
+        let (mut clock, mut playhead, mut links) = (None, None, vec![]);
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
                 let built = build(system, "simulated")?;
@@ -140,12 +140,15 @@ impl Rig {
             (None, None, Some(replay)) => {
                 let twin = build(&replay.twin, "replay.twin")?.twin;
                 let file = self.folder.join(&replay.file);
-                (Box::new(Replayed::open(&file).map_err(refuse)?), twin, None)
+                let replayed = Replayed::open(&file).map_err(refuse)?;
+                playhead = Some(replayed.playhead());
+                (Box::new(replayed), twin, None)
             }
             (None, None, None) => return Err(self.document.refuse(&path, ONE_KIND)),
         };
         same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
-        let plant = self.guard(&path, config, plant)?;
+        let rejections = Rejections::default();
+        let plant = self.guard(&path, config, plant, &rejections)?;
         let described = [
             config.simulated.as_ref(),
             config.replay.as_ref().map(|replay| &replay.twin),
@@ -167,14 +170,22 @@ impl Rig {
             adjustable,
             fit,
             clock,
+            playhead,
             links,
+            rejections,
             watchdog,
         })
     }
 
     /// The plant at `path` behind all that the rig puts before it: its recording, interlocks, limits and screen, from the plant
     /// outwards. A shot that is driven again counts against the limits.
-    fn guard(&self, path: &str, config: &PlantConfig, plant: Box<dyn Plant>) -> Result<Box<dyn Plant>, Error> {
+    fn guard(
+        &self,
+        path: &str,
+        config: &PlantConfig,
+        plant: Box<dyn Plant>,
+        rejections: &Rejections,
+    ) -> Result<Box<dyn Plant>, Error> {
         let refuse = |error: drivers::Error| self.document.refuse(path, format!("cannot be opened: {error}"));
         let unkept = |key: &'static str| {
             move |error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be kept: {error}"))
@@ -188,8 +199,8 @@ impl Rig {
             bank: config.output.clone(),
             range: Range::new(config.low, config.high),
         });
-        let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?;
-        let plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?;
+        let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?.counted_in(rejections);
+        let plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
         match &config.screen {
             None => Ok(Box::new(plant)),
             Some(ScreenConfig { attempts: 0, .. }) => {
@@ -197,7 +208,7 @@ impl Rig {
             }
             Some(ScreenConfig { stuck, saturated, attempts }) => {
                 let screen = Screen { stuck: *stuck, saturated: *saturated, attempts: *attempts };
-                Ok(Box::new(Screened::new(plant, screen)))
+                Ok(Box::new(Screened::new(plant, screen).counted_in(rejections)))
             }
         }
     }

@@ -7,16 +7,20 @@
 //! (see [`Status`]).
 
 mod alarms;
+mod backlog;
 mod board;
 mod checkpoint;
 mod config;
 mod control;
 mod facts;
+mod fleet;
 mod helm;
 mod keyboard;
+mod lookout;
 mod metrics;
 mod progress;
 mod record;
+mod rewind;
 mod server;
 mod shots;
 mod status;
@@ -30,16 +34,19 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 pub use alarms::Alarms;
+pub use backlog::Backlog;
 pub use board::{Board, Heading};
 pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
 pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
-pub use facts::{Header, is_lost, living_process, plant_facts, read_facts};
+pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts};
 pub(crate) use facts::{command_line, fingerprint, unix_seconds};
 #[cfg(test)]
 pub(crate) use facts::{host, this_process};
+pub use fleet::Fleet;
 pub use helm::{Helm, Monitor};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
+pub use lookout::Lookout;
 pub use metrics::{Metrics, MetricsListener};
 pub use progress::Progress;
 pub use record::Record;
@@ -52,7 +59,7 @@ pub use status::{
 };
 
 pub use thresholds::{AlarmConfig, Quantity, Thresholds};
-pub use viewer::{Shots, Viewer, Watching, twin_residual};
+pub use viewer::{Shots, Viewer, Watching, Wires, twin_residual};
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,6 +44,23 @@ pub struct TimeShares {
     pub overhead: Duration,
 }
 
+impl TimeShares {
+    /// Each part with its name.
+    pub fn parts(&self) -> [(&'static str, Duration); 4] {
+        [("plant", self.plant), ("twin", self.twin), ("digital", self.digital), ("overhead", self.overhead)]
+    }
+
+    /// What came to it since it was `before`.
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            plant: self.plant.saturating_sub(before.plant),
+            twin: self.twin.saturating_sub(before.twin),
+            digital: self.digital.saturating_sub(before.digital),
+            overhead: self.overhead.saturating_sub(before.overhead),
+        }
+    }
+}
+
 /// What the end of a training says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
@@ -180,14 +197,14 @@ impl<'a> Trainer<'a> {
 
     /// One update, told to whoever observes, and the test where one is due.
     fn advance(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<ControlFlow<StopReason>, Error> {
-        let step = self.done + 1;
+        let (step, before) = (self.done + 1, self.time);
         let event = self.step(step, lab)?;
         let start = Instant::now();
-        if let Some(board) = helm.board() {
-            board.spend(self.time);
-        }
         let flow = helm.tell(&Event::Step(event))?;
         self.time.overhead += start.elapsed();
+        if let Some(board) = helm.board() {
+            board.spend(self.time, self.time.since(&before));
+        }
         if flow.is_continue() && self.is_tested(step) {
             lab.look_closely();
             let evaluated = self.evaluate(step, lab)?;

@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, SMALL};
-
-/// Longer than any test waits.
-const LONG: &str = "steps = 1000000";
+use crate::program::{Place, binary, endless};
+use crate::terminal::Terminal;
 
 /// Starts a training that only ends when it is told to, and waits until it trains.
 fn start(place: &Place) -> Child {
-    place.write("small.toml", &SMALL.replace("steps = 8", LONG));
+    place.write("small.toml", &endless());
     let child = place.command(&["train", "small.toml", "--name", "long"]).spawn().unwrap();
     wait("the training does not start", || {
         let line = std::fs::read_to_string(place.path("runs/long/metrics.csv")).unwrap_or_default();
@@ -106,4 +104,35 @@ fn an_abort_ends_a_paused_run() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(place.read("runs/long/run.json").contains("\"state\": \"aborted\""));
     assert!(place.read("runs/long/events.jsonl").lines().any(|line| line.contains("\"event\":\"safe\"")));
+}
+
+#[test]
+fn keys_steer_all_runs_of_a_comparison() {
+    let place = Place::new();
+    place.write("small.toml", &endless().replace("steps = 50000", "steps = 8000"));
+    let arguments = ["compare", "small.toml", "--name", "both", "--methods", "physics-aware,in-silico", "--seeds", "1"];
+    let variables = [("RAYON_NUM_THREADS", "2")];
+    let mut terminal = Terminal::open(binary(), (&place.path("."), (24, 80)), &arguments, &variables);
+    let runs = ["physics-aware", "in-silico"].map(|method| format!("runs/both/{method}-seed-1"));
+    let trains = |run: &String| {
+        std::fs::read_to_string(place.path(run).join("metrics.csv")).is_ok_and(|text| text.lines().count() > 3)
+    };
+    wait("the trainings do not start", || runs.iter().all(trains));
+    let count = |event: &str| {
+        let events = runs.iter().map(|run| place.read(&format!("{run}/events.jsonl")));
+        events.map(|text| text.matches(&format!("\"event\":\"{event}\"")).count()).collect::<Vec<_>>()
+    };
+    terminal.press("p");
+    terminal.wait("pauses after this step");
+    wait("they do not pause", || count("paused") == [1, 1]);
+    terminal.press("r");
+    wait("they do not go on", || count("resumed") == [1, 1]);
+    terminal.press("!");
+    wait("they are not safe", || count("safe") == [1, 1]);
+    terminal.press("sy");
+    let (status, text) = terminal.end();
+    assert_eq!(status.code(), Some(130), "{text}");
+    for run in &runs {
+        assert!(place.read(&format!("{run}/run.json")).contains("\"state\": \"stopped\""));
+    }
 }

@@ -9,7 +9,7 @@ use hil::Faults;
 use hil::pnnlink::{Build, Firmware, Place as Wire, Served};
 use sims::{Electrical, Key};
 
-use crate::program::{Place, SMALL};
+use crate::program::{Place, endless};
 
 /// The watchdog time that the rig file asks for.
 const WATCHDOG: Duration = Duration::from_millis(500);
@@ -56,9 +56,8 @@ fn kill_after(served: &Served, mut child: Child, shots: u64) -> Duration {
 fn after_kill_nine_the_instrument_is_safe_within_its_watchdog_time() {
     let kills: u64 = std::env::var("PNNLAB_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(3);
     let place = Place::new();
-    let endless = SMALL.replace("steps = 8", "steps = 1000000");
     // The rig says what the circuit is.
-    place.write("small.toml", &endless.replace("[plants.electrical.simulated]\nsamples = 64\n", ""));
+    place.write("small.toml", &endless().replace("[plants.electrical.simulated]\nsamples = 64\n", ""));
     let served = serve(&place);
     let mut random = Key::new(9).stream();
     let mut longest = Duration::ZERO;

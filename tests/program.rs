@@ -91,6 +91,11 @@ kind = "bins"
 bins = 10
 "#;
 
+/// The same for minutes, on any machine: it ends when it is told to or killed. It plans for little room on the disk.
+pub fn endless() -> String {
+    SMALL.replace("steps = 8", "steps = 50000").replace("evaluate_every = 4", "evaluate_every = 1000")
+}
+
 /// Files of a folder, as names.
 pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =

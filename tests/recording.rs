@@ -1,8 +1,11 @@
 //! Every shot on disk, a plan before it starts, alarms while it goes, and a disk that is full.
 
 use std::fs::File;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, UInt64Type};
 use arrow_ipc::reader::StreamReader;
 use serde_json::Value;
 
@@ -28,6 +31,49 @@ fn a_recorded_run_has_every_shot_and_the_same_numbers() {
     assert_eq!((facts["origin"].as_str(), facts["seed"].as_str()), ("simulated", "1"));
     assert!(schema.field_with_name("inputs").unwrap().metadata()["banks"].contains(" V "));
     assert!(!place.path("runs/plain/shots").exists());
+}
+
+/// Shot numbers and outputs of all streams of a run, one after another.
+fn shots(place: &Place, run: &str) -> Vec<(u64, Vec<f32>)> {
+    let mut all = Vec::new();
+    for number in 1.. {
+        let Ok(file) = File::open(place.path(&format!("runs/{run}/shots/electrical-{number}.arrows"))) else { break };
+        // None of them is torn.
+        for batch in StreamReader::try_new(file, None).unwrap().map(Result::unwrap) {
+            let numbers = batch.column(0).as_primitive::<UInt64Type>();
+            let outputs = batch.column(5).as_fixed_size_list();
+            let rows =
+                (0..batch.num_rows()).map(|row| outputs.value(row).as_primitive::<Float32Type>().values().to_vec());
+            all.extend(numbers.values().iter().copied().zip(rows));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_killed_recording_goes_on_with_each_shot_once() {
+    let place = Place::new();
+    let small = SMALL.replace("steps = 8", "steps = 300").replace("evaluate_every = 4", "evaluate_every = 100");
+    place.write("small.toml", &small.replace("[plants", "[run]\ncheckpoint_steps = 20\nrecord = true\n\n[plants"));
+    assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());
+    // Killed between two checkpoints, twice.
+    let kill = |arguments: &[&str], rows: usize| {
+        let mut child = place.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let bound = Instant::now() + Duration::from_mins(1);
+        let metrics = place.path("runs/killed/metrics.csv");
+        while std::fs::read_to_string(&metrics).is_ok_and(|text| text.lines().count() <= rows) || !metrics.exists() {
+            assert!(Instant::now() < bound && child.try_wait().unwrap().is_none(), "it does not come to row {rows}");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    kill(&["train", "small.toml", "--name", "killed"], 50);
+    kill(&["train", "--resume", "killed"], 110);
+    assert!(place.run(&["train", "--resume", "killed"]).status.success());
+    let whole = shots(&place, "whole");
+    assert_eq!(whole.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (1..=300 * 32 + 300).collect::<Vec<_>>());
+    assert!(shots(&place, "killed") == whole, "each shot is there once, and is the same");
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
     assert_eq!(numbers("second"), numbers("first"));
     assert!(place.read("runs/second/run.json").contains("\"replayed\""), "it says that it was replayed");
 
+    let longer = ["train", "--resume", "second", "--set", "training.steps=3", "--allow-changes"];
+    let (code, text) = place.refusal(&longer);
+    assert!(code == 2 && text.contains("cannot begin in the middle: train again"), "{text}");
+
     place.write("wired.toml", &experiment.replace("batch = 8", "batch = 7"));
     let output = train(&place, "replayed.toml", "other");
     let text = String::from_utf8_lossy(&output.stderr);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, SMALL, names};
+use crate::program::{Place, SMALL, endless, names};
 
 /// A plant that drifts and has controls, between two digital layers, so that all state counts: Adam's moments, the order of
 /// the batches, the noise of each shot, the time on the bench.
@@ -185,13 +185,37 @@ fn changes_are_shown_and_refused_unless_they_are_allowed() {
 #[test]
 fn a_run_that_is_being_run_is_not_continued() {
     let place = place();
-    place.write("long.toml", &SMALL.replace("steps = 8", "steps = 1000000"));
+    place.write("long.toml", &endless());
     let mut child = start(&place, &["train", "long.toml", "--name", "long"]);
     wait(&place, "long", &mut child, 1);
     let (code, text) = place.refusal(&["train", "--resume", "long"]);
     assert_eq!((code, text.contains("is being run by process")), (2, true), "{text}");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_replayed_run_goes_on_where_its_recording_was() {
+    let place = place();
+    let rig = |kind: &str| format!("name = \"r\"\n[plants.electrical.{kind}\n");
+    let simulated = "simulated]\nsystem = \"electrical\"\nsamples = 64\n[plants.electrical]\nrecord = \"shots.jsonl\"";
+    let replayed =
+        "replay]\nfile = \"shots.jsonl\"\n[plants.electrical.replay.twin]\nsystem = \"electrical\"\nsamples = 64";
+    let small = SMALL.replace("steps = 8", "steps = 60").replace("[plants.electrical.simulated]\nsamples = 64\n", "");
+    let small =
+        small.replace("[[layers]]\nkind = \"scale", "[run]\ncheckpoint_steps = 7\n\n[[layers]]\nkind = \"scale");
+    place.write("rig.toml", &rig(simulated)).write("replay.toml", &rig(replayed)).write("once.toml", &small);
+    assert!(place.run(&["train", "once.toml", "--rig", "rig.toml", "--name", "recorded"]).status.success());
+    let train = ["train", "once.toml", "--rig", "replay.toml", "--name"];
+    assert!(place.run(&[&train[..], &["whole"]].concat()).status.success());
+    let mut child = start(&place, &[&train[..], &["part"]].concat());
+    wait(&place, "part", &mut child, 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = place.run(&["train", "--resume", "part"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || text.contains("is finished"), "{text}");
+    same(&place, "part", "whole");
 }
 
 #[test]

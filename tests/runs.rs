@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, SMALL, names};
+use crate::program::{Place, SMALL, endless, names};
 
 #[test]
 fn a_run_folder_holds_all_that_decides_and_results() {
@@ -117,7 +117,7 @@ fn in_silico_trains_alike_on_any_plant_of_the_same_twin() {
 #[test]
 fn ctrl_c_closes_the_run_and_makes_the_plant_safe() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000"));
+    place.write("small.toml", &endless());
     let mut child = place.command(&["train", "small.toml", "--name", "long"]).stderr(Stdio::piped()).spawn().unwrap();
     let bound = Instant::now() + Duration::from_mins(1);
     // Some steps are on disk: it trains.

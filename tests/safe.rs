@@ -46,7 +46,7 @@ fn safe(place: &Place) -> Value {
 fn a_training_on_a_serial_port_switches_off_and_waits() {
     let place = Place::new();
     let serving = Serving::start(&place, RED_PITAYA, &["--pty"]);
-    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
+    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 50000"));
     let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--check", "false", "--json"];
     let mut training = hold(&place, &serving, &arguments);
     wait_until("training", || {

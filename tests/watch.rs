@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Place, SMALL, binary};
+use crate::program::{Place, SMALL, binary, endless};
 use crate::terminal::{BOUND, Terminal};
 
 /// The program in a terminal of 80×24, in `place`.
@@ -46,7 +46,7 @@ impl Drop for Ended<'_> {
 #[test]
 fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000").replace("every = 4", "every = 1000"));
+    place.write("small.toml", &endless());
     let _ended = Ended(&place, "runs/long");
     let mut terminal = open(&place, &["train", "small.toml", "--name", "long", "--watch"], &[]);
     let text = terminal.wait("RUNNING live");
@@ -115,7 +115,7 @@ fn a_run_is_started_paused_resumed_made_safe_left_and_stopped() {
 #[test]
 fn a_training_that_is_killed_is_seen_as_dead_and_nobody_is_told_to_kill_it() {
     let place = Place::new();
-    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 1000000").replace("every = 4", "every = 1000"));
+    place.write("small.toml", &endless());
     let _ended = Ended(&place, "runs/dies");
     let mut terminal = open(&place, &["train", "small.toml", "--name", "dies", "--watch"], &[]);
     terminal.wait("RUNNING live");

@@ -138,7 +138,7 @@ fn training_over_the_wire_ends_with_the_numbers_of_training_in_process() {
 fn safe_switches_a_bench_off_that_a_training_holds() {
     let place = Place::new();
     let serving = Serving::start(&place, RIG, &[]);
-    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 1000000"));
+    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 50000"));
     let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--json"];
     let mut training = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until("driving", || serving.ask("OUTPUT1:STATE?") == "1");
@@ -155,6 +155,55 @@ fn safe_switches_a_bench_off_that_a_training_holds() {
     let _ = training.kill();
     let _ = training.wait();
     assert_eq!(serving.ask("OUTPUT1:STATE?"), "0", "it stayed off");
+}
+
+/// What a run says to Prometheus.
+fn metrics(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn an_instrument_that_is_lost_is_counted_and_an_alarm_and_the_run_says_that_it_is_not_safe() {
+    let place = Place::new();
+    let serving = Serving::start(&place, RIG, &[]);
+    place.write("wired.toml", &EXPERIMENT.replace("steps = 6", "steps = 50000"));
+    let arguments = ["train", "wired.toml", "--rig", "served.toml", "--name", "long", "--metrics", "127.0.0.1:0"];
+    let mut training = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(training.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address =
+        said.find_map(|line| Some(line.strip_prefix("pnnlab: metrics: http://")?.replace("/metrics", ""))).unwrap();
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    let device = "bench=\"electrical\",device=\"electrical\"";
+    wait_until("training", || value(&metrics(&address), "pnn_train_step ") > 2.0);
+    let text = metrics(&address);
+    assert_eq!(value(&text, &format!("pnn_lease_held{{{device}}}")), 1.0);
+    assert_eq!(value(&text, &format!("pnn_device_errors_total{{{device},kind=\"io\"}}")), 0.0);
+    for verb in ["command", "query", "block"] {
+        let bins =
+            format!("pnn_device_query_seconds_bucket{{{device},verb=\"{verb}\",backend=\"simulated\",le=\"+Inf\"}}");
+        assert!(value(&text, &bins) > 0.0, "{text}");
+    }
+    assert!(value(&text, "pnn_train_step_seconds_sum{phase=\"plant\"}") > 0.0);
+    assert_eq!(
+        value(&text, "pnn_train_step_seconds_count{phase=\"twin\"}"),
+        value(&text, "pnn_train_step_seconds_bucket{phase=\"twin\",le=\"+Inf\"}")
+    );
+    assert_eq!(value(&text, "pnn_queue_pending{queue=\"checkpoints\"}").fract(), 0.0);
+    drop(serving);
+    wait_until("an alarm", || value(&metrics(&address), "pnn_alarm_active{severity=\"invalid\"}") == 1.0);
+    assert!(value(&metrics(&address), &format!("pnn_device_errors_total{{{device},kind=\"io\"}}")) > 0.0);
+    said.by_ref().for_each(drop);
+    assert_eq!(training.wait().unwrap().code(), Some(5));
+    let events = place.read("runs/long/events.jsonl");
+    assert!(events.contains("\"source\":\"electrical\"") && events.contains("\"severity\":\"invalid\""), "{events}");
+    assert!(events.contains("\"message\":\"the plants are NOT SAFE: "), "{events}");
 }
 
 #[test]

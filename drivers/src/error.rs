@@ -274,7 +274,84 @@ pub enum Error {
     },
 }
 
+/// SCPI-99, 21.8.9.
+const DATA_OUT_OF_RANGE: i32 = -222;
+
+/// What kind of trouble with an instrument an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorKind {
+    /// No answer in time.
+    Timeout,
+    /// An answer that the protocol does not allow, or of somebody else.
+    Framing,
+    /// The instrument itself says no, such as by its SCPI error queue.
+    Scpi,
+    /// A value outside of what is allowed.
+    Range,
+    /// The connection, the power or the sound was lost.
+    Io,
+}
+
+impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Timeout, Self::Framing, Self::Scpi, Self::Range, Self::Io];
+}
+
+impl std::fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timeout",
+            Self::Framing => "framing",
+            Self::Scpi => "scpi",
+            Self::Range => "range",
+            Self::Io => "io",
+        })
+    }
+}
+
 impl Error {
+    /// What kind of trouble with an instrument it is; none where it is about a file or a call.
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Timeout { .. } => Some(ErrorKind::Timeout),
+            Self::Garbled { .. } | Self::Stranger { .. } => Some(ErrorKind::Framing),
+            Self::Refused { code: DATA_OUT_OF_RANGE, .. } => Some(ErrorKind::Range),
+            Self::Refused { .. } | Self::Readback { .. } => Some(ErrorKind::Scpi),
+            Self::OutOfRange { .. } | Self::Overdriven { .. } | Self::Interlock { .. } => Some(ErrorKind::Range),
+            Self::Unreachable { .. }
+            | Self::Lost { .. }
+            | Self::Restarted { .. }
+            | Self::Xrun { .. }
+            | Self::NoChirp { .. }
+            | Self::Drift { .. } => Some(ErrorKind::Io),
+            Self::Ragged { .. }
+            | Self::Width { .. }
+            | Self::LimitOutside { .. }
+            | Self::Recording { .. }
+            | Self::UnknownBank { .. }
+            | Self::Address { .. }
+            | Self::Owned { .. }
+            | Self::Lock { .. }
+            | Self::Rejected { .. }
+            | Self::Description { .. }
+            | Self::Interrupted => None,
+        }
+    }
+
+    /// The reason in a word, where it says that shots were refused or their readings thrown away.
+    pub fn rejects(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfRange { .. } => Some("range"),
+            Self::Overdriven { .. } => Some("dose"),
+            Self::Interlock { .. } => Some("interlock"),
+            Self::Rejected { .. } => Some("void"),
+            Self::Xrun { .. } => Some("xrun"),
+            Self::NoChirp { .. } => Some("sync"),
+            Self::Drift { .. } => Some("drift"),
+            _ => None,
+        }
+    }
+
     /// Whether asking again can help: the fault lies in the wire or the moment, not in what was asked.
     pub fn is_retryable(&self) -> bool {
         matches!(

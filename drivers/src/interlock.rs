@@ -1,6 +1,6 @@
 //! Interlocks: readings that must stay within bounds. One that leaves them makes the plant safe, and nothing is driven any more.
 
-use crate::{Batch, Card, Direction, Error, Plant, Range};
+use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
 
 /// Bounds of a bank of readings.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,7 @@ pub struct Interlocked<P> {
     interlocks: Vec<Interlock>,
     /// The first violation: until the plant is opened again it refuses everything.
     tripped: Option<Error>,
+    rejections: Rejections,
 }
 
 impl<P: Plant> Interlocked<P> {
@@ -32,7 +33,12 @@ impl<P: Plant> Interlocked<P> {
                 return Err(Error::UnknownBank { direction, bank, known });
             }
         }
-        Ok(Self { plant, interlocks, tripped: None })
+        Ok(Self { plant, interlocks, tripped: None, rejections: Rejections::default() })
+    }
+
+    /// Shots whose readings nobody gets are counted in `rejections`.
+    pub fn counted_in(self, rejections: &Rejections) -> Self {
+        Self { rejections: rejections.clone(), ..self }
     }
 
     /// The first reading out of its bounds. A reading that is not a number is out of all bounds.
@@ -80,6 +86,7 @@ impl<P: Plant> Plant for Interlocked<P> {
         let readings = self.plant.measure(inputs)?;
         let Some(error) = self.violation(&readings) else { return Ok(readings) };
         self.tripped = Some(error.clone());
+        self.rejections.add_for(&error, inputs.rows());
         // A plant that cannot be made safe is the worse news.
         self.plant.make_safe()?;
         Err(error)

@@ -10,6 +10,7 @@ mod dialogue;
 mod discovery;
 mod dose;
 mod error;
+mod histogram;
 mod interlock;
 pub mod lightcrafter;
 mod limited;
@@ -22,6 +23,7 @@ mod port;
 mod ports;
 mod recording;
 mod red_pitaya;
+mod rejections;
 mod scpi;
 mod scpi_pair;
 mod screened;
@@ -35,7 +37,8 @@ pub use card::{Card, Identity, Origin, Timing};
 pub use dialogue::{DialogueRecorder, DialogueReplay};
 pub use discovery::{FoundPort, find_ports, who_answers};
 pub use dose::DoseLimits;
-pub use error::Error;
+pub use error::{Error, ErrorKind};
+pub use histogram::Histogram;
 pub use interlock::{Interlock, Interlocked};
 pub use limited::{Limited, Limits};
 pub use link::{Disturbance, Link, LinkOptions, LinkReport, LinkState, LinkWatch, Opening, Session};
@@ -43,8 +46,9 @@ pub use owner::{Holder, Owned, holder};
 pub use plant::Plant;
 pub use port::{Port, Stream};
 pub use ports::{Bank, Direction, Ports, Range};
-pub use recording::{Recorded, Replayed};
+pub use recording::{Playhead, Recorded, Replayed};
 pub use red_pitaya::{RedPitaya, RedPitayaConfig};
+pub use rejections::Rejections;
 pub use scpi::{
     Answer, Numbers, Scpi, ScpiIdentity, ScpiRequest, Setting, Step, agrees as settings_agree, block as scpi_block,
     numbers as scpi_numbers,

@@ -277,6 +277,13 @@ impl Session for LightCrafter {
     type Request = ShaperRequest;
     type Reply = ();
 
+    fn verb(request: &ShaperRequest) -> &'static str {
+        match request {
+            ShaperRequest::Show(_) => "show",
+            ShaperRequest::Dark => "dark",
+        }
+    }
+
     async fn greet(&mut self, port: &mut Port, _: Opening) -> Result<(), Error> {
         // Component 0 is the device itself. What it shows stays as it is.
         self.send(port, kind::READ, command::VERSION, &[0]).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::dose::{Dose, DoseLimits};
-use crate::{Batch, Card, Direction, Error, Plant, Range};
+use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,6 +23,7 @@ pub struct Limited<P> {
     plant: P,
     card: Card,
     dose: Dose,
+    rejections: Rejections,
 }
 
 impl<P: Plant> Limited<P> {
@@ -34,7 +35,18 @@ impl<P: Plant> Limited<P> {
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
         let dose = Dose::new(&card, limits.dose.clone())?;
-        Ok(Self { plant, card, dose })
+        Ok(Self { plant, card, dose, rejections: Rejections::default() })
+    }
+
+    /// Shots that are refused are counted in `rejections`.
+    pub fn counted_in(self, rejections: &Rejections) -> Self {
+        Self { rejections: rejections.clone(), ..self }
+    }
+
+    /// Whether these shots may be driven.
+    fn allow(&mut self, inputs: &Batch) -> Result<(), Error> {
+        inputs.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot))?;
+        self.dose.measure(&self.card, inputs)
     }
 }
 
@@ -53,10 +65,7 @@ impl<P: Plant> Plant for Limited<P> {
         if inputs.rows() == 0 {
             return Ok(Batch::zeros(0, self.card.ports.output_count()));
         }
-        for shot in inputs {
-            self.card.ports.check(Direction::Input, shot)?;
-        }
-        self.dose.measure(&self.card, inputs)?;
+        self.allow(inputs).inspect_err(|error| self.rejections.add_for(error, inputs.rows()))?;
         self.plant.measure(inputs)
     }
 
@@ -132,7 +141,8 @@ mod tests {
 
     #[test]
     fn nothing_out_of_range_reaches_the_plant() {
-        let mut limited = Limited::new(counter(), &limits(-0.5, 0.5)).unwrap();
+        let rejections = Rejections::default();
+        let mut limited = Limited::new(counter(), &limits(-0.5, 0.5)).unwrap().counted_in(&rejections);
         for bad in [0.6, -0.6, f32::NAN, f32::INFINITY] {
             let batch = Batch::new(2, vec![0.0, 0.0, 0.0, bad]).unwrap();
             let error = limited.measure(&batch).unwrap_err().to_string();
@@ -141,6 +151,7 @@ mod tests {
         assert!(limited.apply(&[0.0, 1.1]).is_err());
         assert!(limited.apply(&[0.0]).is_err());
         assert_eq!(limited.plant.calls, 0);
+        assert_eq!(rejections.by_reason(), BTreeMap::from([("range", 4 * 2)]));
         assert!(limited.measure(&Batch::new(2, vec![0.5, -0.5]).unwrap()).is_ok());
         assert_eq!(limited.ports().inputs[0].range, Range::new(-0.5, 0.5));
     }

@@ -53,6 +53,9 @@ pub trait Session: Send + 'static {
         request: &Self::Request,
     ) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
 
+    /// What is asked by `request`, in a word: latencies are counted by it.
+    fn verb(request: &Self::Request) -> &'static str;
+
     /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one.
     fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
         std::future::ready(Ok(()))

@@ -272,6 +272,13 @@ impl Session for OceanObp {
     type Request = SpectrometerRequest;
     type Reply = SpectrometerReply;
 
+    fn verb(request: &SpectrometerRequest) -> &'static str {
+        match request {
+            SpectrometerRequest::Read { .. } => "read",
+            SpectrometerRequest::Serial => "identity",
+        }
+    }
+
     async fn greet(&mut self, port: &mut Port, opening: Opening) -> Result<(), Error> {
         if opening.stale {
             let pause = std::time::Duration::from_millis(20);

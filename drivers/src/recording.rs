@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,10 @@ impl<P: Plant> Recorded<P> {
     /// Records `plant` to a new file, which is made when the plant is first asked something.
     pub fn create(plant: P, path: &Path) -> Result<Self, Error> {
         if path.exists() {
-            return Err(Error::recording(path, "exists already, and a recording is never overwritten".to_owned()));
+            return Err(Error::recording(
+                path,
+                "exists already, and a recording is never overwritten: move it away, or name another file".to_owned(),
+            ));
         }
         Ok(Self { plant, file: None, path: path.to_owned() })
     }
@@ -108,12 +113,30 @@ impl<P: Plant> Plant for Recorded<P> {
     }
 }
 
+/// Where a replay is in its recording: how many calls have been answered. All copies move together.
+#[derive(Debug, Clone, Default)]
+pub struct Playhead(Arc<AtomicUsize>);
+
+impl Playhead {
+    /// Calls that have been answered.
+    pub fn at(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The next call is the one after so many.
+    pub fn go_to(&self, calls: usize) {
+        self.0.store(calls, Ordering::Relaxed);
+    }
+}
+
 /// A plant that answers as a recording did.
 #[derive(Debug)]
 pub struct Replayed {
     card: Card,
     path: PathBuf,
-    lines: std::vec::IntoIter<(usize, Line)>,
+    /// All calls but those that made it safe: a replay needs none.
+    calls: Vec<(usize, Line)>,
+    playhead: Playhead,
 }
 
 impl Replayed {
@@ -138,17 +161,25 @@ impl Replayed {
         let bad = |line: usize, message| Error::recording(path, format!("line {line}: {message}"));
         sound(&card).map_err(|message| bad(1, message))?;
         lines.iter().try_for_each(|(number, line)| fits(&card, line).map_err(|message| bad(*number, message)))?;
-        Ok(Self { card, path: path.to_owned(), lines: lines.into_iter() })
+        lines.retain(|(_, line)| *line != Line::MakeSafe);
+        Ok(Self { card, path: path.to_owned(), calls: lines, playhead: Playhead::default() })
+    }
+
+    /// Where it is, for whoever goes on with it another time.
+    pub fn playhead(&self) -> Playhead {
+        self.playhead.clone()
     }
 
     /// The next call, which must be what `expected` recognizes.
-    fn next<T>(&mut self, what: &str, expected: impl FnOnce(Line) -> Option<T>) -> Result<T, Error> {
-        let Some((number, line)) = self.lines.find(|(_, line)| *line != Line::MakeSafe) else {
+    fn next<T>(&mut self, what: &str, expected: impl FnOnce(&Line) -> Option<T>) -> Result<T, Error> {
+        let at = self.playhead.at();
+        let Some((number, line)) = self.calls.get(at) else {
             return Err(Error::recording(
                 &self.path,
                 format!("ends before this {what}: the replay asks for more than was recorded"),
             ));
         };
+        self.playhead.go_to(at + 1);
         expected(line)
             .ok_or_else(|| Error::recording(&self.path, format!("line {number}: this {what} is not what was recorded")))
     }
@@ -161,7 +192,7 @@ impl Plant for Replayed {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.next("apply", |line| match line {
-            Line::Apply { controls: recorded, applied } if recorded == controls => Some(applied),
+            Line::Apply { controls: recorded, applied } if recorded == controls => Some(applied.clone()),
             _ => None,
         })
     }
@@ -169,9 +200,9 @@ impl Plant for Replayed {
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         let outputs = self.next("measure", |line| match line {
             Line::Measure { shots, inputs: recorded, outputs }
-                if shots == inputs.rows() && recorded == inputs.values() =>
+                if *shots == inputs.rows() && recorded == inputs.values() =>
             {
-                Some(outputs)
+                Some(outputs.clone())
             }
             _ => None,
         })?;
@@ -305,6 +336,11 @@ mod tests {
         assert_eq!(replayed.measure(&inputs).unwrap(), readings);
         let error = replayed.measure(&inputs).unwrap_err().to_string();
         assert!(error.contains("ends before this measure"), "{error}");
+
+        let mut later = Replayed::open(&path).unwrap();
+        later.playhead().go_to(1);
+        assert_eq!(later.measure(&inputs).unwrap(), readings);
+        assert_eq!(later.playhead().at(), replayed.playhead().at());
 
         let mut replayed = Replayed::open(&path).unwrap();
         let error = replayed.apply(&[1.8]).unwrap_err().to_string();

@@ -311,6 +311,15 @@ impl Session for Scpi {
     type Request = ScpiRequest;
     type Reply = Vec<Vec<u8>>;
 
+    fn verb(request: &ScpiRequest) -> &'static str {
+        match request {
+            ScpiRequest::Steps(steps) if steps.iter().any(|step| step.answer == Answer::Block) => "block",
+            ScpiRequest::Steps(steps) if steps.iter().all(|step| step.answer == Answer::Nothing) => "command",
+            ScpiRequest::Steps(_) | ScpiRequest::Query(_) => "query",
+            ScpiRequest::Identity => "identity",
+        }
+    }
+
     async fn greet(&mut self, port: &mut Port, opening: Opening) -> Result<(), Error> {
         if opening.stale {
             self.resynchronize(port).await?;

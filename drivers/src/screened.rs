@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Batch, Card, Direction, Error, Plant, Range};
+use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
 
 /// What makes a reading suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,32 @@ impl Default for Screen {
     }
 }
 
+/// Why readings are not believed.
+#[derive(Debug, Clone, Copy)]
+enum Suspicion {
+    NoNumber,
+    Saturated,
+    Stuck,
+}
+
+impl Suspicion {
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::NoNumber => "readings that are no numbers",
+            Self::Saturated => "readings at the end of their range",
+            Self::Stuck => "the same readings for different inputs",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::NoNumber => "no-number",
+            Self::Saturated => "saturated",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
 /// A plant that drives suspicious shots again, a bounded number of times, and gives up with an error.
 ///
 /// Readings that are no numbers are always suspicious.
@@ -31,13 +57,19 @@ pub struct Screened<P> {
     outputs: Vec<Range>,
     last: Option<(Vec<f32>, Vec<f32>)>,
     repeated: u64,
+    rejections: Rejections,
 }
 
 impl<P: Plant> Screened<P> {
     /// Looks at the readings of `plant`.
     pub fn new(plant: P, screen: Screen) -> Self {
         let outputs = plant.ports().ranges(Direction::Output);
-        Self { plant, screen, outputs, last: None, repeated: 0 }
+        Self { plant, screen, outputs, last: None, repeated: 0, rejections: Rejections::default() }
+    }
+
+    /// Readings that are not believed are counted in `rejections`.
+    pub fn counted_in(self, rejections: &Rejections) -> Self {
+        Self { rejections: rejections.clone(), ..self }
     }
 
     /// How many shots were driven again so far.
@@ -50,23 +82,25 @@ impl<P: Plant> Screened<P> {
         &self.plant
     }
 
-    /// The rows whose readings are suspicious, and why.
-    fn suspects(&self, inputs: &Batch, outputs: &Batch) -> Vec<(usize, &'static str)> {
+    /// The rows whose readings are suspicious, and why; they are counted.
+    fn suspects(&self, inputs: &Batch, outputs: &Batch) -> Vec<(usize, Suspicion)> {
         let is_end = |(value, range): (&f32, &Range)| *value <= range.low || range.high <= *value;
         let twins = if self.screen.stuck { self.twins(inputs, outputs) } else { vec![] };
         let suspect = |row: usize| {
             let reading = outputs.row(row);
             if reading.iter().any(|value| !value.is_finite()) {
-                Some((row, "readings that are no numbers"))
+                Some((row, Suspicion::NoNumber))
             } else if self.screen.saturated && reading.iter().zip(&self.outputs).all(is_end) {
-                Some((row, "readings at the end of their range"))
+                Some((row, Suspicion::Saturated))
             } else if twins.contains(&row) {
-                Some((row, "the same readings for different inputs"))
+                Some((row, Suspicion::Stuck))
             } else {
                 None
             }
         };
-        (0..inputs.rows()).filter_map(suspect).collect()
+        let found: Vec<_> = (0..inputs.rows()).filter_map(suspect).collect();
+        found.iter().for_each(|(_, why)| self.rejections.add(why.word(), 1));
+        found
     }
 
     /// The rows that read exactly what another row read, or the last shot of the batch before, though driven otherwise.
@@ -121,7 +155,7 @@ impl<P: Plant> Plant for Screened<P> {
         }
         if let Some((row, why)) = suspects.first() {
             let (instrument, attempts) = (self.card().identity.system.clone(), self.screen.attempts);
-            let message = format!("{why} in shot {row} of the batch, driven {attempts} times");
+            let message = format!("{} in shot {row} of the batch, driven {attempts} times", why.sentence());
             return Err(Error::Rejected { instrument, message });
         }
         if let Some(last) = inputs.rows().checked_sub(1) {
@@ -175,6 +209,8 @@ mod tests {
             let mut plant = screened(vec![None, Some(wrong), None, None, Some(wrong)]);
             assert_eq!(plant.measure(&inputs).unwrap(), inputs, "{wrong}");
             assert_eq!(plant.repeated(), 2, "{wrong}");
+            let word = if wrong.is_finite() { "saturated" } else { "no-number" };
+            assert_eq!(plant.rejections.by_reason().into_iter().collect::<Vec<_>>(), [(word, 2)]);
         }
         // Stuck at the shot before; and when both are driven again, the first one sticks at the last of the batch.
         let mut plant = screened(vec![None, Some(1.0), None, None, Some(4.0)]);

@@ -172,7 +172,11 @@ impl SpectralBench {
         let codes: Vec<MirrorCode> = data.zip(&self.mask).flat_map(|(data, &mask)| [data, mask]).collect();
         let mut attempt = 1;
         loop {
-            match self.expose(&codes) {
+            let outcome = self.expose(&codes);
+            if let Err(error) = &outcome {
+                self.spectrometer.watch().rejections().add_for(error, 1);
+            }
+            match outcome {
                 Err(error) if error.is_retryable() && attempt < RETRIES => attempt += 1,
                 outcome => return outcome,
             }

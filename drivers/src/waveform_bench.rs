@@ -161,6 +161,9 @@ impl WaveformBench {
         let mut tries = 0;
         loop {
             let readings = self.bursts.burst(volts).and_then(|readings| self.accept(readings, volts.len()));
+            if let (Err(error), Some(watch)) = (&readings, self.bursts.watches().last()) {
+                watch.rejections().add_for(error, volts.len() / self.config.period());
+            }
             match readings {
                 Err(error) if error.is_retryable() && tries < self.config.retries => tries += 1,
                 done => return done,

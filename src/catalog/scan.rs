@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::run::{is_lost, unix_seconds};
+
+/// What nobody touches for so long is nobody's work.
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// A folder or fit that is new or changed.
 #[derive(Debug)]
@@ -95,12 +98,24 @@ fn remove_leftovers(folder: &Path) {
         let maker = name.strip_prefix('.').and_then(|name| name.strip_suffix(".partial"));
         let process = maker.and_then(|name| name.rsplit('.').next()).and_then(|number| number.parse::<u64>().ok());
         let (Some(process), Ok(true)) = (process, entry.file_type().map(|kind| kind.is_dir())) else { continue };
-        let Ok(facts) = crate::run::read_facts(&entry.path()) else { continue };
-        if facts["process"]["id"].as_u64() == Some(process) && is_ours_and_lost(&facts) {
+        let is_left = match crate::run::read_facts(&entry.path()) {
+            Ok(facts) => facts["process"]["id"].as_u64() == Some(process) && is_ours_and_lost(&facts),
+            Err(_) => is_abandoned(&entry.path()),
+        };
+        if is_left {
             // What cannot be removed is hidden at least.
             drop(fs::remove_dir_all(entry.path()));
         }
     }
+}
+
+/// Whether somebody died before he wrote down whose folder this is: it holds nothing but beginnings, and nothing has changed for an
+/// hour, on whatever machine.
+fn is_abandoned(folder: &Path) -> bool {
+    let is_beginning = |name: &str| matches!(name, "metrics.csv" | "events.jsonl" | "run.partial");
+    let old = fs::metadata(folder).and_then(|facts| facts.modified()).ok().and_then(|time| time.elapsed().ok());
+    let mut names = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.ok()?.file_name().into_string().ok());
+    old.is_some_and(|old| ABANDONED < old) && names.all(|name| name.is_some_and(|name| is_beginning(&name)))
 }
 
 /// Whether these are the facts of a run that says that it is running, of a process of this machine that is gone.
@@ -121,7 +136,15 @@ fn is_ours_and_lost(facts: &Value) -> bool {
 fn below(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let named = named.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    let named = named.filter_map(|entry| match entry.file_name().into_string() {
+        Ok(name) => Some((name, entry.path())),
+        Err(_) => {
+            if entry.path().join("run.json").is_file() {
+                tell!("pnnlab: {}: its name is not UTF-8: it is left out, rename it", entry.path().display());
+            }
+            None
+        }
+    });
     named.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 

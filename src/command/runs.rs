@@ -74,10 +74,14 @@ struct Named {
 /// Finds a run by its name, or by a path to its folder.
 fn find(catalog: &Catalog, wanted: &Path) -> Result<Named, Error> {
     let runs = catalog.folder();
-    let below = wanted.strip_prefix(runs).unwrap_or(wanted);
-    let name = below.to_string_lossy().trim_end_matches('/').to_owned();
-    if let Some(facts) = catalog.facts(&name)? {
-        return Ok(Named { folder: runs.join(&name), name, facts });
+    // A path, however it is written, or a name.
+    let whole = |path: &Path| std::fs::canonicalize(path).ok();
+    let inside = || Some(whole(wanted)?.strip_prefix(whole(runs)?).ok()?.to_owned());
+    for below in [inside(), Some(wanted.to_owned())].into_iter().flatten() {
+        let name = below.to_string_lossy().trim_end_matches('/').to_owned();
+        if let Some(facts) = catalog.facts(&name)? {
+            return Ok(Named { folder: runs.join(&name), name, facts });
+        }
     }
     Err(Error::Usage(format!(
         "{}: there is no such run in {}: `pnnlab runs list` names them",

@@ -68,7 +68,9 @@ fn the_value_is_the_measurement_bit_for_bit() {
         adjustable: None,
         fit: None,
         clock: None,
+        playhead: None,
         links: vec![],
+        rejections: drivers::Rejections::default(),
         watchdog: false,
     };
     let mut lab = Lab::new(vec![opened], Method::PhysicsAware).unwrap();

@@ -12,6 +12,11 @@ pub struct Alarms {
 }
 
 impl Alarms {
+    /// Of a run that had `count` alarms before this process: theirs keep their numbers.
+    pub fn after(count: u64) -> Self {
+        Self { count, ..Self::default() }
+    }
+
     /// `source` says that something is wrong; `true` if that is new.
     pub fn raise(&mut self, source: &str, severity: Severity, message: String) -> bool {
         if let Some(alarm) = self.list.iter_mut().find(|alarm| alarm.source == source && alarm.active) {

@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use drivers::Histogram;
+
 use super::{
-    Alarm, Alarms, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason,
+    Alarm, Alarms, Backlog, Budget, Control, Evaluated, Event, Observer, Quantity, Severity, Status, Step, StopReason,
     TrainingStatus, Viewer, unix_seconds,
 };
 use crate::Error;
@@ -29,6 +31,8 @@ pub struct Heading {
     pub steps: usize,
     /// What it will cost; what it has cost is filled in.
     pub budget: Budget,
+    /// Alarms that it had before this process continued it.
+    pub alarms: u64,
 }
 
 /// What the training thread leaves behind.
@@ -37,6 +41,8 @@ struct Now {
     step: Option<Step>,
     test: Option<Evaluated>,
     time: TimeShares,
+    /// Of each update of this process: its parts in the order of [`TimeShares::parts`].
+    steps: [Histogram; 4],
     drift_score: Option<f64>,
     /// When how many steps were done.
     marks: VecDeque<(Instant, usize)>,
@@ -53,19 +59,23 @@ pub struct Board {
     alarms: Mutex<Alarms>,
     /// What monitors have to tell.
     reports: Mutex<Vec<Event>>,
+    /// What waits to be written, by what it is.
+    backlogs: Mutex<Vec<(&'static str, Backlog)>>,
 }
 
 impl Board {
     /// The board of a run that begins now.
     pub fn new(heading: Heading, control: Arc<Control>, viewer: Arc<Viewer>) -> Arc<Self> {
+        let alarms = Mutex::new(Alarms::after(heading.alarms));
         Arc::new(Self {
             heading,
             control,
             viewer,
             began: Instant::now(),
             now: Mutex::default(),
-            alarms: Mutex::default(),
+            alarms,
             reports: Mutex::default(),
+            backlogs: Mutex::default(),
         })
     }
 
@@ -79,9 +89,26 @@ impl Board {
         &self.viewer
     }
 
-    /// Where the time of the steps went so far.
-    pub fn spend(&self, time: TimeShares) {
-        lock(&self.now).time = time;
+    /// Where the time of the steps went so far, and that of the last one.
+    pub fn spend(&self, time: TimeShares, step: TimeShares) {
+        let mut now = lock(&self.now);
+        now.time = time;
+        now.steps.iter_mut().zip(step.parts()).for_each(|(histogram, (_, part))| histogram.add(part));
+    }
+
+    /// How long the updates of this process took, part by part.
+    pub fn steps(&self) -> [Histogram; 4] {
+        lock(&self.now).steps
+    }
+
+    /// From now on `backlog` is what waits to be written of `what`.
+    pub fn watch_backlog(&self, what: &'static str, backlog: Backlog) {
+        lock(&self.backlogs).push((what, backlog));
+    }
+
+    /// What waits to be written, by what it is.
+    pub fn backlogs(&self) -> Vec<(&'static str, Backlog)> {
+        lock(&self.backlogs).clone()
     }
 
     /// What the drift monitor says, as a fraction of its threshold.
@@ -179,8 +206,7 @@ impl Board {
 
     fn training(&self, twin_residual: Option<f64>) -> TrainingStatus {
         let now = lock(&self.now);
-        let shares =
-            [now.time.plant, now.time.twin, now.time.digital, now.time.overhead].map(|time| time.as_secs_f64());
+        let shares = now.time.parts().map(|(_, time)| time.as_secs_f64());
         let total: f64 = shares.iter().sum();
         let speed = match (now.marks.front(), now.step) {
             (Some((when, first)), Some(step)) if *first < step.step => {

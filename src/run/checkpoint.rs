@@ -17,6 +17,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::Backlog;
 use crate::train::{NamedTensor, Position, Snapshot};
 use crate::{Error, log, rows};
 
@@ -173,6 +174,7 @@ pub struct Keeper {
     jobs: Option<SyncSender<(Snapshot, u64)>>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<Mutex<Option<Error>>>,
+    backlog: Backlog,
 }
 
 impl Keeper {
@@ -182,19 +184,25 @@ impl Keeper {
         fs::create_dir_all(&within).map_err(Error::record(&within, "cannot be made"))?;
         // One waits while another is written; more would be old before they are.
         let (jobs, work) = sync_channel(1);
-        let failure = Arc::new(Mutex::new(None));
+        let (failure, backlog) = (Arc::new(Mutex::new(None)), Backlog::default());
         let thread = {
-            let (folder, failure, log) = (folder.to_owned(), failure.clone(), log::current());
+            let (folder, failure, backlog) = (folder.to_owned(), failure.clone(), backlog.clone());
+            let log = log::current();
             std::thread::Builder::new()
                 .name("checkpoints".into())
                 .spawn(move || {
                     let _log = log::adopt(log);
-                    write_all(&folder, &work, &failure);
+                    write_all(&folder, &work, (&failure, &backlog));
                 })
                 .map_err(Error::record(&within, "cannot be written"))?
         };
         let last = (done, Instant::now());
-        Ok(Self { folder: folder.to_owned(), cadence, last, jobs: Some(jobs), thread: Some(thread), failure })
+        Ok(Self { folder: folder.to_owned(), cadence, last, jobs: Some(jobs), thread: Some(thread), failure, backlog })
+    }
+
+    /// Checkpoints that wait to be written.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Makes a checkpoint if one is due after `step`.
@@ -207,12 +215,16 @@ impl Keeper {
         if let Some(jobs) = &self.jobs {
             let by_step = self.cadence.steps > 0 && self.cadence.steps <= step - self.last.0;
             let job = (snapshot(), metrics);
+            self.backlog.add();
             let sent = if by_step {
                 jobs.send(job).map_err(|_| ())
             } else {
                 match jobs.try_send(job) {
                     // The disk is slower than the cadence: the next step tries again.
-                    Err(TrySendError::Full(_)) => return Ok(()),
+                    Err(TrySendError::Full(_)) => {
+                        self.backlog.take_back();
+                        return Ok(());
+                    }
                     other => other.map_err(|_| ()),
                 }
             };
@@ -229,6 +241,7 @@ impl Keeper {
     pub fn finish(&mut self, snapshot: Snapshot) -> Result<(), Error> {
         let metrics = self.metrics_bytes();
         if let Some(jobs) = self.jobs.take() {
+            self.backlog.add();
             drop(jobs.send((snapshot, metrics)));
         }
         self.join();
@@ -258,12 +271,13 @@ impl Drop for Keeper {
     }
 }
 
-fn write_all(folder: &Path, work: &Receiver<(Snapshot, u64)>, failure: &Mutex<Option<Error>>) {
+fn write_all(folder: &Path, work: &Receiver<(Snapshot, u64)>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
     for (snapshot, metrics_bytes) in work {
         if let Err(error) = write(folder, &snapshot, metrics_bytes) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             return;
         }
+        backlog.done();
     }
 }
 

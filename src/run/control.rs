@@ -51,8 +51,17 @@ struct Asked {
     safe: [u64; 2],
     /// What the last attempt to reach it said.
     safe_failure: Option<String>,
+    /// Nothing is driven any more.
+    settled: bool,
     /// Alarms changed, and nobody has written them down yet.
     news: bool,
+}
+
+impl Asked {
+    /// Whether the run ends, and nothing can change that.
+    fn ends(&self) -> bool {
+        self.ending.is_some() || self.state == RunState::Stopping
+    }
 }
 
 /// What others ask of a run.
@@ -73,6 +82,7 @@ impl Control {
             ending: None,
             safe: [0, 0],
             safe_failure: None,
+            settled: false,
             news: false,
         };
         let control =
@@ -86,8 +96,8 @@ impl Control {
     /// A request for the safe state is answered when the plants are safe.
     pub fn request(&self, request: &Request) -> Reply {
         match request {
-            Request::Pause => self.change(|asked| asked.pause = Some(Pause::User)),
-            Request::Resume => self.change(|asked| asked.pause = None),
+            Request::Pause => self.hold(Some(Pause::User)),
+            Request::Resume => self.hold(None),
             Request::Stop => self.end(Ending::Stop(StopReason::Stopped)),
             Request::Abort => self.end(Ending::Abort),
             Request::Safe => self.make_safe(),
@@ -131,6 +141,15 @@ impl Control {
     pub fn enter(&self, state: RunState) {
         let mut asked = self.lock();
         asked.state = state;
+        drop(asked);
+        self.changed.notify_all();
+    }
+
+    /// The run has ended, and drives nothing any more; `failure` says why its plants are not safe. Whoever asked, or asks from now
+    /// on, is answered by that.
+    pub fn settle(&self, failure: Option<String>) {
+        let mut asked = self.lock();
+        (asked.settled, asked.safe_failure) = (true, failure);
         drop(asked);
         self.changed.notify_all();
     }
@@ -218,6 +237,16 @@ impl Control {
         })
     }
 
+    /// Pauses or goes on; a run that ends does neither.
+    fn hold(&self, pause: Option<Pause>) -> Reply {
+        if self.lock().ends() {
+            let message =
+                "the run is ending: it neither pauses nor goes on any more. `pnnlab train --resume` continues it";
+            return Reply::Refused { message: message.to_owned() };
+        }
+        self.change(|asked| asked.pause = pause)
+    }
+
     /// Asks for the safe state and waits for it.
     fn make_safe(&self) -> Reply {
         let mut number = 0;
@@ -225,13 +254,14 @@ impl Control {
             (asked.pause, asked.safe[0]) = (Some(Pause::User), asked.safe[0] + 1);
             number = asked.safe[0];
         });
-        let waiting = |asked: &mut Asked| asked.safe[1] < number && !matches!(asked.state, RunState::Closed(_));
+        let open = |asked: &Asked| asked.safe[1] < number && !asked.settled;
+        let waiting = |asked: &mut Asked| open(asked);
         let waited = self.changed.wait_timeout_while(self.lock(), SAFE_DEADLINE, waiting);
         let asked = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if let Some(failure) = asked.safe_failure.as_ref().filter(|_| number <= asked.safe[1]) {
+        if let Some(failure) = asked.safe_failure.as_ref().filter(|_| !open(&asked)) {
             return Reply::Refused { message: format!("the plants are NOT SAFE: {failure}") };
         }
-        if asked.safe[1] < number && !matches!(asked.state, RunState::Closed(_)) {
+        if open(&asked) {
             let message = format!(
                 "the plants are not safe after {} s: an instrument does not answer; switch the bench off by hand",
                 SAFE_DEADLINE.as_secs()
@@ -250,10 +280,10 @@ impl Control {
         }
         change(&mut asked);
         self.attention.store(true, Ordering::Release);
-        let state = match (asked.ending, asked.pause) {
-            (Some(_), _) => RunState::Stopping,
-            (None, Some(_)) => RunState::Paused,
-            (None, None) => RunState::Running,
+        let state = match asked.pause {
+            _ if asked.ends() => RunState::Stopping,
+            Some(_) => RunState::Paused,
+            None => RunState::Running,
         };
         drop(asked);
         self.changed.notify_all();
@@ -336,6 +366,34 @@ mod tests {
         assert_eq!(heed(&control, Gate::Inside, vec![]).0, ControlFlow::Break(StopReason::Aborted));
         control.enter(RunState::Closed(StopReason::Aborted));
         assert!(matches!(control.request(&Request::Resume), Reply::Refused { .. }));
+    }
+
+    #[test]
+    fn a_run_that_ends_is_not_paused_or_resumed_and_says_whether_it_is_safe() {
+        let control = Control::new();
+        assert_eq!(control.request(&Request::Stop), Reply::Done { state: RunState::Stopping });
+        for request in [Request::Resume, Request::Pause] {
+            let reply = control.request(&request);
+            assert!(matches!(&reply, Reply::Refused { message } if message.contains("is ending")), "{reply:?}");
+        }
+        assert_eq!(control.request(&Request::Stop), Reply::Done { state: RunState::Stopping });
+        let safe = |failure: Option<&str>, state| {
+            let control = Control::new();
+            control.enter(RunState::Stopping);
+            control.settle(failure.map(str::to_owned));
+            control.enter(state);
+            control.request(&Request::Safe)
+        };
+        let failed = RunState::Closed(StopReason::Failed);
+        assert_eq!(safe(None, RunState::Stopping), Reply::Done { state: RunState::Stopping });
+        assert_eq!(safe(None, failed), Reply::Done { state: failed });
+        for state in [RunState::Stopping, failed] {
+            let reply = safe(Some("no answer"), state);
+            assert!(
+                matches!(&reply, Reply::Refused { message } if message.contains("NOT SAFE: no answer")),
+                "{reply:?}"
+            );
+        }
     }
 
     #[test]

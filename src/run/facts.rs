@@ -120,17 +120,25 @@ pub(crate) fn this_process() -> Value {
     json!({ "id": id, "start": process_start(id), "host": host() })
 }
 
+/// Whether a process is held by a signal (`SIGSTOP`, Ctrl-Z) or a debugger: it does nothing until it is let go on.
+pub fn is_suspended(process: u64) -> bool {
+    stat(process).is_some_and(|fields| matches!(fields[0].as_str(), "T" | "t"))
+}
+
 /// When a process started, in clock ticks since the system did: field 22 of `/proc/PID/stat` (proc(5)).
 fn process_start(process: u64) -> Option<u64> {
+    // A zombie runs nothing.
+    let fields = stat(process).filter(|fields| fields[0] != "Z")?;
+    fields.get(19)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` from the third on, which is the state; at least that one.
+fn stat(process: u64) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in field 2 may hold anything; the fields count from its closing bracket.
     let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    // A zombie runs nothing.
-    if fields.next()? == "Z" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let fields: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+    Some(fields).filter(|fields| !fields.is_empty())
 }
 
 /// FNV-1a over all rows and labels, so that a run is not continued with other data.

@@ -12,7 +12,7 @@ use indicatif::MultiProgress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-use super::{Control, Reply, Request};
+use super::{Reply, Request};
 
 /// How the terminal was before.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -26,12 +26,12 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// Listens for `control`, if this program is in front of a terminal; answers go above `bars`.
-    pub fn listen(control: &Arc<Control>, bars: &MultiProgress) -> Self {
+    /// Hands to `ask` what keys ask for, if this program is in front of a terminal; answers go above `bars`.
+    pub fn listen(ask: impl Fn(&Request) -> Reply + Send + 'static, bars: &MultiProgress) -> Self {
         let closing = Arc::new(AtomicBool::new(false));
         let thread = quiet_terminal().then(|| {
-            let (control, bars, closing) = (control.clone(), bars.clone(), closing.clone());
-            std::thread::Builder::new().name("keyboard".into()).spawn(move || listen(&control, &bars, &closing))
+            let (bars, closing) = (bars.clone(), closing.clone());
+            std::thread::Builder::new().name("keyboard".into()).spawn(move || listen(&ask, &bars, &closing))
         });
         let thread = thread.and_then(|spawned| spawned.inspect_err(|_| restore_terminal()).ok());
         Self { closing, thread }
@@ -72,19 +72,22 @@ pub fn restore_terminal() {
     }
 }
 
-fn listen(control: &Control, bars: &MultiProgress, closing: &AtomicBool) {
+fn listen(ask: &dyn Fn(&Request) -> Reply, bars: &MultiProgress, closing: &AtomicBool) {
     let say = |words: &str| bars.suspend(|| tell!("pnnlab: {words}"));
     let mut stopping = false;
     while !closing.load(Ordering::SeqCst) {
         let Some(key) = next_key() else { continue };
         let (words, request) = press(key, &mut stopping);
-        if let Some(words) = words {
-            say(words);
-        }
-        if let Some(request) = request
-            && let Reply::Refused { message } = control.request(&request)
-        {
-            say(&message);
+        let Some(request) = request else {
+            words.into_iter().for_each(say);
+            continue;
+        };
+        // The safe state takes a moment: that it is asked for is said before.
+        let takes_a_moment = request == Request::Safe;
+        words.into_iter().filter(|_| takes_a_moment).for_each(say);
+        match ask(&request) {
+            Reply::Refused { message } => say(&message),
+            _ => words.into_iter().filter(|_| !takes_a_moment).for_each(say),
         }
     }
 }
@@ -112,7 +115,8 @@ fn press(key: u8, stopping: &mut bool) -> (Option<&'static str>, Option<Request>
     let confirmed = std::mem::take(stopping);
     match key {
         b'p' => (Some("pauses after this step"), Some(Request::Pause)),
-        b'r' => (Some("goes on"), Some(Request::Resume)),
+        // That it goes on is said when it does.
+        b'r' => (None, Some(Request::Resume)),
         b'!' => (Some("making the plants safe; r goes on"), Some(Request::Safe)),
         b's' => {
             *stopping = true;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use drivers::{ErrorKind, Histogram, LinkReport};
 use tiny_http::{Header, Response, Server as Http};
 
-use super::{Board, RunState, Severity, Status, Watching, unix_seconds};
+use super::{Board, RunState, Severity, Status, Watching, Wires, unix_seconds};
 use crate::Error;
+use crate::train::TimeShares;
 
 /// Serves the metrics of a run until it is dropped.
 pub struct Metrics {
@@ -76,7 +78,7 @@ fn answer(http: &Http, board: &Board, closing: &AtomicBool) {
         let Ok(request) = http.recv() else { continue };
         let path = request.url().split('?').next().unwrap_or_default();
         let (code, body) = match path {
-            "/metrics" => (200, text(&board.status(), board.safe_states())),
+            "/metrics" => (200, text(board)),
             "/healthz" => (200, "ok\n".to_owned()),
             _ => (404, "there are /metrics and /healthz\n".to_owned()),
         };
@@ -104,31 +106,54 @@ impl<'a> Family<'a> {
     }
 
     fn add(&mut self, labels: &[(&str, &str)], value: Option<f64>) {
-        let Some(value) = value else { return };
+        if let Some(value) = value {
+            self.write("", labels, value);
+        }
+    }
+
+    /// How often what was how long: cumulative bins, their sum and their count.
+    fn add_histogram(&mut self, labels: &[(&str, &str)], times: &Histogram) {
+        let bins = times.at_most().map(|(longest, count)| (longest.to_string(), count));
+        for (longest, count) in bins.chain([("+Inf".to_owned(), times.count())]) {
+            self.write("_bucket", &[labels, &[("le", &longest)]].concat(), count as f64);
+        }
+        self.write("_sum", labels, times.seconds());
+        self.write("_count", labels, times.count() as f64);
+    }
+
+    fn write(&mut self, part: &str, labels: &[(&str, &str)], value: f64) {
         let escape = |word: &str| word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let pairs: Vec<String> = labels.iter().map(|(key, word)| format!("{key}=\"{}\"", escape(word))).collect();
         let labels = if pairs.is_empty() { String::new() } else { format!("{{{}}}", pairs.join(",")) };
-        let _ = writeln!(self.text, "{}{labels} {value}", self.name);
+        let _ = writeln!(self.text, "{}{part}{labels} {value}", self.name);
     }
 }
 
 /// The text format of Prometheus, version 0.0.4.
-fn text(status: &Status, safe_states: u64) -> String {
+fn text(board: &Board) -> String {
+    let status = board.status();
     let mut text = String::new();
-    training(&mut text, status);
+    training(&mut text, &status);
+    let mut family =
+        Family::new(&mut text, "pnn_train_step_seconds", "histogram", "Time of an update, by where it goes.");
+    for ((phase, _), times) in TimeShares::default().parts().into_iter().zip(&board.steps()) {
+        family.add_histogram(&[("phase", phase)], times);
+    }
     let mut family = Family::new(
         &mut text,
         "pnn_safe_state_total",
         "counter",
         "Times that the plants were made safe while it went.",
     );
-    family.add(&[("reason", "request")], Some(safe_states as f64));
+    family.add(&[("reason", "request")], Some(board.safe_states() as f64));
     let mut family = Family::new(&mut text, "pnn_alarm_active", "gauge", "Active alarms.");
     for (severity, word) in [(Severity::Minor, "minor"), (Severity::Major, "major"), (Severity::Invalid, "invalid")] {
         let count = status.alarms.iter().filter(|alarm| alarm.active && alarm.severity == severity).count();
         family.add(&[("severity", word)], Some(count as f64));
     }
-    plants(&mut text, status);
+    plants(&mut text, &status);
+    wires(&mut text, &board.viewer().wires());
+    backlogs(&mut text, board);
     text
 }
 
@@ -148,13 +173,6 @@ fn training(text: &mut String, status: &Status) {
     );
     gauge("pnn_drift_score", "Of the drift monitor, over its threshold.", training.drift_score);
     gauge("pnn_run_paused", "1 while the run is paused.", Some(f64::from(status.state == RunState::Paused)));
-    let step = training.steps_per_second.filter(|speed| *speed > 0.0).map(f64::recip);
-    let shares = training.time_shares.unwrap_or_default();
-    let mut family =
-        Family::new(text, "pnn_train_step_seconds", "gauge", "Mean time of an update now, by where it goes.");
-    for (phase, share) in ["plant", "twin", "digital", "overhead"].iter().zip(shares) {
-        family.add(&[("phase", phase)], step.map(|step| step * share));
-    }
 }
 
 fn plants(text: &mut String, status: &Status) {
@@ -169,20 +187,66 @@ fn plants(text: &mut String, status: &Status) {
     each("pnn_calibration_age_seconds", "gauge", "Age of the fit behind the twin.", &|plant| {
         plant.calibration.as_ref().map(|fit| unix_seconds() - fit.made_unix_seconds)
     });
-    let links = || status.plants.iter().flat_map(|plant| plant.links.iter().map(move |link| (plant, link)));
-    let mut family = Family::new(text, "pnn_link_state", "gauge", "1 for the state that the link is in.");
-    for (plant, link) in links() {
-        family.add(&[("bench", &plant.plant), ("device", &link.instrument), ("state", &link.state)], Some(1.0));
-    }
-    let mut family = Family::new(text, "pnn_device_reconnects_total", "counter", "Times that a link was reopened.");
-    for (plant, link) in links() {
-        family.add(&[("bench", &plant.plant), ("device", &link.instrument)], Some(link.reconnects as f64));
-    }
-    let mut family = Family::new(text, "pnn_device_query_seconds", "summary", "Time of a query.");
-    for (plant, link) in links() {
-        for (quantile, value) in [("0.5", link.latency_p50_seconds), ("0.99", link.latency_p99_seconds)] {
-            family.add(&[("bench", &plant.plant), ("device", &link.instrument), ("quantile", quantile)], value);
+}
+
+/// What the links have been through, and the shots that were rejected.
+fn wires(text: &mut String, wires: &[Wires]) {
+    let links = || wires.iter().flat_map(|plant| plant.links.iter().map(move |link| (plant, link)));
+    let mut each = |name: &str, kind: &str, help: &str, add: &dyn Fn(&mut Family<'_>, &[(&str, &str)], &LinkReport)| {
+        let mut family = Family::new(text, name, kind, help);
+        for (plant, link) in links() {
+            add(&mut family, &[("bench", &plant.plant), ("device", &link.instrument)], link);
         }
+    };
+    each("pnn_link_state", "gauge", "1 for the state that the link is in.", &|family, labels, link| {
+        family.add(&[labels, &[("state", &link.state.to_string())]].concat(), Some(1.0));
+    });
+    each("pnn_lease_held", "gauge", "1 while this process holds the instrument.", &|family, labels, link| {
+        family.add(labels, Some(f64::from(link.held)));
+    });
+    each("pnn_device_reconnects_total", "counter", "Times that a link was reopened.", &|family, labels, link| {
+        family.add(labels, Some(link.reconnects as f64));
+    });
+    let help = "What went wrong on a link, also where it was mended by asking again.";
+    each("pnn_device_errors_total", "counter", help, &|family, labels, link| {
+        for kind in ErrorKind::ALL {
+            let count = link.errors.get(&kind).copied().unwrap_or(0);
+            family.add(&[labels, &[("kind", &kind.to_string())]].concat(), Some(count as f64));
+        }
+    });
+    let mut family =
+        Family::new(text, "pnn_device_query_seconds", "histogram", "Time until an instrument has answered.");
+    for (plant, link) in links() {
+        for (verb, times) in &link.queries {
+            let labels = [
+                ("bench", plant.plant.as_str()),
+                ("device", link.instrument.as_str()),
+                ("verb", *verb),
+                ("backend", plant.backend.as_str()),
+            ];
+            family.add_histogram(&labels, times);
+        }
+    }
+    let help = "Shots that were refused, or whose readings were thrown away.";
+    let mut family = Family::new(text, "pnn_shots_rejected_total", "counter", help);
+    for plant in wires {
+        for (reason, shots) in &plant.rejected {
+            family.add(&[("plant", &plant.plant), ("reason", reason)], Some(*shots as f64));
+        }
+    }
+}
+
+/// What waits to be written to the disk.
+fn backlogs(text: &mut String, board: &Board) {
+    let backlogs = board.backlogs();
+    let mut family = Family::new(text, "pnn_queue_pending", "gauge", "What waits to be written.");
+    for (what, backlog) in &backlogs {
+        family.add(&[("queue", what)], Some(backlog.waiting().0 as f64));
+    }
+    let help = "How long the oldest of what waits to be written has waited.";
+    let mut family = Family::new(text, "pnn_store_lag_seconds", "gauge", help);
+    for (what, backlog) in &backlogs {
+        family.add(&[("queue", what)], Some(backlog.waiting().1.as_secs_f64()));
     }
 }
 

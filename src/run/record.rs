@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{Checkpoint, make_room, replace, to_file};
 use super::facts::{continuation, facts, read_facts, this_process, unix_seconds};
+use super::rewind::rewind;
 use super::{Event, Header, Observer, StopReason, Viewer};
 use crate::Error;
 use crate::lab::Lab;
@@ -25,6 +26,8 @@ pub struct Record {
     events: File,
     facts: Value,
     reason: Option<StopReason>,
+    /// Alarms before this process.
+    alarms: u64,
 }
 
 impl Record {
@@ -44,8 +47,8 @@ impl Record {
     }
 
     fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<Self, Error> {
+        let facts = facts(header, lab);
         fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))?;
-        write_configs(folder, header)?;
         let open = |name: &str| {
             let path = folder.join(name);
             // Whole lines at the end, whoever else adds to it: see `append_event`.
@@ -54,14 +57,16 @@ impl Record {
         };
         let (metrics, events) = (open("metrics.csv")?, open("events.jsonl")?);
         own(&events, folder)?;
-        let facts = facts(header, lab);
-        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None };
+        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None, alarms: 0 };
+        // First of all whose it is: should this process die now, what it leaves is known to be a leftover.
         record.write_facts()?;
+        write_configs(folder, header)?;
         record.write_metrics(METRICS)?;
         Ok(record)
     }
 
-    /// Goes on with the run in `folder` from `checkpoint`: rows of later steps are taken back. Events stay, since they happened.
+    /// Goes on with the run in `folder` from `checkpoint`: rows and recorded shots of later steps are taken back. Events stay, since
+    /// they happened.
     pub fn reopen(folder: &Path, header: &Header<'_>, checkpoint: Option<&Checkpoint>) -> Result<Self, Error> {
         let mut facts = read_facts(folder)?;
         let (metrics, events) = (folder.join("metrics.csv"), folder.join("events.jsonl"));
@@ -74,9 +79,12 @@ impl Record {
             file.set_len(bytes).map_err(Error::record(path, "cannot be cut"))?;
             Ok::<File, Error>(file)
         };
-        let whole_events = fs::read(&events).map_or(0, |bytes| whole_lines(&bytes));
+        let mut before = fs::read(&events).unwrap_or_default();
+        before.truncate(whole_lines(&before));
         let metrics = cut(&metrics, checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes))?;
-        let events = cut(&events, whole_events as u64)?;
+        let events = cut(&events, before.len() as u64)?;
+        let plants = checkpoint.map(|checkpoint| &checkpoint.snapshot.position.plants);
+        rewind(folder, |plant| plants.and_then(|plants| plants.get(plant)).map_or(0, |state| state.shots))?;
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.snapshot.position.done);
         match &mut facts["resumed"] {
             Value::Array(list) => list.push(continuation(step)),
@@ -84,12 +92,18 @@ impl Record {
         }
         facts["process"] = this_process();
         write_configs(folder, header)?;
-        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None };
+        let alarms = last_alarm(&before);
+        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None, alarms };
         record.write_facts()?;
         if checkpoint.is_none() {
             record.write_metrics(METRICS)?;
         }
         Ok(record)
+    }
+
+    /// The number of the last alarm before this process; 0 if there was none.
+    pub fn alarms(&self) -> u64 {
+        self.alarms
     }
 
     /// The folder.
@@ -275,6 +289,14 @@ fn write_configs(folder: &Path, header: &Header<'_>) -> Result<(), Error> {
     let write = |name: &str, text: String| replace(&folder.join(name), text.as_bytes());
     write("experiment.toml", to_toml(header.experiment, folder)?)?;
     write("rig.toml", to_toml(header.rig, folder)?)
+}
+
+/// The highest number of an alarm in `events`.
+fn last_alarm(events: &[u8]) -> u64 {
+    let text = String::from_utf8_lossy(events);
+    let lines = text.lines().filter(|line| line.contains("\"alarm\""));
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter(|event| event["event"] == "alarm").filter_map(|event| event["id"].as_u64()).max().unwrap_or(0)
 }
 
 /// The bytes of all lines that end.

@@ -2,8 +2,9 @@
 //!
 //! `shots/PLANT-N.arrows` has a row for each shot: its number, the bench time and the wall time of its batch, which row of
 //! `shots/PLANT-N-controls.arrows` was applied, inputs and outputs. Units, banks, seed and provenance stand in the schema's metadata.
-//! N is 1, and one more each time the run is continued. A batch is on its way to the disk before the next step ends; a stream that
-//! was cut off is read up to its last whole batch.
+//! N is 1, and one more each time the run is continued; what a continued run takes again is cut from the earlier streams
+//! (`rewind.rs`), so that all of them together hold each shot once. A batch is on its way to the disk before the next step ends; a
+//! stream that was cut off is read up to its last whole batch.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use drivers::{Bank, Batch, Card};
 
-use super::unix_seconds;
+use super::{Backlog, unix_seconds};
 use crate::Error;
 
 /// The folder in the run folder.
@@ -44,6 +45,7 @@ pub struct ShotRecorder {
     taken: Option<SyncSender<Taken>>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<Mutex<Option<Error>>>,
+    backlog: Backlog,
 }
 
 impl ShotRecorder {
@@ -60,15 +62,20 @@ impl ShotRecorder {
             files.push(PlantFiles::create(&within, name, card, provenance)?);
         }
         let (taken, work) = sync_channel(WAITING);
-        let failure = Arc::new(Mutex::new(None));
+        let (failure, backlog) = (Arc::new(Mutex::new(None)), Backlog::default());
         let thread = {
-            let failure = failure.clone();
+            let (failure, backlog) = (failure.clone(), backlog.clone());
             std::thread::Builder::new()
                 .name("shots".into())
-                .spawn(move || write_all(&mut files, &work, &failure))
+                .spawn(move || write_all(&mut files, &work, (&failure, &backlog)))
                 .map_err(Error::record(&within, "cannot be written"))?
         };
-        Ok(Self { taken: Some(taken), thread: Some(thread), failure })
+        Ok(Self { taken: Some(taken), thread: Some(thread), failure, backlog })
+    }
+
+    /// Batches that wait to be written.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Hands over one batch of the plant at `place`; `shots` and `plant_seconds` are those after it.
@@ -88,6 +95,7 @@ impl ShotRecorder {
             inputs: inputs.clone(),
             outputs: outputs.clone(),
         };
+        self.backlog.add();
         // A writer that is gone has said why.
         let sent = self.taken.as_ref().is_some_and(|sender| sender.send(taken).is_ok());
         if sent { Ok(()) } else { self.fail() }
@@ -115,7 +123,7 @@ impl Drop for ShotRecorder {
     }
 }
 
-fn write_all(files: &mut [PlantFiles], work: &Receiver<Taken>, failure: &Mutex<Option<Error>>) {
+fn write_all(files: &mut [PlantFiles], work: &Receiver<Taken>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
     let keep = |error: Error| *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     for taken in work {
         if let Some(file) = files.get_mut(taken.place)
@@ -124,6 +132,7 @@ fn write_all(files: &mut [PlantFiles], work: &Receiver<Taken>, failure: &Mutex<O
             keep(error);
             return;
         }
+        backlog.done();
     }
     for file in files {
         if let Err(error) = file.finish() {

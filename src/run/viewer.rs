@@ -1,12 +1,13 @@
 //! The last shots of each plant, for whoever watches: copied only while somebody does, and at most ten times a second.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use calibration::Agreement;
-use drivers::{Bank, Batch, Card, LinkWatch};
+use drivers::{Bank, Batch, Card, LinkReport, LinkWatch, Rejections};
 use sims::Twin;
 
 use super::{BankStatus, CalibrationStatus, LinkStatus, PlantStatus, unix_seconds};
@@ -85,7 +86,21 @@ struct Last {
     /// When plant and twin were compared, and what came out.
     residual: Option<(Instant, Option<f64>)>,
     links: Vec<LinkWatch>,
+    rejections: Rejections,
     calibration: Option<CalibrationStatus>,
+}
+
+/// What the wires of one plant have been through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wires {
+    /// Its name in the rig.
+    pub plant: String,
+    /// `real`, `simulated` or `replayed`.
+    pub backend: String,
+    /// Its links.
+    pub links: Vec<LinkReport>,
+    /// Shots that were rejected, by reason: by its limits, interlocks and screen, and on its links.
+    pub rejected: BTreeMap<&'static str, u64>,
 }
 
 /// The last shots of each plant, for whoever watches.
@@ -139,10 +154,15 @@ impl Viewer {
 
     /// The plant at `place` was driven; `shots` are asked for only if they are wanted.
     pub fn see(&self, place: usize, meter: Meter, shots: impl FnOnce() -> Shots) {
+        self.see_at(self.began.elapsed(), place, meter, shots);
+    }
+
+    /// The same, so long after the viewer began.
+    fn see_at(&self, time: Duration, place: usize, meter: Meter, shots: impl FnOnce() -> Shots) {
         let Some(seen) = self.plants.get(place) else { return };
         seen.shots_taken.store(meter.shots, Relaxed);
         seen.plant_seconds.store(meter.plant_seconds.to_bits(), Relaxed);
-        let now = self.began.elapsed().as_nanos() as u64 + 1;
+        let now = time.as_nanos() as u64 + 1;
         seen.driven.store(now, Relaxed);
         if self.watchers.load(Relaxed) == 0 {
             return;
@@ -154,11 +174,28 @@ impl Viewer {
         }
     }
 
-    /// The links of the plant called `name`.
-    pub fn set_links(&self, name: &str, links: Vec<LinkWatch>) {
+    /// The links of the plant called `name`, and where its shots are counted that are rejected.
+    pub fn set_links(&self, name: &str, links: Vec<LinkWatch>, rejections: Rejections) {
         if let Some(seen) = self.plants.iter().find(|seen| seen.name == name) {
-            seen.lock().links = links;
+            let mut last = seen.lock();
+            (last.links, last.rejections) = (links, rejections);
         }
+    }
+
+    /// What the links of each plant say, and the shots that were rejected, by reason.
+    pub fn wires(&self) -> Vec<Wires> {
+        let wires = |seen: &Seen| {
+            let (links, mut rejected) = {
+                let last = seen.lock();
+                (last.links.clone(), last.rejections.by_reason())
+            };
+            let links: Vec<LinkReport> = links.iter().map(LinkWatch::report).collect();
+            for (reason, shots) in links.iter().flat_map(|link| &link.rejected) {
+                *rejected.entry(reason).or_default() += shots;
+            }
+            Wires { plant: seen.name.clone(), backend: seen.card.identity.origin.to_string(), links, rejected }
+        };
+        self.plants.iter().map(wires).collect()
     }
 
     /// The fit behind the twin of the plant called `name`.
@@ -312,13 +349,19 @@ mod tests {
             let drive = Batch::from_fn(40, 16, |row, column| 0.01 * (row + column) as f32);
             Shots::last(&[], &drive, &[], &built.twin.predict(&drive, &[]))
         };
-        viewer.see(0, meter, shots);
+        let see = |milliseconds| viewer.see_at(Duration::from_millis(milliseconds), 0, meter, shots);
+        see(0);
         assert_eq!((copies.get(), viewer.status().0[0].inputs[0].values.len()), (0, 0));
         assert_eq!(viewer.status().0[0].shots, 3);
         let watching = viewer.watch();
-        viewer.see(0, meter, shots);
-        viewer.see(0, meter, shots);
+        see(1);
+        see(100);
         assert_eq!(copies.get(), 1);
+        see(101);
+        assert_eq!(copies.get(), 2);
+        viewer.look_closely();
+        see(102);
+        assert_eq!(copies.get(), 3);
         let (plants, residual) = viewer.status();
         assert_eq!(plants[0].inputs[0].values, (0..16).map(|c| 0.01 * (39 + c) as f32).collect::<Vec<_>>());
         assert_eq!(residual, Some(0.0), "the twin is its own plant here");

@@ -84,7 +84,9 @@ fn state_mark(link: &LinkStatus) -> (&'static str, Tone) {
 fn answered(link: &LinkStatus, now: f64) -> Span<'static> {
     match link.answered_unix_seconds {
         None => Span::styled("never answered", Tone::Minor),
-        Some(answered) if now - answered <= FRESH_SECONDS => Span::styled("answers", Tone::Good),
+        Some(answered) if now - answered <= FRESH_SECONDS && link.state == "ready" => {
+            Span::styled("answers", Tone::Good)
+        }
         Some(answered) => Span::styled(format!("silent {}", duration(now - answered)), Tone::Minor),
     }
 }

@@ -24,7 +24,10 @@ impl Widget for BudgetPanel<'_> {
         }
         let cursor = self.0.look.cursor.filter(|_| run.over());
         let text = match (&run.status, cursor) {
-            (Some(status), None) => text(&status.budget, inner.width),
+            (Some(status), None) => {
+                let left = status.budget.wall_seconds_left.filter(|_| !run.over());
+                text(&Budget { wall_seconds_left: left, ..status.budget }, inner.width)
+            }
             (status, _) => match recorded(run, cursor.unwrap_or(run.span().1), status.as_ref().map(|s| s.budget)) {
                 Some(budget) => text(&budget, inner.width),
                 None => vec![Line::styled("The record is being read…", Tone::Faint)],
@@ -39,11 +42,15 @@ fn recorded(run: &RunView, step: u64, known: Option<Budget>) -> Option<Budget> {
     let row = run.row_at(step)?;
     let end = run.history.last.unwrap_or_default();
     let known = known.unwrap_or_default();
+    // The last test comes after the last update.
+    let shots = (end.shots.unwrap_or(0.0) as u64).max(run.facts.shots.unwrap_or(0));
+    let plant_seconds = end.plant_seconds.unwrap_or(0.0).max(run.facts.plant_seconds.unwrap_or(0.0));
+    let at_end = run.span().1 <= step;
     Some(Budget {
-        shots: known.shots.max(end.shots.unwrap_or(0.0) as u64),
-        shots_taken: row.shots.unwrap_or(0.0) as u64,
-        plant_seconds: known.plant_seconds.max(end.plant_seconds.unwrap_or(0.0)),
-        plant_seconds_spent: row.plant_seconds.unwrap_or(0.0),
+        shots: known.shots.max(shots),
+        shots_taken: if at_end { shots } else { row.shots.unwrap_or(0.0) as u64 },
+        plant_seconds: known.plant_seconds.max(plant_seconds),
+        plant_seconds_spent: if at_end { plant_seconds } else { row.plant_seconds.unwrap_or(0.0) },
         wall_seconds: run.time_of(step).map_or(0.0, |time| (time - run.facts.started_unix_seconds).max(0.0)),
         wall_seconds_left: None,
         record_bytes: known.record_bytes,
@@ -70,7 +77,7 @@ fn text(budget: &Budget, width: u16) -> Vec<Line<'static>> {
     let mut wall = pair("here", duration(budget.wall_seconds), Tone::Plain).to_vec();
     wall.extend(pair("left", budget.wall_seconds_left.map_or("-".to_owned(), duration), Tone::Plain));
     let record = pair("record", bytes(budget.record_bytes), Tone::Plain);
-    if wall.iter().chain(&record).map(Span::width).sum::<usize>() <= usize::from(width) + 2 {
+    if 0 < budget.record_bytes && wall.iter().chain(&record).map(Span::width).sum::<usize>() <= usize::from(width) + 2 {
         wall.extend(record);
     }
     let name = if wide { "bench time" } else { "bench" };

@@ -70,11 +70,12 @@ pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>
             Err(error) => reason(&error),
         };
         tries += 1;
-        let gone = match Holder::of(folder) {
-            Holder::Gone(id) => Some(id),
-            _ => None,
+        let (gone, why) = match Holder::of(folder) {
+            Holder::Gone(id) => (Some(id), error),
+            Holder::Suspended(id) => (None, format!("its process is suspended: kill -CONT {id}")),
+            _ => (None, error),
         };
-        if news.send(News::Connection(key, Connection::Lost { since, tries, why: error, gone })).is_err() {
+        if news.send(News::Connection(key, Connection::Lost { since, tries, why, gone })).is_err() {
             return;
         }
         match wanted.recv_timeout(pause) {

@@ -39,7 +39,7 @@ impl RunRow {
 
     /// Whether its process may still drive plants: it answers, or is there and silent.
     pub fn lives(&self) -> bool {
-        self.active() || matches!(self.holder, Holder::Alive(_))
+        self.active() || matches!(self.holder, Holder::Alive(_) | Holder::Suspended(_))
     }
 
     /// Where it is in its life, as one word.
@@ -47,6 +47,7 @@ impl RunRow {
         match &self.status {
             Some(status) if self.active() => state_word(status.state).to_owned(),
             _ if self.facts.open() && matches!(self.holder, Holder::Gone(_)) => "lost".to_owned(),
+            _ if self.facts.open() && matches!(self.holder, Holder::Suspended(_)) => "suspended".to_owned(),
             _ if self.facts.open() => "silent".to_owned(),
             _ => self.facts.state.clone(),
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::run::{is_lost, living_process, read_facts};
+use crate::run::{is_lost, is_suspended, living_process, read_facts};
 
 /// What is known of the process that a run's record names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,6 +14,8 @@ pub enum Holder {
     Unknown,
     /// It lives.
     Alive(u64),
+    /// It lives, but a signal holds it: it does and hears nothing until it is let go on.
+    Suspended(u64),
     /// It has ended, and nobody closed the record.
     Gone(u64),
     /// It runs on another machine: its number, and the machine.
@@ -36,6 +38,7 @@ impl Holder {
         match () {
             () if facts["state"] != "running" => Self::Unknown,
             () if is_lost(facts) => Self::Gone(id),
+            () if living_process(facts).is_some() && is_suspended(id) => Self::Suspended(id),
             () if living_process(facts).is_some() => Self::Alive(id),
             () => Self::Elsewhere(id, host.to_owned()),
         }
@@ -45,6 +48,9 @@ impl Holder {
     pub fn advice(&self) -> String {
         match self {
             Self::Alive(id) => format!("End it: kill -TERM {id}. Or switch the bench off"),
+            Self::Suspended(id) => {
+                format!("Its process {id} is suspended: kill -CONT {id}, then ! again. Or switch the bench off")
+            }
             Self::Elsewhere(id, host) => format!("End it on {host}: kill -TERM {id}. Or switch the bench off"),
             Self::Gone(id) => format!("Its process {id} is gone: pnnlab safe, or switch the bench off"),
             Self::Unknown => "Switch the bench off".to_owned(),
@@ -73,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_has_ended_and_that_nobody_waited_for_is_gone() {
+    fn a_child_is_suspended_by_a_signal_and_gone_when_it_has_ended_though_nobody_waited_for_it() {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat starts");
         let stat = |id: u32| std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
@@ -81,12 +87,20 @@ mod tests {
             stat(child.id()).rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
         let facts = json!({ "state": "running", "process": { "id": child.id(), "start": start, "host": host() } });
         assert_eq!(Holder::named_by(&facts), Holder::Alive(u64::from(child.id())));
-        child.kill().unwrap();
-        let bound = std::time::Instant::now() + std::time::Duration::from_secs(30);
-        while Holder::named_by(&facts) != Holder::Gone(u64::from(child.id())) {
-            assert!(std::time::Instant::now() < bound, "{}", stat(child.id()));
-            std::thread::yield_now();
-        }
+        let wait_for = |holder: Holder| {
+            let bound = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while Holder::named_by(&facts) != holder {
+                assert!(std::time::Instant::now() < bound, "{}", stat(child.id()));
+                std::thread::yield_now();
+            }
+        };
+        let id = u64::from(child.id());
+        let suspended = std::process::Command::new("kill").args(["-STOP", &id.to_string()]).status().unwrap();
+        assert!(suspended.success());
+        wait_for(Holder::Suspended(id));
+        assert!(Holder::Suspended(id).advice().contains("kill -CONT"));
+        std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap();
+        wait_for(Holder::Gone(id));
         child.wait().unwrap();
     }
 }

@@ -71,15 +71,23 @@ impl Dashboard {
             let heard = run.wish == Some(status.state);
             let ends = matches!(status.state, RunState::Stopping | RunState::Closed(_));
             run.wish = run.wish.filter(|_| !heard && !ends);
+            let drives = status.state == RunState::Running && run.wish.is_none();
             run.status = Some(status);
             run.connection = Connection::Live;
+            if drives {
+                let folder = run.folder.clone();
+                self.forget_safe(&folder);
+            }
         }
     }
 
     /// The connection to the open run changed.
     pub fn take_connection(&mut self, connection: Connection) {
-        if let Some(run) = &mut self.run {
-            run.connection = connection;
+        let Some(run) = &mut self.run else { return };
+        run.connection = connection;
+        if run.gone().is_some() {
+            let folder = run.folder.clone();
+            self.forget_safe(&folder);
         }
     }
 
@@ -114,6 +122,13 @@ impl Dashboard {
     /// The runs of the folder. Says which one to open, where the newest is followed and another is open.
     pub fn take_runs(&mut self, rows: Vec<RunRow>) -> Option<PathBuf> {
         let selected = self.table.visible().nth(self.table.selected).map(|row| row.folder.clone());
+        for row in &rows {
+            let running = row.status.as_ref().filter(|status| status.state == RunState::Running);
+            // A run pauses a moment after it has said that it is safe.
+            if running.is_some_and(|status| self.safe_since(&row.folder) + 1.0 < status.unix_seconds) {
+                self.forget_safe(&row.folder);
+            }
+        }
         (self.table.rows, self.table.read) = (rows, true);
         // The selection stays on its run when rows come and go.
         let place = selected.and_then(|folder| self.table.visible().position(|row| row.folder == folder));

@@ -42,6 +42,10 @@ pub struct Facts {
     pub wall_seconds: Option<f64>,
     /// Of the last test; once it has ended.
     pub test_accuracy: Option<f64>,
+    /// Shots on the plants; once it has ended.
+    pub shots: Option<u64>,
+    /// Bench time in s; once it has ended.
+    pub plant_seconds: Option<f64>,
     /// Where the time of all steps went; once it has ended.
     pub step_seconds: Option<StepSeconds>,
     /// Updates that `experiment.toml` plans, where it was asked.
@@ -149,6 +153,10 @@ pub struct Log {
     pub steps: Option<u64>,
     /// When the plants were made safe last.
     pub safe: Option<f64>,
+    /// Whether nothing was driven since.
+    pub ends_safe: bool,
+    /// Why it failed.
+    pub failure: Option<String>,
     /// When the last thing happened.
     pub last: Option<f64>,
 }
@@ -217,7 +225,14 @@ impl Log {
     fn note(&mut self, event: &Value, unix_seconds: f64) {
         let step = event["step"].as_u64();
         let value = |key: &str| Some((step?, event[key].as_f64()?));
-        match event["event"].as_str().unwrap_or_default() {
+        let kind = event["event"].as_str().unwrap_or_default();
+        match kind {
+            "safe" => self.ends_safe = true,
+            "started" | "continued" | "resumed" | "evaluated" => (self.ends_safe, self.failure) = (false, None),
+            "failed" => self.failure = event["message"].as_str().map(str::to_owned),
+            _ => {}
+        }
+        match kind {
             "started" => {
                 self.steps = event["steps"].as_u64().or(self.steps);
                 if self.times.is_empty() && unix_seconds.is_finite() {

@@ -7,7 +7,7 @@ use super::news::Answer;
 use super::number::{duration, wrapped};
 use super::record::Log;
 use super::theme::Tone;
-use crate::run::Reply;
+use crate::run::{Reply, RunState};
 
 /// Rows at most, so that the page stays in sight.
 const ROWS: usize = 4;
@@ -25,6 +25,8 @@ pub struct Safety {
     safe: f64,
     /// When it said SAFE.
     safe_since: f64,
+    /// Whether it waits since then, until somebody lets it go on.
+    paused: bool,
     /// Why it is not safe, and what to do.
     failure: Option<String>,
 }
@@ -33,7 +35,16 @@ impl Dashboard {
     /// `!` was pressed at `asked`, and concerns the runs in `folders`.
     pub fn ask_safe(&mut self, asked: f64, folders: &[PathBuf]) {
         if folders.is_empty() {
-            self.say(Tone::Minor, "no run is active: nothing to make safe".to_owned());
+            let over = self.run.as_ref().filter(|_| self.page == Page::Run);
+            let (tone, text) = match over.map(|run| run.log.ends_safe) {
+                None => (Tone::Minor, "no run is active: nothing to make safe"),
+                Some(true) => (Tone::Plain, "this run is over, and its plants were made safe at its end"),
+                Some(false) => (
+                    Tone::Major,
+                    "this run is over, and did not make its plants safe: pnnlab safe RIG, or switch the bench off",
+                ),
+            };
+            self.say(tone, text.to_owned());
         }
         for folder in folders {
             let known = self.safety_of(folder);
@@ -48,8 +59,9 @@ impl Dashboard {
         known.asked = known.asked.max(answer.asked);
         known.answered = known.answered.max(answer.asked);
         match &answer.reply {
-            Ok(Reply::Done { .. }) => {
+            Ok(Reply::Done { state }) => {
                 (known.failure, known.safe_since) = (None, now);
+                known.paused = *state == RunState::Paused;
                 known.safe = known.safe.max(answer.asked);
             }
             // It was asked again since, and that made it safe.
@@ -71,16 +83,37 @@ impl Dashboard {
             && known.asked <= time
             && (known.failure.is_some() || known.answered < known.asked)
         {
-            (known.failure, known.safe_since) = (None, now);
+            (known.failure, known.safe_since, known.paused) = (None, now, false);
             (known.answered, known.safe) = (known.asked, known.asked);
         }
+    }
+
+    /// The run in `folder` drives its plants again, or has died: that it was safe says nothing about now.
+    pub fn forget_safe(&mut self, folder: &Path) {
+        if let Some(known) = self.safety.iter_mut().find(|known| known.folder == folder) {
+            known.safe_since = f64::NEG_INFINITY;
+        }
+    }
+
+    /// When the run in `folder` said SAFE last.
+    pub fn safe_since(&self, folder: &Path) -> f64 {
+        let known = self.safety.iter().find(|known| known.folder == folder);
+        known.map_or(f64::INFINITY, |known| known.safe_since)
     }
 
     fn safety_of(&mut self, folder: &Path) -> &mut Safety {
         let place = self.safety.iter().position(|known| known.folder == folder).unwrap_or_else(|| {
             let never = f64::NEG_INFINITY;
             let folder = folder.to_owned();
-            let new = Safety { folder, asked: never, answered: never, safe: never, safe_since: never, failure: None };
+            let new = Safety {
+                folder,
+                asked: never,
+                answered: never,
+                safe: never,
+                safe_since: never,
+                paused: false,
+                failure: None,
+            };
             self.safety.push(new);
             self.safety.len() - 1
         });
@@ -111,7 +144,8 @@ impl Dashboard {
                     said.push((1, Tone::Minor, format!("{name}SAFE asked for {since} ago: no answer yet")));
                 }
                 None if self.now - known.safe_since < NOTICE_SECONDS => {
-                    let text = format!("{name}SAFE: the plants are in their safe state; paused (p goes on)");
+                    let paused = if known.paused { "; paused (p goes on)" } else { "" };
+                    let text = format!("{name}SAFE: the plants are in their safe state{paused}");
                     said.push((2, Tone::Good, text));
                 }
                 None => {}
@@ -141,7 +175,7 @@ mod tests {
     use ratatui::crossterm::event::KeyCode;
 
     use super::*;
-    use crate::run::{Request, RunState, Status};
+    use crate::run::{Request, Status};
     use crate::watch::dashboard::Connection;
     use crate::watch::find::RunRow;
     use crate::watch::golden::{NOW, SMALL, UNICODE, dashboard, facts, picture, press, status, type_keys};
@@ -264,6 +298,8 @@ mod tests {
         let name = folder.display().to_string();
         dashboard.take_answer(Answer { request: Request::Pause, ..answer(&name, NOW, SAFE) });
         assert!(picture(&dashboard, SMALL).contains("it is paused; p goes on"));
+        dashboard.take_answer(answer(&name, NOW, SAFE));
+        assert!(picture(&dashboard, SMALL).contains("paused (p goes on)"));
         // The step goes on until its end; the next key counts on the pause all the same.
         assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
         assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)]);
@@ -275,6 +311,14 @@ mod tests {
         assert_eq!(dashboard.notice(), None, "it does not stay");
         dashboard.take_connection(Connection::Over);
         dashboard.ask_safe(NOW, &[]);
-        assert!(dashboard.notice().is_some_and(|notice| notice.text.contains("nothing to make safe")));
+        let said = |dashboard: &Dashboard| dashboard.notice().map(|notice| notice.text.clone()).unwrap_or_default();
+        assert!(said(&dashboard).contains("did not make its plants safe"));
+        let ended = Log { ends_safe: true, ..Log::default() };
+        dashboard.run.as_mut().unwrap().log = std::sync::Arc::new(ended);
+        dashboard.ask_safe(NOW, &[]);
+        assert!(said(&dashboard).contains("its plants were made safe at its end"));
+        dashboard.close();
+        dashboard.ask_safe(NOW, &[]);
+        assert!(said(&dashboard).contains("nothing to make safe"));
     }
 }

@@ -187,6 +187,9 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
         let text = format!(" The run died: process {id} is gone. pnnlab train --resume {folder}");
         return Line::styled(fit(&text, width), Tone::Major);
     }
+    if let Some(failure) = live.log.failure.as_ref().filter(|_| live.over()) {
+        return Line::styled(fit(&format!(" It failed: {failure}"), width), Tone::Major);
+    }
     let unread = live.problem.as_ref().filter(|_| live.status.is_none());
     if let Some(problem) = unread {
         return Line::styled(fit(&format!(" The record cannot be read: {problem}"), width), Tone::Major);

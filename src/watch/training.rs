@@ -33,10 +33,17 @@ impl Widget for TrainingPanel<'_> {
         let (training, test) = match (cursor, &run.status) {
             (Some(step), _) => recorded(run, step),
             (None, Some(status)) if run.over() => {
-                let recorded = recorded(run, run.span().1).0;
-                let twin_residual = status.training.twin_residual.or(recorded.twin_residual);
-                let drift_score = status.training.drift_score.or(recorded.drift_score);
-                (TrainingStatus { twin_residual, drift_score, ..status.training }, run.history.last_test)
+                let (said, recorded) = (status.training, recorded(run, run.span().1).0);
+                // A run that died has recorded more than it said; one that has just ended has said more than was read yet.
+                let newest = if said.step <= recorded.step { recorded } else { said };
+                let training = TrainingStatus {
+                    twin_residual: said.twin_residual.or(recorded.twin_residual),
+                    drift_score: said.drift_score.or(recorded.drift_score),
+                    time_shares: recorded.time_shares.or(said.time_shares),
+                    steps_per_second: None,
+                    ..newest
+                };
+                (training, run.history.last_test)
             }
             (None, Some(status)) => (status.training, run.history.last_test),
             (None, None) => recorded(run, run.span().1),

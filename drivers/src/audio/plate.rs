@@ -131,7 +131,7 @@ impl AudioPlate {
             let error = match self.attempt(rows) {
                 Ok(readings) => {
                     self.counts.bursts += 1;
-                    self.watch.answered(start.elapsed());
+                    self.watch.answered("burst", start.elapsed());
                     self.watch.remark(self.counts.to_string());
                     return Ok(readings);
                 }
@@ -139,6 +139,8 @@ impl AudioPlate {
             };
             self.lock = None;
             self.watch.state(LinkState::Dirty);
+            self.watch.failed(&error);
+            self.watch.rejections().add_for(&error, rows.len());
             if error.breaks_link() {
                 self.duplex = None;
             }

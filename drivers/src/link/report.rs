@@ -1,19 +1,20 @@
 //! What a link says of itself to whoever watches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::{Address, Owned};
+use crate::{Address, Error, ErrorKind, Histogram, Owned, Rejections};
 
 /// How many latencies are kept.
 const KEPT: usize = 1024;
 
 /// Where a link is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LinkState {
     /// Not opened yet, or given up.
+    #[default]
     Closed,
     /// Opening the port and greeting.
     Opening,
@@ -38,7 +39,7 @@ impl std::fmt::Display for LinkState {
 }
 
 /// A link at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LinkReport {
     /// The instrument's name in the rig.
     pub instrument: String,
@@ -56,6 +57,14 @@ pub struct LinkReport {
     pub answered: Option<SystemTime>,
     /// Who holds it.
     pub owner: String,
+    /// Whether this process holds it, so that nobody else may open it.
+    pub held: bool,
+    /// How long answers took, by what was asked.
+    pub queries: BTreeMap<&'static str, Histogram>,
+    /// What went wrong, also where it was mended by asking again.
+    pub errors: BTreeMap<ErrorKind, u64>,
+    /// Shots whose readings were thrown away, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
     /// What else its driver has found out, in words; empty where there is nothing.
     pub remark: String,
 }
@@ -68,6 +77,7 @@ struct Watched {
     last: Instant,
     disturbance: Option<Disturbance>,
     owned: Weak<Mutex<Owned>>,
+    rejections: Rejections,
 }
 
 /// What a conformance check does to a link, to see it recover.
@@ -88,13 +98,8 @@ impl LinkWatch {
         let report = LinkReport {
             instrument: instrument.to_owned(),
             address: address.to_string(),
-            state: LinkState::Closed,
-            reconnects: 0,
-            latency_p50: None,
-            latency_p99: None,
-            answered: None,
             owner,
-            remark: String::new(),
+            ..LinkReport::default()
         };
         Self(Arc::new(Mutex::new(Watched {
             report,
@@ -103,6 +108,7 @@ impl LinkWatch {
             last: Instant::now(),
             disturbance: None,
             owned: owned.map(Arc::downgrade).unwrap_or_default(),
+            rejections: Rejections::default(),
         })))
     }
 
@@ -113,7 +119,13 @@ impl LinkWatch {
         sorted.sort_unstable();
         let quantile =
             |parts: usize| sorted.get((sorted.len() * parts / 100).min(sorted.len().saturating_sub(1))).copied();
-        LinkReport { latency_p50: quantile(50), latency_p99: quantile(99), ..watched.report.clone() }
+        LinkReport {
+            latency_p50: quantile(50),
+            latency_p99: quantile(99),
+            held: watched.owned.strong_count() > 0,
+            rejected: watched.rejections.by_reason(),
+            ..watched.report.clone()
+        }
     }
 
     /// Says to other processes where this one listens for requests, for as long as it holds the instrument.
@@ -148,8 +160,10 @@ impl LinkWatch {
         watched.openings += 1;
     }
 
-    pub(crate) fn answered(&self, latency: Duration) {
+    /// What was asked by `verb` was answered.
+    pub(crate) fn answered(&self, verb: &'static str, latency: Duration) {
         let mut watched = self.locked();
+        watched.report.queries.entry(verb).or_default().add(latency);
         watched.report.state = LinkState::Ready;
         watched.report.answered = Some(SystemTime::now());
         watched.last = Instant::now();
@@ -157,6 +171,25 @@ impl LinkWatch {
             watched.latencies.pop_front();
         }
         watched.latencies.push_back(latency);
+    }
+
+    /// Something went wrong, whether or not it can be mended.
+    pub(crate) fn failed(&self, error: &Error) {
+        if let Some(kind) = error.kind() {
+            self.failed_by(kind, 1);
+        }
+    }
+
+    /// The same of so many errors of one kind.
+    pub(crate) fn failed_by(&self, kind: ErrorKind, count: u64) {
+        if count > 0 {
+            *self.locked().report.errors.entry(kind).or_default() += count;
+        }
+    }
+
+    /// Where shots are counted whose readings are thrown away.
+    pub(crate) fn rejections(&self) -> Rejections {
+        self.locked().rejections.clone()
     }
 
     /// How long nothing has been answered.

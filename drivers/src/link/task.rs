@@ -13,6 +13,8 @@ use crate::{Error, Port};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest: with an attempt on top, an instrument that is back is found within a second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// What is asked while nobody asks.
+const IDLE: &str = "idle";
 
 /// What the task is asked.
 pub(super) enum Job<S: Session> {
@@ -99,7 +101,8 @@ impl<S: Session> Task<S> {
         let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
         let start = Instant::now();
         let answer = timeout_at(until, self.session.exchange(port, request)).await.ok();
-        self.settle(answer.filter(|_| disturbance != Some(Disturbance::LoseAnswer)), start, within)
+        let answer = answer.filter(|_| disturbance != Some(Disturbance::LoseAnswer));
+        self.settle(answer, S::verb(request), (start, within))
     }
 
     /// A heartbeat where there is a port, an attempt to open one where there is none.
@@ -108,14 +111,22 @@ impl<S: Session> Task<S> {
         let Some(port) = &mut self.port else { return self.ready(until).await };
         let start = Instant::now();
         let answer = timeout_at(until, self.session.idle(port)).await.ok();
-        self.settle(answer, start, within)
+        self.settle(answer, IDLE, (start, within))
     }
 
     /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.
-    fn settle<T>(&mut self, answer: Option<Result<T, Error>>, start: Instant, within: Duration) -> Result<T, Error> {
+    fn settle<T>(
+        &mut self,
+        answer: Option<Result<T, Error>>,
+        verb: &'static str,
+        (start, within): (Instant, Duration),
+    ) -> Result<T, Error> {
         let answer = answer.unwrap_or_else(|| Err(self.timeout("answer", within)));
+        if let Err(error) = &answer {
+            self.watch.failed(error);
+        }
         match &answer {
-            Ok(_) => self.watch.answered(start.elapsed()),
+            Ok(_) => self.watch.answered(verb, start.elapsed()),
             Err(error) if error.breaks_link() => {
                 self.port = None;
                 self.stale = true;
@@ -143,18 +154,20 @@ impl<S: Session> Task<S> {
                     self.openings += 1;
                     self.watch.opened();
                 }
-                Ok(Err(error)) if !error.is_retryable() => {
-                    self.back_off();
-                    return Err(error);
-                }
                 Ok(Err(error)) => {
+                    self.watch.failed(&error);
                     self.back_off();
+                    if !error.is_retryable() {
+                        return Err(error);
+                    }
                     failure = Some(error);
                 }
                 Err(_) => {
                     self.stale = true;
                     self.back_off();
-                    failure = Some(self.timeout("greeting", self.open_within));
+                    let error = self.timeout("greeting", self.open_within);
+                    self.watch.failed(&error);
+                    failure = Some(error);
                 }
             }
         }

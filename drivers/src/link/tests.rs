@@ -19,6 +19,10 @@ impl Session for Lines {
         self.exchange(port, &format!("hello {}", opening.count)).await.map(drop)
     }
 
+    fn verb(_: &String) -> &'static str {
+        "line"
+    }
+
     async fn exchange(&mut self, port: &mut Port, request: &String) -> Result<String, Error> {
         port.write(format!("{request}\n").as_bytes()).await?;
         let line = port.read_until(b'\n', 1000).await?;

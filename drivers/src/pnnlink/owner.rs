@@ -10,7 +10,7 @@ use super::link::{Options, Report, seconds};
 use super::message::Reason;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Batch, Card, Direction, Error, LinkState, LinkWatch, Origin};
+use crate::{Batch, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -20,6 +20,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 const OPENING: Duration = Duration::from_secs(2);
 /// After how long without any answer a session is given up and opened anew.
 const SILENCE: Duration = Duration::from_millis(750);
+
+/// What is asked while nobody asks.
+const IDLE: &str = "idle";
 
 /// The owner of one wire.
 pub(super) struct Owner {
@@ -109,8 +112,13 @@ impl Owner {
         let settle = seconds(self.description.card.timing.settle);
         let end = Instant::now() + self.options.deadline + settle;
         loop {
-            let applied = match self.connected(end, "setting controls").await?.apply(&coded, SILENCE + settle).await {
-                Ok(applied) => applied,
+            let session = self.connected(end, "setting controls").await?;
+            let start = Instant::now();
+            let applied = match session.apply(&coded, SILENCE + settle).await {
+                Ok(applied) => {
+                    self.watch.answered("apply", start.elapsed());
+                    applied
+                }
                 Err(failure) => {
                     self.mend(failure, end, "setting controls")?;
                     continue;
@@ -161,11 +169,14 @@ impl Owner {
             }
             match outcome {
                 Ok(counts) => {
-                    self.watch.answered(start.elapsed());
+                    self.watch.answered("measure", start.elapsed());
+                    self.watch.rejections().add("void", bad as usize);
                     let mut report = lock(&self.report);
                     report.resent += counts.resent;
                     report.repeated += counts.repeated;
                     report.void += bad;
+                    drop(report);
+                    self.count_bad_frames();
                 }
                 Err(failure) => {
                     self.mend(failure, end, "measuring")?;
@@ -188,8 +199,13 @@ impl Owner {
         let end = Instant::now() + self.options.safe_deadline;
         loop {
             let limit = SILENCE.min(end.saturating_duration_since(Instant::now()));
-            match self.connected(end, "making safe").await?.make_safe(false, limit).await {
-                Ok(()) => return Ok(()),
+            let session = self.connected(end, "making safe").await?;
+            let start = Instant::now();
+            match session.make_safe(false, limit).await {
+                Ok(()) => {
+                    self.watch.answered("safe", start.elapsed());
+                    return Ok(());
+                }
                 // It has been made safe by somebody else already.
                 Err(Failure::Refused(Reason::Stopped)) => {
                     self.is_stopped = true;
@@ -214,13 +230,17 @@ impl Owner {
         };
         match outcome {
             Ok(status) => {
+                self.count_bad_frames();
                 if let Some(status) = status {
-                    self.watch.answered(start.elapsed());
+                    self.watch.answered(IDLE, start.elapsed());
                     lock(&self.report).watchdog_trips = status.watchdog_trips.into();
                 }
             }
             Err(Failure::Refused(Reason::Stopped)) => self.is_stopped = true,
-            Err(_) => self.lose(),
+            Err(failure) => {
+                self.watch.failed(&self.explain("answering", failure));
+                self.lose();
+            }
         }
     }
 
@@ -292,6 +312,7 @@ impl Owner {
     /// Gives the session up, or the call, if trying again cannot help or the time is over.
     fn mend(&mut self, failure: Failure, end: Instant, verb: &'static str) -> Result<(), Error> {
         self.is_stopped |= failure == Failure::Refused(Reason::Stopped);
+        self.watch.failed(&self.explain(verb, failure));
         self.lose();
         if let Some(error) = self.wires.trouble() {
             return Err(error);
@@ -315,10 +336,16 @@ impl Owner {
         if let Some(session) = self.session.take() {
             self.bad_frames += session.bad_frames();
         }
+        self.count_bad_frames();
         self.watch.state(LinkState::Backoff);
-        let mut report = lock(&self.report);
-        report.is_connected = false;
-        report.bad_frames = self.bad_frames;
+        lock(&self.report).is_connected = false;
+    }
+
+    /// Reports the frames that could not be understood, those of the open session as well.
+    fn count_bad_frames(&mut self) {
+        let all = self.bad_frames + self.session.as_ref().map_or(0, Session::bad_frames);
+        let before = std::mem::replace(&mut lock(&self.report).bad_frames, all);
+        self.watch.failed_by(ErrorKind::Framing, all.saturating_sub(before));
     }
 
     /// All readings in their places, as values.

@@ -107,12 +107,20 @@ fn since(text: &str) -> Result<f64, String> {
     for (unit, seconds) in [("m", 60.0), ("h", 3600.0), ("d", 86_400.0)] {
         if let Some(number) = text.strip_suffix(unit) {
             let number: f64 = number.parse().map_err(|_| complaint())?;
-            return if number >= 0.0 { Ok(unix_seconds() - number * seconds) } else { Err(complaint()) };
+            return if number >= 0.0 && number.is_finite() {
+                Ok(unix_seconds() - number * seconds)
+            } else {
+                Err(complaint())
+            };
         }
     }
     let parts: Vec<i64> = text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| complaint())?;
     let &[year, month, day] = parts.as_slice() else { return Err(complaint()) };
-    if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) {
+        return Err(complaint());
+    }
+    let next = if month == 12 { days(year + 1, 1, 1) } else { days(year, month + 1, 1) };
+    if !(1..=next - days(year, month, 1)).contains(&day) {
         return Err(complaint());
     }
     Ok(days(year, month, day) as f64 * 86_400.0)
@@ -137,7 +145,7 @@ mod tests {
         assert_eq!(since("2000-02-29"), Ok(951_782_400.0));
         let hour = since("1h").unwrap();
         assert!((unix_seconds() - hour - 3600.0).abs() < 10.0);
-        for bad in ["yesterday", "2026-13-01", "2026-11", "-1d", ""] {
+        for bad in ["yesterday", "2026-13-01", "2026-02-29", "2026-11", "-1d", "infd", ""] {
             assert!(since(bad).unwrap_err().contains("is no time"), "{bad}");
         }
     }

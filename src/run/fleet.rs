@@ -1,0 +1,89 @@
+//! Runs that go side by side and are asked together: what one keyboard says reaches each of them, also those that begin later.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::{Control, Reply, Request, RunState};
+
+/// Runs that go side by side.
+#[derive(Debug, Default)]
+pub struct Fleet(Mutex<Asked>);
+
+/// What all of them were asked.
+#[derive(Debug, Default)]
+struct Asked {
+    runs: Vec<Weak<Control>>,
+    paused: bool,
+    ends: bool,
+}
+
+impl Fleet {
+    /// A run that joins now.
+    pub fn join(&self) -> Arc<Control> {
+        let control = Control::new();
+        let mut asked = self.lock();
+        asked.runs.retain(|run| run.strong_count() > 0);
+        asked.runs.push(Arc::downgrade(&control));
+        if asked.paused {
+            control.request(&Request::Pause);
+        }
+        if asked.ends {
+            control.request(&Request::Stop);
+        }
+        control
+    }
+
+    /// Whether they were asked to end, so that none is to begin.
+    pub fn ends(&self) -> bool {
+        self.lock().ends
+    }
+
+    /// Asks all of them at once; where one is not safe, the answer is its.
+    pub fn request(&self, request: &Request) -> Reply {
+        let runs: Vec<Arc<Control>> = {
+            let mut asked = self.lock();
+            match request {
+                Request::Pause | Request::Safe => asked.paused = true,
+                Request::Resume => asked.paused = false,
+                Request::Stop | Request::Abort => asked.ends = true,
+                Request::Acknowledge { .. } | Request::Status | Request::Watch { .. } => {}
+            }
+            asked.runs.iter().filter_map(Weak::upgrade).collect()
+        };
+        let replies: Vec<Reply> = std::thread::scope(|scope| {
+            let asked: Vec<_> = runs.iter().map(|run| scope.spawn(|| run.request(request))).collect();
+            // It panics nowhere.
+            asked.into_iter().filter_map(|asking| asking.join().ok()).collect()
+        });
+        // A run that ends by itself refuses to pause: that is its affair.
+        let counts = |reply: &&Reply| *request == Request::Safe && matches!(reply, Reply::Refused { .. });
+        let state = if self.ends() { RunState::Stopping } else { RunState::Running };
+        replies.iter().find(counts).cloned().unwrap_or(Reply::Done { state })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        // Plain data: a thread that panicked while it held it has broken nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_asked_and_who_joins_a_pause_is_paused() {
+        let fleet = Fleet::default();
+        let first = fleet.join();
+        fleet.request(&Request::Pause);
+        let second = fleet.join();
+        assert!(first.asks() && second.asks());
+        fleet.request(&Request::Resume);
+        assert!(!fleet.join().asks() && !fleet.ends());
+        first.settle(Some("no answer".into()));
+        second.settle(None);
+        let reply = fleet.request(&Request::Safe);
+        assert!(matches!(&reply, Reply::Refused { message } if message.contains("no answer")), "{reply:?}");
+        assert_eq!(fleet.request(&Request::Stop), Reply::Done { state: RunState::Stopping });
+        assert!(fleet.ends());
+    }
+}

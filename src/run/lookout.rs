@@ -1,0 +1,103 @@
+//! The lookout: a thread that looks at the links of the instruments while the training thread may be waiting for one of them. An
+//! instrument that is not there is an alarm, until it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use drivers::LinkState;
+
+use super::{Board, Severity, Wires};
+use crate::Error;
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// A link that is opened again within this time is nobody's concern: it is counted as a reconnection.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks until it is dropped.
+pub struct Lookout {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Lookout {
+    /// Looks at the links of the plants of `board`; alarms are raised there.
+    pub fn start(board: &Arc<Board>) -> Result<Self, Error> {
+        let (stop, stopped) = channel();
+        let board = board.clone();
+        let work = move || {
+            let mut lost = Lost::default();
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                lost.look(&board.viewer().wires(), Instant::now(), &board);
+            }
+        };
+        let thread = std::thread::Builder::new().name("lookout".into()).spawn(work);
+        let thread = thread.map_err(|error| Error::Usage(format!("no thread can be started: {error}")))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// The instruments that are not there, and since when.
+#[derive(Default)]
+struct Lost(BTreeMap<String, Instant>);
+
+impl Lost {
+    fn look(&mut self, wires: &[Wires], now: Instant, board: &Board) {
+        for link in wires.iter().flat_map(|plant| &plant.links) {
+            let name = &link.instrument;
+            // One that was never opened, or was closed on purpose, is not missed.
+            if matches!(link.state, LinkState::Ready | LinkState::Closed) {
+                if self.0.remove(name).is_some() {
+                    board.clear(name);
+                }
+                continue;
+            }
+            let since = *self.0.entry(name.clone()).or_insert(now);
+            if PATIENCE <= now.duration_since(since) {
+                let message =
+                    format!("does not answer at {}: nothing of it is fresh. Check power and cable", link.address);
+                board.raise(name, Severity::Invalid, message, false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{Control, Heading, Viewer};
+    use drivers::LinkReport;
+
+    fn wires(state: LinkState) -> [Wires; 1] {
+        let report = LinkReport { instrument: "scope".into(), state, ..LinkReport::default() };
+        [Wires { plant: "a".into(), backend: "real".into(), links: vec![report], rejected: BTreeMap::new() }]
+    }
+
+    #[test]
+    fn an_instrument_that_stays_away_is_one_alarm_until_it_is_back() {
+        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
+        let (mut lost, start) = (Lost::default(), Instant::now());
+        let mut look = |seconds: u64, state: LinkState| {
+            lost.look(&wires(state), start + Duration::from_secs(seconds), &board);
+            board.status().alarms.iter().map(|alarm| if alarm.active { "active" } else { "over" }).collect::<String>()
+        };
+        assert_eq!(look(0, LinkState::Backoff), "");
+        assert_eq!(look(1, LinkState::Ready), "", "a short absence is none");
+        assert_eq!(look(10, LinkState::Dirty), "");
+        assert_eq!(look(12, LinkState::Opening), "active");
+        assert_eq!(look(60, LinkState::Backoff), "active", "it is one alarm");
+        assert_eq!(look(61, LinkState::Ready), "over", "latched until somebody has seen it");
+    }
+}
