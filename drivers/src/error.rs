@@ -97,8 +97,22 @@ pub enum Error {
         /// What the system says.
         message: String,
     },
+    /// Something takes the connection, and says nothing.
+    #[error(
+        "instrument `{instrument}` gave no answer to a greeting within {seconds} s: check that {address} is where it speaks this protocol, and that it is not busy"
+    )]
+    Mute {
+        /// Its name in the rig.
+        instrument: String,
+        /// Its address.
+        address: String,
+        /// The deadline, in s.
+        seconds: f32,
+    },
     /// The connection went away.
-    #[error("the connection to instrument `{instrument}` was lost: {message}")]
+    #[error(
+        "the connection to instrument `{instrument}` was lost: {message}. Check power and cable, and that no other program uses it"
+    )]
     Lost {
         /// Its name in the rig.
         instrument: String,
@@ -148,6 +162,18 @@ pub enum Error {
         expected: String,
         /// Who it is.
         found: String,
+    },
+    /// The same instrument came back with another firmware.
+    #[error(
+        "instrument `{instrument}` had the firmware `{before}` and now has `{now}`: what was measured before may no longer hold. Begin anew, and calibrate anew"
+    )]
+    Reflashed {
+        /// Its name in the rig.
+        instrument: String,
+        /// What ran in it.
+        before: String,
+        /// What runs in it.
+        now: String,
     },
     /// It was switched off and on: its settings are gone, and are pushed back on the next port.
     #[error("instrument `{instrument}` has lost power or was reset: its settings are being restored")]
@@ -280,6 +306,7 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Mute { .. }
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
@@ -296,6 +323,7 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Mute { .. }
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }

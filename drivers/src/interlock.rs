@@ -1,6 +1,6 @@
 //! Interlocks: readings that must stay within bounds. One that leaves them makes the plant safe, and nothing is driven any more.
 
-use crate::{Batch, Card, Direction, Error, Plant, Range};
+use crate::{Batch, Budget, Card, Direction, Error, Plant, Range};
 
 /// Bounds of a bank of readings.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +87,10 @@ impl<P: Plant> Plant for Interlocked<P> {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.plant.make_safe()
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.plant.spend_from(budget);
     }
 }
 

@@ -34,7 +34,7 @@ pub use batch::Batch;
 pub use card::{Card, Identity, Origin, Timing};
 pub use dialogue::{DialogueRecorder, DialogueReplay};
 pub use discovery::{FoundPort, find_ports, who_answers};
-pub use dose::DoseLimits;
+pub use dose::{Budget, DoseLimits};
 pub use error::Error;
 pub use interlock::{Interlock, Interlocked};
 pub use limited::{Limited, Limits};

@@ -48,6 +48,8 @@ pub struct LinkReport {
     pub state: LinkState,
     /// Times that it was reopened.
     pub reconnects: u64,
+    /// How long it was without an instrument the last time that it was opened, from the moment that this was noticed.
+    pub opened_after: Option<Duration>,
     /// Half of the last thousand answers came faster than this.
     pub latency_p50: Option<Duration>,
     /// All but a hundredth of the last thousand answers came faster than this.
@@ -64,6 +66,8 @@ pub struct LinkReport {
 struct Watched {
     report: LinkReport,
     openings: u64,
+    /// Since when there is no instrument.
+    lost: Option<Instant>,
     latencies: VecDeque<Duration>,
     last: Instant,
     disturbance: Option<Disturbance>,
@@ -90,6 +94,7 @@ impl LinkWatch {
             address: address.to_string(),
             state: LinkState::Closed,
             reconnects: 0,
+            opened_after: None,
             latency_p50: None,
             latency_p99: None,
             answered: None,
@@ -99,6 +104,7 @@ impl LinkWatch {
         Self(Arc::new(Mutex::new(Watched {
             report,
             openings: 0,
+            lost: None,
             latencies: VecDeque::new(),
             last: Instant::now(),
             disturbance: None,
@@ -134,7 +140,11 @@ impl LinkWatch {
     }
 
     pub(crate) fn state(&self, state: LinkState) {
-        self.locked().report.state = state;
+        let mut watched = self.locked();
+        watched.report.state = state;
+        if state != LinkState::Ready {
+            watched.lost.get_or_insert_with(Instant::now);
+        }
     }
 
     pub(crate) fn remark(&self, remark: String) {
@@ -145,6 +155,7 @@ impl LinkWatch {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.reconnects = watched.openings;
+        watched.report.opened_after = watched.lost.take().map(|lost| lost.elapsed());
         watched.openings += 1;
     }
 
@@ -152,6 +163,7 @@ impl LinkWatch {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.answered = Some(SystemTime::now());
+        watched.lost = None;
         watched.last = Instant::now();
         if watched.latencies.len() == KEPT {
             watched.latencies.pop_front();
