@@ -1,5 +1,7 @@
 //! The program as a user runs it: one test binary.
 
+#[cfg(feature = "audio")]
+mod audio;
 mod bad_input;
 mod calibrate;
 mod calibrate_input;

@@ -87,6 +87,27 @@ fn a_holder_that_hangs_is_killed_and_the_output_switched_off() {
 }
 
 #[test]
+fn an_instrument_that_talks_to_one_client_is_switched_off_by_its_holder() {
+    let place = Place::new();
+    let serving = Serving::start(&place, include_str!("../hil/rigs/optical.toml"), &[]);
+    let experiment = EXPERIMENT
+        .replace("kind = \"scale-offset\"\nwidth = 64", "kind = \"pick\"\ncount = 50")
+        .replace("\"electrical\"", "\"optical\"")
+        .replace("steps = 6", "steps = 1000000");
+    place.write("light.toml", &experiment);
+    let arguments = ["train", "light.toml", "--rig", "served.toml", "--name", "long", "--check", "false", "--json"];
+    let mut training = hold(&place, &serving, &arguments);
+    wait_until("training", || {
+        std::fs::read_to_string(place.path("runs/long/metrics.csv")).is_ok_and(|text| 1 < text.lines().count())
+    });
+    let made = safe(&place);
+    assert!(made["holder"].as_str().unwrap().contains("is paused"), "{made}");
+    assert!(made["off_seconds"].as_f64().unwrap() < 1.0, "without waiting for a connection of its own: {made}");
+    training.kill().unwrap();
+    training.wait().unwrap();
+}
+
+#[test]
 fn a_board_on_a_serial_port_is_safe_after_its_holder_hangs() {
     let place = Place::new();
     let serving = Serving::start(&place, include_str!("../hil/rigs/pnnlink.toml"), &["--pty"]);

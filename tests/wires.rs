@@ -44,6 +44,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Serving {
     child: Child,
     pub address: String,
+    /// What programs must have in their environment to find it.
+    #[cfg(feature = "audio")]
+    pub environment: Vec<(String, String)>,
 }
 
 impl Serving {
@@ -56,8 +59,17 @@ impl Serving {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let served: Value = serde_json::from_str(&line).unwrap();
-        let address = served["instruments"][0]["address"].as_str().unwrap().to_owned();
-        Self { child, address }
+        let instrument = &served["instruments"][0];
+        let address = instrument["address"].as_str().unwrap().to_owned();
+        Self {
+            child,
+            address,
+            #[cfg(feature = "audio")]
+            environment: serde_json::from_value::<std::collections::BTreeMap<_, _>>(instrument["environment"].clone())
+                .unwrap()
+                .into_iter()
+                .collect(),
+        }
     }
 
     /// One line to the served instrument, past everybody, and its answer.
@@ -322,6 +334,8 @@ fn ports_are_listed_without_being_asked() {
     let place = Place::new();
     let listed = place.json(&["ports", "--quiet", "--json"]);
     assert!(listed["ports"].is_array());
+    // Without an audio library nobody knows: that is another answer than none.
+    assert_eq!(listed["audio"].is_array(), cfg!(feature = "audio"), "{listed}");
 }
 
 /// Of the bursts of some instruments, one in ten is at the end of its range.

@@ -121,7 +121,8 @@ fn tcp(text: &str, separator: char) -> Result<Address, String> {
         text.rsplit_once(separator).ok_or("has no port: write it after the host, as in tcp://192.168.1.5:5025")?;
     let host = host.trim_end_matches(separator);
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    let port = port.parse().map_err(|_| format!("has the port `{port}`: it must be a number from 0 to 65535"))?;
+    let number = port.parse().ok().filter(|number| *number != 0);
+    let port = number.ok_or(format!("has the port `{port}`: it must be a number from 1 to 65535"))?;
     if host.is_empty() || host.contains(char::is_whitespace) {
         return Err("has no host: give a name or a number".to_owned());
     }
@@ -223,6 +224,7 @@ mod tests {
     fn what_cannot_be_opened_is_refused_with_what_to_write() {
         assert!(error("tcp://host").contains("`tcp://host` has no port"));
         assert!(error("tcp://host:70000").contains("has the port `70000`"));
+        assert!(error("tcp://host:0").contains("a number from 1 to 65535"));
         assert!(error("tcp://:5025").contains("has no host"));
         assert!(error("serial:///dev/ttyACM0?speed=3").contains("only `?baud=N`"));
         assert!(error("serial:///dev/ttyACM0?baud=0").contains("a whole number from 1"));
@@ -237,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_is_read_as_it_was_written(host in "[a-z0-9.-]{1,20}", port: u16, path in "/[a-z/0-9A-Z]{1,20}", baud in 1_u32..4_000_000) {
+        fn every_address_is_read_as_it_was_written(host in "[a-z0-9.-]{1,20}", port in 1_u16.., path in "/[a-z/0-9A-Z]{1,20}", baud in 1_u32..4_000_000) {
             for address in [
                 Address::Tcp { host, port },
                 Address::Serial { path: path.clone().into(), baud },

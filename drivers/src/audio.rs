@@ -14,12 +14,13 @@
 //! Playing and recording are two streams of one interface (cpal 0.18 has no duplex stream). They share its clock, so that the
 //! difference of their frame counts, once found, stays: a change without a gap is drift, and an error.
 //!
-//! All but `stream.rs` builds and is tested without any audio library; that file needs the feature `audio`.
+//! All but `stream.rs` and the search in `interfaces.rs` builds and is tested without any audio library; these need the feature `audio`.
 
 mod aligner;
 mod burst;
 mod config;
 mod counts;
+mod interfaces;
 mod plate;
 #[cfg(feature = "audio")]
 mod stream;
@@ -30,4 +31,7 @@ pub use aligner::{Aligned, Aligner};
 pub use burst::Layout;
 pub use config::{AudioChannelConfig, AudioPlateConfig, SyncConfig};
 pub use counts::Counts;
+#[cfg(feature = "audio")]
+pub use interfaces::find_interfaces;
+pub use interfaces::{FoundInterface, Offer};
 pub use plate::{AudioPlate, Duplex, Interface, Mark, Open};

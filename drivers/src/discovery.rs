@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serialport::SerialPortType;
 
-use crate::{Address, Error, Link, LinkOptions, Scpi, ScpiRequest};
+use crate::dialogue::shown;
+use crate::pnnlink::link::{Options, Pnnlink};
+use crate::{Address, Error, Link, LinkOptions, Plant, Scpi, ScpiRequest};
 
-/// An instrument that does not say who it is within this has no SCPI.
+/// An instrument that does not say who it is within this speaks another protocol.
 const ANSWER: Duration = Duration::from_millis(400);
 
 /// A serial port.
@@ -36,16 +38,19 @@ fn usb(port: SerialPortType) -> Option<String> {
     Some(words.fold(format!("{:04x}:{:04x}", usb.vid, usb.pid), |text, word| text + " " + &word))
 }
 
-/// Who answers `*IDN?` on a serial port, or why nobody does.
+/// Who answers on a serial port, `*IDN?` or the hello of pnnlink, or why nobody does. A board is made safe when it is left.
 pub fn who_answers(path: &str) -> String {
     let address = Address::Serial { path: path.into(), baud: 115_200 };
     let options = LinkOptions { open_within: ANSWER, ..LinkOptions::new(path, address) };
     let asked = Link::open(Scpi::new("", vec![]).numbered(false), &options)
         .and_then(|link| link.ask(ScpiRequest::Identity, ANSWER));
     match asked {
-        Ok(answers) => answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default(),
+        Ok(answers) => answers.first().map(|answer| shown(answer)).unwrap_or_default(),
         Err(Error::Owned { owner, .. }) => format!("held by {owner}"),
         Err(Error::Unreachable { message, .. }) => format!("cannot be opened: {message}"),
-        Err(_) => "nothing that speaks SCPI".to_owned(),
+        Err(_) => Pnnlink::open(&options, Options { deadline: ANSWER, ..Options::default() }).map_or_else(
+            |_| "nothing that speaks SCPI or pnnlink".to_owned(),
+            |board| format!("pnnlink: {} {}", board.card().identity.system, board.card().identity.serial),
+        ),
     }
 }

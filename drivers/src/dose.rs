@@ -6,10 +6,14 @@
 //! energy    Σ t_shot · mean(xₖ²)           over the shots of the last minute, in unit²·s
 //! ```
 //!
+//! A plant that drives of itself what nobody asked for, a shot whose answer was lost or a sync chirp, counts it in the same
+//! [`Budget`] before it drives it, and is refused there as well.
+//!
 //! `t_shot` is the time that the plant's card gives for a shot. Time passes by the wall clock on a real bench, and by the card's
 //! timing on a simulated or replayed one, so a run there does not depend on how fast it is computed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::{Batch, Card, Direction, Error, Origin};
@@ -37,9 +41,49 @@ struct Driven {
     energies: Vec<f64>,
 }
 
+/// What a plant may still be driven with; clones are the same budget, and the default has no limits.
+#[derive(Debug, Clone, Default)]
+pub struct Budget(Option<Arc<Mutex<Dose>>>);
+
+impl Budget {
+    /// The budget of the plant with this card, unless there is nothing to keep.
+    ///
+    /// Fails when a limit names a bank that does not exist, or makes no sense.
+    pub(crate) fn new(card: &Card, limits: DoseLimits) -> Result<Self, Error> {
+        if limits == DoseLimits::default() {
+            return Ok(Self::default());
+        }
+        Ok(Self(Some(Arc::new(Mutex::new(Dose::new(card, limits)?)))))
+    }
+
+    /// Refuses controls that step too far, and remembers them.
+    pub(crate) fn apply(&self, controls: &[f32]) -> Result<(), Error> {
+        self.with(|dose| dose.apply(controls))
+    }
+
+    /// Refuses shots that are too steep, or too much for this minute, and counts them.
+    pub fn spend(&self, shots: &Batch) -> Result<(), Error> {
+        self.with(|dose| dose.measure(shots))
+    }
+
+    /// The same for rows of a batch.
+    pub(crate) fn spend_rows<'a>(&self, rows: impl IntoIterator<Item = &'a [f32]>) -> Result<(), Error> {
+        self.with(|dose| {
+            let values: Vec<f32> = rows.into_iter().flatten().copied().collect();
+            dose.measure(&Batch::new(dose.card.ports.input_count(), values)?)
+        })
+    }
+
+    fn with(&self, count: impl FnOnce(&mut Dose) -> Result<(), Error>) -> Result<(), Error> {
+        // Counts are whole whatever another thread did with them.
+        self.0.as_ref().map_or(Ok(()), |dose| count(&mut dose.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
 /// What a plant has been driven with lately.
 #[derive(Debug)]
-pub(crate) struct Dose {
+struct Dose {
+    card: Card,
     limits: DoseLimits,
     start: Instant,
     /// Time on a bench that is not real, in s.
@@ -49,8 +93,7 @@ pub(crate) struct Dose {
 }
 
 impl Dose {
-    /// Fails when a limit names a bank that does not exist, or makes no sense.
-    pub(crate) fn new(card: &Card, limits: DoseLimits) -> Result<Self, Error> {
+    fn new(card: &Card, limits: DoseLimits) -> Result<Self, Error> {
         let named = |direction: Direction, name: &str| card.ports.banks(direction).iter().any(|bank| bank.name == name);
         for (key, bank, value) in limits
             .slew
@@ -74,22 +117,14 @@ impl Dose {
                 message: format!("is {duty}: it must be above 0 and at most 1"),
             });
         }
-        Ok(Self { limits, start: Instant::now(), bench_seconds: 0.0, recent: VecDeque::new(), controls: None })
+        let card = card.clone();
+        Ok(Self { card, limits, start: Instant::now(), bench_seconds: 0.0, recent: VecDeque::new(), controls: None })
     }
 
-    /// Whether there is anything to keep.
-    fn is_idle(&self) -> bool {
-        self.limits == DoseLimits::default()
-    }
-
-    /// Refuses controls that step too far, and remembers them.
-    pub(crate) fn apply(&mut self, card: &Card, controls: &[f32]) -> Result<(), Error> {
-        if self.is_idle() {
-            return Ok(());
-        }
+    fn apply(&mut self, controls: &[f32]) -> Result<(), Error> {
         if let Some(before) = &self.controls {
             let mut first = 0;
-            for bank in &card.ports.controls {
+            for bank in &self.card.ports.controls {
                 if let Some(limit) = self.limits.slew.get(&bank.name) {
                     for index in first..first + bank.count {
                         let step = (controls[index] - before[index]).abs();
@@ -101,23 +136,20 @@ impl Dose {
             }
         }
         self.controls = Some(controls.to_vec());
-        self.bench_seconds += card.timing.settle;
+        self.bench_seconds += self.card.timing.settle;
         Ok(())
     }
 
-    /// Refuses shots that are too steep, or too much for this minute, and counts them.
-    pub(crate) fn measure(&mut self, card: &Card, inputs: &Batch) -> Result<(), Error> {
-        if self.is_idle() {
-            return Ok(());
-        }
-        let at =
-            if card.identity.origin == Origin::Real { self.start.elapsed().as_secs_f64() } else { self.bench_seconds };
-        self.measure_at(card, inputs, at)?;
-        self.bench_seconds += card.timing.batch(inputs.rows());
+    fn measure(&mut self, inputs: &Batch) -> Result<(), Error> {
+        let is_real = self.card.identity.origin == Origin::Real;
+        let at = if is_real { self.start.elapsed().as_secs_f64() } else { self.bench_seconds };
+        self.measure_at(inputs, at)?;
+        self.bench_seconds += self.card.timing.batch(inputs.rows());
         Ok(())
     }
 
-    fn measure_at(&mut self, card: &Card, inputs: &Batch, at: f64) -> Result<(), Error> {
+    fn measure_at(&mut self, inputs: &Batch, at: f64) -> Result<(), Error> {
+        let card = &self.card;
         let mut energies = vec![];
         let mut first = 0;
         for bank in &card.ports.inputs {
@@ -200,12 +232,12 @@ mod tests {
             ..Default::default()
         };
         let mut dose = Dose::new(&card(), limits).unwrap();
-        dose.measure(&card(), &batch(&[0.0, 0.5])).unwrap();
-        let error = dose.measure(&card(), &batch(&[0.0, 0.0, 0.0, 0.75])).unwrap_err().to_string();
+        dose.measure(&batch(&[0.0, 0.5])).unwrap();
+        let error = dose.measure(&batch(&[0.0, 0.0, 0.0, 0.75])).unwrap_err().to_string();
         assert!(error.contains("input drive would be 0.75 V, but the rig file allows 0.5 V"), "{error}");
-        dose.apply(&card(), &[2.0]).unwrap();
-        dose.apply(&card(), &[1.0]).unwrap();
-        assert!(dose.apply(&card(), &[-1.0]).unwrap_err().to_string().contains("control bias[0] would be 2 V"));
+        dose.apply(&[2.0]).unwrap();
+        dose.apply(&[1.0]).unwrap();
+        assert!(dose.apply(&[-1.0]).unwrap_err().to_string().contains("control bias[0] would be 2 V"));
     }
 
     #[test]
@@ -213,16 +245,16 @@ mod tests {
         let duty = DoseLimits { duty: Some(0.5), ..Default::default() };
         let mut dose = Dose::new(&card(), duty).unwrap();
         let thirty = Batch::zeros(30, 2);
-        dose.measure_at(&card(), &thirty, 0.0).unwrap();
-        assert!(dose.measure_at(&card(), &Batch::zeros(1, 2), 59.0).unwrap_err().to_string().contains("of a minute"));
-        dose.measure_at(&card(), &thirty, 60.0).unwrap();
+        dose.measure_at(&thirty, 0.0).unwrap();
+        assert!(dose.measure_at(&Batch::zeros(1, 2), 59.0).unwrap_err().to_string().contains("of a minute"));
+        dose.measure_at(&thirty, 60.0).unwrap();
 
         let energy = DoseLimits { energy_per_minute: only("drive", 3.0), ..Default::default() };
         let mut dose = Dose::new(&card(), energy).unwrap();
-        dose.measure_at(&card(), &batch(&[1.0, 1.0, 1.0, 1.0]), 0.0).unwrap();
-        let error = dose.measure_at(&card(), &batch(&[1.5, 1.5]), 30.0).unwrap_err().to_string();
+        dose.measure_at(&batch(&[1.0, 1.0, 1.0, 1.0]), 0.0).unwrap();
+        let error = dose.measure_at(&batch(&[1.5, 1.5]), 30.0).unwrap_err().to_string();
         assert!(error.contains("would be 4.25 V²·s, but the rig file allows 3 V²·s"), "{error}");
-        dose.measure_at(&card(), &batch(&[1.5, 1.5]), 60.0).unwrap();
+        dose.measure_at(&batch(&[1.5, 1.5]), 60.0).unwrap();
     }
 
     #[test]

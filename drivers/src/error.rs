@@ -97,8 +97,22 @@ pub enum Error {
         /// What the system says.
         message: String,
     },
+    /// Something takes the connection, and says nothing.
+    #[error(
+        "instrument `{instrument}` gave no answer to a greeting within {seconds} s: check that {address} is where it speaks this protocol, and that it is not busy"
+    )]
+    Mute {
+        /// Its name in the rig.
+        instrument: String,
+        /// Its address.
+        address: String,
+        /// The deadline, in s.
+        seconds: f32,
+    },
     /// The connection went away.
-    #[error("the connection to instrument `{instrument}` was lost: {message}")]
+    #[error(
+        "the connection to instrument `{instrument}` was lost: {message}. Check power and cable, and that no other program uses it"
+    )]
     Lost {
         /// Its name in the rig.
         instrument: String,
@@ -148,6 +162,18 @@ pub enum Error {
         expected: String,
         /// Who it is.
         found: String,
+    },
+    /// The same instrument came back with another firmware.
+    #[error(
+        "instrument `{instrument}` had the firmware `{before}` and now has `{now}`: what was measured before may no longer hold. Begin anew, and calibrate anew"
+    )]
+    Reflashed {
+        /// Its name in the rig.
+        instrument: String,
+        /// What ran in it.
+        before: String,
+        /// What runs in it.
+        now: String,
     },
     /// It was switched off and on: its settings are gone, and are pushed back on the next port.
     #[error("instrument `{instrument}` has lost power or was reset: its settings are being restored")]
@@ -313,7 +339,7 @@ impl Error {
     /// What kind of trouble with an instrument it is; none where it is about a file or a call.
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
-            Self::Timeout { .. } => Some(ErrorKind::Timeout),
+            Self::Timeout { .. } | Self::Mute { .. } => Some(ErrorKind::Timeout),
             Self::Garbled { .. } | Self::Stranger { .. } => Some(ErrorKind::Framing),
             Self::Refused { code: DATA_OUT_OF_RANGE, .. } => Some(ErrorKind::Range),
             Self::Refused { .. } | Self::Readback { .. } => Some(ErrorKind::Scpi),
@@ -321,6 +347,7 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Lost { .. }
             | Self::Restarted { .. }
+            | Self::Reflashed { .. }
             | Self::Xrun { .. }
             | Self::NoChirp { .. }
             | Self::Drift { .. } => Some(ErrorKind::Io),
@@ -357,6 +384,7 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Mute { .. }
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
@@ -373,6 +401,7 @@ impl Error {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Mute { .. }
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }

@@ -1,6 +1,6 @@
 //! Interlocks: readings that must stay within bounds. One that leaves them makes the plant safe, and nothing is driven any more.
 
-use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{Batch, Budget, Card, Direction, Error, Plant, Range, Rejections};
 
 /// Bounds of a bank of readings.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +94,10 @@ impl<P: Plant> Plant for Interlocked<P> {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.plant.make_safe()
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.plant.spend_from(budget);
     }
 }
 

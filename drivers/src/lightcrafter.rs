@@ -25,6 +25,10 @@ const HEADER: usize = 6;
 const BITMAP_HEADER: usize = 62;
 /// Bytes of a row of a monochrome bitmap: a whole number of four.
 const STRIDE: usize = COLUMNS.div_ceil(32) * 4;
+/// Error code 2: the device has no such command.
+pub const INVALID_COMMAND: u8 = 2;
+/// The display mode of single images.
+const STATIC: u8 = 0;
 /// How often a busy device is asked again.
 const BUSY_RETRIES: u32 = 50;
 
@@ -48,7 +52,7 @@ pub mod kind {
 pub mod command {
     /// Read: the version of one component, as text.
     pub const VERSION: [u8; 2] = [0x01, 0x00];
-    /// Write: 0 static image, 4 pattern sequence.
+    /// Write, or read: 0 static image, 4 pattern sequence.
     pub const DISPLAY_MODE: [u8; 2] = [0x01, 0x01];
     /// Write: a bitmap that is shown until the next.
     pub const STATIC_IMAGE: [u8; 2] = [0x01, 0x05];
@@ -125,7 +129,7 @@ fn sum(bytes: &[u8]) -> u8 {
 /// What an error code means (programmer's guide, table of error codes).
 fn meaning(code: u8) -> &'static str {
     match code {
-        2 => "invalid command",
+        INVALID_COMMAND => "invalid command",
         3 => "invalid parameter",
         4 => "out of memory",
         5 => "hardware failure",
@@ -257,11 +261,36 @@ impl LightCrafter {
                         message: meaning(code).to_owned(),
                     });
                 }
-                kind::WRITTEN | kind::ANSWER if answer.command == packet.command => return Ok(answer.payload),
+                kind::WRITTEN | kind::ANSWER if answer.command == packet.command => {
+                    // One answer more would be taken for that to the next packet.
+                    return if port.is_drained() {
+                        Ok(answer.payload)
+                    } else {
+                        Err(self.garbled("said more than it was asked"))
+                    };
+                }
                 _ => return Err(self.garbled("answered another command than it was given")),
             }
         }
         Err(self.garbled("stays busy"))
+    }
+
+    /// Lets it show single images, and asks whether it does where it can say. The image itself cannot be read back.
+    async fn show_images(&self, port: &mut Port) -> Result<(), Error> {
+        self.send(port, kind::WRITE, command::DISPLAY_MODE, &[STATIC]).await?;
+        let mode = match self.send(port, kind::READ, command::DISPLAY_MODE, &[]).await {
+            Err(Error::Refused { code, .. }) if code == i32::from(INVALID_COMMAND) => return Ok(()),
+            mode => mode?,
+        };
+        if mode.first() == Some(&STATIC) {
+            return Ok(());
+        }
+        Err(Error::Readback {
+            instrument: self.instrument.clone(),
+            setting: "its display mode".to_owned(),
+            sent: STATIC.to_string(),
+            read: mode.first().map(ToString::to_string).unwrap_or_default(),
+        })
     }
 
     async fn show(&self, port: &mut Port, codes: &[MirrorCode]) -> Result<(), Error> {
@@ -288,7 +317,7 @@ impl Session for LightCrafter {
         // Component 0 is the device itself. What it shows stays as it is.
         self.send(port, kind::READ, command::VERSION, &[0]).await?;
         if let Some(codes) = self.shown.clone() {
-            self.send(port, kind::WRITE, command::DISPLAY_MODE, &[0]).await?;
+            self.show_images(port).await?;
             self.show(port, &codes).await?;
         }
         Ok(())
@@ -300,7 +329,7 @@ impl Session for LightCrafter {
             ShaperRequest::Dark => vec![MirrorCode(0)],
         };
         if self.shown.is_none() {
-            self.send(port, kind::WRITE, command::DISPLAY_MODE, &[0]).await?;
+            self.show_images(port).await?;
         }
         self.show(port, &codes).await?;
         self.shown = Some(codes);

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dose::{Dose, DoseLimits};
-use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,7 +21,7 @@ pub struct Limits {
 pub struct Limited<P> {
     plant: P,
     card: Card,
-    dose: Dose,
+    budget: Budget,
     rejections: Rejections,
 }
 
@@ -30,12 +29,13 @@ impl<P: Plant> Limited<P> {
     /// Guards `plant` by its own ranges, narrowed by `limits`.
     ///
     /// Fails when a limit is not within the instrument's own range, or names a bank that does not exist.
-    pub fn new(plant: P, limits: &Limits) -> Result<Self, Error> {
+    pub fn new(mut plant: P, limits: &Limits) -> Result<Self, Error> {
         let mut card = plant.card().clone();
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
-        let dose = Dose::new(&card, limits.dose.clone())?;
-        Ok(Self { plant, card, dose, rejections: Rejections::default() })
+        let budget = Budget::new(&card, limits.dose.clone())?;
+        plant.spend_from(budget.clone());
+        Ok(Self { plant, card, budget, rejections: Rejections::default() })
     }
 
     /// Shots that are refused are counted in `rejections`.
@@ -44,9 +44,9 @@ impl<P: Plant> Limited<P> {
     }
 
     /// Whether these shots may be driven.
-    fn allow(&mut self, inputs: &Batch) -> Result<(), Error> {
+    fn allow(&self, inputs: &Batch) -> Result<(), Error> {
         inputs.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot))?;
-        self.dose.measure(&self.card, inputs)
+        self.budget.spend(inputs)
     }
 }
 
@@ -57,7 +57,7 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
-        self.dose.apply(&self.card, controls)?;
+        self.budget.apply(controls)?;
         self.plant.apply(controls)
     }
 

@@ -10,6 +10,10 @@
 //! is missing or was not understood, reconnection with exponential backoff and jitter, latencies, and the state for whoever
 //! watches.
 //!
+//! A greeting changes nothing that it would not change twice, so it is begun anew on another port, several times within its deadline,
+//! when an answer is missing or wrong. How long the instrument may be silent in it grows from one attempt to the next, and begins
+//! with what its last greeting took. A request is never repeated by the link: only whoever asked knows what that would drive.
+//!
 //! The task lives in a runtime of its own that is driven by whoever waits for an answer: a query costs no change of thread. A
 //! keeper thread drives it while nobody asks, so that heartbeats are sent and a lost instrument is found again.
 
@@ -55,6 +59,11 @@ pub trait Session: Send + 'static {
 
     /// What is asked by `request`, in a word: latencies are counted by it.
     fn verb(request: &Self::Request) -> &'static str;
+
+    /// How long the instrument may be silent in a greeting because it measures something.
+    fn silence(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one.
     fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
@@ -168,9 +177,9 @@ impl<S: Session> Link<S> {
         let owned = owned.map(|owned| Arc::new(Mutex::new(owned)));
         let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
         let (jobs, inbox) = mpsc::unbounded_channel();
+        let within = options.open_within + session.silence();
         runtime.spawn(Task::new(session, opener, options, watch.clone()).run(inbox));
         let line = Arc::new(Line { runtime: Some(runtime), jobs, instrument: options.instrument.clone() });
-        let within = options.open_within;
         line.ask(|reply| Job::Open { within, reply })?;
         let keeper = Keeper::start(&line, &watch, options.idle_every);
         Ok(Self { _keeper: keeper, line, watch, _owned: owned })

@@ -8,8 +8,11 @@
 //! Spectra are read with metadata ("buffered spectrum", QE Pro): 32 bytes of which the first four count spectra, then
 //! pixels of 32 bits. The counter tells a stale frame from a new one.
 
+use std::time::Duration;
+
 use md5::{Digest, Md5};
 
+use crate::dialogue::shown;
 use crate::{Error, Opening, Port, Session};
 
 /// First bytes.
@@ -27,6 +30,9 @@ const LONGEST: usize = 1 << 18;
 /// Bytes of metadata before the pixels of a buffered spectrum.
 pub const METADATA: usize = 32;
 
+/// Error 2 of an answer: the instrument knows no such message (python-seabreeze).
+pub const UNKNOWN_TYPE: u16 = 2;
+
 /// Bits of the flags.
 pub mod flag {
     /// This is an answer.
@@ -39,14 +45,16 @@ pub mod flag {
     pub const NACK: u16 = 0x0008;
 }
 
-/// Types of messages (python-seabreeze).
+/// Types of messages (python-seabreeze; SeaBreeze's `OBPMessageTypes.h`).
 pub mod message_type {
     /// The serial number, as text.
     pub const SERIAL: u32 = 0x0000_0100;
     /// A spectrum with metadata.
     pub const SPECTRUM: u32 = 0x0010_0928;
-    /// Sets the integration time, u32, in µs.
-    pub const INTEGRATION: u32 = 0x0011_0010;
+    /// Asks for the integration time, u32, in µs.
+    pub const INTEGRATION: u32 = 0x0011_0000;
+    /// Sets it.
+    pub const SET_INTEGRATION: u32 = 0x0011_0010;
 }
 
 /// One message.
@@ -193,7 +201,12 @@ pub enum SpectrometerReply {
     /// Who it is.
     Serial(String),
     /// A spectrum that is newer than any before.
-    Spectrum(Spectrum),
+    Spectrum {
+        /// The newest.
+        spectrum: Spectrum,
+        /// Frames that were asked for again because an old one was sent.
+        retaken: u32,
+    },
 }
 
 /// The dialogue with a spectrometer.
@@ -233,6 +246,9 @@ impl OceanObp {
         if answer.regarding != self.regarding || answer.kind != kind {
             return Err(self.garbled("answered another request than it was sent"));
         }
+        if !port.is_drained() {
+            return Err(self.garbled("said more than it was asked"));
+        }
         if answer.flags & flag::NACK != 0 || answer.error != 0 {
             return Err(Error::Refused {
                 instrument: self.instrument.clone(),
@@ -244,9 +260,30 @@ impl OceanObp {
         Ok(answer.payload)
     }
 
-    /// A spectrum that is newer than the last one.
-    async fn fresh(&mut self, port: &mut Port) -> Result<Spectrum, Error> {
-        for _ in 0..STALE_RETRIES {
+    /// Sets the integration time, and asks whether it is set where the instrument can say: not all have that message.
+    async fn push(&mut self, port: &mut Port) -> Result<(), Error> {
+        let micros = self.integration_micros;
+        self.ask(port, message_type::SET_INTEGRATION, &micros.to_le_bytes(), flag::REQUEST_ACK).await?;
+        let read = match self.ask(port, message_type::INTEGRATION, &[], 0).await {
+            Err(Error::Refused { code, .. }) if code == i32::from(UNKNOWN_TYPE) => return Ok(()),
+            read => read?,
+        };
+        let read = read.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        let read = read.ok_or_else(|| self.garbled("sent half an integration time"))?;
+        if read == micros {
+            return Ok(());
+        }
+        Err(Error::Readback {
+            instrument: self.instrument.clone(),
+            setting: "its integration time".to_owned(),
+            sent: format!("{micros} µs"),
+            read: format!("{read} µs"),
+        })
+    }
+
+    /// A spectrum that is newer than the last one, and how many old ones came before it.
+    async fn fresh(&mut self, port: &mut Port) -> Result<(Spectrum, u32), Error> {
+        for retaken in 0..STALE_RETRIES {
             let payload = self.ask(port, message_type::SPECTRUM, &[], 0).await?;
             let spectrum = Spectrum::decode(&payload).ok_or_else(|| self.garbled("sent half a spectrum"))?;
             let ahead = self.last.map_or(1, |last| spectrum.count.wrapping_sub(last));
@@ -256,7 +293,7 @@ impl OceanObp {
             }
             if ahead != 0 {
                 self.last = Some(spectrum.count);
-                return Ok(spectrum);
+                return Ok((spectrum, retaken));
             }
         }
         let message = format!("the same spectrum {STALE_RETRIES} times");
@@ -281,20 +318,19 @@ impl Session for OceanObp {
 
     async fn greet(&mut self, port: &mut Port, opening: Opening) -> Result<(), Error> {
         if opening.stale {
-            let pause = std::time::Duration::from_millis(20);
+            let pause = Duration::from_millis(20);
             port.discard_until_quiet(pause, pause * 10).await?;
         }
         let serial = self.ask(port, message_type::SERIAL, &[], 0).await?;
         if let Some(known) = &self.serial
             && *known != serial
         {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let text = |bytes: &[u8]| format!("the one with the serial number `{}`", shown(bytes));
             let (expected, found) = (text(known), text(&serial));
             return Err(Error::Stranger { instrument: self.instrument.clone(), expected, found });
         }
         self.serial = Some(serial);
-        let micros = self.integration_micros.to_le_bytes();
-        self.ask(port, message_type::INTEGRATION, &micros, flag::REQUEST_ACK).await?;
+        self.push(port).await?;
         // The first frame after opening may be of before (python-seabreeze issue 174).
         self.last = None;
         self.fresh(port).await.map(drop)
@@ -305,10 +341,16 @@ impl Session for OceanObp {
             let serial = String::from_utf8_lossy(self.serial.as_deref().unwrap_or_default()).into_owned();
             return Ok(SpectrometerReply::Serial(serial));
         };
+        let mut retaken = 0;
         for _ in 0..discard {
-            self.fresh(port).await?;
+            retaken += self.fresh(port).await?.1;
         }
-        self.fresh(port).await.map(SpectrometerReply::Spectrum)
+        let (spectrum, again) = self.fresh(port).await?;
+        Ok(SpectrometerReply::Spectrum { spectrum, retaken: retaken + again })
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_micros(self.integration_micros.into())
     }
 }
 
@@ -316,13 +358,18 @@ impl Session for OceanObp {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
     fn a_message_has_the_layout_of_the_protocol() {
         let mut bytes = Vec::new();
         let payload = 10_000_u32.to_le_bytes().to_vec();
-        let message =
-            ObpMessage { flags: flag::REQUEST_ACK, kind: message_type::INTEGRATION, payload, ..ObpMessage::default() };
+        let message = ObpMessage {
+            flags: flag::REQUEST_ACK,
+            kind: message_type::SET_INTEGRATION,
+            payload,
+            ..ObpMessage::default()
+        };
         message.encode(false, &mut bytes);
         assert_eq!(bytes.len(), 64);
         assert_eq!(bytes[..12], [0xC1, 0xC0, 0x00, 0x11, 0x04, 0, 0, 0, 0x10, 0x00, 0x11, 0x00]);
@@ -345,6 +392,46 @@ mod tests {
         assert_eq!(Spectrum::decode(&spectrum.encode()), Some(spectrum));
         assert_eq!(Spectrum::decode(&[0; 31]), None);
         assert_eq!(Spectrum::decode(&[0; 33]), None);
+    }
+
+    /// What the driver says of a spectrometer that answers its integration time with `read`, or knows no such question.
+    async fn greeted(read: Option<u32>) -> Result<(), Error> {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let answer = async move {
+            loop {
+                let mut bytes = vec![0; 64];
+                if far.read_exact(&mut bytes).await.is_err() {
+                    return;
+                }
+                let Some((Ok(asked), _)) = ObpMessage::decode(&bytes) else { return };
+                let payload = match (asked.kind, read) {
+                    (message_type::SERIAL, _) => b"SIM".to_vec(),
+                    (message_type::INTEGRATION, Some(read)) => read.to_le_bytes().to_vec(),
+                    (message_type::SPECTRUM, _) => Spectrum { count: 1, pixels: vec![7] }.encode(),
+                    _ => vec![],
+                };
+                let refuses = asked.kind == message_type::INTEGRATION && read.is_none();
+                let (flags, error) = if refuses { (flag::NACK, UNKNOWN_TYPE) } else { (flag::RESPONSE, 0) };
+                let mut bytes = Vec::new();
+                ObpMessage { flags, error, payload, ..asked }.encode(true, &mut bytes);
+                far.write_all(&bytes).await.unwrap();
+            }
+        };
+        let mut session = OceanObp::new("spectrometer", 10_000, false);
+        let mut port = Port::over("spectrometer", near);
+        let opening = Opening { count: 0, stale: false };
+        tokio::select! {
+            greeted = session.greet(&mut port, opening) => greeted,
+            () = answer => panic!("the driver asked what is no message"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_integration_time_is_read_back_where_the_instrument_can_say() {
+        greeted(Some(10_000)).await.unwrap();
+        greeted(None).await.unwrap();
+        let text = greeted(Some(100_000)).await.unwrap_err().to_string();
+        assert!(text.contains("was told its integration time = 10000 µs, but says 100000 µs"), "{text}");
     }
 
     proptest! {

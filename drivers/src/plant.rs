@@ -1,6 +1,6 @@
 //! The plant: a physical system that computes, seen from outside.
 
-use crate::{Batch, Card, Error, Ports};
+use crate::{Batch, Budget, Card, Error, Ports};
 
 /// A physical system that computes: set its controls, drive its inputs, read its outputs.
 ///
@@ -18,6 +18,10 @@ pub trait Plant: Send {
 
     /// Brings the plant to its safe state. Runs on every way out: end, error, panic, signal.
     fn make_safe(&mut self) -> Result<(), Error>;
+
+    /// From now on counts in `budget` what it drives beyond what it is asked for, such as a shot whose answer was lost, before it
+    /// drives it.
+    fn spend_from(&mut self, _budget: Budget) {}
 
     /// What goes in and comes out.
     fn ports(&self) -> &Ports {
@@ -40,5 +44,9 @@ impl<P: Plant + ?Sized> Plant for Box<P> {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         (**self).make_safe()
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        (**self).spend_from(budget);
     }
 }

@@ -41,6 +41,10 @@ pub struct Port {
     /// Received and not yet read.
     received: Vec<u8>,
     chunk: Vec<u8>,
+    /// How long it waits for more bytes; none waits as long as whoever reads.
+    patience: Option<Duration>,
+    /// The longest that it has waited for bytes.
+    longest_silence: Duration,
 }
 
 /// Opens the port of one instrument, again and again if need be.
@@ -54,6 +58,13 @@ pub(crate) struct Opener {
 impl Opener {
     /// The way to the instrument of a link: begins its recording, or reads the one that is replayed.
     pub(crate) fn new(options: &LinkOptions) -> Result<Self, Error> {
+        if let Address::Audio { .. } = &options.address {
+            let (text, message) = (
+                options.address.to_string(),
+                "is an audio interface, which speaks no protocol of bytes: write a socket or a serial port, or `protocol = \"audio\"`",
+            );
+            return Err(Error::Address { text, message: message.to_owned() });
+        }
         let recorder = options.record.as_ref().map(|path| DialogueRecorder::create(path, &options.address));
         let replay = match &options.address {
             Address::Replay { path } => Some(Arc::new(Mutex::new(DialogueReplay::open(path)?))),
@@ -75,8 +86,8 @@ impl Opener {
         }
     }
 
-    /// Opens the port. Nothing is sent.
-    pub(crate) async fn open(&self) -> Result<Port, Error> {
+    /// Opens the port, at most for `within`. Nothing is sent.
+    pub(crate) async fn open(&self, within: Duration) -> Result<Port, Error> {
         let source = match (&self.address, &self.replay) {
             (_, Some(replay)) => {
                 locked(replay).reopen()?;
@@ -85,7 +96,10 @@ impl Opener {
             (Address::Replay { path }, None) => {
                 return Err(Error::recording(path, "was not opened before its port".to_owned()));
             }
-            _ => Source::Stream(self.dial().await?),
+            _ => {
+                let dialed = tokio::time::timeout(within, self.dial()).await;
+                Source::Stream(dialed.unwrap_or_else(|_| Err(self.unreachable("nobody takes the connection")))?)
+            }
         };
         if let Some(recorder) = &self.recorder {
             locked(recorder).opened()?;
@@ -95,26 +109,33 @@ impl Opener {
 
     /// Opens a bare stream. Nothing is sent.
     pub(crate) async fn dial(&self) -> Result<Box<dyn Stream>, Error> {
-        let unreachable = |message: String| Error::Unreachable {
-            instrument: self.instrument.clone(),
-            address: self.address.to_string(),
-            message,
-        };
         match &self.address {
             Address::Tcp { host, port } => {
                 let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(|source| unreachable(source.to_string()))?;
-                prompt(&stream).map_err(|source| unreachable(source.to_string()))?;
+                let stream = stream.map_err(|source| self.unreachable(&source.to_string()))?;
+                prompt(&stream).map_err(|source| self.unreachable(&source.to_string()))?;
                 Ok(Box::new(stream))
             }
             Address::Serial { path, baud } => {
                 let builder = tokio_serial::new(path.to_string_lossy(), *baud);
-                let stream = builder.open_native_async().map_err(|source| unreachable(refusal(&source)))?;
+                let stream = builder.open_native_async().map_err(|source| self.unreachable(&refusal(&source)))?;
                 Ok(Box::new(stream))
             }
-            Address::Audio { .. } => Err(unreachable("an audio interface is no stream of bytes".to_owned())),
-            Address::Replay { .. } => Err(unreachable("a recording is no stream of bytes".to_owned())),
+            Address::Audio { .. } => Err(self.unreachable("an audio interface is no stream of bytes")),
+            Address::Replay { .. } => Err(self.unreachable("a recording is no stream of bytes")),
         }
+    }
+
+    /// Something takes the connection, and has said nothing for `within`.
+    pub(crate) fn mute(&self, within: Duration) -> Error {
+        let (instrument, address) = (self.instrument.clone(), self.address.to_string());
+        Error::Mute { instrument, address, seconds: within.as_secs_f32() }
+    }
+
+    /// It cannot be reached, and why.
+    pub(crate) fn unreachable(&self, message: &str) -> Error {
+        let (instrument, address) = (self.instrument.clone(), self.address.to_string());
+        Error::Unreachable { instrument, address, message: message.to_owned() }
     }
 }
 
@@ -132,7 +153,19 @@ impl Port {
             recorder: None,
             received: Vec::new(),
             chunk: Vec::new(),
+            patience: None,
+            longest_silence: Duration::ZERO,
         }
+    }
+
+    /// From now on a read fails when nothing has come for `patience`; without one, whoever reads keeps the time.
+    pub(crate) fn be_patient(&mut self, patience: Option<Duration>) {
+        self.patience = patience;
+    }
+
+    /// The longest that it has waited for bytes so far.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.longest_silence
     }
 
     /// Whose port it is.
@@ -208,6 +241,8 @@ impl Port {
             locked(replay).discard();
             return Ok(());
         }
+        // Silence is what is waited for.
+        let (patience, silence) = (self.patience.take(), self.longest_silence);
         let until = tokio::time::Instant::now() + most;
         while tokio::time::Instant::now() < until {
             match tokio::time::timeout(pause, self.receive()).await {
@@ -217,6 +252,7 @@ impl Port {
             self.received.clear();
         }
         self.received.clear();
+        (self.patience, self.longest_silence) = (patience, silence);
         Ok(())
     }
 
@@ -232,7 +268,19 @@ impl Port {
             },
             Source::Stream(stream) => {
                 self.chunk.resize(CHUNK, 0);
-                let count = stream.read(&mut self.chunk).await;
+                let count = match self.patience {
+                    None => stream.read(&mut self.chunk).await,
+                    Some(patience) => {
+                        let start = tokio::time::Instant::now();
+                        let read = tokio::time::timeout(patience, stream.read(&mut self.chunk)).await;
+                        self.longest_silence = self.longest_silence.max(start.elapsed());
+                        read.map_err(|_| Error::Timeout {
+                            instrument: self.instrument.clone(),
+                            what: "answer",
+                            seconds: patience.as_secs_f32(),
+                        })?
+                    }
+                };
                 let count = count.map_err(|source| lost(&self.instrument, &source.to_string()))?;
                 if count == 0 {
                     return Err(lost(&self.instrument, "the other end closed the connection"));
@@ -259,7 +307,7 @@ fn refusal(source: &tokio_serial::Error) -> String {
         tokio_serial::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
             format!("{source}: your user must be in the group that owns the port, often `dialout`")
         }
-        _ => source.to_string(),
+        _ => format!("{source}: `pnnlab ports` lists the serial ports"),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
+use crate::{Bank, Batch, Budget, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
 
 /// The most ports of a bank, and the most banks of a direction, that a recording may name.
 const MOST_PORTS: usize = 1 << 24;
@@ -110,6 +110,10 @@ impl<P: Plant> Plant for Recorded<P> {
         self.plant.make_safe()?;
         let _ = self.write(&Line::MakeSafe);
         Ok(())
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.plant.spend_from(budget);
     }
 }
 

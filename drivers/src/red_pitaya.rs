@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dialogue::shown;
 use crate::{
     Address, Bursts, Error, Link, LinkOptions, LinkWatch, Numbers, Scpi, ScpiIdentity, ScpiRequest, Setting, Step,
     WaveformConfig,
@@ -175,7 +176,7 @@ fn switch_off(link: &Link<Scpi>) -> Result<(), Error> {
         instrument: link.watch().report().instrument,
         setting: "OUTPUT1:STATE".to_owned(),
         sent: "OFF".to_owned(),
-        read: state,
+        read: shown(state.as_bytes()),
     })
 }
 

@@ -12,6 +12,7 @@
 mod block;
 mod value;
 
+use crate::dialogue::shown;
 use crate::{Error, Opening, Port, Session};
 
 pub use block::{Numbers, block, read_block};
@@ -161,7 +162,10 @@ impl Scpi {
                 Answer::Block => {
                     let text = line(port).await?;
                     let Some(error) = refused(port, step, &text).filter(|_| is_error(&text)) else {
-                        return Err(garbled(port, format!("answers `{text}` where a block was expected")));
+                        return Err(garbled(
+                            port,
+                            format!("answers `{}` where a block was expected", shown(text.as_bytes())),
+                        ));
                     };
                     refusal = refusal.or(Some(error));
                     continue;
@@ -170,6 +174,7 @@ impl Scpi {
             if checked {
                 let text = line(port).await?;
                 if !is_error(&text) {
+                    let text = shown(text.as_bytes());
                     return Err(garbled(port, format!("answers `{text}` where an error number was expected")));
                 }
                 refusal = refusal.or(refused(port, step, &text));
@@ -194,6 +199,7 @@ impl Scpi {
         }
         let number = line(port).await?;
         if number.parse::<f64>().ok() != Some(f64::from(self.number)) {
+            let number = shown(number.as_bytes());
             return Err(garbled(port, format!("answers `{number}` in exchange {}: it is out of step", self.number)));
         }
         let register = line(port).await?;
@@ -247,7 +253,7 @@ impl Scpi {
                     instrument: port.instrument().to_owned(),
                     setting: setting.header.clone(),
                     sent: setting.value.clone(),
-                    read: read.into_owned(),
+                    read: shown(answer),
                 });
             }
         }
@@ -281,14 +287,21 @@ impl Scpi {
         let stranger = |expected: String, found: &ScpiIdentity| Error::Stranger {
             instrument: instrument.to_owned(),
             expected,
-            found: format!("`{found}`"),
+            found: format!("`{}`", shown(found.to_string().as_bytes())),
         };
         if !found.to_string().to_lowercase().contains(&self.expected.to_lowercase()) {
             return Err(stranger(format!("one whose `*IDN?` contains `{}`", self.expected), &found));
         }
         match &self.identity {
-            Some(before) if *before != found => Err(stranger(format!("`{before}`"), &found)),
-            _ => {
+            Some(before) if ScpiIdentity { firmware: before.firmware.clone(), ..found.clone() } == *before => {
+                if found.firmware == before.firmware {
+                    return Ok(());
+                }
+                let (instrument, before, now) = (instrument.to_owned(), before.firmware.clone(), found.firmware);
+                Err(Error::Reflashed { instrument, before, now })
+            }
+            Some(before) => Err(stranger(format!("`{before}`"), &found)),
+            None => {
                 self.identity = Some(found);
                 Ok(())
             }
@@ -376,8 +389,8 @@ fn refused(port: &Port, step: &Step, text: &str) -> Option<Error> {
     if code == OVERFLOW {
         return Some(garbled(port, "lost entries of its error queue (-350)".to_owned()));
     }
-    let message = text.split_once(',').map_or("", |(_, message)| message).trim_matches('"').to_owned();
-    let command = crate::dialogue::shown(&step.command);
+    let message = text.split_once(',').map_or("", |(_, message)| message).trim_matches('"');
+    let (command, message) = (shown(&step.command), shown(message.as_bytes()));
     Some(Error::Refused { instrument: port.instrument().to_owned(), command, code, message })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::dialogue::shown;
 use crate::{
     Answer, Bursts, Error, Link, LinkOptions, LinkWatch, Numbers, Scpi, ScpiIdentity, ScpiRequest, Setting, Step,
     WaveformConfig,
@@ -223,7 +224,7 @@ fn switch_off(generator: &Link<Scpi>, config: &GeneratorConfig) -> Result<(), Er
         instrument: generator.watch().report().instrument,
         setting: config.state.clone(),
         sent: "off".to_owned(),
-        read: state,
+        read: shown(state.as_bytes()),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Batch, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{Batch, Budget, Card, Direction, Error, Plant, Range, Rejections};
 
 /// What makes a reading suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +167,10 @@ impl<P: Plant> Plant for Screened<P> {
     fn make_safe(&mut self) -> Result<(), Error> {
         self.last = None;
         self.plant.make_safe()
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.plant.spend_from(budget);
     }
 }
 

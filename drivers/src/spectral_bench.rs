@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
-use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest};
+use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest, Spectrum};
 use crate::{
-    Address, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range, Timing,
+    Address, Bank, Batch, Budget, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range,
+    Timing,
 };
 
 /// A dark mask that takes longer than this, twice, has failed.
@@ -116,6 +117,7 @@ pub struct SpectralBench {
     shaper: Link<LightCrafter>,
     spectrometer: Link<OceanObp>,
     mask: Vec<MirrorCode>,
+    budget: Budget,
 }
 
 impl SpectralBench {
@@ -153,7 +155,7 @@ impl SpectralBench {
         };
         let shaper = Link::open(LightCrafter::new(&shaper.instrument), shaper)?;
         let mask = vec![MirrorCode::nearest(0.0); config.controls];
-        Ok(Self { config: config.clone(), card, shaper, spectrometer: link, mask })
+        Ok(Self { config: config.clone(), card, shaper, spectrometer: link, mask, budget: Budget::default() })
     }
 
     /// Its links.
@@ -166,7 +168,7 @@ impl SpectralBench {
         Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 
-    /// Shows one shot and reads it, again if an answer was lost.
+    /// Shows one shot and reads it, again if an answer was lost and the budget allows it.
     fn shoot(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
         let data = inputs.iter().map(|&value| MirrorCode::nearest(value));
         let codes: Vec<MirrorCode> = data.zip(&self.mask).flat_map(|(data, &mask)| [data, mask]).collect();
@@ -178,19 +180,31 @@ impl SpectralBench {
             }
             match outcome {
                 Err(error) if error.is_retryable() && attempt < RETRIES => attempt += 1,
-                outcome => return outcome,
+                Err(error) => return Err(error),
+                Ok((spectrum, retaken)) => {
+                    // For each old frame the light has shone once more.
+                    (0..retaken).try_for_each(|_| self.budget.spend_rows([inputs]))?;
+                    return self.average(&spectrum);
+                }
             }
+            self.budget.spend_rows([inputs])?;
         }
     }
 
-    fn expose(&mut self, codes: &[MirrorCode]) -> Result<Vec<f32>, Error> {
+    /// Shows one shot and reads a spectrum: it, and how many old frames came before it.
+    fn expose(&mut self, codes: &[MirrorCode]) -> Result<(Spectrum, u32), Error> {
         let within = Duration::from_secs_f64(self.config.deadline_seconds);
         self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
         let request = SpectrometerRequest::Read { discard: self.config.spectrometer.discard };
         let within = within + Duration::from_secs_f64(self.card.timing.shot);
-        let SpectrometerReply::Spectrum(spectrum) = self.spectrometer.ask(request, within)? else {
-            return Err(self.garbled("sent its serial number for a spectrum".to_owned()));
-        };
+        match self.spectrometer.ask(request, within)? {
+            SpectrometerReply::Spectrum { spectrum, retaken } => Ok((spectrum, retaken)),
+            SpectrometerReply::Serial(_) => Err(self.garbled("sent its serial number for a spectrum".to_owned())),
+        }
+    }
+
+    /// The readings in a spectrum.
+    fn average(&self, spectrum: &Spectrum) -> Result<Vec<f32>, Error> {
         let (pixels, outputs) = (spectrum.pixels.len(), self.config.outputs);
         if pixels == 0 || !pixels.is_multiple_of(outputs) {
             return Err(self.garbled(format!("has {pixels} pixels, which do not make {outputs} equal runs")));
@@ -230,5 +244,9 @@ impl Plant for SpectralBench {
     fn make_safe(&mut self) -> Result<(), Error> {
         self.mask.fill(MirrorCode::nearest(0.0));
         self.shaper.insist(ShaperRequest::Dark, SAFE_WITHIN)
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 }

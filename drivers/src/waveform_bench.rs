@@ -15,7 +15,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing};
+use crate::{Bank, Batch, Budget, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing};
 
 /// The longest burst that is laid out at once.
 const MOST_SAMPLES: usize = 1 << 28;
@@ -125,6 +125,7 @@ pub struct WaveformBench {
     bursts: Box<dyn Bursts>,
     config: WaveformConfig,
     card: Card,
+    budget: Budget,
 }
 
 impl WaveformBench {
@@ -148,7 +149,7 @@ impl WaveformBench {
             },
             timing: Timing { settle: 0.0, latency: 0.0, shot: config.period() as f64 / config.sample_rate_hertz },
         };
-        Ok(Self { bursts, config: config.clone(), card })
+        Ok(Self { bursts, config: config.clone(), card, budget: Budget::default() })
     }
 
     /// The links of its instruments.
@@ -156,11 +157,12 @@ impl WaveformBench {
         self.bursts.watches()
     }
 
-    /// One burst, repeated a few times where that can help.
-    fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+    /// One burst, repeated a few times where that can help and the budget allows it.
+    fn burst(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
+        let volts = self.config.lay_out(rows.iter().copied());
         let mut tries = 0;
         loop {
-            let readings = self.bursts.burst(volts).and_then(|readings| self.accept(readings, volts.len()));
+            let readings = self.bursts.burst(&volts).and_then(|readings| self.accept(readings, volts.len()));
             if let (Err(error), Some(watch)) = (&readings, self.bursts.watches().last()) {
                 watch.rejections().add_for(error, volts.len() / self.config.period());
             }
@@ -168,6 +170,7 @@ impl WaveformBench {
                 Err(error) if error.is_retryable() && tries < self.config.retries => tries += 1,
                 done => return done,
             }
+            self.budget.spend_rows(rows.iter().copied())?;
         }
     }
 
@@ -201,8 +204,7 @@ impl Plant for WaveformBench {
         let rows: Vec<&[f32]> = inputs.iter().collect();
         let mut outputs = Vec::with_capacity(inputs.values().len());
         for rows in rows.chunks(self.config.shots_per_burst()) {
-            let volts = self.config.lay_out(rows.iter().copied());
-            let readings = self.burst(&volts)?;
+            let readings = self.burst(rows)?;
             for shot in readings.chunks(self.config.period()) {
                 outputs.extend_from_slice(&shot[..self.config.samples]);
             }
@@ -213,11 +215,16 @@ impl Plant for WaveformBench {
     fn make_safe(&mut self) -> Result<(), Error> {
         self.bursts.make_safe()
     }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DoseLimits, Limited, Limits};
 
     /// Reads back what it drives, but fails as often as it is told.
     struct Loopback {
@@ -274,6 +281,26 @@ mod tests {
     fn readings_that_are_no_numbers_are_repeated_only_so_often() {
         let error = bench(2).measure(&Batch::zeros(1, 3)).unwrap_err();
         assert!(matches!(error, Error::Rejected { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_repeated_burst_is_counted_and_refused_where_the_budget_ends() {
+        // A shot takes 5 µs at 1 V: the limit lets the burst pass once and again, but not a third time.
+        let energy = std::collections::BTreeMap::from([("drive".to_owned(), 12.5e-6)]);
+        let limits =
+            Limits { dose: DoseLimits { energy_per_minute: energy, ..Default::default() }, ..Default::default() };
+        let ones = Batch::new(3, vec![1.0; 3]).unwrap();
+        let mut plant = Limited::new(bench(1), &limits).unwrap();
+        plant.measure(&ones).unwrap();
+        let error = plant.measure(&ones).unwrap_err().to_string();
+        assert!(error.contains("the energy of input drive in a minute would be 0.000015 V²·s"), "{error}");
+
+        let mut config = config();
+        config.retries = 9;
+        let bursts = Loopback { identity: ScpiIdentity::parse("pnnlab,Loopback (simulated),7,1"), failures: 9 };
+        let bench = WaveformBench::new(Box::new(bursts), &config, "wire").unwrap();
+        let error = Limited::new(bench, &limits).unwrap().measure(&ones).unwrap_err();
+        assert!(matches!(error, Error::Overdriven { .. }), "the third time is not driven: {error}");
     }
 
     #[test]

@@ -16,8 +16,12 @@ use crate::{Fault, Faults, Pty};
 /// The pause inside an answer that comes in two pieces.
 const SPLIT: Duration = Duration::from_millis(2);
 
+/// The piece of an answer that is cut by buffers: a USB full-speed bulk packet, in bytes (USB 2.0, 5.8.3).
+const BUFFER: usize = 64;
 /// How long a pulled cable stays out.
 const UNPLUGGED: Duration = Duration::from_millis(40);
+/// How long a line hears nothing whose other end is not there; a socket until whoever waits there gives up.
+const DEAF: Duration = Duration::from_millis(300);
 /// Bits on a line for each byte: a start bit, eight of data, a stop bit.
 const BITS: f64 = 10.0;
 
@@ -37,6 +41,9 @@ pub trait Answering: Send {
 
     /// A new connection: half a message of the old one is none.
     fn reset(&mut self);
+
+    /// Switched off and on again: settings are gone.
+    fn power_cycle(&mut self);
 }
 
 /// A served instrument; dropping it switches it off.
@@ -122,7 +129,7 @@ async fn stay(pty: Pty, line: &SerialLine, instrument: &mut dyn Answering, fault
     // If the link cannot be made again, the instrument stays away, as a broken one would.
     while let Some(pty) = plugged.take() {
         instrument.reset();
-        let _ = converse(pty, line.baud, instrument, faults).await;
+        let _ = converse(pty, Some(line), instrument, faults).await;
         tokio::time::sleep(UNPLUGGED).await;
         plugged = Pty::open(&line.link).ok();
     }
@@ -131,41 +138,78 @@ async fn stay(pty: Pty, line: &SerialLine, instrument: &mut dyn Answering, fault
 /// Answers one controller until it goes, or the cable does.
 async fn converse(
     mut stream: impl Stream,
-    baud: Option<u32>,
+    line: Option<&SerialLine>,
     instrument: &mut dyn Answering,
     faults: &Faults,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 65_536];
+    let (mut late, mut last) = (vec![], vec![]);
     loop {
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
             return Ok(());
         }
-        for mut answer in instrument.hear(&buffer[..count]) {
-            if faults.strike(Fault::Unplug) {
+        for answer in instrument.hear(&buffer[..count]) {
+            if faults.strike(Fault::PowerCycle) {
+                instrument.power_cycle();
                 return Ok(());
             }
-            if faults.strike(Fault::NoReply) {
-                continue;
+            // Another client that takes the instrument over shows as a connection that ends.
+            if faults.strike(Fault::Unplug) || faults.strike(Fault::SecondClient) {
+                return Ok(());
             }
-            let last = answer.len() - 1;
-            if faults.strike(Fault::WrongTerminator) {
-                answer[last] ^= 0x55;
+            if faults.strike(Fault::HalfOpen) {
+                let deaf = async { while stream.read(&mut buffer).await.is_ok_and(|count| 0 < count) {} };
+                return match line {
+                    Some(_) => tokio::time::timeout(DEAF, deaf).await.or(Ok(())),
+                    None => Ok(deaf.await),
+                };
             }
-            if faults.strike(Fault::WrongBlockLength) {
-                answer.truncate(last);
-            }
-            if let Some(baud) = baud {
-                tokio::time::sleep(Duration::from_secs_f64(BITS * answer.len() as f64 / f64::from(baud))).await;
-            }
-            if faults.strike(Fault::SplitReply) {
-                let (first, second) = answer.split_at(answer.len() / 2);
-                stream.write_all(first).await?;
-                tokio::time::sleep(SPLIT).await;
-                stream.write_all(second).await?;
-            } else {
-                stream.write_all(&answer).await?;
+            let pieces = spoil(answer, &mut late, &mut last, faults);
+            for (index, piece) in pieces.iter().enumerate() {
+                if 0 < index {
+                    tokio::time::sleep(SPLIT).await;
+                }
+                if let Some(baud) = line.and_then(|line| line.baud) {
+                    tokio::time::sleep(Duration::from_secs_f64(BITS * piece.len() as f64 / f64::from(baud))).await;
+                }
+                stream.write_all(piece).await?;
             }
         }
     }
+}
+
+/// What goes wrong with an answer on its way: the pieces that are sent.
+fn spoil(mut answer: Vec<u8>, late: &mut Vec<u8>, last: &mut Vec<u8>, faults: &Faults) -> Vec<Vec<u8>> {
+    if faults.strike(Fault::NoReply) {
+        return vec![];
+    }
+    if faults.strike(Fault::LateReply) {
+        late.extend(answer);
+        return vec![];
+    }
+    if faults.strike(Fault::JoinedReplies) {
+        answer = [last.as_slice(), &answer].concat();
+    }
+    last.clone_from(&answer);
+    if faults.strike(Fault::WrongTerminator)
+        && let Some(end) = answer.last_mut()
+    {
+        *end ^= 0x55;
+    }
+    if faults.strike(Fault::MissingTerminator) {
+        answer.pop();
+    }
+    if faults.strike(Fault::WrongBlockLength) {
+        answer.remove(answer.len() / 2);
+    }
+    answer = [std::mem::take(late), answer].concat();
+    if faults.strike(Fault::BufferSizedBlock) {
+        return answer.chunks(BUFFER).map(<[u8]>::to_vec).collect();
+    }
+    if faults.strike(Fault::SplitReply) {
+        let tail = answer.split_off(answer.len() / 2);
+        return vec![answer, tail];
+    }
+    vec![answer]
 }

@@ -134,4 +134,6 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[cfg(test)]
+mod faulty_tests;
+#[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drivers::Batch;
-use drivers::lightcrafter::{Packet, command, kind, transmissions};
-use drivers::ocean_obp::{ObpMessage, Spectrum, flag, message_type};
+use drivers::lightcrafter::{INVALID_COMMAND, Packet, command, kind, transmissions};
+use drivers::ocean_obp::{ObpMessage, Spectrum, UNKNOWN_TYPE, flag, message_type};
 use sims::{Moment, System};
 
 use crate::byte_server::{Answering, ByteServer, SerialLine};
@@ -16,12 +16,19 @@ use crate::{Fault, Faults};
 const PIXELS_EACH: usize = 20;
 /// Code 9 of the `LightCrafter`'s errors: wrong checksum.
 const WRONG_CHECKSUM: u8 = 9;
-/// Code 2: invalid command.
-const INVALID_COMMAND: u8 = 2;
 /// Code 3: invalid parameter.
 const INVALID_PARAMETER: u8 = 3;
-/// OBP error 2: unknown message type.
-const UNKNOWN_TYPE: u16 = 2;
+/// Display modes: single images, and what is shown after power is switched on.
+const STATIC: u8 = 0;
+const TEST_PATTERN: u8 = 1;
+/// Error 3 of the Ocean Binary Protocol: bad value.
+const BAD_VALUE: u16 = 3;
+/// The shortest integration time, in µs.
+const SHORTEST: u32 = 10;
+/// What the spectrometer integrates until it is told otherwise, in µs.
+const INTEGRATION: u32 = 100_000;
+/// A step of drift, as a part of full scale.
+const DRIFT: f32 = 0.02;
 /// The code that the simulated spectrometer reads at full scale: 18 bits, as a QE Pro has.
 pub const FULL_SCALE: u32 = 262_143;
 
@@ -35,6 +42,9 @@ struct World {
     /// Spectra taken, and the last one.
     count: u32,
     last: Vec<u32>,
+    /// What has drifted by steps, as a part of full scale.
+    offset: f32,
+    faults: Faults,
 }
 
 impl World {
@@ -49,9 +59,20 @@ impl World {
         self.moment.shots += 1;
         self.moment.seconds += shot;
         self.count += 1;
-        let code = |value: &f32| (f64::from(*value) * full_scale).round().clamp(0.0, full_scale) as u32;
+        if self.faults.strike(Fault::DriftStep) {
+            self.offset += DRIFT;
+        }
+        let (stuck, saturated) = (self.faults.strike(Fault::StuckValue), self.faults.strike(Fault::Saturation));
+        if stuck && !self.last.is_empty() {
+            return Spectrum { count: self.count, pixels: self.last.clone() };
+        }
+        let offset = self.offset;
+        let code = |value: &f32| (f64::from(*value + offset) * full_scale).round().clamp(0.0, full_scale) as u32;
         let pixels = outputs.values().iter().flat_map(|value| std::iter::repeat_n(code(value), PIXELS_EACH));
         self.last = pixels.collect();
+        if saturated {
+            self.last.fill(FULL_SCALE);
+        }
         Spectrum { count: self.count, pixels: self.last.clone() }
     }
 }
@@ -69,10 +90,23 @@ impl OpticalBench {
     /// a serial `line`.
     pub fn serve(system: Arc<dyn System>, line: Option<&SerialLine>, faults: &Faults) -> io::Result<Self> {
         let channels = vec![0.0; system.card().ports.input_count() + system.card().ports.control_count()];
-        let world = World { system, channels, moment: Moment::default(), count: 0, last: vec![] };
+        let world = World {
+            system,
+            channels,
+            moment: Moment::default(),
+            count: 0,
+            last: vec![],
+            offset: 0.0,
+            faults: faults.clone(),
+        };
         let world = Arc::new(Mutex::new(world));
-        let shaper = Shaper { world: Arc::clone(&world), received: vec![], image: vec![] };
-        let spectrometer = Spectrometer { world: Arc::clone(&world), received: vec![], faults: faults.clone() };
+        let shaper = Shaper { world: Arc::clone(&world), received: vec![], image: vec![], mode: TEST_PATTERN };
+        let spectrometer = Spectrometer {
+            world: Arc::clone(&world),
+            received: vec![],
+            integration: INTEGRATION,
+            faults: faults.clone(),
+        };
         let spectrometer = match line {
             None => ByteServer::start(Box::new(spectrometer), faults)?,
             Some(line) => ByteServer::start_on_line(Box::new(spectrometer), line, faults)?,
@@ -106,6 +140,8 @@ struct Shaper {
     received: Vec<u8>,
     /// An image that comes in several packets.
     image: Vec<u8>,
+    /// The display mode.
+    mode: u8,
 }
 
 impl Shaper {
@@ -113,7 +149,15 @@ impl Shaper {
         let answer = |kind, payload| Packet { kind, command: packet.command, flag: 0, payload };
         match (packet.kind, packet.command) {
             (kind::READ, command::VERSION) => answer(kind::ANSWER, b"pnnlab SIMULATED 1.0".to_vec()),
-            (kind::WRITE, command::DISPLAY_MODE) => answer(kind::WRITTEN, vec![]),
+            (kind::WRITE, command::DISPLAY_MODE) => match packet.payload[..] {
+                [mode @ 0..=4] => {
+                    self.mode = mode;
+                    answer(kind::WRITTEN, vec![])
+                }
+                _ => answer(kind::ERROR, vec![INVALID_PARAMETER]),
+            },
+            (kind::READ, command::DISPLAY_MODE) => answer(kind::ANSWER, vec![self.mode]),
+            (kind::WRITE, command::STATIC_IMAGE) if self.mode != STATIC => answer(kind::ERROR, vec![INVALID_COMMAND]),
             (kind::WRITE, command::STATIC_IMAGE) => {
                 if packet.flag <= 1 {
                     self.image.clear();
@@ -157,21 +201,42 @@ impl Answering for Shaper {
         self.received.clear();
         self.image.clear();
     }
+
+    fn power_cycle(&mut self) {
+        self.mode = TEST_PATTERN;
+        locked(&self.world).channels.fill(0.0);
+    }
 }
 
 /// The spectrometer's side.
 struct Spectrometer {
     world: Arc<Mutex<World>>,
     received: Vec<u8>,
+    /// In µs.
+    integration: u32,
     faults: Faults,
 }
 
 impl Spectrometer {
+    /// Sets the integration time, if it is one.
+    fn integrate(&mut self, payload: &[u8]) -> bool {
+        let micros = payload.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        let micros = micros.filter(|micros| SHORTEST <= *micros);
+        self.integration = micros.unwrap_or(self.integration);
+        micros.is_some()
+    }
+
     fn obey(&mut self, message: &ObpMessage) -> ObpMessage {
+        let refusal =
+            |error| ObpMessage { flags: flag::RESPONSE | flag::NACK, error, payload: vec![], ..message.clone() };
         let answer = ObpMessage { flags: flag::RESPONSE, ..message.clone() };
         match message.kind {
             message_type::SERIAL => ObpMessage { payload: b"SIMULATED-1".to_vec(), ..answer },
-            message_type::INTEGRATION => ObpMessage { flags: flag::RESPONSE | flag::ACK, payload: vec![], ..answer },
+            message_type::SET_INTEGRATION if self.integrate(&message.payload) => {
+                ObpMessage { flags: flag::RESPONSE | flag::ACK, payload: vec![], ..answer }
+            }
+            message_type::SET_INTEGRATION => refusal(BAD_VALUE),
+            message_type::INTEGRATION => ObpMessage { payload: self.integration.to_le_bytes().to_vec(), ..answer },
             message_type::SPECTRUM => {
                 let mut world = locked(&self.world);
                 let is_stale = !world.last.is_empty() && self.faults.strike(Fault::StaleFrame);
@@ -179,7 +244,7 @@ impl Spectrometer {
                     if is_stale { Spectrum { count: world.count, pixels: world.last.clone() } } else { world.expose() };
                 ObpMessage { payload: spectrum.encode(), ..answer }
             }
-            _ => ObpMessage { flags: flag::RESPONSE | flag::NACK, error: UNKNOWN_TYPE, payload: vec![], ..answer },
+            _ => refusal(UNKNOWN_TYPE),
         }
     }
 }
@@ -202,6 +267,13 @@ impl Answering for Spectrometer {
 
     fn reset(&mut self) {
         self.received.clear();
+    }
+
+    fn power_cycle(&mut self) {
+        self.integration = INTEGRATION;
+        let mut world = locked(&self.world);
+        world.count = 0;
+        world.last.clear();
     }
 }
 
@@ -290,10 +362,17 @@ mod tests {
         let kinds = [
             Fault::StaleFrame,
             Fault::NoReply,
+            Fault::LateReply,
             Fault::SplitReply,
+            Fault::JoinedReplies,
+            Fault::BufferSizedBlock,
             Fault::WrongBlockLength,
+            Fault::MissingTerminator,
             Fault::WrongTerminator,
+            Fault::PowerCycle,
             Fault::Unplug,
+            Fault::HalfOpen,
+            Fault::SecondClient,
         ];
         let folder = tempfile::tempdir().unwrap();
         let line = SerialLine { link: folder.path().join("tty"), baud: None };
@@ -301,8 +380,16 @@ mod tests {
         let mut plant = open(&bench);
         for fault in kinds {
             // Each of these costs a deadline.
-            let is_costly = matches!(fault, Fault::NoReply | Fault::WrongBlockLength);
-            faults.set(fault, if is_costly { 0.01 } else { 0.03 });
+            let is_cheap = matches!(
+                fault,
+                Fault::StaleFrame
+                    | Fault::SplitReply
+                    | Fault::JoinedReplies
+                    | Fault::BufferSizedBlock
+                    | Fault::WrongTerminator
+                    | Fault::Unplug
+            );
+            faults.set(fault, if is_cheap { 0.03 } else { 0.005 });
         }
         assert_reads_the_physics(&mut plant, 30);
         assert!(1 < faults.counts().len(), "{:?}", faults.counts());

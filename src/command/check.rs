@@ -38,7 +38,7 @@ pub struct CheckArgs {
 /// One plant and how its checks ended.
 struct Report {
     plant: String,
-    simulated: bool,
+    origin: Origin,
     checks: Vec<Check>,
     trainability: Option<Trainability>,
     /// What the drivers have found out, in words.
@@ -70,7 +70,7 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
             let check = Check { name: "opening", outcome: CheckOutcome::Failed, why: source.to_string() };
             return Ok(Report {
                 plant: name.to_owned(),
-                simulated: false,
+                origin: Origin::Real,
                 checks: vec![check],
                 trainability: None,
                 remarks: vec![],
@@ -81,7 +81,7 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     let Some(Opened { mut plant, twin, links, watchdog, .. }) = opened else {
         return Err(Error::Usage(format!("the rig has no plant `{name}`")));
     };
-    let simulated = plant.card().identity.origin == Origin::Simulated;
+    let origin = plant.card().identity.origin;
     let is_wired = !links.is_empty();
     let mut stoppable = Stoppable::new(&mut plant, is_wired);
     let mut checks = check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog });
@@ -100,7 +100,7 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     }
     let remarks = links.iter().map(drivers::LinkWatch::report).filter(|report| !report.remark.is_empty());
     let remarks = remarks.map(|report| format!("{}: {}", report.address, report.remark)).collect();
-    Ok(Report { plant: name.to_owned(), simulated, checks, trainability, remarks })
+    Ok(Report { plant: name.to_owned(), origin, checks, trainability, remarks })
 }
 
 /// The object that other programs read.
@@ -108,7 +108,8 @@ fn as_json(rig: &str, reports: &[Report]) -> Value {
     let check = |check: &Check| json!({ "check": check.name, "outcome": check.outcome.name(), "why": check.why });
     let plant = |report: &Report| {
         let checks: Vec<Value> = report.checks.iter().map(check).collect();
-        let mut object = json!({ "plant": report.plant, "simulated": report.simulated, "checks": checks });
+        let mut object =
+            json!({ "plant": report.plant, "simulated": report.origin == Origin::Simulated, "checks": checks });
         if let Some(found) = &report.trainability {
             object["trainability"] = json!(found);
         }
@@ -127,7 +128,12 @@ fn print(rig: &str, reports: &[Report]) {
         for check in &report.checks {
             table.add_row([check.name, check.outcome.name(), &check.why]);
         }
-        say!("\nplant `{}`{}\n{table}", report.plant, if report.simulated { ", SIMULATED" } else { "" });
+        let origin = match report.origin {
+            Origin::Real => "",
+            Origin::Simulated => ", SIMULATED",
+            Origin::Replayed => ", REPLAYED",
+        };
+        say!("\nplant `{}`{origin}\n{table}", report.plant);
         if let Some(found) = &report.trainability {
             say!("{}", trainability_lines(&report.plant, found)[0]);
         }

@@ -1,9 +1,10 @@
-//! `pnnlab ports`: the serial ports of this computer, and what answers there.
+//! `pnnlab ports`: the serial ports of this computer and what answers there, and its audio interfaces.
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+use drivers::audio::{FoundInterface, Offer};
 use drivers::{FoundPort, find_ports, who_answers};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `pnnlab ports`.
 #[derive(Debug, Args)]
@@ -25,23 +26,75 @@ pub fn run(arguments: &PortsArgs) {
             (port, answer)
         })
         .collect();
+    let interfaces = interfaces(!arguments.quiet);
     if arguments.json {
-        let ports: Vec<_> = ports
-            .iter()
-            .map(|(port, answer)| json!({ "address": format!("serial://{}", port.path), "usb": port.usb, "answers": answer }))
-            .collect();
-        say!("{:#}", json!({ "ports": ports }));
+        say!("{:#}", as_json(&ports, interfaces.as_deref()));
         return;
     }
+    print_ports(ports);
+    match interfaces {
+        None => say!("audio interfaces are not listed: this pnnlab was built without `--features audio`"),
+        Some(interfaces) => print_interfaces(interfaces, arguments.quiet),
+    }
+}
+
+/// The audio interfaces, each asked what it offers or not; none where there is no audio library.
+#[cfg(feature = "audio")]
+fn interfaces(asks: bool) -> Option<Vec<FoundInterface>> {
+    Some(drivers::audio::find_interfaces(asks))
+}
+
+/// There is no audio library.
+#[cfg(not(feature = "audio"))]
+fn interfaces(_: bool) -> Option<Vec<FoundInterface>> {
+    None
+}
+
+/// The object that other programs read.
+fn as_json(ports: &[(FoundPort, String)], interfaces: Option<&[FoundInterface]>) -> Value {
+    let port = |(port, answer): &(FoundPort, String)| json!({ "address": format!("serial://{}", port.path), "usb": port.usb, "answers": answer });
+    let offer = |offer: &Option<Offer>| {
+        offer.map(|Offer { channels, lowest_hertz, highest_hertz }| {
+            json!({ "channels": channels, "lowest_hertz": lowest_hertz, "highest_hertz": highest_hertz })
+        })
+    };
+    let interface = |found: &FoundInterface| {
+        json!({
+            "address": found.address,
+            "description": found.description,
+            "output": offer(&found.output),
+            "input": offer(&found.input),
+        })
+    };
+    let audio = interfaces.map(|interfaces| interfaces.iter().map(interface).collect::<Vec<_>>());
+    json!({ "ports": ports.iter().map(port).collect::<Vec<_>>(), "audio": audio })
+}
+
+fn print_ports(ports: Vec<(FoundPort, String)>) {
     if ports.is_empty() {
         say!("no serial ports; pseudo-terminals are not listed");
         return;
     }
+    let rows = ports
+        .into_iter()
+        .map(|(port, answer)| [format!("serial://{}", port.path), port.usb.unwrap_or_default(), answer]);
+    say!("{}", table(["address", "USB", "answers"], rows));
+}
+
+fn print_interfaces(interfaces: Vec<FoundInterface>, is_quiet: bool) {
+    if interfaces.is_empty() {
+        say!("no audio interfaces");
+        return;
+    }
+    let nothing = if is_quiet { "not asked" } else { "nothing" };
+    let offers = |offer: Option<Offer>| offer.map_or_else(|| nothing.to_owned(), |offer| offer.to_string());
+    let rows = interfaces.into_iter().map(|found| [found.address, offers(found.output), offers(found.input)]);
+    say!("{}", table(["address", "plays", "records"], rows));
+}
+
+fn table(header: [&str; 3], rows: impl Iterator<Item = [String; 3]>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["address", "USB", "answers"]);
-    for (port, answer) in ports {
-        table.add_row([format!("serial://{}", port.path), port.usb.unwrap_or_default(), answer]);
-    }
-    say!("{table}");
+    table.set_header(header).add_rows(rows);
+    table
 }

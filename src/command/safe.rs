@@ -1,7 +1,8 @@
 //! `pnnlab safe`: brings a bench to its safe state from another terminal, at once, whoever holds it.
 //!
-//! A side connection switches the outputs off first. Then whoever holds the instruments is asked to pause, over its control socket,
-//! or else to end; only then can nobody switch them on again. A serial port and an audio interface admit no side connection: there the holder goes first.
+//! A side connection switches the outputs off. At the same time whoever holds the instruments is asked to pause, over its control
+//! socket, or else to end; only then can nobody switch them on again, and they are switched off once more. A serial port, an audio
+//! interface and an instrument that talks to one client at a time admit no side connection: there the holder switches off, or goes first.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -94,20 +95,32 @@ fn make_safe(rig: &Rig, name: &str, instruments: &InstrumentsConfig) -> Made {
         let holders: Vec<(&Address, Holder)> =
             addresses.iter().filter_map(|address| Some((address, holder(address)?))).collect();
         let exclusive = holders.iter().any(|(address, _)| address.is_exclusive());
-        if !exclusive {
-            instruments.make_safe_beside(name, rig.folder())?;
-            made.off = Some(start.elapsed());
-        }
+        let beside = || instruments.make_safe_beside(name, rig.folder()).map(|()| start.elapsed());
         let mut paused = false;
-        for (address, holder) in &holders {
-            (made.holder, paused) = stop_holder(address, holder);
+        let first = std::thread::scope(|scope| {
+            let first = (!exclusive).then(|| scope.spawn(beside));
+            for (address, holder) in &holders {
+                (made.holder, paused) = stop_holder(address, holder);
+            }
+            let stopped = start.elapsed();
+            // A thread ends by itself: it panics nowhere, and each of its steps has a deadline.
+            let first = first.and_then(|first| first.join().ok());
+            if let Some(Ok(off)) = &first {
+                made.off = Some(*off);
+            } else if paused {
+                made.off = Some(stopped);
+            }
+            first
+        });
+        match first {
+            // Again: between the first time and its pause or end the holder may have switched the outputs on.
+            Some(Ok(_)) if !holders.is_empty() => drop(beside()?),
+            Some(Ok(_)) => {}
+            // It holds the only connection, and has said that it has switched off.
+            _ if paused => {}
+            Some(Err(error)) if holders.is_empty() => return Err(error),
+            _ => made.off = Some(beside()?),
         }
-        // Again: between the first time and its pause or end the holder may have switched the outputs on.
-        let left_to_holder = paused && exclusive;
-        if !holders.is_empty() && !left_to_holder {
-            instruments.make_safe_beside(name, rig.folder())?;
-        }
-        made.off.get_or_insert(start.elapsed());
         Ok(())
     })();
     made.error = result.err().map(Error::plant(name));

@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::{Aligned, Aligner, AudioPlateConfig, Counts, Layout};
 use crate::{
-    Bank, Batch, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin, Owned,
-    Plant, Ports, Range, Timing,
+    Bank, Batch, Budget, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin,
+    Owned, Plant, Ports, Range, Timing,
 };
 
 /// An interface that does not fall silent within this is closed.
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 /// What an interface may take beside the sound's own time.
 const WITHIN: Duration = Duration::from_secs(2);
+/// The first pause before a lost interface is looked for again, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(320)];
 /// While the chirp is looked for, what was heard is searched each time that it has grown by so many s.
 const LOOK_SECONDS: f64 = 0.05;
 /// From this part of full scale on a converter clips.
@@ -77,6 +79,8 @@ pub struct AudioPlate {
     lock: Option<Lock>,
     counts: Counts,
     watch: LinkWatch,
+    /// Where chirps, and shots that are played again, are counted.
+    budget: Budget,
     /// Given back when the plate is dropped.
     _owned: Option<Arc<Mutex<Owned>>>,
 }
@@ -109,6 +113,7 @@ impl AudioPlate {
             lock: None,
             counts: Counts::default(),
             watch,
+            budget: Budget::default(),
             _owned: owned,
         })
     }
@@ -148,6 +153,7 @@ impl AudioPlate {
                 self.watch.remark(self.counts.to_string());
                 return Err(after(error, tries));
             }
+            self.budget.spend_rows(rows.iter().copied())?;
             self.counts.repeated += 1;
             tries += 1;
         }
@@ -157,6 +163,7 @@ impl AudioPlate {
     fn attempt(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
         let disturbance = self.watch.disturbed();
         if disturbance == Some(Disturbance::ClosePort) {
+            self.watch.state(LinkState::Dirty);
             (self.duplex, self.lock) = (None, None);
         }
         let xruns = self.duplex()?.xruns();
@@ -170,6 +177,7 @@ impl AudioPlate {
         };
         let layout = Layout::new(&self.config.waveform, rows.len());
         let chirp = self.chirp.clone();
+        self.budget.spend_rows([&chirp[..], &chirp])?;
         let shots = std::iter::once(&chirp[..]).chain(rows.iter().copied()).chain([&chirp[..]]);
         let mark = self.play(shots)?;
         if disturbance == Some(Disturbance::LoseAnswer) {
@@ -233,6 +241,7 @@ impl AudioPlate {
     fn find(&mut self) -> Result<Lock, Error> {
         let rate = self.config.waveform.sample_rate_hertz;
         let (xruns, chirp) = (self.duplex()?.xruns(), self.chirp.clone());
+        self.budget.spend_rows([&chirp[..]])?;
         let mark = self.play([&chirp[..]])?;
         let frames = self.aligner.frames();
         let most = (self.config.sync.search_seconds * rate) as usize + 2 * frames;
@@ -285,12 +294,29 @@ impl AudioPlate {
             duplex
         } else {
             self.lock = None;
-            self.watch.state(LinkState::Opening);
-            let interface = (self.open)()?;
-            self.watch.opened();
-            interface.duplex
+            self.reopen()?.duplex
         };
         Ok(self.duplex.insert(duplex))
+    }
+
+    /// Looks for a lost interface, less and less often, for a while.
+    fn reopen(&mut self) -> Result<Interface, Error> {
+        let (end, [mut pause, longest]) = (Instant::now() + WITHIN, PAUSES);
+        loop {
+            self.watch.state(LinkState::Opening);
+            match (self.open)() {
+                Ok(interface) => {
+                    self.watch.opened();
+                    return Ok(interface);
+                }
+                Err(error) if error.is_retryable() && Instant::now() + pause < end => {
+                    self.watch.state(LinkState::Backoff);
+                    std::thread::sleep(pause);
+                    pause = (2 * pause).min(longest);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn instrument(&self) -> String {
@@ -376,5 +402,9 @@ impl Plant for AudioPlate {
             self.watch.state(LinkState::Closed);
         }
         Ok(())
+    }
+
+    fn spend_from(&mut self, budget: Budget) {
+        self.budget = budget;
     }
 }

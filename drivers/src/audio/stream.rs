@@ -264,11 +264,13 @@ fn find(options: &LinkOptions) -> Result<cpal::Device, Error> {
     Err(unreachable(format!("there is no audio interface `{wanted}` that plays and records; there is {known}")))
 }
 
-fn id(device: &cpal::Device) -> String {
+/// What an address calls it.
+pub(super) fn id(device: &cpal::Device) -> String {
     device.id().map(|id| id.id().to_owned()).unwrap_or_default()
 }
 
-fn name(device: &cpal::Device) -> String {
+/// What the system calls it.
+pub(super) fn name(device: &cpal::Device) -> String {
     device.description().map(|description| description.name().to_owned()).unwrap_or_default()
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{AudioPlate, AudioPlateConfig, Duplex, Interface, Mark, Open};
-use crate::{Address, Batch, Disturbance, Error, LinkOptions, LinkState, Origin, Plant, WaveformConfig};
+use crate::{
+    Address, Batch, Disturbance, DoseLimits, Error, Limited, Limits, LinkOptions, LinkState, Origin, Plant,
+    WaveformConfig,
+};
 
 /// Frames from out to in.
 const LATENCY: u64 = 700;
@@ -37,6 +40,8 @@ struct Fate {
     mishaps: VecDeque<Option<Mishap>>,
     openings: u32,
     silenced: u32,
+    /// Attempts to open it that will find nothing.
+    absent: u32,
 }
 
 /// What is played is heard half as loud.
@@ -125,7 +130,14 @@ fn plate(name: &str) -> (AudioPlate, Arc<Mutex<Fate>>) {
     let fate = Arc::<Mutex<Fate>>::default();
     let shared = fate.clone();
     let open: Open = Box::new(move || {
-        shared.lock().unwrap().openings += 1;
+        let mut now = shared.lock().unwrap();
+        now.openings += 1;
+        if 0 < now.absent {
+            now.absent -= 1;
+            let (instrument, address) = ("plate".to_owned(), "audio://loop".to_owned());
+            return Err(Error::Unreachable { instrument, address, message: "unplugged".to_owned() });
+        }
+        drop(now);
         let latency = LATENCY;
         let fate = shared.clone();
         let duplex = Box::new(Loop { fate, latency, played: 55, heard: vec![], xruns: 0, pulled: false });
@@ -231,9 +243,48 @@ fn an_interface_that_is_lost_is_opened_again() {
         assert_comes_back(&mut plate, 2);
         assert_eq!(plate.watch().report().reconnects, before + 1, "{disturbance:?}");
     }
+    // It is plugged in again a little later.
+    let openings = {
+        let mut fate = fate.lock().unwrap();
+        (fate.mishaps, fate.absent) = ([Some(Mishap::Pulled)].into(), 3);
+        fate.openings
+    };
+    assert_comes_back(&mut plate, 2);
+    assert_eq!(fate.lock().unwrap().openings, openings + 4);
     fate.lock().unwrap().mishaps = vec![Some(Mishap::Pulled); 9].into();
     assert!(matches!(plate.measure(&shots(1)), Err(Error::Lost { .. })));
     plate.make_safe().unwrap();
+}
+
+#[test]
+fn chirps_and_repeated_bursts_are_counted() {
+    let (plate, _) = plate("loop-h");
+    let energy = |batch: &Batch, shot: f64| {
+        batch.values().iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / 256.0 * shot
+    };
+    let shot = plate.card().timing.shot;
+    let (shots, chirp) = (shots(3), Batch::new(256, config().chirp()).unwrap());
+    let (shots_energy, chirp_energy) = (energy(&shots, shot), energy(&chirp, shot));
+    // The latency is found with one chirp, and a burst has two.
+    let once = shots_energy + 3.0 * chirp_energy;
+    let limited = |most: f64, plate| {
+        let energy_per_minute = [("drive".to_owned(), most as f32)].into();
+        let dose = DoseLimits { energy_per_minute, ..DoseLimits::default() };
+        Limited::new(plate, &Limits { dose, ..Limits::default() }).unwrap()
+    };
+    let mut plate = limited(1.001 * once, plate);
+    plate.measure(&shots).unwrap();
+    let error = plate.measure(&Batch::from_fn(1, 256, |_, _| 0.1)).unwrap_err().to_string();
+    assert!(error.contains("the energy of input drive in a minute would be"), "{error}");
+    drop(plate);
+
+    let (plate, _) = self::plate("loop-i");
+    assert!(limited(0.999 * once, plate).measure(&shots).is_err(), "the chirps are counted");
+
+    let (plate, fate) = self::plate("loop-j");
+    fate.lock().unwrap().mishaps = [None, Some(Mishap::Lost(100))].into();
+    let error = limited(1.9 * once, plate).measure(&shots).unwrap_err();
+    assert!(matches!(error, Error::Overdriven { .. }), "played twice, it is too much: {error}");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct LinkReport {
     pub state: LinkState,
     /// Times that it was reopened.
     pub reconnects: u64,
+    /// How long it was without an instrument the last time that it was opened, from the moment that this was noticed.
+    pub opened_after: Option<Duration>,
     /// Half of the last thousand answers came faster than this.
     pub latency_p50: Option<Duration>,
     /// All but a hundredth of the last thousand answers came faster than this.
@@ -73,6 +75,8 @@ pub struct LinkReport {
 struct Watched {
     report: LinkReport,
     openings: u64,
+    /// Since when there is no instrument.
+    lost: Option<Instant>,
     latencies: VecDeque<Duration>,
     last: Instant,
     disturbance: Option<Disturbance>,
@@ -104,6 +108,7 @@ impl LinkWatch {
         Self(Arc::new(Mutex::new(Watched {
             report,
             openings: 0,
+            lost: None,
             latencies: VecDeque::new(),
             last: Instant::now(),
             disturbance: None,
@@ -146,7 +151,11 @@ impl LinkWatch {
     }
 
     pub(crate) fn state(&self, state: LinkState) {
-        self.locked().report.state = state;
+        let mut watched = self.locked();
+        watched.report.state = state;
+        if state != LinkState::Ready {
+            watched.lost.get_or_insert_with(Instant::now);
+        }
     }
 
     pub(crate) fn remark(&self, remark: String) {
@@ -157,6 +166,7 @@ impl LinkWatch {
         let mut watched = self.locked();
         watched.report.state = LinkState::Ready;
         watched.report.reconnects = watched.openings;
+        watched.report.opened_after = watched.lost.take().map(|lost| lost.elapsed());
         watched.openings += 1;
     }
 
@@ -166,6 +176,7 @@ impl LinkWatch {
         watched.report.queries.entry(verb).or_default().add(latency);
         watched.report.state = LinkState::Ready;
         watched.report.answered = Some(SystemTime::now());
+        watched.lost = None;
         watched.last = Instant::now();
         if watched.latencies.len() == KEPT {
             watched.latencies.pop_front();

@@ -12,7 +12,14 @@ use crate::{Error, Port};
 /// The first pause between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest: with an attempt on top, an instrument that is back is found within a second.
-const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+/// The first attempt to open may find the instrument silent for this part of the deadline; each further one twice as long.
+const FIRST_PART: u32 = 8;
+/// Once a greeting is known, the instrument may be silent for so many times its longest silence at first, but for no less than this.
+const PATIENCE_FACTOR: u32 = 4;
+const LEAST_PATIENCE: Duration = Duration::from_millis(50);
+/// Where its greetings usually take less, an attempt to find it again ends after so much silence.
+const LONGEST_PATIENCE: Duration = Duration::from_millis(400);
 /// What is asked while nobody asks.
 const IDLE: &str = "idle";
 
@@ -37,9 +44,11 @@ pub(super) struct Task<S> {
     openings: u64,
     /// Whether an answer may still be on its way.
     stale: bool,
-    /// The pause before the next attempt, before jitter; none after a success.
-    pause: Option<Duration>,
+    /// Attempts to open it that have failed since the last success.
+    failures: u32,
     next_attempt: Instant,
+    /// The longest silence in the last greeting that succeeded.
+    usual: Option<Duration>,
     /// State of the jitter's generator.
     random: u64,
 }
@@ -54,8 +63,9 @@ impl<S: Session> Task<S> {
             port: None,
             openings: 0,
             stale: false,
-            pause: None,
+            failures: 0,
             next_attempt: Instant::now(),
+            usual: None,
             random: options.seed,
         }
     }
@@ -139,35 +149,34 @@ impl<S: Session> Task<S> {
 
     /// Makes sure that there is an open and greeted port, within the deadline.
     async fn ready(&mut self, until: Instant) -> Result<(), Error> {
+        // As it was asked, but for what has passed since.
+        let within = until.saturating_duration_since(Instant::now()).as_secs_f64();
+        let within = Duration::from_secs_f64((100.0 * within).round() / 100.0);
         let mut failure = None;
         while self.port.is_none() {
-            let attempt = self.next_attempt.min(until);
-            tokio::time::sleep_until(attempt).await;
+            tokio::time::sleep_until(self.next_attempt.min(until)).await;
             if until <= Instant::now() {
-                return Err(failure.unwrap_or_else(|| self.timeout("opening", self.open_within)));
+                return Err(failure.unwrap_or_else(|| self.timeout("opening", within)));
             }
-            match timeout_at(until.min(Instant::now() + self.open_within), self.open()).await {
-                Ok(Ok(port)) => {
+            let longest = self.open_within + self.session.silence();
+            let opened = timeout_at(until.min(Instant::now() + longest), self.open()).await;
+            match opened.unwrap_or_else(|_| Err(self.timeout("answer", within))) {
+                Ok(port) => {
                     self.port = Some(port);
-                    self.pause = None;
+                    self.failures = 0;
                     self.stale = false;
                     self.openings += 1;
                     self.watch.opened();
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
                     self.watch.failed(&error);
                     self.back_off();
                     if !error.is_retryable() {
                         return Err(error);
                     }
-                    failure = Some(error);
-                }
-                Err(_) => {
-                    self.stale = true;
-                    self.back_off();
-                    let error = self.timeout("greeting", self.open_within);
-                    self.watch.failed(&error);
-                    failure = Some(error);
+                    // What was missing within one attempt will have been missing within all of them.
+                    let is_silent = matches!(error, Error::Timeout { .. });
+                    failure = Some(if is_silent { self.opener.mute(within) } else { error });
                 }
             }
         }
@@ -177,17 +186,34 @@ impl<S: Session> Task<S> {
     /// One attempt.
     async fn open(&mut self) -> Result<Port, Error> {
         self.watch.state(LinkState::Opening);
-        let mut port = self.opener.open().await?;
+        let patience = self.patience();
+        let mut port = self.opener.open(patience.max(LONGEST_PATIENCE)).await?;
         let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
         // Whether it fails or is given up, an answer may be on its way then.
         self.stale = true;
-        self.session.greet(&mut port, opening).await.map(|()| port)
+        port.be_patient(Some(patience));
+        self.session.greet(&mut port, opening).await?;
+        self.usual = Some(port.longest_silence());
+        port.be_patient(None);
+        Ok(port)
+    }
+
+    /// How long the instrument may be silent in the next attempt.
+    fn patience(&self) -> Duration {
+        let (first, most) = match self.usual {
+            None => (self.open_within / FIRST_PART, self.open_within),
+            Some(usual) => {
+                let usual = PATIENCE_FACTOR * usual;
+                (usual.max(LEAST_PATIENCE), usual.max(LONGEST_PATIENCE))
+            }
+        };
+        self.session.silence() + first.saturating_mul(2_u32.saturating_pow(self.failures)).min(most)
     }
 
     /// Waits longer before the next attempt.
     fn back_off(&mut self) {
-        let pause = self.pause.map_or(FIRST_PAUSE, |pause| (2 * pause).min(LONGEST_PAUSE));
-        self.pause = Some(pause);
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        self.failures += 1;
         self.next_attempt = Instant::now() + pause.mul_f64(0.75 + 0.5 * self.fraction());
         self.watch.state(LinkState::Backoff);
     }

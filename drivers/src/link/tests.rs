@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -150,4 +151,59 @@ fn a_disturbed_link_is_reopened_however_fast_the_answer_is() {
     link.watch().disturb(Disturbance::ClosePort);
     assert_eq!(link.ask("again".into(), LONG).unwrap(), "again");
     assert_eq!(link.watch().report().reconnects, 2);
+}
+
+#[test]
+fn a_greeting_whose_answer_is_lost_is_begun_anew_within_the_deadline() {
+    let lost = AtomicU32::new(2);
+    let lose = move |line: &str| {
+        line.starts_with("hello")
+            && lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    };
+    let (address, lines) = serve(move |line| if lose(line) { Act::Silent } else { Act::Echo });
+    let start = Instant::now();
+    let link = open(&address);
+    assert!(start.elapsed() < LinkOptions::new("echo", address).open_within);
+    assert_eq!(link.ask("a".into(), LONG).unwrap(), "a");
+    drop(link);
+    assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["hello 0", "hello 0", "hello 0", "a"]);
+}
+
+#[test]
+fn an_instrument_that_lost_its_greeting_is_found_again_in_less_than_a_second() {
+    let lose = AtomicU32::new(0);
+    let is_lost = move |line: &str| line == "hello 1" && lose.fetch_add(1, Ordering::Relaxed) < 2;
+    let (address, _lines) = serve(move |line| if is_lost(line) { Act::Silent } else { Act::Echo });
+    let link = open(&address);
+    link.watch().disturb(Disturbance::ClosePort);
+    assert_eq!(link.ask("again".into(), LONG).unwrap(), "again");
+    let report = link.watch().report();
+    assert_eq!(report.reconnects, 1);
+    assert!(report.opened_after.unwrap() < Duration::from_secs(1), "{report:?}");
+}
+
+#[test]
+fn a_port_that_says_nothing_or_never_stops_fails_within_the_deadline_and_says_so() {
+    let within = Duration::from_millis(400);
+    let refusal = |address: Address| {
+        let start = Instant::now();
+        let options = LinkOptions { open_within: within, ..LinkOptions::new("echo", address) };
+        let error = Link::open(Lines, &options).err().unwrap();
+        assert!(start.elapsed() < within + Duration::from_secs(2), "{:?}", start.elapsed());
+        error.to_string()
+    };
+    let (silent, _lines) = serve(|_| Act::Silent);
+    let text = refusal(silent);
+    assert!(text.contains("`echo` gave no answer to a greeting within 0.4 s: check that tcp://"), "{text}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Until the other end has heard enough.
+            while stream.as_ref().is_ok_and(|mut stream| stream.write_all(&[b'x'; 4096]).is_ok()) {}
+        }
+    });
+    let text = refusal(Address::Tcp { host: "127.0.0.1".into(), port });
+    assert!(text.contains("sent") && text.contains("bytes without an end"), "{text}");
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
 use super::wires::Wires;
-use crate::{Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
+use crate::{Batch, Budget, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
 
 /// The longest wait for an owner that has died.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
@@ -77,6 +77,8 @@ pub(super) enum Command {
     Measure(Batch, Sender<Result<Batch, Error>>),
     /// Make the instrument safe.
     MakeSafe(Sender<Result<(), Error>>),
+    /// Count there what is driven again.
+    SpendFrom(Budget),
 }
 
 /// A plant behind a pnnlink wire.
@@ -178,6 +180,13 @@ impl Plant for Pnnlink {
     fn make_safe(&mut self) -> Result<(), Error> {
         self.call(Command::MakeSafe, self.options.safe_deadline)
     }
+
+    fn spend_from(&mut self, budget: Budget) {
+        if let Some(commands) = &self.commands {
+            // An owner that has died drives nothing.
+            let _ = commands.send(Command::SpendFrom(budget));
+        }
+    }
 }
 
 impl Drop for Pnnlink {
@@ -246,6 +255,7 @@ async fn serve(owner: &mut Owner, inbox: &mut UnboundedReceiver<Command>, heartb
             Ok(Some(Command::Apply(controls, answer))) => drop(answer.send(owner.apply(&controls).await)),
             Ok(Some(Command::Measure(inputs, answer))) => drop(answer.send(owner.measure(&inputs).await)),
             Ok(Some(Command::MakeSafe(answer))) => drop(answer.send(owner.make_safe().await)),
+            Ok(Some(Command::SpendFrom(budget))) => owner.budget = budget,
         }
     }
 }

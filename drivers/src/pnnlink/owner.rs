@@ -10,16 +10,21 @@ use super::link::{Options, Report, seconds};
 use super::message::Reason;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Batch, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
+use crate::{Batch, Budget, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause: an instrument that is back is noticed within half a second.
-const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// The longest pause: with an attempt on top, an instrument that is back is found within a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How long one attempt to open may take.
 const OPENING: Duration = Duration::from_secs(2);
 /// After how long without any answer a session is given up and opened anew.
 const SILENCE: Duration = Duration::from_millis(750);
+/// Opening again may take this many times as long as the last opening, but never less than this; each further attempt twice as long.
+const PATIENCE_FACTOR: u32 = 8;
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
+/// So many sessions of ours are remembered.
+const SESSIONS: usize = 4;
 
 /// What is asked while nobody asks.
 const IDLE: &str = "idle";
@@ -32,15 +37,21 @@ pub(super) struct Owner {
     watch: LinkWatch,
     description: Description,
     session: Option<Session>,
-    /// The last session's number, boot and firmware.
-    last: (u32, u32, String),
+    /// Sessions of ours that the instrument may still have, the likeliest first: of an attempt that failed nobody knows how far it came.
+    ours: Vec<u32>,
+    /// The last session's boot and firmware.
+    last: (u32, String),
     /// The coded controls that we asked for, and those that were applied, while the instrument is to be armed.
     controls: Option<(Vec<u8>, Vec<u8>)>,
     /// Bad frames of sessions that are closed.
     bad_frames: u64,
     random: u64,
     pause: Duration,
+    /// How long the next attempt to open it again may take.
+    patience: Duration,
     is_stopped: bool,
+    /// Where shots that are driven again are counted.
+    pub budget: Budget,
 }
 
 impl Owner {
@@ -53,33 +64,43 @@ impl Owner {
         watch.state(LinkState::Opening);
         let mut random = options.seed;
         let end = Instant::now() + options.deadline;
-        let session = loop {
+        let mut was_there = false;
+        let (session, patience) = loop {
+            let start = Instant::now();
             let number = draw(&mut random) | 1;
-            let stream = match timeout(options.deadline, wires.dial()).await {
-                Err(_) => return Err(explain(wires.instrument(), "opening", Failure::Silent, options.deadline)),
-                Ok(stream) => stream?,
-            };
-            let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
-            match Session::open(stream, [number, 0], options.watchdog, limit).await {
-                Ok(session) => break session,
-                Err(failure) => {
-                    if let Some(error) = wires.trouble() {
-                        return Err(error);
+            let failure = match timeout(options.deadline, wires.dial()).await {
+                Err(_) => Failure::Silent,
+                // A cable that is being pulled and plugged in again; where nobody ever was, the address is wrong.
+                Ok(Err(_)) if was_there => Failure::Closed,
+                Ok(stream) => {
+                    let stream = stream?;
+                    was_there = true;
+                    let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
+                    match Session::open(stream, [number, 0], options.watchdog, limit).await {
+                        Ok(session) => break (session, patience(start.elapsed())),
+                        Err(failure) => failure,
                     }
-                    // The controller before us may have died a moment ago: its session lasts for its watchdog time. A board that
-                    // starts anew when its port is opened hangs up once.
-                    let may_pass = matches!(failure, Failure::Closed | Failure::Refused(Reason::Busy));
-                    if !may_pass || end <= Instant::now() + LONGEST_PAUSE / 2 {
-                        return Err(explain(wires.instrument(), "opening", failure, limit));
-                    }
-                    sleep(LONGEST_PAUSE / 4).await;
                 }
+            };
+            if let Some(error) = wires.trouble() {
+                return Err(error);
             }
+            // The controller before us may have died a moment ago: its session lasts for its watchdog time. A board that
+            // starts anew when its port is opened hangs up once.
+            if !may_pass(failure) || end <= Instant::now() + LONGEST_PAUSE / 2 {
+                return Err(match failure {
+                    Failure::Silent => wires.mute(options.deadline),
+                    Failure::Closed => wires.unreachable("it takes connections and closes them again"),
+                    other => explain(wires.instrument(), "opening", other, options.deadline),
+                });
+            }
+            sleep(LONGEST_PAUSE / 4).await;
         };
         let description = session.description().clone();
         lock(&report).is_connected = true;
         watch.opened();
-        let last = (session.number(), session.welcome().boot, session.welcome().firmware.clone());
+        let last = (session.welcome().boot, session.welcome().firmware.clone());
+        let ours = vec![session.number()];
         Ok(Self {
             wires,
             options,
@@ -87,12 +108,15 @@ impl Owner {
             watch,
             description,
             session: Some(session),
+            ours,
             last,
             controls: None,
             bad_frames: 0,
             random,
             pause: FIRST_PAUSE,
+            patience,
             is_stopped: false,
+            budget: Budget::default(),
         })
     }
 
@@ -157,7 +181,7 @@ impl Owner {
                 self.lose();
             }
             let start = Instant::now();
-            let outcome = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
+            let (counts, outcome) = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
             if read.iter().any(Option::is_some) {
                 end = Instant::now() + self.options.deadline;
             }
@@ -168,7 +192,7 @@ impl Owner {
                 bad += u64::from(readings[row].is_none());
             }
             match outcome {
-                Ok(counts) => {
+                Ok(()) => {
                     self.watch.answered("measure", start.elapsed());
                     self.watch.rejections().add("void", bad as usize);
                     let mut report = lock(&self.report);
@@ -180,6 +204,7 @@ impl Owner {
                 }
                 Err(failure) => {
                     self.mend(failure, end, "measuring")?;
+                    self.drive_again(inputs, &readings, &rows[..counts.sent])?;
                     continue;
                 }
             }
@@ -189,6 +214,7 @@ impl Owner {
                     return Err(self.rejected(row, attempts[row]));
                 }
             }
+            self.drive_again(inputs, &readings, &rows)?;
         }
         self.collect(&readings)
     }
@@ -261,6 +287,7 @@ impl Owner {
             let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
             if let Err(failure) = self.reopen(limit).await {
                 self.mend(failure, end, verb)?;
+                self.patience = (2 * self.patience).min(SILENCE);
                 let jitter = f64::from(draw(&mut self.random)) / f64::from(u32::MAX);
                 let pause = self.pause.mul_f64(0.5 + 0.5 * jitter);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -273,6 +300,7 @@ impl Owner {
 
     /// Opens a session in place of the lost one, and puts our controls back.
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
+        let (start, limit) = (Instant::now(), limit.min(self.patience));
         let number = draw(&mut self.random) | 1;
         self.watch.state(LinkState::Opening);
         let stream = match timeout(limit, self.wires.dial()).await {
@@ -280,8 +308,15 @@ impl Owner {
             Ok(Err(_)) => return Err(Failure::Closed),
             Ok(Ok(stream)) => stream,
         };
-        let limit = limit.min(SILENCE);
-        let mut session = Session::open(stream, [number, self.last.0], self.options.watchdog, limit).await?;
+        let replaces = self.ours.first().copied().unwrap_or_default();
+        let session = Session::open(stream, [number, replaces], self.options.watchdog, limit).await;
+        match &session {
+            // It has another one of ours, or somebody else's.
+            Err(Failure::Refused(Reason::Busy)) => self.ours.rotate_left(1),
+            _ => self.ours.insert(0, number),
+        }
+        self.ours.truncate(SESSIONS);
+        let mut session = session?;
         let (known, found) = (&self.description, session.description());
         if known.card.identity != found.card.identity || known.card.ports != found.card.ports {
             return Err(Failure::Nonsense("is another instrument than before, or has other ports"));
@@ -291,7 +326,7 @@ impl Owner {
         }
         let settle = seconds(self.description.card.timing.settle);
         if let Some((asked, applied)) = &self.controls
-            && session.apply(asked, SILENCE + settle).await? != *applied
+            && session.apply(asked, limit + settle).await? != *applied
         {
             return Err(Failure::Nonsense("has taken other controls than before the connection was lost"));
         }
@@ -299,13 +334,15 @@ impl Owner {
         let mut report = lock(&self.report);
         report.is_connected = true;
         report.reconnections += 1;
-        report.power_cycles += u64::from(boot != self.last.1);
-        report.firmware_changes += u64::from(firmware != self.last.2);
+        report.power_cycles += u64::from(boot != self.last.0);
+        report.firmware_changes += u64::from(firmware != self.last.1);
         drop(report);
-        self.last = (session.number(), boot, firmware);
+        self.last = (boot, firmware);
+        self.ours = vec![number];
         self.session = Some(session);
         self.watch.opened();
         self.pause = FIRST_PAUSE;
+        self.patience = patience(start.elapsed().saturating_sub(settle));
         Ok(())
     }
 
@@ -317,15 +354,7 @@ impl Owner {
         if let Some(error) = self.wires.trouble() {
             return Err(error);
         }
-        let is_final = match failure {
-            Failure::Closed | Failure::Silent => false,
-            Failure::Refused(reason) => !matches!(
-                reason,
-                Reason::NoSession | Reason::Busy | Reason::NotReady | Reason::Incomplete | Reason::Malformed
-            ),
-            Failure::Nonsense(_) => true,
-        };
-        if is_final || end <= Instant::now() {
+        if !may_pass(failure) || end <= Instant::now() {
             return Err(self.explain(verb, failure));
         }
         Ok(())
@@ -346,6 +375,13 @@ impl Owner {
         let all = self.bad_frames + self.session.as_ref().map_or(0, Session::bad_frames);
         let before = std::mem::replace(&mut lock(&self.report).bad_frames, all);
         self.watch.failed_by(ErrorKind::Framing, all.saturating_sub(before));
+    }
+
+    /// Counts those of `rows` that have been sent, and are driven again because they have no reading.
+    fn drive_again(&self, inputs: &Batch, readings: &[Option<Vec<u8>>], rows: &[usize]) -> Result<(), Error> {
+        let again: Vec<&[f32]> =
+            rows.iter().filter(|&&row| readings[row].is_none()).map(|&row| inputs.row(row)).collect();
+        if again.is_empty() { Ok(()) } else { self.budget.spend_rows(again) }
     }
 
     /// All readings in their places, as values.
@@ -380,6 +416,23 @@ impl Owner {
     }
 }
 
+/// How long opening it again may take, after it has taken so long.
+fn patience(took: Duration) -> Duration {
+    (PATIENCE_FACTOR * took).clamp(LEAST_PATIENCE, SILENCE)
+}
+
+/// Whether another session can help.
+fn may_pass(failure: Failure) -> bool {
+    match failure {
+        Failure::Closed | Failure::Silent => true,
+        Failure::Refused(reason) => matches!(
+            reason,
+            Reason::NoSession | Reason::Busy | Reason::NotReady | Reason::Incomplete | Reason::Malformed
+        ),
+        Failure::Nonsense(_) => false,
+    }
+}
+
 /// Makes an instrument safe from outside its session.
 pub(super) async fn make_safe_beside(wires: &Wires, limit: Duration) -> Result<(), Error> {
     let outcome = timeout(limit, async {
@@ -409,7 +462,6 @@ fn explain(instrument: &str, verb: &'static str, failure: Failure, limit: Durati
 /// What is missing when an instrument is silent.
 fn verb_noun(verb: &str) -> &'static str {
     match verb {
-        "opening" => "answer to a hello",
         "measuring" => "reading",
         "making safe" => "word that it is safe",
         _ => "answer",

@@ -222,13 +222,13 @@ impl Session {
 
     /// Drives shots, coded, and puts their coded readings into `readings`: none for a shot whose reading is void.
     ///
-    /// Fails when no answer has come for `limit`; what was read until then is in `readings`.
+    /// Fails when no answer has come for `limit`; what was read until then is in `readings`, and what was sent is counted.
     pub async fn shoot(
         &mut self,
         inputs: &[u8],
         limit: Duration,
         readings: &mut [Option<Vec<u8>>],
-    ) -> Result<super::transfer::Counts, Failure> {
+    ) -> (super::transfer::Counts, Result<(), Failure>) {
         let mut transfer = Transfer::new(inputs, self.shape, self.next_shot, self.acquisition);
         let outcome = self.drive(&mut transfer, limit).await;
         self.next_shot = transfer.following();
@@ -236,7 +236,7 @@ impl Session {
         for (reading, read) in readings.iter_mut().zip(transfer.readings()) {
             *reading = read.map(<[u8]>::to_vec);
         }
-        outcome.map(|()| transfer.counts())
+        (transfer.counts(), outcome)
     }
 
     /// Asks how the instrument is; it keeps the watchdog quiet.

@@ -56,6 +56,8 @@ pub struct Shape {
 /// What did not go smoothly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
+    /// The first so many shots were sent.
+    pub sent: usize,
     /// Shots that were sent again.
     pub resent: u64,
     /// Answers that had come before.
@@ -150,7 +152,7 @@ impl<'a> Transfer<'a> {
 
     /// What did not go smoothly so far.
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { sent: self.sent, ..self.counts }
     }
 
     /// How many shots of the session have been sent, at most: the number of the next new one.

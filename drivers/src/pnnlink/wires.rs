@@ -1,5 +1,7 @@
 //! How the owner gets to its instrument: over a wire, written down or not, or to a recording in the instrument's place.
 
+use std::time::Duration;
+
 use crate::port::{Opener, locked};
 use crate::tap::{Tap, Trouble};
 use crate::{Error, LinkOptions, Stream};
@@ -30,6 +32,16 @@ impl Wires {
     /// Whether a recording answers.
     pub fn is_replay(&self) -> bool {
         self.replay.is_some()
+    }
+
+    /// The instrument cannot be reached, and why.
+    pub fn unreachable(&self, message: &str) -> Error {
+        self.opener.unreachable(message)
+    }
+
+    /// Something takes the connection, and has said nothing for `within`.
+    pub fn mute(&self, within: Duration) -> Error {
+        self.opener.mute(within)
     }
 
     /// A fresh stream. Nothing is sent.

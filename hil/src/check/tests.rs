@@ -1,5 +1,7 @@
 //! The checks on good plants, and on plants that are wrong in one way each.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use drivers::{Batch, Card, Error, Limited, Limits, Plant};
 use sims::{Electrical, Mechanical, Optical, Oscillators, Simulated};
 
@@ -8,6 +10,10 @@ use super::{Check, CheckOutcome, Subject, check};
 fn run(plant: impl Plant) -> Vec<Check> {
     let mut plant = Limited::new(plant, &Limits::default()).unwrap();
     check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false })
+}
+
+fn why<'a>(checks: &'a [Check], name: &str) -> &'a str {
+    &checks.iter().find(|check| check.name == name).unwrap().why
 }
 
 fn outcome(checks: &[Check], name: &str) -> CheckOutcome {
@@ -75,7 +81,21 @@ fn each_check_fails_on_a_plant_that_is_wrong_in_its_way() {
     let stuck = wrong(|readings| readings.values_mut().fill(0.5));
     assert_eq!(outcome(&stuck, "repeatability"), CheckOutcome::Failed);
     let broken = wrong(|readings| readings.values_mut()[0] = f32::NAN);
-    assert_eq!(outcome(&broken, "repeatability"), CheckOutcome::Failed);
+    assert!(why(&broken, "repeatability").contains("shot 0 is not a number"));
+    assert!(why(&shifted, "order of shots").contains("an answer is in the wrong place"));
+    let saturated = wrong(|readings| readings.values_mut()[..32].fill(1.0));
+    assert!(why(&saturated, "order of shots").contains("shot 0 are at the end of their range: saturated"));
+    let old = wrong(|readings| readings.values_mut().copy_within(32..64, 0));
+    assert!(why(&old, "order of shots").contains("shot 1 reads bit for bit what shot 0 read"));
+    // Everything is higher from the second batch on that is measured at all.
+    let drifted = wrong(|readings| {
+        static BATCHES: AtomicU32 = AtomicU32::new(0);
+        // The checks of limits drive nothing.
+        if 0 < BATCHES.fetch_add(1, Ordering::Relaxed) {
+            readings.values_mut().iter_mut().for_each(|value| *value += 0.5);
+        }
+    });
+    assert!(why(&drifted, "repeatability").contains("have shifted by 0.500 V"), "{}", why(&drifted, "repeatability"));
     let on = run(Wrong { plant: electrical(), spoil: |_| {}, unsafe_forever: true });
     assert_eq!(outcome(&on, "safe state"), CheckOutcome::Failed);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Address, Batch, LinkOptions, Plant};
+use drivers::{Address, Batch, DoseLimits, Error, Limited, Limits, LinkOptions, Plant};
 use sims::{Electrical, Simulated};
 
 use super::{Build, Firmware, Pattern, Place, Served};
@@ -140,6 +140,28 @@ fn controls_come_back_after_a_power_cycle() {
 }
 
 #[test]
+fn shots_that_are_driven_again_are_counted() {
+    let built = Electrical { samples: 32, ..Electrical::default() }.build().unwrap();
+    let shot = built.system.card().timing.shot;
+    let inputs = Batch::from_fn(20, 32, |row, column| ((row * 31 + column * 7) % 20) as f32 / 10.0 - 1.0);
+    let switches = Faults::new(0);
+    let firmware = Firmware::new(built.system, Build::default(), switches.clone());
+    let served = Served::start(firmware, Place::Tcp(0), None, &switches).unwrap();
+    // Room for the batch, and for eight shots more.
+    let duty = Some((28.5 * shot / 60.0) as f32);
+    let limits = Limits { dose: DoseLimits { duty, ..DoseLimits::default() }, ..Limits::default() };
+    let limited = || Limited::new(open(&served), &limits).unwrap();
+    limited().measure(&inputs).unwrap();
+    switches.once(Fault::Xrun);
+    limited().measure(&inputs).unwrap();
+    assert_eq!(switches.counts().get(&Fault::Xrun), Some(&1), "one void shot has room");
+    // All twenty are void once, or nearly all: their second time has none.
+    switches.set(Fault::Xrun, 0.9);
+    let error = limited().measure(&inputs).unwrap_err();
+    assert!(matches!(error, Error::Overdriven { .. }), "{error}");
+}
+
+#[test]
 fn an_idle_link_keeps_the_watchdog_quiet_and_a_dead_one_does_not() {
     let served = served(Place::Tcp(0), &none());
     let mut plant = open(&served);
@@ -163,7 +185,15 @@ fn what_is_not_there_is_said_in_a_sentence() {
     // A server that says nothing at all.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = error(&format!("tcp://{}", listener.local_addr().unwrap()));
-    assert!(text.contains("gave no answer to a hello within"), "{text}");
+    assert!(text.contains("gave no answer to a greeting within 0.5 s"), "{text}");
+}
+
+#[test]
+fn a_board_says_who_it_is_to_whoever_looks_for_instruments() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tty");
+    let _served = served(Place::Pty(path.clone()), &none());
+    assert_eq!(drivers::who_answers(path.to_str().unwrap()), "pnnlink: pattern SIM-1");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn another_firmware_is_another_instrument() {
     let mut rig = red_pitaya(&Wire::Tcp { port: 0 });
     rig.faults.once(Fault::FirmwareChange);
     let error = rig.bench.measure(&inputs()).unwrap_err();
-    assert!(!error.is_retryable() && error.to_string().contains("was expected"), "{error}");
+    assert!(!error.is_retryable() && error.to_string().contains("had the firmware `1.0` and now has `2.0`"), "{error}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Asker {
             match self.attempt(number, end) {
                 // A link refuses to go on with an instrument that is not quite the one before; here somebody looks at
                 // it and says that it is.
-                Err(Error::Stranger { .. }) if Instant::now() < end => self.link = None,
+                Err(Error::Reflashed { .. }) if Instant::now() < end => self.link = None,
                 Err(error) if error.is_retryable() && Instant::now() < end => {}
                 outcome => return outcome,
             }

@@ -90,7 +90,7 @@ fn a_good_wire_carries_each_shot_once() {
     let (readings, instrument, counts) = run(50, &[], &[]);
     assert_eq!(readings.len(), 50);
     assert_eq!(instrument.driven.concat(), inputs(50));
-    assert_eq!(counts, Counts::default());
+    assert_eq!(counts, Counts { sent: 50, ..Counts::default() });
 }
 
 #[test]
