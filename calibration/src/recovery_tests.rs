@@ -68,6 +68,23 @@ fn the_stated_uncertainties_cover_the_truth() {
     assert!(covered.iter().all(|count| 0.8 <= f64::from(*count) / repetitions as f64), "{covered:?}");
 }
 
+/// Without junction and memory the truth lies at the end of what is plausible.
+#[test]
+fn a_circuit_that_is_its_nominal_model_is_found_too() {
+    let bench = Electrical { mismatch: 0.0, plant_seed: 7, ..Electrical::default() };
+    let mut plant = Simulated::new(bench.build().unwrap().system);
+    let stimuli = Stimuli::smooth(plant.ports(), 240, 240, Key::new(1));
+    let mut watch = Watch { now: &mut || None, progress: &mut |_| std::ops::ControlFlow::Continue(()) };
+    let trace = measure(&mut plant, &stimuli, 2, &mut watch).unwrap().unwrap();
+    let fit = fit_physics(&bench, &trace.averaged().trace).unwrap();
+    let error = |values: &[f64]| {
+        let predicted = trace.predict(&*bench.adjusted(values, &[]));
+        let pairs = predicted.values().iter().zip(trace.outputs.values());
+        pairs.map(|(p, y)| f64::from(p - y).powi(2)).sum::<f64>()
+    };
+    assert!(error(&fit.values()) < error(&bench.plant_coefficients()));
+}
+
 #[test]
 fn the_light_paths_chirp_comes_back_although_its_phase_ripples() {
     for (plant_seed, mismatch) in [(7, 0.5), (99, 1.0)] {
