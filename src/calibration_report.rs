@@ -43,32 +43,51 @@ pub struct Calibrated<'a> {
 impl Calibrated<'_> {
     /// The result in a few sentences.
     pub fn sentences(&self) -> Vec<String> {
-        let Self { facts, fitted, .. } = self;
-        let mut lines = vec![format!(
-            "plant `{}` ({}, {}): {} by {} in {:.1} s here",
+        let mut lines = vec![self.headline()];
+        let residuals = self.residuals();
+        lines.extend(residuals.iter().map(|(name, residual)| format!("residual, {name}: {}", in_words(residual))));
+        lines.extend(self.remarks());
+        lines
+    }
+
+    /// Whose, by what, from how much, in what time.
+    fn headline(&self) -> String {
+        let Self { facts, .. } = self;
+        format!(
+            "plant `{}` ({}, {}): procedure `{}`, {}, {:.1} s here",
             facts.plant,
             facts.origin.to_uppercase(),
             facts.serial,
             facts.procedure,
             counted(facts.shots, "shot", "shots"),
             self.seconds
-        )];
+        )
+    }
+
+    /// What is left of the held-out readings, step by step.
+    fn residuals(&self) -> Vec<(&'static str, &Residual)> {
+        let fitted = self.fitted;
         let steps = [
             ("nominal model", &fitted.nominal_residual),
             ("fitted coefficients", &fitted.physics_residual),
             ("with corrections", &fitted.corrected_residual),
             ("the twin", &fitted.residual),
         ];
-        for (name, residual) in steps {
-            if let Some(residual) = residual {
-                lines.push(format!("residual, {name}: {}", in_words(residual)));
-            }
-        }
+        steps.into_iter().filter_map(|(name, residual)| Some((name, residual.as_ref()?))).collect()
+    }
+
+    /// Noise, clipping, and what the data cannot tell.
+    fn remarks(&self) -> Vec<String> {
+        let Self { facts, fitted, .. } = self;
+        let mut lines = Vec::new();
         if let Some(noise) = &facts.noise {
             lines.push(format!(
                 "noise of a shot: {:.3} % of full scale, {}{}",
                 100.0 * noise.std_of_full_scale,
-                counted(noise.rank, "common factor", "common factors"),
+                match noise.rank {
+                    0 => "each output its own".to_owned(),
+                    rank => counted(rank, "common factor", "common factors"),
+                },
                 noise
                     .held_out_ratio
                     .map(|ratio| format!("; predicted over measured on held-out stimuli {ratio:.3}"))
@@ -76,6 +95,9 @@ impl Calibrated<'_> {
             ));
         } else {
             lines.push("noise: unknown, no stimulus was repeated".to_owned());
+        }
+        if let Some(network) = facts.options.get("network") {
+            lines.push(format!("a small network on what the physics leaves was {network}"));
         }
         let clipped = &fitted.levels.clipped;
         if !clipped.is_empty() {
@@ -199,12 +221,10 @@ fn pieces(calibrated: &Calibrated<'_>, figures: &[PathBuf], folder: &str) -> Vec
         "none" => format!("Calibration of recorded data: `{}`", facts.serial),
         rig => format!("Calibration of `{}` on `{rig}`", facts.plant),
     };
-    let mut pieces = vec![
-        Piece::Heading(title),
-        Piece::Paragraph(taken(calibrated)),
-        Piece::Heading("Result".to_owned()),
-        Piece::List(calibrated.sentences()),
-    ];
+    let mut pieces =
+        vec![Piece::Heading(title), Piece::Paragraph(taken(calibrated)), Piece::Heading("Result".to_owned())];
+    pieces.extend(residual_table(&calibrated.residuals()));
+    pieces.push(Piece::List(calibrated.remarks()));
     let warnings = calibrated.warnings();
     if !warnings.is_empty() {
         pieces.push(Piece::Paragraph("Warnings:".to_owned()));
@@ -213,8 +233,13 @@ fn pieces(calibrated: &Calibrated<'_>, figures: &[PathBuf], folder: &str) -> Vec
     for path in figures.iter().filter(|path| path.extension().is_some_and(|extension| extension == "svg")) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let caption = match name {
-            "predicted.svg" => "Predicted against measured readings of held-out stimuli.",
-            "ports.svg" => "Root mean square residual of each output, and its noise.",
+            "predicted.svg" => {
+                "Predicted against measured readings of held-out stimuli, some thousands of them; on the line they agree. At the end of a \
+                 range a reading says no more than `at least`, and predictions end there too."
+            }
+            "ports.svg" => {
+                "Root mean square residual of each output on held-out stimuli, and the noise of the means of repeats that is part of it."
+            }
             _ => "",
         };
         pieces.push(Piece::Figure(PathBuf::from(folder).join(name), caption.to_owned()));
@@ -224,6 +249,9 @@ fn pieces(calibrated: &Calibrated<'_>, figures: &[PathBuf], folder: &str) -> Vec
     pieces.extend(sections::noise(facts));
     pieces.extend(sections::levels(fitted));
     pieces.push(Piece::Heading("Where the fit is valid".to_owned()));
+    pieces.push(Piece::Paragraph(
+        "The smallest and the largest value that the fit has seen in each bank of ports. Beyond them the twin is a guess.".to_owned(),
+    ));
     pieces.push(Piece::Table(
         ["bank", "smallest", "largest", "unit"].map(str::to_owned).to_vec(),
         facts
@@ -235,6 +263,45 @@ fn pieces(calibrated: &Calibrated<'_>, figures: &[PathBuf], folder: &str) -> Vec
     pieces.push(Piece::Heading("Provenance".to_owned()));
     pieces.push(Piece::List(provenance(facts)));
     pieces
+}
+
+/// The residuals as a table.
+fn residual_table(residuals: &[(&str, &Residual)]) -> Vec<Piece> {
+    if residuals.is_empty() {
+        return vec![];
+    }
+    let header = [
+        "model",
+        "RMS residual, % of full scale",
+        "± (95 %)",
+        "% of the outputs' deviation",
+        "R², median",
+        "R², worst",
+    ];
+    let rows = residuals.iter().map(|(name, residual)| {
+        vec![
+            (*name).to_owned(),
+            format!("{:.3}", 100.0 * residual.rmse_of_full_scale),
+            format!("{:.3}", 100.0 * residual.rmse_uncertainty()),
+            format!("{:.2}", 100.0 * residual.rmse_of_output_std),
+            format!("{:.4}", residual.r2_median),
+            format!("{:.4}", residual.r2_lowest),
+        ]
+    });
+    let noise = residuals.iter().find_map(|(_, residual)| {
+        let (words, noise) = match residual.neighbors_of_full_scale {
+            Some(scatter) => ("Of each, noise is at most", scatter),
+            None => ("Of each, noise is", residual.noise_of_full_scale?),
+        };
+        Some(format!(" {words} {:.3} % of full scale.", 100.0 * noise))
+    });
+    vec![
+        Piece::Table(header.map(str::to_owned).to_vec(), rows.collect()),
+        Piece::Paragraph(format!(
+            "R² is the share of an output's variance that the model explains: it is low for outputs that hardly move.{}",
+            noise.unwrap_or_default()
+        )),
+    ]
 }
 
 /// Whose shots, and how many.
@@ -273,6 +340,6 @@ fn provenance(facts: &FitFacts) -> Vec<String> {
     if !facts.description_sha256.is_empty() {
         list.push(format!("description of the plant in its rig, SHA-256: {}", facts.description_sha256));
     }
-    list.push(format!("made: {} UTC", timestamp(facts.made_unix_seconds as u64)));
+    list.push(format!("made: {} (UTC)", timestamp(facts.made_unix_seconds as u64)));
     list
 }

@@ -62,9 +62,13 @@ pub fn coefficients(calibrated: &Calibrated<'_>) -> Vec<Piece> {
         ["coefficient", "value", "± (95 %)", "unit", "nominal", "told by the data"].map(str::to_owned).to_vec();
     let how = match &fitted.physics {
         Some(physics) => format!(
-            "By Levenberg–Marquardt in {}, fitted to {} (stimuli, repeats averaged); the interval allows for noise that is correlated \
+            "By Levenberg–Marquardt in {}{}, fitted to {} (stimuli, repeats averaged); the interval allows for noise that is correlated \
              within a shot, not for physics that the model leaves out.",
             counted(physics.steps, "step", "steps"),
+            match fitted.parts.corrected.as_ref().map_or(0, |corrected| corrected.corrections.len()) {
+                0 => String::new(),
+                count => format!(", then together with {count} small corrections, whose expected sizes the interval counts in"),
+            },
             counted(physics.shots, "shot", "shots")
         ),
         None => "Each channel k follows a saturating curve of its own input: y = a·(x − x₀)/(x − x₀ + b) + c, with x₀ the smallest input \
@@ -74,6 +78,13 @@ pub fn coefficients(calibrated: &Calibrated<'_>) -> Vec<Piece> {
     };
     let mut pieces =
         vec![Piece::Heading("Coefficients".to_owned()), Piece::Paragraph(how), Piece::Table(header, rows.collect())];
+    if fitted.physics.is_some() && !fitted.levels.clipped.is_empty() {
+        pieces.push(Piece::Paragraph(
+            "Some outputs clip. Readings near the end of a range can pull gains and exponents further than their intervals say: for \
+             coefficients to rely on, calibrate at a lower drive."
+                .to_owned(),
+        ));
+    }
     let confused = fitted.physics.as_ref().map(calibration::PhysicsFit::confused).unwrap_or_default();
     if !confused.is_empty() {
         let lines = confused.iter().map(|(a, b, value)| format!("{a} and {b}: correlation {value:.3}"));
@@ -93,12 +104,15 @@ pub fn noise(facts: &FitFacts) -> Vec<Piece> {
             100.0 * noise.std_range[0],
             100.0 * noise.std_range[1]
         ),
-        format!(
-            "{} {} {:.0} % of the variance",
-            counted(noise.rank, "common factor", "common factors"),
-            if noise.rank == 1 { "carries" } else { "carry" },
-            100.0 * noise.common_share
-        ),
+        match noise.rank {
+            0 => "no common factor: each output scatters by itself".to_owned(),
+            rank => format!(
+                "{} {} {:.0} % of the variance",
+                counted(rank, "common factor", "common factors"),
+                if rank == 1 { "carries" } else { "carry" },
+                100.0 * noise.common_share
+            ),
+        },
         format!(
             "between first and last repeats offsets and gains moved by {:.2} standard deviations of a shot (RMS over outputs and \
              stimuli, beyond what noise gives); the mean of the worst output by {:.2}",

@@ -41,7 +41,8 @@ pub fn significant(value: f64, digits: i32) -> String {
 /// A value to the second digit of its uncertainty.
 pub fn measured(value: f64, uncertainty: f64) -> String {
     let sensible = uncertainty > 0.0 && uncertainty.is_finite() && value != 0.0;
-    let digits = if sensible { 2 + (value.abs() / uncertainty).log10().floor().clamp(0.0, 8.0) as i32 } else { 5 };
+    let place = |value: f64| value.abs().log10().floor() as i32;
+    let digits = if sensible { (2 + place(value) - place(uncertainty)).clamp(1, 10) } else { 5 };
     significant(value, digits)
 }
 
@@ -67,9 +68,10 @@ mod tests {
                 measured(0.039_710_11, 0.000_154_9),
                 measured(29.9688, 0.0130),
                 measured(31_812.0, 25.0),
+                measured(1.03, 0.05),
                 measured(0.0, 1.0)
             ],
-            ["0.03971", "29.969", "31812", "0"]
+            ["0.03971", "29.969", "31812", "1.030", "0"]
         );
         assert_eq!(significant(0.000_154_9, 2), "0.00015");
     }

@@ -297,6 +297,8 @@ fn facts(
             "network".to_owned(),
             if fitted.parts.network.is_some() { "kept" } else { "left out: it does not help" }.to_owned(),
         );
+    } else if arguments.procedure.name() == Procedure::Residual.name() && fitted.twin.is_some() {
+        options.insert("network".to_owned(), "left out: too few stimuli to learn one".to_owned());
     }
     let identity = &trace.card.identity;
     let mut facts = FitFacts {

@@ -6,7 +6,7 @@ use drivers::Batch;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::sheet::{Axes, Figure, Pen, legend, save, text};
+use super::sheet::{Axes, Figure, Pen, legend, quantity, save, text};
 use super::theme::{MEDIUM, Theme};
 use crate::Error;
 use crate::calibration_report::{Calibrated, counted};
@@ -36,12 +36,12 @@ pub fn calibration_figures(calibrated: &Calibrated<'_>, folder: &Path, theme: Th
     Ok(files)
 }
 
-/// The unit of the outputs as an axis says it; nothing where they have several.
+/// The unit of the outputs; none where they have several.
 fn unit(calibrated: &Calibrated<'_>) -> String {
     let banks = &calibrated.trace.card.ports.outputs;
     match banks.first() {
-        Some(first) if banks.iter().all(|bank| bank.unit == first.unit) => format!(", {}", first.unit),
-        _ => String::new(),
+        Some(first) if banks.iter().all(|bank| bank.unit == first.unit) => first.unit.clone(),
+        _ => "1".to_owned(),
     }
 }
 
@@ -49,7 +49,7 @@ fn caption(calibrated: &Calibrated<'_>) -> Vec<String> {
     let facts = calibrated.facts;
     vec![
         format!(
-            "plant {} ({}, {}); {} of {}; held-out stimuli",
+            "plant {} ({}, {}); procedure {}, {}; held-out stimuli",
             facts.plant,
             facts.origin.to_uppercase(),
             facts.serial,
@@ -88,7 +88,7 @@ impl Figure for Scatter<'_> {
             .chain(self.predicted.values())
             .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(f64::from(*value)), high.max(f64::from(*value))));
         let range = low..(high.max(low + 1e-9));
-        let (x, y) = (format!("measured{}", self.unit), format!("predicted{}", self.unit));
+        let [x, y] = ["measured", "predicted"].map(|what| quantity(what, &self.unit));
         let axes = Axes { title: "", x: (&x, range.clone()), y: (&y, range.clone()), small: false };
         let mut chart = axes.on(area, theme)?;
         let every = every(self.read.values().len(), self.read.columns());
@@ -123,13 +123,15 @@ impl Figure for Ports {
         let high = all.iter().flatten().flat_map(|values| values.iter()).copied().fold(1e-9, f64::max);
         let axes = Axes {
             title: "",
-            x: ("output", 0.0..(self.twin.len() as f64 - 1.0).max(1.0)),
+            x: ("number of the output", 0.0..(self.twin.len() as f64 - 1.0).max(1.0)),
             y: ("RMS residual, % of full scale", 0.0..100.0 * HEADROOM * high),
             small: false,
         };
         let mut chart = axes.on(area, theme)?;
-        for (index, (name, values)) in ["twin", "fitted coefficients", "noise"].into_iter().zip(all).enumerate() {
-            let Some(values) = values else { continue };
+        let names = ["twin", "fitted coefficients", "noise of the means"];
+        for (index, (name, values)) in names.into_iter().zip(all).enumerate() {
+            // A twin that is its fitted coefficients is drawn once.
+            let Some(values) = values.filter(|values| index == 0 || **values != self.twin) else { continue };
             let points = values.iter().enumerate().map(|(port, value)| (port as f64, 100.0 * value));
             Pen { color: theme.series(index), width: 2, dashed: index == 2, label: name }.curve(&mut chart, points)?;
         }

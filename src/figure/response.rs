@@ -7,7 +7,7 @@ use calibration::{Channels, Response, Tone, Waveform};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::sheet::{Axes, Figure, Pen, around, legend, save, text};
+use super::sheet::{Axes, Figure, Pen, around, legend, quantity, save, text};
 use super::theme::{SMALL, Theme};
 use crate::Error;
 
@@ -92,7 +92,8 @@ impl Figure for Sheet<'_> {
 struct Overlay {
     title: String,
     x: (String, Vec<f64>),
-    y: String,
+    /// What, and its unit.
+    y: (&'static str, String),
     plant: Vec<f64>,
     twin: Vec<f64>,
 }
@@ -105,7 +106,8 @@ impl Overlay {
         let tall = around(self.plant.iter().chain(&self.twin).copied());
         let both = tall.start..tall.end + HEADROOM * (tall.end - tall.start);
         let width = width(self.x.1.len());
-        let axes = Axes { title: &self.title, x: ("", inner.clone()), y: (&self.y, both), small: true };
+        let (what, unit) = &self.y;
+        let axes = Axes { title: &self.title, x: ("", inner.clone()), y: (&quantity(what, unit), both), small: true };
         let mut chart = axes.on(&top, theme)?;
         let points =
             |values: &[f64]| -> Vec<(f64, f64)> { self.x.1.iter().copied().zip(values.iter().copied()).collect() };
@@ -118,7 +120,7 @@ impl Overlay {
         let axes = Axes {
             title: "",
             x: (&self.x.0, inner),
-            y: ("plant − twin", around(residual.iter().copied().chain([-least, least]))),
+            y: (&quantity("plant − twin", unit), around(residual.iter().copied().chain([-least, least]))),
             small: true,
         };
         let mut chart = axes.on(&bottom, theme)?;
@@ -140,7 +142,7 @@ fn gain(waveform: &Waveform) -> Overlay {
     Overlay {
         title: format!("Transfer function (noise at {:.0} dB)", decibels(waveform.gain_noise)),
         x: ("frequency, kHz".into(), waveform.hertz.iter().map(|hertz| 1e-3 * hertz).collect()),
-        y: "gain, dB".into(),
+        y: ("gain", "dB".into()),
         plant: waveform.gain_plant.iter().copied().map(decibels).collect(),
         twin: waveform.gain_twin.iter().copied().map(decibels).collect(),
     }
@@ -156,7 +158,7 @@ fn impulse(waveform: &Waveform, what: &Captioned<'_>) -> Overlay {
     Overlay {
         title: format!("Impulse response (pulse of one sample, ±{:.3} {})", waveform.pulse, what.input_unit),
         x: times(waveform.impulse_plant.len(), waveform.sample_seconds),
-        y: format!("{} per {}", what.output_unit, what.input_unit),
+        y: ("reading per drive", format!("{}/{}", what.output_unit, what.input_unit)),
         plant: waveform.impulse_plant.clone(),
         twin: waveform.impulse_twin.clone(),
     }
@@ -167,7 +169,7 @@ fn bright(channels: &Channels, what: &Captioned<'_>) -> Overlay {
     Overlay {
         title: "Spectrum with every input at its upper end".into(),
         x: ("output".into(), (0..count).map(|output| output as f64).collect()),
-        y: format!("reading, {}", what.output_unit),
+        y: ("reading", what.output_unit.to_owned()),
         plant: channels.bright_plant.clone(),
         twin: channels.bright_twin.clone(),
     }
@@ -178,8 +180,8 @@ fn tone_gain(waveform: &Waveform, what: &Captioned<'_>) -> Overlay {
     let of = |tones: &[Tone]| tones.iter().map(|tone| tone.gain).collect();
     Overlay {
         title: format!("Sine of {:.3} kHz: fundamental over drive", 1e-3 * sweep.hertz),
-        x: (format!("drive, {}", what.input_unit), sweep.plant.iter().map(|tone| tone.drive).collect()),
-        y: "gain".into(),
+        x: (quantity("drive", what.input_unit), sweep.plant.iter().map(|tone| tone.drive).collect()),
+        y: ("gain", "1".into()),
         plant: of(&sweep.plant),
         twin: of(&sweep.twin),
     }
@@ -189,8 +191,8 @@ fn levels(channels: &Channels, what: &Captioned<'_>) -> Overlay {
     let of = |value: &dyn Fn(&calibration::Level) -> f64| channels.levels.iter().map(value).collect();
     Overlay {
         title: "All inputs alike, from end to end of their range".into(),
-        x: (format!("every input, {}", what.input_unit), of(&|level| level.input)),
-        y: format!("mean reading, {}", what.output_unit),
+        x: (quantity("every input", what.input_unit), of(&|level| level.input)),
+        y: ("mean reading", what.output_unit.to_owned()),
         plant: of(&|level| level.plant),
         twin: of(&|level| level.twin),
     }
@@ -209,7 +211,7 @@ fn shot(what: &Captioned<'_>) -> Overlay {
             100.0 * response.twin_error
         ),
         x,
-        y: format!("reading, {}", what.output_unit),
+        y: ("reading", what.output_unit.to_owned()),
         plant: numbers(&response.shot.plant),
         twin: numbers(&response.shot.twin),
     }
@@ -232,7 +234,7 @@ fn harmonics<B: DrawingBackend>(
     let title = format!("Harmonics of the same sine (ringing alone: THD {:.2} %)", 100.0 * sweep.floor());
     let axes = Axes {
         title: &title,
-        x: (&format!("drive, {}", what.input_unit), 0.0..drives.end),
+        x: (&quantity("drive", what.input_unit), 0.0..drives.end),
         y: (
             "% of the fundamental",
             0.0..(1.0 + HEADROOM) * all.iter().flatten().map(|point| point.1).fold(1e-3, f64::max),
@@ -263,7 +265,7 @@ fn deviations<B: DrawingBackend>(
     let axes = Axes {
         title: &title,
         x: (&label, 0.0..around(x.iter().copied()).end),
-        y: (&format!("standard deviation, {}", what.output_unit), 0.0..around(repeats.deviations.iter().copied()).end),
+        y: (&quantity("standard deviation", what.output_unit), 0.0..around(repeats.deviations.iter().copied()).end),
         small: true,
     };
     let mut chart = axes.on(area, theme)?;
@@ -303,7 +305,7 @@ fn derivatives<B: DrawingBackend>(
         .map(|(plant, twin)| plant.iter().zip(twin).map(|(plant, twin)| plant - twin).collect())
         .collect();
     let largest = channels.plant.iter().flatten().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    let title = format!("∂ output / ∂ input of the plant (±{largest:.2})");
+    let title = format!("∂ output / ∂ input of the plant (±{largest:.2}; shade: square root)");
     matrix(&channels.plant, largest, &top, (&title, theme))?;
     let title = format!("less that of the twin: {:.1} % of it", 100.0 * channels.relative_error);
     matrix(&missed, largest, &bottom, (&title, theme))

@@ -116,7 +116,7 @@ impl Axes<'_> {
         let (numbers, words) = if self.small { (SMALL - 1, SMALL) } else { (MEDIUM, LARGE) };
         let mut builder = ChartBuilder::on(area);
         builder.margin(if self.small { 10 } else { 18 }).x_label_area_size(if self.small { 38 } else { 48 });
-        builder.y_label_area_size(if self.small { 58 } else { 64 });
+        builder.y_label_area_size(if self.small { 66 } else { 64 });
         if !self.title.is_empty() {
             builder.caption(self.title, (FONT, words, &ink));
         }
@@ -139,6 +139,11 @@ impl Axes<'_> {
             .map_err(text)?;
         Ok(chart)
     }
+}
+
+/// What an axis shows, with its unit; a number without one stands alone.
+pub fn quantity(what: &str, unit: &str) -> String {
+    if unit == "1" { what.to_owned() } else { format!("{what}, {unit}") }
 }
 
 /// Decimals that tell the numbers along a range apart.

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::key::{Entry, key};
 use super::record::RunRecord;
-use super::sheet::{Axes, Figure, Pen, save, text};
+use super::sheet::{Axes, Figure, Pen, quantity, save, text};
 use super::theme::Theme;
 use crate::Error;
 
@@ -81,7 +81,7 @@ impl Figure for PlantAndTwin {
         let Readings { title, unit, values } = &self.readings;
         let (above, below) = area.split_vertically(self.size().1 * 2 / 3);
         let ports = || 0.0..(values.len() as f64 - 1.0).max(1.0);
-        let what = format!("reading, {unit}");
+        let what = quantity("reading", unit);
         let both = range(values.iter().flat_map(|(_, plant, twin)| [*plant, *twin]));
         let axes = Axes { title, x: ("", ports()), y: (&what, both), small: false };
         let (plant, twin) = (theme.series(0), theme.series(1));
@@ -92,7 +92,7 @@ impl Figure for PlantAndTwin {
             |place: usize| values.iter().map(move |(port, plant, twin)| (*port, [*plant, *twin, twin - plant][place]));
         Pen { color: plant, width: 3, dashed: false, label: "" }.curve(&mut chart, lines(0))?;
         Pen { color: twin, width: 2, dashed: true, label: "" }.curve(&mut chart, lines(1))?;
-        let what = format!("difference, {unit}");
+        let what = quantity("difference", unit);
         let axes =
             Axes { title: "", x: ("port", ports()), y: (&what, range(lines(2).map(|point| point.1))), small: true };
         let mut chart = axes.on(&below, theme)?;

@@ -35,7 +35,8 @@ impl Adjustable for Electrical {
             near("device_volts_per_second", "V/s", 3, 0.9),
             // Nothing depends on the memory while the device is a polynomial without one.
             Coefficient::new("device_memory", "1", 0.0, [-1.0, 4.0]).starting_at(0.1),
-            Coefficient::new("junction_share", "1", 0.0, [-0.5, 5.0]).starting_at(0.1),
+            // Below 0 the device's current would fall with the voltage, and the circuit run away.
+            Coefficient::new("junction_share", "1", 0.0, [0.0, 5.0]).starting_at(0.1),
             near("memory_seconds", "s", 6, 0.9),
             Coefficient::new("drive_gain", "1", 1.0, [0.9, 1.1]),
             Coefficient::new("drive_offset_volts", "V", 0.0, [-drive, drive]),
