@@ -56,9 +56,10 @@ pub trait Session: Send + 'static {
     /// What is asked by `request`, in a word: latencies are counted by it.
     fn verb(request: &Self::Request) -> &'static str;
 
-    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one.
-    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
-        std::future::ready(Ok(()))
+    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one, and whether the instrument
+    /// answered it.
+    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<bool, Error>> + Send {
+        std::future::ready(Ok(false))
     }
 }
 
