@@ -277,8 +277,8 @@ impl<'a> Desk<'a> {
         control.enter(RunState::Stopping);
         self.lookout = None;
         // Those that came while the last step waited.
-        let alarms = self.board.fresh_alarms().into_iter().map(Event::Alarm);
-        let written = alarms.map(|alarm| self.record.observe(&alarm)).fold(Ok(()), |all, one| all.and(one.map(drop)));
+        let mut alarms = self.board.fresh_alarms().into_iter().map(Event::Alarm);
+        let written = alarms.try_for_each(|alarm| self.record.observe(&alarm).map(drop));
         let result = result.and_then(|outcome| written.map(|()| outcome));
         match &result {
             Ok(outcome) => tracing::info!(steps = trainer.done(), "ends: {:?}", outcome.reason),

@@ -175,6 +175,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (20, "there is no terminal to draw in"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
     (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
+    (137, "a training under `--watch` was killed: 128 and the number of the signal"),
 ];
 
 impl Error {

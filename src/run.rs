@@ -51,6 +51,7 @@ pub use metrics::{Metrics, MetricsListener};
 pub use progress::Progress;
 pub use record::Record;
 pub(crate) use record::{append_event, make_folder, own, refuse_existing};
+pub(crate) use rewind::whole_stream;
 pub use server::{SOCKET, Server, connect};
 pub use shots::{SHOTS, ShotRecorder};
 pub use status::{

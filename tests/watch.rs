@@ -136,7 +136,7 @@ fn a_training_that_is_killed_is_seen_as_dead_and_nobody_is_told_to_kill_it() {
     assert!(text.contains("NOT SAFE: "), "{text}");
     terminal.press("q");
     let (status, text) = terminal.end();
-    assert_eq!((status.code(), text.contains("the training ended with signal: 9")), (Some(1), true), "{text}");
+    assert_eq!((status.code(), text.contains("the training ended with signal: 9")), (Some(137), true), "{text}");
 }
 
 /// A run that is none: answers as a run does, and says what it was asked.

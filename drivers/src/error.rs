@@ -341,9 +341,11 @@ impl Error {
         match self {
             Self::Timeout { .. } | Self::Mute { .. } => Some(ErrorKind::Timeout),
             Self::Garbled { .. } | Self::Stranger { .. } => Some(ErrorKind::Framing),
-            Self::Refused { code: DATA_OUT_OF_RANGE, .. } => Some(ErrorKind::Range),
+            Self::Refused { code: DATA_OUT_OF_RANGE, .. }
+            | Self::OutOfRange { .. }
+            | Self::Overdriven { .. }
+            | Self::Interlock { .. } => Some(ErrorKind::Range),
             Self::Refused { .. } | Self::Readback { .. } => Some(ErrorKind::Scpi),
-            Self::OutOfRange { .. } | Self::Overdriven { .. } | Self::Interlock { .. } => Some(ErrorKind::Range),
             Self::Unreachable { .. }
             | Self::Lost { .. }
             | Self::Restarted { .. }

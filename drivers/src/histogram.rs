@@ -59,6 +59,6 @@ mod tests {
         let at_most = |seconds: f64| histogram.at_most().find(|(longest, _)| *longest == seconds).unwrap().1;
         assert_eq!([1e-5, 2.5e-5, 5e-5, 0.1, 0.25, 50.0].map(at_most), [1, 1, 2, 2, 4, 4]);
         assert_eq!(histogram.count(), 5);
-        assert!((histogram.seconds() - 3600.450_04).abs() < 1e-9);
+        assert!((histogram.seconds() - 3_600.450_04).abs() < 1e-9);
     }
 }

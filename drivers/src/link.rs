@@ -65,9 +65,10 @@ pub trait Session: Send + 'static {
         Duration::ZERO
     }
 
-    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one.
-    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
-        std::future::ready(Ok(()))
+    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one, and whether the instrument
+    /// answered it.
+    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<bool, Error>> + Send {
+        std::future::ready(Ok(false))
     }
 }
 

@@ -99,7 +99,9 @@ impl<P: Plant> Screened<P> {
             }
         };
         let found: Vec<_> = (0..inputs.rows()).filter_map(suspect).collect();
-        found.iter().for_each(|(_, why)| self.rejections.add(why.word(), 1));
+        for (_, why) in &found {
+            self.rejections.add(why.word(), 1);
+        }
         found
     }
 

@@ -136,14 +136,12 @@ fn is_ours_and_lost(facts: &Value) -> bool {
 fn below(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let named = named.filter_map(|entry| match entry.file_name().into_string() {
-        Ok(name) => Some((name, entry.path())),
-        Err(_) => {
-            if entry.path().join("run.json").is_file() {
-                tell!("pnnlab: {}: its name is not UTF-8: it is left out, rename it", entry.path().display());
-            }
-            None
+    let named = named.filter_map(|entry| {
+        let (name, path) = (entry.file_name().into_string(), entry.path());
+        if name.is_err() && path.join("run.json").is_file() {
+            tell!("pnnlab: {}: its name is not UTF-8: it is left out, rename it", path.display());
         }
+        Some((name.ok()?, path))
     });
     named.filter(|(name, _)| !name.starts_with('.')).collect()
 }

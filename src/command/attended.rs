@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -115,8 +115,7 @@ fn end(output: &Path, status: ExitStatus) -> Result<(), Error> {
     let mut said = text.lines().rev().filter(|_| status.code().is_some());
     let sentence = said.find_map(|line| line.strip_prefix("pnnlab: "));
     let sentence = sentence.map_or_else(|| format!("the training ended with {status}"), str::to_owned);
-    Err(Error::Attended {
-        code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
-        message: sentence,
-    })
+    // As a shell has it, where a signal ended it.
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    Err(Error::Attended { code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1), message: sentence })
 }

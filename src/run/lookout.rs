@@ -66,8 +66,7 @@ impl Lost {
             }
             let since = *self.0.entry(name.clone()).or_insert(now);
             if PATIENCE <= now.duration_since(since) {
-                let message =
-                    format!("does not answer at {}: nothing of it is fresh. Check power and cable", link.address);
+                let message = format!("does not answer at {}. Check power and cable", link.address);
                 board.raise(name, Severity::Invalid, message, false);
             }
         }

@@ -189,10 +189,13 @@ fn plants(text: &mut String, status: &Status) {
     });
 }
 
+/// Adds what one link says, with the labels that every family of links has.
+type OfLink<'a> = &'a dyn Fn(&mut Family<'_>, &[(&str, &str)], &LinkReport);
+
 /// What the links have been through, and the shots that were rejected.
 fn wires(text: &mut String, wires: &[Wires]) {
     let links = || wires.iter().flat_map(|plant| plant.links.iter().map(move |link| (plant, link)));
-    let mut each = |name: &str, kind: &str, help: &str, add: &dyn Fn(&mut Family<'_>, &[(&str, &str)], &LinkReport)| {
+    let mut each = |name: &str, kind: &str, help: &str, add: OfLink<'_>| {
         let mut family = Family::new(text, name, kind, help);
         for (plant, link) in links() {
             add(&mut family, &[("bench", &plant.plant), ("device", &link.instrument)], link);

@@ -4,7 +4,7 @@
 //! A stream is cut behind its last batch that counts, which mends a torn end as well; one that holds nothing that counts is removed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
@@ -53,16 +53,7 @@ fn last_of(batch: &RecordBatch, column: usize) -> Option<u64> {
 fn cut(path: &Path, counts: impl Fn(&RecordBatch) -> bool) -> Result<Option<RecordBatch>, Error> {
     let failed = |doing: &'static str| Error::record(path, doing);
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed("cannot be opened"))?;
-    let (mut end, mut last) = (0, None);
-    // A stream whose very beginning is torn has no batch either.
-    if let Ok(mut reader) = StreamReader::try_new(&file, None) {
-        while let Some(Ok(batch)) = reader.next()
-            && counts(&batch)
-        {
-            end = reader.get_mut().stream_position().map_err(failed("cannot be read"))?;
-            last = Some(batch);
-        }
-    }
+    let (end, last) = last_that_counts(&file, counts).map_err(failed("cannot be read"))?;
     if last.is_none() {
         fs::remove_file(path).map_err(failed("cannot be removed"))?;
         return Ok(None);
@@ -75,6 +66,34 @@ fn cut(path: &Path, counts: impl Fn(&RecordBatch) -> bool) -> Result<Option<Reco
     };
     write(&file).map_err(failed("cannot be cut"))?;
     Ok(last)
+}
+
+/// The last batch that `counts` before one that does not or is torn, and where it ends; without one, where they would begin.
+fn last_that_counts(
+    stream: impl Read + Seek,
+    counts: impl Fn(&RecordBatch) -> bool,
+) -> std::io::Result<(u64, Option<RecordBatch>)> {
+    // A stream whose very beginning is torn has no batch either.
+    let Ok(mut reader) = StreamReader::try_new(stream, None) else { return Ok((0, None)) };
+    let (mut end, mut last) = (reader.get_mut().stream_position()?, None);
+    while let Some(Ok(batch)) = reader.next()
+        && counts(&batch)
+    {
+        end = reader.get_mut().stream_position()?;
+        last = Some(batch);
+    }
+    Ok((end, last))
+}
+
+/// The bytes of a stream up to its last whole batch, and its end: a run that was killed leaves a torn one.
+pub fn whole_stream(mut bytes: Vec<u8>) -> Vec<u8> {
+    // Nothing but memory is read.
+    let end = last_that_counts(Cursor::new(&bytes), |_| true).map_or(0, |(end, _)| end);
+    if end > 0 {
+        bytes.truncate(end as usize);
+        bytes.extend(END);
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -113,7 +132,12 @@ mod tests {
         // Cut nowhere, it stays as it is; of a torn batch nothing is kept.
         rewind(place.path(), |_| 8).unwrap();
         assert!(fs::read(path("a-b-1.arrows")).unwrap() == whole);
-        fs::write(path("a-b-1.arrows"), &whole[..whole.len() - 20]).unwrap();
+        assert!(whole_stream(whole.clone()) == whole);
+        let torn = &whole[..whole.len() - 20];
+        fs::write(path("a-b-1.arrows"), whole_stream(torn.to_vec())).unwrap();
+        assert_eq!(numbers(&path("a-b-1.arrows")), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(whole_stream(b"half a sch".to_vec()), b"half a sch");
+        fs::write(path("a-b-1.arrows"), torn).unwrap();
         rewind(place.path(), |_| 8).unwrap();
         assert_eq!(numbers(&path("a-b-1.arrows")), [1, 2, 3, 4, 5, 6]);
         assert_eq!(numbers(&path("a-b-1-controls.arrows")), [1, 2, 3]);

@@ -87,6 +87,10 @@ fn answered(link: &LinkStatus, now: f64) -> Span<'static> {
         Some(answered) if now - answered <= FRESH_SECONDS && link.state == "ready" => {
             Span::styled("answers", Tone::Good)
         }
+        // It may be that nobody has asked since.
+        Some(answered) if link.state == "ready" => {
+            Span::styled(format!("answered {} ago", duration(now - answered)), Tone::Minor)
+        }
         Some(answered) => Span::styled(format!("silent {}", duration(now - answered)), Tone::Minor),
     }
 }

@@ -39,10 +39,9 @@ impl Dashboard {
             let (tone, text) = match over.map(|run| run.log.ends_safe) {
                 None => (Tone::Minor, "no run is active: nothing to make safe"),
                 Some(true) => (Tone::Plain, "this run is over, and its plants were made safe at its end"),
-                Some(false) => (
-                    Tone::Major,
-                    "this run is over, and did not make its plants safe: pnnlab safe RIG, or switch the bench off",
-                ),
+                Some(false) => {
+                    (Tone::Major, "it ended without making its plants safe: pnnlab safe RIG, or switch off by hand")
+                }
             };
             self.say(tone, text.to_owned());
         }
@@ -312,7 +311,7 @@ mod tests {
         dashboard.take_connection(Connection::Over);
         dashboard.ask_safe(NOW, &[]);
         let said = |dashboard: &Dashboard| dashboard.notice().map(|notice| notice.text.clone()).unwrap_or_default();
-        assert!(said(&dashboard).contains("did not make its plants safe"));
+        assert!(said(&dashboard).contains("without making its plants safe"));
         let ended = Log { ends_safe: true, ..Log::default() };
         dashboard.run.as_mut().unwrap().log = std::sync::Arc::new(ended);
         dashboard.ask_safe(NOW, &[]);

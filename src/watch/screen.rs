@@ -204,8 +204,9 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let unseen = alarms.iter().filter(|alarm| !alarm.acknowledged).count();
     if let Some(worst) = alarms.first().filter(|_| 0 < unseen && !live.over()) {
         let more = if unseen == 1 { String::new() } else { format!(" (+{})", unseen - 1) };
-        let text =
-            format!(" {}{more} {}: {} - a acknowledges", severity_mark(worst.severity), worst.source, worst.message);
+        let over = if worst.active { "" } else { "over: " };
+        let mark = severity_mark(worst.severity);
+        let text = format!(" {mark}{more} {over}{}: {} - a acknowledges", worst.source, worst.message);
         return Line::styled(fit(&text, width), severity_tone(worst.severity));
     }
     if let Some(problem) = &live.problem {

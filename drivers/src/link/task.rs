@@ -121,7 +121,11 @@ impl<S: Session> Task<S> {
         let Some(port) = &mut self.port else { return self.ready(until).await };
         let start = Instant::now();
         let answer = timeout_at(until, self.session.idle(port)).await.ok();
-        self.settle(answer, IDLE, (start, within))
+        // Who was not asked has not answered.
+        if matches!(answer, Some(Ok(false))) {
+            return Ok(());
+        }
+        self.settle(answer, IDLE, (start, within)).map(drop)
     }
 
     /// Notes how an exchange ended: an answer that is missing or was not understood makes the port useless.

@@ -16,6 +16,7 @@ use zip::write::SimpleFileOptions;
 use super::{Named, find_all};
 use crate::Error;
 use crate::catalog::{Catalog, whole_rows};
+use crate::run::whole_stream;
 
 /// `pnnlab runs export`.
 #[derive(Debug, Args)]
@@ -142,6 +143,9 @@ fn write_zip(path: &Path, runs: &[Named]) -> Result<(), Error> {
         for (name, source) in files(&run.folder)? {
             let bytes = match name.as_str() {
                 "metrics.csv" => whole_rows(&run.folder)?,
+                _ if name.ends_with(".arrows") => {
+                    whole_stream(fs::read(&source).map_err(Error::record(&source, "cannot be read"))?)
+                }
                 _ => fs::read(&source).map_err(Error::record(&source, "cannot be read"))?,
             };
             add(format!("{}/{name}", run.name), &bytes)?;
