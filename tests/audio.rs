@@ -10,7 +10,7 @@ name = "sound"
 [data]
 source = "digits"
 test = 12
-training = 48
+train = 48
 
 [training]
 steps = 4
@@ -47,6 +47,9 @@ fn a_network_trains_through_sound() {
     let mut command = place.command(&["train", "sound.toml", "--rig", "served.toml", "--name", "sound", "--json"]);
     let output = command.envs(serving.environment.iter().cloned()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let run: serde_json::Value = serde_json::from_str(&place.read("runs/sound/run.json")).unwrap();
-    assert!(run.to_string().contains("simulated"), "a simulated plate says so in the record");
+    let metrics = place.read("runs/sound/metrics.csv");
+    let steps = metrics.lines().filter(|line| line.starts_with("step,")).count();
+    let tests = metrics.lines().filter(|line| line.starts_with("test,")).count();
+    assert_eq!((steps, tests), (4, 1), "{metrics}");
+    assert!(place.read("runs/sound/run.json").contains("simulated"), "a simulated plate says so in the record");
 }

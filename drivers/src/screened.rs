@@ -55,7 +55,8 @@ pub struct Screened<P> {
     plant: P,
     screen: Screen,
     outputs: Vec<Range>,
-    last: Option<(Vec<f32>, Vec<f32>)>,
+    /// The batch before.
+    last: Option<(Batch, Batch)>,
     repeated: u64,
     rejections: Rejections,
 }
@@ -105,15 +106,15 @@ impl<P: Plant> Screened<P> {
         found
     }
 
-    /// The rows that read exactly what another row read, or the last shot of the batch before, though driven otherwise.
+    /// The rows that read exactly what another row read, or a shot of the batch before, though driven otherwise.
     ///
-    /// A shot that was driven again may have stuck at any other shot's reading, so all are compared with all; which of
-    /// two is the wrong one cannot be told.
+    /// A shot that was driven again may have stuck at any other shot's reading, and an instrument may deliver a whole burst of before,
+    /// so all are compared with all; which of two is the wrong one cannot be told.
     fn twins(&self, inputs: &Batch, outputs: &Batch) -> Vec<usize> {
         let key = |reading: &[f32]| reading.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
         let mut seen: HashMap<Vec<u32>, (Option<usize>, &[f32])> = HashMap::new();
         if let Some((inputs, outputs)) = &self.last {
-            seen.insert(key(outputs), (None, inputs));
+            seen.extend(inputs.iter().zip(outputs).map(|(driven, reading)| (key(reading), (None, driven))));
         }
         let mut twins = Vec::new();
         for (row, (driven, reading)) in inputs.iter().zip(outputs).enumerate() {
@@ -160,9 +161,7 @@ impl<P: Plant> Plant for Screened<P> {
             let message = format!("{} in shot {row} of the batch, driven {attempts} times", why.sentence());
             return Err(Error::Rejected { instrument, message });
         }
-        if let Some(last) = inputs.rows().checked_sub(1) {
-            self.last = Some((inputs.row(last).to_vec(), outputs.row(last).to_vec()));
-        }
+        self.last = Some((inputs.clone(), outputs.clone()));
         Ok(outputs)
     }
 
@@ -225,6 +224,12 @@ mod tests {
         let mut plant = screened(vec![None, None, None, None, Some(4.0)]);
         plant.measure(&inputs).unwrap();
         assert_eq!(plant.measure(&inputs).unwrap(), inputs, "stuck since the batch before");
+        // The whole batch before comes again for other inputs.
+        let mut plant = screened([vec![None; 4], [1.0, 2.0, 3.0, 4.0].map(Some).to_vec()].concat());
+        plant.measure(&inputs).unwrap();
+        let others = Batch::new(1, vec![2.0, 1.0, 4.0, 5.0]).unwrap();
+        assert_eq!(plant.measure(&others).unwrap(), others);
+        assert_eq!(plant.repeated(), 4);
     }
 
     #[test]
