@@ -25,7 +25,7 @@ const MOST_VALUES: usize = 60_000;
 const COARSE_VALUES: [usize; 2] = [10_000, 150];
 /// A search ends where a step would make the sum of squares smaller by less than this part: far below what noise decides.
 const TOLERANCE: f64 = 1e-8;
-/// A direction whose singular value is below this part of the largest is not felt at all; derivatives are good to about 1e-5.
+/// A direction whose singular value is below this part of the largest is not felt at all: single precision tells no less.
 const DEAF: f64 = 1e-5;
 /// The first step is at most this part of the start's distance from zero: from far away a long step leads astray.
 const FIRST_STEP: f64 = 0.05;
