@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Steps of each run, and rounds of which the best counts: other work on the machine only ever slows.
-const STEPS: usize = 300;
+const STEPS: usize = 2000;
 const ROUNDS: usize = 5;
 
 type Failure = Box<dyn std::error::Error>;
