@@ -274,7 +274,12 @@ impl Calibration {
         if self.procedure == Procedure::Residual && model.corrections() > 0 {
             corrected = correct_observed(model, rest, &corrected, CORRECTION_STEPS, observer)?;
             // What the corrections explain, the coefficients had stood in for.
+            let before = physics.estimates;
             physics = estimates_observed(model, rest, &corrected, physics.steps, observer)?;
+            // The corrections' expected sizes narrow an interval, but make no coefficient felt.
+            for (now, before) in physics.estimates.iter_mut().zip(before) {
+                now.identified &= before.identified;
+            }
             fitted.corrected_residual =
                 Some(judge.of(&*within_range(model.adjusted(&corrected.coefficients, &corrected.corrections))));
         }

@@ -93,7 +93,8 @@ pub(crate) fn estimates_observed(
     let noise = noise.max(1e-18);
     let derivatives = fit.derivatives(&at).ok_or(Error::Stopped)?;
     let inverse = fit.normal(&derivatives, noise).cholesky().map(|factors| factors.inverse());
-    let inverse = inverse.unwrap_or_else(|| DMatrix::zeros(at.len(), at.len()));
+    // Where it cannot be inverted nothing is known.
+    let inverse = inverse.unwrap_or_else(|| DMatrix::from_element(at.len(), at.len(), f64::NAN));
     let mut spread = scatter(&derivatives, missed.as_slice(), thinned.outputs.columns()) / (noise * noise);
     for index in 0..at.len() {
         spread[(index, index)] += fit.precision(index);

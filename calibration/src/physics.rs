@@ -43,7 +43,7 @@ const UNKNOWN: f64 = 0.25;
 pub struct Estimate {
     /// Its name.
     pub name: String,
-    /// The fitted value; the nominal one where it is not identified.
+    /// The fitted value; one that the data say nothing about stays near its nominal value.
     pub value: f64,
     /// SI unit.
     pub unit: String,
@@ -76,13 +76,16 @@ impl PhysicsFit {
         covariance: &DMatrix<f64>,
         [shots, steps]: [usize; 2],
     ) -> Self {
-        let deviation = |index: usize| covariance[(index, index)].max(0.0).sqrt();
+        let deviation = |index: usize| match covariance[(index, index)] {
+            variance if variance.is_finite() => variance.max(0.0).sqrt(),
+            _ => f64::INFINITY,
+        };
         let count = coefficients.len();
         let correlations = DMatrix::from_fn(count, count, |row, column| {
             let product = deviation(row) * deviation(column);
             if row == column {
                 1.0
-            } else if product > 0.0 {
+            } else if product > 0.0 && product.is_finite() {
                 covariance[(row, column)] / product
             } else {
                 0.0

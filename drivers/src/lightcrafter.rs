@@ -331,6 +331,10 @@ impl Session for LightCrafter {
         if self.shown.is_none() {
             self.show_images(port).await?;
         }
+        // Light that was to end is not shown once more when a device that was lost is back.
+        if matches!(request, ShaperRequest::Dark) {
+            self.shown = Some(codes.clone());
+        }
         self.show(port, &codes).await?;
         self.shown = Some(codes);
         Ok(())

@@ -84,7 +84,7 @@ impl Record {
         let metrics = cut(&metrics, checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes))?;
         let events = cut(&events, before.len() as u64)?;
         let plants = checkpoint.map(|checkpoint| &checkpoint.snapshot.position.plants);
-        rewind(folder, |plant| plants.and_then(|plants| plants.get(plant)).map_or(0, |state| state.shots))?;
+        rewind(folder, |plant| plants.map_or(Some(0), |plants| plants.get(plant).map(|state| state.shots)))?;
         let step = checkpoint.map_or(0, |checkpoint| checkpoint.snapshot.position.done);
         match &mut facts["resumed"] {
             Value::Array(list) => list.push(continuation(step)),

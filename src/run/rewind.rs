@@ -1,16 +1,17 @@
 //! What was recorded of shots after the checkpoint that a run goes on from is taken back, like the rows of `metrics.csv`: these
-//! shots are taken and recorded again, and a reader of all streams gets each of them once.
+//! shots are taken and recorded again, and a reader of all streams gets none of them twice.
 //!
 //! A stream is cut behind its last batch that counts, which mends a torn end as well; one that holds nothing that counts is removed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_ipc::reader::StreamReader;
+use arrow_schema::ArrowError;
 
 use super::SHOTS;
 use crate::Error;
@@ -22,8 +23,9 @@ const SHOT: usize = 0;
 const SETTING_OF_SHOT: usize = 3;
 const SETTING: usize = 0;
 
-/// Keeps in the streams of the run in `folder` the first shots of each plant, as many as `taken` says by its name.
-pub fn rewind(folder: &Path, taken: impl Fn(&str) -> u64) -> Result<(), Error> {
+/// Keeps in the streams of the run in `folder` the first shots of each plant, as many as `taken` says by its name; of a plant that it
+/// does not know, all.
+pub fn rewind(folder: &Path, taken: impl Fn(&str) -> Option<u64>) -> Result<(), Error> {
     let entries = fs::read_dir(folder.join(SHOTS)).into_iter().flatten().flatten();
     let is_shots = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -33,7 +35,7 @@ pub fn rewind(folder: &Path, taken: impl Fn(&str) -> u64) -> Result<(), Error> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let plant = stem.rsplit_once('-').map_or(stem.as_str(), |(plant, _)| plant);
         let controls = path.with_file_name(format!("{stem}-controls.arrows"));
-        let shots = taken(plant);
+        let Some(shots) = taken(plant) else { continue };
         let last = cut(&path, |batch| last_of(batch, SHOT) <= Some(shots))?;
         let setting = last.and_then(|batch| last_of(&batch, SETTING_OF_SHOT));
         if controls.exists() {
@@ -74,7 +76,11 @@ fn last_that_counts(
     counts: impl Fn(&RecordBatch) -> bool,
 ) -> std::io::Result<(u64, Option<RecordBatch>)> {
     // A stream whose very beginning is torn has no batch either.
-    let Ok(mut reader) = StreamReader::try_new(stream, None) else { return Ok((0, None)) };
+    let mut reader = match StreamReader::try_new(stream, None) {
+        Ok(reader) => reader,
+        Err(ArrowError::IoError(_, error)) if error.kind() != ErrorKind::UnexpectedEof => return Err(error),
+        Err(_) => return Ok((0, None)),
+    };
     let (mut end, mut last) = (reader.get_mut().stream_position()?, None);
     while let Some(Ok(batch)) = reader.next()
         && counts(&batch)
@@ -130,7 +136,7 @@ mod tests {
         record(place.path(), 1, 8);
         let whole = fs::read(path("a-b-1.arrows")).unwrap();
         // Cut nowhere, it stays as it is; of a torn batch nothing is kept.
-        rewind(place.path(), |_| 8).unwrap();
+        rewind(place.path(), |_| Some(8)).unwrap();
         assert!(fs::read(path("a-b-1.arrows")).unwrap() == whole);
         assert!(whole_stream(whole.clone()) == whole);
         let torn = &whole[..whole.len() - 20];
@@ -138,19 +144,19 @@ mod tests {
         assert_eq!(numbers(&path("a-b-1.arrows")), [1, 2, 3, 4, 5, 6]);
         assert_eq!(whole_stream(b"half a sch".to_vec()), b"half a sch");
         fs::write(path("a-b-1.arrows"), torn).unwrap();
-        rewind(place.path(), |_| 8).unwrap();
+        rewind(place.path(), |_| Some(8)).unwrap();
         assert_eq!(numbers(&path("a-b-1.arrows")), [1, 2, 3, 4, 5, 6]);
         assert_eq!(numbers(&path("a-b-1-controls.arrows")), [1, 2, 3]);
         // Continued, killed again, and continued from before that.
         record(place.path(), 7, 12);
         fs::write(path("torn-1.arrows"), "half a sch").unwrap();
-        rewind(place.path(), |_| 4).unwrap();
+        rewind(place.path(), |_| Some(4)).unwrap();
         assert_eq!(numbers(&path("a-b-1.arrows")), [1, 2, 3, 4]);
         assert!(["a-b-2.arrows", "a-b-2-controls.arrows", "torn-1.arrows"].iter().all(|name| !path(name).exists()));
         record(place.path(), 5, 6);
         assert_eq!(numbers(&path("a-b-2.arrows")), [5, 6]);
-        rewind(place.path(), |_| 0).unwrap();
+        rewind(place.path(), |_| Some(0)).unwrap();
         assert_eq!(fs::read_dir(place.path().join(SHOTS)).unwrap().count(), 0);
-        rewind(&place.path().join("nowhere"), |_| 0).unwrap();
+        rewind(&place.path().join("nowhere"), |_| Some(0)).unwrap();
     }
 }

@@ -3,8 +3,8 @@
 //! `shots/PLANT-N.arrows` has a row for each shot: its number, the bench time and the wall time of its batch, which row of
 //! `shots/PLANT-N-controls.arrows` was applied, inputs and outputs. Units, banks, seed and provenance stand in the schema's metadata.
 //! N is 1, and one more each time the run is continued; what a continued run takes again is cut from the earlier streams
-//! (`rewind.rs`), so that all of them together hold each shot once. A batch is on its way to the disk before the next step ends; a
-//! stream that was cut off is read up to its last whole batch.
+//! (`rewind.rs`), so that all of them together hold no shot twice. A batch is on its way to the disk before the next step ends; a
+//! stream that was cut off is read up to its last whole batch: a crash loses what had not been written, at most a quarter of a second.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

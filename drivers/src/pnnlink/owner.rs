@@ -287,7 +287,7 @@ impl Owner {
             let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
             if let Err(failure) = self.reopen(limit).await {
                 self.mend(failure, end, verb)?;
-                self.patience = (2 * self.patience).min(SILENCE);
+                self.patience = (2 * self.patience).min(SILENCE).max(self.patience);
                 let jitter = f64::from(draw(&mut self.random)) / f64::from(u32::MAX);
                 let pause = self.pause.mul_f64(0.5 + 0.5 * jitter);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -418,7 +418,8 @@ impl Owner {
 
 /// How long opening it again may take, after it has taken so long.
 fn patience(took: Duration) -> Duration {
-    (PATIENCE_FACTOR * took).clamp(LEAST_PATIENCE, SILENCE)
+    // A board that is slow to start gets twice its time, however long.
+    (PATIENCE_FACTOR * took).min(SILENCE.max(2 * took)).clamp(LEAST_PATIENCE, OPENING)
 }
 
 /// Whether another session can help.
