@@ -66,7 +66,7 @@ pub struct Optical {
     /// Scales everything in which the plant differs from its twin: ripple of the laser, chirp, smooth phase, phase
     /// matching, the shaper's exponent, the spectrometer's point spread, registration and gain. 0: none of it. At 1
     /// the twin's error, root mean square over 96 shots of uniformly random transmissions, is 14 % of the outputs' standard
-    /// deviation about their own means (over other shots, with noise: 17 to 19 %); up to there it is nearly proportional.
+    /// deviation about their own means (over other shots, with noise and saturation: 17 to 19 %); up to there it is nearly proportional.
     pub mismatch: f64,
     /// Draws what is fixed on this bench.
     pub plant_seed: u64,
