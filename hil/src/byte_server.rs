@@ -160,10 +160,11 @@ async fn converse(
             }
             if faults.strike(Fault::HalfOpen) {
                 let deaf = async { while stream.read(&mut buffer).await.is_ok_and(|count| 0 < count) {} };
-                return match line {
-                    Some(_) => tokio::time::timeout(DEAF, deaf).await.or(Ok(())),
-                    None => Ok(deaf.await),
-                };
+                if line.is_some() {
+                    return tokio::time::timeout(DEAF, deaf).await.or(Ok(()));
+                }
+                deaf.await;
+                return Ok(());
             }
             let pieces = spoil(answer, &mut late, &mut last, faults);
             for (index, piece) in pieces.iter().enumerate() {
