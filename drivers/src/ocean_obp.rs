@@ -45,7 +45,7 @@ pub mod flag {
     pub const NACK: u16 = 0x0008;
 }
 
-/// Types of messages (python-seabreeze; SeaBreeze's `OBPMessageTypes.h`).
+/// Types of messages (python-seabreeze; `OBPMessageTypes.h` of `SeaBreeze`).
 pub mod message_type {
     /// The serial number, as text.
     pub const SERIAL: u32 = 0x0000_0100;
