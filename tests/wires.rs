@@ -45,6 +45,7 @@ pub struct Serving {
     child: Child,
     pub address: String,
     /// What programs must have in their environment to find it.
+    #[cfg(feature = "audio")]
     pub environment: Vec<(String, String)>,
 }
 
@@ -60,9 +61,17 @@ impl Serving {
         let served: Value = serde_json::from_str(&line).unwrap();
         let instrument = &served["instruments"][0];
         let address = instrument["address"].as_str().unwrap().to_owned();
-        let text = |(key, value): (&String, &Value)| (key.clone(), value.as_str().unwrap().to_owned());
-        let environment = instrument["environment"].as_object().unwrap().iter().map(text).collect();
-        Self { child, address, environment }
+        #[cfg(feature = "audio")]
+        let environment = {
+            let text = |(key, value): (&String, &Value)| (key.clone(), value.as_str().unwrap().to_owned());
+            instrument["environment"].as_object().unwrap().iter().map(text).collect()
+        };
+        Self {
+            child,
+            address,
+            #[cfg(feature = "audio")]
+            environment,
+        }
     }
 
     /// One line to the served instrument, past everybody, and its answer.

@@ -160,10 +160,12 @@ async fn converse(
             }
             if faults.strike(Fault::HalfOpen) {
                 let deaf = async { while stream.read(&mut buffer).await.is_ok_and(|count| 0 < count) {} };
-                return match line {
-                    Some(_) => tokio::time::timeout(DEAF, deaf).await.or(Ok(())),
-                    None => Ok(deaf.await),
-                };
+                // However the deafness ends, so does the conversation.
+                match line {
+                    Some(_) => drop(tokio::time::timeout(DEAF, deaf).await),
+                    None => deaf.await,
+                }
+                return Ok(());
             }
             let pieces = spoil(answer, &mut late, &mut last, faults);
             for (index, piece) in pieces.iter().enumerate() {
