@@ -95,6 +95,8 @@ impl RedPitayaConfig {
 /// The opened instrument.
 pub struct RedPitaya {
     link: Link<Scpi>,
+    /// The way to it where its own link refuses it.
+    options: LinkOptions,
     config: RedPitayaConfig,
     identity: ScpiIdentity,
 }
@@ -107,7 +109,8 @@ impl RedPitaya {
         let answers = link.ask(ScpiRequest::Identity, options.open_within)?;
         let identity = answers.first().map(|answer| ScpiIdentity::parse(&String::from_utf8_lossy(answer)));
         let identity = identity.unwrap_or_else(|| ScpiIdentity::parse(""));
-        Ok(Self { link, config: config.clone(), identity })
+        let options = LinkOptions { record: None, ..options.clone() };
+        Ok(Self { link, options, config: config.clone(), identity })
     }
 
     /// Switches the output off over a connection of its own, whoever holds the instrument.
@@ -199,7 +202,11 @@ impl Bursts for RedPitaya {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        switch_off(&self.link)
+        match switch_off(&self.link) {
+            // It is not measured with any more, but it is still the one to be switched off.
+            Err(Error::Reflashed { .. }) => Self::make_safe_beside(&self.options),
+            made => made,
+        }
     }
 
     fn watches(&self) -> Vec<LinkWatch> {

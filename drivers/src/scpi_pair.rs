@@ -179,6 +179,8 @@ impl SettingConfig {
 pub struct ScpiPair {
     generator: Link<Scpi>,
     digitizer: Link<Scpi>,
+    /// The way to the generator where its own link refuses it.
+    options: LinkOptions,
     config: ScpiPairConfig,
     identity: ScpiIdentity,
 }
@@ -197,7 +199,8 @@ impl ScpiPair {
         let answers = reads.ask(ScpiRequest::Identity, digitizer.open_within)?;
         let text = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
         let identity = ScpiIdentity::parse(&text);
-        Ok(Self { generator: drives, digitizer: reads, config: config.clone(), identity })
+        let options = LinkOptions { record: None, ..generator.clone() };
+        Ok(Self { generator: drives, digitizer: reads, options, config: config.clone(), identity })
     }
 
     /// Switches the output off over a connection of its own, whoever holds the generator.
@@ -261,7 +264,11 @@ impl Bursts for ScpiPair {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        switch_off(&self.generator, &self.config.generator)
+        match switch_off(&self.generator, &self.config.generator) {
+            // It is not measured with any more, but it is still the one to be switched off.
+            Err(Error::Reflashed { .. }) => Self::make_safe_beside(&self.config, &self.options),
+            made => made,
+        }
     }
 
     fn watches(&self) -> Vec<LinkWatch> {

@@ -139,6 +139,10 @@ fn another_firmware_is_another_instrument() {
     rig.faults.once(Fault::FirmwareChange);
     let error = rig.bench.measure(&inputs()).unwrap_err();
     assert!(!error.is_retryable() && error.to_string().contains("had the firmware `1.0` and now has `2.0`"), "{error}");
+    // Its output may be on whatever runs in it.
+    rig.world.lock().unwrap().switch(true);
+    rig.bench.make_safe().unwrap();
+    assert!(!rig.world.lock().unwrap().output());
 }
 
 #[test]
