@@ -26,7 +26,11 @@ pub fn run(arguments: &PortsArgs) {
             (port, answer)
         })
         .collect();
-    let interfaces = interfaces(!arguments.quiet);
+    // Without an audio library nobody knows which there are.
+    #[cfg(feature = "audio")]
+    let interfaces = Some(drivers::audio::find_interfaces(!arguments.quiet));
+    #[cfg(not(feature = "audio"))]
+    let interfaces: Option<Vec<FoundInterface>> = None;
     if arguments.json {
         say!("{:#}", as_json(&ports, interfaces.as_deref()));
         return;
@@ -36,18 +40,6 @@ pub fn run(arguments: &PortsArgs) {
         None => say!("audio interfaces are not listed: this pnnlab was built without `--features audio`"),
         Some(interfaces) => print_interfaces(interfaces, arguments.quiet),
     }
-}
-
-/// The audio interfaces, each asked what it offers or not; none where there is no audio library.
-#[cfg(feature = "audio")]
-fn interfaces(asks: bool) -> Option<Vec<FoundInterface>> {
-    Some(drivers::audio::find_interfaces(asks))
-}
-
-/// There is no audio library.
-#[cfg(not(feature = "audio"))]
-fn interfaces(_: bool) -> Option<Vec<FoundInterface>> {
-    None
 }
 
 /// The object that other programs read.

@@ -34,15 +34,16 @@ impl std::fmt::Display for Offer {
 /// The interfaces that the system's audio library lists; each is opened to ask what it offers, if it is asked.
 #[cfg(feature = "audio")]
 pub fn find_interfaces(asks: bool) -> Vec<FoundInterface> {
+    use cpal::SupportedStreamConfigRange;
     use cpal::traits::{DeviceTrait, HostTrait};
 
     use super::stream::{id, name};
 
-    let offer = |ranges: Vec<cpal::SupportedStreamConfigRange>| {
+    let offer = |ranges: Vec<SupportedStreamConfigRange>| {
         Some(Offer {
-            channels: ranges.iter().map(|range| range.channels()).max()?,
-            lowest_hertz: ranges.iter().map(|range| range.min_sample_rate()).min()?,
-            highest_hertz: ranges.iter().map(|range| range.max_sample_rate()).max()?,
+            channels: ranges.iter().map(SupportedStreamConfigRange::channels).max()?,
+            lowest_hertz: ranges.iter().map(SupportedStreamConfigRange::min_sample_rate).min()?,
+            highest_hertz: ranges.iter().map(SupportedStreamConfigRange::max_sample_rate).max()?,
         })
     };
     let found = |device: cpal::Device| FoundInterface {
