@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A plant that drives of itself what nobody asked for, a shot whose answer was lost or a sync chirp, counts it in the same
-//! [`Budget`] before it drives it, and is refused there as well.
+//! [`Budget`] before it drives it, and is refused there as well; only old spectra are counted once they have been taken again. A budget
+//! begins with the opening of its plant, and the first step after the safe state is measured from the setting before it.
 //!
 //! `t_shot` is the time that the plant's card gives for a shot. Time passes by the wall clock on a real bench, and by the card's
 //! timing on a simulated or replayed one, so a run there does not depend on how fast it is computed.
