@@ -53,7 +53,7 @@ fn shots(place: &Place, run: &str) -> Vec<(u64, Vec<f32>)> {
 #[test]
 fn a_killed_recording_goes_on_with_each_shot_once() {
     let place = Place::new();
-    let small = SMALL.replace("steps = 8", "steps = 300").replace("evaluate_every = 4", "evaluate_every = 100");
+    let small = SMALL.replace("steps = 8", "steps = 1200").replace("evaluate_every = 4", "evaluate_every = 100");
     place.write("small.toml", &small.replace("[plants", "[run]\ncheckpoint_steps = 20\nrecord = true\n\n[plants"));
     assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());
     // Killed between two checkpoints, twice.
@@ -72,7 +72,7 @@ fn a_killed_recording_goes_on_with_each_shot_once() {
     kill(&["train", "--resume", "killed"], 110);
     assert!(place.run(&["train", "--resume", "killed"]).status.success());
     let whole = shots(&place, "whole");
-    assert_eq!(whole.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (1..=300 * 32 + 300).collect::<Vec<_>>());
+    assert_eq!(whole.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (1..=1200 * 32 + 1200).collect::<Vec<_>>());
     assert!(shots(&place, "killed") == whole, "each shot is there once, and is the same");
 }
 

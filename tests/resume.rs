@@ -3,6 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::program::{Place, SMALL, endless, names};
@@ -113,18 +114,29 @@ fn killed_runs_end_as_if_they_had_not_been() {
     assert!(names(&place.path("runs")).iter().all(|name| !name.contains("partial")));
 }
 
+/// Starts a run called `name` and sends it `signal` after `rows` rows; one that ends before the signal comes is begun again.
+fn interrupt(place: &Place, name: &str, signal: Signal, rows: u64) {
+    for _ in 0..10 {
+        let mut child = start(place, &["train", "drifting.toml", "--name", name]);
+        wait(place, name, &mut child, rows);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        match child.wait().unwrap().code() {
+            Some(0) => std::fs::remove_dir_all(place.path(&format!("runs/{name}"))).unwrap(),
+            code => return assert_eq!(code, Some(130)),
+        }
+    }
+    panic!("ten runs ended before the signal came");
+}
+
 #[test]
 fn an_interrupted_run_goes_on() {
     let place = place();
     // Between two checkpoints by time: the last one is made when it stops.
     let drifting = place.read("drifting.toml").replace("checkpoint_steps = 7", "checkpoint_seconds = 1000");
-    place.write("drifting.toml", &drifting);
+    place.write("drifting.toml", &drifting.replace("steps = 60", "steps = 300"));
     assert!(place.run(&["train", "drifting.toml", "--name", "whole"]).status.success());
-    for (name, signal, rows) in [("int", "-INT", 5), ("term", "-TERM", 25)] {
-        let mut child = start(&place, &["train", "drifting.toml", "--name", name]);
-        wait(&place, name, &mut child, rows);
-        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+    for (name, signal, rows) in [("int", Signal::INT, 5), ("term", Signal::TERM, 25)] {
+        interrupt(&place, name, signal, rows);
         let result = place.json(&["train", "--resume", name, "--json"]);
         assert_eq!(result["run"], format!("runs/{name}"));
         same(&place, name, "whole");
@@ -141,7 +153,7 @@ fn an_interrupted_run_goes_on() {
 #[test]
 fn a_run_that_was_killed_before_its_first_checkpoint_starts_again() {
     let place = place();
-    let small = SMALL.replace("steps = 8", "steps = 400").replace("evaluate_every = 4", "evaluate_every = 0");
+    let small = SMALL.replace("steps = 8", "steps = 1200").replace("evaluate_every = 4", "evaluate_every = 0");
     let small = small.replace("[plants", "[run]\ncheckpoint_seconds = 0\n\n[plants");
     place.write("small.toml", &small);
     assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());
