@@ -148,7 +148,7 @@ impl Rig {
         };
         same_width(plant.as_ref(), twin.as_ref()).map_err(|message| self.document.refuse(&path, message))?;
         let rejections = Rejections::default();
-        let plant = self.guard(&path, config, plant, &rejections)?;
+        let plant = self.guard(name, config, plant, &rejections)?;
         let described = [
             config.simulated.as_ref(),
             config.replay.as_ref().map(|replay| &replay.twin),
@@ -177,15 +177,16 @@ impl Rig {
         })
     }
 
-    /// The plant at `path` behind all that the rig puts before it: its recording, interlocks, limits and screen, from the plant
-    /// outwards. A shot that is driven again counts against the limits.
+    /// The plant called `name` behind all that the rig puts before it: its recording, interlocks, limits and screen, from the plant
+    /// outwards. A shot that is driven again counts against the limits, and so does what an earlier opening of a bench has driven.
     fn guard(
         &self,
-        path: &str,
+        name: &str,
         config: &PlantConfig,
         plant: Box<dyn Plant>,
         rejections: &Rejections,
     ) -> Result<Box<dyn Plant>, Error> {
+        let path = &format!("plants.{name}");
         let refuse = |error: drivers::Error| self.document.refuse(path, format!("cannot be opened: {error}"));
         let unkept = |key: &'static str| {
             move |error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be kept: {error}"))
@@ -200,7 +201,14 @@ impl Rig {
             range: Range::new(config.low, config.high),
         });
         let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?.counted_in(rejections);
-        let plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
+        let mut plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
+        if let Some(bench) = &config.bench {
+            let addresses = bench.instruments.addresses(name, &self.folder).map_err(Error::plant(name))?;
+            // The first instrument is the one that drives.
+            if let Some(address) = addresses.first() {
+                plant = plant.kept_beside(address).map_err(Error::plant(name))?;
+            }
+        }
         match &config.screen {
             None => Ok(Box::new(plant)),
             Some(ScreenConfig { attempts: 0, .. }) => {

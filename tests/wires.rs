@@ -360,3 +360,30 @@ fn a_screen_in_the_rig_drives_suspicious_shots_again() {
     let (code, text) = place.refusal(&["check", "bad.toml"]);
     assert!(code == 3 && text.contains("`plants.electrical.screen.attempts` is 0"), "{text}");
 }
+
+#[test]
+fn limits_over_time_hold_from_one_process_to_the_next_on_a_wire() {
+    let place = Place::new();
+    let _serving = Serving::start(&place, RIG, &[]);
+    place.write("wired.toml", EXPERIMENT);
+    let train = |rig: &str, name: &str| {
+        let output = place.run(&["train", "wired.toml", "--rig", rig, "--name", name, "--check", "false", "--json"]);
+        (serde_json::from_slice::<Value>(&output.stdout), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let shots = train("served.toml", "free").0.unwrap()["shots"].as_f64().unwrap();
+    // A shot and its rest are 564 samples at 1 MHz: a minute has room for one such run and a half.
+    let limits = format!("\n[plants.electrical.limits]\nduty = {}\n", 1.5 * shots * 564e-6 / 60.0);
+    place.write("limited.toml", &(place.read("served.toml") + &limits));
+    let first = train("limited.toml", "first");
+    assert!(first.0.is_ok(), "{}", first.1);
+    let second = train("limited.toml", "second");
+    assert!(second.0.is_err() && second.1.contains("the time driven would be"), "{}", second.1);
+
+    // What is simulated in process is no bench that could be hurt: each run begins anew.
+    let simulated = "name = \"near\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\n";
+    place.write("near.toml", &(simulated.to_owned() + &limits));
+    for name in ["near", "again"] {
+        let (finished, text) = train("near.toml", name);
+        assert!(finished.is_ok(), "{text}");
+    }
+}

@@ -7,20 +7,24 @@
 //! ```
 //!
 //! A plant that drives of itself what nobody asked for, a shot whose answer was lost or a sync chirp, counts it in the same
-//! [`Budget`] before it drives it, and is refused there as well; only old spectra are counted once they have been taken again. A budget
-//! begins with the opening of its plant, and the first step after the safe state is measured from the setting before it.
+//! [`Budget`] before it drives it, and is refused there as well.
 //!
-//! `t_shot` is the time that the plant's card gives for a shot. Time passes by the wall clock on a real bench, and by the card's
-//! timing on a simulated or replayed one, so a run there does not depend on how fast it is computed.
+//! The first setting of controls may be any; after the safe state, steps are measured from there. Where setting them has failed, nobody
+//! knows whether they were set: the next step is measured from either.
+//!
+//! `t_shot` is the time that the plant's card gives for a shot. Time passes by the clock on a real bench and on every bench behind a
+//! wire, where the last minute also holds from one opening to the next (`ledger.rs`). It passes by the card's timing on what is
+//! simulated in this process or replayed: a run there depends neither on how fast it is computed nor on the run before.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use crate::ledger::Ledger;
+use crate::minute::{MINUTE, Minute};
 use crate::{Batch, Card, Direction, Error, Origin};
-
-/// The stretch of time that duty and energy are counted over, in s.
-const MINUTE: f64 = 60.0;
 
 /// Limits over time, by bank name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,15 +35,6 @@ pub struct DoseLimits {
     pub duty: Option<f32>,
     /// Most energy in a minute, of input banks, in unit²·s.
     pub energy_per_minute: BTreeMap<String, f32>,
-}
-
-/// Shots of one call.
-#[derive(Debug)]
-struct Driven {
-    at: f64,
-    seconds: f64,
-    /// By the order of the limits, in unit²·s.
-    energies: Vec<f64>,
 }
 
 /// What a plant may still be driven with; clones are the same budget, and the default has no limits.
@@ -57,9 +52,41 @@ impl Budget {
         Ok(Self(Some(Arc::new(Mutex::new(Dose::new(card, limits)?)))))
     }
 
-    /// Refuses controls that step too far, and remembers them.
-    pub(crate) fn apply(&self, controls: &[f32]) -> Result<(), Error> {
-        self.with(|dose| dose.apply(controls))
+    /// From now on the last minute is kept in the file `path`, and begins with what that says.
+    pub(crate) fn keep_in(&self, path: PathBuf) -> Result<(), Error> {
+        self.with(|dose| dose.keep_in(path, SystemTime::now()))
+    }
+
+    /// Refuses controls that step too far. From now on they may be set, or not.
+    pub(crate) fn step_to(&self, controls: &[f32]) -> Result<(), Error> {
+        self.with(|dose| dose.step_to(controls))
+    }
+
+    /// The plant is being made safe, whatever step that takes: its controls may be set to `safe`, or not.
+    pub(crate) fn leave_for(&self, safe: &[f32]) {
+        // It cannot be refused.
+        let _ = self.with(|dose| {
+            dose.widen(safe);
+            Ok(())
+        });
+    }
+
+    /// The plant has been made safe: the controls are `safe`, and what was driven is written exactly.
+    pub(crate) fn rest_at(&self, safe: &[f32]) {
+        // What cannot be written leaves a page that says too much.
+        let _ = self.with(|dose| {
+            dose.setting = Some(Setting::at(safe));
+            dose.close(SystemTime::now())
+        });
+    }
+
+    /// The controls are set.
+    pub(crate) fn arrive_at(&self, controls: &[f32]) {
+        // It cannot be refused.
+        let _ = self.with(|dose| {
+            dose.setting = Some(Setting::at(controls));
+            Ok(())
+        });
     }
 
     /// Refuses shots that are too steep, or too much for this minute, and counts them.
@@ -81,16 +108,103 @@ impl Budget {
     }
 }
 
+/// What is limited over the last minute.
+#[derive(Debug)]
+enum Amount {
+    /// The time driven, in s.
+    Time,
+    /// The energy of a bank, in unit²·s.
+    Energy { bank: String, unit: String, columns: Range<usize> },
+}
+
+/// A limit over the last minute.
+#[derive(Debug)]
+struct OverTime {
+    amount: Amount,
+    /// As the rig file has it.
+    limit: f32,
+}
+
+impl OverTime {
+    /// Those of `limits`, for a plant with this card.
+    fn all(card: &Card, limits: &DoseLimits) -> Vec<Self> {
+        let mut first = 0;
+        let energies = card.ports.inputs.iter().filter_map(|bank| {
+            let columns = first..first + bank.count;
+            first += bank.count;
+            let limit = *limits.energy_per_minute.get(&bank.name)?;
+            Some(Self { amount: Amount::Energy { bank: bank.name.clone(), unit: bank.unit.clone(), columns }, limit })
+        });
+        limits.duty.map(|limit| Self { amount: Amount::Time, limit }).into_iter().chain(energies).collect()
+    }
+
+    /// Its key in the rig file.
+    fn key(&self) -> String {
+        match &self.amount {
+            Amount::Time => "duty".to_owned(),
+            Amount::Energy { bank, .. } => format!("energy_per_minute.{bank}"),
+        }
+    }
+
+    /// The most in a minute, in s or unit²·s.
+    fn most(&self) -> f64 {
+        let limit = f64::from(self.limit);
+        if matches!(self.amount, Amount::Time) { MINUTE * limit } else { limit }
+    }
+
+    /// What these shots add, each of which takes `shot` s.
+    fn of(&self, inputs: &Batch, shot: f64) -> f64 {
+        match &self.amount {
+            Amount::Time => shot * inputs.rows() as f64,
+            Amount::Energy { columns, .. } => {
+                let values = inputs.iter().flat_map(|row| &row[columns.clone()]);
+                let squares: f64 = values.map(|value| f64::from(*value).powi(2)).sum();
+                squares / columns.len() as f64 * shot
+            }
+        }
+    }
+
+    /// Refuses a minute with so much.
+    fn allow(&self, sum: f64) -> Result<(), Error> {
+        match &self.amount {
+            Amount::Time => {
+                let what = || "the time driven".to_owned();
+                within((sum / MINUTE) as f32, self.limit, "of a minute", what, "wait, or send fewer shots")
+            }
+            Amount::Energy { bank, unit, .. } => {
+                let what = || format!("the energy of input {bank} in a minute");
+                within(sum as f32, self.limit, &format!("{unit}²·s"), what, "wait, or drive less")
+            }
+        }
+    }
+}
+
+/// Between which values the controls are set: one value, where that is known.
+#[derive(Debug)]
+struct Setting {
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl Setting {
+    fn at(controls: &[f32]) -> Self {
+        Self { low: controls.to_vec(), high: controls.to_vec() }
+    }
+}
+
 /// What a plant has been driven with lately.
 #[derive(Debug)]
 struct Dose {
     card: Card,
-    limits: DoseLimits,
+    slew: BTreeMap<String, f32>,
+    over_time: Vec<OverTime>,
     start: Instant,
-    /// Time on a bench that is not real, in s.
+    /// Time on a bench that has no other, in s.
     bench_seconds: f64,
-    recent: VecDeque<Driven>,
-    controls: Option<Vec<f32>>,
+    minute: Minute,
+    ledger: Option<Ledger>,
+    /// None before the controls are set for the first time.
+    setting: Option<Setting>,
 }
 
 impl Dose {
@@ -118,81 +232,104 @@ impl Dose {
                 message: format!("is {duty}: it must be above 0 and at most 1"),
             });
         }
-        let card = card.clone();
-        Ok(Self { card, limits, start: Instant::now(), bench_seconds: 0.0, recent: VecDeque::new(), controls: None })
+        let over_time = OverTime::all(card, &limits);
+        Ok(Self {
+            card: card.clone(),
+            slew: limits.slew,
+            start: Instant::now(),
+            bench_seconds: 0.0,
+            minute: Minute::new(over_time.len(), vec![], 0.0),
+            ledger: None,
+            over_time,
+            setting: None,
+        })
     }
 
-    fn apply(&mut self, controls: &[f32]) -> Result<(), Error> {
-        if let Some(before) = &self.controls {
-            let mut first = 0;
+    fn keep_in(&mut self, path: PathBuf, now: SystemTime) -> Result<(), Error> {
+        if self.over_time.is_empty() {
+            return Ok(());
+        }
+        let limits: Vec<_> = self.over_time.iter().map(|limit| (limit.key(), limit.most())).collect();
+        let (ledger, past) = Ledger::open(path, &limits, now)?;
+        self.ledger = Some(ledger);
+        self.minute = Minute::new(self.over_time.len(), past, self.at());
+        Ok(())
+    }
+
+    /// Time on the bench, in s.
+    fn at(&self) -> f64 {
+        if self.ledger.is_some() || self.card.identity.origin == Origin::Real {
+            self.start.elapsed().as_secs_f64()
+        } else {
+            self.bench_seconds
+        }
+    }
+
+    fn step_to(&mut self, controls: &[f32]) -> Result<(), Error> {
+        if let Some(Setting { low, high }) = &self.setting {
+            let mut steps = controls.iter().zip(low).zip(high).map(|((to, low), high)| (to - low).max(high - to));
             for bank in &self.card.ports.controls {
-                if let Some(limit) = self.limits.slew.get(&bank.name) {
-                    for index in first..first + bank.count {
-                        let step = (controls[index] - before[index]).abs();
-                        let what = || format!("the step of control {}[{}]", bank.name, index - first);
-                        within(step, *limit, &bank.unit, what, "go there in smaller steps")?;
-                    }
+                for (index, step) in steps.by_ref().take(bank.count).enumerate() {
+                    let Some(limit) = self.slew.get(&bank.name) else { continue };
+                    let what = || format!("the step of control {}[{index}]", bank.name);
+                    within(step, *limit, &bank.unit, what, "go there in smaller steps")?;
                 }
-                first += bank.count;
             }
         }
-        self.controls = Some(controls.to_vec());
+        self.widen(controls);
         self.bench_seconds += self.card.timing.settle;
         Ok(())
     }
 
+    /// The controls may be set to `controls`, or be as they were; where nobody knows how, nobody knows more.
+    fn widen(&mut self, controls: &[f32]) {
+        let Some(setting) = &mut self.setting else { return };
+        for ((low, high), control) in setting.low.iter_mut().zip(&mut setting.high).zip(controls) {
+            (*low, *high) = (low.min(*control), high.max(*control));
+        }
+    }
+
     fn measure(&mut self, inputs: &Batch) -> Result<(), Error> {
-        let is_real = self.card.identity.origin == Origin::Real;
-        let at = if is_real { self.start.elapsed().as_secs_f64() } else { self.bench_seconds };
-        self.measure_at(inputs, at)?;
+        self.measure_at(inputs, self.at(), SystemTime::now())?;
         self.bench_seconds += self.card.timing.batch(inputs.rows());
         Ok(())
     }
 
-    fn measure_at(&mut self, inputs: &Batch, at: f64) -> Result<(), Error> {
-        let card = &self.card;
-        let mut energies = vec![];
+    /// Counts shots at `at` on the bench, which is `now` by the wall clock.
+    fn measure_at(&mut self, inputs: &Batch, at: f64, now: SystemTime) -> Result<(), Error> {
+        self.smooth(inputs)?;
+        if self.over_time.is_empty() {
+            return Ok(());
+        }
+        let amounts: Vec<f64> = self.over_time.iter().map(|limit| limit.of(inputs, self.card.timing.shot)).collect();
+        for ((limit, amount), sum) in self.over_time.iter().zip(&amounts).zip(self.minute.sums(at)) {
+            limit.allow(sum + amount)?;
+        }
+        self.minute.add(at, &amounts);
+        let minute = &self.minute;
+        self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.count(&amounts, || minute.past(at), now))
+    }
+
+    /// Refuses shots that are too steep.
+    fn smooth(&self, inputs: &Batch) -> Result<(), Error> {
         let mut first = 0;
-        for bank in &card.ports.inputs {
+        for bank in &self.card.ports.inputs {
             let columns = first..first + bank.count;
             first += bank.count;
-            if let Some(limit) = self.limits.slew.get(&bank.name) {
-                for row in inputs {
-                    let steepest =
-                        row[columns.clone()].windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
-                    let what = || format!("the step between neighbors of input {}", bank.name);
-                    within(steepest, *limit, &bank.unit, what, "smooth the drive")?;
-                }
-            }
-            if self.limits.energy_per_minute.contains_key(&bank.name) {
-                let squares: f64 =
-                    inputs.iter().flat_map(|row| &row[columns.clone()]).map(|x| f64::from(*x).powi(2)).sum();
-                energies.push(squares / bank.count as f64 * card.timing.shot);
+            let Some(limit) = self.slew.get(&bank.name) else { continue };
+            for row in inputs {
+                let steps = row[columns.clone()].windows(2).map(|pair| (pair[1] - pair[0]).abs());
+                let what = || format!("the step between neighbors of input {}", bank.name);
+                within(steps.fold(0.0, f32::max), *limit, &bank.unit, what, "smooth the drive")?;
             }
         }
-        while self.recent.front().is_some_and(|driven| driven.at + MINUTE <= at) {
-            self.recent.pop_front();
-        }
-        let seconds = card.timing.shot * inputs.rows() as f64;
-        if let Some(duty) = self.limits.duty {
-            let driven = seconds + self.recent.iter().map(|driven| driven.seconds).sum::<f64>();
-            within(
-                (driven / MINUTE) as f32,
-                duty,
-                "of a minute",
-                || "the time driven".to_owned(),
-                "wait, or send fewer shots",
-            )?;
-        }
-        let limited =
-            card.ports.inputs.iter().filter_map(|bank| Some((bank, self.limits.energy_per_minute.get(&bank.name)?)));
-        for (place, (bank, limit)) in limited.enumerate() {
-            let sum = energies[place] + self.recent.iter().map(|driven| driven.energies[place]).sum::<f64>();
-            let what = || format!("the energy of input {} in a minute", bank.name);
-            within(sum as f32, *limit, &format!("{}²·s", bank.unit), what, "wait, or drive less")?;
-        }
-        self.recent.push_back(Driven { at, seconds, energies });
         Ok(())
+    }
+
+    /// Writes what was driven exactly, where it is kept.
+    fn close(&mut self, now: SystemTime) -> Result<(), Error> {
+        let at = self.at();
+        self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.close(self.minute.past(at), now))
     }
 }
 
@@ -206,6 +343,8 @@ fn within(value: f32, limit: f32, unit: &str, what: impl Fn() -> String, advice:
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
     use crate::{Bank, Identity, Ports, Range, Timing};
 
@@ -236,9 +375,11 @@ mod tests {
         dose.measure(&batch(&[0.0, 0.5])).unwrap();
         let error = dose.measure(&batch(&[0.0, 0.0, 0.0, 0.75])).unwrap_err().to_string();
         assert!(error.contains("input drive would be 0.75 V, but the rig file allows 0.5 V"), "{error}");
-        dose.apply(&[2.0]).unwrap();
-        dose.apply(&[1.0]).unwrap();
-        assert!(dose.apply(&[-1.0]).unwrap_err().to_string().contains("control bias[0] would be 2 V"));
+        dose.step_to(&[2.0]).unwrap();
+        dose.setting = Some(Setting::at(&[2.0]));
+        dose.step_to(&[1.0]).unwrap();
+        dose.setting = Some(Setting::at(&[1.0]));
+        assert!(dose.step_to(&[-1.0]).unwrap_err().to_string().contains("control bias[0] would be 2 V"));
     }
 
     #[test]
@@ -246,16 +387,71 @@ mod tests {
         let duty = DoseLimits { duty: Some(0.5), ..Default::default() };
         let mut dose = Dose::new(&card(), duty).unwrap();
         let thirty = Batch::zeros(30, 2);
-        dose.measure_at(&thirty, 0.0).unwrap();
-        assert!(dose.measure_at(&Batch::zeros(1, 2), 59.0).unwrap_err().to_string().contains("of a minute"));
-        dose.measure_at(&thirty, 60.0).unwrap();
+        dose.measure_at(&thirty, 0.0, UNIX_EPOCH).unwrap();
+        let error = dose.measure_at(&Batch::zeros(1, 2), 59.0, UNIX_EPOCH).unwrap_err();
+        assert!(error.to_string().contains("of a minute"), "{error}");
+        dose.measure_at(&thirty, 60.0, UNIX_EPOCH).unwrap();
 
         let energy = DoseLimits { energy_per_minute: only("drive", 3.0), ..Default::default() };
         let mut dose = Dose::new(&card(), energy).unwrap();
-        dose.measure_at(&batch(&[1.0, 1.0, 1.0, 1.0]), 0.0).unwrap();
-        let error = dose.measure_at(&batch(&[1.5, 1.5]), 30.0).unwrap_err().to_string();
+        dose.measure_at(&batch(&[1.0, 1.0, 1.0, 1.0]), 0.0, UNIX_EPOCH).unwrap();
+        let error = dose.measure_at(&batch(&[1.5, 1.5]), 30.0, UNIX_EPOCH).unwrap_err().to_string();
         assert!(error.contains("would be 4.25 V²·s, but the rig file allows 3 V²·s"), "{error}");
-        dose.measure_at(&batch(&[1.5, 1.5]), 60.0).unwrap();
+        dose.measure_at(&batch(&[1.5, 1.5]), 60.0, UNIX_EPOCH).unwrap();
+    }
+
+    #[test]
+    fn where_only_steps_are_limited_nothing_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let mut dose = Dose::new(&card(), DoseLimits { slew: only("drive", 0.5), ..Default::default() }).unwrap();
+        dose.keep_in(path.clone(), UNIX_EPOCH).unwrap();
+        dose.measure(&batch(&[0.0, 0.5])).unwrap();
+        assert!(dose.minute.past(0.0).is_empty() && !path.exists());
+    }
+
+    #[test]
+    fn a_minute_holds_from_one_opening_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let limits = DoseLimits { duty: Some(0.5), energy_per_minute: only("drive", 120.0), ..Default::default() };
+        let open = |seconds: f64| {
+            let now = UNIX_EPOCH + Duration::from_secs_f64(1e9 + seconds);
+            let mut dose = Dose::new(&card(), limits.clone()).unwrap();
+            dose.keep_in(path.clone(), now).unwrap();
+            (dose, now)
+        };
+        let drive = |(mut dose, now): (Dose, SystemTime), shots: usize| {
+            let at = dose.at();
+            dose.measure_at(&Batch::zeros(shots, 2), at, now)
+        };
+        drive(open(0.0), 20).unwrap();
+        // It was killed: of its advance, half a second is believed to be driven.
+        let error = drive(open(40.0), 10).unwrap_err().to_string();
+        assert!(error.contains("the time driven would be 0.508"), "{error}");
+        drive(open(40.0), 9).unwrap();
+        assert!(drive(open(59.0), 10).is_err());
+        drive(open(61.1), 20).unwrap();
+        assert!(drive(open(99.0), 2).is_err(), "nine, twenty, and what their processes had in advance");
+        // A page that nobody understands.
+        std::fs::write(&path, "[").unwrap();
+        assert!(drive(open(200.0), 1).is_err());
+        drive(open(262.0), 30).unwrap();
+    }
+
+    #[test]
+    fn a_wire_passes_time_by_the_clock_and_what_is_in_process_by_its_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let duty = DoseLimits { duty: Some(0.5), ..Default::default() };
+        let mut dose = Dose::new(&card(), duty).unwrap();
+        for _ in 0..4 {
+            dose.measure(&Batch::zeros(30, 2)).unwrap();
+            dose.bench_seconds += 30.0;
+        }
+        dose.keep_in(folder.path().join("a.json"), SystemTime::now()).unwrap();
+        dose.measure(&Batch::zeros(30, 2)).unwrap();
+        dose.bench_seconds += 60.0;
+        assert!(dose.measure(&Batch::zeros(30, 2)).is_err());
     }
 
     #[test]

@@ -213,6 +213,16 @@ pub enum Error {
         /// What the system says.
         message: String,
     },
+    /// The file that says what was driven in the last minute cannot be written.
+    #[error(
+        "what is driven cannot be noted in {}: {message}. Limits over time need it: free it, or set TMPDIR to a folder that can be written", .path.display()
+    )]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
     /// Readings that cannot be right, such as one that is not a number.
     #[error("instrument `{instrument}` reads {message}: the shots are rejected")]
     Rejected {
@@ -361,6 +371,7 @@ impl Error {
             | Self::Address { .. }
             | Self::Owned { .. }
             | Self::Lock { .. }
+            | Self::Ledger { .. }
             | Self::Rejected { .. }
             | Self::Description { .. }
             | Self::Interrupted => None,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Range, Rejections};
+use crate::owner::ledger_file;
+use crate::{Address, Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,6 +22,8 @@ pub struct Limits {
 pub struct Limited<P> {
     plant: P,
     card: Card,
+    /// Where the safe state puts the controls.
+    safe: Vec<f32>,
     budget: Budget,
     rejections: Rejections,
 }
@@ -31,11 +34,23 @@ impl<P: Plant> Limited<P> {
     /// Fails when a limit is not within the instrument's own range, or names a bank that does not exist.
     pub fn new(mut plant: P, limits: &Limits) -> Result<Self, Error> {
         let mut card = plant.card().clone();
+        let safe = card.ports.safe_controls();
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
         let budget = Budget::new(&card, limits.dose.clone())?;
         plant.spend_from(budget.clone());
-        Ok(Self { plant, card, budget, rejections: Rejections::default() })
+        Ok(Self { plant, card, safe, budget, rejections: Rejections::default() })
+    }
+
+    /// What was driven in the last minute is kept beside the owner's lock of the instrument at `address`, which the plant holds: limits
+    /// over time then hold from one opening to the next, in this process and in others. A recording drives nothing.
+    ///
+    /// Fails where it cannot be written.
+    pub fn kept_beside(self, address: &Address) -> Result<Self, Error> {
+        if let Some(path) = ledger_file(address) {
+            self.budget.keep_in(path)?;
+        }
+        Ok(self)
     }
 
     /// Shots that are refused are counted in `rejections`.
@@ -57,8 +72,10 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
-        self.budget.apply(controls)?;
-        self.plant.apply(controls)
+        self.budget.step_to(controls)?;
+        let applied = self.plant.apply(controls)?;
+        self.budget.arrive_at(controls);
+        Ok(applied)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
@@ -70,7 +87,10 @@ impl<P: Plant> Plant for Limited<P> {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        self.plant.make_safe()
+        self.budget.leave_for(&self.safe);
+        self.plant.make_safe()?;
+        self.budget.rest_at(&self.safe);
+        Ok(())
     }
 }
 
@@ -109,6 +129,15 @@ mod tests {
     struct Counter {
         card: Card,
         calls: usize,
+        /// Whether it does not do what it is told.
+        fails: bool,
+    }
+
+    impl Counter {
+        fn done(&self) -> Result<(), Error> {
+            let lost = || Error::Lost { instrument: "counter".into(), message: "unplugged".into() };
+            if self.fails { Err(lost()) } else { Ok(()) }
+        }
     }
 
     impl Plant for Counter {
@@ -117,14 +146,14 @@ mod tests {
         }
         fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
             self.calls += 1;
-            Ok(controls.to_vec())
+            self.done().map(|()| controls.to_vec())
         }
         fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
             self.calls += 1;
             Ok(inputs.clone())
         }
         fn make_safe(&mut self) -> Result<(), Error> {
-            Ok(())
+            self.done()
         }
     }
 
@@ -132,7 +161,7 @@ mod tests {
         let bank = |name| vec![Bank::new(name, 2, "V", Range::new(-1.0, 1.0))];
         let ports = Ports { inputs: bank("drive"), controls: bank("bias"), outputs: bank("node") };
         let identity = Identity { system: "test".into(), serial: "1".into(), origin: Origin::Simulated };
-        Counter { card: Card { identity, ports, timing: Timing::default() }, calls: 0 }
+        Counter { card: Card { identity, ports, timing: Timing::default() }, calls: 0, fails: false }
     }
 
     fn limits(low: f32, high: f32) -> Limits {
@@ -164,5 +193,33 @@ mod tests {
         let unknown =
             Limits { controls: BTreeMap::from([("bais".to_owned(), Range::new(0.0, 1.0))]), ..Limits::default() };
         assert_eq!(error(&unknown), "the plant has no control bank `bais`: it has `bias`");
+    }
+
+    #[test]
+    fn steps_of_controls_are_measured_from_where_they_are() {
+        let limits = Limits {
+            dose: DoseLimits { slew: BTreeMap::from([("bias".to_owned(), 0.5)]), ..DoseLimits::default() },
+            ..Limits::default()
+        };
+        let mut limited = Limited::new(counter(), &limits).unwrap();
+        limited.apply(&[1.0, 1.0]).unwrap();
+        limited.make_safe().unwrap();
+        let error = limited.apply(&[1.0, 0.0]).unwrap_err().to_string();
+        assert!(error.contains("the step of control bias[0] would be 1 V"), "the safe state is 0 V: {error}");
+        limited.apply(&[0.5, 0.0]).unwrap();
+        // Nobody knows whether it was set.
+        limited.plant.fails = true;
+        assert!(matches!(limited.apply(&[1.0, 0.0]), Err(Error::Lost { .. })));
+        limited.plant.fails = false;
+        assert!(limited.apply(&[0.25, 0.0]).is_err(), "0.75 V from what was asked for");
+        assert!(limited.apply(&[-0.25, 0.0]).is_err());
+        limited.apply(&[0.75, 0.0]).unwrap();
+        limited.apply(&[0.25, 0.0]).unwrap();
+        // Nor whether it is safe.
+        limited.plant.fails = true;
+        assert!(limited.make_safe().is_err());
+        limited.plant.fails = false;
+        assert!(limited.apply(&[0.6, 0.0]).is_err(), "0.6 V from the safe state");
+        limited.apply(&[0.5, 0.0]).unwrap();
     }
 }

@@ -194,6 +194,11 @@ impl<S: Session> Link<S> {
         self.line.ask(|reply| Job::Ask { request, within, until, reply })
     }
 
+    /// Makes sure that there is a greeted port, at most within `within`. Nothing is asked: where it fails, nothing was driven.
+    pub(crate) fn ready(&self, within: Duration) -> Result<(), Error> {
+        self.line.ask(|reply| Job::Open { within, reply })
+    }
+
     /// Asks, and once more where that can help: for what must not fail because one answer was lost. Each time has `within`.
     pub(crate) fn insist(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error>
     where

@@ -188,11 +188,8 @@ impl Spectrum {
 pub enum SpectrometerRequest {
     /// Who it is.
     Serial,
-    /// A spectrum.
-    Read {
-        /// Frames that are thrown away first: they may have begun before the light changed.
-        discard: u32,
-    },
+    /// The next spectrum.
+    Read,
 }
 
 /// What a spectrometer answers.
@@ -201,12 +198,9 @@ pub enum SpectrometerReply {
     /// Who it is.
     Serial(String),
     /// A spectrum that is newer than any before.
-    Spectrum {
-        /// The newest.
-        spectrum: Spectrum,
-        /// Frames that were asked for again because an old one was sent.
-        retaken: u32,
-    },
+    Spectrum(Spectrum),
+    /// The one before, once more.
+    Old,
 }
 
 /// The dialogue with a spectrometer.
@@ -219,9 +213,6 @@ pub struct OceanObp {
     serial: Option<Vec<u8>>,
     last: Option<u32>,
 }
-
-/// How often a stale frame is asked for again.
-const STALE_RETRIES: u32 = 20;
 
 impl OceanObp {
     /// The spectrometer called `instrument` in the rig, with its integration time in µs.
@@ -281,23 +272,17 @@ impl OceanObp {
         })
     }
 
-    /// A spectrum that is newer than the last one, and how many old ones came before it.
-    async fn fresh(&mut self, port: &mut Port) -> Result<(Spectrum, u32), Error> {
-        for retaken in 0..STALE_RETRIES {
-            let payload = self.ask(port, message_type::SPECTRUM, &[], 0).await?;
-            let spectrum = Spectrum::decode(&payload).ok_or_else(|| self.garbled("sent half a spectrum"))?;
-            let ahead = self.last.map_or(1, |last| spectrum.count.wrapping_sub(last));
-            if u32::MAX / 2 < ahead {
-                // It counts anew: it was switched off and on, and has lost its integration time.
-                return Err(Error::Restarted { instrument: self.instrument.clone() });
-            }
-            if ahead != 0 {
-                self.last = Some(spectrum.count);
-                return Ok((spectrum, retaken));
-            }
+    /// A spectrum that is newer than the last one; none where that was sent again.
+    async fn next(&mut self, port: &mut Port) -> Result<Option<Spectrum>, Error> {
+        let payload = self.ask(port, message_type::SPECTRUM, &[], 0).await?;
+        let spectrum = Spectrum::decode(&payload).ok_or_else(|| self.garbled("sent half a spectrum"))?;
+        let ahead = self.last.map_or(1, |last| spectrum.count.wrapping_sub(last));
+        if u32::MAX / 2 < ahead {
+            // It counts anew: it was switched off and on, and has lost its integration time.
+            return Err(Error::Restarted { instrument: self.instrument.clone() });
         }
-        let message = format!("the same spectrum {STALE_RETRIES} times");
-        Err(Error::Rejected { instrument: self.instrument.clone(), message })
+        self.last = Some(spectrum.count);
+        Ok((ahead != 0).then_some(spectrum))
     }
 
     fn garbled(&self, message: &str) -> Error {
@@ -311,7 +296,7 @@ impl Session for OceanObp {
 
     fn verb(request: &SpectrometerRequest) -> &'static str {
         match request {
-            SpectrometerRequest::Read { .. } => "read",
+            SpectrometerRequest::Read => "read",
             SpectrometerRequest::Serial => "identity",
         }
     }
@@ -333,20 +318,19 @@ impl Session for OceanObp {
         self.push(port).await?;
         // The first frame after opening may be of before (python-seabreeze issue 174).
         self.last = None;
-        self.fresh(port).await.map(drop)
+        self.next(port).await.map(drop)
     }
 
     async fn exchange(&mut self, port: &mut Port, request: &SpectrometerRequest) -> Result<SpectrometerReply, Error> {
-        let SpectrometerRequest::Read { discard } = *request else {
-            let serial = String::from_utf8_lossy(self.serial.as_deref().unwrap_or_default()).into_owned();
-            return Ok(SpectrometerReply::Serial(serial));
-        };
-        let mut retaken = 0;
-        for _ in 0..discard {
-            retaken += self.fresh(port).await?.1;
+        match request {
+            SpectrometerRequest::Serial => {
+                let serial = String::from_utf8_lossy(self.serial.as_deref().unwrap_or_default()).into_owned();
+                Ok(SpectrometerReply::Serial(serial))
+            }
+            SpectrometerRequest::Read => {
+                Ok(self.next(port).await?.map_or(SpectrometerReply::Old, SpectrometerReply::Spectrum))
+            }
         }
-        let (spectrum, again) = self.fresh(port).await?;
-        Ok(SpectrometerReply::Spectrum { spectrum, retaken: retaken + again })
     }
 
     fn silence(&self) -> Duration {

@@ -113,8 +113,23 @@ pub fn holder(address: &Address) -> Option<Holder> {
     }
 }
 
-/// The file of an address, if it can have an owner. The same port by two names is two addresses.
+/// The lock of an address, if it can have an owner.
 fn lock_file(address: &Address) -> Option<PathBuf> {
+    Some(folder().join(plain_name(address)? + ".lock"))
+}
+
+/// The file of what was driven lately through the instrument at `address`, if it can have an owner.
+pub(crate) fn ledger_file(address: &Address) -> Option<PathBuf> {
+    Some(folder().join("driven").join(plain_name(address)? + ".json"))
+}
+
+/// The folder that all processes of this machine share.
+fn folder() -> PathBuf {
+    std::env::temp_dir().join("pnnlab-owners")
+}
+
+/// The name of an address in files, if it can have an owner. The same port by two names is two addresses.
+fn plain_name(address: &Address) -> Option<String> {
     let name = match address {
         Address::Tcp { host, port } => format!("tcp-{host}-{port}"),
         // A stable link and the port that it points to are one instrument.
@@ -124,8 +139,7 @@ fn lock_file(address: &Address) -> Option<PathBuf> {
         Address::Audio { device } => format!("audio-{device}"),
         Address::Replay { .. } => return None,
     };
-    let plain: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-    Some(std::env::temp_dir().join("pnnlab-owners").join(plain + ".lock"))
+    Some(name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect())
 }
 
 /// Opens a lock file, making folder and file where they are missing; every user of the machine may lock.
@@ -148,7 +162,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// Lets others use `path`; where it belongs to somebody else they have done so already.
-fn share(path: &Path, mode: u32) {
+pub(crate) fn share(path: &Path, mode: u32) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

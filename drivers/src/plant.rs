@@ -16,7 +16,7 @@ pub trait Plant: Send {
     /// Drives one shot per row, `[shots, inputs]`, and returns the readings, `[shots, outputs]`.
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error>;
 
-    /// Brings the plant to its safe state. Runs on every way out: end, error, panic, signal.
+    /// Brings the plant to its safe state, its controls to [`Ports::safe_controls`]. Runs on every way out: end, error, panic, signal.
     fn make_safe(&mut self) -> Result<(), Error>;
 
     /// From now on counts in `budget` what it drives beyond what it is asked for, such as a shot whose answer was lost, before it

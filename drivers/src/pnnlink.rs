@@ -7,9 +7,11 @@
 
 mod config;
 pub mod description;
+mod failure;
 pub mod frame;
 pub mod link;
 pub mod message;
+mod ours;
 mod owner;
 mod replay;
 pub mod session;

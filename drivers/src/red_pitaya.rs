@@ -188,6 +188,10 @@ impl Bursts for RedPitaya {
         &self.identity
     }
 
+    fn prepare(&mut self, volts: &[f32]) -> Result<(), Error> {
+        self.link.ready(self.deadline(volts.len()))
+    }
+
     fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
         let within = self.deadline(volts.len());
         self.fire(volts, within)?;

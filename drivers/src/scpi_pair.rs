@@ -236,20 +236,26 @@ impl Bursts for ScpiPair {
         &self.identity
     }
 
-    fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+    /// Loads the burst, switches the output on, and arms: what is left is to fire.
+    fn prepare(&mut self, volts: &[f32]) -> Result<(), Error> {
         let within = self.deadline(volts.len());
         let WaveformConfig { drive_volts, reading_volts, .. } = self.config.waveform;
         let generator = |text: &str| self.config.fill(text, drive_volts, volts.len());
-        let digitizer = |text: &str| self.config.fill(text, reading_volts, volts.len());
         let (before, after) = self.config.generator.load.split_once("{data}").unwrap_or_default();
         let mut load = generator(before).into_bytes();
         load.extend_from_slice(&self.config.generator.numbers.write(volts, drive_volts));
         load.extend_from_slice(generator(after).as_bytes());
         let load = vec![Step::tell(load), Step::tell(generator(&self.config.generator.on)), Step::query("*OPC?")];
         self.generator.ask(ScpiRequest::Steps(load), within)?;
-        let arm = vec![Step::tell(digitizer(&self.config.digitizer.arm))];
-        self.digitizer.ask(ScpiRequest::Steps(arm), within)?;
-        let fire = vec![Step::tell(generator(&self.config.generator.fire))];
+        let arm = vec![Step::tell(self.config.fill(&self.config.digitizer.arm, reading_volts, volts.len()))];
+        self.digitizer.ask(ScpiRequest::Steps(arm), within).map(drop)
+    }
+
+    fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+        let within = self.deadline(volts.len());
+        let WaveformConfig { drive_volts, reading_volts, .. } = self.config.waveform;
+        let digitizer = |text: &str| self.config.fill(text, reading_volts, volts.len());
+        let fire = vec![Step::tell(self.config.fill(&self.config.generator.fire, drive_volts, volts.len()))];
         self.generator.ask(ScpiRequest::Steps(fire), within)?;
         let numbers = self.config.digitizer.numbers;
         let answer = if numbers.is_block() { Answer::Block } else { Answer::Line };

@@ -20,6 +20,8 @@ use crate::{
 const SAFE_WITHIN: Duration = Duration::from_secs(1);
 /// How often a shot is repeated whose answer was lost.
 const RETRIES: u32 = 5;
+/// How often in a row a spectrometer may send an old frame.
+const MOST_OLD: u32 = 20;
 
 /// A shaper and a spectrometer in a rig file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -172,35 +174,55 @@ impl SpectralBench {
     fn shoot(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
         let data = inputs.iter().map(|&value| MirrorCode::nearest(value));
         let codes: Vec<MirrorCode> = data.zip(&self.mask).flat_map(|(data, &mask)| [data, mask]).collect();
-        let mut attempt = 1;
+        let (mut attempt, mut is_paid) = (1, true);
         loop {
-            let outcome = self.expose(&codes);
-            if let Err(error) = &outcome {
-                self.spectrometer.watch().rejections().add_for(error, 1);
-            }
-            match outcome {
-                Err(error) if error.is_retryable() && attempt < RETRIES => attempt += 1,
-                Err(error) => return Err(error),
-                Ok((spectrum, retaken)) => {
-                    // For each old frame the light has shone once more.
-                    (0..retaken).try_for_each(|_| self.budget.spend_rows([inputs]))?;
-                    return self.average(&spectrum);
+            match self.expose(inputs, &codes, &mut is_paid) {
+                Ok(spectrum) => return self.average(&spectrum),
+                Err(error) => {
+                    self.spectrometer.watch().rejections().add_for(&error, 1);
+                    if !error.is_retryable() || RETRIES <= attempt {
+                        return Err(error);
+                    }
+                    attempt += 1;
                 }
             }
-            self.budget.spend_rows([inputs])?;
         }
     }
 
-    /// Shows one shot and reads a spectrum: it, and how many old frames came before it.
-    fn expose(&mut self, codes: &[MirrorCode]) -> Result<(Spectrum, u32), Error> {
+    /// Shows one shot and reads a spectrum. The shot is counted before, unless it is paid for already.
+    fn expose(&mut self, inputs: &[f32], codes: &[MirrorCode], is_paid: &mut bool) -> Result<Spectrum, Error> {
         let within = Duration::from_secs_f64(self.config.deadline_seconds);
-        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
-        let request = SpectrometerRequest::Read { discard: self.config.spectrometer.discard };
-        let within = within + Duration::from_secs_f64(self.card.timing.shot);
-        match self.spectrometer.ask(request, within)? {
-            SpectrometerReply::Spectrum { spectrum, retaken } => Ok((spectrum, retaken)),
-            SpectrometerReply::Serial(_) => Err(self.garbled("sent its serial number for a spectrum".to_owned())),
+        // Where one of them is not there, no light is sent.
+        self.shaper.ready(within)?;
+        self.spectrometer.ready(within + self.integration())?;
+        if !std::mem::take(is_paid) {
+            self.budget.spend_rows([inputs])?;
         }
+        self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
+        for _ in 0..self.config.spectrometer.discard {
+            self.frame(inputs)?;
+        }
+        self.frame(inputs)
+    }
+
+    /// The next frame. For each old one that comes instead the light shines once more, which is counted before it is asked again.
+    fn frame(&mut self, inputs: &[f32]) -> Result<Spectrum, Error> {
+        let within = Duration::from_secs_f64(self.config.deadline_seconds) + self.integration();
+        for _ in 0..MOST_OLD {
+            match self.spectrometer.ask(SpectrometerRequest::Read, within)? {
+                SpectrometerReply::Spectrum(spectrum) => return Ok(spectrum),
+                SpectrometerReply::Old => self.budget.spend_rows([inputs])?,
+                SpectrometerReply::Serial(_) => {
+                    return Err(self.garbled("sent its serial number for a spectrum".to_owned()));
+                }
+            }
+        }
+        let instrument = self.spectrometer.watch().report().instrument;
+        Err(Error::Rejected { instrument, message: format!("the same spectrum {MOST_OLD} times") })
+    }
+
+    fn integration(&self) -> Duration {
+        Duration::from_secs_f64(self.config.spectrometer.integration_seconds)
     }
 
     /// The readings in a spectrum.

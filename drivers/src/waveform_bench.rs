@@ -110,7 +110,10 @@ pub trait Bursts: Send {
     /// Who they are.
     fn identity(&self) -> &ScpiIdentity;
 
-    /// Drives `volts` and reads as many samples, in V.
+    /// Gets ready to drive `volts`. Where it fails, nothing was driven.
+    fn prepare(&mut self, volts: &[f32]) -> Result<(), Error>;
+
+    /// Drives `volts`, for which it is prepared, and reads as many samples, in V.
     fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error>;
 
     /// Switches the output off.
@@ -160,9 +163,9 @@ impl WaveformBench {
     /// One burst, repeated a few times where that can help and the budget allows it.
     fn burst(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
         let volts = self.config.lay_out(rows.iter().copied());
-        let mut tries = 0;
+        let (mut tries, mut is_paid) = (0, true);
         loop {
-            let readings = self.bursts.burst(&volts).and_then(|readings| self.accept(readings, volts.len()));
+            let readings = self.attempt(rows, &volts, &mut is_paid);
             if let (Err(error), Some(watch)) = (&readings, self.bursts.watches().last()) {
                 watch.rejections().add_for(error, volts.len() / self.config.period());
             }
@@ -170,8 +173,17 @@ impl WaveformBench {
                 Err(error) if error.is_retryable() && tries < self.config.retries => tries += 1,
                 done => return done,
             }
+        }
+    }
+
+    /// Drives a burst once; counts it first, unless it is paid for already.
+    fn attempt(&mut self, rows: &[&[f32]], volts: &[f32], is_paid: &mut bool) -> Result<Vec<f32>, Error> {
+        self.bursts.prepare(volts)?;
+        if !std::mem::take(is_paid) {
             self.budget.spend_rows(rows.iter().copied())?;
         }
+        let readings = self.bursts.burst(volts)?;
+        self.accept(readings, volts.len())
     }
 
     /// Rejects readings that cannot be right.
@@ -226,15 +238,23 @@ mod tests {
     use super::*;
     use crate::{DoseLimits, Limited, Limits};
 
-    /// Reads back what it drives, but fails as often as it is told.
+    /// Reads back what it drives, but fails as often as it is told: before it drives, and afterwards.
     struct Loopback {
         identity: ScpiIdentity,
+        absences: u32,
         failures: u32,
     }
 
     impl Bursts for Loopback {
         fn identity(&self) -> &ScpiIdentity {
             &self.identity
+        }
+        fn prepare(&mut self, _: &[f32]) -> Result<(), Error> {
+            if 0 < self.absences {
+                self.absences -= 1;
+                return Err(Error::Lost { instrument: "loopback".into(), message: "unplugged".into() });
+            }
+            Ok(())
         }
         fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
             if 0 < self.failures {
@@ -263,9 +283,14 @@ mod tests {
         }
     }
 
-    fn bench(failures: u32) -> WaveformBench {
+    fn with_retries(retries: u32, absences: u32, failures: u32) -> WaveformBench {
         let identity = ScpiIdentity::parse("pnnlab,Loopback (simulated),7,1");
-        WaveformBench::new(Box::new(Loopback { identity, failures }), &config(), "wire").unwrap()
+        let config = WaveformConfig { retries, ..config() };
+        WaveformBench::new(Box::new(Loopback { identity, absences, failures }), &config, "wire").unwrap()
+    }
+
+    fn bench(failures: u32) -> WaveformBench {
+        with_retries(1, 0, failures)
     }
 
     #[test]
@@ -295,12 +320,11 @@ mod tests {
         let error = plant.measure(&ones).unwrap_err().to_string();
         assert!(error.contains("the energy of input drive in a minute would be 0.000015 V²·s"), "{error}");
 
-        let mut config = config();
-        config.retries = 9;
-        let bursts = Loopback { identity: ScpiIdentity::parse("pnnlab,Loopback (simulated),7,1"), failures: 9 };
-        let bench = WaveformBench::new(Box::new(bursts), &config, "wire").unwrap();
-        let error = Limited::new(bench, &limits).unwrap().measure(&ones).unwrap_err();
+        let limited = |bench| Limited::new(bench, &limits).unwrap();
+        let error = limited(with_retries(9, 0, 9)).measure(&ones).unwrap_err();
         assert!(matches!(error, Error::Overdriven { .. }), "the third time is not driven: {error}");
+        // Five times nothing could be driven, and once it was in vain.
+        limited(with_retries(9, 5, 1)).measure(&ones).unwrap();
     }
 
     #[test]

@@ -280,7 +280,12 @@ impl Answering for Spectrometer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use drivers::{LinkOptions, Origin, Plant, ShaperConfig, SpectralBench, SpectralBenchConfig, SpectrometerConfig};
+    use std::time::Duration;
+
+    use drivers::{
+        DoseLimits, Error, Limited, Limits, LinkOptions, Origin, Plant, ShaperConfig, SpectralBench,
+        SpectralBenchConfig, SpectrometerConfig,
+    };
     use sims::{Built, Optical, OpticalImperfections};
 
     fn system() -> Built {
@@ -315,7 +320,7 @@ mod tests {
             },
         };
         // A busy machine may take its time before anything is measured.
-        let patient = std::time::Duration::from_secs(20);
+        let patient = Duration::from_secs(20);
         let options = |name: &str, address: &str| LinkOptions {
             open_within: patient,
             ..LinkOptions::new(name, address.parse().unwrap())
@@ -349,6 +354,8 @@ mod tests {
         let bench = OpticalBench::serve(system().system, None, &Faults::new(0)).unwrap();
         let mut plant = open(&bench);
         assert!(bench.is_dark(), "connecting switches nothing on");
+        let patience = plant.watches()[1].report().patience;
+        assert_eq!(patience, Duration::from_secs(20) / 8 + Duration::from_millis(1), "it integrates for 1 ms");
         assert_eq!(plant.card().identity.origin, Origin::Simulated);
         assert_reads_the_physics(&mut plant, 4);
         assert!(!bench.is_dark());
@@ -393,5 +400,44 @@ mod tests {
         }
         assert_reads_the_physics(&mut plant, 30);
         assert!(1 < faults.counts().len(), "{:?}", faults.counts());
+    }
+
+    /// The bench with room for so many shots in a minute.
+    fn limited(bench: &OpticalBench, shots: f64) -> Limited<SpectralBench> {
+        let plant = open(bench);
+        let duty = Some((shots * plant.card().timing.shot / 60.0) as f32);
+        let dose = DoseLimits { duty, ..DoseLimits::default() };
+        Limited::new(plant, &Limits { dose, ..Limits::default() }).unwrap()
+    }
+
+    #[test]
+    fn an_old_frame_is_counted_before_it_is_taken_again() {
+        let faults = Faults::new(0);
+        let bench = OpticalBench::serve(system().system, None, &faults).unwrap();
+        let taken = || locked(&bench.world).count;
+        let mut plant = limited(&bench, 1.5);
+        let before = taken();
+        faults.once(Fault::StaleFrame);
+        let error = plant.measure(&inputs(1)).unwrap_err();
+        assert!(matches!(error, Error::Overdriven { .. }), "{error}");
+        assert_eq!(taken(), before, "no light is measured and thrown away");
+        drop(plant);
+        let mut plant = limited(&bench, 2.5);
+        faults.once(Fault::StaleFrame);
+        plant.measure(&inputs(1)).unwrap();
+        assert!(matches!(plant.measure(&inputs(1)), Err(Error::Overdriven { .. })), "the old frame is counted");
+    }
+
+    #[test]
+    fn a_shot_that_cannot_be_shown_is_not_counted() {
+        let bench = OpticalBench::serve(system().system, None, &Faults::new(0)).unwrap();
+        let mut plant = limited(&bench, 1.5);
+        let OpticalBench { shaper, spectrometer: _still_there, .. } = bench;
+        drop(shaper);
+        let error = plant.measure(&inputs(1)).unwrap_err();
+        assert!(
+            matches!(error, Error::Unreachable { .. }),
+            "it is tried several times, and driven once at most: {error}"
+        );
     }
 }

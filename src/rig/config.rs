@@ -177,13 +177,15 @@ pub struct LimitsConfig {
     pub inputs: BTreeMap<String, RangeConfig>,
     /// Of control banks.
     pub controls: BTreeMap<String, RangeConfig>,
-    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings.
+    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings, also from the safe
+    /// state.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub slew: BTreeMap<String, f32>,
-    /// Largest part of a minute that the plant may be driven, above 0 and at most 1.
+    /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by
+    /// whichever process, counts as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duty: Option<f32>,
-    /// Most energy in a minute, of input banks, in the bank's unit squared times seconds.
+    /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub energy_per_minute: BTreeMap<String, f32>,
 }

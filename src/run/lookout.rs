@@ -14,7 +14,8 @@ use crate::Error;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// A link that is opened again within this time is nobody's concern: it is counted as a reconnection.
+/// A link that is opened again within this time, and what its instrument may be silent for, is nobody's concern: it is counted as a
+/// reconnection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Looks until it is dropped.
@@ -65,7 +66,7 @@ impl Lost {
                 continue;
             }
             let since = *self.0.entry(name.clone()).or_insert(now);
-            if PATIENCE <= now.duration_since(since) {
+            if PATIENCE + link.patience <= now.duration_since(since) {
                 let message = format!("does not answer at {}. Check power and cable", link.address);
                 board.raise(name, Severity::Invalid, message, false);
             }
@@ -79,24 +80,47 @@ mod tests {
     use crate::run::{Control, Heading, Viewer};
     use drivers::LinkReport;
 
-    fn wires(state: LinkState) -> [Wires; 1] {
-        let report = LinkReport { instrument: "scope".into(), state, ..LinkReport::default() };
+    fn wires(state: LinkState, patience: u64) -> [Wires; 1] {
+        let patience = Duration::from_secs(patience);
+        let report = LinkReport { instrument: "scope".into(), state, patience, ..LinkReport::default() };
         [Wires { plant: "a".into(), backend: "real".into(), links: vec![report], rejected: BTreeMap::new() }]
+    }
+
+    /// Looks at a link in these states, s after the first look: the alarms after each.
+    fn looks(patience: u64, states: &[(u64, LinkState)]) -> Vec<&'static str> {
+        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
+        let (mut lost, start) = (Lost::default(), Instant::now());
+        let look = |(seconds, state): &(u64, LinkState)| {
+            lost.look(&wires(*state, patience), start + Duration::from_secs(*seconds), &board);
+            match &board.status().alarms[..] {
+                [] => "none",
+                [alarm] if alarm.active => "active",
+                [_] => "over",
+                _ => "several",
+            }
+        };
+        states.iter().map(look).collect()
     }
 
     #[test]
     fn an_instrument_that_stays_away_is_one_alarm_until_it_is_back() {
-        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
-        let (mut lost, start) = (Lost::default(), Instant::now());
-        let mut look = |seconds: u64, state: LinkState| {
-            lost.look(&wires(state), start + Duration::from_secs(seconds), &board);
-            board.status().alarms.iter().map(|alarm| if alarm.active { "active" } else { "over" }).collect::<String>()
-        };
-        assert_eq!(look(0, LinkState::Backoff), "");
-        assert_eq!(look(1, LinkState::Ready), "", "a short absence is none");
-        assert_eq!(look(10, LinkState::Dirty), "");
-        assert_eq!(look(12, LinkState::Opening), "active");
-        assert_eq!(look(60, LinkState::Backoff), "active", "it is one alarm");
-        assert_eq!(look(61, LinkState::Ready), "over", "latched until somebody has seen it");
+        let states = [
+            (0, LinkState::Backoff),
+            // A short absence is none.
+            (1, LinkState::Ready),
+            (10, LinkState::Dirty),
+            (12, LinkState::Opening),
+            // It is one alarm, latched until somebody has seen it.
+            (60, LinkState::Backoff),
+            (61, LinkState::Ready),
+        ];
+        assert_eq!(looks(0, &states), ["none", "none", "none", "active", "active", "over"]);
+    }
+
+    #[test]
+    fn an_instrument_that_measures_for_long_is_not_missed_before() {
+        let states =
+            [(0, LinkState::Dirty), (2, LinkState::Opening), (11, LinkState::Opening), (12, LinkState::Opening)];
+        assert_eq!(looks(10, &states), ["none", "none", "none", "active"]);
     }
 }

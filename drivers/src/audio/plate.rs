@@ -131,9 +131,9 @@ impl AudioPlate {
     /// One burst, played again a few times where that can help.
     fn burst(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
         let start = Instant::now();
-        let mut tries = 1;
+        let (mut tries, mut is_paid) = (1, true);
         loop {
-            let error = match self.attempt(rows) {
+            let error = match self.attempt(rows, &mut is_paid) {
                 Ok(readings) => {
                     self.counts.bursts += 1;
                     self.watch.answered("burst", start.elapsed());
@@ -153,14 +153,14 @@ impl AudioPlate {
                 self.watch.remark(self.counts.to_string());
                 return Err(after(error, tries));
             }
-            self.budget.spend_rows(rows.iter().copied())?;
             self.counts.repeated += 1;
             tries += 1;
         }
     }
 
-    /// Plays a burst once and takes its readings, unless something was wrong with it.
-    fn attempt(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
+    /// Plays a burst once and takes its readings, unless something was wrong with it. Its shots are counted first, unless they are paid
+    /// for already.
+    fn attempt(&mut self, rows: &[&[f32]], is_paid: &mut bool) -> Result<Vec<f32>, Error> {
         let disturbance = self.watch.disturbed();
         if disturbance == Some(Disturbance::ClosePort) {
             self.watch.state(LinkState::Dirty);
@@ -178,6 +178,9 @@ impl AudioPlate {
         let layout = Layout::new(&self.config.waveform, rows.len());
         let chirp = self.chirp.clone();
         self.budget.spend_rows([&chirp[..], &chirp])?;
+        if !std::mem::take(is_paid) {
+            self.budget.spend_rows(rows.iter().copied())?;
+        }
         let shots = std::iter::once(&chirp[..]).chain(rows.iter().copied()).chain([&chirp[..]]);
         let mark = self.play(shots)?;
         if disturbance == Some(Disturbance::LoseAnswer) {
@@ -303,7 +306,7 @@ impl AudioPlate {
     fn reopen(&mut self) -> Result<Interface, Error> {
         let (end, [mut pause, longest]) = (Instant::now() + WITHIN, PAUSES);
         loop {
-            self.watch.state(LinkState::Opening);
+            self.watch.opening(WITHIN);
             match (self.open)() {
                 Ok(interface) => {
                     self.watch.opened();

@@ -285,6 +285,11 @@ fn chirps_and_repeated_bursts_are_counted() {
     fate.lock().unwrap().mishaps = [None, Some(Mishap::Lost(100))].into();
     let error = limited(1.9 * once, plate).measure(&shots).unwrap_err();
     assert!(matches!(error, Error::Overdriven { .. }), "played twice, it is too much: {error}");
+
+    // The chirp that finds the latency is not heard at first: nothing else was played.
+    let (plate, fate) = self::plate("loop-k");
+    fate.lock().unwrap().mishaps = [Some(Mishap::Silence)].into();
+    limited(1.001 * (once + chirp_energy), plate).measure(&shots).unwrap();
 }
 
 #[test]

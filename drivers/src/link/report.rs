@@ -47,6 +47,9 @@ pub struct LinkReport {
     pub address: String,
     /// Where the link is in its life.
     pub state: LinkState,
+    /// How long the last attempt to open it may be silent, because the instrument is slow or measures something: until then its silence
+    /// says nothing.
+    pub patience: Duration,
     /// Times that it was reopened.
     pub reconnects: u64,
     /// How long it was without an instrument the last time that it was opened, from the moment that this was noticed.
@@ -156,6 +159,12 @@ impl LinkWatch {
         if state != LinkState::Ready {
             watched.lost.get_or_insert_with(Instant::now);
         }
+    }
+
+    /// An attempt to open it begins, which may be silent for so long.
+    pub(crate) fn opening(&self, patience: Duration) {
+        self.state(LinkState::Opening);
+        self.locked().report.patience = patience;
     }
 
     pub(crate) fn remark(&self, remark: String) {

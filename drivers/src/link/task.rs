@@ -189,8 +189,8 @@ impl<S: Session> Task<S> {
 
     /// One attempt.
     async fn open(&mut self) -> Result<Port, Error> {
-        self.watch.state(LinkState::Opening);
         let patience = self.patience();
+        self.watch.opening(patience);
         let mut port = self.opener.open(patience.max(LONGEST_PATIENCE)).await?;
         let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
         // Whether it fails or is given up, an answer may be on its way then.

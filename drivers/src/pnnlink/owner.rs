@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::description::Description;
+use super::failure::{explain, may_pass};
 use super::link::{Options, Report, seconds};
 use super::message::Reason;
+use super::ours::Ours;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Batch, Budget, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
+use crate::{Batch, Budget, Card, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -23,8 +25,6 @@ const SILENCE: Duration = Duration::from_millis(750);
 /// Opening again may take this many times as long as the last opening, but never less than this; each further attempt twice as long.
 const PATIENCE_FACTOR: u32 = 8;
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
-/// So many sessions of ours are remembered.
-const SESSIONS: usize = 4;
 
 /// What is asked while nobody asks.
 const IDLE: &str = "idle";
@@ -37,8 +37,9 @@ pub(super) struct Owner {
     watch: LinkWatch,
     description: Description,
     session: Option<Session>,
-    /// Sessions of ours that the instrument may still have, the likeliest first: of an attempt that failed nobody knows how far it came.
-    ours: Vec<u32>,
+    ours: Ours,
+    /// After how long without a word the instrument makes itself safe: as it says, not as it was asked.
+    watchdog: Duration,
     /// The last session's boot and firmware.
     last: (u32, String),
     /// The coded controls that we asked for, and those that were applied, while the instrument is to be armed.
@@ -61,13 +62,15 @@ impl Owner {
         options: Options,
         (report, watch): (Arc<Mutex<Report>>, LinkWatch),
     ) -> Result<Self, Error> {
-        watch.state(LinkState::Opening);
+        watch.opening(OPENING);
         let mut random = options.seed;
         let end = Instant::now() + options.deadline;
         let mut was_there = false;
+        let mut ours = Ours::default();
         let (session, patience) = loop {
             let start = Instant::now();
             let number = draw(&mut random) | 1;
+            let replaces = ours.likeliest(start, options.watchdog + OPENING);
             let failure = match timeout(options.deadline, wires.dial()).await {
                 Err(_) => Failure::Silent,
                 // A cable that is being pulled and plugged in again; where nobody ever was, the address is wrong.
@@ -76,18 +79,26 @@ impl Owner {
                     let stream = stream?;
                     was_there = true;
                     let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
-                    match Session::open(stream, [number, 0], options.watchdog, limit).await {
+                    match Session::open(stream, [number, replaces], options.watchdog, limit).await {
                         Ok(session) => break (session, patience(start.elapsed())),
-                        Err(failure) => failure,
+                        Err(failure) => {
+                            note(&mut ours, number, failure);
+                            failure
+                        }
                     }
                 }
             };
             if let Some(error) = wires.trouble() {
                 return Err(error);
             }
+            // What was stopped before is started now. Only one that comes back is refused, and that is what our second attempt looks like.
+            let looks_back = failure == Failure::Refused(Reason::Stopped) && replaces != 0;
+            if looks_back {
+                ours.clear();
+            }
             // The controller before us may have died a moment ago: its session lasts for its watchdog time. A board that
             // starts anew when its port is opened hangs up once.
-            if !may_pass(failure) || end <= Instant::now() + LONGEST_PAUSE / 2 {
+            if !(looks_back || may_pass(failure)) || end <= Instant::now() + LONGEST_PAUSE / 2 {
                 return Err(match failure {
                     Failure::Silent => wires.mute(options.deadline),
                     Failure::Closed => wires.unreachable("it takes connections and closes them again"),
@@ -100,7 +111,7 @@ impl Owner {
         lock(&report).is_connected = true;
         watch.opened();
         let last = (session.welcome().boot, session.welcome().firmware.clone());
-        let ours = vec![session.number()];
+        let watchdog = session.watchdog();
         Ok(Self {
             wires,
             options,
@@ -108,7 +119,8 @@ impl Owner {
             watch,
             description,
             session: Some(session),
-            ours,
+            ours: Ours::default(),
+            watchdog,
             last,
             controls: None,
             bad_frames: 0,
@@ -158,8 +170,7 @@ impl Owner {
     pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         if self.controls.is_none() {
             // Shots need an armed instrument: its controls stay where safety has put them.
-            let ranges = self.description.card.ports.ranges(Direction::Control);
-            let safe: Vec<f32> = ranges.iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect();
+            let safe = self.description.card.ports.safe_controls();
             self.apply(&safe).await?;
         }
         let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];
@@ -182,15 +193,20 @@ impl Owner {
             }
             let start = Instant::now();
             let (counts, outcome) = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
-            if read.iter().any(Option::is_some) {
-                end = Instant::now() + self.options.deadline;
-            }
             let mut bad = 0;
             for (&row, reading) in rows.iter().zip(read) {
-                // A reading that is no number is void as well.
+                // A reading that is no number is void as well. That one counts whatever becomes of the session: it is the instrument's.
+                let is_read = reading.is_some();
                 readings[row] = reading.filter(|bytes| self.is_finite(bytes));
-                bad += u64::from(readings[row].is_none());
+                let is_void = readings[row].is_none();
+                bad += u64::from(is_void);
+                attempts[row] += u32::from(is_void && (is_read || outcome.is_ok()));
+                if !is_void {
+                    end = Instant::now() + self.options.deadline;
+                }
             }
+            let given_up = rows.iter().find(|&&row| readings[row].is_none() && self.options.attempts <= attempts[row]);
+            let given_up = given_up.map(|&row| self.rejected(row, attempts[row]));
             match outcome {
                 Ok(()) => {
                     self.watch.answered("measure", start.elapsed());
@@ -202,19 +218,12 @@ impl Owner {
                     drop(report);
                     self.count_bad_frames();
                 }
-                Err(failure) => {
-                    self.mend(failure, end, "measuring")?;
-                    self.drive_again(inputs, &readings, &rows[..counts.sent])?;
-                    continue;
-                }
+                Err(failure) => self.mend(failure, end, "measuring")?,
             }
-            for row in (0..inputs.rows()).filter(|&row| readings[row].is_none()) {
-                attempts[row] += 1;
-                if self.options.attempts <= attempts[row] {
-                    return Err(self.rejected(row, attempts[row]));
-                }
+            if let Some(error) = given_up {
+                return Err(error);
             }
-            self.drive_again(inputs, &readings, &rows)?;
+            self.drive_again(inputs, &readings, &rows[..counts.sent])?;
         }
         self.collect(&readings)
     }
@@ -252,7 +261,7 @@ impl Owner {
         let start = Instant::now();
         let outcome = match &mut self.session {
             Some(session) => session.ping(limit).await.map(Some),
-            None => self.reopen(limit).await.map(|()| None),
+            None => self.reopen(limit.max(SILENCE)).await.map(|()| None),
         };
         match outcome {
             Ok(status) => {
@@ -266,6 +275,7 @@ impl Owner {
             Err(failure) => {
                 self.watch.failed(&self.explain("answering", failure));
                 self.lose();
+                self.wait_longer();
             }
         }
     }
@@ -287,7 +297,7 @@ impl Owner {
             let limit = OPENING.min(end.saturating_duration_since(Instant::now()));
             if let Err(failure) = self.reopen(limit).await {
                 self.mend(failure, end, verb)?;
-                self.patience = (2 * self.patience).min(SILENCE).max(self.patience);
+                self.wait_longer();
                 let jitter = f64::from(draw(&mut self.random)) / f64::from(u32::MAX);
                 let pause = self.pause.mul_f64(0.5 + 0.5 * jitter);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -298,24 +308,25 @@ impl Owner {
         self.session.as_mut().ok_or_else(|| explain(instrument, verb, Failure::Closed, self.options.deadline))
     }
 
+    /// The next attempt to open it may take twice as long as this one.
+    fn wait_longer(&mut self) {
+        self.patience = (2 * self.patience).min(SILENCE).max(self.patience);
+    }
+
     /// Opens a session in place of the lost one, and puts our controls back.
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
         let (start, limit) = (Instant::now(), limit.min(self.patience));
         let number = draw(&mut self.random) | 1;
-        self.watch.state(LinkState::Opening);
+        self.watch.opening(limit);
         let stream = match timeout(limit, self.wires.dial()).await {
             Err(_) => return Err(Failure::Silent),
             Ok(Err(_)) => return Err(Failure::Closed),
             Ok(Ok(stream)) => stream,
         };
-        let replaces = self.ours.first().copied().unwrap_or_default();
+        let replaces = self.ours.likeliest(Instant::now(), self.watchdog + OPENING);
         let session = Session::open(stream, [number, replaces], self.options.watchdog, limit).await;
-        match &session {
-            // It has another one of ours, or somebody else's.
-            Err(Failure::Refused(Reason::Busy)) => self.ours.rotate_left(1),
-            _ => self.ours.insert(0, number),
-        }
-        self.ours.truncate(SESSIONS);
+        // Where it is given up below, the instrument has it all the same.
+        note(&mut self.ours, number, session.as_ref().err().copied().unwrap_or(Failure::Closed));
         let mut session = session?;
         let (known, found) = (&self.description, session.description());
         if known.card.identity != found.card.identity || known.card.ports != found.card.ports {
@@ -338,7 +349,8 @@ impl Owner {
         report.firmware_changes += u64::from(firmware != self.last.1);
         drop(report);
         self.last = (boot, firmware);
-        self.ours = vec![number];
+        self.watchdog = session.watchdog();
+        self.ours.clear();
         self.session = Some(session);
         self.watch.opened();
         self.pause = FIRST_PAUSE;
@@ -363,6 +375,7 @@ impl Owner {
     /// Forgets a session that can no longer be trusted.
     fn lose(&mut self) {
         if let Some(session) = self.session.take() {
+            self.ours.lost(session.number(), Instant::now());
             self.bad_frames += session.bad_frames();
         }
         self.count_bad_frames();
@@ -416,22 +429,18 @@ impl Owner {
     }
 }
 
+/// Notes how far an attempt to open session `number` may have come.
+fn note(ours: &mut Ours, number: u32, failure: Failure) {
+    match failure {
+        Failure::Refused(Reason::Busy) => ours.missed(),
+        _ => ours.lost(number, Instant::now()),
+    }
+}
+
 /// How long opening it again may take, after it has taken so long.
 fn patience(took: Duration) -> Duration {
     // A board that is slow to start gets twice its time, however long.
     (PATIENCE_FACTOR * took).min(SILENCE.max(2 * took)).clamp(LEAST_PATIENCE, OPENING)
-}
-
-/// Whether another session can help.
-fn may_pass(failure: Failure) -> bool {
-    match failure {
-        Failure::Closed | Failure::Silent => true,
-        Failure::Refused(reason) => matches!(
-            reason,
-            Reason::NoSession | Reason::Busy | Reason::NotReady | Reason::Incomplete | Reason::Malformed
-        ),
-        Failure::Nonsense(_) => false,
-    }
 }
 
 /// Makes an instrument safe from outside its session.
@@ -442,48 +451,6 @@ pub(super) async fn make_safe_beside(wires: &Wires, limit: Duration) -> Result<(
         made.map_err(|failure| explain(wires.instrument(), "making safe", failure, limit))
     });
     outcome.await.unwrap_or_else(|_| Err(explain(wires.instrument(), "making safe", Failure::Silent, limit)))
-}
-
-/// The failure as an error that says what to do.
-fn explain(instrument: &str, verb: &'static str, failure: Failure, limit: Duration) -> Error {
-    let instrument = instrument.to_owned();
-    match failure {
-        Failure::Closed => Error::Lost { instrument, message: format!("it did not come back while {verb}") },
-        Failure::Silent => Error::Timeout { instrument, what: verb_noun(verb), seconds: limit.as_secs_f32() },
-        Failure::Refused(reason) => Error::Refused {
-            instrument,
-            command: verb.to_owned(),
-            code: reason as i32,
-            message: sentence(reason).to_owned(),
-        },
-        Failure::Nonsense(what) => Error::Garbled { instrument, message: what.to_owned() },
-    }
-}
-
-/// What is missing when an instrument is silent.
-fn verb_noun(verb: &str) -> &'static str {
-    match verb {
-        "measuring" => "reading",
-        "making safe" => "word that it is safe",
-        _ => "answer",
-    }
-}
-
-/// What a refusal means and what to do.
-fn sentence(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NoSession => "it has forgotten the session: it lost its power, or heard nothing for its watchdog time",
-        Reason::Busy => "another controller has it: end that one, or wait for its watchdog time",
-        Reason::Version => "it speaks another version of pnnlink: update its firmware or this program",
-        Reason::Stopped => "somebody has made it safe from outside: start again when the bench is clear",
-        Reason::NotReady => "no controls are applied",
-        Reason::OutOfRange => "a value is outside what it takes: narrow the limits in the rig file",
-        Reason::Incomplete => "not all controls have reached it",
-        Reason::OutOfOrder => "shots before these are missing",
-        Reason::TooLong => "the message is longer than it can hold",
-        Reason::Malformed => "the message makes no sense to it",
-        Reason::Hardware => "its hardware has failed: look at the instrument itself",
-    }
 }
 
 fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {

@@ -176,6 +176,11 @@ impl Session {
         &self.welcome
     }
 
+    /// After how long without a word the instrument makes itself safe.
+    pub fn watchdog(&self) -> Duration {
+        Duration::from_millis(self.welcome.watchdog_ms.into())
+    }
+
     /// Frames that could not be understood.
     pub fn bad_frames(&self) -> u64 {
         self.wire.bad_frames

@@ -74,8 +74,7 @@ impl Bench {
 
     /// Outputs off, controls at zero or the nearest allowed.
     pub fn make_safe(&mut self) {
-        let ranges = self.system.card().ports.ranges(Direction::Control);
-        self.controls = ranges.iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect();
+        self.controls = self.system.card().ports.safe_controls();
     }
 
     /// Sets the controls, if they are in range.

@@ -1,10 +1,13 @@
 //! Driver and simulated instrument over real wires.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use drivers::pnnlink::link::{Options, Pnnlink};
-use drivers::{Address, Batch, DoseLimits, Error, Limited, Limits, LinkOptions, Plant};
+use drivers::pnnlink::message::Request;
+use drivers::{Address, Batch, DoseLimits, Error, Limited, Limits, LinkOptions, LinkState, Plant};
 use sims::{Electrical, Simulated};
 
 use super::{Build, Firmware, Pattern, Place, Served};
@@ -183,7 +186,7 @@ fn what_is_not_there_is_said_in_a_sentence() {
     let text = error("/nonexistent/tty");
     assert!(text.starts_with("instrument `bench` cannot be reached at serial:///nonexistent/tty"), "{text}");
     // A server that says nothing at all.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let text = error(&format!("tcp://{}", listener.local_addr().unwrap()));
     assert!(text.contains("gave no answer to a greeting within 0.5 s"), "{text}");
 }
@@ -209,4 +212,65 @@ fn a_second_controller_is_told() {
     let other_name = Address::Tcp { host: "localhost".into(), port };
     let error = Pnnlink::open(&LinkOptions::new("bench", other_name), options).unwrap_err().to_string();
     assert!(error.contains("another controller has it"), "{error}");
+}
+
+#[test]
+fn a_board_whose_welcome_was_lost_hands_over_at_once() {
+    let switches = Faults::new(0);
+    let served = served(Place::Tcp(0), &switches);
+    // The cable is pulled after the welcome, before anybody could use the session.
+    switches.once(Fault::Unplug);
+    let options = Options { watchdog: Duration::from_mins(1), ..Options::default() };
+    let mut plant = Pnnlink::open(&link(served.address()), options).unwrap();
+    assert_eq!(switches.counts().get(&Fault::Unplug), Some(&1));
+    assert_eq!(plant.measure(&numbers(0, 3)).unwrap(), numbers(0, 3));
+}
+
+#[test]
+fn a_controller_that_is_started_starts_a_board_that_was_stopped() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let board = std::thread::spawn(move || {
+        // A line that hangs up once: whether the hello has come through, the controller cannot know.
+        drop(listener.accept().unwrap());
+        drop(listener);
+        let mut firmware = Firmware::new(Arc::new(Pattern::new(4)), Build::default(), none());
+        let mut stop = Vec::new();
+        Request::MakeSafe.encode(7, 1, &mut stop);
+        assert_eq!(firmware.receive(Duration::ZERO, &mut Firmware::deframer(), &stop).len(), 1);
+        Served::start(firmware, Place::Tcp(address.port()), None, &none()).unwrap()
+    });
+    let mut plant = Pnnlink::open(&link(&format!("tcp://{address}")), options()).unwrap();
+    let _served = board.join().unwrap();
+    assert_eq!(plant.measure(&numbers(0, 3)).unwrap(), numbers(0, 3));
+}
+
+#[test]
+fn readings_without_a_number_are_given_up_whatever_becomes_of_the_sessions() {
+    let switches = Faults::new(1);
+    let served = served(Place::Tcp(0), &switches);
+    let mut plant = open(&served);
+    plant.apply(&[0.0]).unwrap();
+    switches.set(Fault::NotANumber, 1.0);
+    // Of 125 answers, one loses the session each time.
+    switches.set(Fault::Unplug, 0.1);
+    let (sender, ended) = channel();
+    std::thread::spawn(move || drop(sender.send((plant.measure(&numbers(0, 2000)), plant.report()))));
+    let (outcome, report) = ended.recv_timeout(Duration::from_mins(1)).expect("it ends");
+    assert!(matches!(outcome, Err(Error::Rejected { .. })), "{outcome:?}");
+    assert!(0 < report.reconnections, "{report:?}");
+}
+
+#[test]
+fn an_idle_link_finds_a_board_that_has_become_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Pty(folder.path().join("tty"));
+    let quick = served(place.clone(), &none());
+    let plant = open(&quick);
+    drop(quick);
+    wait_until("it is missed", || plant.watch().report().state != LinkState::Ready);
+    // Its greeting now takes longer than the first attempt may.
+    let firmware = Firmware::new(Arc::new(Pattern::new(4)), Build::default(), none());
+    let _slow = Served::start(firmware, place, Some(9600), &none()).unwrap();
+    wait_until("it is found", || plant.watch().report().state == LinkState::Ready);
 }
