@@ -9,8 +9,9 @@
 //! A plant that drives of itself what nobody asked for, a shot whose answer was lost or a sync chirp, counts it in the same
 //! [`Budget`] before it drives it, and is refused there as well.
 //!
-//! The first setting of controls may be any; after the safe state, steps are measured from there. Where setting them has failed, nobody
-//! knows whether they were set: the next step is measured from either.
+//! The first setting of controls may be any. After the safe state, steps are measured from there, and a setting further away is reached in
+//! as many steps as that takes: a training that was paused goes on where it was. Where setting them has failed, nobody knows whether they
+//! were set: the next step is measured from either.
 //!
 //! `t_shot` is the time that the plant's card gives for a shot. Time passes by the clock on a real bench and on every bench behind a
 //! wire, where the last minute also holds from one opening to the next (`ledger.rs`). It passes by the card's timing on what is
@@ -57,6 +58,18 @@ impl Budget {
         self.with(|dose| dose.keep_in(path, SystemTime::now()))
     }
 
+    /// Settings to be set before `controls`, so that the way there from the safe state has no step that is too large; none from any
+    /// other setting.
+    pub(crate) fn way_to(&self, controls: &[f32]) -> Vec<Vec<f32>> {
+        let mut way = vec![];
+        // It cannot be refused.
+        let _ = self.with(|dose| {
+            way = dose.way_to(controls);
+            Ok(())
+        });
+        way
+    }
+
     /// Refuses controls that step too far. From now on they may be set, or not.
     pub(crate) fn step_to(&self, controls: &[f32]) -> Result<(), Error> {
         self.with(|dose| dose.step_to(controls))
@@ -75,7 +88,7 @@ impl Budget {
     pub(crate) fn rest_at(&self, safe: &[f32]) {
         // What cannot be written leaves a page that says too much.
         let _ = self.with(|dose| {
-            dose.setting = Some(Setting::at(safe));
+            dose.setting = Some(Setting { is_safe: true, ..Setting::at(safe) });
             dose.close(SystemTime::now())
         });
     }
@@ -184,11 +197,13 @@ impl OverTime {
 struct Setting {
     low: Vec<f32>,
     high: Vec<f32>,
+    /// Whether it is that of the safe state.
+    is_safe: bool,
 }
 
 impl Setting {
     fn at(controls: &[f32]) -> Self {
-        Self { low: controls.to_vec(), high: controls.to_vec() }
+        Self { low: controls.to_vec(), high: controls.to_vec(), is_safe: false }
     }
 }
 
@@ -265,8 +280,26 @@ impl Dose {
         }
     }
 
+    fn way_to(&self, controls: &[f32]) -> Vec<Vec<f32>> {
+        let Some(Setting { low: safe, is_safe: true, .. }) = &self.setting else { return vec![] };
+        let limits = self.card.ports.controls.iter().flat_map(|bank| {
+            let limit = self.slew.get(&bank.name).copied().unwrap_or(f32::INFINITY);
+            std::iter::repeat_n(limit, bank.count)
+        });
+        let steps = controls.iter().zip(safe).zip(limits).map(|((to, from), limit)| (to - from).abs() / limit);
+        // A little more, so that rounding makes no step too large.
+        let steps = (1.0001 * steps.fold(0.0, f32::max)).ceil() as usize;
+        let ranges = self.card.ports.ranges(Direction::Control);
+        let between = |step: usize| {
+            let part = step as f32 / steps as f32;
+            let ends = safe.iter().zip(controls).zip(&ranges);
+            ends.map(|((from, to), range)| (from + part * (to - from)).clamp(range.low, range.high)).collect()
+        };
+        (1..steps).map(between).collect()
+    }
+
     fn step_to(&mut self, controls: &[f32]) -> Result<(), Error> {
-        if let Some(Setting { low, high }) = &self.setting {
+        if let Some(Setting { low, high, .. }) = &self.setting {
             let mut steps = controls.iter().zip(low).zip(high).map(|((to, low), high)| (to - low).max(high - to));
             for bank in &self.card.ports.controls {
                 for (index, step) in steps.by_ref().take(bank.count).enumerate() {

@@ -63,6 +63,13 @@ impl<P: Plant> Limited<P> {
         inputs.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot))?;
         self.budget.spend(inputs)
     }
+
+    fn step_to(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        self.budget.step_to(controls)?;
+        let applied = self.plant.apply(controls)?;
+        self.budget.arrive_at(controls);
+        Ok(applied)
+    }
 }
 
 impl<P: Plant> Plant for Limited<P> {
@@ -72,10 +79,10 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
-        self.budget.step_to(controls)?;
-        let applied = self.plant.apply(controls)?;
-        self.budget.arrive_at(controls);
-        Ok(applied)
+        for between in self.budget.way_to(controls) {
+            self.step_to(&between)?;
+        }
+        self.step_to(controls)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
@@ -204,8 +211,12 @@ mod tests {
         let mut limited = Limited::new(counter(), &limits).unwrap();
         limited.apply(&[1.0, 1.0]).unwrap();
         limited.make_safe().unwrap();
-        let error = limited.apply(&[1.0, 0.0]).unwrap_err().to_string();
-        assert!(error.contains("the step of control bias[0] would be 1 V"), "the safe state is 0 V: {error}");
+        // The safe state is 0 V: from there it is walked, in steps of a third of a volt.
+        limited.plant.calls = 0;
+        assert_eq!(limited.apply(&[1.0, 0.0]).unwrap(), [1.0, 0.0]);
+        assert_eq!(limited.plant.calls, 3);
+        let error = limited.apply(&[0.25, 0.0]).unwrap_err().to_string();
+        assert!(error.contains("the step of control bias[0] would be 0.75 V"), "{error}");
         limited.apply(&[0.5, 0.0]).unwrap();
         // Nobody knows whether it was set.
         limited.plant.fails = true;
