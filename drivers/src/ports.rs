@@ -131,6 +131,11 @@ impl Ports {
         self.banks(direction).iter().flat_map(|bank| std::iter::repeat_n(bank.range, bank.count)).collect()
     }
 
+    /// Zero for each port of one direction, or the allowed value nearest to it.
+    pub fn at_rest(&self, direction: Direction) -> Vec<f32> {
+        self.ranges(direction).iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect()
+    }
+
     /// Refuses a row of values that has the wrong width, or a value that is not finite or out of range.
     pub fn check(&self, direction: Direction, values: &[f32]) -> Result<(), Error> {
         let expected = self.count(direction);

@@ -158,8 +158,7 @@ impl Owner {
     pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         if self.controls.is_none() {
             // Shots need an armed instrument: its controls stay where safety has put them.
-            let ranges = self.description.card.ports.ranges(Direction::Control);
-            let safe: Vec<f32> = ranges.iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect();
+            let safe = self.description.card.ports.at_rest(Direction::Control);
             self.apply(&safe).await?;
         }
         let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];
