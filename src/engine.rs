@@ -107,7 +107,10 @@ impl Prepared {
     ) -> Result<Finished, Error> {
         let began = Instant::now();
         let data = self.load(seed)?;
-        let mut lab = self.lab(method, seed)?;
+        let mut lab = match start {
+            Start::New(_) => self.lab(method, seed)?,
+            Start::Continued(_) => self.lab_again(method, seed)?,
+        };
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
         (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));

@@ -77,6 +77,18 @@ impl Rig {
         self.config.plants.keys().map(String::as_str).collect()
     }
 
+    /// The same rig for a run that goes on: what recorded to files or folders that exist by now records to the next ones beside them
+    /// (`plant-2.jsonl`, then `plant-3.jsonl`).
+    pub fn recording_on(mut self) -> Self {
+        for plant in self.config.plants.values_mut() {
+            let records = [plant.record.as_mut(), plant.bench.as_mut().and_then(|bench| bench.record.as_mut())];
+            for path in records.into_iter().flatten() {
+                *path = next_free(&self.folder, path);
+            }
+        }
+        self
+    }
+
     /// Opens one plant with its nominal twin, whatever fit the rig names: to calibrate it.
     pub fn open_uncalibrated(&self, name: &str, seed: u64) -> Result<Opened, Error> {
         let known = self.config.plants.get(name);
@@ -274,6 +286,22 @@ impl Rig {
 }
 
 /// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
+/// `path`, or where that exists in `folder`, its name with the first number from 2 on that does not.
+fn next_free(folder: &Path, path: &Path) -> PathBuf {
+    let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension());
+    let numbered = |number: usize| {
+        let mut name = stem.to_owned();
+        name.push(format!("-{number}"));
+        if let Some(ending) = ending {
+            name.push(".");
+            name.push(ending);
+        }
+        path.with_file_name(name)
+    };
+    let mut all = std::iter::once(path.to_owned()).chain((2..).map(numbered));
+    all.find(|path| !folder.join(path).exists()).unwrap_or_else(|| path.to_owned())
+}
+
 fn leave_out(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(keys) => {

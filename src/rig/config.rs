@@ -38,7 +38,8 @@ pub struct PlantConfig {
     /// A plant that repeats a recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayConfig>,
-    /// A file that every set of controls and every shot is recorded to; it must not exist yet.
+    /// A file that every set of controls and every shot is recorded to; it must not exist yet. A run that is continued records to the
+    /// next one beside it: `plant-2.jsonl` after `plant.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
     /// The fit behind the twin: `none` (the nominal twin), `auto` (the newest fit of this plant in the folder `fits`), or a fit's
