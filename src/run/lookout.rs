@@ -33,6 +33,7 @@ impl Lookout {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 lost.look(&board.viewer().wires(), Instant::now(), &board);
             }
+            lost.end(&board);
         };
         let thread = std::thread::Builder::new().name("lookout".into()).spawn(work);
         let thread = thread.map_err(|error| Error::Usage(format!("no thread can be started: {error}")))?;
@@ -71,6 +72,13 @@ impl Lost {
             }
         }
     }
+
+    /// Nobody looks any more: what was missed is an alarm no longer.
+    fn end(self, board: &Board) {
+        for name in self.0.keys() {
+            board.clear(name);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +106,8 @@ mod tests {
         assert_eq!(look(12, LinkState::Opening), "active");
         assert_eq!(look(60, LinkState::Backoff), "active", "it is one alarm");
         assert_eq!(look(61, LinkState::Ready), "over", "latched until somebody has seen it");
+        assert_eq!([look(70, LinkState::Dirty), look(80, LinkState::Dirty)], ["over", "active"]);
+        lost.end(&board);
+        assert!(board.status().alarms.iter().all(|alarm| !alarm.active), "the run has ended");
     }
 }
