@@ -389,6 +389,8 @@ fn keys_ask_what_they_say() {
         assert_eq!(dashboard.look.focus, panel);
     }
     press(&mut dashboard, &[KeyCode::Tab]);
+    assert_eq!(type_keys(&mut dashboard, "9"), []);
+    assert!(picture(&dashboard, SMALL).contains("there is no panel 9"));
     assert_eq!(dashboard.look.focus, Panel::Bench, "around the end");
     press(&mut dashboard, &[KeyCode::BackTab]);
     assert_eq!(dashboard.look.focus, Panel::Budget);
