@@ -254,7 +254,7 @@ impl<'a> Desk<'a> {
         let (control, board) = (self.board.control().clone(), self.board.clone());
         let mut seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress, &mut seen];
-        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done())?;
+        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done(), lab.shot_marks())?;
         board.watch_backlog("checkpoints", keeper.backlog());
         let mut helm = Helm::new(control, Some(board), &mut observers);
         helm.keep_by(keeper);

@@ -19,7 +19,7 @@ use crate::Error;
 use crate::fits::InUse;
 use crate::method::Method;
 use crate::recent::Recent;
-use crate::run::{Bench, CalibrationStatus, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
+use crate::run::{Bench, CalibrationStatus, Control, Event, Gate, ShotMarks, ShotRecorder, Shots, Viewer, append_event};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -292,6 +292,11 @@ impl Lab {
     pub fn finish_recording(&mut self) -> Result<(), Error> {
         self.recorder.take().map_or(Ok(()), |mut recorder| recorder.finish())
     }
+    /// Where marks are set among the shots that are written down, if they are.
+    pub fn shot_marks(&self) -> Option<ShotMarks> {
+        self.recorder.as_ref().and_then(ShotRecorder::marks)
+    }
+
 
     /// From now on nothing is driven: twins compute, and what would be sent is held against the limits.
     pub fn rehearse(&mut self) {

@@ -53,7 +53,7 @@ pub use record::Record;
 pub(crate) use record::{append_event, make_folder, own, refuse_existing};
 pub(crate) use rewind::whole_stream;
 pub use server::{SOCKET, Server, connect};
-pub use shots::{SHOTS, ShotRecorder};
+pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
     TrainingStatus,
