@@ -256,6 +256,7 @@ impl Lab {
 
     /// Its run is kept in `folder`.
     pub fn belong_to(&mut self, folder: &Path) {
+        control.open();
         self.run = Some(folder.to_owned());
     }
 

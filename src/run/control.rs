@@ -58,6 +58,8 @@ struct Asked {
 }
 
 impl Asked {
+    /// Whether the run has plants that it can drive.
+    opened: bool,
     /// Whether the run ends, and nothing can change that.
     fn ends(&self) -> bool {
         self.ending.is_some() || self.state == RunState::Stopping
@@ -93,7 +95,8 @@ impl Control {
 
     /// Does what can be done at once, hands the rest to the training thread.
     ///
-    /// A request for the safe state is answered when the plants are safe.
+    /// A request for the safe state is answered when the plants are safe; at once, where the run has not opened any: it makes them
+    /// safe before it drives one, and waits.
     pub fn request(&self, request: &Request) -> Reply {
         match request {
             Request::Pause => self.hold(Some(Pause::User)),
@@ -104,6 +107,7 @@ impl Control {
             Request::Acknowledge { .. } | Request::Status | Request::Watch { .. } => {
                 Reply::Refused { message: "is answered by the server of the run, not by its control".into() }
             }
+            opened: false,
         }
     }
 
@@ -131,6 +135,11 @@ impl Control {
     pub fn state(&self) -> RunState {
         self.lock().state
     }
+    /// From now on the run may drive plants.
+    pub fn open(&self) {
+        self.lock().opened = true;
+    }
+
 
     /// Times that the plants were made safe on request.
     pub fn safe_states(&self) -> u64 {
@@ -254,7 +263,7 @@ impl Control {
             (asked.pause, asked.safe[0]) = (Some(Pause::User), asked.safe[0] + 1);
             number = asked.safe[0];
         });
-        let open = |asked: &Asked| asked.safe[1] < number && !asked.settled;
+        let open = |asked: &Asked| asked.opened && asked.safe[1] < number && !asked.settled;
         let waiting = |asked: &mut Asked| open(asked);
         let waited = self.changed.wait_timeout_while(self.lock(), SAFE_DEADLINE, waiting);
         let asked = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -399,6 +408,7 @@ mod tests {
     #[test]
     fn safe_is_reached_inside_a_step_and_answered_when_it_is() {
         let control = Control::new();
+        control.open();
         let asker = std::thread::spawn({
             let control = control.clone();
             move || control.request(&Request::Safe)

@@ -218,7 +218,7 @@ pub enum Request {
     Stop,
     /// End now: the plants are made safe, the record is closed as it is.
     Abort,
-    /// Make the plants safe now, whatever else is going on, and pause.
+    /// Make the plants safe now, whatever else is going on, and pause; a run that has not opened them yet drives none before that.
     Safe,
     /// Somebody has seen the alarm.
     Acknowledge {
