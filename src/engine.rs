@@ -221,6 +221,7 @@ impl<'a> Desk<'a> {
             alarms: record.alarms(),
         };
         let board = Board::new(heading, console.control.clone(), lab.attend(&console.control));
+        lab.raise_at(&board);
         let server = Some(Server::open(record.folder(), &board)?);
         lab.belong_to(record.folder());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{Interlock, Interlocked, Limited, Plant, Range, Recorded, Rejections, Replayed, Screen, Screened};
+use drivers::{Interlocked, Limited, Plant, Recorded, Rejections, Replayed, Screen, Screened};
 use hil::{Faults, Wire};
 use sims::{Shifted, Simulated};
 
@@ -15,6 +15,7 @@ mod bench;
 mod config;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
+use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig};
 
 /// What a plant must have.
@@ -57,6 +58,10 @@ impl Rig {
                 let message = "needs `simulated`: only a simulated plant can be told to change";
                 return Err(document.refuse(&format!("plants.{name}.shift"), message));
             }
+            let complaint = |(index, interlock): (usize, &InterlockConfig)| Some((index, interlock.complaint()?));
+            if let Some((index, (key, message))) = plant.interlocks.iter().enumerate().find_map(complaint) {
+                return Err(document.refuse(&format!("plants.{name}.interlocks.{index}.{key}"), message));
+            }
         }
         Ok(Self { config, document, folder })
     }
@@ -72,11 +77,6 @@ impl Rig {
         Self { folder, ..self }
     }
 
-    /// The names of all plants.
-    pub fn names(&self) -> Vec<&str> {
-        self.config.plants.keys().map(String::as_str).collect()
-    }
-
     /// The same rig for a run that goes on: what recorded to files or folders that exist by now records to the next ones beside them
     /// (`plant-2.jsonl`, then `plant-3.jsonl`).
     pub fn recording_on(mut self) -> Self {
@@ -87,6 +87,11 @@ impl Rig {
             }
         }
         self
+    }
+
+    /// The names of all plants.
+    pub fn names(&self) -> Vec<&str> {
+        self.config.plants.keys().map(String::as_str).collect()
     }
 
     /// Opens one plant with its nominal twin, whatever fit the rig names: to calibrate it.
@@ -206,11 +211,7 @@ impl Rig {
             Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
             None => plant,
         };
-        let interlocks = config.interlocks.iter().map(|config| Interlock {
-            name: config.name.clone(),
-            bank: config.output.clone(),
-            range: Range::new(config.low, config.high),
-        });
+        let interlocks = config.interlocks.iter().map(InterlockConfig::interlock);
         let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?.counted_in(rejections);
         let plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
         match &config.screen {
@@ -285,7 +286,6 @@ impl Rig {
     }
 }
 
-/// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
 /// `path`, or where that exists in `folder`, its name with the first number from 2 on that does not.
 fn next_free(folder: &Path, path: &Path) -> PathBuf {
     let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension());
@@ -302,6 +302,7 @@ fn next_free(folder: &Path, path: &Path) -> PathBuf {
     all.find(|path| !folder.join(path).exists()).unwrap_or_else(|| path.to_owned())
 }
 
+/// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
 fn leave_out(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(keys) => {

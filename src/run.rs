@@ -147,8 +147,12 @@ pub enum Event {
         /// Updates that are done; rows of later ones are taken back.
         step: usize,
     },
-    /// It waits between two steps.
-    Paused,
+    /// It waits.
+    Paused {
+        /// Who or what holds it.
+        #[serde(default)]
+        why: String,
+    },
     /// It goes on.
     Resumed,
     /// An alarm was raised, cleared or acknowledged.

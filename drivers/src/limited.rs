@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Range, Rejections};
+use crate::{Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Probe, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,6 +71,11 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.plant.make_safe()
+    }
+
+    fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
+        self.allow(rest).inspect_err(|error| self.rejections.add_for(error, rest.rows()))?;
+        self.plant.probe(rest)
     }
 }
 
