@@ -125,10 +125,19 @@ impl Prepared {
 
     /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
     pub(crate) fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
-        let known = self.rig.names();
+        self.open(&self.rig, method, seed)
+    }
+
+    /// The same for a run that goes on, which overwrites no recording.
+    pub(crate) fn lab_again(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+        self.open(&self.rig.clone().recording_on(), method, seed)
+    }
+
+    fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {
+        let known = rig.names();
         let wanted = self.plants();
         let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
-        Lab::new(self.rig.open(&opened, seed)?, method)
+        Lab::new(rig.open(&opened, seed)?, method)
     }
 
     /// Whether the plants may be asked before a training: only simulated ones. Opening a bench twice costs minutes, and its dialogue

@@ -107,7 +107,10 @@ impl Prepared {
     ) -> Result<Finished, Error> {
         let began = Instant::now();
         let data = self.load(seed)?;
-        let mut lab = self.lab(method, seed)?;
+        let mut lab = match start {
+            Start::New(_) => self.lab(method, seed)?,
+            Start::Continued(_) => self.lab_again(method, seed)?,
+        };
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?;
         let mut experiment = self.experiment.clone();
         (experiment.seed, experiment.training) = (seed, experiment.training.counted(data.train.len()));
@@ -218,6 +221,7 @@ impl<'a> Desk<'a> {
             alarms: record.alarms(),
         };
         let board = Board::new(heading, console.control.clone(), lab.attend(&console.control));
+        lab.raise_at(&board);
         let server = Some(Server::open(record.folder(), &board)?);
         lab.belong_to(record.folder());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));
@@ -251,7 +255,7 @@ impl<'a> Desk<'a> {
         let (control, board) = (self.board.control().clone(), self.board.clone());
         let mut seen = board.clone();
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress, &mut seen];
-        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done())?;
+        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done(), lab.shot_marks())?;
         board.watch_backlog("checkpoints", keeper.backlog());
         let mut helm = Helm::new(control, Some(board), &mut observers);
         helm.keep_by(keeper);

@@ -1,25 +1,26 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
 mod upkept;
+mod waiting;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant, Playhead, Rejections};
+use drivers::{Batch, Card, Direction, LinkWatch, Origin, Plant, Playhead, Probe, Rejections};
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Clock, Moment, Predicted, Pullback, Twin};
 
 pub use upkept::Noise;
+use waiting::Trip;
 
 use crate::Error;
 use crate::fits::InUse;
 use crate::method::Method;
 use crate::recent::Recent;
-use crate::run::{Bench, CalibrationStatus, Control, Event, Gate, ShotRecorder, Shots, Viewer, append_event};
+use crate::run::{Board, CalibrationStatus, Control, ShotMarks, ShotRecorder, Shots, Viewer};
 
 /// What has been asked of a plant so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -189,6 +190,11 @@ impl Plant for Guarded {
         }
         Ok(())
     }
+
+    fn probe(&mut self, rest: &Batch) -> Result<Probe, drivers::Error> {
+        self.safe = false;
+        self.plant.probe(rest)
+    }
 }
 
 impl Drop for Guarded {
@@ -213,6 +219,10 @@ pub struct Lab {
     run: Option<PathBuf>,
     /// Whether it waits inside a step.
     waits: bool,
+    /// The interlock that it waits for.
+    trip: Option<Trip>,
+    /// Where it raises alarms.
+    board: Option<Arc<Board>>,
     /// Who writes down every shot.
     recorder: Option<ShotRecorder>,
     /// Shots that were held against the limits instead of being taken, where nothing is to be driven.
@@ -225,7 +235,17 @@ impl Lab {
     /// Fails when the method needs a plant's own physics and the plant is not simulated.
     pub fn new(opened: Vec<Opened>, method: Method) -> Result<Self, Error> {
         let slots = opened.into_iter().map(|opened| slot(opened, method)).collect::<Result<_, _>>()?;
-        Ok(Self { slots, control: None, viewer: None, run: None, waits: false, recorder: None, rehearsed: None })
+        Ok(Self {
+            slots,
+            control: None,
+            viewer: None,
+            run: None,
+            waits: false,
+            trip: None,
+            board: None,
+            recorder: None,
+            rehearsed: None,
+        })
     }
 
     /// From now on `control` may stop it before each drive, and what is returned shows what the plants do.
@@ -236,6 +256,7 @@ impl Lab {
             viewer.set_links(&slot.name, slot.links.clone(), slot.rejections.clone());
             viewer.set_calibration(&slot.name, slot.fit.as_ref().map(InUse::status));
         }
+        control.open();
         (self.control, self.viewer) = (Some(control.clone()), Some(viewer.clone()));
         viewer
     }
@@ -259,23 +280,6 @@ impl Lab {
         self.run = Some(folder.to_owned());
     }
 
-    fn write_down(&self, event: &Event) -> Result<(), Error> {
-        self.run.as_ref().map_or(Ok(()), |folder| append_event(folder, event))
-    }
-
-    /// Does what is asked before a plant is driven.
-    fn heed(&mut self) -> Result<(), Error> {
-        let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned() else { return Ok(()) };
-        let flow = control.heed(Gate::Inside, self)?;
-        if std::mem::take(&mut self.waits) {
-            self.write_down(&Event::Resumed)?;
-        }
-        match flow {
-            ControlFlow::Break(reason) => Err(Error::Halted(reason)),
-            ControlFlow::Continue(()) => Ok(()),
-        }
-    }
-
     /// The next shots are shown, however soon after the last ones they come.
     pub fn look_closely(&self) {
         if let Some(viewer) = &self.viewer {
@@ -286,6 +290,11 @@ impl Lab {
     /// Every shot from now on is written down by `recorder`, whose plants are those of [`Self::cards`].
     pub fn record(&mut self, recorder: ShotRecorder) {
         self.recorder = Some(recorder);
+    }
+
+    /// Where marks are set among the shots that are written down, if they are.
+    pub fn shot_marks(&self) -> Option<ShotMarks> {
+        self.recorder.as_ref().and_then(ShotRecorder::marks)
     }
 
     /// Waits until every shot is written down.
@@ -351,24 +360,24 @@ impl Lab {
             *shots += inputs.rows() as u64;
         }
         let on = if self.rehearsed.is_some() { Forward::Twin } else { on };
-        let result = match on {
+        match on {
             Forward::Plant => {
                 let timing = slot.plant.plant.card().timing;
                 let settle = if controls.is_empty() { 0.0 } else { timing.settle };
                 slot.plant.meter.shots += inputs.rows() as u64;
-                let result =
-                    slot.plant.timed(settle + timing.batch(inputs.rows()), |plant| drive(plant, controls, inputs));
-                if let (Some(recent), Ok((applied, outputs))) = (&slot.recent, &result) {
-                    recent.add(applied, inputs, outputs);
+                let (applied, outputs) = self.drive(place, settle + timing.batch(inputs.rows()), controls, inputs)?;
+                let slot = &self.slots[place];
+                if let Some(recent) = &slot.recent {
+                    recent.add(&applied, inputs, &outputs);
                 }
-                if let (Some(viewer), Ok((applied, outputs))) = (&self.viewer, &result) {
-                    viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, applied, outputs));
+                if let Some(viewer) = &self.viewer {
+                    viewer.see(place, slot.plant.meter, || Shots::last(controls, inputs, &applied, &outputs));
                 }
-                if let (Some(recorder), Ok((applied, outputs))) = (&self.recorder, &result) {
+                if let Some(recorder) = &self.recorder {
                     let Meter { shots, plant_seconds, .. } = slot.plant.meter;
-                    recorder.take(place, (shots, plant_seconds), applied, (inputs, outputs))?;
+                    recorder.take(place, (shots, plant_seconds), &applied, (inputs, &outputs))?;
                 }
-                result
+                Ok((applied, outputs))
             }
             Forward::Twin => {
                 let mut result = drive(&mut slot.predicted, controls, inputs);
@@ -376,10 +385,9 @@ impl Lab {
                     let first = noise.shots.fetch_add(inputs.rows() as u64, Ordering::Relaxed);
                     noise.model.add(outputs, noise.key, first);
                 }
-                result
+                result.map_err(Error::plant(&slot.name))
             }
-        };
-        result.map_err(Error::plant(&slot.name))
+        }
     }
 
     /// What has been asked of all plants together.
@@ -440,23 +448,6 @@ impl Lab {
     pub fn make_safe(&mut self) -> Result<(), Error> {
         let results = self.slots.iter_mut().map(|slot| slot.plant.plant.make_safe().map_err(Error::plant(&slot.name)));
         results.fold(Ok(()), Result::and)
-    }
-}
-
-impl Bench for Lab {
-    fn make_safe(&mut self) -> Result<(), Error> {
-        Self::make_safe(self)?;
-        self.write_down(&Event::Safe)
-    }
-
-    fn pause(&mut self) -> Result<(), Error> {
-        self.waits = true;
-        self.write_down(&Event::Paused)
-    }
-
-    /// Inside a step there is nothing to look after.
-    fn look(&mut self) -> Result<(), Error> {
-        Ok(())
     }
 }
 

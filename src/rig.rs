@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drivers::{Interlock, Interlocked, Limited, Plant, Range, Recorded, Rejections, Replayed, Screen, Screened};
+use drivers::{Interlocked, Limited, Plant, Recorded, Rejections, Replayed, Screen, Screened};
 use hil::{Faults, Wire};
 use sims::{Shifted, Simulated};
 
@@ -15,6 +15,7 @@ mod bench;
 mod config;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
+use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig};
 
 /// What a plant must have.
@@ -57,6 +58,10 @@ impl Rig {
                 let message = "needs `simulated`: only a simulated plant can be told to change";
                 return Err(document.refuse(&format!("plants.{name}.shift"), message));
             }
+            let complaint = |(index, interlock): (usize, &InterlockConfig)| Some((index, interlock.complaint()?));
+            if let Some((index, (key, message))) = plant.interlocks.iter().enumerate().find_map(complaint) {
+                return Err(document.refuse(&format!("plants.{name}.interlocks.{index}.{key}"), message));
+            }
         }
         Ok(Self { config, document, folder })
     }
@@ -70,6 +75,18 @@ impl Rig {
     /// The same rig with relative paths that count from `folder`.
     pub fn within(self, folder: PathBuf) -> Self {
         Self { folder, ..self }
+    }
+
+    /// The same rig for a run that goes on: what recorded to files or folders that exist by now records to the next ones beside them
+    /// (`plant-2.jsonl`, then `plant-3.jsonl`).
+    pub fn recording_on(mut self) -> Self {
+        for plant in self.config.plants.values_mut() {
+            let records = [plant.record.as_mut(), plant.bench.as_mut().and_then(|bench| bench.record.as_mut())];
+            for path in records.into_iter().flatten() {
+                *path = next_free(&self.folder, path);
+            }
+        }
+        self
     }
 
     /// The names of all plants.
@@ -195,11 +212,7 @@ impl Rig {
             Some(file) => Box::new(Recorded::create(plant, &self.folder.join(file)).map_err(refuse)?),
             None => plant,
         };
-        let interlocks = config.interlocks.iter().map(|config| Interlock {
-            name: config.name.clone(),
-            bank: config.output.clone(),
-            range: Range::new(config.low, config.high),
-        });
+        let interlocks = config.interlocks.iter().map(InterlockConfig::interlock);
         let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?.counted_in(rejections);
         let mut plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
         if let Some(bench) = &config.bench {
@@ -279,6 +292,22 @@ impl Rig {
         }
         Ok((all, config))
     }
+}
+
+/// `path`, or where that exists in `folder`, its name with the first number from 2 on that does not.
+fn next_free(folder: &Path, path: &Path) -> PathBuf {
+    let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension());
+    let numbered = |number: usize| {
+        let mut name = stem.to_owned();
+        name.push(format!("-{number}"));
+        if let Some(ending) = ending {
+            name.push(".");
+            name.push(ending);
+        }
+        path.with_file_name(name)
+    };
+    let mut all = std::iter::once(path.to_owned()).chain((2..).map(numbered));
+    all.find(|path| !folder.join(path).exists()).unwrap_or_else(|| path.to_owned())
 }
 
 /// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.

@@ -53,7 +53,7 @@ pub use record::Record;
 pub(crate) use record::{append_event, make_folder, own, refuse_existing};
 pub(crate) use rewind::whole_stream;
 pub use server::{SOCKET, Server, connect};
-pub use shots::{SHOTS, ShotRecorder};
+pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use status::{
     Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Reply, Request, RunState, Severity, Status,
     TrainingStatus,
@@ -147,8 +147,12 @@ pub enum Event {
         /// Updates that are done; rows of later ones are taken back.
         step: usize,
     },
-    /// It waits between two steps.
-    Paused,
+    /// It waits.
+    Paused {
+        /// Who or what holds it.
+        #[serde(default)]
+        why: String,
+    },
     /// It goes on.
     Resumed,
     /// An alarm was raised, cleared or acknowledged.

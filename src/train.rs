@@ -169,10 +169,16 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, or until somebody stops it.
     pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
         let reason = loop {
-            if let ControlFlow::Break(reason) = helm.heed(self.done, lab)? {
-                // Between two steps all is known: the run can be continued from here.
-                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
-                break reason;
+            match helm.heed(self.done, lab) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(reason)) => {
+                    // Between two steps all is known: the run can be continued from here.
+                    helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
+                    break reason;
+                }
+                // While a monitor measured: what it has seen is not whole.
+                Err(Error::Halted(reason)) => break reason,
+                Err(error) => return Err(error),
             }
             if self.config.steps <= self.done {
                 helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;

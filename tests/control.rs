@@ -21,7 +21,7 @@ fn start(place: &Place) -> Child {
     child
 }
 
-fn wait(complaint: &str, mut happened: impl FnMut() -> bool) {
+pub fn wait(complaint: &str, mut happened: impl FnMut() -> bool) {
     let bound = Instant::now() + Duration::from_mins(1);
     while !happened() {
         assert!(Instant::now() < bound, "{complaint}");
@@ -29,13 +29,13 @@ fn wait(complaint: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-struct Client {
+pub struct Client {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
 }
 
 impl Client {
-    fn new(place: &Place) -> Self {
+    pub fn new(place: &Place) -> Self {
         let stream = UnixStream::connect(place.path("runs/long/control.sock")).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Self { lines: BufReader::new(stream.try_clone().unwrap()), stream }
@@ -48,7 +48,7 @@ impl Client {
         serde_json::from_str(&line).unwrap()
     }
 
-    fn command(&mut self, word: &str) -> Value {
+    pub fn command(&mut self, word: &str) -> Value {
         self.ask(&json!({ "command": word }))
     }
 }

@@ -8,6 +8,7 @@ mod calibrate_input;
 mod catalog;
 mod control;
 mod experiments;
+mod interlocks;
 mod kill;
 mod oscillators;
 mod program;

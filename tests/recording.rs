@@ -77,6 +77,25 @@ fn a_killed_recording_goes_on_with_each_shot_once() {
 }
 
 #[test]
+fn a_run_whose_plant_is_recorded_goes_on_beside_its_recording() {
+    let place = Place::new();
+    let rig =
+        "name = \"bench\"\n[plants.electrical]\nrecord = \"plant.jsonl\"\nsimulated = { system = \"electrical\" }\n";
+    place.write("small.toml", SMALL).write("rig.toml", rig);
+    place.json(&["train", "small.toml", "--rig", "rig.toml", "--name", "one", "--json"]);
+    let first = place.read("plant.jsonl");
+    for (steps, file) in [(12, "plant-2.jsonl"), (16, "plant-3.jsonl")] {
+        let steps = format!("training.steps={steps}");
+        place.json(&["train", "--resume", "one", "--set", &steps, "--allow-changes", "--json"]);
+        assert!(place.read(file).starts_with("{\"call\":\"card\""), "a recording of its own");
+    }
+    assert_eq!(place.read("plant.jsonl"), first, "what happened stays written");
+    assert_eq!(place.read("plant-2.jsonl").matches("\"shots\":32").count(), 4);
+    let (code, text) = place.refusal(&["train", "small.toml", "--rig", "rig.toml", "--name", "two"]);
+    assert_eq!((code, text.contains("exists already")), (3, true), "another run is another recording: {text}");
+}
+
+#[test]
 fn the_plan_is_what_it_costs_and_a_rehearsal_leaves_nothing() {
     let place = Place::new();
     place.write("small.toml", SMALL);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use toml::Table;
 
-use crate::program::Place;
+use crate::program::{Place, names};
 use crate::wires::{EXPERIMENT, Serving};
 
 /// Two short steps, without the questions before a training.
@@ -41,6 +41,13 @@ fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
         rewrite(&place, "recorded.toml", |bench| drop(bench.insert("record".to_owned(), "dialogues".into())));
         let output = train(&place, "recorded.toml", "first");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let numbers = place.read("runs/first/metrics.csv");
+        // Continued, it records beside what it has recorded.
+        let longer = ["train", "--resume", "first", "--set", "training.steps=3", "--allow-changes"];
+        let output = place.run(&longer);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(names(&place.path("dialogues-2")), names(&place.path("dialogues")));
+        place.write("runs/first/metrics.csv", &numbers);
         let again = train(&place, "recorded.toml", "again");
         let text = String::from_utf8_lossy(&again.stderr);
         assert!(again.status.code() == Some(3) && text.contains("exists already"), "{text}");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Direction, Range};
+use crate::{AfterTrip, Direction, Range};
 
 /// An instrument or its driver refuses.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -277,11 +277,11 @@ pub enum Error {
     },
     /// A reading has left the bounds of an interlock: the plant has been made safe.
     #[error(
-        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe. Find the cause before going on"
+        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe{after}. Find the cause before going on"
     )]
     Interlock {
-        /// Its name in the rig.
-        interlock: String,
+        /// Its name in the rig; a box, as errors are to stay small.
+        interlock: Box<str>,
         /// The reading.
         output: String,
         /// Its value.
@@ -290,6 +290,8 @@ pub enum Error {
         unit: String,
         /// The bounds.
         range: Range,
+        /// Whether the plant may be driven again.
+        after: AfterTrip,
     },
     /// Whoever drives the plant has been asked to stop.
     #[error("nothing more is driven: the user has asked to stop")]

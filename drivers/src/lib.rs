@@ -41,7 +41,7 @@ pub use discovery::{FoundPort, find_ports, who_answers};
 pub use dose::{Budget, DoseLimits};
 pub use error::{Error, ErrorKind};
 pub use histogram::Histogram;
-pub use interlock::{Interlock, Interlocked};
+pub use interlock::{AfterTrip, Interlock, Interlocked, Probe, Recovery};
 pub use limited::{Limited, Limits};
 pub use link::{Disturbance, Link, LinkOptions, LinkReport, LinkState, LinkWatch, Opening, Session};
 pub use owner::{Holder, Owned, holder};

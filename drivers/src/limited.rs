@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::owner::ledger_file;
-use crate::{Address, Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Range, Rejections};
+use crate::{Address, Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Probe, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,7 +34,7 @@ impl<P: Plant> Limited<P> {
     /// Fails when a limit is not within the instrument's own range, or names a bank that does not exist.
     pub fn new(mut plant: P, limits: &Limits) -> Result<Self, Error> {
         let mut card = plant.card().clone();
-        let safe = card.ports.safe_controls();
+        let safe = card.ports.at_rest(Direction::Control);
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
         let budget = Budget::new(&card, limits.dose.clone())?;
@@ -98,6 +98,11 @@ impl<P: Plant> Plant for Limited<P> {
         self.plant.make_safe()?;
         self.budget.rest_at(&self.safe);
         Ok(())
+    }
+
+    fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
+        self.allow(rest).inspect_err(|error| self.rejections.add_for(error, rest.rows()))?;
+        self.plant.probe(rest)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The plant: a physical system that computes, seen from outside.
 
-use crate::{Batch, Budget, Card, Error, Ports};
+use crate::{Batch, Budget, Card, Error, Ports, Probe};
 
 /// A physical system that computes: set its controls, drive its inputs, read its outputs.
 ///
@@ -16,12 +16,19 @@ pub trait Plant: Send {
     /// Drives one shot per row, `[shots, inputs]`, and returns the readings, `[shots, outputs]`.
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error>;
 
-    /// Brings the plant to its safe state, its controls to [`Ports::safe_controls`]. Runs on every way out: end, error, panic, signal.
+    /// Brings the plant to its safe state, its controls to [`Ports::at_rest`]. Runs on every way out: end, error, panic, signal.
     fn make_safe(&mut self) -> Result<(), Error>;
 
     /// From now on counts in `budget` what it drives beyond what it is asked for, such as a shot whose answer was lost, before it
     /// drives it.
     fn spend_from(&mut self, _budget: Budget) {}
+
+    /// Looks whether the readings that have tripped an interlock are back: drives `rest`, which is allowed by its limits, with the
+    /// controls where the safe state has left them, and makes the plant safe again. Where no interlock waits for its readings,
+    /// nothing is driven.
+    fn probe(&mut self, _rest: &Batch) -> Result<Probe, Error> {
+        Ok(Probe::Back(0))
+    }
 
     /// What goes in and comes out.
     fn ports(&self) -> &Ports {
@@ -48,5 +55,9 @@ impl<P: Plant + ?Sized> Plant for Box<P> {
 
     fn spend_from(&mut self, budget: Budget) {
         (**self).spend_from(budget);
+    }
+
+    fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
+        (**self).probe(rest)
     }
 }

@@ -131,9 +131,9 @@ impl Ports {
         self.banks(direction).iter().flat_map(|bank| std::iter::repeat_n(bank.range, bank.count)).collect()
     }
 
-    /// Where the safe state puts the controls: at zero, or the allowed value nearest to it.
-    pub fn safe_controls(&self) -> Vec<f32> {
-        self.ranges(Direction::Control).iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect()
+    /// Zero for each port of one direction, or the allowed value nearest to it.
+    pub fn at_rest(&self, direction: Direction) -> Vec<f32> {
+        self.ranges(direction).iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect()
     }
 
     /// Refuses a row of values that has the wrong width, or a value that is not finite or out of range.

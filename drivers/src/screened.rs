@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Batch, Budget, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{Batch, Budget, Card, Direction, Error, Plant, Probe, Range, Rejections};
 
 /// What makes a reading suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +172,11 @@ impl<P: Plant> Plant for Screened<P> {
 
     fn spend_from(&mut self, budget: Budget) {
         self.plant.spend_from(budget);
+    }
+
+    fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
+        self.last = None;
+        self.plant.probe(rest)
     }
 }
 

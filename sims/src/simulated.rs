@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use drivers::{Batch, Card, Error, Plant};
+use drivers::{Batch, Card, Direction, Error, Plant};
 
 use crate::Twin;
 
@@ -78,7 +78,7 @@ impl Simulated {
 
     /// The bench as it stood at `moment`.
     pub fn at(system: Arc<dyn System>, moment: Moment) -> Self {
-        let controls = system.card().ports.safe_controls();
+        let controls = system.card().ports.at_rest(Direction::Control);
         let clock = Clock::default();
         clock.set(moment);
         Self { system, controls, clock }
@@ -113,7 +113,7 @@ impl Plant for Simulated {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        self.controls = self.system.card().ports.safe_controls();
+        self.controls = self.system.card().ports.at_rest(Direction::Control);
         Ok(())
     }
 }

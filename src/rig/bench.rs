@@ -31,7 +31,8 @@ pub struct BenchConfig {
     /// The instruments and what they are wired to.
     pub instruments: InstrumentsConfig,
     /// A folder that the dialogue with each instrument is recorded to, one file each; an instrument's address `replay://FILE` replays
-    /// one. Relative paths count from the folder of the rig file.
+    /// one. Relative paths count from the folder of the rig file. A run that is continued records to the next folder beside it:
+    /// `dialogues-2` after `dialogues`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
 }

@@ -1,10 +1,11 @@
 //! What a rig file says: its plants, where their readings come from, and what they may be driven with.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drivers::{DoseLimits, Limits, Range, Screen};
+use drivers::{DoseLimits, Interlock, Limits, Range, Recovery, Screen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators};
@@ -38,7 +39,8 @@ pub struct PlantConfig {
     /// A plant that repeats a recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayConfig>,
-    /// A file that every set of controls and every shot is recorded to; it must not exist yet.
+    /// A file that every set of controls and every shot is recorded to; it must not exist yet. A run that is continued records to the
+    /// next one beside it: `plant-2.jsonl` after `plant.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
     /// The fit behind the twin: `none` (the nominal twin), `auto` (the newest fit of this plant in the folder `fits`), or a fit's
@@ -48,7 +50,7 @@ pub struct PlantConfig {
     /// Narrower ranges than the instruments' own.
     #[serde(default)]
     pub limits: LimitsConfig,
-    /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run.
+    /// Readings that must stay within bounds: one that does not makes the plant safe and ends the run, or pauses it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interlocks: Vec<InterlockConfig>,
     /// Looks at each reading before it is believed: a suspicious shot is driven again, within its limits, and given up after a few
@@ -102,6 +104,79 @@ pub struct InterlockConfig {
     pub low: f32,
     /// Largest allowed reading, in the bank's unit.
     pub high: f32,
+    /// The run pauses until the readings are back, instead of ending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseConfig>,
+}
+
+/// How a run waits for readings that have left their bounds. While it waits, all its plants are in their safe state, and the plant is
+/// probed: one shot of inputs at zero, or the allowed value nearest to it, with the controls where the safe state has left them, within
+/// the plant's limits; then it is made safe again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PauseConfig {
+    /// How far within `low` and `high` a reading must be to count as back, in the bank's unit.
+    pub hysteresis: f32,
+    /// Probes in a row that must find all readings back.
+    pub clear_after: u32,
+    /// From probe to probe, in s.
+    pub probe_seconds: f32,
+    /// Probes after one trip, before the run ends.
+    pub most_probes: u32,
+    /// Trips that pause, counted anew when the run is continued; one more ends it.
+    pub most_trips: u32,
+}
+
+impl Default for PauseConfig {
+    fn default() -> Self {
+        Self { hysteresis: 0.0, clear_after: 3, probe_seconds: 1.0, most_probes: 600, most_trips: 10 }
+    }
+}
+
+/// The longest time from probe to probe, in s: a day.
+const LONGEST_PROBE_SECONDS: f32 = 86_400.0;
+
+impl InterlockConfig {
+    /// What makes no sense, if anything: the key below the interlock's, and the rest of the sentence.
+    pub(super) fn complaint(&self) -> Option<(&'static str, String)> {
+        if self.low.partial_cmp(&self.high) != Some(Ordering::Less) {
+            let message =
+                format!("is {}, which is not above `low`, {}: no reading would be allowed", self.high, self.low);
+            return Some(("high", message));
+        }
+        let pause = self.pause.as_ref()?;
+        let (width, seconds) = (self.high - self.low, pause.probe_seconds);
+        if !(0.0..).contains(&pause.hysteresis) || width <= 2.0 * pause.hysteresis {
+            let message = format!(
+                "is {}: it must not be negative, and leave something of [{}, {}] on both sides",
+                pause.hysteresis, self.low, self.high
+            );
+            return Some(("pause.hysteresis", message));
+        }
+        if !(0.001..=LONGEST_PROBE_SECONDS).contains(&seconds) {
+            return Some(("pause.probe_seconds", format!("is {seconds} s: give 0.001 to {LONGEST_PROBE_SECONDS}")));
+        }
+        if pause.clear_after == 0 {
+            return Some(("pause.clear_after", "is 0: give at least 1".to_owned()));
+        }
+        if pause.most_probes < pause.clear_after {
+            let message = format!("is {}, fewer than the {} of `clear_after`", pause.most_probes, pause.clear_after);
+            return Some(("pause.most_probes", message));
+        }
+        (pause.most_trips == 0).then(|| ("pause.most_trips", "is 0: give at least 1, or leave out `pause`".to_owned()))
+    }
+
+    pub(super) fn interlock(&self) -> Interlock {
+        let recovery = self.pause.as_ref().map(|pause| Recovery {
+            range: Range::new(self.low + pause.hysteresis, self.high - pause.hysteresis),
+            probes: pause.clear_after,
+            every: pause.probe_seconds,
+            most_probes: pause.most_probes,
+            most_trips: pause.most_trips,
+        });
+        let range = Range::new(self.low, self.high);
+        Interlock { name: self.name.clone(), bank: self.output.clone(), range, recovery }
+    }
 }
 
 /// The system that a simulated plant or a twin is made of; each has its own keys.

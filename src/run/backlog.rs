@@ -24,6 +24,11 @@ impl Backlog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back();
     }
 
+    /// Whoever writes has given up: none of them will be written.
+    pub fn give_up(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// How many wait or are being written, and how long the oldest of them has.
     pub fn waiting(&self) -> (usize, Duration) {
         let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,6 +50,9 @@ mod tests {
         backlog.take_back();
         assert!(backlog.waiting().1 > Duration::ZERO);
         backlog.clone().done();
+        assert_eq!(backlog.waiting(), (0, Duration::ZERO));
+        backlog.add();
+        backlog.give_up();
         assert_eq!(backlog.waiting(), (0, Duration::ZERO));
     }
 }

@@ -197,6 +197,7 @@ impl Board {
             method: self.heading.method.clone(),
             seed: self.heading.seed,
             state: self.control.state(),
+            why: self.control.why(),
             training,
             plants,
             alarms: lock(&self.alarms).list().to_vec(),
@@ -246,7 +247,7 @@ impl Observer for Arc<Board> {
                 }
             }
             Event::Evaluated(test) => now.test = Some(*test),
-            Event::Paused | Event::Resumed => now.marks.clear(),
+            Event::Paused { .. } | Event::Resumed => now.marks.clear(),
             _ => {}
         }
         Ok(ControlFlow::Continue(()))

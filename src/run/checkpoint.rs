@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::Backlog;
+use super::{Backlog, ShotMark, ShotMarks};
 use crate::train::{NamedTensor, Position, Snapshot};
 use crate::{Error, log, rows};
 
@@ -171,15 +171,24 @@ pub struct Keeper {
     folder: PathBuf,
     cadence: Cadence,
     last: (usize, Instant),
-    jobs: Option<SyncSender<(Snapshot, u64)>>,
+    jobs: Option<SyncSender<Job>>,
+    /// Where every shot is written down: a checkpoint counts on those before it.
+    shots: Option<ShotMarks>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<Mutex<Option<Error>>>,
     backlog: Backlog,
 }
 
+/// A checkpoint to be written.
+struct Job {
+    snapshot: Snapshot,
+    metrics_bytes: u64,
+    shots: Option<ShotMark>,
+}
+
 impl Keeper {
-    /// Of the run in `folder`, `done` steps of which are done.
-    pub fn new(folder: &Path, cadence: Cadence, done: usize) -> Result<Self, Error> {
+    /// Of the run in `folder`, `done` steps of which are done and whose shots are written down where `shots` sets marks.
+    pub fn new(folder: &Path, cadence: Cadence, done: usize, shots: Option<ShotMarks>) -> Result<Self, Error> {
         let within = folder.join(CHECKPOINTS);
         fs::create_dir_all(&within).map_err(Error::record(&within, "cannot be made"))?;
         // One waits while another is written; more would be old before they are.
@@ -193,11 +202,14 @@ impl Keeper {
                 .spawn(move || {
                     let _log = log::adopt(log);
                     write_all(&folder, &work, (&failure, &backlog));
+                    drop(work);
+                    backlog.give_up();
                 })
                 .map_err(Error::record(&within, "cannot be written"))?
         };
         let last = (done, Instant::now());
-        Ok(Self { folder: folder.to_owned(), cadence, last, jobs: Some(jobs), thread: Some(thread), failure, backlog })
+        let (folder, jobs, thread) = (folder.to_owned(), Some(jobs), Some(thread));
+        Ok(Self { folder, cadence, last, jobs, shots, thread, failure, backlog })
     }
 
     /// Checkpoints that wait to be written.
@@ -211,10 +223,9 @@ impl Keeper {
             return Ok(());
         }
         self.fail()?;
-        let metrics = self.metrics_bytes();
         if let Some(jobs) = &self.jobs {
             let by_step = self.cadence.steps > 0 && self.cadence.steps <= step - self.last.0;
-            let job = (snapshot(), metrics);
+            let job = self.job(snapshot());
             self.backlog.add();
             let sent = if by_step {
                 jobs.send(job).map_err(|_| ())
@@ -230,6 +241,7 @@ impl Keeper {
             };
             // A writer that is gone has said why.
             if sent.is_err() {
+                self.backlog.take_back();
                 return self.fail();
             }
         }
@@ -239,17 +251,21 @@ impl Keeper {
 
     /// Makes a last checkpoint and waits until it is on the disk.
     pub fn finish(&mut self, snapshot: Snapshot) -> Result<(), Error> {
-        let metrics = self.metrics_bytes();
+        let job = self.job(snapshot);
         if let Some(jobs) = self.jobs.take() {
             self.backlog.add();
-            drop(jobs.send((snapshot, metrics)));
+            if jobs.send(job).is_err() {
+                self.backlog.take_back();
+            }
         }
         self.join();
         self.fail()
     }
 
-    fn metrics_bytes(&self) -> u64 {
-        fs::metadata(self.folder.join("metrics.csv")).map_or(0, |file| file.len())
+    /// What a checkpoint holds, and counts on.
+    fn job(&self, snapshot: Snapshot) -> Job {
+        let metrics_bytes = fs::metadata(self.folder.join("metrics.csv")).map_or(0, |file| file.len());
+        Job { snapshot, metrics_bytes, shots: self.shots.as_ref().map(ShotMarks::set) }
     }
 
     fn fail(&self) -> Result<(), Error> {
@@ -271,9 +287,12 @@ impl Drop for Keeper {
     }
 }
 
-fn write_all(folder: &Path, work: &Receiver<(Snapshot, u64)>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
-    for (snapshot, metrics_bytes) in work {
-        if let Err(error) = write(folder, &snapshot, metrics_bytes) {
+fn write_all(folder: &Path, work: &Receiver<Job>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
+    for Job { snapshot, metrics_bytes, shots } in work {
+        // Without its shots a checkpoint is none; that they cannot be written ends the run.
+        let whole = shots.map_or(Ok(true), ShotMark::wait);
+        let written = whole.and_then(|whole| if whole { write(folder, &snapshot, metrics_bytes) } else { Ok(()) });
+        if let Err(error) = written {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             return;
         }
@@ -311,6 +330,8 @@ fn write(folder: &Path, snapshot: &Snapshot, metrics_bytes: u64) -> Result<(), E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::ShotRecorder;
+    use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
 
     fn snapshot(done: usize) -> Snapshot {
         let values = vec![f32::MIN_POSITIVE, -0.0, 1.0 / 3.0, done as f32];
@@ -324,7 +345,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("metrics.csv"), "kind\n").unwrap();
         assert!(Checkpoint::newest(folder.path()).unwrap().is_none());
-        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 2, seconds: 0.0 }, 0).unwrap();
+        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 2, seconds: 0.0 }, 0, None).unwrap();
         for step in 1..=7 {
             keeper.keep(step, || snapshot(step)).unwrap();
         }
@@ -347,5 +368,43 @@ mod tests {
         assert_eq!(Checkpoint::newest(folder.path()).unwrap().unwrap().snapshot.position.done, 6);
         fs::write(&kept[0], "broken").unwrap();
         assert!(Checkpoint::newest(folder.path()).unwrap_err().to_string().contains("is not a checkpoint"));
+    }
+    #[test]
+    fn a_checkpoint_waits_for_its_shots_and_is_none_without_them() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("metrics.csv"), "kind\n").unwrap();
+        let bank = |name: &str| vec![Bank::new(name, 1, "V", Range::new(-1.0, 1.0))];
+        let ports = Ports { inputs: bank("in"), controls: vec![], outputs: bank("out") };
+        let identity = Identity { system: "test".into(), serial: "1".into(), origin: Origin::Simulated };
+        let plants = [("a".to_owned(), Card { identity, ports, timing: Timing::default() })];
+        let recorder = ShotRecorder::create(folder.path(), &plants, &HashMap::new()).unwrap();
+        let cadence = Cadence { steps: 1, seconds: 0.0 };
+        let keeper = || Keeper::new(folder.path(), cadence, 0, recorder.marks()).unwrap();
+        let (right, wrong) = (Batch::zeros(2, 1), Batch::zeros(2, 3));
+        recorder.take(0, (2, 0.0), &[], (&right, &right)).unwrap();
+        keeper().finish(snapshot(1)).unwrap();
+        assert_eq!(list(&folder.path().join(CHECKPOINTS)).len(), 1);
+        recorder.take(0, (4, 0.0), &[], (&wrong, &right)).unwrap();
+        keeper().finish(snapshot(2)).unwrap();
+        let newest = Checkpoint::newest(folder.path()).unwrap().unwrap();
+        assert_eq!(newest.snapshot.position.done, 1, "its shots are not on the disk");
+    }
+
+    #[test]
+    fn what_cannot_be_written_waits_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 1, seconds: 0.0 }, 0, None).unwrap();
+        // There is no metrics.csv.
+        keeper.keep(1, || snapshot(1)).unwrap();
+        let bound = Instant::now() + Duration::from_mins(1);
+        while keeper.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            assert!(Instant::now() < bound, "it still writes");
+            std::thread::yield_now();
+        }
+        assert_eq!(keeper.backlog().waiting().0, 0, "what failed");
+        assert!(keeper.keep(2, || snapshot(2)).is_err());
+        // Said once; the writer is gone.
+        keeper.keep(3, || snapshot(3)).unwrap();
+        assert_eq!(keeper.backlog().waiting().0, 0, "what was not sent");
     }
 }

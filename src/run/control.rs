@@ -41,12 +41,25 @@ enum Pause {
     Alarm,
 }
 
+/// What an interlock that has tripped says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Trip {
+    /// The reading is out of its bounds, in a sentence: nobody may go on.
+    Out(String),
+    /// It is within them, not yet for long enough: somebody may go on.
+    Back(String),
+}
+
 /// What is asked, and where the run is.
 #[derive(Debug)]
 struct Asked {
     state: RunState,
     pause: Option<Pause>,
+    /// The interlock that holds the run, whoever else does.
+    trip: Option<Trip>,
     ending: Option<(Ending, Instant)>,
+    /// Whether the run has plants that it can drive.
+    opened: bool,
     /// Requests for the safe state so far, and how many of them are done.
     safe: [u64; 2],
     /// What the last attempt to reach it said.
@@ -61,6 +74,18 @@ impl Asked {
     /// Whether the run ends, and nothing can change that.
     fn ends(&self) -> bool {
         self.ending.is_some() || self.state == RunState::Stopping
+    }
+
+    /// Who or what holds it; empty where nothing does.
+    fn why(&self) -> String {
+        match (&self.trip, self.pause) {
+            _ if self.ends() || matches!(self.state, RunState::Closed(_)) => String::new(),
+            (Some(Trip::Out(why) | Trip::Back(why)), None | Some(Pause::Alarm)) => why.clone(),
+            (Some(Trip::Out(why) | Trip::Back(why)), Some(Pause::User)) => format!("by request, and {why}"),
+            (None, Some(Pause::User)) => "by request".to_owned(),
+            (None, Some(Pause::Alarm)) => "by an alarm".to_owned(),
+            (None, None) => String::new(),
+        }
     }
 }
 
@@ -79,7 +104,9 @@ impl Control {
         let asked = Asked {
             state: RunState::Running,
             pause: None,
+            trip: None,
             ending: None,
+            opened: false,
             safe: [0, 0],
             safe_failure: None,
             settled: false,
@@ -93,7 +120,8 @@ impl Control {
 
     /// Does what can be done at once, hands the rest to the training thread.
     ///
-    /// A request for the safe state is answered when the plants are safe.
+    /// A request for the safe state is answered when the plants are safe; at once, where the run has not opened any: it makes them
+    /// safe before it drives one, and waits.
     pub fn request(&self, request: &Request) -> Reply {
         match request {
             Request::Pause => self.hold(Some(Pause::User)),
@@ -105,6 +133,11 @@ impl Control {
                 Reply::Refused { message: "is answered by the server of the run, not by its control".into() }
             }
         }
+    }
+
+    /// From now on the run may drive plants.
+    pub fn open(&self) {
+        self.lock().opened = true;
     }
 
     /// Ctrl-C or SIGTERM.
@@ -120,6 +153,33 @@ impl Control {
     /// Goes on, if an alarm paused.
     pub fn resume_after_alarm(&self) {
         self.change(|asked| asked.pause = asked.pause.filter(|pause| *pause != Pause::Alarm));
+    }
+
+    /// An interlock has tripped: the run waits where it is, and nobody may go on; `why` is its sentence. Said again, `why` is newer.
+    pub fn trip(&self, why: String) {
+        self.change(|asked| asked.trip = Some(Trip::Out(why)));
+    }
+
+    /// The readings of the interlock are within their bounds, not yet for long enough: who resumes decides that.
+    pub fn trip_eases(&self, why: String) {
+        // Somebody may have gone on meanwhile.
+        self.change(|asked| asked.trip = asked.trip.take().map(|_| Trip::Back(why)));
+    }
+
+    /// The interlock holds the run no longer.
+    pub fn trip_is_over(&self) {
+        self.change(|asked| asked.trip = None);
+    }
+
+    /// Whether an interlock may look for its readings: not while somebody holds the run, since nothing is driven then.
+    pub fn lets_probe(&self) -> bool {
+        let asked = self.lock();
+        asked.trip.is_some() && asked.pause != Some(Pause::User) && asked.ending.is_none()
+    }
+
+    /// Who or what holds the run, in words; empty where nothing does.
+    pub fn why(&self) -> String {
+        self.lock().why()
     }
 
     /// Something happened that the training thread is to write down.
@@ -192,7 +252,11 @@ impl Control {
                 continue;
             }
             if let Some((ending, since)) = asked.ending
-                && (gate == Gate::Between || ending == Ending::Abort || held || since.elapsed() >= PATIENCE)
+                && (gate == Gate::Between
+                    || ending == Ending::Abort
+                    || held
+                    || asked.trip.is_some()
+                    || since.elapsed() >= PATIENCE)
             {
                 asked.state = RunState::Stopping;
                 return Ok(ControlFlow::Break(match ending {
@@ -200,7 +264,9 @@ impl Control {
                     Ending::Abort => StopReason::Aborted,
                 }));
             }
-            let waits = asked.pause.is_some() && (gate == Gate::Between || held);
+            // Who pauses while an interlock holds the run wants nothing driven, not even the rest of this step.
+            held |= asked.trip.is_some() && asked.pause == Some(Pause::User);
+            let waits = asked.trip.is_some() || asked.pause.is_some() && (gate == Gate::Between || held);
             if !waits && asked.state == RunState::Paused {
                 asked.state = RunState::Running;
                 self.changed.notify_all();
@@ -213,14 +279,15 @@ impl Control {
             }
             if waits && asked.state == RunState::Running {
                 // It is written down before anybody can see it.
+                let why = asked.why();
                 drop(asked);
-                bench.pause()?;
+                bench.pause(why)?;
                 self.enter(RunState::Paused);
                 continue;
             }
             asked.news &= !news;
             if waits {
-                drop(self.changed.wait_timeout(asked, LOOK));
+                drop(self.changed.wait_timeout(asked, bench.patience().min(LOOK)));
             } else {
                 drop(asked);
             }
@@ -237,14 +304,31 @@ impl Control {
         })
     }
 
-    /// Pauses or goes on; a run that ends does neither.
+    /// Pauses or goes on; a run that ends does neither, and one whose interlock is out does not go on.
     fn hold(&self, pause: Option<Pause>) -> Reply {
-        if self.lock().ends() {
-            let message =
-                "the run is ending: it neither pauses nor goes on any more. `pnnlab train --resume` continues it";
-            return Reply::Refused { message: message.to_owned() };
+        let refusal = {
+            let asked = self.lock();
+            match &asked.trip {
+                _ if asked.ends() => Some(
+                    "the run is ending: it neither pauses nor goes on any more. `pnnlab train --resume` continues it"
+                        .to_owned(),
+                ),
+                Some(Trip::Out(why)) if pause.is_none() && asked.pause != Some(Pause::User) => {
+                    Some(format!("the run waits: {why}. It goes on by itself when the reading is back; or stop it"))
+                }
+                _ => None,
+            }
+        };
+        if let Some(message) = refusal {
+            return Reply::Refused { message };
         }
-        self.change(|asked| asked.pause = pause)
+        self.change(|asked| {
+            // Who takes back a pause leaves the rest to the interlock; who has not paused goes on before it would.
+            if pause.is_none() && asked.pause != Some(Pause::User) {
+                asked.trip = None;
+            }
+            asked.pause = pause;
+        })
     }
 
     /// Asks for the safe state and waits for it.
@@ -254,7 +338,7 @@ impl Control {
             (asked.pause, asked.safe[0]) = (Some(Pause::User), asked.safe[0] + 1);
             number = asked.safe[0];
         });
-        let open = |asked: &Asked| asked.safe[1] < number && !asked.settled;
+        let open = |asked: &Asked| asked.opened && asked.safe[1] < number && !asked.settled;
         let waiting = |asked: &mut Asked| open(asked);
         let waited = self.changed.wait_timeout_while(self.lock(), SAFE_DEADLINE, waiting);
         let asked = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -280,10 +364,12 @@ impl Control {
         }
         change(&mut asked);
         self.attention.store(true, Ordering::Release);
-        let state = match asked.pause {
-            _ if asked.ends() => RunState::Stopping,
-            Some(_) => RunState::Paused,
-            None => RunState::Running,
+        let state = if asked.ends() {
+            RunState::Stopping
+        } else if asked.pause.is_some() || asked.trip.is_some() {
+            RunState::Paused
+        } else {
+            RunState::Running
         };
         drop(asked);
         self.changed.notify_all();
@@ -301,126 +387,18 @@ pub trait Bench {
     /// Brings every plant to its safe state.
     fn make_safe(&mut self) -> Result<(), Error>;
 
-    /// The run is about to pause.
-    fn pause(&mut self) -> Result<(), Error>;
+    /// The run is about to pause; `why` says who or what holds it.
+    fn pause(&mut self, why: String) -> Result<(), Error>;
 
-    /// Called again and again while the run is paused, and when there is news: alarms are written down, monitors look.
+    /// Called again and again while the run is paused, and when there is news: alarms are written down, monitors and interlocks
+    /// look.
     fn look(&mut self) -> Result<(), Error>;
+
+    /// When it wants to look again at the latest.
+    fn patience(&self) -> Duration {
+        LOOK
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Counts, and may ask for something while it is looked at.
-    struct Counter<'a> {
-        control: &'a Control,
-        safe: usize,
-        looks: usize,
-        then: Vec<Request>,
-    }
-
-    impl Bench for Counter<'_> {
-        fn make_safe(&mut self) -> Result<(), Error> {
-            self.safe += 1;
-            Ok(())
-        }
-        fn pause(&mut self) -> Result<(), Error> {
-            assert_eq!(self.control.state(), RunState::Running);
-            Ok(())
-        }
-        fn look(&mut self) -> Result<(), Error> {
-            self.looks += 1;
-            if let Some(request) = self.then.pop() {
-                self.control.request(&request);
-            }
-            Ok(())
-        }
-    }
-
-    fn heed(control: &Control, gate: Gate, then: Vec<Request>) -> (ControlFlow<StopReason>, usize, usize) {
-        let mut bench = Counter { control, safe: 0, looks: 0, then };
-        let flow = control.heed(gate, &mut bench).unwrap();
-        (flow, bench.safe, bench.looks)
-    }
-
-    #[test]
-    fn a_pause_waits_between_steps_only_until_it_is_resumed() {
-        let control = Control::new();
-        assert_eq!(control.request(&Request::Pause), Reply::Done { state: RunState::Paused });
-        assert_eq!(heed(&control, Gate::Inside, vec![]).0, ControlFlow::Continue(()));
-        let (flow, _, looks) = heed(&control, Gate::Between, vec![Request::Resume]);
-        assert_eq!((flow, looks), (ControlFlow::Continue(()), 1));
-        assert_eq!(control.state(), RunState::Running);
-    }
-
-    #[test]
-    fn a_stop_lets_the_step_end_and_an_abort_does_not() {
-        let control = Control::new();
-        control.request(&Request::Stop);
-        assert_eq!(heed(&control, Gate::Inside, vec![]).0, ControlFlow::Continue(()));
-        assert_eq!(heed(&control, Gate::Between, vec![]).0, ControlFlow::Break(StopReason::Stopped));
-        let control = Control::new();
-        control.interrupt();
-        control.request(&Request::Abort);
-        assert_eq!(heed(&control, Gate::Inside, vec![]).0, ControlFlow::Break(StopReason::Aborted));
-        control.enter(RunState::Closed(StopReason::Aborted));
-        assert!(matches!(control.request(&Request::Resume), Reply::Refused { .. }));
-    }
-
-    #[test]
-    fn a_run_that_ends_is_not_paused_or_resumed_and_says_whether_it_is_safe() {
-        let control = Control::new();
-        assert_eq!(control.request(&Request::Stop), Reply::Done { state: RunState::Stopping });
-        for request in [Request::Resume, Request::Pause] {
-            let reply = control.request(&request);
-            assert!(matches!(&reply, Reply::Refused { message } if message.contains("is ending")), "{reply:?}");
-        }
-        assert_eq!(control.request(&Request::Stop), Reply::Done { state: RunState::Stopping });
-        let safe = |failure: Option<&str>, state| {
-            let control = Control::new();
-            control.enter(RunState::Stopping);
-            control.settle(failure.map(str::to_owned));
-            control.enter(state);
-            control.request(&Request::Safe)
-        };
-        let failed = RunState::Closed(StopReason::Failed);
-        assert_eq!(safe(None, RunState::Stopping), Reply::Done { state: RunState::Stopping });
-        assert_eq!(safe(None, failed), Reply::Done { state: failed });
-        for state in [RunState::Stopping, failed] {
-            let reply = safe(Some("no answer"), state);
-            assert!(
-                matches!(&reply, Reply::Refused { message } if message.contains("NOT SAFE: no answer")),
-                "{reply:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn safe_is_reached_inside_a_step_and_answered_when_it_is() {
-        let control = Control::new();
-        let asker = std::thread::spawn({
-            let control = control.clone();
-            move || control.request(&Request::Safe)
-        });
-        while !control.attention.load(Ordering::Acquire) {
-            std::thread::yield_now();
-        }
-        let (flow, safe, looks) = heed(&control, Gate::Inside, vec![Request::Resume]);
-        assert_eq!((flow, safe, looks), (ControlFlow::Continue(()), 1, 1));
-        assert_eq!(asker.join().unwrap(), Reply::Done { state: RunState::Paused });
-    }
-
-    #[test]
-    fn an_alarm_resumes_only_what_it_paused() {
-        let control = Control::new();
-        control.pause_for_alarm();
-        control.resume_after_alarm();
-        assert_eq!(heed(&control, Gate::Between, vec![]).0, ControlFlow::Continue(()));
-        control.request(&Request::Pause);
-        control.pause_for_alarm();
-        control.resume_after_alarm();
-        let (flow, _, looks) = heed(&control, Gate::Between, vec![Request::Stop]);
-        assert_eq!((flow, looks), (ControlFlow::Break(StopReason::Stopped), 1));
-    }
-}
+mod tests;

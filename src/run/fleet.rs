@@ -56,7 +56,11 @@ impl Fleet {
         });
         // A run that ends by itself refuses to pause: that is its affair.
         let counts = |reply: &&Reply| *request == Request::Safe && matches!(reply, Reply::Refused { .. });
-        let state = if self.ends() { RunState::Stopping } else { RunState::Running };
+        let state = match &*self.lock() {
+            Asked { ends: true, .. } => RunState::Stopping,
+            Asked { paused: true, .. } => RunState::Paused,
+            _ => RunState::Running,
+        };
         replies.iter().find(counts).cloned().unwrap_or(Reply::Done { state })
     }
 
@@ -74,11 +78,13 @@ mod tests {
     fn all_are_asked_and_who_joins_a_pause_is_paused() {
         let fleet = Fleet::default();
         let first = fleet.join();
-        fleet.request(&Request::Pause);
+        assert_eq!(fleet.request(&Request::Pause), Reply::Done { state: RunState::Paused });
         let second = fleet.join();
         assert!(first.asks() && second.asks());
-        fleet.request(&Request::Resume);
+        assert_eq!(fleet.request(&Request::Resume), Reply::Done { state: RunState::Running });
         assert!(!fleet.join().asks() && !fleet.ends());
+        // None has opened its plants, and none drives any before somebody resumes.
+        assert_eq!(fleet.request(&Request::Safe), Reply::Done { state: RunState::Paused });
         first.settle(Some("no answer".into()));
         second.settle(None);
         let reply = fleet.request(&Request::Safe);

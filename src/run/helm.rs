@@ -148,9 +148,9 @@ impl Bench for Deck<'_, '_> {
         self.helm.tell(&Event::Safe).map(drop)
     }
 
-    fn pause(&mut self) -> Result<(), Error> {
+    fn pause(&mut self, why: String) -> Result<(), Error> {
         self.helm.paused = true;
-        self.helm.tell(&Event::Paused).map(drop)
+        self.helm.tell(&Event::Paused { why }).map(drop)
     }
 
     fn look(&mut self) -> Result<(), Error> {

@@ -34,6 +34,7 @@ impl Lookout {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 lost.look(&board.viewer().wires(), Instant::now(), &board);
             }
+            lost.end(&board);
         };
         let thread = std::thread::Builder::new().name("lookout".into()).spawn(work);
         let thread = thread.map_err(|error| Error::Usage(format!("no thread can be started: {error}")))?;
@@ -70,6 +71,13 @@ impl Lost {
                 let message = format!("does not answer at {}. Check power and cable", link.address);
                 board.raise(name, Severity::Invalid, message, false);
             }
+        }
+    }
+
+    /// Nobody looks any more: what was missed is an alarm no longer.
+    fn end(self, board: &Board) {
+        for name in self.0.keys() {
+            board.clear(name);
         }
     }
 }
@@ -122,5 +130,18 @@ mod tests {
         let states =
             [(0, LinkState::Dirty), (2, LinkState::Opening), (11, LinkState::Opening), (12, LinkState::Opening)];
         assert_eq!(looks(10, &states), ["none", "none", "none", "active"]);
+    }
+
+    #[test]
+    fn no_alarm_outlives_its_lookout() {
+        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
+        let (mut lost, start) = (Lost::default(), Instant::now());
+        for seconds in [0, 10] {
+            lost.look(&wires(LinkState::Dirty, 0), start + Duration::from_secs(seconds), &board);
+        }
+        let is_active = || board.status().alarms.iter().any(|alarm| alarm.active);
+        assert!(is_active());
+        lost.end(&board);
+        assert!(!is_active(), "the run has ended");
     }
 }

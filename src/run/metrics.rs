@@ -74,8 +74,16 @@ impl Drop for Metrics {
 
 fn answer(http: &Http, board: &Board, closing: &AtomicBool) {
     while !closing.load(Ordering::SeqCst) {
-        // An error is one client's, or the end.
-        let Ok(request) = http.recv() else { continue };
+        let request = match http.recv() {
+            Ok(request) => request,
+            // Its thread that accepts clients is gone, so nobody will ever come.
+            Err(error) => {
+                if !closing.load(Ordering::SeqCst) {
+                    tracing::error!("metrics are no longer served at {}: {error}", http.server_addr());
+                }
+                return;
+            }
+        };
         let path = request.url().split('?').next().unwrap_or_default();
         let (code, body) = match path {
             "/metrics" => (200, text(board)),
@@ -265,6 +273,18 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    #[test]
+    fn a_listener_that_is_dead_ends_and_is_not_asked_again() {
+        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
+        let metrics = MetricsListener::bind("127.0.0.1:0".parse().unwrap()).unwrap().serve(&board).unwrap();
+        metrics.http.unblock();
+        let bound = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while metrics.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            assert!(std::time::Instant::now() < bound, "it asks for ever");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl Observer for Progress {
             Event::Alarm(alarm) if alarm.active && !alarm.acknowledged => {
                 self.bar.suspend(|| tell!("pnnlab: ALARM of {}: {}", alarm.source, alarm.message));
             }
-            Event::Paused => self.bar.suspend(|| tell!("pnnlab: paused; r goes on, or ask through `pnnlab watch`")),
+            Event::Paused { why } => {
+                let say = || tell!("pnnlab: paused {why}; r goes on, or ask through `pnnlab watch`");
+                self.bar.suspend(say);
+            }
             Event::Resumed => self.bar.suspend(|| tell!("pnnlab: goes on")),
             Event::Finished { .. } => self.bar.abandon(),
             _ => {}

@@ -4,13 +4,14 @@
 //! `shots/PLANT-N-controls.arrows` was applied, inputs and outputs. Units, banks, seed and provenance stand in the schema's metadata.
 //! N is 1, and one more each time the run is continued; what a continued run takes again is cut from the earlier streams
 //! (`rewind.rs`), so that all of them together hold no shot twice. A batch is on its way to the disk before the next step ends; a
-//! stream that was cut off is read up to its last whole batch: a crash loses what had not been written, at most a quarter of a second.
+//! stream that was cut off is read up to its last whole batch: a crash loses what had not been written, at most a quarter of a second,
+//! and never a shot before the checkpoint that the run goes on from, since a checkpoint waits for them.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -39,13 +40,21 @@ struct Taken {
     outputs: Batch,
 }
 
+/// What the thread that writes is handed.
+enum Work {
+    Batch(Taken),
+    /// Whoever waits is told that all before it is written.
+    Mark(Sender<()>),
+}
+
 /// Writes every shot of a run.
 #[derive(Debug)]
 pub struct ShotRecorder {
-    taken: Option<SyncSender<Taken>>,
+    work: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<Mutex<Option<Error>>>,
     backlog: Backlog,
+    files: Arc<[PathBuf]>,
 }
 
 impl ShotRecorder {
@@ -61,16 +70,25 @@ impl ShotRecorder {
         for (name, card) in plants {
             files.push(PlantFiles::create(&within, name, card, provenance)?);
         }
-        let (taken, work) = sync_channel(WAITING);
+        let paths = files.iter().flat_map(PlantFiles::paths).collect();
+        let (sender, work) = sync_channel(WAITING);
         let (failure, backlog) = (Arc::new(Mutex::new(None)), Backlog::default());
         let thread = {
             let (failure, backlog) = (failure.clone(), backlog.clone());
-            std::thread::Builder::new()
-                .name("shots".into())
-                .spawn(move || write_all(&mut files, &work, (&failure, &backlog)))
-                .map_err(Error::record(&within, "cannot be written"))?
+            let write = move || {
+                write_all(&mut files, &work, (&failure, &backlog));
+                drop(work);
+                backlog.give_up();
+            };
+            let thread = std::thread::Builder::new().name("shots".into()).spawn(write);
+            thread.map_err(Error::record(&within, "cannot be written"))?
         };
-        Ok(Self { taken: Some(taken), thread: Some(thread), failure, backlog })
+        Ok(Self { work: Some(sender), thread: Some(thread), failure, backlog, files: paths })
+    }
+
+    /// Where marks are set, for whoever waits until shots are on the disk. The recorder ends when they are gone.
+    pub fn marks(&self) -> Option<ShotMarks> {
+        Some(ShotMarks { work: self.work.clone()?, files: self.files.clone() })
     }
 
     /// Batches that wait to be written.
@@ -97,13 +115,17 @@ impl ShotRecorder {
         };
         self.backlog.add();
         // A writer that is gone has said why.
-        let sent = self.taken.as_ref().is_some_and(|sender| sender.send(taken).is_ok());
-        if sent { Ok(()) } else { self.fail() }
+        let sent = self.work.as_ref().is_some_and(|sender| sender.send(Work::Batch(taken)).is_ok());
+        if sent {
+            return Ok(());
+        }
+        self.backlog.take_back();
+        self.fail()
     }
 
     /// Waits until all is written.
     pub fn finish(&mut self) -> Result<(), Error> {
-        self.taken = None;
+        self.work = None;
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -123,9 +145,54 @@ impl Drop for ShotRecorder {
     }
 }
 
-fn write_all(files: &mut [PlantFiles], work: &Receiver<Taken>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
+/// Sets marks among the shots of a run.
+#[derive(Debug)]
+pub struct ShotMarks {
+    work: SyncSender<Work>,
+    files: Arc<[PathBuf]>,
+}
+
+impl ShotMarks {
+    /// A mark behind all shots that were handed over until now.
+    pub fn set(&self) -> ShotMark {
+        let (written, told) = channel();
+        // A writer that is gone tells nobody.
+        drop(self.work.send(Work::Mark(written)));
+        ShotMark { told, files: self.files.clone() }
+    }
+}
+
+/// A mark behind some shots.
+#[derive(Debug)]
+pub struct ShotMark {
+    told: Receiver<()>,
+    files: Arc<[PathBuf]>,
+}
+
+impl ShotMark {
+    /// Waits until all shots before it are on the disk; `false` if they never will be: their writer has said why.
+    pub fn wait(self) -> Result<bool, Error> {
+        if self.told.recv().is_err() {
+            return Ok(false);
+        }
+        for path in &*self.files {
+            File::open(path).and_then(|file| file.sync_all()).map_err(Error::record(path, "cannot be written"))?;
+        }
+        Ok(true)
+    }
+}
+
+fn write_all(files: &mut [PlantFiles], work: &Receiver<Work>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
     let keep = |error: Error| *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    for taken in work {
+    for work in work {
+        let taken = match work {
+            Work::Batch(taken) => taken,
+            Work::Mark(written) => {
+                // Who has gone waits for nothing.
+                let _ = written.send(());
+                continue;
+            }
+        };
         if let Some(file) = files.get_mut(taken.place)
             && let Err(error) = file.write(&taken)
         {
@@ -238,6 +305,10 @@ impl PlantFiles {
         ])
     }
 
+    fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.controls.iter().chain([&self.shots]).map(|stream| stream.path.clone())
+    }
+
     fn finish(&mut self) -> Result<(), Error> {
         self.controls.as_mut().map_or(Ok(()), Stream::finish)?;
         self.shots.finish()
@@ -299,6 +370,15 @@ mod tests {
         batches.flat_map(number).collect()
     }
 
+    /// Waits until the thread that writes has given up.
+    fn wait_for_end(recorder: &ShotRecorder) {
+        let bound = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while recorder.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            assert!(std::time::Instant::now() < bound, "it still writes");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn shots_come_back_with_units_and_up_to_the_last_whole_batch() {
         let folder = tempfile::tempdir().unwrap();
@@ -326,7 +406,21 @@ mod tests {
         fs::write(&path, &bytes[..bytes.len() - 100]).unwrap();
         assert_eq!(shots(&path), [1, 2, 3, 4]);
         // Continued, it goes to files of its own.
-        drop(ShotRecorder::create(folder.path(), &plants, &provenance).unwrap());
-        assert!(folder.path().join("shots/a-2.arrows").is_file());
+        let mut recorder = ShotRecorder::create(folder.path(), &plants, &provenance).unwrap();
+        let path = folder.path().join("shots/a-2.arrows");
+        let marks = recorder.marks().unwrap();
+        for batch in 1..=50 {
+            recorder.take(0, (2 * batch, batch as f64), &[0.5, -0.5], (&inputs, &outputs)).unwrap();
+        }
+        assert!(marks.set().wait().unwrap());
+        assert_eq!(shots(&path), (1..=100).collect::<Vec<_>>(), "all before a mark are there when it is reached");
+        // A batch that cannot be written: nothing waits, and no mark behind it is reached.
+        recorder.take(0, (102, 51.0), &[0.5, -0.5], (&outputs, &outputs)).unwrap();
+        assert!(!marks.set().wait().unwrap());
+        wait_for_end(&recorder);
+        assert!(recorder.take(0, (104, 52.0), &[0.5, -0.5], (&inputs, &outputs)).is_err());
+        assert_eq!(recorder.backlog().waiting().0, 0);
+        drop(marks);
+        assert!(recorder.finish().is_ok(), "it has been said");
     }
 }

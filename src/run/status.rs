@@ -14,7 +14,7 @@ use super::StopReason;
 pub enum RunState {
     /// Training or testing.
     Running,
-    /// Between two steps, until it is resumed.
+    /// Waiting, between two steps or for an interlock, until it is resumed.
     Paused,
     /// Finishing the record.
     Stopping,
@@ -37,6 +37,9 @@ pub struct Status {
     pub seed: u64,
     /// Where it is in its life.
     pub state: RunState,
+    /// Who or what holds it while it is paused, or is about to; else empty.
+    #[serde(default)]
+    pub why: String,
     /// How training goes.
     pub training: TrainingStatus,
     /// The plants in use.
@@ -212,13 +215,13 @@ pub struct Budget {
 pub enum Request {
     /// Pause before the next step.
     Pause,
-    /// Go on.
+    /// Go on; refused while the reading of an interlock is out.
     Resume,
     /// End after this step and finish the record.
     Stop,
     /// End now: the plants are made safe, the record is closed as it is.
     Abort,
-    /// Make the plants safe now, whatever else is going on, and pause.
+    /// Make the plants safe now, whatever else is going on, and pause; a run that has not opened them yet drives none before that.
     Safe,
     /// Somebody has seen the alarm.
     Acknowledge {

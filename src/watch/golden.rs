@@ -85,6 +85,7 @@ pub fn status(unix_seconds: f64) -> Status {
         method: "physics-aware".into(),
         seed: 1,
         state: RunState::Running,
+        why: String::new(),
         training: TrainingStatus {
             step: 1234,
             steps: 2500,
@@ -388,6 +389,8 @@ fn keys_ask_what_they_say() {
         press(&mut dashboard, &[KeyCode::Char(key)]);
         assert_eq!(dashboard.look.focus, panel);
     }
+    assert_eq!(type_keys(&mut dashboard, "9"), []);
+    assert!(picture(&dashboard, SMALL).contains("there is no panel 9"));
     press(&mut dashboard, &[KeyCode::Tab]);
     assert_eq!(dashboard.look.focus, Panel::Bench, "around the end");
     press(&mut dashboard, &[KeyCode::BackTab]);

@@ -131,6 +131,9 @@ impl Dashboard {
         match key {
             KeyCode::Char(digit @ '1'..='7') => self.focus(Panel::ALL[digit as usize - '1' as usize]),
             KeyCode::Char('8') => return Some(Effect::Close),
+            KeyCode::Char('9') => {
+                self.say(Tone::Plain, "there is no panel 9: 1 to 7 are panels, 8 all runs".to_owned());
+            }
             KeyCode::Tab => self.focus(self.look.focus.next(1)),
             KeyCode::BackTab => self.focus(self.look.focus.next(-1)),
             KeyCode::Char('e') | KeyCode::Enter => self.look.expanded = !self.look.expanded,

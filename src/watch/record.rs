@@ -340,7 +340,9 @@ fn sentence(event: &Value) -> (Tone, String) {
                 format!("twin of {plant} fitted anew after step {step} ({why}): residual {before} to {after}, {kept}"),
             )
         }
-        "paused" => (Tone::Minor, "paused".to_owned()),
+        "paused" => {
+            (Tone::Minor, format!("paused {}", event["why"].as_str().unwrap_or_default()).trim_end().to_owned())
+        }
         "resumed" => (Tone::Plain, "resumed".to_owned()),
         "continued" => (Tone::Strong, format!("continued from the checkpoint after step {}", event["step"])),
         "safe" => (Tone::Good, "the plants are in their safe state".to_owned()),

@@ -302,8 +302,9 @@ mod tests {
         // The step goes on until its end; the next key counts on the pause all the same.
         assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
         assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)]);
-        dashboard.take_status(Status { state: RunState::Paused, ..status(NOW) });
-        assert!(picture(&dashboard, SMALL).contains("PAUSED live"));
+        dashboard.take_status(Status { state: RunState::Paused, why: "by an alarm".into(), ..status(NOW) });
+        let text = picture(&dashboard, SMALL);
+        assert!(text.contains("PAUSED live") && text.contains("Paused by an alarm - p goes on"), "{text}");
         dashboard.take_status(status(NOW));
         assert!(picture(&dashboard, SMALL).contains("RUNNING live"), "what somebody else does is seen");
         dashboard.now += 60.0;

@@ -209,6 +209,9 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
         let text = format!(" {mark}{more} {over}{}: {} - a acknowledges", worst.source, worst.message);
         return Line::styled(fit(&text, width), severity_tone(worst.severity));
     }
+    if let Some(status) = live.status.as_ref().filter(|status| status.state == RunState::Paused && !live.over()) {
+        return Line::styled(fit(&format!(" Paused {} - p goes on", status.why), width), Tone::Minor);
+    }
     if let Some(problem) = &live.problem {
         return Line::styled(fit(&format!(" The record cannot be read: {problem}"), width), Tone::Minor);
     }

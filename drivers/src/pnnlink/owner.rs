@@ -12,7 +12,7 @@ use super::message::Reason;
 use super::ours::Ours;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Batch, Budget, Card, Error, ErrorKind, LinkState, LinkWatch, Origin};
+use crate::{Batch, Budget, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -170,7 +170,7 @@ impl Owner {
     pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         if self.controls.is_none() {
             // Shots need an armed instrument: its controls stay where safety has put them.
-            let safe = self.description.card.ports.safe_controls();
+            let safe = self.description.card.ports.at_rest(Direction::Control);
             self.apply(&safe).await?;
         }
         let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];

@@ -74,7 +74,7 @@ impl Bench {
 
     /// Outputs off, controls at zero or the nearest allowed.
     pub fn make_safe(&mut self) {
-        self.controls = self.system.card().ports.safe_controls();
+        self.controls = self.system.card().ports.at_rest(Direction::Control);
     }
 
     /// Sets the controls, if they are in range.
