@@ -40,7 +40,7 @@ pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
 pub use config::RunConfig;
 pub use control::{Bench, Control, Gate};
 pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts};
-pub(crate) use facts::{command_line, fingerprint, unix_seconds};
+pub(crate) use facts::{command_line, fingerprint, git_state, unix_seconds};
 #[cfg(test)]
 pub(crate) use facts::{host, this_process};
 pub use fleet::Fleet;

@@ -12,7 +12,7 @@ use crate::comparison::{Comparison, Prepared, Spread, compare};
 use crate::document::{list, nearest};
 use crate::figure::{self, Bar, Overlay};
 use crate::reproduction::{self, Entry, Provenance, Section, State};
-use crate::run::unix_seconds;
+use crate::run::{git_state, unix_seconds};
 use crate::{DataConfig, Error, Experiment, Rig};
 
 /// Runs what is named, writes the report, prints the table.
@@ -21,6 +21,7 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     let wanted = wanted(&entries, &arguments.name)?;
     let folder = arguments.out.join("reproduction");
     let report = arguments.out.join("reproduction.md");
+    let git = git_state();
     let mut sections = Vec::new();
     let mut ran = Vec::new();
     for entry in &entries {
@@ -32,7 +33,7 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
             continue;
         }
         tell!("{}: {}", entry.name, entry.title);
-        let section = reproduce(entry, arguments, &folder)?;
+        let section = reproduce(entry, arguments, (&folder, &git))?;
         if section.state != State::Done {
             tell!("{}: {}", entry.name, section.reason);
         }
@@ -85,14 +86,14 @@ fn wanted<'a>(entries: &'a [Entry], name: &str) -> Result<Vec<&'a str>, Error> {
 }
 
 /// Runs one experiment; what goes wrong is a section too, but for the user's own stop.
-fn reproduce(entry: &Entry, arguments: &ReproduceArgs, folder: &Path) -> Result<Section, Error> {
+fn reproduce(entry: &Entry, arguments: &ReproduceArgs, (folder, git): (&Path, &Value)) -> Result<Section, Error> {
     let start = Instant::now();
     let without = |state, reason: String| {
-        let mut provenance = Provenance::of(None, start.elapsed().as_secs_f64());
+        let mut provenance = Provenance::of(None, git.clone(), start.elapsed().as_secs_f64());
         provenance.command = super::line();
         Section::without(&entry.name, state, reason, provenance)
     };
-    match attempt(entry, arguments, folder, start) {
+    match attempt(entry, arguments, (folder, git), start) {
         Ok(section) => Ok(section),
         Err(Error::Stopped(run)) => Err(Error::Stopped(run)),
         Err(Error::MissingData(reason)) => Ok(without(State::NotRun, reason)),
@@ -100,7 +101,12 @@ fn reproduce(entry: &Entry, arguments: &ReproduceArgs, folder: &Path) -> Result<
     }
 }
 
-fn attempt(entry: &Entry, arguments: &ReproduceArgs, folder: &Path, start: Instant) -> Result<Section, Error> {
+fn attempt(
+    entry: &Entry,
+    arguments: &ReproduceArgs,
+    (folder, git): (&Path, &Value),
+    start: Instant,
+) -> Result<Section, Error> {
     let built_in = crate::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
     if !built_in {
         return Err(Error::MissingData(format!("this version has no experiment `{}`", entry.name)));
@@ -116,7 +122,7 @@ fn attempt(entry: &Entry, arguments: &ReproduceArgs, folder: &Path, start: Insta
     let comparison = compare(&prepared, &methods, usize::from(seeds), &new_folder(&arguments.runs, &entry.name))?;
     let seeds: Vec<u64> = (first..first + u64::from(seeds)).collect();
     let run = comparison.runs.first().map(PathBuf::as_path);
-    let provenance = Provenance::of(run, start.elapsed().as_secs_f64());
+    let provenance = Provenance::of(run, git.clone(), start.elapsed().as_secs_f64());
     let mut section = Section::of(&comparison, &seeds, arguments.quick, provenance);
     section.name.clone_from(&entry.name);
     section.figures = figures(entry, &section, &comparison, (arguments, folder))?;

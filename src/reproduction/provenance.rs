@@ -12,7 +12,7 @@ pub struct Provenance {
     pub command: String,
     /// Of the program.
     pub version: String,
-    /// The commit of the working folder; null where there is none.
+    /// The commit of the working folder, before this report was written to it; null where there is none.
     pub git: Value,
     /// When it began, in s since 1970.
     pub started_unix_seconds: f64,
@@ -23,15 +23,15 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// As the record of one of the runs says; what no record says is left open.
-    pub fn of(run: Option<&Path>, wall_seconds: f64) -> Self {
+    /// As the record of one of the runs says, of a folder in this state; what no record says is left open.
+    pub fn of(run: Option<&Path>, git: Value, wall_seconds: f64) -> Self {
         let read = |run: &Path| std::fs::read_to_string(run.join("run.json")).ok();
         let facts: Value = run.and_then(read).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let text = |key: &str| facts[key].as_str().unwrap_or_default().to_owned();
         Self {
             command: text("command"),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git: facts["git"].clone(),
+            git,
             started_unix_seconds: facts["started_unix_seconds"].as_f64().unwrap_or(0.0),
             machine: machine(),
             wall_seconds,

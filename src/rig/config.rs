@@ -252,8 +252,8 @@ pub struct LimitsConfig {
     pub inputs: BTreeMap<String, RangeConfig>,
     /// Of control banks.
     pub controls: BTreeMap<String, RangeConfig>,
-    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings, also from the safe
-    /// state.
+    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings. From the
+    /// safe state a setting further away is reached in as many steps as that takes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub slew: BTreeMap<String, f32>,
     /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by

@@ -169,7 +169,7 @@ pub(crate) fn command_line() -> String {
 }
 
 /// Commit of the working folder and whether it is changed; null where there is none.
-fn git_state() -> Value {
+pub(crate) fn git_state() -> Value {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
