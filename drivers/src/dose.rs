@@ -10,7 +10,7 @@
 //! [`Budget`] before it drives it, and is refused there as well.
 //!
 //! The first setting of controls may be any. After the safe state, steps are measured from there, and a setting further away is reached in
-//! as many steps as that takes: a training that was paused goes on where it was. Where setting them has failed, nobody knows whether they
+//! as many steps as that takes, at most a thousand: a training that was paused goes on where it was. Where setting them has failed, nobody knows whether they
 //! were set: the next step is measured from either.
 //!
 //! `t_shot` is the time that the plant's card gives for a shot. Time passes by the clock on a real bench and on every bench behind a
@@ -26,6 +26,9 @@ use std::time::{Instant, SystemTime};
 use crate::ledger::Ledger;
 use crate::minute::{MINUTE, Minute};
 use crate::{Batch, Card, Direction, Error, Origin};
+
+/// Steps from the safe state to a setting, at most: whoever asks for the safe state meanwhile waits for all of them.
+const MOST_STEPS: f32 = 1000.0;
 
 /// Limits over time, by bank name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -58,16 +61,17 @@ impl Budget {
         self.with(|dose| dose.keep_in(path, SystemTime::now()))
     }
 
-    /// Settings to be set before `controls`, so that the way there from the safe state has no step that is too large; none from any
-    /// other setting.
-    pub(crate) fn way_to(&self, controls: &[f32]) -> Vec<Vec<f32>> {
-        let mut way = vec![];
-        // It cannot be refused.
-        let _ = self.with(|dose| {
-            way = dose.way_to(controls);
+    /// The next setting on the way from the safe state to `controls`, in steps that are allowed; none where that is `controls`, or where
+    /// the way does not begin at the safe state.
+    ///
+    /// Fails where the way has too many steps.
+    pub(crate) fn next_to(&self, controls: &[f32]) -> Result<Option<Vec<f32>>, Error> {
+        let mut next = None;
+        self.with(|dose| {
+            next = dose.next_to(controls)?;
             Ok(())
-        });
-        way
+        })?;
+        Ok(next)
     }
 
     /// Refuses controls that step too far. From now on they may be set, or not.
@@ -88,8 +92,17 @@ impl Budget {
     pub(crate) fn rest_at(&self, safe: &[f32]) {
         // What cannot be written leaves a page that says too much.
         let _ = self.with(|dose| {
-            dose.setting = Some(Setting { is_safe: true, ..Setting::at(safe) });
+            dose.setting = Some(Setting { from_safe: true, ..Setting::at(safe) });
             dose.close(SystemTime::now())
+        });
+    }
+
+    /// The controls have gone where they were to go.
+    pub(crate) fn stay(&self) {
+        // It cannot be refused.
+        let _ = self.with(|dose| {
+            dose.setting.iter_mut().for_each(|setting| setting.from_safe = false);
+            Ok(())
         });
     }
 
@@ -97,7 +110,8 @@ impl Budget {
     pub(crate) fn arrive_at(&self, controls: &[f32]) {
         // It cannot be refused.
         let _ = self.with(|dose| {
-            dose.setting = Some(Setting::at(controls));
+            let from_safe = dose.setting.as_ref().is_some_and(|setting| setting.from_safe);
+            dose.setting = Some(Setting { from_safe, ..Setting::at(controls) });
             Ok(())
         });
     }
@@ -197,13 +211,13 @@ impl OverTime {
 struct Setting {
     low: Vec<f32>,
     high: Vec<f32>,
-    /// Whether it is that of the safe state.
-    is_safe: bool,
+    /// Whether it is that of the safe state, or on the way from there.
+    from_safe: bool,
 }
 
 impl Setting {
     fn at(controls: &[f32]) -> Self {
-        Self { low: controls.to_vec(), high: controls.to_vec(), is_safe: false }
+        Self { low: controls.to_vec(), high: controls.to_vec(), from_safe: false }
     }
 }
 
@@ -280,22 +294,21 @@ impl Dose {
         }
     }
 
-    fn way_to(&self, controls: &[f32]) -> Vec<Vec<f32>> {
-        let Some(Setting { low: safe, is_safe: true, .. }) = &self.setting else { return vec![] };
-        let limits = self.card.ports.controls.iter().flat_map(|bank| {
-            let limit = self.slew.get(&bank.name).copied().unwrap_or(f32::INFINITY);
-            std::iter::repeat_n(limit, bank.count)
-        });
-        let steps = controls.iter().zip(safe).zip(limits).map(|((to, from), limit)| (to - from).abs() / limit);
-        // A little more, so that rounding makes no step too large.
-        let steps = (1.0001 * steps.fold(0.0, f32::max)).ceil() as usize;
-        let ranges = self.card.ports.ranges(Direction::Control);
-        let between = |step: usize| {
-            let part = step as f32 / steps as f32;
-            let ends = safe.iter().zip(controls).zip(&ranges);
-            ends.map(|((from, to), range)| (from + part * (to - from)).clamp(range.low, range.high)).collect()
-        };
-        (1..steps).map(between).collect()
+    fn next_to(&self, controls: &[f32]) -> Result<Option<Vec<f32>>, Error> {
+        let Some(Setting { low: from, from_safe: true, .. }) = &self.setting else { return Ok(None) };
+        let mut next = controls.to_vec();
+        let mut first = 0;
+        for bank in &self.card.ports.controls {
+            let ports = first..first + bank.count;
+            first += bank.count;
+            let Some(limit) = self.slew.get(&bank.name) else { continue };
+            for (index, (next, from)) in next[ports.clone()].iter_mut().zip(&from[ports]).enumerate() {
+                let what = || format!("the way of control {}[{index}] from the safe state", bank.name);
+                within((*next - from).abs() / limit, MOST_STEPS, "steps", what, "allow larger ones: `slew`")?;
+                *next = stepped(*from, *next, *limit);
+            }
+        }
+        Ok((next != controls && next != *from).then_some(next))
     }
 
     fn step_to(&mut self, controls: &[f32]) -> Result<(), Error> {
@@ -363,6 +376,17 @@ impl Dose {
     fn close(&mut self, now: SystemTime) -> Result<(), Error> {
         let at = self.at();
         self.ledger.as_mut().map_or(Ok(()), |ledger| ledger.close(self.minute.past(at), now))
+    }
+}
+
+/// `to`, or as near to it as one step of at most `limit` comes.
+fn stepped(from: f32, to: f32, limit: f32) -> f32 {
+    let next = from + (to - from).clamp(-limit, limit);
+    // Rounding may have made the step too large.
+    match next - from {
+        step if step > limit => next.next_down(),
+        step if step < -limit => next.next_up(),
+        _ => next,
     }
 }
 

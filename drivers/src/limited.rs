@@ -22,7 +22,7 @@ pub struct Limits {
 pub struct Limited<P> {
     plant: P,
     card: Card,
-    /// Where the safe state puts the controls.
+    /// Where the safe state puts the controls, or the allowed setting nearest to it: the step there is as free as the first setting.
     safe: Vec<f32>,
     budget: Budget,
     rejections: Rejections,
@@ -34,9 +34,9 @@ impl<P: Plant> Limited<P> {
     /// Fails when a limit is not within the instrument's own range, or names a bank that does not exist.
     pub fn new(mut plant: P, limits: &Limits) -> Result<Self, Error> {
         let mut card = plant.card().clone();
-        let safe = card.ports.at_rest(Direction::Control);
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
+        let safe = card.ports.at_rest(Direction::Control);
         let budget = Budget::new(&card, limits.dose.clone())?;
         plant.spend_from(budget.clone());
         Ok(Self { plant, card, safe, budget, rejections: Rejections::default() })
@@ -79,10 +79,12 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
-        for between in self.budget.way_to(controls) {
+        while let Some(between) = self.budget.next_to(controls)? {
             self.step_to(&between)?;
         }
-        self.step_to(controls)
+        let applied = self.step_to(controls)?;
+        self.budget.stay();
+        Ok(applied)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
@@ -216,10 +218,10 @@ mod tests {
         let mut limited = Limited::new(counter(), &limits).unwrap();
         limited.apply(&[1.0, 1.0]).unwrap();
         limited.make_safe().unwrap();
-        // The safe state is 0 V: from there it is walked, in steps of a third of a volt.
+        // The safe state is 0 V: from there it is walked.
         limited.plant.calls = 0;
         assert_eq!(limited.apply(&[1.0, 0.0]).unwrap(), [1.0, 0.0]);
-        assert_eq!(limited.plant.calls, 3);
+        assert_eq!(limited.plant.calls, 2);
         let error = limited.apply(&[0.25, 0.0]).unwrap_err().to_string();
         assert!(error.contains("the step of control bias[0] would be 0.75 V"), "{error}");
         limited.apply(&[0.5, 0.0]).unwrap();
@@ -237,5 +239,35 @@ mod tests {
         limited.plant.fails = false;
         assert!(limited.apply(&[0.6, 0.0]).is_err(), "0.6 V from the safe state");
         limited.apply(&[0.5, 0.0]).unwrap();
+    }
+
+    #[test]
+    fn the_way_from_the_safe_state_is_walked_in_steps_that_are_allowed() {
+        let limited = |slew: f32, low: f32| {
+            let limits = Limits {
+                controls: BTreeMap::from([("bias".to_owned(), Range::new(low, 1.0))]),
+                dose: DoseLimits { slew: BTreeMap::from([("bias".to_owned(), slew)]), ..DoseLimits::default() },
+                ..Limits::default()
+            };
+            let mut limited = Limited::new(counter(), &limits).unwrap();
+            limited.make_safe().unwrap();
+            limited
+        };
+        // Steps that no f32 near the target has exactly.
+        for (slew, steps) in [(1.1e-3, 800..=820), (0.05, 18..=19), (0.3, 3..=3), (10.0, 1..=1)] {
+            let mut limited = limited(slew, -1.0);
+            assert_eq!(limited.apply(&[0.9, -0.7]).unwrap(), [0.9, -0.7]);
+            assert!(steps.contains(&limited.plant.calls), "{} steps of {slew}", limited.plant.calls);
+            // Only from there.
+            assert!(slew == 10.0 || limited.apply(&[0.5, -0.7]).is_err());
+        }
+        // Zero is not allowed: the step to what is allowed is free, as the first setting is.
+        limited(0.3, 0.4).apply(&[0.9, 0.4]).unwrap();
+        for slew in [1e-8, 1e-30] {
+            let mut limited = limited(slew, -1.0);
+            let error = limited.apply(&[0.0, 1.0]).unwrap_err().to_string();
+            assert!(error.contains("the way of control bias[1] from the safe state"), "{error}");
+            assert_eq!(limited.plant.calls, 0);
+        }
     }
 }
