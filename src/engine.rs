@@ -265,7 +265,13 @@ impl<'a> Desk<'a> {
         }
         helm.restore(memories).map_err(|message| Error::Record { path: folder, message })?;
         helm.tell(opening).map(drop)?;
-        trainer.run(lab, &mut helm)
+        let result = trainer.run(lab, &mut helm);
+        // Before the last checkpoint is waited for. Whether they are is said when the run is closed, which makes them safe once more.
+        let deadline = Deadline::set(TEARDOWN);
+        let _ = lab.make_safe();
+        drop(deadline);
+        let kept = helm.finish();
+        result.and_then(|outcome| kept.map(|()| outcome))
     }
 
     /// Makes the plants safe, closes the record, and lets go of whoever watches. That it is finished is written last: until then it

@@ -173,7 +173,7 @@ impl<'a> Trainer<'a> {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(reason)) => {
                     // Between two steps all is known: the run can be continued from here.
-                    helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
+                    helm.keep_last(|monitors| self.checkpoint(lab, monitors));
                     break reason;
                 }
                 // While a monitor measured: what it has seen is not whole.
@@ -181,7 +181,7 @@ impl<'a> Trainer<'a> {
                 Err(error) => return Err(error),
             }
             if self.config.steps <= self.done {
-                helm.keep_now(|monitors| self.checkpoint(lab, monitors))?;
+                helm.keep_last(|monitors| self.checkpoint(lab, monitors));
                 break StopReason::Finished;
             }
             helm.keep(self.done, |monitors| self.checkpoint(lab, monitors))?;

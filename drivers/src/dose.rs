@@ -25,10 +25,8 @@ use std::time::{Instant, SystemTime};
 
 use crate::ledger::Ledger;
 use crate::minute::{MINUTE, Minute};
+use crate::setting::Setting;
 use crate::{Batch, Card, Direction, Error, Origin};
-
-/// Steps from the safe state to a setting, at most: whoever asks for the safe state meanwhile waits for all of them.
-const MOST_STEPS: f32 = 1000.0;
 
 /// Limits over time, by bank name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -68,7 +66,8 @@ impl Budget {
     pub(crate) fn next_to(&self, controls: &[f32]) -> Result<Option<Vec<f32>>, Error> {
         let mut next = None;
         self.with(|dose| {
-            next = dose.next_to(controls)?;
+            let (ports, slew) = (&dose.card.ports, &dose.slew);
+            next = dose.setting.as_ref().map_or(Ok(None), |setting| setting.next_to(controls, ports, slew))?;
             Ok(())
         })?;
         Ok(next)
@@ -206,21 +205,6 @@ impl OverTime {
     }
 }
 
-/// Between which values the controls are set: one value, where that is known.
-#[derive(Debug)]
-struct Setting {
-    low: Vec<f32>,
-    high: Vec<f32>,
-    /// Whether it is that of the safe state, or on the way from there.
-    from_safe: bool,
-}
-
-impl Setting {
-    fn at(controls: &[f32]) -> Self {
-        Self { low: controls.to_vec(), high: controls.to_vec(), from_safe: false }
-    }
-}
-
 /// What a plant has been driven with lately.
 #[derive(Debug)]
 struct Dose {
@@ -294,33 +278,9 @@ impl Dose {
         }
     }
 
-    fn next_to(&self, controls: &[f32]) -> Result<Option<Vec<f32>>, Error> {
-        let Some(Setting { low: from, from_safe: true, .. }) = &self.setting else { return Ok(None) };
-        let mut next = controls.to_vec();
-        let mut first = 0;
-        for bank in &self.card.ports.controls {
-            let ports = first..first + bank.count;
-            first += bank.count;
-            let Some(limit) = self.slew.get(&bank.name) else { continue };
-            for (index, (next, from)) in next[ports.clone()].iter_mut().zip(&from[ports]).enumerate() {
-                let what = || format!("the way of control {}[{index}] from the safe state", bank.name);
-                within((*next - from).abs() / limit, MOST_STEPS, "steps", what, "allow larger ones: `slew`")?;
-                *next = stepped(*from, *next, *limit);
-            }
-        }
-        Ok((next != controls && next != *from).then_some(next))
-    }
-
     fn step_to(&mut self, controls: &[f32]) -> Result<(), Error> {
-        if let Some(Setting { low, high, .. }) = &self.setting {
-            let mut steps = controls.iter().zip(low).zip(high).map(|((to, low), high)| (to - low).max(high - to));
-            for bank in &self.card.ports.controls {
-                for (index, step) in steps.by_ref().take(bank.count).enumerate() {
-                    let Some(limit) = self.slew.get(&bank.name) else { continue };
-                    let what = || format!("the step of control {}[{index}]", bank.name);
-                    within(step, *limit, &bank.unit, what, "go there in smaller steps")?;
-                }
-            }
+        if let Some(setting) = &self.setting {
+            setting.allow(controls, &self.card.ports, &self.slew)?;
         }
         self.widen(controls);
         self.bench_seconds += self.card.timing.settle;
@@ -329,9 +289,8 @@ impl Dose {
 
     /// The controls may be set to `controls`, or be as they were; where nobody knows how, nobody knows more.
     fn widen(&mut self, controls: &[f32]) {
-        let Some(setting) = &mut self.setting else { return };
-        for ((low, high), control) in setting.low.iter_mut().zip(&mut setting.high).zip(controls) {
-            (*low, *high) = (low.min(*control), high.max(*control));
+        if let Some(setting) = &mut self.setting {
+            setting.widen(controls);
         }
     }
 
@@ -379,19 +338,14 @@ impl Dose {
     }
 }
 
-/// `to`, or as near to it as one step of at most `limit` comes.
-fn stepped(from: f32, to: f32, limit: f32) -> f32 {
-    let next = from + (to - from).clamp(-limit, limit);
-    // Rounding may have made the step too large.
-    match next - from {
-        step if step > limit => next.next_down(),
-        step if step < -limit => next.next_up(),
-        _ => next,
-    }
-}
-
 /// Refuses more than is allowed.
-fn within(value: f32, limit: f32, unit: &str, what: impl Fn() -> String, advice: &'static str) -> Result<(), Error> {
+pub(crate) fn within(
+    value: f32,
+    limit: f32,
+    unit: &str,
+    what: impl Fn() -> String,
+    advice: &'static str,
+) -> Result<(), Error> {
     if value <= limit {
         return Ok(());
     }

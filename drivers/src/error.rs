@@ -277,7 +277,7 @@ pub enum Error {
     },
     /// A reading has left the bounds of an interlock: the plant has been made safe.
     #[error(
-        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe{after}. Find the cause before going on"
+        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe{after}"
     )]
     Interlock {
         /// Its name in the rig; a box, as errors are to stay small.

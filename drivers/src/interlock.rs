@@ -53,10 +53,12 @@ pub enum AfterTrip {
 impl std::fmt::Display for AfterTrip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Ends | Self::Probes(_) => Ok(()),
-            Self::TooOften(trips) => write!(f, "; this was its trip {trips}, more than `pause.most_trips` allows"),
-            Self::TooLong(probes) => write!(f, "; {probes} probes have not found it back for long enough"),
+            Self::Probes(every) => return write!(f, "; it is probed every {every} s"),
+            Self::Ends => {}
+            Self::TooOften(trips) => write!(f, "; this was its trip {trips}, more than `pause.most_trips` allows")?,
+            Self::TooLong(probes) => write!(f, "; {probes} probes have not found it back for long enough")?,
         }
+        f.write_str(". Find the cause before going on")
     }
 }
 
@@ -150,19 +152,20 @@ impl<P: Plant> Interlocked<P> {
     /// Nothing is driven any more, or for now; why.
     fn trip(&mut self, out: Vec<(usize, Error)>) -> Option<Error> {
         let (first, mut error) = out.first().cloned()?;
-        let by: BTreeSet<usize> = out.into_iter().map(|(which, _)| which).collect();
-        for which in &by {
+        for (which, _) in &out {
             self.trips[*which] += 1;
         }
-        let is_spent = |which: &usize| {
-            let most = self.interlocks[*which].recovery.map(|recovery| recovery.most_trips);
-            most.is_some_and(|most| most < self.trips[*which])
+        let is_spent = |which: usize| {
+            let most = self.interlocks[which].recovery.map(|recovery| recovery.most_trips);
+            most.is_some_and(|most| most < self.trips[which])
         };
         if self.interlocks[first].recovery.is_some()
-            && let Some(spent) = by.iter().copied().find(is_spent)
+            && let Some((spent, of_spent)) = out.iter().find(|(which, _)| is_spent(*which))
         {
-            set_after(&mut error, AfterTrip::TooOften(self.trips[spent]));
+            error = of_spent.clone();
+            set_after(&mut error, AfterTrip::TooOften(self.trips[*spent]));
         }
+        let by = out.into_iter().map(|(which, _)| which).collect();
         self.tripped = Some(Tripped { error: error.clone(), by, probes: 0, back: 0, within: false });
         Some(error)
     }
@@ -392,6 +395,19 @@ mod tests {
         plant.measure(&hot()).unwrap_err();
         assert_eq!(plant.probe(&Batch::zeros(1, 2)), Ok(Probe::Back(2)));
         assert!(plant.measure(&Batch::new(2, vec![0.9, -0.9]).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn the_interlock_that_has_tripped_too_often_is_the_one_that_is_named() {
+        let often = Interlock {
+            name: "lid".into(),
+            bank: "node".into(),
+            range: Range::new(-1.0, 1.0),
+            recovery: Some(Recovery { most_trips: 0, ..recovery() }),
+        };
+        let error = heater(&[], vec![often]).measure(&hot()).unwrap_err().to_string();
+        assert!(error.contains("interlock `lid`") && error.contains("its trip 1, more than"), "{error}");
+        assert!(error.ends_with("Find the cause before going on"), "{error}");
     }
 
     #[test]

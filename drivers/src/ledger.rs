@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::minute::{MINUTE, Past};
-use crate::owner::share;
+use crate::owner::{share_file, share_folder};
 
 /// How long an advance may be driven.
 const VALID: Duration = Duration::from_secs(1);
@@ -97,15 +97,16 @@ fn replace(path: &Path, page: &Page) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
         // Any user may hold the instrument next, and then puts another file in the place of this one.
-        share(folder, 0o777);
+        share_folder(folder, 0o777);
     }
     let new = path.with_extension(format!("{}.new", std::process::id()));
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    File::create_new(&new)?.write_all(&serde_json::to_vec(page)?)?;
-    share(&new, 0o666);
+    let mut file = File::create_new(&new)?;
+    share_file(&file);
+    file.write_all(&serde_json::to_vec(page)?)?;
     std::fs::rename(&new, path)
 }
 

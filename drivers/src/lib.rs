@@ -29,6 +29,7 @@ mod rejections;
 mod scpi;
 mod scpi_pair;
 mod screened;
+mod setting;
 mod spectral_bench;
 mod tap;
 mod waveform_bench;

@@ -147,7 +147,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     if let Some(folder) = path.parent()
         && std::fs::create_dir_all(folder).is_ok()
     {
-        share(folder, 0o1777);
+        share_folder(folder, 0o1777);
     }
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -157,19 +157,33 @@ fn open(path: &Path) -> std::io::Result<File> {
         opened => return opened,
     }
     let file = options.create(true).truncate(false).open(path)?;
-    share(path, 0o666);
+    share_file(&file);
     Ok(file)
 }
 
-/// Lets others use `path`; where it belongs to somebody else they have done so already.
-pub(crate) fn share(path: &Path, mode: u32) {
+/// Lets others use a folder; where it belongs to somebody else they have done so already. What a link points to is left as it is:
+/// it may be anybody's.
+pub(crate) fn share_folder(path: &Path, mode: u32) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+            let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        }
     }
     #[cfg(not(unix))]
     let _ = (path, mode);
+}
+
+/// Lets others read and write a file that this process has made.
+pub(crate) fn share_file(file: &File) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    #[cfg(not(unix))]
+    let _ = file;
 }
 
 /// What a lock file says.

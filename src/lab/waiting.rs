@@ -36,11 +36,10 @@ impl Lab {
     pub(super) fn heed(&mut self) -> Result<(), Error> {
         let Some(control) = self.control.as_ref().filter(|control| control.asks()).cloned() else { return Ok(()) };
         let flow = control.heed(Gate::Inside, self)?;
-        if std::mem::take(&mut self.waits) {
-            self.write_down(&Event::Resumed)?;
-        }
+        let waited = std::mem::take(&mut self.waits);
         match flow {
             ControlFlow::Break(reason) => Err(Error::Halted(reason)),
+            ControlFlow::Continue(()) if waited => self.write_down(&Event::Resumed),
             ControlFlow::Continue(()) => Ok(()),
         }
     }
@@ -81,11 +80,12 @@ impl Lab {
         let waited = self.heed();
         self.trip = None;
         control.trip_is_over();
-        waited?;
-        tracing::warn!("goes on: the batch that tripped the interlock of plant `{name}` is measured again");
+        // Also where the run ends: nobody waits for the readings any more.
         if let Some(board) = &self.board {
             board.clear(&source(&name));
         }
+        waited?;
+        tracing::warn!("goes on: the batch that tripped the interlock of plant `{name}` is measured again");
         Ok(())
     }
 
@@ -98,10 +98,14 @@ impl Lab {
     /// Looks for the readings of the plant that an interlock has made safe, when it is time and nobody else holds the run.
     fn probe(&mut self) -> Result<(), Error> {
         let (Some(trip), Some(control)) = (&mut self.trip, &self.control) else { return Ok(()) };
-        if Instant::now() < trip.next || !control.lets_probe() {
+        let now = Instant::now();
+        if now < trip.next {
             return Ok(());
         }
-        trip.next = Instant::now() + trip.every;
+        trip.next = now + trip.every;
+        if !control.lets_probe() {
+            return Ok(());
+        }
         let slot = &mut self.slots[trip.place];
         let card = slot.plant.plant.card();
         let rest = Batch::new(card.ports.input_count(), card.ports.at_rest(Direction::Input));

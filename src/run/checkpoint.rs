@@ -172,6 +172,8 @@ pub struct Keeper {
     cadence: Cadence,
     last: (usize, Instant),
     jobs: Option<SyncSender<Job>>,
+    /// What is written last, when the plants are safe.
+    last_job: Option<Job>,
     /// Where every shot is written down: a checkpoint counts on those before it.
     shots: Option<ShotMarks>,
     thread: Option<JoinHandle<()>>,
@@ -180,6 +182,7 @@ pub struct Keeper {
 }
 
 /// A checkpoint to be written.
+#[derive(Debug)]
 struct Job {
     snapshot: Snapshot,
     metrics_bytes: u64,
@@ -209,7 +212,7 @@ impl Keeper {
         };
         let last = (done, Instant::now());
         let (folder, jobs, thread) = (folder.to_owned(), Some(jobs), Some(thread));
-        Ok(Self { folder, cadence, last, jobs, shots, thread, failure, backlog })
+        Ok(Self { folder, cadence, last, jobs, last_job: None, shots, thread, failure, backlog })
     }
 
     /// Checkpoints that wait to be written.
@@ -249,10 +252,14 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes a last checkpoint and waits until it is on the disk.
-    pub fn finish(&mut self, snapshot: Snapshot) -> Result<(), Error> {
-        let job = self.job(snapshot);
-        if let Some(jobs) = self.jobs.take() {
+    /// Makes the last checkpoint; [`Self::finish`] writes it.
+    pub fn keep_last(&mut self, snapshot: Snapshot) {
+        self.last_job = Some(self.job(snapshot));
+    }
+
+    /// Writes the last checkpoint, if there is one, and waits until all are on the disk.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if let (Some(jobs), Some(job)) = (self.jobs.take(), self.last_job.take()) {
             self.backlog.add();
             if jobs.send(job).is_err() {
                 self.backlog.take_back();
@@ -349,7 +356,8 @@ mod tests {
         for step in 1..=7 {
             keeper.keep(step, || snapshot(step)).unwrap();
         }
-        keeper.finish(snapshot(7)).unwrap();
+        keeper.keep_last(snapshot(7));
+        keeper.finish().unwrap();
         let kept: Vec<_> = list(&folder.path().join(CHECKPOINTS));
         assert_eq!(kept.len(), 2);
         let newest = Checkpoint::newest(folder.path()).unwrap().unwrap();
@@ -379,13 +387,17 @@ mod tests {
         let plants = [("a".to_owned(), Card { identity, ports, timing: Timing::default() })];
         let recorder = ShotRecorder::create(folder.path(), &plants, &HashMap::new()).unwrap();
         let cadence = Cadence { steps: 1, seconds: 0.0 };
-        let keeper = || Keeper::new(folder.path(), cadence, 0, recorder.marks()).unwrap();
+        let keep = |step| {
+            let mut keeper = Keeper::new(folder.path(), cadence, 0, recorder.marks()).unwrap();
+            keeper.keep_last(snapshot(step));
+            keeper.finish().unwrap();
+        };
         let (right, wrong) = (Batch::zeros(2, 1), Batch::zeros(2, 3));
         recorder.take(0, (2, 0.0), &[], (&right, &right)).unwrap();
-        keeper().finish(snapshot(1)).unwrap();
+        keep(1);
         assert_eq!(list(&folder.path().join(CHECKPOINTS)).len(), 1);
         recorder.take(0, (4, 0.0), &[], (&wrong, &right)).unwrap();
-        keeper().finish(snapshot(2)).unwrap();
+        keep(2);
         let newest = Checkpoint::newest(folder.path()).unwrap().unwrap();
         assert_eq!(newest.snapshot.position.done, 1, "its shots are not on the disk");
     }

@@ -75,10 +75,16 @@ impl<'a> Helm<'a> {
         self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.keep(step, || snapshot(states(monitors))))
     }
 
-    /// Makes a last checkpoint, and waits for it.
-    pub fn keep_now(&mut self, snapshot: impl FnOnce(BTreeMap<String, Table>) -> Snapshot) -> Result<(), Error> {
-        let monitors = &self.monitors;
-        self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.finish(snapshot(states(monitors))))
+    /// Makes a last checkpoint; [`Self::finish`] writes it.
+    pub fn keep_last(&mut self, snapshot: impl FnOnce(BTreeMap<String, Table>) -> Snapshot) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep_last(snapshot(states(&self.monitors)));
+        }
+    }
+
+    /// Waits until all checkpoints are on the disk. The plants are to be safe before: a disk that hangs must keep none on.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.keeper.as_mut().map_or(Ok(()), Keeper::finish)
     }
 
     /// The board, where there is one.
