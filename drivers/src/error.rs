@@ -206,7 +206,7 @@ pub enum Error {
         owner: String,
     },
     /// The file that says who holds an instrument cannot be used.
-    #[error("the owner's lock {} cannot be used: {message}. Free it, or set TMPDIR to a folder that can be written", .path.display())]
+    #[error("the owner's lock {} cannot be used: {message}. Let this user write there", .path.display())]
     Lock {
         /// The file.
         path: PathBuf,
@@ -215,7 +215,7 @@ pub enum Error {
     },
     /// The file that says what was driven in the last minute cannot be written.
     #[error(
-        "what is driven cannot be noted in {}: {message}. Limits over time need it: free it, or set TMPDIR to a folder that can be written", .path.display()
+        "what is driven cannot be noted in {}: {message}. Limits over time need it: let this user write there", .path.display()
     )]
     Ledger {
         /// The file.

@@ -1,4 +1,5 @@
-//! What was driven in the last minute, on disk: limits over time hold from one opening of a bench to the next, whoever opens it.
+//! What was driven in the last minute, on disk: limits over time hold from one opening of a bench to the next, whoever opens it. An
+//! opening without such limits writes nothing, and what it drives is not counted.
 //!
 //! The page lies beside the owner's lock of the instrument that drives, and is written only by who holds that lock:
 //!
@@ -12,7 +13,7 @@
 //! of its second; one that makes its plant safe leaves the exact page.
 //!
 //! Its times are by the wall clock. A page from the future (the clock was set back) counts as written now; one that cannot be
-//! understood, or lacks a limit, as a minute in which all was driven that is allowed. A clock that is set forward makes it look older than it is. The
+//! understood as a minute in which all was driven that is allowed; so does a limit that it lacks. A clock that is set forward makes it look older than it is. The
 //! files are in the folder for temporary files, and do not outlast it.
 
 use std::fs::File;
@@ -61,7 +62,7 @@ impl Ledger {
     pub fn open(path: PathBuf, limits: &[(String, f64)], now: SystemTime) -> Result<(Self, Vec<Past>), Error> {
         let keys: Vec<String> = limits.iter().map(|(key, _)| key.clone()).collect();
         let most: Vec<f64> = limits.iter().map(|(_, most)| *most).collect();
-        let past = read(&path, &keys, now).unwrap_or_else(|| vec![Past { age_seconds: 0.0, amounts: most.clone() }]);
+        let past = read(&path, limits, now).unwrap_or_else(|| vec![Past { age_seconds: 0.0, amounts: most.clone() }]);
         let advance: Vec<f64> = most.iter().map(|most| ADVANCE * most).collect();
         let mut ledger = Self { path, limits: keys, left: vec![], advance, written: None };
         // What was not understood, or of the future, is so no longer: it ages from now on.
@@ -112,7 +113,7 @@ fn replace(path: &Path, page: &Page) -> std::io::Result<()> {
 
 /// What the page at `path` says was driven in the minute before `now`; nothing where there is none. None where it cannot be
 /// understood.
-fn read(path: &Path, limits: &[String], now: SystemTime) -> Option<Vec<Past>> {
+fn read(path: &Path, limits: &[(String, f64)], now: SystemTime) -> Option<Vec<Past>> {
     let text = match std::fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(vec![]),
         text => text.ok()?,
@@ -122,15 +123,21 @@ fn read(path: &Path, limits: &[String], now: SystemTime) -> Option<Vec<Past>> {
     if MINUTE + VALID.as_secs_f64() <= passed {
         return Some(vec![]);
     }
-    let place = |key: &String| page.limits.iter().position(|known| known == key);
-    let places = limits.iter().map(place).collect::<Option<Vec<usize>>>()?;
+    let places: Vec<Option<usize>> =
+        limits.iter().map(|(key, _)| page.limits.iter().position(|known| known == key)).collect();
     let past = |slice: &Past| {
-        let amounts = places.iter().map(|&place| slice.amounts.get(place).copied());
-        let amounts = amounts.collect::<Option<Vec<f64>>>()?;
+        let amount = |place: &Option<usize>| place.map_or(Some(0.0), |place| slice.amounts.get(place).copied());
+        let amounts = places.iter().map(amount).collect::<Option<Vec<f64>>>()?;
         let is_sound = amounts.iter().all(|amount| 0.0 <= *amount);
         is_sound.then_some(Past { age_seconds: (slice.age_seconds + passed).max(0.0), amounts })
     };
-    page.slices.iter().map(past).collect()
+    let mut past = page.slices.iter().map(past).collect::<Option<Vec<Past>>>()?;
+    if places.contains(&None) {
+        // Nobody has counted it: all that is allowed.
+        let amount = |(place, (_, most)): (&Option<usize>, &(String, f64))| if place.is_none() { *most } else { 0.0 };
+        past.push(Past { age_seconds: 0.0, amounts: places.iter().zip(limits).map(amount).collect() });
+    }
+    Some(past)
 }
 
 /// Seconds since 1970.
@@ -230,7 +237,6 @@ mod tests {
         for bad in [
             String::new(),
             "{}".to_owned(),
-            page(r#""duty""#, r#"{"age_seconds": 1, "amounts": [5]}"#),
             page(both, r#"{"age_seconds": 1, "amounts": [5]}"#),
             page(both, r#"{"age_seconds": 1, "amounts": [5, -7]}"#),
             page(both, r#"{"age_seconds": null, "amounts": [5, 7]}"#),
@@ -240,7 +246,10 @@ mod tests {
             assert_eq!(found(&path, 59.0), [30.0, 6.0], "{bad}");
             assert_eq!(found(&path, 121.0), [0.0, 0.0], "{bad}");
         }
-        // Of other limits, but long ago.
+        // A limit that nobody has counted.
+        std::fs::write(&path, page(r#""duty""#, r#"{"age_seconds": 1, "amounts": [5]}"#)).unwrap();
+        assert_eq!(found(&path, 1.0), [5.0, 6.0]);
+        // The same, but long ago.
         std::fs::write(&path, page(r#""duty""#, r#"{"age_seconds": 1, "amounts": [5]}"#)).unwrap();
         assert_eq!(found(&path, 61.0), [0.0, 0.0]);
     }
@@ -251,6 +260,6 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
         let text = Ledger::open(file.join("a.json"), &limits(), at(0.0)).unwrap_err().to_string();
-        assert!(text.contains(&file.display().to_string()) && text.contains("TMPDIR"), "{text}");
+        assert!(text.contains(&file.display().to_string()) && text.contains("let this user write there"), "{text}");
     }
 }

@@ -257,7 +257,7 @@ pub struct LimitsConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub slew: BTreeMap<String, f32>,
     /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by
-    /// whichever process, counts as well.
+    /// whichever process with such a limit, counts as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duty: Option<f32>,
     /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.

@@ -37,7 +37,7 @@ impl Fleet {
         self.lock().ends
     }
 
-    /// Asks all of them at once; where one is not safe, the answer is its.
+    /// Asks all of them at once; where one is not safe, or does not go on, the answer is its.
     pub fn request(&self, request: &Request) -> Reply {
         let runs: Vec<Arc<Control>> = {
             let mut asked = self.lock();
@@ -50,23 +50,31 @@ impl Fleet {
             asked.runs.iter().filter_map(Weak::upgrade).collect()
         };
         let replies: Vec<Reply> = std::thread::scope(|scope| {
-            let asked: Vec<_> = runs.iter().map(|run| scope.spawn(|| run.request(request))).collect();
+            let asked: Vec<_> = runs.iter().map(|run| scope.spawn(|| reply_of(run, request))).collect();
             // It panics nowhere.
             asked.into_iter().filter_map(|asking| asking.join().ok()).collect()
         });
-        // A run that ends by itself refuses to pause: that is its affair.
-        let counts = |reply: &&Reply| *request == Request::Safe && matches!(reply, Reply::Refused { .. });
         let state = match &*self.lock() {
             Asked { ends: true, .. } => RunState::Stopping,
             Asked { paused: true, .. } => RunState::Paused,
             _ => RunState::Running,
         };
-        replies.iter().find(counts).cloned().unwrap_or(Reply::Done { state })
+        replies.into_iter().find(|reply| matches!(reply, Reply::Refused { .. })).unwrap_or(Reply::Done { state })
     }
 
     fn lock(&self) -> MutexGuard<'_, Asked> {
         // Plain data: a thread that panicked while it held it has broken nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one run says. One that ends by itself refuses to pause and to go on: that is its affair.
+fn reply_of(run: &Control, request: &Request) -> Reply {
+    let reply = run.request(request);
+    let state = run.state();
+    match reply {
+        Reply::Refused { .. } if *request != Request::Safe && state != RunState::Paused => Reply::Done { state },
+        reply => reply,
     }
 }
 
@@ -83,6 +91,13 @@ mod tests {
         assert!(first.asks() && second.asks());
         assert_eq!(fleet.request(&Request::Resume), Reply::Done { state: RunState::Running });
         assert!(!fleet.join().asks() && !fleet.ends());
+        // One that an interlock holds does not go on.
+        let held = fleet.join();
+        held.trip("interlock `heat`".into());
+        held.enter(RunState::Paused);
+        let reply = fleet.request(&Request::Resume);
+        assert!(matches!(&reply, Reply::Refused { message } if message.contains("`heat`")), "{reply:?}");
+        held.trip_is_over();
         // None has opened its plants, and none drives any before somebody resumes.
         assert_eq!(fleet.request(&Request::Safe), Reply::Done { state: RunState::Paused });
         first.settle(Some("no answer".into()));
