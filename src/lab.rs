@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Clock, Moment, Predicted, Pullback, Twin};
 
 pub use upkept::Noise;
-use waiting::Trip;
+use waiting::Wait;
 
 use crate::Error;
 use crate::fits::InUse;
@@ -220,7 +220,7 @@ pub struct Lab {
     /// Whether it waits inside a step.
     waits: bool,
     /// The interlock that it waits for.
-    trip: Option<Trip>,
+    wait: Option<Wait>,
     /// Where it raises alarms.
     board: Option<Arc<Board>>,
     /// Who writes down every shot.
@@ -241,7 +241,7 @@ impl Lab {
             viewer: None,
             run: None,
             waits: false,
-            trip: None,
+            wait: None,
             board: None,
             recorder: None,
             rehearsed: None,

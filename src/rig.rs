@@ -213,7 +213,15 @@ impl Rig {
             None => plant,
         };
         let interlocks = config.interlocks.iter().map(InterlockConfig::interlock);
-        let plant = Interlocked::new(plant, interlocks.collect()).map_err(unkept("interlocks"))?.counted_in(rejections);
+        let unwatched = |error: drivers::Error| match &error {
+            drivers::Error::UnknownBank { bank, .. } => {
+                let index = config.interlocks.iter().position(|interlock| interlock.output == *bank).unwrap_or(0);
+                self.document
+                    .refuse(&format!("{path}.interlocks.{index}.output"), format!("cannot be watched: {error}"))
+            }
+            _ => unkept("interlocks")(error),
+        };
+        let plant = Interlocked::new(plant, interlocks.collect()).map_err(unwatched)?.counted_in(rejections);
         let mut plant = Limited::new(plant, &config.limits.limits()).map_err(unkept("limits"))?.counted_in(rejections);
         if let Some(bench) = &config.bench {
             let addresses = bench.instruments.addresses(name, &self.folder).map_err(Error::plant(name))?;

@@ -138,18 +138,23 @@ fn who_and_why_is_said_to_whoever_asks_and_nobody_drives_what_is_out() {
     wait("it does not pause", || client.command("status")["state"] == "paused");
     let status = client.command("status");
     assert!(status["why"].as_str().unwrap().contains("interlock `offset`"), "{status}");
-    assert_eq!(status["alarms"][0]["source"], "interlock of electrical");
+    assert_eq!((&status["alarms"][0]["source"], &status["held"]), (&json!("interlock of electrical"), &json!(true)));
     let resume = client.command("resume");
     let sentence = resume["message"].as_str().unwrap();
     assert!(resume["reply"] == "refused" && sentence.contains("goes on by itself"), "{resume}");
     // Somebody holds it as well: only that can be taken back.
     assert_eq!(client.command("safe"), json!({"reply": "done", "state": "paused"}));
-    assert!(client.command("status")["why"].as_str().unwrap().starts_with("by request, and "));
+    let status = client.command("status");
+    assert!(status["why"].as_str().unwrap().starts_with("by request, and ") && status["held"] == false, "{status}");
     assert_eq!(client.command("resume"), json!({"reply": "done", "state": "paused"}));
     assert_eq!(client.command("resume")["reply"], "refused");
     assert_eq!(client.command("stop")["state"], "stopping");
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(events(&place, "long").last().unwrap()["reason"], "stopped");
+    let told = events(&place, "long");
+    assert_eq!(told.last().unwrap()["reason"], "stopped");
+    let alarms: Vec<&Value> = told.iter().filter(|event| event["event"] == "alarm").collect();
+    assert!(alarms.len() == 2 && alarms[1]["active"] == false, "nobody waits for the reading any more: {told:?}");
+    assert!(told.iter().all(|event| event["event"] != "resumed"), "{told:?}");
 }
 
 #[test]
@@ -175,4 +180,10 @@ fn a_pause_that_makes_no_sense_is_refused_by_its_key() {
     place.write("rig.toml", &rig(&well, "").replace("high = 0.8", "high = -0.8"));
     let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
     assert!(code == 3 && message.contains("interlocks.0.high` is -0.8, which is not above"), "{message}");
+    let text = rig(&well, "").replace("output = \"node\"", "output = \"nod\"");
+    let line = text.lines().position(|line| line.starts_with("output")).unwrap() + 1;
+    place.write("rig.toml", &text);
+    let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
+    let start = format!("pnnlab: rig.toml:{line}: `plants.electrical.interlocks.0.output` cannot be watched: ");
+    assert!(code == 3 && message.starts_with(&start) && message.contains("no output bank `nod`"), "{message}");
 }

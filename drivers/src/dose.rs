@@ -7,11 +7,11 @@
 //! ```
 //!
 //! A plant that drives of itself what nobody asked for, a shot whose answer was lost or a sync chirp, counts it in the same
-//! [`Budget`] before it drives it, and is refused there as well.
+//! [`Allowance`] before it drives it, and is refused there as well.
 //!
 //! The first setting of controls may be any. After the safe state, steps are measured from there, and a setting further away is reached in
-//! as many steps as that takes, at most a thousand: a training that was paused goes on where it was. Where setting them has failed, nobody knows whether they
-//! were set: the next step is measured from either.
+//! as many steps as that takes, at most a thousand (`setting.rs`): a training that was paused goes on where it was. Where setting them
+//! has failed, nobody knows whether they were set: the next step is measured from either.
 //!
 //! `t_shot` is the time that the plant's card gives for a shot. Time passes by the clock on a real bench and on every bench behind a
 //! wire, where the last minute also holds from one opening to the next (`ledger.rs`). It passes by the card's timing on what is
@@ -39,12 +39,12 @@ pub struct DoseLimits {
     pub energy_per_minute: BTreeMap<String, f32>,
 }
 
-/// What a plant may still be driven with; clones are the same budget, and the default has no limits.
+/// What a plant may still be driven with; clones are the same allowance, and the default has no limits.
 #[derive(Debug, Clone, Default)]
-pub struct Budget(Option<Arc<Mutex<Dose>>>);
+pub struct Allowance(Option<Arc<Mutex<Dose>>>);
 
-impl Budget {
-    /// The budget of the plant with this card, unless there is nothing to keep.
+impl Allowance {
+    /// The allowance of the plant with this card, unless there is nothing to keep.
     ///
     /// Fails when a limit names a bank that does not exist, or makes no sense.
     pub(crate) fn new(card: &Card, limits: DoseLimits) -> Result<Self, Error> {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Batch, Budget, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{Allowance, Batch, Card, Direction, Error, Plant, Range, Rejections};
 
 /// Bounds of a bank of readings.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,10 @@ impl std::fmt::Display for AfterTrip {
             Self::Probes(every) => return write!(f, "; it is probed every {every} s"),
             Self::Ends => {}
             Self::TooOften(trips) => write!(f, "; this was its trip {trips}, more than `pause.most_trips` allows")?,
-            Self::TooLong(probes) => write!(f, "; {probes} probes have not found it back for long enough")?,
+            Self::TooLong(probes) => write!(
+                f,
+                "; {probes} probes have not found it back, `pause.hysteresis` within its bounds, for long enough"
+            )?,
         }
         f.write_str(". Find the cause before going on")
     }
@@ -69,7 +72,7 @@ pub enum Probe {
     Out(Error),
     /// All are within their bounds. So many more probes in a row must find them back before the plant is driven again by itself;
     /// whoever drives it sooner decides that.
-    Back(u32),
+    Within(u32),
 }
 
 /// A plant whose readings are watched.
@@ -182,7 +185,7 @@ impl<P: Plant> Interlocked<P> {
         if let Some((which, _)) = out.first()
             && self.interlocks[*which].recovery.is_none()
         {
-            return self.trip(out).map_or(Ok(Probe::Back(0)), Err);
+            return self.trip(out).map_or(Ok(Probe::Within(0)), Err);
         }
         tripped.by.extend(out.iter().map(|(which, _)| *which));
         let recoveries = tripped.by.iter().filter_map(|which| Some((*which, self.interlocks[*which].recovery?)));
@@ -196,14 +199,15 @@ impl<P: Plant> Interlocked<P> {
         tripped.back = if missing.is_none() { tripped.back + 1 } else { 0 };
         tripped.error = missing.unwrap_or(tripped.error);
         if needed <= tripped.back {
-            return Ok(Probe::Back(0));
+            return Ok(Probe::Within(0));
         }
         if most <= tripped.probes {
             set_after(&mut tripped.error, AfterTrip::TooLong(tripped.probes));
             tripped.within = false;
             return Err(self.tripped.insert(tripped).error.clone());
         }
-        let found = if tripped.within { Probe::Back(needed - tripped.back) } else { Probe::Out(tripped.error.clone()) };
+        let found =
+            if tripped.within { Probe::Within(needed - tripped.back) } else { Probe::Out(tripped.error.clone()) };
         self.tripped = Some(tripped);
         Ok(found)
     }
@@ -245,13 +249,13 @@ impl<P: Plant> Plant for Interlocked<P> {
         self.plant.make_safe()
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.plant.spend_from(budget);
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.plant.spend_from(allowance);
     }
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
         match self.tripped.take() {
-            None => Ok(Probe::Back(0)),
+            None => Ok(Probe::Within(0)),
             Some(tripped) if is_final(&tripped.error) => Err(self.tripped.insert(tripped).error.clone()),
             Some(tripped) => {
                 let measured = self.plant.measure(rest);
@@ -375,15 +379,15 @@ mod tests {
     fn it_is_driven_again_when_its_readings_are_back_for_long_enough() {
         let mut plant = heater(&[1.5, 0.4, 0.8, 0.4, 0.3], vec![]);
         let rest = Batch::zeros(1, 2);
-        assert_eq!(plant.probe(&rest), Ok(Probe::Back(0)), "nothing waits");
+        assert_eq!(plant.probe(&rest), Ok(Probe::Within(0)), "nothing waits");
         let error = plant.measure(&hot()).unwrap_err();
         assert!(matches!(error, Error::Interlock { after: AfterTrip::Probes(0.5), .. }), "{error}");
         assert_eq!(plant.measure(&hot()).unwrap_err(), error, "not before it was seen to be back");
         assert!(matches!(plant.probe(&rest), Ok(Probe::Out(error)) if error.to_string().contains("node[1] = 1.5 V")));
         assert!(plant.apply(&[]).is_err(), "still out");
-        assert_eq!(plant.probe(&rest), Ok(Probe::Back(1)));
-        assert_eq!(plant.probe(&rest), Ok(Probe::Back(2)), "within its bounds, but not back: it begins anew");
-        assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Back(1)), Ok(Probe::Back(0))]);
+        assert_eq!(plant.probe(&rest), Ok(Probe::Within(1)));
+        assert_eq!(plant.probe(&rest), Ok(Probe::Within(2)), "within its bounds, but not back: it begins anew");
+        assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Within(1)), Ok(Probe::Within(0))]);
         let probes = ["rest", "safe"].repeat(5);
         assert_eq!(plant.plant.asked, [vec!["drive", "safe"], probes].concat(), "each probe ends in the safe state");
         assert!(plant.apply(&[]).is_ok() && plant.measure(&Batch::new(2, vec![0.9, -0.9]).unwrap()).is_ok());
@@ -393,7 +397,7 @@ mod tests {
     fn whoever_drives_it_sooner_than_asked_may_once_it_is_within_its_bounds() {
         let mut plant = heater(&[0.8], vec![]);
         plant.measure(&hot()).unwrap_err();
-        assert_eq!(plant.probe(&Batch::zeros(1, 2)), Ok(Probe::Back(2)));
+        assert_eq!(plant.probe(&Batch::zeros(1, 2)), Ok(Probe::Within(2)));
         assert!(plant.measure(&Batch::new(2, vec![0.9, -0.9]).unwrap()).is_ok());
     }
 
@@ -416,7 +420,7 @@ mod tests {
         let mut plant = heater(&[0.0; 4], vec![]);
         for _ in 0..2 {
             plant.measure(&hot()).unwrap_err();
-            assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Back(1)), Ok(Probe::Back(0))]);
+            assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Within(1)), Ok(Probe::Within(0))]);
         }
         let error = plant.measure(&hot()).unwrap_err();
         assert!(error.to_string().contains("trip 3, more than `pause.most_trips` allows"), "{error}");
@@ -456,6 +460,6 @@ mod tests {
         plant.measure(&hot()).unwrap_err();
         let found: Vec<_> = (0..5).map(|_| plant.probe(&rest).unwrap()).collect();
         assert!(matches!(found[0], Probe::Out(_)));
-        assert_eq!(found[1..], [3, 2, 1, 0].map(Probe::Back));
+        assert_eq!(found[1..], [3, 2, 1, 0].map(Probe::Within));
     }
 }

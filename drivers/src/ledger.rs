@@ -13,8 +13,8 @@
 //! of its second; one that makes its plant safe leaves the exact page.
 //!
 //! Its times are by the wall clock. A page from the future (the clock was set back) counts as written now; one that cannot be
-//! understood as a minute in which all was driven that is allowed; so does a limit that it lacks. A clock that is set forward makes it look older than it is. The
-//! files are in the folder for temporary files, and do not outlast it.
+//! understood counts as a minute in which all was driven that is allowed, and so does a limit that it lacks. A clock that is set forward
+//! makes it look older than it is. The files are in the folder for temporary files, and do not outlast it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -31,6 +31,9 @@ use crate::owner::{share_file, share_folder};
 const VALID: Duration = Duration::from_secs(1);
 /// The part of what a minute allows that is an advance.
 const ADVANCE: f64 = 1.0 / 60.0;
+
+/// More slices than a page can have: some 600 of the last minute, and what was there before it.
+const MOST_SLICES: usize = 1000;
 
 /// The file.
 #[derive(Serialize, Deserialize)]
@@ -118,7 +121,7 @@ fn read(path: &Path, limits: &[(String, f64)], now: SystemTime) -> Option<Vec<Pa
         Err(error) if error.kind() == ErrorKind::NotFound => return Some(vec![]),
         text => text.ok()?,
     };
-    let page: Page = serde_json::from_slice(&text).ok()?;
+    let page: Page = serde_json::from_slice(&text).ok().filter(|page: &Page| page.slices.len() <= MOST_SLICES)?;
     let passed = (unix_seconds(now) - page.written_unix_seconds).max(0.0);
     if MINUTE + VALID.as_secs_f64() <= passed {
         return Some(vec![]);
@@ -240,6 +243,7 @@ mod tests {
             page(both, r#"{"age_seconds": 1, "amounts": [5]}"#),
             page(both, r#"{"age_seconds": 1, "amounts": [5, -7]}"#),
             page(both, r#"{"age_seconds": null, "amounts": [5, 7]}"#),
+            page(both, &vec![r#"{"age_seconds": 1, "amounts": [0, 0]}"#; MOST_SLICES + 1].join(",")),
         ] {
             std::fs::write(&path, &bad).unwrap();
             assert_eq!(found(&path, 0.0), [30.0, 6.0], "{bad}");

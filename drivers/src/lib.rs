@@ -39,7 +39,7 @@ pub use batch::Batch;
 pub use card::{Card, Identity, Origin, Timing};
 pub use dialogue::{DialogueRecorder, DialogueReplay};
 pub use discovery::{FoundPort, find_ports, who_answers};
-pub use dose::{Budget, DoseLimits};
+pub use dose::{Allowance, DoseLimits};
 pub use error::{Error, ErrorKind};
 pub use histogram::Histogram;
 pub use interlock::{AfterTrip, Interlock, Interlocked, Probe, Recovery};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::owner::ledger_file;
-use crate::{Address, Batch, Budget, Card, Direction, DoseLimits, Error, Plant, Probe, Range, Rejections};
+use crate::{Address, Allowance, Batch, Card, Direction, DoseLimits, Error, Plant, Probe, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,7 +24,7 @@ pub struct Limited<P> {
     card: Card,
     /// Where the safe state puts the controls, or the allowed setting nearest to it: the step there is as free as the first setting.
     safe: Vec<f32>,
-    budget: Budget,
+    allowance: Allowance,
     rejections: Rejections,
 }
 
@@ -37,9 +37,9 @@ impl<P: Plant> Limited<P> {
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
         let safe = card.ports.at_rest(Direction::Control);
-        let budget = Budget::new(&card, limits.dose.clone())?;
-        plant.spend_from(budget.clone());
-        Ok(Self { plant, card, safe, budget, rejections: Rejections::default() })
+        let allowance = Allowance::new(&card, limits.dose.clone())?;
+        plant.spend_from(allowance.clone());
+        Ok(Self { plant, card, safe, allowance, rejections: Rejections::default() })
     }
 
     /// What was driven in the last minute is kept beside the owner's lock of the instrument at `address`, which the plant holds: limits
@@ -48,7 +48,7 @@ impl<P: Plant> Limited<P> {
     /// Fails where it cannot be written.
     pub fn kept_beside(self, address: &Address) -> Result<Self, Error> {
         if let Some(path) = ledger_file(address) {
-            self.budget.keep_in(path)?;
+            self.allowance.keep_in(path)?;
         }
         Ok(self)
     }
@@ -61,13 +61,13 @@ impl<P: Plant> Limited<P> {
     /// Whether these shots may be driven.
     fn allow(&self, inputs: &Batch) -> Result<(), Error> {
         inputs.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot))?;
-        self.budget.spend(inputs)
+        self.allowance.spend(inputs)
     }
 
     fn step_to(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
-        self.budget.step_to(controls)?;
+        self.allowance.step_to(controls)?;
         let applied = self.plant.apply(controls)?;
-        self.budget.arrive_at(controls);
+        self.allowance.arrive_at(controls);
         Ok(applied)
     }
 }
@@ -79,11 +79,11 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(Direction::Control, controls)?;
-        while let Some(between) = self.budget.next_to(controls)? {
+        while let Some(between) = self.allowance.next_to(controls)? {
             self.step_to(&between)?;
         }
         let applied = self.step_to(controls)?;
-        self.budget.stay();
+        self.allowance.stay();
         Ok(applied)
     }
 
@@ -96,9 +96,9 @@ impl<P: Plant> Plant for Limited<P> {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        self.budget.leave_for(&self.safe);
+        self.allowance.leave_for(&self.safe);
         self.plant.make_safe()?;
-        self.budget.rest_at(&self.safe);
+        self.allowance.rest_at(&self.safe);
         Ok(())
     }
 

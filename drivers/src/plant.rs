@@ -1,6 +1,6 @@
 //! The plant: a physical system that computes, seen from outside.
 
-use crate::{Batch, Budget, Card, Error, Ports, Probe};
+use crate::{Allowance, Batch, Card, Error, Ports, Probe};
 
 /// A physical system that computes: set its controls, drive its inputs, read its outputs.
 ///
@@ -19,15 +19,15 @@ pub trait Plant: Send {
     /// Brings the plant to its safe state, its controls to [`Ports::at_rest`]. Runs on every way out: end, error, panic, signal.
     fn make_safe(&mut self) -> Result<(), Error>;
 
-    /// From now on counts in `budget` what it drives beyond what it is asked for, such as a shot whose answer was lost, before it
+    /// From now on counts in `allowance` what it drives beyond what it is asked for, such as a shot whose answer was lost, before it
     /// drives it.
-    fn spend_from(&mut self, _budget: Budget) {}
+    fn spend_from(&mut self, _budget: Allowance) {}
 
     /// Looks whether the readings that have tripped an interlock are back: drives `rest`, which is allowed by its limits, with the
     /// controls where the safe state has left them, and makes the plant safe again. Where no interlock waits for its readings,
     /// nothing is driven.
     fn probe(&mut self, _rest: &Batch) -> Result<Probe, Error> {
-        Ok(Probe::Back(0))
+        Ok(Probe::Within(0))
     }
 
     /// What goes in and comes out.
@@ -53,8 +53,8 @@ impl<P: Plant + ?Sized> Plant for Box<P> {
         (**self).make_safe()
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        (**self).spend_from(budget);
+    fn spend_from(&mut self, allowance: Allowance) {
+        (**self).spend_from(allowance);
     }
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bank, Batch, Budget, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
+use crate::{Allowance, Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
 
 /// The most ports of a bank, and the most banks of a direction, that a recording may name.
 const MOST_PORTS: usize = 1 << 24;
@@ -112,8 +112,8 @@ impl<P: Plant> Plant for Recorded<P> {
         Ok(())
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.plant.spend_from(budget);
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.plant.spend_from(allowance);
     }
 }
 

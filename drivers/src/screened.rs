@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Batch, Budget, Card, Direction, Error, Plant, Probe, Range, Rejections};
+use crate::{Allowance, Batch, Card, Direction, Error, Plant, Probe, Range, Rejections};
 
 /// What makes a reading suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,8 +170,8 @@ impl<P: Plant> Plant for Screened<P> {
         self.plant.make_safe()
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.plant.spend_from(budget);
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.plant.spend_from(allowance);
     }
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {

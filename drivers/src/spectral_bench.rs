@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::lightcrafter::{LightCrafter, MirrorCode, ShaperRequest};
 use crate::ocean_obp::{OceanObp, SpectrometerReply, SpectrometerRequest, Spectrum};
 use crate::{
-    Address, Bank, Batch, Budget, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range,
+    Address, Allowance, Bank, Batch, Card, Error, Identity, Link, LinkOptions, LinkWatch, Origin, Plant, Ports, Range,
     Timing,
 };
 
@@ -119,7 +119,7 @@ pub struct SpectralBench {
     shaper: Link<LightCrafter>,
     spectrometer: Link<OceanObp>,
     mask: Vec<MirrorCode>,
-    budget: Budget,
+    allowance: Allowance,
 }
 
 impl SpectralBench {
@@ -157,7 +157,7 @@ impl SpectralBench {
         };
         let shaper = Link::open(LightCrafter::new(&shaper.instrument), shaper)?;
         let mask = vec![MirrorCode::nearest(0.0); config.controls];
-        Ok(Self { config: config.clone(), card, shaper, spectrometer: link, mask, budget: Budget::default() })
+        Ok(Self { config: config.clone(), card, shaper, spectrometer: link, mask, allowance: Allowance::default() })
     }
 
     /// Its links.
@@ -170,7 +170,7 @@ impl SpectralBench {
         Link::open_beside(LightCrafter::new(&shaper.instrument), shaper)?.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 
-    /// Shows one shot and reads it, again if an answer was lost and the budget allows it.
+    /// Shows one shot and reads it, again if an answer was lost and the allowance allows it.
     fn shoot(&mut self, inputs: &[f32]) -> Result<Vec<f32>, Error> {
         let data = inputs.iter().map(|&value| MirrorCode::nearest(value));
         let codes: Vec<MirrorCode> = data.zip(&self.mask).flat_map(|(data, &mask)| [data, mask]).collect();
@@ -196,7 +196,7 @@ impl SpectralBench {
         self.shaper.ready(within)?;
         self.spectrometer.ready(within + self.integration())?;
         if !std::mem::take(is_paid) {
-            self.budget.spend_rows([inputs])?;
+            self.allowance.spend_rows([inputs])?;
         }
         self.shaper.ask(ShaperRequest::Show(codes.to_vec()), within)?;
         for _ in 0..self.config.spectrometer.discard {
@@ -208,10 +208,13 @@ impl SpectralBench {
     /// The next frame. For each old one that comes instead the light shines once more, which is counted before it is asked again.
     fn frame(&mut self, inputs: &[f32]) -> Result<Spectrum, Error> {
         let within = Duration::from_secs_f64(self.config.deadline_seconds) + self.integration();
-        for _ in 0..MOST_OLD {
+        for asked in 0..MOST_OLD {
+            if 0 < asked {
+                self.allowance.spend_rows([inputs])?;
+            }
             match self.spectrometer.ask(SpectrometerRequest::Read, within)? {
                 SpectrometerReply::Spectrum(spectrum) => return Ok(spectrum),
-                SpectrometerReply::Old => self.budget.spend_rows([inputs])?,
+                SpectrometerReply::Old => {}
                 SpectrometerReply::Serial(_) => {
                     return Err(self.garbled("sent its serial number for a spectrum".to_owned()));
                 }
@@ -268,7 +271,7 @@ impl Plant for SpectralBench {
         self.shaper.insist(ShaperRequest::Dark, SAFE_WITHIN)
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.budget = budget;
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
     }
 }

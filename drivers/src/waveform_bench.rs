@@ -15,7 +15,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Bank, Batch, Budget, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing};
+use crate::{
+    Allowance, Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing,
+};
 
 /// The longest burst that is laid out at once.
 const MOST_SAMPLES: usize = 1 << 28;
@@ -128,7 +130,7 @@ pub struct WaveformBench {
     bursts: Box<dyn Bursts>,
     config: WaveformConfig,
     card: Card,
-    budget: Budget,
+    allowance: Allowance,
 }
 
 impl WaveformBench {
@@ -152,7 +154,7 @@ impl WaveformBench {
             },
             timing: Timing { settle: 0.0, latency: 0.0, shot: config.period() as f64 / config.sample_rate_hertz },
         };
-        Ok(Self { bursts, config: config.clone(), card, budget: Budget::default() })
+        Ok(Self { bursts, config: config.clone(), card, allowance: Allowance::default() })
     }
 
     /// The links of its instruments.
@@ -160,7 +162,7 @@ impl WaveformBench {
         self.bursts.watches()
     }
 
-    /// One burst, repeated a few times where that can help and the budget allows it.
+    /// One burst, repeated a few times where that can help and the allowance allows it.
     fn burst(&mut self, rows: &[&[f32]]) -> Result<Vec<f32>, Error> {
         let volts = self.config.lay_out(rows.iter().copied());
         let (mut tries, mut is_paid) = (0, true);
@@ -180,7 +182,7 @@ impl WaveformBench {
     fn attempt(&mut self, rows: &[&[f32]], volts: &[f32], is_paid: &mut bool) -> Result<Vec<f32>, Error> {
         self.bursts.prepare(volts)?;
         if !std::mem::take(is_paid) {
-            self.budget.spend_rows(rows.iter().copied())?;
+            self.allowance.spend_rows(rows.iter().copied())?;
         }
         let readings = self.bursts.burst(volts)?;
         self.accept(readings, volts.len())
@@ -228,8 +230,8 @@ impl Plant for WaveformBench {
         self.bursts.make_safe()
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.budget = budget;
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
     }
 }
 

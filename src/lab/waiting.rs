@@ -11,11 +11,11 @@ use drivers::{AfterTrip, Batch, Direction, Plant, Probe};
 
 use super::{Board, Lab, drive};
 use crate::Error;
-use crate::run::{Bench, Event, Gate, Severity, append_event};
+use crate::run::{Bench, Event, Gate, Observer, Severity, append_event};
 
 /// An interlock that a lab waits for.
 #[derive(Debug)]
-pub(super) struct Trip {
+pub(super) struct Wait {
     place: usize,
     every: Duration,
     /// When the plant is probed again.
@@ -29,6 +29,10 @@ impl Lab {
     }
 
     fn write_down(&self, event: &Event) -> Result<(), Error> {
+        if let Some(board) = &self.board {
+            // It only takes note.
+            let _ = board.clone().observe(event)?;
+        }
         self.run.as_ref().map_or(Ok(()), |folder| append_event(folder, event))
     }
 
@@ -71,14 +75,14 @@ impl Lab {
     fn wait_out(&mut self, place: usize, every: Duration, why: &str) -> Result<(), Error> {
         let (Some(control), name) = (self.control.clone(), self.slots[place].name.clone()) else { return Ok(()) };
         Bench::make_safe(self)?;
-        tracing::warn!("paused: {why}");
+        tracing::warn!("paused: {why}. It goes on by itself when the readings are back; s stops it");
         if let Some(board) = &self.board {
             board.raise(&source(&name), Severity::Major, why.to_owned(), false);
         }
         control.trip(why.to_owned());
-        self.trip = Some(Trip { place, every, next: Instant::now() + every });
+        self.wait = Some(Wait { place, every, next: Instant::now() + every });
         let waited = self.heed();
-        self.trip = None;
+        self.wait = None;
         control.trip_is_over();
         // Also where the run ends: nobody waits for the readings any more.
         if let Some(board) = &self.board {
@@ -97,28 +101,28 @@ impl Lab {
 
     /// Looks for the readings of the plant that an interlock has made safe, when it is time and nobody else holds the run.
     fn probe(&mut self) -> Result<(), Error> {
-        let (Some(trip), Some(control)) = (&mut self.trip, &self.control) else { return Ok(()) };
+        let (Some(wait), Some(control)) = (&mut self.wait, &self.control) else { return Ok(()) };
         let now = Instant::now();
-        if now < trip.next {
+        if now < wait.next {
             return Ok(());
         }
-        trip.next = now + trip.every;
+        wait.next = now + wait.every;
         if !control.lets_probe() {
             return Ok(());
         }
-        let slot = &mut self.slots[trip.place];
+        let slot = &mut self.slots[wait.place];
         let card = slot.plant.plant.card();
         let rest = Batch::new(card.ports.input_count(), card.ports.at_rest(Direction::Input));
         let seconds = card.timing.batch(1);
         let found = rest.and_then(|rest| slot.plant.timed(seconds, |plant| plant.probe(&rest)));
         match found.map_err(Error::plant(&slot.name))? {
-            Probe::Back(0) => {
+            Probe::Within(0) => {
                 control.trip_is_over();
                 if let Some(board) = &self.board {
                     board.clear(&source(&slot.name));
                 }
             }
-            Probe::Back(more) => control.trip_eases(format!(
+            Probe::Within(more) => control.trip_eases(format!(
                 "plant `{}`: its interlock tripped; its readings are within their bounds, and {more} more probes in a row must find them back",
                 slot.name
             )),
@@ -147,7 +151,7 @@ impl Bench for Lab {
     }
 
     fn patience(&self) -> Duration {
-        self.trip.as_ref().map_or(Duration::MAX, |trip| trip.next.saturating_duration_since(Instant::now()))
+        self.wait.as_ref().map_or(Duration::MAX, |wait| wait.next.saturating_duration_since(Instant::now()))
     }
 }
 

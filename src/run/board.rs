@@ -198,6 +198,7 @@ impl Board {
             seed: self.heading.seed,
             state: self.control.state(),
             why: self.control.why(),
+            held: self.control.is_held(),
             training,
             plants,
             alarms: lock(&self.alarms).list().to_vec(),

@@ -47,7 +47,7 @@ enum Trip {
     /// The reading is out of its bounds, in a sentence: nobody may go on.
     Out(String),
     /// It is within them, not yet for long enough: somebody may go on.
-    Back(String),
+    Within(String),
 }
 
 /// What is asked, and where the run is.
@@ -76,12 +76,17 @@ impl Asked {
         self.ending.is_some() || self.state == RunState::Stopping
     }
 
+    /// Whether the reading of an interlock is out of its bounds, so that nobody may go on. Who has paused may take that back.
+    fn held(&self) -> bool {
+        matches!(self.trip, Some(Trip::Out(_))) && self.pause != Some(Pause::User) && !self.ends()
+    }
+
     /// Who or what holds it; empty where nothing does.
     fn why(&self) -> String {
         match (&self.trip, self.pause) {
             _ if self.ends() || matches!(self.state, RunState::Closed(_)) => String::new(),
-            (Some(Trip::Out(why) | Trip::Back(why)), None | Some(Pause::Alarm)) => why.clone(),
-            (Some(Trip::Out(why) | Trip::Back(why)), Some(Pause::User)) => format!("by request, and {why}"),
+            (Some(Trip::Out(why) | Trip::Within(why)), None | Some(Pause::Alarm)) => why.clone(),
+            (Some(Trip::Out(why) | Trip::Within(why)), Some(Pause::User)) => format!("by request, and {why}"),
             (None, Some(Pause::User)) => "by request".to_owned(),
             (None, Some(Pause::Alarm)) => "by an alarm".to_owned(),
             (None, None) => String::new(),
@@ -163,7 +168,7 @@ impl Control {
     /// The readings of the interlock are within their bounds, not yet for long enough: who resumes decides that.
     pub fn trip_eases(&self, why: String) {
         // Somebody may have gone on meanwhile.
-        self.change(|asked| asked.trip = asked.trip.take().map(|_| Trip::Back(why)));
+        self.change(|asked| asked.trip = asked.trip.take().map(|_| Trip::Within(why)));
     }
 
     /// The interlock holds the run no longer.
@@ -180,6 +185,11 @@ impl Control {
     /// Who or what holds the run, in words; empty where nothing does.
     pub fn why(&self) -> String {
         self.lock().why()
+    }
+
+    /// Whether an interlock lets nobody go on.
+    pub fn is_held(&self) -> bool {
+        self.lock().held()
     }
 
     /// Something happened that the training thread is to write down.
@@ -313,7 +323,7 @@ impl Control {
                     "the run is ending: it neither pauses nor goes on any more. `pnnlab train --resume` continues it"
                         .to_owned(),
                 ),
-                Some(Trip::Out(why)) if pause.is_none() && asked.pause != Some(Pause::User) => {
+                Some(Trip::Out(why)) if pause.is_none() && asked.held() => {
                     Some(format!("the run waits: {why}. It goes on by itself when the reading is back; or stop it"))
                 }
                 _ => None,

@@ -40,6 +40,9 @@ pub struct Status {
     /// Who or what holds it while it is paused, or is about to; else empty.
     #[serde(default)]
     pub why: String,
+    /// Whether nobody may go on: a reading is out of the bounds of its interlock.
+    #[serde(default)]
+    pub held: bool,
     /// How training goes.
     pub training: TrainingStatus,
     /// The plants in use.

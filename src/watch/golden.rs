@@ -86,6 +86,7 @@ pub fn status(unix_seconds: f64) -> Status {
         seed: 1,
         state: RunState::Running,
         why: String::new(),
+        held: false,
         training: TrainingStatus {
             step: 1234,
             steps: 2500,

@@ -210,7 +210,8 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
         return Line::styled(fit(&text, width), severity_tone(worst.severity));
     }
     if let Some(status) = live.status.as_ref().filter(|status| status.state == RunState::Paused && !live.over()) {
-        return Line::styled(fit(&format!(" Paused {} - p goes on", status.why), width), Tone::Minor);
+        let next = if status.held { "goes on by itself, s stops" } else { "p goes on" };
+        return Line::styled(fit(&format!(" Paused {} - {next}", status.why), width), Tone::Minor);
     }
     if let Some(problem) = &live.problem {
         return Line::styled(fit(&format!(" The record cannot be read: {problem}"), width), Tone::Minor);

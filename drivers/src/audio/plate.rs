@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Aligned, Aligner, AudioPlateConfig, Counts, Layout};
 use crate::{
-    Bank, Batch, Budget, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin,
+    Allowance, Bank, Batch, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin,
     Owned, Plant, Ports, Range, Timing,
 };
 
@@ -80,7 +80,7 @@ pub struct AudioPlate {
     counts: Counts,
     watch: LinkWatch,
     /// Where chirps, and shots that are played again, are counted.
-    budget: Budget,
+    allowance: Allowance,
     /// Given back when the plate is dropped.
     _owned: Option<Arc<Mutex<Owned>>>,
 }
@@ -113,7 +113,7 @@ impl AudioPlate {
             lock: None,
             counts: Counts::default(),
             watch,
-            budget: Budget::default(),
+            allowance: Allowance::default(),
             _owned: owned,
         })
     }
@@ -177,9 +177,9 @@ impl AudioPlate {
         };
         let layout = Layout::new(&self.config.waveform, rows.len());
         let chirp = self.chirp.clone();
-        self.budget.spend_rows([&chirp[..], &chirp])?;
+        self.allowance.spend_rows([&chirp[..], &chirp])?;
         if !std::mem::take(is_paid) {
-            self.budget.spend_rows(rows.iter().copied())?;
+            self.allowance.spend_rows(rows.iter().copied())?;
         }
         let shots = std::iter::once(&chirp[..]).chain(rows.iter().copied()).chain([&chirp[..]]);
         let mark = self.play(shots)?;
@@ -244,7 +244,7 @@ impl AudioPlate {
     fn find(&mut self) -> Result<Lock, Error> {
         let rate = self.config.waveform.sample_rate_hertz;
         let (xruns, chirp) = (self.duplex()?.xruns(), self.chirp.clone());
-        self.budget.spend_rows([&chirp[..]])?;
+        self.allowance.spend_rows([&chirp[..]])?;
         let mark = self.play([&chirp[..]])?;
         let frames = self.aligner.frames();
         let most = (self.config.sync.search_seconds * rate) as usize + 2 * frames;
@@ -407,7 +407,7 @@ impl Plant for AudioPlate {
         Ok(())
     }
 
-    fn spend_from(&mut self, budget: Budget) {
-        self.budget = budget;
+    fn spend_from(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
 use super::wires::Wires;
-use crate::{Batch, Budget, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
+use crate::{Allowance, Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
 
 /// The longest wait for an owner that has died.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Make the instrument safe.
     MakeSafe(Sender<Result<(), Error>>),
     /// Count there what is driven again.
-    SpendFrom(Budget),
+    SpendFrom(Allowance),
 }
 
 /// A plant behind a pnnlink wire.
@@ -181,10 +181,10 @@ impl Plant for Pnnlink {
         self.call(Command::MakeSafe, self.options.safe_deadline)
     }
 
-    fn spend_from(&mut self, budget: Budget) {
+    fn spend_from(&mut self, allowance: Allowance) {
         if let Some(commands) = &self.commands {
             // An owner that has died drives nothing.
-            let _ = commands.send(Command::SpendFrom(budget));
+            let _ = commands.send(Command::SpendFrom(allowance));
         }
     }
 }
@@ -255,7 +255,7 @@ async fn serve(owner: &mut Owner, inbox: &mut UnboundedReceiver<Command>, heartb
             Ok(Some(Command::Apply(controls, answer))) => drop(answer.send(owner.apply(&controls).await)),
             Ok(Some(Command::Measure(inputs, answer))) => drop(answer.send(owner.measure(&inputs).await)),
             Ok(Some(Command::MakeSafe(answer))) => drop(answer.send(owner.make_safe().await)),
-            Ok(Some(Command::SpendFrom(budget))) => owner.budget = budget,
+            Ok(Some(Command::SpendFrom(allowance))) => owner.allowance = allowance,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::message::Reason;
 use super::ours::Ours;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Batch, Budget, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
+use crate::{Allowance, Batch, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -52,7 +52,7 @@ pub(super) struct Owner {
     patience: Duration,
     is_stopped: bool,
     /// Where shots that are driven again are counted.
-    pub budget: Budget,
+    pub allowance: Allowance,
 }
 
 impl Owner {
@@ -128,7 +128,7 @@ impl Owner {
             pause: FIRST_PAUSE,
             patience,
             is_stopped: false,
-            budget: Budget::default(),
+            allowance: Allowance::default(),
         })
     }
 
@@ -394,7 +394,7 @@ impl Owner {
     fn drive_again(&self, inputs: &Batch, readings: &[Option<Vec<u8>>], rows: &[usize]) -> Result<(), Error> {
         let again: Vec<&[f32]> =
             rows.iter().filter(|&&row| readings[row].is_none()).map(|&row| inputs.row(row)).collect();
-        if again.is_empty() { Ok(()) } else { self.budget.spend_rows(again) }
+        if again.is_empty() { Ok(()) } else { self.allowance.spend_rows(again) }
     }
 
     /// All readings in their places, as values.
