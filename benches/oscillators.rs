@@ -6,10 +6,12 @@
 
 use std::time::Instant;
 
-use pnnlab::lab::Lab;
-use pnnlab::layer::Network;
-use pnnlab::train::Trainer;
-use pnnlab::{Dataset, Document, Error, Experiment, Method, Rig};
+use pnnlab::Error;
+use pnnlab::data::Dataset;
+use pnnlab::document::Document;
+use pnnlab::network::Network;
+use pnnlab::plants::{Lab, Rig};
+use pnnlab::training::{Experiment, Method, Trainer};
 use sims::Key;
 
 /// Steps of a round.
@@ -41,7 +43,7 @@ fn time(method: Method) -> Result<(), Error> {
     let assignments = DIGITS.map(str::to_owned);
     let (experiment, document): (Experiment, Document) = Experiment::find("mnist-oscillators", &assignments)?;
     let rig = Rig::find(None, &document)?;
-    let mut lab = Lab::new(rig.open(&["oscillators", "oscillators-2"], 1)?, method)?;
+    let mut lab = Lab::new(rig.open(&["oscillators", "oscillators-2"], 1)?, method.derivatives())?;
     let data = Dataset::load(&experiment.data, None, &document, Key::new(1))?;
     let network = Network::build(&experiment.layers, &document, &lab, [data.width, data.classes])?;
     let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(1));

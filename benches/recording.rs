@@ -73,7 +73,7 @@ fn train(place: &Path, round: usize, kind: usize) -> Result<f64, Failure> {
 fn connect(folder: &Path) -> std::io::Result<std::os::unix::net::UnixStream> {
     let bound = Instant::now() + Duration::from_secs(20);
     loop {
-        match pnnlab::run::connect(folder) {
+        match pnnlab::control::connect(folder) {
             Err(_) if Instant::now() < bound => std::thread::sleep(Duration::from_millis(1)),
             result => return result,
         }

@@ -4,11 +4,13 @@
 
 use std::ops::ControlFlow;
 
-use pnnlab::lab::Lab;
-use pnnlab::layer::Network;
-use pnnlab::run::{Control, Helm};
-use pnnlab::train::Trainer;
-use pnnlab::{DataConfig, Dataset, Error, Event, Experiment, Method, Observer, Rig, StopReason};
+use pnnlab::control::{Control, Helm};
+use pnnlab::data::{DataConfig, Dataset};
+use pnnlab::event::{Event, Observer};
+use pnnlab::network::Network;
+use pnnlab::plants::{Lab, Rig};
+use pnnlab::training::{Experiment, Method, Trainer};
+use pnnlab::{Error, StopReason};
 use sims::Key;
 
 /// Steps that are timed.
@@ -39,7 +41,7 @@ fn time(method: Method) -> Result<(), Error> {
     let (mut experiment, document) = Experiment::find("digits-electrical", &[])?;
     (experiment.training.steps, experiment.training.evaluate_every) = (STEPS, 0);
     let rig = Rig::find(None, &document)?;
-    let mut lab = Lab::new(rig.open(&["electrical"], 1)?, method)?;
+    let mut lab = Lab::new(rig.open(&["electrical"], 1)?, method.derivatives())?;
     let config: &DataConfig = &experiment.data;
     let data = Dataset::load(config, None, &document, Key::new(1))?;
     let network = Network::build(&experiment.layers, &document, &lab, [data.width, data.classes])?;

@@ -1,19 +1,18 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::command;
-use crate::command::calibrate::CalibrateArgs;
-use crate::command::check::CheckArgs;
-use crate::command::ports::PortsArgs;
-use crate::command::runs::RunsArgs;
-use crate::command::safe::SafeArgs;
-use crate::command::serve::ServeArgs;
-use crate::command::soak::SoakArgs;
-use crate::command::sweep::SweepArgs;
-use crate::{EXIT_CODES, Error, Method, Theme, log, stop};
+use crate::command::{
+    calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, ports::PortsArgs,
+    reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, serve::ServeArgs, soak::SoakArgs,
+    sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs, watch::WatchArgs,
+};
+use crate::error::{EXIT_CODES, OUTPUT_LOST};
+use crate::plants::lab::guard;
+use crate::{Error, command, control, log, output, stop, watch};
 
 /// Trains neural networks whose layers are physical systems, with the real hardware in the loop and a differentiable
 /// twin for the gradient.
@@ -98,234 +97,54 @@ enum Command {
     Schema,
 }
 
-/// What every command that runs an experiment takes.
-#[derive(Debug, Clone, Args)]
-pub struct ExperimentArgs {
-    /// An experiment file, or the name of a built-in experiment; without it, digits-electrical
-    pub experiment: Option<String>,
-    /// The rig file; without it, the built-in rig of simulated plants
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// The data, for experiments that read it: the file, or a folder that holds what the experiment names
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// The experiment's quick form: fewer rows and steps, about a minute
-    #[arg(long)]
-    pub quick: bool,
-    /// The seed of all that is random but the plant's fixed pattern
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Changes one key of the experiment, such as training.steps=200 or layers.0.times=2
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// The name of the new folder in it; without it, the time and the experiment
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// The paper of the figures
-    #[arg(long, value_enum, default_value_t)]
-    pub theme: Theme,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl ExperimentArgs {
-    /// What is run.
-    pub fn experiment(&self) -> &str {
-        self.experiment.as_deref().unwrap_or(crate::experiment::DEFAULT)
+/// Runs the program.
+pub fn run() -> ExitCode {
+    // Not among the commands: nobody but pnnlab itself starts it.
+    let is_guard = std::env::args_os().nth(1).is_some_and(|argument| argument == guard::ARGUMENT);
+    let ended = match Cli::try_parse() {
+        _ if is_guard => command::guard::run(),
+        Ok(cli) => follow(cli),
+        Err(error) => return explain(&error),
+    };
+    match ended {
+        Ok(()) if output::is_lost() => ExitCode::from(OUTPUT_LOST),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be there to read it; the exit code says it as well.
+            tell!("pnnlab: {error}");
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 
-/// `pnnlab train`.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
-pub struct TrainArgs {
-    /// The experiment and where it goes.
-    #[command(flatten)]
-    pub run: ExperimentArgs,
-    /// How gradients are made; without it, as the experiment says
-    #[arg(long)]
-    pub method: Option<Method>,
-    /// Whether each plant is first asked, with some 900 shots, if it will train
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub check: bool,
-    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
-    pub resume: Option<PathBuf>,
-    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
-    #[arg(long, conflicts_with = "resume")]
-    pub dry_run: bool,
-    /// Records every shot in the run folder, as run.record does
-    #[arg(long)]
-    pub record: bool,
-    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
-    #[arg(long, value_name = "ADDRESS")]
-    pub metrics: Option<std::net::SocketAddr>,
-    /// Continues although experiment, rig, data or program differ from what the run was started with
-    #[arg(long, requires = "resume")]
-    pub allow_changes: bool,
-    /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
-    #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
-    pub watch: bool,
+/// Prints what `--help` and `--version` ask for, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(failure) if !error.use_stderr() && failure.kind() != std::io::ErrorKind::BrokenPipe => {
+            tell!("pnnlab: standard output cannot be written: {failure}");
+            ExitCode::from(OUTPUT_LOST)
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+    }
 }
 
-/// `pnnlab watch`.
-#[derive(Debug, Args)]
-pub struct WatchArgs {
-    /// A run folder, or the name of one in the folder of runs; without it, the newest is followed
-    pub run: Option<PathBuf>,
-    /// The folder that runs are kept in; alone, it opens the table of them [default: runs]
-    #[arg(long, value_name = "DIR")]
-    pub runs: Option<PathBuf>,
-    /// Draws in ASCII, whatever the locale
-    #[arg(long)]
-    pub ascii: bool,
-}
+/// What is done with the terminal when a signal says so.
+const TERMINAL: stop::Terminal = stop::Terminal {
+    restore: control::restore_terminal,
+    give_back: watch::give_terminal_back,
+    take_again: watch::take_terminal_again,
+};
 
-/// `pnnlab compare`.
-#[derive(Debug, Args)]
-pub struct CompareArgs {
-    /// The experiment and where it goes.
-    #[command(flatten)]
-    pub run: ExperimentArgs,
-    /// The methods, with commas; without it, as the experiment says
-    #[arg(long, value_delimiter = ',')]
-    pub methods: Vec<Method>,
-    /// How many seeds, from the experiment's on; without it, as the experiment says (3)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub seeds: Option<u16>,
-    /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
-    /// finished are read, the others go on from their last checkpoints
-    #[arg(long, value_name = "DIR", conflicts_with = "name")]
-    pub resume: Option<PathBuf>,
-}
-
-/// `pnnlab reproduce`.
-#[derive(Debug, Args)]
-pub struct ReproduceArgs {
-    /// An experiment of the report, or all
-    #[arg(default_value = "all")]
-    pub name: String,
-    /// The experiments' quick forms: about a minute each, comparable with nothing
-    #[arg(long)]
-    pub quick: bool,
-    /// A folder that holds the data sets, such as mnist/ and vowels.csv
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// The rig file; without it, the built-in rig of simulated plants
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// How many seeds; without it, as each experiment says
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub seeds: Option<u16>,
-    /// The folder of the report
-    #[arg(long, value_name = "DIR", default_value = "reproduction")]
-    pub out: PathBuf,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// Leaves experiments alone that the report already has numbers of
-    #[arg(long)]
-    pub keep: bool,
-    /// The paper of the figures
-    #[arg(long, value_enum, default_value_t)]
-    pub theme: Theme,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `pnnlab response`.
-#[derive(Debug, Args)]
-pub struct ResponseArgs {
-    /// A plant of the rig, or a system that one of them is made of
-    pub plant: String,
-    /// The rig file; without it, the built-in rig of simulated plants
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Changes one key of the rig, such as plants.electrical.simulated.samples=1024
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
-    /// The seed of shot noise and random stimuli
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    pub seed: u64,
-    /// Size of small steps about the middle of the range, in % of half of it
-    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
-    pub step_percent: f64,
-    /// Shots that each step, level and amplitude is averaged over
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    pub average: u16,
-    /// How often one shot is repeated for repeatability and drift
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
-    pub repeats: u32,
-    /// The folder of figures and numbers; without it, response/PLANT. Files there are replaced
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// The paper of the figures
-    #[arg(long, value_enum, default_value_t)]
-    pub theme: Theme,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A share above 0 and up to 100 %.
-fn percent(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if 0.0 < value && value <= 100.0 { Ok(value) } else { Err("give a percentage above 0 and up to 100".to_owned()) }
-}
-
-/// `pnnlab systems`.
-#[derive(Debug, Args)]
-pub struct SystemsArgs {
-    /// The rig file; without it, the built-in rig of simulated plants
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `pnnlab data`.
-#[derive(Debug, Subcommand)]
-pub enum DataCommand {
-    /// Lists the data sets that can be fetched
-    List {
-        /// Prints one JSON object on standard output
-        #[arg(long)]
-        json: bool,
-    },
-    /// Downloads a data set, compares it with its published checksums, and says how to use it
-    Fetch(FetchArgs),
-}
-
-/// `pnnlab data fetch`.
-#[derive(Debug, Args)]
-pub struct FetchArgs {
-    /// The data set: mnist
-    pub name: String,
-    /// The folder that it is put in; without it, data/NAME
-    #[arg(long, value_name = "DIR")]
-    pub to: Option<PathBuf>,
-    /// Another place to fetch from, in place of the public mirrors: a folder on the web
-    #[arg(long, value_name = "URL")]
-    pub from: Option<String>,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Runs the program.
-pub fn run() -> Result<(), Error> {
-    let cli = Cli::parse();
+/// Does what the command line says.
+fn follow(cli: Cli) -> Result<(), Error> {
     log::start();
     match &cli.command {
         // A dashboard holds no plant: a signal ends it, and nothing else.
-        Some(Command::Watch(_) | Command::Train(TrainArgs { watch: true, .. })) => stop::listen_silently(),
-        _ => stop::listen(),
+        Some(Command::Watch(_) | Command::Train(TrainArgs { watch: true, .. })) => stop::listen_silently(TERMINAL),
+        // It holds no plant and waits for nobody: a signal ends it as it ends any program.
+        Some(Command::Soak(SoakArgs { exits: false, .. })) => {}
+        _ => stop::listen(TERMINAL),
     }
     match cli.command {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
@@ -357,7 +176,7 @@ pub fn run() -> Result<(), Error> {
 /// The end of `--help`.
 fn after_help() -> String {
     let codes: Vec<String> = EXIT_CODES.iter().map(|(code, meaning)| format!("  {code:>3}  {meaning}")).collect();
-    let experiments: Vec<&str> = crate::experiment::BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let experiments: Vec<&str> = crate::training::experiment::BUILT_IN.iter().map(|(name, _)| *name).collect();
     format!(
         "Examples:\n  pnnlab                              compare the methods on the default experiment\n  \
          pnnlab train --method in-silico     train once\n  pnnlab compare --seeds 5 --json     for another program\n\n\

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, schema_for};
+use drivers::{MEBIBYTE, read_text_bounded};
+use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
@@ -14,13 +16,26 @@ use toml::{Table, Value};
 
 use crate::Error;
 
+mod bounds;
+mod names;
+mod nesting;
+mod walk;
+
+pub use names::name_complaint;
+
+use nesting::{DEEPEST, too_deep};
+use walk::Walk;
+
+/// The most that is read of a file that people write.
+const LONGEST: u64 = 4 * MEBIBYTE;
+
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq)]
 enum Place {
     /// `file:line`.
-    Line(String, usize),
+    Line(Arc<str>, usize),
     /// A `--set` argument.
-    Flag(String),
+    Flag(Arc<str>),
 }
 
 /// A TOML file with the place of each of its values.
@@ -35,45 +50,72 @@ impl Document {
     /// Reads the file at `path`.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { file: name.clone(), source })?;
+        let text =
+            read_text_bounded(path, LONGEST).map_err(|source| Error::Unreadable { file: name.clone(), source })?;
         Self::parse(&name, &text)
     }
 
     /// Parses `text`, calling it `name` in errors.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        if let Some(line) = too_deep(text) {
+            return Err(Error::Malformed { place: format!("{name}:{line}"), message: deeper() });
+        }
+        let lines = Lines::of(text);
         let malformed = |error: toml::de::Error| Error::Malformed {
-            place: format!("{name}:{}", error.span().map_or(1, |span| line(text, span.start))),
+            place: format!("{name}:{}", error.span().map_or(1, |span| lines.at(span.start))),
             message: error.message().to_owned(),
         };
         let spanned = DeTable::parse(text).map_err(malformed)?;
-        let mut places = BTreeMap::new();
-        note_places(spanned.get_ref(), "", &mut |path, start| {
-            places.insert(path, Place::Line(name.to_owned(), line(text, start)));
+        let (mut places, file) = (BTreeMap::new(), Arc::from(name));
+        let mut overflow = None;
+        note_places(spanned.get_ref(), "", &mut |path, start, value| {
+            if overflow.is_none() && overflows(value) {
+                let place = format!("{name}:{}", lines.at(start));
+                overflow = Some(Error::Refused { place, key: path.clone(), message: too_large() });
+            }
+            places.insert(path, Place::Line(Arc::clone(&file), lines.at(start)));
         });
+        if let Some(error) = overflow {
+            return Err(error);
+        }
         let table = toml::from_str(text).map_err(malformed)?;
         Ok(Self { name: name.to_owned(), table, places })
     }
 
     /// Applies one `--set KEY=VALUE`: `layers.0.width=32`. What is not TOML is taken as a string.
     pub fn set(&mut self, assignment: &str) -> Result<(), Error> {
-        let flag = || format!("--set {assignment}");
+        let flag = format!("--set {}", shown(assignment));
+        let malformed = |message: String| Error::Malformed { place: flag.clone(), message };
         let Some((path, text)) =
             assignment.split_once('=').filter(|(path, _)| path.trim().split('.').all(|part| !part.is_empty()))
         else {
-            return Err(Error::Malformed {
-                place: flag(),
-                message: "write it as KEY=VALUE, such as training.steps=200".into(),
-            });
+            return Err(malformed("write it as KEY=VALUE, such as training.steps=200".into()));
         };
         let (path, text) = (path.trim(), text.trim());
-        let parsed =
-            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
-        let value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));
-        put(&mut self.table, path, value).map_err(|message| Error::Malformed { place: flag(), message })?;
-        self.places
-            .retain(|known, _| !known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
-        self.places.insert(path.to_owned(), Place::Flag(flag()));
+        if text.contains(char::is_control) || path.contains(char::is_control) {
+            return Err(malformed("holds more than one line: give a --set for each key".into()));
+        }
+        if DEEPEST < path.split('.').count() || too_deep(&format!("value = {text}")).is_some() {
+            return Err(malformed(deeper()));
+        }
+        put(&mut self.table, path, assigned(text).map_err(malformed)?).map_err(malformed)?;
+        self.forget_places(path);
+        self.places.insert(path.to_owned(), Place::Flag(flag.as_str().into()));
         Ok(())
+    }
+
+    /// The places of the value at `path`, and of all that is inside, are no longer where it is from.
+    fn forget_places(&mut self, path: &str) {
+        for place in self.places_within(path) {
+            self.places.remove(&place);
+        }
+    }
+
+    /// `path`, and the paths inside it, that have places.
+    fn places_within(&self, path: &str) -> Vec<String> {
+        let (first, last) = (format!("{path}."), format!("{path}/"));
+        let itself = self.places.contains_key(path).then(|| path.to_owned());
+        itself.into_iter().chain(self.places.range(first..last).map(|(place, _)| place.clone())).collect()
     }
 
     /// Takes a key out of a table, if both are there.
@@ -103,19 +145,20 @@ impl Document {
         for (path, value) in leaves {
             let place = join(key, &path);
             put(&mut self.table, &path, value).map_err(|message| self.refuse(&place, message))?;
-            let inside = |known: &str, path: &str| {
-                known.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            };
-            self.places.retain(|known, _| !inside(known, &path));
+            self.forget_places(&path);
             let moved: Vec<(String, Place)> = self
-                .places
-                .iter()
-                .filter(|(known, _)| inside(known, &place))
-                .map(|(known, at)| (known[key.len() + 1..].to_owned(), at.clone()))
+                .places_within(&place)
+                .into_iter()
+                .filter_map(|known| Some((known[key.len() + 1..].to_owned(), self.places.get(&known)?.clone())))
                 .collect();
             self.places.extend(moved);
         }
         Ok(())
+    }
+
+    /// Whether a `--set` gives the value at `path`.
+    pub fn is_set(&self, path: &str) -> bool {
+        matches!(self.places.get(path), Some(Place::Flag(_)))
     }
 
     /// The name that errors use.
@@ -130,9 +173,8 @@ impl Document {
 
     /// Checks every key and type against the schema of `T`, then reads it.
     pub fn check<T: JsonSchema + DeserializeOwned>(&self) -> Result<T, Error> {
-        let schema = schema_for!(T);
-        let walk = Walk { root: &schema, document: self };
-        walk.value(schema.as_value(), &Value::Table(self.table.clone()), "")?;
+        let schema = schema::<T>();
+        Walk { root: &schema, document: self }.value(&schema, &Value::Table(self.table.clone()), "")?;
         Value::Table(self.table.clone())
             .try_into()
             .map_err(|error: toml::de::Error| self.refuse("", error.message().trim().to_owned()))
@@ -144,7 +186,7 @@ impl Document {
         let place = loop {
             match (self.places.get(known), known.rsplit_once('.')) {
                 (Some(Place::Line(file, line)), _) => break format!("{file}:{line}"),
-                (Some(Place::Flag(flag)), _) => break flag.clone(),
+                (Some(Place::Flag(flag)), _) => break flag.to_string(),
                 (None, Some((parent, _))) => known = parent,
                 (None, None) => break self.name.clone(),
             }
@@ -153,33 +195,88 @@ impl Document {
     }
 }
 
-/// The schema of `T` as JSON.
+/// The schema of `T` as JSON, with the bounds of every number.
 pub fn schema<T: JsonSchema>() -> Json {
-    schema_for!(T).to_value()
+    let mut schema = schema_for!(T).to_value();
+    bounds::declare(&mut schema);
+    schema
 }
 
-/// The number of the line that holds byte `offset`.
-fn line(text: &str, offset: usize) -> usize {
-    text[..text.floor_char_boundary(offset)].matches('\n').count() + 1
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(end, _)| end + 1).collect())
+    }
+
+    /// The number of the line that holds byte `offset`.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|start| *start <= offset) + 1
+    }
 }
 
-/// Tells `note` the path and offset of every value.
-fn note_places(table: &DeTable<'_>, prefix: &str, note: &mut impl FnMut(String, usize)) {
+/// The value that the right side of a `--set` means.
+fn assigned(text: &str) -> Result<Value, String> {
+    let parsed = toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+    let digits = text.trim_start_matches(['+', '-']);
+    if parsed.is_none() && digits.len() > 18 && digits.chars().all(|digit| digit.is_ascii_digit() || digit == '_') {
+        return Err(too_large());
+    }
+    Ok(parsed.unwrap_or_else(|| Value::String(text.to_owned())))
+}
+
+/// What is said of keys that are nested too deep.
+fn deeper() -> String {
+    format!("a key has more than {DEEPEST} parts")
+}
+
+/// An argument as errors show it: on one line, and whole unless it is too long for that.
+fn shown(argument: &str) -> String {
+    const LONGEST: usize = 200;
+    let start = argument.chars().take(LONGEST).map(|letter| match letter {
+        order if order.is_control() => order.escape_default().to_string(),
+        sign => sign.to_string(),
+    });
+    let rest = if argument.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    start.chain([rest.to_owned()]).collect()
+}
+
+/// Whether a value is a number that no number of the program can hold.
+fn overflows(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).is_err(),
+        // TOML writes infinity as a word: digits that lead there are too many.
+        DeValue::Float(number) => {
+            let text = number.as_str();
+            !text.contains("inf") && text.parse().is_ok_and(f64::is_infinite)
+        }
+        _ => false,
+    }
+}
+
+/// What is said of such a number.
+fn too_large() -> String {
+    format!("is too large a number: give at most {} for a whole number", i64::MAX)
+}
+
+/// Tells `note` the path, offset and content of every value.
+fn note_places(table: &DeTable<'_>, prefix: &str, note: &mut impl FnMut(String, usize, &DeValue<'_>)) {
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
-        note(path.clone(), key.span().start);
+        note(path.clone(), key.span().start, value.get_ref());
         note_inside(value.get_ref(), &path, note);
     }
 }
 
 /// Goes into tables and arrays.
-fn note_inside(value: &DeValue<'_>, path: &str, note: &mut impl FnMut(String, usize)) {
+fn note_inside(value: &DeValue<'_>, path: &str, note: &mut impl FnMut(String, usize, &DeValue<'_>)) {
     match value {
         DeValue::Table(table) => note_places(table, path, note),
         DeValue::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 let path = join(path, &index.to_string());
-                note(path.clone(), item.span().start);
+                note(path.clone(), item.span().start, item.get_ref());
                 note_inside(item.get_ref(), &path, note);
             }
         }
@@ -245,157 +342,6 @@ fn note_leaves(table: &Table, prefix: &str, leaves: &mut Vec<(String, Value)>) {
     }
 }
 
-/// A walk through a document along its schema.
-struct Walk<'a> {
-    root: &'a Schema,
-    document: &'a Document,
-}
-
-impl Walk<'_> {
-    /// Checks `value` at `path` against `schema`.
-    fn value(&self, schema: &Json, value: &Value, path: &str) -> Result<(), Error> {
-        let schema = self.resolve(schema);
-        if let Some(variants) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array) {
-            return self.one_of(variants, value, path);
-        }
-        if let Some(allowed) =
-            schema.get("const").map(std::slice::from_ref).or_else(|| schema.get("enum")?.as_array().map(Vec::as_slice))
-        {
-            return self.word(&allowed.iter().filter_map(Json::as_str).collect::<Vec<_>>(), value, path);
-        }
-        match (type_names(schema).first().copied(), value) {
-            (Some("object"), Value::Table(table)) => self.table(schema, table, path),
-            (Some("array"), Value::Array(items)) => self.items(schema, items, path),
-            (Some("integer"), Value::Integer(number))
-                if schema.get("minimum").and_then(Json::as_i64).is_some_and(|least| *number < least) =>
-            {
-                Err(self.document.refuse(path, format!("is {number}, but it cannot be negative")))
-            }
-            (Some("number"), Value::Float(number)) if !number.is_finite() => {
-                Err(self.document.refuse(path, format!("is {number}, but a finite number was expected")))
-            }
-            (Some("integer" | "number"), Value::Integer(_))
-            | (Some("number"), Value::Float(_))
-            | (Some("string"), Value::String(_))
-            | (Some("boolean"), Value::Boolean(_))
-            | (None, _) => Ok(()),
-            (Some(expected), _) => {
-                let message = format!("is {}, but {} was expected", describe(value), noun(expected));
-                Err(self.document.refuse(path, message))
-            }
-        }
-    }
-
-    /// Follows a reference.
-    fn resolve<'s>(&'s self, schema: &'s Json) -> &'s Json {
-        let target = schema.get("$ref").and_then(Json::as_str).and_then(|reference| reference.strip_prefix('#'));
-        target.and_then(|pointer| self.root.as_value().pointer(pointer)).unwrap_or(schema)
-    }
-
-    /// Checks a tagged choice, a choice of words, or an optional value.
-    fn one_of(&self, variants: &[Json], value: &Value, path: &str) -> Result<(), Error> {
-        let variants: Vec<&Json> = variants.iter().map(|variant| self.resolve(variant)).collect();
-        let words: Vec<&str> = variants.iter().flat_map(|variant| words(variant)).collect();
-        if !words.is_empty() {
-            return self.word(&words, value, path);
-        }
-        let Some(tag) = variants.first().and_then(|variant| tag(variant)) else {
-            let real = variants.iter().find(|variant| type_names(variant) != ["null"]);
-            return real.map_or(Ok(()), |schema| self.value(schema, value, path));
-        };
-        let Value::Table(table) = value else {
-            return Err(self
-                .document
-                .refuse(path, format!("is {}, but a table with a `{tag}` was expected", describe(value))));
-        };
-        let known: Vec<&str> =
-            variants.iter().filter_map(|variant| variant["properties"][tag]["const"].as_str()).collect();
-        let Some(chosen) = table.get(tag) else {
-            return Err(self.document.refuse(path, format!("has no `{tag}`: give one of {}", list(&known))));
-        };
-        self.word(&known, chosen, &join(path, tag))?;
-        let variant = variants.iter().find(|variant| variant["properties"][tag]["const"].as_str() == chosen.as_str());
-        variant.map_or(Ok(()), |variant| self.table(variant, table, path))
-    }
-
-    /// Checks a word against those allowed.
-    fn word(&self, allowed: &[&str], value: &Value, path: &str) -> Result<(), Error> {
-        match value.as_str() {
-            Some(word) if allowed.contains(&word) => Ok(()),
-            Some(word) => {
-                let hint = nearest(word, allowed).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-                Err(self.document.refuse(path, format!("is `{word}`, but it must be one of {}.{hint}", list(allowed))))
-            }
-            None => Err(self
-                .document
-                .refuse(path, format!("is {}, but it must be one of {}", describe(value), list(allowed)))),
-        }
-    }
-
-    /// Checks the keys of a table.
-    fn table(&self, schema: &Json, table: &Table, path: &str) -> Result<(), Error> {
-        let empty = serde_json::Map::new();
-        let properties = schema.get("properties").and_then(Json::as_object).unwrap_or(&empty);
-        let others = schema.get("additionalProperties").filter(|others| **others != Json::Bool(false));
-        for (key, value) in table {
-            let inside = join(path, key);
-            match properties.get(key).or(others) {
-                Some(Json::Bool(_)) => {}
-                Some(schema) => self.value(schema, value, &inside)?,
-                None => {
-                    return Err(self.unknown(key, &properties.keys().map(String::as_str).collect::<Vec<_>>(), &inside));
-                }
-            }
-        }
-        let required = schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-        for key in required {
-            if !table.contains_key(key) {
-                return Err(self.document.refuse(path, format!("lacks the key `{key}`")));
-            }
-        }
-        Ok(())
-    }
-
-    /// The error for a key that does not exist.
-    fn unknown(&self, key: &str, known: &[&str], path: &str) -> Error {
-        let hint = nearest(key, known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-        let list = if known.is_empty() {
-            "no keys are allowed here".to_owned()
-        } else {
-            format!("the keys here are {}", list(known))
-        };
-        self.document.refuse(path, format!("is not a known key: {list}.{hint}"))
-    }
-
-    /// Checks the items of an array.
-    fn items(&self, schema: &Json, items: &[Value], path: &str) -> Result<(), Error> {
-        let Some(each) = schema.get("items") else { return Ok(()) };
-        items.iter().enumerate().try_for_each(|(index, item)| self.value(each, item, &join(path, &index.to_string())))
-    }
-}
-
-/// The words of a schema that allows nothing else.
-fn words(schema: &Json) -> Vec<&str> {
-    let constant = schema.get("const").and_then(Json::as_str);
-    let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-    constant.into_iter().chain(listed).collect()
-}
-
-/// The property by which a variant is told from the others.
-fn tag(variant: &Json) -> Option<&str> {
-    let properties = variant.get("properties")?.as_object()?;
-    properties.iter().find(|(_, schema)| schema.get("const").is_some()).map(|(name, _)| name.as_str())
-}
-
-/// The types that a schema allows.
-fn type_names(schema: &Json) -> Vec<&str> {
-    match schema.get("type") {
-        Some(Json::String(name)) => vec![name],
-        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).collect(),
-        _ => vec![],
-    }
-}
-
 /// The known word that was probably meant.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let scored = known.iter().map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate));
@@ -406,31 +352,6 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 /// Words in back quotes, with commas.
 pub fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// A value in a sentence.
-fn describe(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("the string \"{text}\""),
-        Value::Integer(number) => format!("the number {number}"),
-        Value::Float(number) => format!("the number {number}"),
-        Value::Boolean(truth) => format!("{truth}"),
-        Value::Datetime(time) => format!("the time {time}"),
-        Value::Array(_) => "an array".to_owned(),
-        Value::Table(_) => "a table".to_owned(),
-    }
-}
-
-/// A JSON type in a sentence.
-fn noun(kind: &str) -> &'static str {
-    match kind {
-        "integer" => "a whole number",
-        "number" => "a number",
-        "string" => "a string",
-        "boolean" => "`true` or `false`",
-        "array" => "an array",
-        _ => "a table",
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::StopReason;
+use crate::stop::StopReason;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,14 @@ pub enum Error {
         /// What it says.
         source: drivers::Error,
     },
+    /// A plant that was to be made safe, and of which nobody can say that it is.
+    #[error("plant `{plant}` is NOT SAFE: {why}")]
+    NotSafe {
+        /// The plant's name in the rig.
+        plant: String,
+        /// What is not as it should be.
+        why: String,
+    },
     /// Conformance checks found what must not be.
     #[error("{count} check{} failed: see the report", if *.count == 1 { "" } else { "s" })]
     Checks {
@@ -111,6 +119,24 @@ pub enum Error {
         /// What else is wrong, in brackets; or nothing.
         why: String,
     },
+    /// A plant whose twin is learned, before it is.
+    #[error(
+        "the twin of `{plant}` is learned, and nothing is learned yet: run `pnnlab calibrate RIG {plant}` first, train `physics-aware` with a table [training.refresh], which learns it on the way, or train by `spsa`, which needs none"
+    )]
+    Unlearned {
+        /// The plant's name in the rig.
+        plant: String,
+    },
+    /// A calibration that ended before its time; its shots are kept.
+    #[error(
+        "stopped; the plant is safe, and {shots} shots are kept: {}. Give the same options and --resume to go on", .path.display()
+    )]
+    CalibrationBegun {
+        /// Where they lie.
+        path: PathBuf,
+        /// How many.
+        shots: usize,
+    },
     /// The user stopped a fit.
     #[error(
         "stopped by the user while fitting; the plant is safe, and the trace is kept: {}. `pnnlab calibrate … --from` fits it without measuring again", .0.display()
@@ -119,6 +145,9 @@ pub enum Error {
     /// The user stopped a measurement.
     #[error("stopped by the user; the plant is safe, and nothing was kept")]
     CalibrationStopped,
+    /// The user stopped an export.
+    #[error("stopped by the user; nothing was exported")]
+    ExportStopped,
     /// The user stopped it.
     #[error("stopped by the user; what was recorded so far is in {}", .0.display())]
     Stopped(PathBuf),
@@ -128,6 +157,11 @@ pub enum Error {
     /// A soak has lost, repeated or misplaced something, or waited too long.
     #[error("the soak is not clean: see the report; the same --seed brings the same faults")]
     Soak,
+    /// A training of a soak has left an output on, or did not end.
+    #[error(
+        "an output stayed on, or a training did not end: see the report; the same --seed ends them in the same ways"
+    )]
+    LeftOn,
     /// The dashboard has nowhere to draw.
     #[error(
         "the dashboard needs a terminal: {reason}. `pnnlab watch` shows a run in one; its figures are in metrics.csv as well"
@@ -158,6 +192,9 @@ impl From<calibration::Error> for Error {
     }
 }
 
+/// The exit code where all is done, but what was to be printed is lost.
+pub const OUTPUT_LOST: u8 = 7;
+
 /// Exit codes and what they mean, as `--help` prints them.
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "done"),
@@ -167,14 +204,18 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (4, "the data cannot be read or used"),
     (5, "a plant refuses or fails"),
     (6, "the run folder cannot be written, or what lies in it cannot be read"),
+    (OUTPUT_LOST, "standard output cannot be written, such as on a full disk; all else is done"),
     (9, "a conformance check failed"),
     (10, "a calibration fails, or a fit is foreign, stale or broken"),
-    (11, "a soak lost, repeated or misplaced something, or waited too long"),
+    (11, "a soak lost, repeated or misplaced something, waited too long, or left an output on"),
     (12, "a download failed: no network, or what came is not what was published"),
     (13, "an experiment of `reproduce` ended with an error"),
     (20, "there is no terminal to draw in"),
     (130, "stopped by Ctrl-C, SIGTERM, key or socket; the run is closed and the plants are safe"),
-    (131, "ended at once by a second Ctrl-C; nothing was closed or made safe"),
+    (
+        131,
+        "ended at once by a second Ctrl-C, half a second or more after the first; the run was not closed, and the plants are left to their watchdogs and guards",
+    ),
     (137, "a training under `--watch` was killed: 128 and the number of the signal"),
 ];
 
@@ -190,12 +231,21 @@ impl Error {
             Self::Data(_) | Self::MissingData(_) => 4,
             Self::Download { .. } => 12,
             Self::Unreproduced { .. } => 13,
-            Self::Plant { .. } => 5,
+            Self::Plant { .. } | Self::NotSafe { .. } => 5,
             Self::CalibrationOf { source, .. } if matches!(**source, calibration::Error::Plant(_)) => 5,
             Self::Record { .. } => 6,
-            Self::Calibration(_) | Self::FitOf { .. } | Self::CalibrationOf { .. } | Self::NoFit { .. } => 10,
-            Self::Stopped(_) | Self::Halted(_) | Self::CalibrationStopped | Self::FitStopped(_) => 130,
-            Self::Soak => 11,
+            Self::Calibration(_)
+            | Self::FitOf { .. }
+            | Self::CalibrationOf { .. }
+            | Self::NoFit { .. }
+            | Self::Unlearned { .. } => 10,
+            Self::Stopped(_)
+            | Self::Halted(_)
+            | Self::CalibrationStopped
+            | Self::CalibrationBegun { .. }
+            | Self::FitStopped(_)
+            | Self::ExportStopped => 130,
+            Self::Soak | Self::LeftOn => 11,
             Self::Checks { .. } => 9,
         }
     }
@@ -210,6 +260,16 @@ impl Error {
     pub fn plant(name: &str) -> impl FnOnce(drivers::Error) -> Self {
         let name = name.to_owned();
         move |source| Self::Plant { name, source }
+    }
+
+    /// Whether limits over time have refused something.
+    pub fn is_overdriven(&self) -> bool {
+        let is = |error: &drivers::Error| matches!(error, drivers::Error::Overdriven { .. });
+        match self {
+            Self::Plant { source, .. } => is(source),
+            Self::CalibrationOf { source, .. } => matches!(&**source, calibration::Error::Plant(error) if is(error)),
+            _ => false,
+        }
     }
 
     /// An error at `path` while `doing` something, such as `cannot be written`.

@@ -39,9 +39,10 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::run::unix_seconds;
+use crate::record::unix_seconds;
 
 use dashboard::Dashboard;
+pub use terminal::{give_back as give_terminal_back, take_again as take_terminal_again};
 use theme::Theme;
 
 /// What to open first.

@@ -156,7 +156,7 @@ fn the_ideal_method_needs_a_simulated_plant() {
 
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "replay.toml", "--method", "ideal"]);
     assert_eq!(code, 2);
-    assert!(text.contains("only a simulated plant has, but plant `electrical` is replayed"), "{text}");
+    assert!(text.contains("but plant `electrical` is a recording"), "{text}");
     // Another seed asks other questions.
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "replay.toml", "--seed", "2"]);
     assert_eq!(code, 5);
@@ -166,8 +166,14 @@ fn the_ideal_method_needs_a_simulated_plant() {
 #[test]
 fn divergence_is_said_as_such() {
     let place = Place::new();
+    // Each factor is one that a layer may have; their product is no number any more.
+    let factors = "[[layers]]\nkind = \"scale\"\nscale = 1e6\n\n".repeat(8);
+    place.write(
+        "far.toml",
+        &SMALL.replace("[[layers]]\nkind = \"bins\"", &format!("{factors}[[layers]]\nkind = \"bins\"")),
+    );
     place.write("small.toml", SMALL);
-    let (code, text) = place.refusal(&["train", "small.toml", "--name", "x", "--set", "training.learning_rate=1e300"]);
+    let (code, text) = place.refusal(&["train", "far.toml", "--name", "x", "--check", "false"]);
     assert_eq!(code, 1);
     assert!(text.contains("training diverged: "), "{text}");
     assert!(place.read("runs/x/run.json").contains("\"state\": \"failed\""));

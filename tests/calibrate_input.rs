@@ -55,9 +55,9 @@ fn the_recorded_shots_of_a_training_are_a_trace() {
         let set = if plant == "electrical" { "plants.electrical.simulated.samples=64" } else { "data.test=100" };
         let taken = ["calibrate", "simulated", plant, "--procedure", "levels", "--json"];
         let change = if plant == "electrical" { &["--set", set][..] } else { &[] };
-        // 8 steps of 32, and two tests of 100.
+        // 8 steps of 32, two looks at 169 rows that validate, and a test of 100.
         let from = place.json(&[&taken[..], change, &["--from", &shots]].concat());
-        assert_eq!(from["shots"], 456, "{from}");
+        assert_eq!(from["shots"], 256 + 2 * 169 + 100, "{from}");
         let near = place.json(&[&taken[..], change, &["--near", &shots, "--stimuli", "100"]].concat());
         assert_eq!(near["shots"], 200, "{near}");
     }
@@ -137,4 +137,110 @@ fn a_report_says_its_levels_and_warns_of_a_twin_of_no_use() {
     assert!(warnings.iter().any(|warning| warning.as_str().unwrap().contains("of no use")), "{poor}");
     assert!(place.read("report.html").contains("Warnings:"));
     assert!(place.path("report-html-figures/predicted.svg").is_file());
+}
+
+/// Inputs and outputs of the circuit of `hil/rigs/pnnlink.toml`, as CSV.
+fn circuit(shots: usize) -> [String; 2] {
+    let built = sims::Electrical { samples: 64, ..sims::Electrical::default() }.build().unwrap();
+    let mut drawn = sims::Key::new(1).stream();
+    let inputs = drivers::Batch::from_fn(shots, 64, |_, _| 2.0 * drawn.uniform() - 1.0);
+    let outputs = built.system.shoot(&inputs, &[], sims::Moment::default());
+    [inputs, outputs].map(|rows| {
+        let line = |row: &[f32]| row.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    })
+}
+
+#[test]
+fn a_rig_gives_its_physics_to_recorded_data_and_its_bench_is_not_opened() {
+    let place = Place::new();
+    let [inputs, outputs] = circuit(60);
+    // Its board is not there.
+    place.write("rig.toml", include_str!("../hil/rigs/pnnlink.toml")).write("x.csv", &inputs).write("y.csv", &outputs);
+    let physics = ["calibrate", "rig.toml", "--procedure", "physics", "--json"];
+    let data = ["--from", "x.csv", "--outputs", "y.csv"];
+    let fitted = place.json(&[&physics[..], &data].concat());
+    assert_eq!(fitted["plant"], "electrical");
+    let names: Vec<&str> =
+        fitted["coefficients"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert!(!names.is_empty());
+    let residual = |which: &str| fitted[which]["rmse_of_full_scale"].as_f64().unwrap();
+    assert!(residual("residual") < 0.3 * residual("nominal_residual"), "{fitted}");
+    // Data of another size is refused with both sizes.
+    place.write("few.csv", "1,2\n3,4\n");
+    let (code, text) = place.refusal(&[&physics[..], &["--from", "few.csv", "--from", "few.csv"]].concat());
+    assert!(code != 0 && text.contains("2 inputs") && text.contains("64"), "{text}");
+    // So is a file that cannot be read, by what could be.
+    let (_, text) = place.refusal(&["calibrate", "--from", "missing.csv"]);
+    assert!(text.contains(".npz") && text.contains(".csv"), "{text}");
+}
+
+#[test]
+fn columns_of_a_table_are_named_on_the_command_line() {
+    let place = Place::new();
+    let row = |k: usize| format!("{},{},{},{}", k % 7, k % 5, (k / 30) % 2, (k % 7) * 2 + k % 5);
+    let rows: Vec<String> = (0..90).map(row).collect();
+    place.write("all.csv", &format!("v1,v2,heater,power\n{}\n", rows.join("\n")));
+    let from = ["calibrate", "--from", "all.csv", "--procedure", "levels", "--json"];
+    let levels = place.json(&[&from[..], &["--controls", "heater", "--outputs", "power"]].concat());
+    assert_eq!((&levels["shots"], &levels["levels"]["ports"][0]["port"]), (&Value::from(90), &Value::from("power[0]")));
+    let banks: Vec<&str> =
+        levels["validity"].as_array().unwrap().iter().map(|bank| bank["bank"].as_str().unwrap()).collect();
+    assert_eq!(banks, ["input.v1", "input.v2", "control.heater", "output.power"]);
+    let (_, text) = place.refusal(&[&from[..], &["--outputs", "current"]].concat());
+    assert!(text.contains("all.csv: the table has no column `current`: it has `v1`, `v2`"), "{text}");
+}
+
+#[test]
+fn full_scale_is_that_of_the_shots_that_were_learned_from() {
+    let place = Place::new();
+    let table = |scale: f64, rows: usize| -> String {
+        let row = |k: usize| {
+            let (a, b) = ((k * 37 % 101) as f64 / 101.0, (k * 53 % 97) as f64 / 97.0);
+            // The second output is a hundred times smaller.
+            format!("{a},{b},{},{}", scale * (a + b + 0.05 * (9.0 * a).sin()), 0.01 * (a - b))
+        };
+        format!("x0,x1,y0,y1\n{}\n", (0..rows).map(row).collect::<Vec<_>>().join("\n"))
+    };
+    place.write("train.csv", &table(1.0, 300)).write("same.csv", &table(1.0, 60)).write("loud.csv", &table(10.0, 60));
+    let of = |test: &str| {
+        let fitted = place.json(&["calibrate", "--from", "train.csv", "--test", test, "--candidates", "0", "--json"]);
+        assert!(fitted["linear_residual"]["r2_median"].is_number(), "{fitted}");
+        fitted["residual"]["rmse_of_full_scale"].as_f64().unwrap()
+    };
+    // Outputs ten times as large are missed by some nine tenths of them: several full scales of what was learned, over two outputs.
+    let (same, loud) = (of("same.csv"), of("loud.csv"));
+    assert!(same < 0.01 && loud > 2.0, "{same} {loud}");
+}
+
+#[test]
+fn an_interrupted_calibration_keeps_its_shots_and_goes_on() {
+    let place = Place::new();
+    let options = ["--procedure", "levels", "--stimuli", "6000", "--repeats", "1"];
+    let measure = [&["calibrate", "simulated", "mechanical"][..], &options].concat();
+    let begun = || {
+        let all = if place.path("fits").is_dir() { names(&place.path("fits")) } else { vec![] };
+        all.into_iter().find(|name| name.ends_with(".begun.arrows")).map(|name| place.path("fits").join(name))
+    };
+    let mut child = place.command(&measure).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + BOUND;
+    while begun().is_none_or(|path| std::fs::metadata(path).map_or(0, |file| file.len()) < 1_000_000) {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no shots came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("shots are kept") && text.contains("--resume"), "{text}");
+    let (_, text) = place.refusal(&measure);
+    assert!(text.contains("which was interrupted: go on with --resume"), "{text}");
+    let resumed = place.json(&[&measure[..], &["--resume", "--json"]].concat());
+    assert_eq!(resumed["shots"], 6000);
+    assert!(begun().is_none(), "the whole trace has taken its place");
+    // A simulated bench goes on where it was: the readings are those of a measurement in one piece.
+    let whole = place.json(&[&measure[..], &["--json"]].concat());
+    assert_eq!(whole["levels"], resumed["levels"]);
+    let (_, text) = place.refusal(&[&measure[..], &["--resume"]].concat());
+    assert!(text.contains("no calibration with these options was interrupted"), "{text}");
 }

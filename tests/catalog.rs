@@ -128,3 +128,24 @@ fn runs_are_drawn_and_removed() {
     let (code, complaint) = place.refusal(&["runs", "list", "--runs", "elsewhere"]);
     assert_eq!((code, complaint.contains("is no folder")), (2, true), "{complaint}");
 }
+
+#[test]
+fn a_run_behind_a_link_is_listed_once_and_only_its_link_is_removed() {
+    let place = place();
+    std::fs::create_dir(place.path("archive")).unwrap();
+    std::fs::rename(place.path("runs/in-silico"), place.path("archive/old")).unwrap();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(place.path(to), place.path(name)).unwrap();
+    link("archive/old", "runs/kept");
+    // One that leads to a run that is here, a loop, and one that leads nowhere.
+    link("runs/physics-aware", "runs/again");
+    link("runs", "runs/loop");
+    link("nowhere", "runs/lost");
+    assert_eq!(listed(&place, &[]), ["kept", "physics-aware"]);
+    for name in ["kept", "runs/kept"] {
+        assert_eq!(place.json(&["runs", "show", name, "--json"])["facts"]["method"], "in-silico");
+    }
+    let said = text(&place, &["runs", "remove", "kept", "--yes"]);
+    assert!(said.contains("removed the link runs/kept: the run stays in "), "{said}");
+    assert!(place.path("archive/old/run.json").is_file());
+    assert_eq!(listed(&place, &[]), ["physics-aware"]);
+}

@@ -26,7 +26,10 @@ fn the_quick_form_lays_its_table_over_the_experiment() {
     place.write("small.toml", &format!("{SMALL}{quick}"));
     let full = place.json(&["train", "small.toml", "--json", "--name", "full"]);
     let short = place.json(&["train", "small.toml", "--json", "--name", "short", "--quick"]);
-    assert_eq!((full["shots"].as_u64(), short["shots"].as_u64()), (Some(8 * 32 + 200), Some(2 * 32 + 100)));
+    assert_eq!(
+        (full["shots"].as_u64(), short["shots"].as_u64()),
+        (Some(8 * 32 + 2 * 169 + 100), Some(2 * 32 + 169 + 100))
+    );
     let record = place.read("runs/short/experiment.toml");
     assert!(
         record.contains("train = 40") && record.contains("attenuation = 3.0") && !record.contains("quick"),
@@ -36,7 +39,7 @@ fn the_quick_form_lays_its_table_over_the_experiment() {
     assert_eq!(compared["runs"].as_array().unwrap().len(), 1);
     // `--set` has the last word.
     let set = place.json(&["train", "small.toml", "--json", "--quick", "--set", "training.steps=3"]);
-    assert_eq!(set["shots"], 3 * 32 + 100);
+    assert_eq!(set["shots"], 3 * 32 + 169 + 100);
 }
 
 #[test]
@@ -64,8 +67,8 @@ fn epochs_count_full_batches() {
     place
         .write("small.toml", &SMALL.replace("steps = 8", "epochs = 3").replace("test = 100", "test = 100\ntrain = 70"));
     let result = place.json(&["train", "small.toml", "--json"]);
-    // Two batches of 32 in 70 rows, three times, and tests after 4 and 6.
-    assert_eq!(result["shots"], 6 * 32 + 2 * 100);
+    // Two batches of 32 in 70 rows, three times; 169 rows validate after 4 and 6, and 100 are the test's.
+    assert_eq!(result["shots"], 6 * 32 + 2 * 169 + 100);
 }
 
 #[test]
@@ -105,8 +108,8 @@ fn vowels_are_split_evenly_and_seen_by_light() {
     place.write("vowels.csv", &vowels());
     let result =
         quick(&place, "vowels-optical", ".", &["--set", "training.steps=4", "--set", "training.evaluate_every=0"]);
-    // 175 tokens in three passes, four times; and the 84 of the test.
-    assert_eq!(result["shots"], 3 * (4 * 175 + 84));
+    // 158 tokens in three passes, four times; 17 that validate, and the 84 of the test.
+    assert_eq!(result["shots"], 3 * (4 * 158 + 17 + 84));
 }
 
 /// An IDX file of bytes.
@@ -139,10 +142,10 @@ fn each_image_experiment_runs_on_a_folder_of_idx_files() {
         [("mnist-electrical", 4), ("mnist-mechanical", 2), ("mnist-optical", 3), ("mnist-optical-digital", 0)]
     {
         let result = quick(&place, name, ".", &set);
-        // One batch of 128 in an epoch, and the test.
-        assert_eq!(result["shots"], passes * (2 * 128 + 20), "{name}");
+        // One batch of 128 in an epoch, ten rows that validate, and the test.
+        assert_eq!(result["shots"], passes * (2 * 128 + 10 + 20), "{name}");
         let (code, text) = place.refusal(&["train", name, "--data", ".", "--set", "data.train=1000"]);
-        assert_eq!((code, text.contains("there are 140 images: take 1 to 140")), (3, true), "{text}");
+        assert_eq!((code, text.contains("there are 140 images: learn from 1 to 140")), (3, true), "{text}");
     }
 }
 

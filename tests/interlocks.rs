@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use serde_json::{Value, json};
 
 use crate::control::{Client, wait};
-use crate::program::{Place, SMALL};
+use crate::program::{Place, SMALL, without_bench_time};
 
 /// A bench on which a shot reads the same whenever it is taken.
 const QUIET: &str =
@@ -34,10 +34,10 @@ fn experiment() -> String {
     SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", "")
 }
 
-/// Rows of metrics without their last column, bench time.
+/// Rows of metrics without bench time.
 fn numbers(place: &Place, run: &str) -> Vec<String> {
     let metrics = place.read(&format!("runs/{run}/metrics.csv"));
-    metrics.lines().filter_map(|line| Some(line.rsplit_once(',')?.0.to_owned())).collect()
+    without_bench_time(&metrics)
 }
 
 fn events(place: &Place, run: &str) -> Vec<Value> {
@@ -186,4 +186,74 @@ fn a_pause_that_makes_no_sense_is_refused_by_its_key() {
     let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
     let start = format!("pnnlab: rig.toml:{line}: `plants.electrical.interlocks.0.output` cannot be watched: ");
     assert!(code == 3 && message.starts_with(&start) && message.contains("no output bank `nod`"), "{message}");
+}
+
+/// A rig whose plant is watched by an instrument of its own at `address`, with the keys of its interlock and of the instrument.
+fn watched(address: &str, interlock: &str, instrument: &str) -> String {
+    format!(
+        "name = \"bench\"\n\n[plants.electrical.simulated]\nsystem = \"electrical\"\n{QUIET}\n[[plants.electrical.interlocks]]\n\
+         name = \"laser\"\nlow = 0.01\nhigh = 0.03\n{interlock}\n\n[plants.electrical.interlocks.instrument]\n\
+         protocol = \"scpi\"\naddress = \"{address}\"\nquery = \"MEAS:POW?\"\nunit = \"W\"\nevery_seconds = 0.02\n{instrument}\n"
+    )
+}
+
+#[test]
+fn an_instrument_beside_the_plant_pauses_a_run_and_lets_it_go_on() {
+    let value = hil::GaugeValue { query: "MEAS:POW?".into(), field: 1, answer: "0.02".into() };
+    let meter = hil::ScpiBox::new(hil::SimulatedGauge::new(vec![value]));
+    let served = hil::serve_scpi(meter, &hil::Wire::Tcp { port: 0 }, hil::Faults::new(0)).unwrap();
+    let address = served.address.to_string();
+    let tell = |text: &str| {
+        let mut stream = std::net::TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+        std::io::Write::write_all(&mut stream, format!("SIM:VAL {text};*OPC?\n").as_bytes()).unwrap();
+        std::io::Read::read_exact(&mut stream, &mut [0; 2]).unwrap();
+    };
+    let place = Place::new();
+    let pause = "pause = { hysteresis = 0.002, clear_after = 2, probe_seconds = 0.01, most_probes = 1000000 }";
+    place.write("small.toml", &experiment().replace("steps = 8", "steps = 1000000"));
+    place.write("rig.toml", &watched(&address, pause, ""));
+    let arguments = ["train", "small.toml", "--rig", "rig.toml", "--name", "long", "--check", "false"];
+    let mut child: Child = place.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+    wait("it does not begin", || place.path("runs/long/control.sock").exists());
+    let mut client = Client::new(&place);
+    wait("it does not run", || client.command("status")["state"] == "running");
+    tell("0.5");
+    wait("it does not pause", || client.command("status")["state"] == "paused");
+    let status = client.command("status");
+    let why = status["why"].as_str().unwrap();
+    assert!(why.contains("interlock `laser`: MEAS:POW? = 0.5 W is outside [0.01, 0.03] W"), "{why}");
+    assert_eq!(client.command("resume")["reply"], "refused");
+    // Back, and then no answer any more.
+    tell("0.02");
+    wait("it does not go on", || client.command("status")["state"] == "running");
+    drop(served);
+    wait("it does not notice", || {
+        client.command("status")["why"].as_str().is_some_and(|why| why.contains("MEAS:POW? cannot be read"))
+    });
+    assert_eq!(client.command("stop")["state"], "stopping");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn an_instrument_beside_the_plant_that_makes_no_sense_is_refused_by_its_key() {
+    let place = Place::new();
+    place.write("small.toml", &experiment());
+    for (interlock, instrument, key, words) in [
+        ("output = \"node\"", "", "output", "and not both"),
+        ("", "field = 0", "instrument.field", "first value is 1"),
+        ("", "deadline_seconds = 0.0", "instrument.deadline_seconds", "give 0.01 to 3600"),
+    ] {
+        place.write("rig.toml", &watched("tcp://127.0.0.1:9", interlock, instrument));
+        let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
+        let named = message.contains(&format!("`plants.electrical.interlocks.0.{key}` "));
+        assert!(code == 3 && named && message.contains(words), "{message}");
+    }
+    let neither = "name = \"bench\"\n\n[plants.electrical.simulated]\nsystem = \"electrical\"\n\n[[plants.electrical.interlocks]]\n\
+                   name = \"x\"\nlow = 0.0\nhigh = 1.0\n";
+    place.write("rig.toml", neither);
+    let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
+    assert!(code == 3 && message.contains("say what is watched"), "{message}");
+    place.write("rig.toml", &watched("tcp://127.0.0.1:9", "", ""));
+    let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);
+    assert!(code == 5 && message.contains("electrical-laser"), "{code} {message}");
 }

@@ -2,15 +2,21 @@
 
 #[cfg(feature = "audio")]
 mod audio;
+mod bad_files;
 mod bad_input;
+mod board;
 mod calibrate;
 mod calibrate_input;
 mod catalog;
 mod control;
+mod controls;
+mod exits;
 mod experiments;
 mod interlocks;
 mod kill;
+mod methods;
 mod oscillators;
+mod pacing;
 mod program;
 mod recording;
 mod replays;
@@ -18,6 +24,7 @@ mod reports;
 mod resume;
 mod runs;
 mod safe;
+mod seeds;
 mod soak;
 mod terminal;
 mod tidy;

@@ -103,3 +103,14 @@ pub fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// The rows of `metrics.csv` without bench time, which an instrument on a wire takes by the clock.
+pub fn without_bench_time(metrics: &str) -> Vec<String> {
+    let header = metrics.lines().next().unwrap_or_default();
+    let place = header.split(',').position(|name| name == "plant_seconds");
+    let row = |line: &str| {
+        let fields = line.split(',').enumerate().filter(|(index, _)| Some(*index) != place);
+        fields.map(|(_, field)| field).collect::<Vec<_>>().join(",")
+    };
+    metrics.lines().map(row).collect()
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use toml::Table;
 
-use crate::program::{Place, names};
+use crate::program::{Place, names, without_bench_time};
 use crate::wires::{EXPERIMENT, Serving};
 
 /// Two short steps, without the questions before a training.
@@ -33,7 +33,7 @@ fn replay(instruments: &mut Table, name: &str) {
 }
 
 /// Trains on the served `rig`, which is recorded, and again on the recording.
-fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
+pub fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
     let place = Place::new();
     place.write("wired.toml", experiment);
     {
@@ -56,10 +56,9 @@ fn record_and_replay(rig: &str, plant: &str, experiment: &str, flags: &[&str]) {
     let output = train(&place, "replayed.toml", "second");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !text.contains("NOT SAFE"), "{text}");
-    // The last column is bench time, which an instrument on a wire takes.
     let numbers = |run: &str| {
         let metrics = place.read(&format!("runs/{run}/metrics.csv"));
-        metrics.lines().filter_map(|line| Some(line.rsplit_once(',')?.0.to_owned())).collect::<Vec<_>>()
+        without_bench_time(&metrics)
     };
     assert_eq!(numbers("second"), numbers("first"));
     assert!(place.read("runs/second/run.json").contains("\"replayed\""), "it says that it was replayed");

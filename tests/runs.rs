@@ -45,14 +45,51 @@ fn a_run_folder_holds_all_that_decides_and_results() {
         place.json(&["train", "runs/one/experiment.toml", "--rig", "runs/one/rig.toml", "--name", "two", "--json"]);
     assert_eq!(again["test_accuracy"], result["test_accuracy"]);
     assert_eq!(place.read("runs/one/metrics.csv"), place.read("runs/two/metrics.csv"));
-    // 8 steps of 32 shots and two tests of 100.
-    assert_eq!(result["shots"], 8 * 32 + 2 * 100);
+    // 8 steps of 32 shots, two looks at 169 rows that validate, and a test of 100.
+    assert_eq!(result["shots"], 8 * 32 + 2 * 169 + 100);
     let events = place.read("runs/one/events.jsonl");
     let kinds: Vec<Value> =
         events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect();
     assert_eq!(kinds, ["started", "evaluated", "agreement", "evaluated", "agreement", "safe", "finished"]);
     let svg = place.read("runs/one/figures/learning-curves.svg");
     assert!(svg.contains("SIMULATED") && svg.contains("pnnlab train small.toml"), "the caption says what it shows");
+}
+
+#[test]
+fn answers_have_the_row_numbers_and_words_of_the_data() {
+    let place = Place::new();
+    let vowel = |row: usize| if row.is_multiple_of(2) { "ae" } else { "\"i, long\"" };
+    let mut rows = vec!["f1,f2,vowel".to_owned()];
+    rows.extend((0..60).map(|row| format!("{},{},{}", row % 7, (row * row) % 11, vowel(row))));
+    place.write("vowels.csv", &rows.join("\n"));
+    let data = "[data]\nsource = \"csv\"\nfile = \"vowels.csv\"\nlabel = \"vowel\"\ntest = 20\n";
+    let text = SMALL
+        .replace("[data]\nsource = \"digits\"\ntest = 100\n", data)
+        .replace(
+            "[[layers]]\nkind = \"scale-offset\"",
+            "[[layers]]\nkind = \"repeat\"\ntimes = 32\n\n[[layers]]\nkind = \"scale-offset\"",
+        )
+        .replace("bins = 10", "bins = 2");
+    place.write("vowels.toml", &text).json(&["train", "vowels.toml", "--name", "one", "--json"]);
+    let answers = place.read("runs/one/test.csv");
+    let mut lines = answers.lines();
+    assert_eq!(lines.next(), Some("row,label,answer,label_word,answer_word"));
+    let mut seen = std::collections::BTreeSet::new();
+    for line in lines {
+        let mut fields = line.splitn(4, ',');
+        let row: usize = fields.next().unwrap().parse().unwrap();
+        assert_eq!(fields.next().unwrap(), (row % 2).to_string(), "{line}");
+        assert!(fields.nth(1).unwrap().starts_with(vowel(row)), "{line}");
+        seen.insert(row);
+    }
+    assert_eq!(seen.len(), 20, "{answers}");
+    assert!(seen.last().is_some_and(|last| 20 < *last), "numbers are those of the file, not of the test set");
+    let facts: Value = serde_json::from_str(&place.read("runs/one/run.json")).unwrap();
+    assert_eq!(facts["classes"], serde_json::json!(["ae", "i, long"]));
+    assert!(place.read("runs/one/figures/confusion.svg").contains("i, long"));
+    let best = place.json(&["runs", "list", "--best", "--json"]);
+    assert_eq!(best["runs"][0]["run"], "one");
+    assert!(best["runs"][0]["validation_accuracy"].is_number(), "{best}");
 }
 
 #[test]
@@ -187,4 +224,28 @@ fn a_run_ends_well_though_nobody_reads_what_it_says() {
         place.command(&["train", "small.toml", "--name", "unheard"]).stdout(closed()).stderr(closed()).status();
     assert_eq!(status.unwrap().code(), Some(0));
     assert!(place.path("runs/unheard/weights.safetensors").is_file());
+}
+
+#[test]
+fn runs_that_begin_in_the_same_second_get_a_folder_each() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("steps = 8", "steps = 2"));
+    let train = |kind: &[&str]| {
+        let mut command = place.command(&[kind, &["small.toml", "--json"]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let compare = ["compare", "--methods", "in-silico", "--seeds", "1"];
+    let begun: Vec<_> =
+        (0..4).map(|_| train(&["train", "--check", "false"])).chain((0..2).map(|_| train(&compare))).collect();
+    let mut folders = std::collections::BTreeSet::new();
+    for run in begun {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let folder = said["run"].as_str().or(said["runs"][0].as_str()).unwrap().to_owned();
+        assert!(place.path(&folder).join("run.json").is_file(), "{folder}");
+        assert!(folders.insert(folder), "{said}");
+    }
+    assert_eq!(folders.len(), 6);
+    assert!(names(&place.path("runs")).iter().all(|name| !name.starts_with('.')), "nothing is left over");
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 /// No answer takes so long, on the slowest machine.
 pub const BOUND: Duration = Duration::from_mins(2);
@@ -81,6 +83,43 @@ impl Terminal {
     /// The number of its process.
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether the terminal hands out whole lines, as a shell has it.
+    pub fn has_lines(&self) -> bool {
+        tcgetattr(&*self.pty).unwrap().local_modes.contains(LocalModes::ICANON)
+    }
+
+    /// Lets the terminal hand out whole lines again, as a shell does.
+    pub fn set_lines(&self) {
+        let mut modes = tcgetattr(&*self.pty).unwrap();
+        modes.local_modes.insert(LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&*self.pty, OptionalActions::Now, &modes).unwrap();
+    }
+
+    /// Stops the program as nobody can prevent, and lets it go on.
+    pub fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Lets a program go on that is stopped.
+    pub fn go_on(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+    }
+
+    /// Whether the system says that the program is stopped.
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    }
+
+    /// Reads until the program has taken the whole screen, or has given it back.
+    pub fn wait_for_screen(&mut self, taken: bool) {
+        let bound = Instant::now() + BOUND;
+        while self.screen.screen().alternate_screen() != taken {
+            let bytes = self.bytes.recv_timeout(bound.saturating_duration_since(Instant::now()));
+            self.screen.process(&bytes.expect("the screen is neither taken nor given back"));
+        }
     }
 
     /// Reads until the program ends.

@@ -51,6 +51,108 @@ fn every_top_level_folder_is_on_the_map() {
     }
 }
 
+/// The files and rooms of `src/`, lowest first: each uses only those before it.
+const ROOMS: [&str; 17] = [
+    "output",
+    "whole_file",
+    "memory",
+    "stop",
+    "error",
+    "event",
+    "log",
+    "document",
+    "data",
+    "plants",
+    "network",
+    "record",
+    "control",
+    "training",
+    "report",
+    "watch",
+    "command",
+];
+
+/// The first words of the paths below `crate::` in a file, its tests left out.
+fn used(text: &str) -> Vec<&str> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let starts = lines.flat_map(|line| line.match_indices("crate::").map(|(at, name)| &line[at + name.len()..]));
+    // A list that goes on below its line is read from the whole text.
+    let rests = starts.map(|rest| &code[rest.as_ptr() as usize - code.as_ptr() as usize..]);
+    rests.flat_map(|rest| rest.strip_prefix('{').map_or_else(|| vec![word(rest)], first_words)).collect()
+}
+
+/// The first words of the paths of a list, up to its closing brace.
+fn first_words(list: &str) -> Vec<&str> {
+    let (mut depth, mut at, mut words) = (0, 0, vec![]);
+    for (end, letter) in list.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                words.push(word(list[at..end].trim_start()));
+                at = end + 1;
+                if letter == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn word(path: &str) -> &str {
+    path.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default()
+}
+
+#[test]
+fn every_room_uses_only_those_before_it() {
+    assert_eq!(
+        used("use crate::{Error, a::{b, c}, d};\nlet x = crate::e::f();\n// crate::g\n"),
+        ["Error", "a", "d", "e"]
+    );
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    // The list in ARCHITECTURE.md names the same rooms in the same order.
+    let map = std::fs::read_to_string(root.join("../ARCHITECTURE.md")).unwrap();
+    let list = map.split("`src/` has rooms").nth(1).unwrap().split("```").nth(1).unwrap();
+    let named: Vec<&str> = list
+        .lines()
+        .skip(1)
+        .flat_map(|line| line.split("  ").next().unwrap_or_default().split(", "))
+        .map(|name| name.trim().trim_end_matches('/'))
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert_eq!(named, ROOMS, "the rooms of ARCHITECTURE.md");
+    let place = |room: &str| ROOMS.iter().position(|known| *known == room);
+    let mut wrong = vec![];
+    for file in sources().iter().filter(|file| file.starts_with(&root)) {
+        let path = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        // The program and its command line stand above all rooms; files of tests use what they test.
+        if ["lib.rs", "main.rs", "cli.rs"].contains(&path) || path.ends_with("tests.rs") || path.ends_with("golden.rs")
+        {
+            continue;
+        }
+        let room = path.split(['/', '.']).next().unwrap();
+        let Some(own) = place(room) else {
+            wrong.push(format!("{path} is in no room: add it to ROOMS, and to the map in ARCHITECTURE.md"));
+            continue;
+        };
+        let text = std::fs::read_to_string(file).unwrap();
+        for name in used(&text) {
+            // `Error` and macros are the only names that rooms take from the root.
+            let name = if name == "Error" { "error" } else { name };
+            match place(name) {
+                Some(other) if other <= own => {}
+                Some(_) => wrong.push(format!("{path} uses `{name}`, which comes after `{room}`")),
+                None => wrong.push(format!("{path} uses `{name}`: name the room that it is in")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn only_the_crates_to_the_left_are_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -4,7 +4,7 @@
 //! Stimuli are white: each input and each control independent and uniform over its range. They meet every frequency and every
 //! amplitude that the limits allow, and depend on nothing that was trained.
 
-use drivers::{Batch, Direction, Error, Plant};
+use drivers::{Batch, Direction, Error, Gentle, Plant};
 use sims::{Key, Twin};
 
 use crate::Stimuli;
@@ -35,19 +35,15 @@ impl Agreement {
 
 /// Measures `shots` white stimuli on `plant` and compares.
 pub fn agreement(plant: &mut dyn Plant, twin: &dyn Twin, shots: usize, key: Key) -> Result<Agreement, Error> {
+    let plant = &mut Gentle::new(plant);
     let stimuli = Stimuli::white(plant.ports(), shots, SHOTS_PER_SETTING, key);
     let outputs = plant.ports().output_count();
     let middle: Vec<f32> =
         plant.ports().ranges(Direction::Control).iter().map(|range| 0.5 * (range.low + range.high)).collect();
-    let mut controls = plant.apply(&middle)?;
+    plant.apply(&middle)?;
     let (mut readings, mut predictions) = (Vec::new(), Vec::new());
     for (setting, inputs) in stimuli.by_setting() {
-        match plant.apply(stimuli.settings.row(setting as usize)) {
-            Ok(applied) => controls = applied,
-            // A limit on their steps: the controls stay where they are.
-            Err(Error::Overdriven { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        let controls = plant.apply(stimuli.settings.row(setting as usize))?;
         readings.extend(plant.measure(&inputs)?.into_values());
         predictions.extend(twin.predict(&inputs, &controls).into_values());
     }

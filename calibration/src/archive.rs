@@ -3,33 +3,43 @@
 //! An archive is a ZIP of arrays with a one-line header each. Numpy's crates bring a parser generator and five decompressors
 //! for that; this reads what `numpy.savez` and `savez_compressed` write.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
-use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
+use drivers::Batch;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
+use crate::recorded::{Recorded, trace_of};
 use crate::{Error, Trace};
 
-/// The system of a trace whose ranges are the data's own.
-pub(crate) const RECORDED: &str = "recorded";
+/// The most that an array unpacks to, and the most files of an archive.
+const MOST_BYTES: usize = 512 << 20;
+const MOST_FILES: usize = 4096;
+/// The most of a file that is unpacked to find its header.
+const MOST_HEADER: usize = 64 << 10;
+
+/// A file of an archive, as it is packed.
+#[derive(Debug, Clone)]
+struct Packed<'a> {
+    name: String,
+    method: usize,
+    checksum: usize,
+    /// Unpacked.
+    size: usize,
+    content: &'a [u8],
+}
 
 /// An array of an archive, not yet unpacked.
 #[derive(Debug, Clone)]
-struct Array {
+struct Array<'a> {
     name: String,
     /// Such as `<f8`.
     kind: String,
     shape: Vec<usize>,
     fortran: bool,
-    content: Vec<u8>,
-}
-
-/// An array as rows.
-struct Rows {
-    name: String,
-    rows: Batch,
+    file: Packed<'a>,
+    /// Where its numbers begin.
+    start: usize,
 }
 
 impl Trace {
@@ -55,49 +65,16 @@ impl Trace {
                 ));
             }
         };
-        from_rows(inputs, outputs)
+        trace_of(inputs, None, outputs, Error::archive)
     }
-}
-
-fn from_rows(inputs: Rows, outputs: Rows) -> Result<Trace, Error> {
-    let shots = inputs.rows.rows();
-    if shots != outputs.rows.rows() || shots == 0 {
-        return Err(Error::archive(format!(
-            "has {shots} rows in `{}` and {} in `{}`: a shot is a row in both",
-            inputs.name,
-            outputs.rows.rows(),
-            outputs.name
-        )));
-    }
-    for array in [&inputs, &outputs] {
-        if let Some(at) = array.rows.values().iter().position(|value| !value.is_finite()) {
-            let row = at / array.rows.columns().max(1);
-            return Err(Error::archive(format!("holds a value that is not finite, in row {row} of `{}`", array.name)));
-        }
-    }
-    let bank = |array: &Rows, name: &str| vec![Bank::new(name, array.rows.columns(), "1", range_of(&array.rows))];
-    Ok(Trace {
-        card: Card {
-            identity: Identity { system: RECORDED.into(), serial: outputs.name.clone(), origin: Origin::Replayed },
-            ports: Ports { inputs: bank(&inputs, "input"), controls: vec![], outputs: bank(&outputs, "output") },
-            timing: Timing::default(),
-        },
-        provenance: BTreeMap::from([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name)]),
-        settings: Batch::zeros(1, 0),
-        setting_of: vec![0; shots],
-        stimulus: (0..shots as u32).collect(),
-        seconds: vec![0.0; shots],
-        inputs: inputs.rows,
-        outputs: outputs.rows,
-    })
 }
 
 /// All arrays of an archive.
-fn read(bytes: &[u8]) -> Result<Vec<Array>, Error> {
+fn read(bytes: &[u8]) -> Result<Vec<Array<'_>>, Error> {
     let mut arrays = Vec::new();
-    for (file, content) in unzip(bytes)? {
-        let Some(name) = file.strip_suffix(".npy") else { continue };
-        arrays.push(array(name, &content)?);
+    for file in unzip(bytes)? {
+        let Some(name) = file.name.strip_suffix(".npy").map(str::to_owned) else { continue };
+        arrays.push(array(name, file)?);
     }
     Ok(arrays)
 }
@@ -108,12 +85,15 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
     Some(field.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
 }
 
-/// The files of a ZIP archive, stored or deflated (PKWARE, APPNOTE.TXT 4.3): found from the directory at its end.
-fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// The files of a ZIP archive (PKWARE, APPNOTE.TXT 4.3): found from the directory at its end.
+fn unzip(bytes: &[u8]) -> Result<Vec<Packed<'_>>, Error> {
     let broken = || Error::archive("cannot be read: it is no whole ZIP archive");
     let end = bytes.windows(4).rposition(|window| window == b"PK\x05\x06").ok_or_else(broken)?;
     let (count, mut at) =
         (number(bytes, end + 10, 2).ok_or_else(broken)?, number(bytes, end + 16, 4).ok_or_else(broken)?);
+    if MOST_FILES < count {
+        return Err(Error::archive(format!("holds {count} files: at most {MOST_FILES} are looked at")));
+    }
     let mut files = Vec::new();
     for _ in 0..count {
         let field = |offset: usize, size: usize| number(bytes, at + offset, size).ok_or_else(broken);
@@ -127,41 +107,63 @@ fn unzip(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let skipped = |offset: usize| number(bytes, local + offset, 2).ok_or_else(broken);
         let start = local + 30 + skipped(26)? + skipped(28)?;
         let content = bytes.get(start..start.saturating_add(packed)).ok_or_else(broken)?;
-        let content = match method {
-            0 => content.to_vec(),
-            8 => {
-                let mut inflated = Vec::new();
-                // One byte more than there should be shows that there is more.
-                let mut reader = DeflateDecoder::new(content).take(size as u64 + 1);
-                reader
-                    .read_to_end(&mut inflated)
-                    .map_err(|error| Error::archive(format!("cannot be read: {error}")))?;
-                inflated
-            }
-            _ => return Err(Error::archive("is compressed in a way that numpy does not write: use numpy.savez")),
-        };
-        let file = String::from_utf8_lossy(file).into_owned();
-        let mut crc = Crc::new();
-        crc.update(&content);
-        if content.len() != size || crc.sum() as usize != checksum {
-            return Err(Error::archive(format!(
-                "has a damaged file `{file}`: its checksum is not that of its content"
-            )));
-        }
-        files.push((file, content));
+        let name_of = String::from_utf8_lossy(file).into_owned();
+        files.push(Packed { name: name_of, method, checksum, size, content });
         at += 46 + name + extra + comment;
     }
     Ok(files)
 }
 
+impl Packed<'_> {
+    /// The first `most` bytes of its content.
+    fn unpacked(&self, most: usize) -> Result<Vec<u8>, Error> {
+        match self.method {
+            0 => Ok(self.content[..most.min(self.content.len())].to_vec()),
+            8 => {
+                let mut inflated = Vec::new();
+                let mut reader = DeflateDecoder::new(self.content).take(most as u64);
+                reader
+                    .read_to_end(&mut inflated)
+                    .map_err(|error| Error::archive(format!("cannot be read: {error}")))?;
+                Ok(inflated)
+            }
+            _ => Err(Error::archive("is compressed in a way that numpy does not write: use numpy.savez")),
+        }
+    }
+
+    /// All of its content, if it is that which was packed.
+    fn whole(&self) -> Result<Vec<u8>, Error> {
+        if MOST_BYTES < self.size {
+            return Err(Error::archive(format!(
+                "holds `{}`, which unpacks to {} MiB: at most {} MiB are read, save a part of it",
+                self.name,
+                self.size >> 20,
+                MOST_BYTES >> 20
+            )));
+        }
+        // One byte more than there should be shows that there is more.
+        let content = self.unpacked(self.size + 1)?;
+        let mut crc = Crc::new();
+        crc.update(&content);
+        if content.len() != self.size || crc.sum() as usize != self.checksum {
+            return Err(Error::archive(format!(
+                "has a damaged file `{}`: its checksum is not that of its content",
+                self.name
+            )));
+        }
+        Ok(content)
+    }
+}
+
 /// A `.npy` file (numpy.lib.format, versions 1 to 3).
-fn array(name: &str, bytes: &[u8]) -> Result<Array, Error> {
+fn array(name: String, file: Packed<'_>) -> Result<Array<'_>, Error> {
     let broken = || Error::archive(format!("has an array `{name}` that is cut off or no numpy array"));
+    let bytes = file.unpacked(MOST_HEADER)?;
     if !bytes.starts_with(b"\x93NUMPY") {
         return Err(broken());
     }
     let wide = *bytes.get(6).ok_or_else(broken)? > 1;
-    let (length, first) = if wide { (number(bytes, 8, 4), 12) } else { (number(bytes, 8, 2), 10) };
+    let (length, first) = if wide { (number(&bytes, 8, 4), 12) } else { (number(&bytes, 8, 2), 10) };
     let start = first + length.ok_or_else(broken)?;
     let header = String::from_utf8_lossy(bytes.get(first..start).ok_or_else(broken)?).into_owned();
     let value = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
@@ -173,15 +175,11 @@ fn array(name: &str, bytes: &[u8]) -> Result<Array, Error> {
         .and_then(|rest| rest.split_once(')'))
         .ok_or_else(broken)?
         .0;
-    let sizes: Option<Vec<usize>> =
-        shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(|size| size.parse().ok()).collect();
-    Ok(Array {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        shape: sizes.ok_or_else(broken)?,
-        fortran,
-        content: bytes[start..].to_vec(),
-    })
+    // Numpy under Python 2 writes long numbers as `200L`.
+    let size = |size: &str| size.strip_suffix('L').unwrap_or(size).parse().ok();
+    let sizes: Option<Vec<usize>> = shape.split(',').map(str::trim).filter(|size| !size.is_empty()).map(size).collect();
+    let (kind, shape) = (kind.to_owned(), sizes.ok_or_else(broken)?);
+    Ok(Array { name, kind, shape, fortran, file, start })
 }
 
 /// How a number of `SIZE` little-endian bytes is read.
@@ -196,7 +194,7 @@ fn decoded<const SIZE: usize>(content: &[u8], big: bool, value: impl Fn([u8; SIZ
     content.as_chunks().0.iter().map(turned).collect()
 }
 
-impl Array {
+impl Array<'_> {
     /// Name, type and shape, as an error says them.
     fn words(&self) -> String {
         let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
@@ -209,9 +207,10 @@ impl Array {
     }
 
     /// Its numbers, a shot a row; whatever follows the first dimension is columns.
-    fn rows(&self) -> Result<Rows, Error> {
+    fn rows(&self) -> Result<Recorded, Error> {
         let big = self.kind.starts_with('>');
-        let content = &self.content[..];
+        let unpacked = self.file.whole()?;
+        let content = unpacked.get(self.start..).unwrap_or_default();
         let values = match self.kind.get(1..).unwrap_or_default() {
             "f8" => decoded(content, big, |bytes| f64::from_le_bytes(bytes) as f32),
             "f4" => decoded(content, big, f32::from_le_bytes),
@@ -242,18 +241,18 @@ impl Array {
         let rows = Batch::from_fn(rows, columns, |row, column| {
             if self.fortran { values[column * rows + row] } else { values[row * columns + column] }
         });
-        Ok(Rows { name: self.name.clone(), rows })
+        Ok(Recorded { name: self.name.clone(), columns: vec![], rows })
     }
 }
 
 /// All arrays in words.
-fn known(arrays: &[Array]) -> String {
+fn known(arrays: &[Array<'_>]) -> String {
     if arrays.is_empty() { "none".to_owned() } else { arrays.iter().map(Array::words).collect::<Vec<_>>().join(", ") }
 }
 
 /// The array called `name`, or the only one with it in its name.
-fn named<'a>(arrays: &'a [Array], name: &str) -> Result<&'a Array, Error> {
-    let parts: Vec<&Array> = arrays.iter().filter(|array| array.name.contains(name)).collect();
+fn named<'a, 'f>(arrays: &'a [Array<'f>], name: &str) -> Result<&'a Array<'f>, Error> {
+    let parts: Vec<&Array<'_>> = arrays.iter().filter(|array| array.name.contains(name)).collect();
     match (arrays.iter().find(|array| array.name == name), &parts[..]) {
         (Some(array), _) => Ok(array),
         (None, [array]) => Ok(array),
@@ -266,11 +265,11 @@ fn named<'a>(arrays: &'a [Array], name: &str) -> Result<&'a Array, Error> {
 }
 
 /// The array of an archive that has inputs or outputs alone.
-fn only<'a>(arrays: &'a [Array], name: Option<&str>) -> Result<&'a Array, Error> {
+fn only<'a, 'f>(arrays: &'a [Array<'f>], name: Option<&str>) -> Result<&'a Array<'f>, Error> {
     if let Some(name) = name {
         return named(arrays, name);
     }
-    let rows: Vec<&Array> = arrays.iter().filter(|array| array.is_rows()).collect();
+    let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [one] = rows[..] else {
         return Err(Error::archive(format!(
             "has {} arrays of rows, of {}: name one with --arrays INPUTS,OUTPUTS",
@@ -281,11 +280,14 @@ fn only<'a>(arrays: &'a [Array], name: Option<&str>) -> Result<&'a Array, Error>
     Ok(one)
 }
 
-fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a Array, &'a Array), Error> {
+fn choose<'a, 'f>(
+    arrays: &'a [Array<'f>],
+    names: Option<(&str, &str)>,
+) -> Result<(&'a Array<'f>, &'a Array<'f>), Error> {
     if let Some((inputs, outputs)) = names {
         return Ok((named(arrays, inputs)?, named(arrays, outputs)?));
     }
-    let rows: Vec<&Array> = arrays.iter().filter(|array| array.is_rows()).collect();
+    let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [a, b] = rows[..] else {
         let advice = match rows.len() {
             0 | 1 => "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz",
@@ -296,18 +298,11 @@ fn choose<'a>(arrays: &'a [Array], names: Option<(&str, &str)>) -> Result<(&'a A
             known(arrays)
         )));
     };
-    let is_input = |array: &Array| {
+    let is_input = |array: &Array<'_>| {
         let name = array.name.to_lowercase();
         name.contains("before") || name.contains("input") || name.starts_with('x')
     };
     Ok(if is_input(b) && !is_input(a) { (b, a) } else { (a, b) })
-}
-
-/// The smallest range around all values.
-fn range_of(rows: &Batch) -> Range {
-    let (low, high) =
-        rows.values().iter().fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-    Range::new(low, high)
 }
 
 #[cfg(test)]
@@ -394,6 +389,20 @@ mod tests {
         damaged[200] ^= 1;
         let text = Trace::from_npz(&[&damaged], None).unwrap_err().to_string();
         assert!(text.contains("damaged file `data_after.npy`"), "{text}");
+    }
+
+    #[test]
+    fn what_python_2_wrote_is_read_and_a_bomb_is_not() {
+        let floats = |count: usize| (0..count).flat_map(|value| (value as f64).to_le_bytes()).collect::<Vec<u8>>();
+        let x = ("x", "'<f8'", "4L, 2L".to_owned(), floats(8));
+        let trace = Trace::from_npz(&[&zipped(&[x.clone(), ("y", "'<f8'", "4L, 3".to_owned(), floats(12))])], None);
+        assert_eq!(trace.unwrap().outputs.columns(), 3);
+        // The directory promises four GiB: nothing is unpacked.
+        let mut bomb = archive(&[("x", 4, 2), ("y", 4, 3)]);
+        let directory = bomb.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        bomb[directory + 24..directory + 28].fill(0xFF);
+        let text = Trace::from_npz(&[&bomb], None).unwrap_err().to_string();
+        assert!(text.contains("holds `x.npy`, which unpacks to 4095 MiB: at most 512 MiB are read"), "{text}");
     }
 
     #[test]

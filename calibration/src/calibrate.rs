@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use drivers::{Batch, Direction, Ports};
+use drivers::{Batch, Ports, Range};
 use sims::{Adjustable, Key, Twin};
 
 use crate::correction::{correct_observed, estimates_observed};
-use crate::learned::learn_part_observed;
+use crate::learned::{learn_part_observed, learn_stages};
+use crate::linear::{as_network, least_squares};
 use crate::observer::going;
 use crate::physics::fit_observed;
 use crate::saturation::within_range;
 use crate::score::neighbors;
 use crate::{
-    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, Levels, NoiseModel, NoiseSummary, Observer,
-    PhysicsFit, Residual, Search, Stimuli, TimingFit, Trace, fit_levels, fit_noise, fit_timing,
+    Architecture, Corrected, Curves, Error, Estimate, LearnedPart, LearnedTwin, Levels, NoiseModel, NoiseSummary,
+    Observer, PhysicsFit, Residual, Search, Stimuli, TimingFit, Trace, fit_levels, fit_noise, fit_timing,
 };
 
 /// Share of the stimuli that the reported residual is measured on.
@@ -49,7 +50,7 @@ impl Procedure {
             Self::Timing => "Time of shots and changes, lag, settling",
             Self::Noise => "Repeatability and noise",
             Self::Physics => "The coefficients of the physical model, with uncertainties",
-            Self::Learned => "A network alone",
+            Self::Learned => "Least squares and a network alone: for any plant, without physics",
             Self::Residual => "The physical model with corrections and a network: the default",
         }
     }
@@ -103,6 +104,8 @@ pub struct Fitted {
     pub physics_residual: Option<Residual>,
     /// What it leaves with corrections.
     pub corrected_residual: Option<Residual>,
+    /// What plain least squares of all inputs and controls leaves, where no physics is known.
+    pub linear_residual: Option<Residual>,
     /// What the resulting twin leaves; `None` where no twin is made.
     pub residual: Option<Residual>,
     /// Of what the twin is made.
@@ -122,7 +125,9 @@ pub struct Parts {
     pub corrected: Option<Corrected>,
     /// Curves in place of a model, as plain numbers.
     pub curves: Option<Vec<f64>>,
-    /// What was learned.
+    /// Least squares, as a network without hidden layers: on what the curves leave, or alone.
+    pub linear: Option<crate::Network>,
+    /// What was learned of the rest.
     pub network: Option<crate::Network>,
 }
 
@@ -136,10 +141,10 @@ impl Parts {
             (None, Some(curves)) => Some(Curves::from_plain(card.clone(), curves)),
             (None, None) => None,
         };
-        match &self.network {
-            Some(network) => Some(Arc::new(crate::LearnedTwin::new(card.clone(), physics, network.clone()))),
-            None => physics,
-        }
+        let with = |beneath: Option<Arc<dyn Twin>>, network: &crate::Network| -> Option<Arc<dyn Twin>> {
+            Some(Arc::new(LearnedTwin::new(card.clone(), beneath, network.clone())))
+        };
+        [&self.linear, &self.network].into_iter().flatten().fold(physics, with)
     }
 }
 
@@ -155,6 +160,7 @@ impl Fitted {
             nominal_residual: None,
             physics_residual: None,
             corrected_residual: None,
+            linear_residual: None,
             residual: None,
             parts: Parts::default(),
             learned: None,
@@ -215,22 +221,19 @@ impl Calibration {
             let (rest, part) = trace.split(TEST_SHARE, self.key.branch("test"));
             (rest.averaged().trace, part.averaged())
         };
-        let judge = Judge { test: &part.trace, repeats: mean_repeats(&part.repeats), noise: averaged.noise.as_deref() };
-        self.physics((&rest, model), &judge, &mut fitted, observer)?;
-        if matches!(self.procedure, Procedure::Learned | Procedure::Residual) {
-            let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
-            let physics = fitted.twin.clone();
-            let key = self.key.branch("network");
-            match learn_part_observed([&train, &stop], physics.as_ref(), &self.search, key, observer) {
-                // The physics can do without.
-                Err(Error::TooFew { .. }) if physics.is_some() => {}
-                learned => {
-                    let learned: LearnedPart = learned?;
-                    fitted.twin = learned.twin(trace, physics);
-                    fitted.parts.network.clone_from(&learned.network);
-                    fitted.learned = Some((learned.architecture, learned.left));
-                }
+        let judge = Judge {
+            test: &part.trace,
+            ranges: rest.output_ranges(),
+            repeats: mean_repeats(&part.repeats),
+            noise: averaged.noise.as_deref(),
+        };
+        // Whether the physics is known, whatever is done with it.
+        match model.filter(|_| self.procedure != Procedure::Learned) {
+            Some(model) => {
+                self.physics((&rest, model), &judge, &mut fitted, observer)?;
+                self.behind_physics(&rest, &mut fitted, observer)?;
             }
+            None => self.without_physics(&rest, &judge, &mut fitted, observer)?,
         }
         let Some(twin) = &fitted.twin else { return Err(Error::NoPhysics { procedure: self.procedure.name() }) };
         let predicted = part.trace.predict(&**twin);
@@ -239,33 +242,70 @@ impl Calibration {
         Ok(fitted)
     }
 
-    /// Coefficients and corrections of the model, or curves where there is none and the trace is that of one.
-    fn physics(
+    /// Curves of the outputs that follow their own input, least squares, and a network on what these leave; as far as the procedure
+    /// asks for them.
+    fn without_physics(
         &self,
-        (rest, model): (&Trace, Option<&dyn Adjustable>),
+        rest: &Trace,
         judge: &Judge<'_>,
         fitted: &mut Fitted,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        if self.procedure == Procedure::Learned {
+        let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
+        let mut curves: Option<Arc<dyn Twin>> = None;
+        if self.procedure != Procedure::Learned
+            && let Some((found, estimates)) = Curves::fit([&train, &stop])?
+        {
+            fitted.parts.curves = Some(found.plain());
+            fitted.estimates = estimates;
+            let twin: Arc<dyn Twin> = Arc::new(found);
+            fitted.physics_residual = Some(judge.of(&*twin));
+            fitted.twin = Some(twin.clone());
+            curves = Some(twin);
+        }
+        if self.procedure == Procedure::Physics {
             return Ok(());
         }
-        let Some(model) = model else {
-            if !Curves::fits(rest) {
-                return if self.procedure == Procedure::Physics {
-                    Err(Error::NoPhysics { procedure: "physics" })
-                } else {
-                    Ok(())
-                };
-            }
-            let (curves, estimates) = Curves::fit(rest);
-            fitted.parts.curves = Some(curves.plain());
-            fitted.estimates = estimates;
-            let twin: Arc<dyn Twin> = Arc::new(curves);
-            fitted.physics_residual = Some(judge.of(&*twin));
-            fitted.twin = Some(twin);
+        let plain = LearnedTwin::new(rest.card.clone(), None, as_network(&least_squares(rest, &rest.outputs)?, rest)?);
+        fitted.linear_residual = Some(judge.of(&plain));
+        let key = self.key.branch("network");
+        let stages = learn_stages([&train, &stop], curves.as_ref(), &self.search, key, observer)?;
+        let LearnedPart { network, architecture, left, .. } = stages.part;
+        fitted.parts = Parts { linear: Some(stages.linear), network, ..std::mem::take(&mut fitted.parts) };
+        fitted.learned = Some((architecture, left));
+        fitted.twin = fitted.parts.twin(&rest.card, None);
+        Ok(())
+    }
+
+    /// A network on what the model leaves.
+    fn behind_physics(&self, rest: &Trace, fitted: &mut Fitted, observer: &dyn Observer) -> Result<(), Error> {
+        if self.procedure != Procedure::Residual {
             return Ok(());
-        };
+        }
+        let (train, stop) = rest.split(STOP_SHARE, self.key.branch("stop"));
+        let physics = fitted.twin.clone();
+        let key = self.key.branch("network");
+        match learn_part_observed([&train, &stop], physics.as_ref(), &self.search, key, observer) {
+            // The physics can do without.
+            Err(Error::TooFew { .. }) => Ok(()),
+            Err(error) => Err(error),
+            Ok(part) => {
+                fitted.twin = part.twin(rest, physics);
+                fitted.parts.network.clone_from(&part.network);
+                fitted.learned = Some((part.architecture, part.left));
+                Ok(())
+            }
+        }
+    }
+
+    /// Coefficients and corrections of the model.
+    fn physics(
+        &self,
+        (rest, model): (&Trace, &dyn Adjustable),
+        judge: &Judge<'_>,
+        fitted: &mut Fitted,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
         let nominal: Vec<f64> = model.coefficients().iter().map(|coefficient| coefficient.nominal).collect();
         fitted.nominal_residual = Some(judge.of(&*within_range(model.adjusted(&nominal, &[]))));
         let mut physics = fit_observed(model, rest, observer)?;
@@ -298,6 +338,8 @@ fn mean_repeats(repeats: &[u32]) -> f64 {
 /// Shots that no fit has seen.
 struct Judge<'a> {
     test: &'a Trace,
+    /// What full scales are counted by: the plant's, or where the data is recorded, those of the shots that were learned from.
+    ranges: Vec<Range>,
     repeats: f64,
     noise: Option<&'a [f64]>,
 }
@@ -308,12 +350,12 @@ impl Judge<'_> {
     }
 
     fn residual(&self, predicted: &Batch) -> Residual {
-        let ranges = self.test.card.ports.ranges(Direction::Output);
-        let residual = Residual::of(predicted, &self.test.outputs, &ranges, self.test.groups());
+        let ranges = &self.ranges;
+        let residual = Residual::of(predicted, &self.test.outputs, ranges, self.test.groups());
         match self.noise {
-            Some(noise) => residual.with_noise(noise, &ranges, self.repeats),
+            Some(noise) => residual.with_noise(noise, ranges, self.repeats),
             None => Residual {
-                neighbors_of_full_scale: neighbors(predicted, &self.test.outputs, &self.test.inputs, &ranges),
+                neighbors_of_full_scale: neighbors(predicted, &self.test.outputs, &self.test.inputs, ranges),
                 ..residual
             },
         }
@@ -338,7 +380,7 @@ mod tests {
             stimuli: 1200,
             repeats: 2,
             per_setting: 20,
-            search: Search { candidates: 0, epochs: 4, ..Search::default() },
+            search: Search { candidates: 0, updates: 200, ..Search::default() },
             key: Key::new(1),
         };
         let ports = sims::Adjustable::card(&bench).ports;

@@ -58,8 +58,8 @@ pub(crate) fn card_text(card: &Card) -> String {
 
 /// The card that [`card_text`] wrote.
 pub(crate) fn read_card(text: &str) -> Result<Card, Error> {
-    let text: CardText =
-        toml::from_str(text).map_err(|error| Error::trace(format!("has a card that cannot be read: {error}")))?;
+    let text: CardText = toml::from_str(text)
+        .map_err(|error| Error::trace(format!("has a card that cannot be read: {}", error.message())))?;
     let origin = read_origin(&text.origin)?;
     let banks = |banks: Vec<BankText>| {
         banks
@@ -67,11 +67,12 @@ pub(crate) fn read_card(text: &str) -> Result<Card, Error> {
             .map(|bank| Bank::new(&bank.name, bank.count, &bank.unit, Range::new(bank.low, bank.high)))
             .collect()
     };
-    Ok(Card {
+    let card = Card {
         identity: Identity { system: text.system, serial: text.serial, origin },
         ports: Ports { inputs: banks(text.inputs), controls: banks(text.controls), outputs: banks(text.outputs) },
         timing: Timing { settle: text.settle_seconds, latency: text.latency_seconds, shot: text.shot_seconds },
-    })
+    };
+    card.complaint().map_or(Ok(card), |complaint| Err(Error::trace(format!("has a card that {complaint}"))))
 }
 
 /// The origin of that name.

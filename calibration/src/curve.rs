@@ -1,4 +1,4 @@
-//! A plant whose outputs each follow one input along a saturating curve `y = a·x/(x + b) + c`: a model with three coefficients for
+//! A plant whose outputs follow one input each along a saturating curve `y = a·x/(x + b) + c`: a model with three coefficients for
 //! each channel, for recorded data whose physics nobody has written down. `x` counts from the channel's smallest input.
 
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use drivers::{Batch, Card, Direction};
 use nalgebra::{Matrix3, Vector3};
 use sims::{Pullback, Twin};
 
-use crate::{Estimate, Trace};
+use crate::linear::{as_network, least_squares};
+use crate::score::surely_less;
+use crate::{Error, Estimate, LearnedTwin, Trace};
 
 /// One saturating curve for each channel.
 #[derive(Debug, Clone)]
@@ -20,13 +22,47 @@ pub struct Curves {
 }
 
 impl Curves {
-    /// Whether a trace can be such a plant's: as many outputs as inputs, no controls.
-    pub fn fits(trace: &Trace) -> bool {
+    /// Whether a trace can be such a plant's at all: as many outputs as inputs, no controls.
+    fn fits(trace: &Trace) -> bool {
         trace.settings.columns() == 0 && trace.inputs.columns() == trace.outputs.columns()
     }
 
+    /// Curves of the outputs that follow their own input: on held-out shots least squares of all inputs must be better, by more than
+    /// chance, where it stands on the curve. The other outputs get their mean, and no coefficients. `None` where no output does.
+    pub fn fit([train, held_out]: [&Trace; 2]) -> Result<Option<(Self, Vec<Estimate>)>, Error> {
+        if !Self::fits(train) {
+            return Ok(None);
+        }
+        let (mut curves, estimates) = Self::fit_all(train);
+        let linear = |beneath: Option<Arc<dyn Twin>>| -> Result<Batch, Error> {
+            let known = beneath.as_ref().map(|twin| train.predict(&**twin));
+            let known = known.unwrap_or_else(|| Batch::zeros(train.shots(), train.outputs.columns()));
+            let left = Batch::from_fn(known.rows(), known.columns(), |row, output| {
+                train.outputs.row(row)[output] - known.row(row)[output]
+            });
+            let network = as_network(&least_squares(train, &left)?, train)?;
+            Ok(held_out.predict(&LearnedTwin::new(train.card.clone(), beneath, network)))
+        };
+        let (on_curves, alone) = (linear(Some(Arc::new(curves.clone())))?, linear(None)?);
+        let missed = |output: usize, predicted: &Batch| {
+            let pairs = predicted.iter().zip(&held_out.outputs);
+            pairs.map(|(predicted, read)| f64::from(predicted[output] - read[output]).powi(2)).collect::<Vec<_>>()
+        };
+        let follows: Vec<bool> = (0..curves.coefficients.len())
+            .map(|output| surely_less(&missed(output, &on_curves), &missed(output, &alone)))
+            .collect();
+        for output in (0..follows.len()).filter(|output| !follows[*output]) {
+            let mean =
+                train.outputs.iter().map(|row| f64::from(row[output])).sum::<f64>() / train.shots().max(1) as f64;
+            curves.coefficients[output] = [0.0, 1.0, mean];
+        }
+        let stated = estimates.into_iter().enumerate().filter(|(index, _)| follows[index / 3]);
+        let estimates = stated.map(|(_, estimate)| estimate).collect();
+        Ok(follows.contains(&true).then_some((curves, estimates)))
+    }
+
     /// Fits every channel by least squares: b is searched over four decades, a and c follow exactly.
-    pub fn fit(trace: &Trace) -> (Self, Vec<Estimate>) {
+    fn fit_all(trace: &Trace) -> (Self, Vec<Estimate>) {
         let ranges = trace.card.ports.ranges(Direction::Input);
         let units = |direction: Direction| -> Vec<String> {
             let banks = trace.card.ports.banks(direction).iter();
@@ -175,11 +211,26 @@ mod tests {
         let trace = trace(card(2, 0, 2), [2000, 1, 2000], |x, _, _| {
             vec![0.8 * (x[0] + 1.0) / (x[0] + 1.0 + 0.5) - 0.1, 0.3 * (x[1] + 1.0) / (x[1] + 1.0 + 2.0)]
         });
-        let (curves, estimates) = Curves::fit(&trace);
+        let (curves, estimates) = Curves::fit([&trace, &trace]).unwrap().unwrap();
         assert!((curves.value(0, 0.3) - (0.8 * 1.3 / 1.8 - 0.1)).abs() < 2e-3);
         assert!(estimates.iter().all(|estimate| estimate.identified));
         let h = 1e-4;
         let numeric = (curves.value(1, 0.2 + h) - curves.value(1, 0.2 - h)) / (2.0 * h);
         assert!((curves.slope(1, 0.2) - numeric).abs() < 1e-6);
+    }
+
+    #[test]
+    fn only_outputs_that_follow_their_own_input_get_a_curve() {
+        let trace = trace(card(3, 0, 3), [600, 1, 600], |x, _, _| {
+            vec![0.8 * (x[0] + 1.0) / (x[0] + 1.5), 0.5 * x[0] + x[2], 0.8 * (x[1] + 1.0) / (x[1] + 1.5)]
+        });
+        let (train, held_out) = trace.split(0.2, sims::Key::new(1));
+        let (curves, estimates) = Curves::fit([&train, &held_out]).unwrap().unwrap();
+        let names: Vec<&str> = estimates.iter().map(|estimate| estimate.name.as_str()).collect();
+        assert_eq!(names, ["channel_0_a", "channel_0_b", "channel_0_c"]);
+        assert_eq!(curves.coefficients[1][0], 0.0);
+        let mixed = Trace { outputs: Batch::from_fn(600, 3, |row, _| trace.inputs.row(row)[1]), ..trace };
+        let (train, held_out) = mixed.split(0.2, sims::Key::new(1));
+        assert!(Curves::fit([&train, &held_out]).unwrap().is_none());
     }
 }

@@ -91,6 +91,14 @@ impl DriftMonitor {
         Some(monitor)
     }
 
+    /// Whether it is one that was learned, of a pattern with so many readings: what a file says is held against it.
+    pub fn fits(&self, readings: usize) -> bool {
+        let numbers = self.mean.iter().chain(&self.precision).chain(&self.statistic);
+        let sound = numbers.chain([&self.threshold]).all(|number| number.is_finite());
+        let [_, spread] = self.statistic;
+        sound && [self.mean.len(), self.precision.len()] == [readings; 2] && 0.0 < spread && 0.0 < self.threshold
+    }
+
     /// Takes the pattern once more: the state after it, and whether it is an alarm. After an alarm the sum begins anew.
     pub fn take(&self, state: DriftState, take: &Batch) -> (DriftState, bool) {
         let z = (statistic(&self.mean, &self.precision, take) - self.statistic[0]) / self.statistic[1];

@@ -18,6 +18,12 @@ pub enum Error {
         /// The rest of the sentence.
         message: String,
     },
+    /// A table of numbers that cannot be read as a trace.
+    #[error("the table {message}")]
+    Table {
+        /// The rest of the sentence.
+        message: String,
+    },
     /// A trace that does not hold enough for what is asked.
     #[error(
         "{procedure} needs {needed} {what}, but the trace has {given}: measure more, or choose another --procedure"
@@ -34,7 +40,7 @@ pub enum Error {
     },
     /// A fit of coefficients where no physics is known.
     #[error(
-        "{procedure} fits the coefficients of a physical model, and this plant has none: use --procedure learned, or name a system"
+        "{procedure} fits the coefficients of a physical model, and this plant has none: use --procedure learned, or name a system. (Without a system, curves are fitted to outputs that follow their own input; here none does)"
     )]
     NoPhysics {
         /// The procedure.
@@ -80,6 +86,11 @@ impl Error {
     /// An error of a numpy archive.
     pub(crate) fn archive(message: impl Into<String>) -> Self {
         Self::Archive { message: message.into() }
+    }
+
+    /// An error of a table.
+    pub(crate) fn table(message: impl Into<String>) -> Self {
+        Self::Table { message: message.into() }
     }
 
     /// An error of a fit file.

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drivers::Card;
-use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -149,7 +148,7 @@ impl Fit {
         }
         let tensors =
             SafeTensors::deserialize(bytes).map_err(|error| Error::fit(format!("cannot be read: {error}")))?;
-        Ok(Self { parts: parts(&tensors)?, noise: noise(&tensors), facts })
+        Ok(Self { parts: parts(&tensors)?, noise: noise(&tensors)?, facts })
     }
 
     /// Refuses a fit of another plant, or of one that has changed since: `description` is its digest now.
@@ -174,12 +173,52 @@ impl Fit {
 
     /// The twin, `model` standing for the physics.
     pub fn twin(&self, card: &Card, model: Option<&dyn Adjustable>) -> Result<Arc<dyn Twin>, Error> {
+        self.fill(card, model)?;
         self.parts.twin(card, model).ok_or_else(|| {
             Error::fit(format!(
                 "made by the procedure `{}` holds no twin: calibrate with `residual`",
                 self.facts.procedure
             ))
         })
+    }
+
+    /// Refuses numbers that do not fill the plant of `card`: a twin made of them would be that of another one.
+    fn fill(&self, card: &Card, model: Option<&dyn Adjustable>) -> Result<(), Error> {
+        let ports = &card.ports;
+        let counts = [ports.input_count(), ports.control_count(), ports.output_count()];
+        let [inputs, controls, outputs] = counts;
+        let refuse = |what: &str, is: String, wanted: String| {
+            Err(Error::fit(format!("holds {what} {is}, but the plant needs {wanted}: calibrate again")))
+        };
+        if let (Some(corrected), Some(model)) = (&self.parts.corrected, model) {
+            let wanted = [model.coefficients().len(), model.corrections()];
+            let is = [corrected.coefficients.len(), corrected.corrections.len()];
+            if is[0] != wanted[0] || is[1] != 0 && is[1] != wanted[1] {
+                return refuse("coefficients and corrections:", format!("{is:?}"), format!("{wanted:?}"));
+            }
+        }
+        if let Some(curves) = &self.parts.curves
+            && (curves.len() != 4 * inputs || inputs != outputs || controls != 0)
+        {
+            return refuse("curves of", format!("{} channels", curves.len() / 4), format!("{counts:?} ports"));
+        }
+        // Least squares see nothing but the ports; the network may see what physics or curves predict.
+        let known = self.parts.corrected.is_some() || self.parts.curves.is_some();
+        for (network, may_see) in [(&self.parts.linear, false), (&self.parts.network, known)] {
+            let Some(network) = network else { continue };
+            let [of_inputs, of_controls, of_physics] = network.sizes();
+            let physics_fits = of_physics == 0 || may_see && of_physics == outputs;
+            if [of_inputs, of_controls, network.outputs()] != counts || !physics_fits {
+                let is = format!("{:?} to {}", network.sizes(), network.outputs());
+                return refuse("a network from", is, format!("{:?} to {outputs}", [inputs, controls]));
+            }
+        }
+        match &self.noise {
+            Some(noise) if noise.outputs() != outputs => {
+                refuse("the noise of", format!("{} outputs", noise.outputs()), format!("that of {outputs}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn tensors(&self) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
@@ -203,73 +242,87 @@ impl Fit {
             let rows: Vec<f64> = noise.loadings.transpose().as_slice().to_vec();
             doubles("noise.loadings", vec![noise.loadings.nrows(), noise.loadings.ncols()], &rows);
         }
-        if let Some(network) = &self.parts.network {
+        for (prefix, network) in [("linear", &self.parts.linear), ("network", &self.parts.network)] {
+            let Some(network) = network else { continue };
             let mut floats = |name: String, shape: Vec<usize>, values: &[f32]| {
                 let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 tensors.insert(name, (Dtype::F32, shape, bytes));
             };
             let sizes = network.sizes().map(|size| size as f32);
-            floats("network.sizes".to_owned(), vec![3], &sizes);
+            floats(format!("{prefix}.sizes"), vec![3], &sizes);
             for (index, layer) in network.plain().iter().enumerate() {
-                floats(format!("network.{index}.weights"), vec![layer.outputs, layer.inputs], &layer.weights);
-                floats(format!("network.{index}.bias"), vec![layer.outputs], &layer.bias);
+                floats(format!("{prefix}.{index}.weights"), vec![layer.outputs, layer.inputs], &layer.weights);
+                floats(format!("{prefix}.{index}.bias"), vec![layer.outputs], &layer.bias);
             }
         }
         tensors
     }
 }
 
-fn doubles(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f64>> {
-    let view = tensors.tensor(name).ok()?;
-    (view.dtype() == Dtype::F64)
-        .then(|| view.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+/// The numbers called `name`, each made of its bytes by `number`; none where there are none of that name.
+fn numbers<const SIZE: usize, T: Copy + Into<f64>>(
+    tensors: &SafeTensors<'_>,
+    (name, kind): (&str, Dtype),
+    number: impl Fn([u8; SIZE]) -> T,
+) -> Result<Option<Vec<T>>, Error> {
+    let Ok(view) = tensors.tensor(name) else { return Ok(None) };
+    let values: Vec<T> = view.data().as_chunks().0.iter().map(|bytes| number(*bytes)).collect();
+    let finite = values.iter().all(|value| Into::<f64>::into(*value).is_finite());
+    if view.dtype() == kind && finite {
+        return Ok(Some(values));
+    }
+    Err(Error::fit(format!("holds numbers `{name}` that are not finite numbers of {kind:?}: calibrate again")))
 }
 
-fn floats(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
-    let view = tensors.tensor(name).ok()?;
-    (view.dtype() == Dtype::F32)
-        .then(|| view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+fn doubles(tensors: &SafeTensors<'_>, name: &str) -> Result<Option<Vec<f64>>, Error> {
+    numbers(tensors, (name, Dtype::F64), f64::from_le_bytes)
+}
+
+fn floats(tensors: &SafeTensors<'_>, name: &str) -> Result<Option<Vec<f32>>, Error> {
+    numbers(tensors, (name, Dtype::F32), f32::from_le_bytes)
 }
 
 fn parts(tensors: &SafeTensors<'_>) -> Result<Parts, Error> {
-    let corrected = doubles(tensors, "coefficients").map(|coefficients| Corrected {
-        coefficients,
-        corrections: doubles(tensors, "corrections").unwrap_or_default(),
-    });
-    let network = match floats(tensors, "network.sizes") {
-        None => None,
-        Some(sizes) => {
-            let broken = || Error::fit("holds a network whose layers do not chain: calibrate again");
-            let [inputs, controls, physics] = sizes[..] else { return Err(broken()) };
-            let mut layers = Vec::new();
-            while let (Some(weights), Some(bias)) = (
-                floats(tensors, &format!("network.{}.weights", layers.len())),
-                floats(tensors, &format!("network.{}.bias", layers.len())),
-            ) {
-                let outputs = bias.len();
-                layers.push(PlainLayer { outputs, inputs: weights.len() / outputs.max(1), weights, bias });
-            }
-            let sizes = [inputs as usize, controls as usize, physics as usize];
-            Some(Network::new(&layers, sizes).ok_or_else(broken)?)
-        }
-    };
-    Ok(Parts { corrected, curves: doubles(tensors, "curves"), network })
+    let corrections = doubles(tensors, "corrections")?.unwrap_or_default();
+    let corrected = doubles(tensors, "coefficients")?.map(|coefficients| Corrected { coefficients, corrections });
+    Ok(Parts {
+        corrected,
+        curves: doubles(tensors, "curves")?,
+        linear: network(tensors, "linear")?,
+        network: network(tensors, "network")?,
+    })
 }
 
-fn noise(tensors: &SafeTensors<'_>) -> Option<NoiseModel> {
-    let variance = doubles(tensors, "noise.variance")?.as_chunks().0.to_vec();
-    let loadings = doubles(tensors, "noise.loadings")?;
-    let factors = loadings.len() / variance.len().max(1);
-    Some(NoiseModel {
-        loadings: DMatrix::from_row_slice(variance.len(), factors, &loadings),
-        variance,
-        center: doubles(tensors, "noise.center")?,
-        floor: doubles(tensors, "noise.floor")?,
-    })
+/// The network whose tensors' names begin with `prefix`.
+fn network(tensors: &SafeTensors<'_>, prefix: &str) -> Result<Option<Network>, Error> {
+    let Some(sizes) = floats(tensors, &format!("{prefix}.sizes"))? else { return Ok(None) };
+    let broken = || Error::fit("holds a network whose layers do not chain: calibrate again");
+    let [inputs, controls, physics] = sizes[..] else { return Err(broken()) };
+    let mut layers = Vec::new();
+    while let (Some(weights), Some(bias)) = (
+        floats(tensors, &format!("{prefix}.{}.weights", layers.len()))?,
+        floats(tensors, &format!("{prefix}.{}.bias", layers.len()))?,
+    ) {
+        let outputs = bias.len();
+        layers.push(PlainLayer { outputs, inputs: weights.len() / outputs.max(1), weights, bias });
+    }
+    let sizes = [inputs as usize, controls as usize, physics as usize];
+    Network::new(&layers, sizes).map(Some).ok_or_else(broken)
+}
+
+fn noise(tensors: &SafeTensors<'_>) -> Result<Option<NoiseModel>, Error> {
+    let part = |name: &str| doubles(tensors, &format!("noise.{name}"));
+    let Some(variance) = part("variance")? else { return Ok(None) };
+    let [center, floor, loadings] = ["center", "floor", "loadings"].map(part);
+    let plain = [variance, center?.unwrap_or_default(), floor?.unwrap_or_default(), loadings?.unwrap_or_default()];
+    let model = NoiseModel::from_plain(&plain);
+    model.map(Some).ok_or_else(|| Error::fit("holds noise whose parts do not fit together: calibrate again"))
 }
 
 #[cfg(test)]
 mod tests {
+    use nalgebra::DMatrix;
+
     use super::*;
     use crate::trace::tests::card;
 
@@ -308,7 +361,13 @@ mod tests {
             loadings: DMatrix::from_row_slice(2, 1, &[0.3, 0.4]),
         };
         let corrected = Some(Corrected { coefficients: vec![1.0, 2.5], corrections: vec![] });
-        let parts = Parts { corrected, curves: None, network: Network::new(&[layer], [1, 1, 2]) };
+        let straight = PlainLayer { outputs: 2, inputs: 2, weights: vec![0.5, 0.25, -1.0, 2.0], bias: vec![3.0, 4.0] };
+        let parts = Parts {
+            corrected,
+            curves: None,
+            linear: Network::new(&[straight], [1, 1, 0]),
+            network: Network::new(&[layer], [1, 1, 2]),
+        };
         Fit { facts: facts(), parts, noise: Some(noise) }
     }
 

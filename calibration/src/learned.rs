@@ -1,7 +1,8 @@
-//! The learned and the residual twin: a network alone, or one that corrects physics.
+//! The learned and the residual twin: least squares and a network, or a network that corrects physics.
 //!
-//! Features are inputs, controls and, behind physics, what it predicts, each in units of its range or spread. Targets are the
-//! readings, less what the physics predicts. The network is kept only if it helps on shots that it never saw.
+//! Features are inputs, controls and, behind physics, what it predicts, each less its mean and over its standard deviation. Targets are
+//! the readings, less what lies beneath predicts. An output gets the network only if it helps on shots that the network never saw, by
+//! more than chance: so a twin is never worse than what it is built on.
 
 use std::sync::Arc;
 
@@ -9,27 +10,54 @@ use drivers::{Batch, Direction, Range};
 use sims::{Key, Twin};
 
 use crate::learning::{Examples, Learned, learn};
+use crate::linear::fit_linear;
 use crate::network::{Network, PlainLayer};
-use crate::score::scale;
+use crate::score::{scale, surely_less};
 use crate::{Architecture, Error, LearnedTwin, Observer, Search, Trace, Unobserved};
+
+/// Shots that a network needs at least.
+const FEWEST: usize = 50;
+/// A network that leaves more than this of what it is to explain costs time and invents detail.
+const HARDLY: f64 = 0.98;
+/// Updates after which a network behind physics that explains nothing is given up.
+const BEHIND_PHYSICS: usize = 1500;
 
 /// What a network has learned of a trace.
 #[derive(Debug, Clone)]
 pub struct LearnedPart {
-    /// The network; `None` where it does not help.
+    /// The network; `None` where it helps no output.
     pub network: Option<Network>,
     /// Its architecture.
     pub architecture: Architecture,
     /// Mean square that it leaves of the held-out shots, over that without it.
     pub left: f64,
+    /// Which outputs it helps; the others it leaves alone.
+    pub helps: Vec<bool>,
+}
+
+/// What is learned where no physics is known.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    /// Least squares of every output, as a network without hidden layers.
+    pub linear: Network,
+    /// The network on what that leaves.
+    pub part: LearnedPart,
+}
+
+/// What a network is built on.
+#[derive(Clone, Copy)]
+struct Beneath<'a> {
+    twin: Option<&'a Arc<dyn Twin>>,
+    /// Whether the network sees what it predicts. Of a linear model there is nothing to see that the inputs do not say.
+    seen: bool,
 }
 
 impl LearnedPart {
-    /// The twin of the plant of `trace`: physics with the network, if it helps.
-    pub fn twin(&self, trace: &Trace, physics: Option<Arc<dyn Twin>>) -> Option<Arc<dyn Twin>> {
-        match (&self.network, physics) {
-            (Some(network), physics) => Some(Arc::new(LearnedTwin::new(trace.card.clone(), physics, network.clone()))),
-            (None, physics) => physics,
+    /// The twin of the plant of `trace`: what lies beneath with the network, if it helps.
+    pub fn twin(&self, trace: &Trace, beneath: Option<Arc<dyn Twin>>) -> Option<Arc<dyn Twin>> {
+        match (&self.network, beneath) {
+            (Some(network), beneath) => Some(Arc::new(LearnedTwin::new(trace.card.clone(), beneath, network.clone()))),
+            (None, beneath) => beneath,
         }
     }
 }
@@ -41,24 +69,17 @@ struct Scaling {
 }
 
 impl Scaling {
-    fn of_ranges(ranges: &[Range]) -> Self {
-        let width = |range: &Range| if range.span() > 0.0 { 0.5 * range.span() } else { 1.0 };
-        Self {
-            center: ranges.iter().map(|range| 0.5 * (range.low + range.high)).collect(),
-            width: ranges.iter().map(width).collect(),
-        }
-    }
-
-    /// By mean and standard deviation; columns that do not move keep their scale.
-    fn of_values(batch: &Batch, scales: &[f64]) -> Self {
-        let rows = batch.rows().max(1) as f64;
-        let column = |column: usize| {
-            let mean = batch.iter().map(|row| f64::from(row[column])).sum::<f64>() / rows;
-            let variance = batch.iter().map(|row| (f64::from(row[column]) - mean).powi(2)).sum::<f64>() / rows;
-            let least = 1e-6 * scales[column];
-            (mean as f32, if variance.sqrt() > least { variance.sqrt() } else { scales[column] } as f32)
+    /// By mean and standard deviation of each column of `rows`; columns that do not move keep the scale of their range.
+    fn of<'a>(rows: &(impl Iterator<Item = &'a [f32]> + Clone), ranges: &[Range]) -> Self {
+        let count = rows.clone().count().max(1) as f64;
+        let column = |(column, range): (usize, &Range)| {
+            let values = || rows.clone().map(|row| f64::from(row[column]));
+            let mean = values().sum::<f64>() / count;
+            let deviation = (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+            let moves = deviation > 1e-6 * mean.abs() && deviation > 0.0;
+            (mean as f32, if moves { deviation } else { scale(*range) } as f32)
         };
-        let (center, width) = (0..batch.columns()).map(column).unzip();
+        let (center, width) = ranges.iter().enumerate().map(column).unzip();
         Self { center, width }
     }
 
@@ -67,53 +88,95 @@ impl Scaling {
     }
 }
 
-/// Learns what `physics` leaves of `trace`, or all of it. Shots of `held_out` decide when to stop and whether it helps.
+/// Learns what `physics` leaves of `trace`, or all of it. Shots of `held_out` decide when to stop and which outputs it helps.
 pub fn learn_part(
-    [train, held_out]: [&Trace; 2],
+    traces: [&Trace; 2],
     physics: Option<&Arc<dyn Twin>>,
     search: &Search,
     key: Key,
 ) -> Result<LearnedPart, Error> {
-    learn_part_observed([train, held_out], physics, search, key, &Unobserved)
+    learn_part_observed(traces, physics, search, key, &Unobserved)
 }
 
 /// The same, watched.
 pub(crate) fn learn_part_observed(
-    [train, held_out]: [&Trace; 2],
+    traces: [&Trace; 2],
     physics: Option<&Arc<dyn Twin>>,
     search: &Search,
     key: Key,
     observer: &dyn Observer,
 ) -> Result<LearnedPart, Error> {
-    let needed = 50;
-    if train.shots() < needed {
-        return Err(Error::TooFew { procedure: "learned", what: "stimuli", needed, given: train.shots() });
+    let search = Search { give_up: physics.map(|_| BEHIND_PHYSICS), ..search.clone() };
+    learn_over(traces, Beneath { twin: physics, seen: true }, &search, key, observer)
+}
+
+/// Least squares, then a network on what it leaves; of the readings, or of what `curves` leave of them.
+pub fn learn_stages(
+    [train, held_out]: [&Trace; 2],
+    curves: Option<&Arc<dyn Twin>>,
+    search: &Search,
+    key: Key,
+    observer: &dyn Observer,
+) -> Result<Stages, Error> {
+    enough(train)?;
+    let left = |trace: &Trace| left(trace, curves.map(|twin| trace.predict(&**twin)).as_ref());
+    let linear = fit_linear([train, held_out], [&left(train), &left(held_out)])?;
+    let beneath: Arc<dyn Twin> =
+        Arc::new(LearnedTwin::new(train.card.clone(), curves.cloned(), linear.network(train)?));
+    // Features of curves are as good as curves beneath: the network sees them through what lies beneath.
+    let beneath = Beneath { twin: Some(&beneath), seen: curves.is_some() };
+    let part = learn_over([train, held_out], beneath, search, key, observer)?;
+    // What no network is built on may use all shots.
+    let all = train.followed_by(held_out);
+    let linear = linear.refitted(&all, &left(&all), |output| !part.helps[output])?;
+    Ok(Stages { linear: linear.network(train)?, part })
+}
+
+/// Refuses a trace that is too short for a network.
+fn enough(train: &Trace) -> Result<(), Error> {
+    if train.shots() < FEWEST {
+        return Err(Error::TooFew { procedure: "learned", what: "stimuli", needed: FEWEST, given: train.shots() });
     }
-    let ports = &train.card.ports;
-    let ranges = ports.ranges(Direction::Output);
-    let scales: Vec<f64> = ranges.iter().map(|range| scale(*range)).collect();
-    let base = |trace: &Trace| physics.map(|twin| trace.predict(&**twin));
-    let (base_train, base_held) = (base(train), base(held_out));
-    let left = |trace: &Trace, base: &Option<Batch>| match base {
+    Ok(())
+}
+
+/// What `base` leaves of the readings.
+fn left(trace: &Trace, base: Option<&Batch>) -> Batch {
+    match base {
         None => trace.outputs.clone(),
         Some(base) => {
             Batch::from_fn(base.rows(), base.columns(), |row, port| trace.outputs.row(row)[port] - base.row(row)[port])
         }
-    };
-    let (left_train, left_held) = (left(train, &base_train), left(held_out, &base_held));
+    }
+}
+
+fn learn_over(
+    [train, held_out]: [&Trace; 2],
+    beneath: Beneath<'_>,
+    search: &Search,
+    key: Key,
+    observer: &dyn Observer,
+) -> Result<LearnedPart, Error> {
+    enough(train)?;
+    let ports = &train.card.ports;
+    let outputs = ports.ranges(Direction::Output);
+    let base = |trace: &Trace| beneath.twin.map(|twin| trace.predict(&**twin));
+    let (base_train, base_held) = (base(train), base(held_out));
+    let (left_train, left_held) = (left(train, base_train.as_ref()), left(held_out, base_held.as_ref()));
+    let seen = base_train.as_ref().filter(|_| beneath.seen);
+    let controls = (0..train.shots()).map(|shot| train.controls(shot));
     let scaling = Scalings {
-        inputs: Scaling::of_ranges(&ports.ranges(Direction::Input)),
-        controls: Scaling::of_ranges(&ports.ranges(Direction::Control)),
-        base: base_train.as_ref().map(|base| Scaling::of_values(base, &scales)),
-        targets: Scaling::of_values(&left_train, &scales),
+        inputs: Scaling::of(&train.inputs.iter(), &ports.ranges(Direction::Input)),
+        controls: Scaling::of(&controls, &ports.ranges(Direction::Control)),
+        base: seen.map(|base| Scaling::of(&base.iter(), &outputs)),
+        targets: Scaling::of(&left_train.iter(), &outputs),
     };
-    let train_examples = scaling.examples(train, base_train.as_ref(), &left_train);
-    let held_examples = scaling.examples(held_out, base_held.as_ref(), &left_held);
+    let train_examples = scaling.examples(train, seen, &left_train);
+    let held_examples = scaling.examples(held_out, base_held.as_ref().filter(|_| beneath.seen), &left_held);
     let learned = learn([&train_examples, &held_examples], search, key, observer)?;
-    // A network that is hardly better than nothing costs time and invents detail.
-    let helps = physics.is_none() || learned.held_out < 0.98;
-    let network = if helps { Some(scaling.network(&learned)?) } else { None };
-    Ok(LearnedPart { network, architecture: learned.architecture, left: learned.held_out })
+    let (helps, left) = scaling.helps(&learned, &held_examples.targets, beneath.twin.is_none());
+    let network = if helps.contains(&true) { Some(scaling.network(&learned, &helps)?) } else { None };
+    Ok(LearnedPart { network, architecture: learned.architecture, left, helps })
 }
 
 struct Scalings {
@@ -145,8 +208,26 @@ impl Scalings {
         Examples { features: batch(columns, features), targets: batch(left.columns(), targets) }
     }
 
-    /// The network in the ports' own units: scaling becomes part of the first and the last layer.
-    fn network(&self, learned: &Learned) -> Result<Network, Error> {
+    /// Which outputs the network helps, or all, and what it leaves of the held-out shots, over what was there before.
+    fn helps(&self, learned: &Learned, targets: &Batch, all: bool) -> (Vec<bool>, f64) {
+        let (mut left, mut before) = (0.0, 0.0);
+        let mut of = |output: usize| {
+            let offset = f64::from(self.targets.center[output]) / f64::from(self.targets.width[output]);
+            let with: Vec<f64> = learned.missed.iter().map(|row| f64::from(row[output])).collect();
+            let without: Vec<f64> = targets.iter().map(|row| (f64::from(row[output]) + offset).powi(2)).collect();
+            let (sum_with, sum_without) = (with.iter().sum::<f64>(), without.iter().sum::<f64>());
+            let helps = all || sum_with < HARDLY * sum_without && surely_less(&with, &without);
+            left += if helps { sum_with } else { sum_without };
+            before += sum_without;
+            helps
+        };
+        let helps = (0..targets.columns()).map(&mut of).collect();
+        (helps, left / before.max(f64::MIN_POSITIVE))
+    }
+
+    /// The network in the ports' own units: scaling becomes part of the first and the last layer. Outputs that it does not help get
+    /// nothing from it.
+    fn network(&self, learned: &Learned, helps: &[bool]) -> Result<Network, Error> {
         let parts: Vec<&Scaling> =
             [Some(&self.inputs), Some(&self.controls), self.base.as_ref()].into_iter().flatten().collect();
         let center: Vec<f32> = parts.iter().flat_map(|part| part.center.iter().copied()).collect();
@@ -156,16 +237,14 @@ impl Scalings {
             scale_inputs(first, &center, &width);
         }
         if let Some(last) = layers.last_mut() {
-            for ((row, bias), (center, width)) in last
-                .weights
-                .chunks_exact_mut(last.inputs)
-                .zip(&mut last.bias)
-                .zip(self.targets.center.iter().zip(&self.targets.width))
-            {
+            let rows = last.weights.chunks_exact_mut(last.inputs).zip(&mut last.bias);
+            for (output, (row, bias)) in rows.enumerate() {
+                let (center, width) = (self.targets.center[output], self.targets.width[output]);
+                let share = f32::from(u8::from(helps[output]));
                 for weight in row.iter_mut() {
-                    *weight *= width;
+                    *weight *= share * width;
                 }
-                *bias = *bias * width + center;
+                *bias = share * (*bias * width + center);
             }
         }
         let sizes = [
@@ -206,7 +285,7 @@ mod tests {
         };
         let trace = trace(card(2, 0, 2), [1500, 1, 1500], read);
         let (train, held_out) = trace.split(0.2, Key::new(1));
-        let search = Search { candidates: 0, epochs: 40, ..Search::default() };
+        let search = Search { candidates: 0, updates: 1500, ..Search::default() };
         let part = learn_part([&train, &held_out], Some(&physics), &search, Key::new(2)).unwrap();
         let score = |twin: &dyn Twin| {
             let ranges = held_out.card.ports.ranges(Direction::Output);
@@ -223,5 +302,54 @@ mod tests {
         let (train, held_out) = right.split(0.3, Key::new(1));
         let part = learn_part([&train, &held_out], Some(&physics), &search, Key::new(2)).unwrap();
         assert!(part.network.is_none(), "{}", part.left);
+    }
+
+    /// R² of each output on fresh shots, of the learned twin and of plain least squares.
+    fn r2(trace: &Trace, test: &Trace, candidates: usize) -> [Vec<f64>; 2] {
+        let (train, held_out) = trace.split(0.12, Key::new(1));
+        let search = Search { candidates, updates: 5000, ..Search::default() };
+        let stages = learn_stages([&train, &held_out], None, &search, Key::new(2), &Unobserved).unwrap();
+        let linear: Arc<dyn Twin> = Arc::new(LearnedTwin::new(trace.card.clone(), None, stages.linear.clone()));
+        let twin = stages.part.twin(trace, Some(linear)).unwrap();
+        let plain =
+            crate::linear::as_network(&crate::linear::least_squares(trace, &trace.outputs).unwrap(), trace).unwrap();
+        let plain = LearnedTwin::new(trace.card.clone(), None, plain);
+        [&*twin, &plain]
+            .map(|twin| Residual::of(&test.predict(twin), &test.outputs, &trace.output_ranges(), &test.stimulus).r2)
+    }
+
+    /// Traces to learn from and to test on, `stimuli` shots of the same plant each, with noise of `noise`.
+    fn pair(card: &drivers::Card, stimuli: usize, noise: f32, read: &dyn Fn(&[f32]) -> Vec<f32>) -> [Trace; 2] {
+        [1, 2].map(|key| {
+            let mut drawn = Key::new(key).stream();
+            let inputs = Batch::from_fn(stimuli, card.ports.input_count(), |_, _| 2.0 * drawn.uniform() - 1.0);
+            let outputs: Vec<f32> = inputs
+                .iter()
+                .flat_map(|x| read(x).into_iter().map(|y| y + noise * drawn.normal()).collect::<Vec<_>>())
+                .collect();
+            let outputs = Batch::new(card.ports.output_count(), outputs).unwrap();
+            let empty = trace(card.clone(), [stimuli, 1, stimuli], |_, _, _| vec![0.0; card.ports.output_count()]);
+            Trace { inputs, outputs, ..empty }
+        })
+    }
+
+    #[test]
+    fn sharp_resonances_are_learned_from_few_shots() {
+        let dip = |x: f32, center: f32| 1.0 - 0.9 / (1.0 + ((x - center) / 0.12).powi(2));
+        let [train, test] = pair(&card(1, 0, 2), 400, 0.003, &|x| vec![dip(x[0], -0.3), dip(x[0], 0.45)]);
+        let [learned, plain] = r2(&train, &test, 0);
+        assert!(learned.iter().all(|r2| *r2 > 0.995), "{learned:?} where least squares has {plain:?}");
+    }
+
+    #[test]
+    fn a_linear_plant_is_never_worse_than_least_squares() {
+        for (stimuli, noise) in [(80, 0.1), (1500, 0.3)] {
+            let read = |x: &[f32]| vec![x.iter().sum::<f32>(), x[0] - 2.0 * x[5], 0.0];
+            let [train, test] = pair(&card(8, 0, 3), stimuli, noise, &read);
+            let [learned, plain] = r2(&train, &test, 3);
+            for (learned, plain) in learned.iter().zip(&plain) {
+                assert!(*learned > plain - 0.002, "{stimuli} shots: {learned} where least squares has {plain}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use drivers::{Batch, Card, Plant};
+use drivers::{Batch, Card, Gentle, Plant, Ports};
 
 use crate::trace::{pick, put};
 use crate::{Error, Stimuli, Trace};
@@ -22,6 +22,14 @@ pub struct Watch<'a> {
     pub progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
 }
 
+/// What a measurement goes on from, and who keeps what it takes.
+pub struct Kept<'a> {
+    /// Shots that were taken before with the same stimuli, from the first on.
+    pub begun: Option<&'a Trace>,
+    /// Told of every batch of shots, so that nothing is lost when the measurement is interrupted.
+    pub keep: &'a mut dyn FnMut(&Trace) -> Result<(), Error>,
+}
+
 /// Measures `stimuli` on `plant`, each `repeats` times. `None` if the watcher ended it.
 ///
 /// The plant is left as it was last driven: whoever opened it makes it safe.
@@ -31,6 +39,20 @@ pub fn measure(
     repeats: usize,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Trace>, Error> {
+    let mut kept = Kept { begun: None, keep: &mut |_| Ok(()) };
+    measure_on(plant, stimuli, repeats, watch, &mut kept)
+}
+
+/// The same, from where `kept` has begun.
+pub fn measure_on(
+    plant: &mut dyn Plant,
+    stimuli: &Stimuli,
+    repeats: usize,
+    watch: &mut Watch<'_>,
+    kept: &mut Kept<'_>,
+) -> Result<Option<Trace>, Error> {
+    // Settings are drawn anew each, further apart than a limit on steps may allow.
+    let plant = &mut Gentle::new(plant);
     let card = plant.card().clone();
     let (groups, shots) = (stimuli.by_setting(), stimuli.inputs.rows() * repeats);
     let mut trace = Trace {
@@ -44,21 +66,28 @@ pub fn measure(
         card,
     };
     let (mut seconds, mut first) = (0.0, 0);
+    let done = kept.begun.map_or(0, Trace::shots);
     for (setting, inputs) in &groups {
-        if trace.settings.columns() > 0 {
-            let applied = plant.apply(stimuli.settings.row(*setting as usize))?;
-            let row = Batch::new(applied.len().max(1), applied)?;
-            put(&mut trace.settings, &[*setting as usize], &row);
-            seconds += trace.card.timing.settle;
-        }
+        let mut applied = trace.settings.columns() == 0;
         for batch in batches(inputs.rows(), repeats, trace.settings.columns() > 0) {
             let inputs = pick(inputs, &batch);
+            let rows: Vec<usize> = (trace.stimulus.len()..trace.stimulus.len() + inputs.rows()).collect();
+            if let Some(begun) = kept.begun.filter(|_| rows.last().is_some_and(|last| *last < done)) {
+                take_over(&mut trace, begun, &rows, &inputs)?;
+                seconds = trace.seconds.last().copied().unwrap_or(0.0);
+                continue;
+            }
+            if !applied {
+                let set = plant.apply(stimuli.settings.row(*setting as usize))?;
+                put(&mut trace.settings, &[*setting as usize], &Batch::new(set.len().max(1), set)?);
+                seconds += trace.card.timing.settle;
+                applied = true;
+            }
             let begun = (watch.now)().unwrap_or(seconds);
             let outputs = plant.measure(&inputs)?;
             let timing = trace.card.timing;
             seconds += timing.batch(inputs.rows());
             let ended = (watch.now)().unwrap_or(seconds);
-            let rows: Vec<usize> = (trace.stimulus.len()..trace.stimulus.len() + inputs.rows()).collect();
             put(&mut trace.inputs, &rows, &inputs);
             put(&mut trace.outputs, &rows, &outputs);
             for (index, stimulus) in batch.iter().enumerate() {
@@ -67,6 +96,7 @@ pub fn measure(
                 let share = (index + 1) as f64 / inputs.rows() as f64;
                 trace.seconds.push(begun + share * (ended - begun));
             }
+            (kept.keep)(&trace.select(&rows))?;
             if (watch.progress)(trace.stimulus.len()).is_break() {
                 return Ok(None);
             }
@@ -74,6 +104,39 @@ pub fn measure(
         first += inputs.rows();
     }
     Ok(Some(trace))
+}
+
+/// Ports without their limits over time, which a trace does not keep: they decide the stimuli, and those are compared.
+fn undosed(ports: &Ports) -> Ports {
+    let mut ports = ports.clone();
+    let banks = ports.inputs.iter_mut().chain(&mut ports.controls).chain(&mut ports.outputs);
+    banks.for_each(|bank| bank.dose = drivers::BankDose::default());
+    ports
+}
+
+/// Takes the shots `rows`, which drove `inputs`, from those that were taken before.
+fn take_over(trace: &mut Trace, begun: &Trace, rows: &[usize], inputs: &Batch) -> Result<(), Error> {
+    let other = || {
+        Error::trace(
+            "that was begun had other stimuli or another plant: give the options that it was begun with, or leave out --resume",
+        )
+    };
+    let same = pick(&begun.inputs, rows) == *inputs && undosed(&begun.card.ports) == undosed(&trace.card.ports);
+    if !same {
+        return Err(other());
+    }
+    put(&mut trace.inputs, rows, inputs);
+    put(&mut trace.outputs, rows, &pick(&begun.outputs, rows));
+    for &row in rows {
+        let setting = begun.setting_of[row];
+        if trace.settings.columns() > 0 {
+            put(&mut trace.settings, &[setting as usize], &pick(&begun.settings, &[setting as usize]));
+        }
+        trace.setting_of.push(setting);
+        trace.stimulus.push(begun.stimulus[row]);
+        trace.seconds.push(begun.seconds[row]);
+    }
+    Ok(())
 }
 
 /// Which of a setting's stimuli each batch drives.
@@ -137,6 +200,47 @@ mod tests {
             &mut Watch { now: &mut || None, progress: &mut |_| ControlFlow::Break(()) },
         );
         assert_eq!(stopped.unwrap(), None);
+    }
+
+    #[test]
+    fn an_interrupted_measurement_goes_on_where_it_was() {
+        let plant = || Simulated::new(Optical::default().build().unwrap().system);
+        let stimuli = Stimuli::smooth(plant().ports(), 40, 10, Key::new(1));
+        let mut whole = plant();
+        let mut unwatched = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
+        let expected = measure(&mut whole, &stimuli, 2, &mut unwatched).unwrap().unwrap();
+        // It ends after three batches, in the middle of the second setting.
+        let (mut interrupted, mut shots) = (plant(), Vec::new());
+        let mut ends = Watch {
+            now: &mut || None,
+            progress: &mut |done| if done < 30 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) },
+        };
+        let mut keep = |batch: &Trace| {
+            shots.push(batch.clone());
+            Ok(())
+        };
+        let ended = measure_on(&mut interrupted, &stimuli, 2, &mut ends, &mut Kept { begun: None, keep: &mut keep });
+        assert!(ended.unwrap().is_none());
+        let begun = expected.select(&(0..30).collect::<Vec<_>>());
+        assert_eq!(shots.iter().map(Trace::shots).sum::<usize>(), 30);
+        assert_eq!(shots[2].outputs.values(), pick(&begun.outputs, &(20..30).collect::<Vec<_>>()).values());
+        let mut taken = 0;
+        let mut keep = |batch: &Trace| {
+            taken += batch.shots();
+            Ok(())
+        };
+        let mut kept = Kept { begun: Some(&begun), keep: &mut keep };
+        let resumed = measure_on(&mut interrupted, &stimuli, 2, &mut unwatched, &mut kept).unwrap().unwrap();
+        assert_eq!(taken, 50);
+        assert_eq!((resumed.shots(), &resumed.inputs, &resumed.settings), (80, &expected.inputs, &expected.settings));
+        assert_eq!(resumed.stimulus, expected.stimulus);
+        // The shots' noise goes by their number: only the second settling time makes a difference.
+        let pairs = resumed.outputs.values().iter().zip(expected.outputs.values());
+        assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) < 0.02);
+        let other = Stimuli::smooth(plant().ports(), 40, 10, Key::new(2));
+        let mut kept = Kept { begun: Some(&begun), keep: &mut |_| Ok(()) };
+        let refused = measure_on(&mut plant(), &other, 2, &mut unwatched, &mut kept).unwrap_err().to_string();
+        assert!(refused.contains("had other stimuli"), "{refused}");
     }
 
     #[test]

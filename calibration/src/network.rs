@@ -67,7 +67,9 @@ impl Network {
         };
         let (first, rest) = layers.split_first()?;
         let chained = layers.windows(2).all(|pair| pair[0].outputs == pair[1].inputs);
-        if !chained || first.inputs != inputs + controls + physics {
+        let taken = inputs.checked_add(controls).and_then(|sum| sum.checked_add(physics));
+        if !chained || Some(first.inputs) != taken || layers.iter().any(|layer| layer.inputs == 0 || layer.outputs == 0)
+        {
             return None;
         }
         let whole = matrix(first)?;
@@ -105,6 +107,11 @@ impl Network {
     /// How many inputs, controls and physics' outputs it takes.
     pub fn sizes(&self) -> [usize; 3] {
         [&self.inputs, &self.controls, &self.physics].map(|part| part.forward.ncols())
+    }
+
+    /// How many outputs it gives.
+    pub fn outputs(&self) -> usize {
+        self.biases.last().map_or(0, Vec::len)
     }
 
     /// Weights and biases.
@@ -164,13 +171,13 @@ fn repeated(bias: &[f32], shots: usize) -> DMatrix<f32> {
 
 /// A smooth ramp.
 #[inline]
-fn activation(h: f32) -> f32 {
+pub(crate) fn activation(h: f32) -> f32 {
     0.5 * h * (1.0 + h / (1.0 + h * h).sqrt())
 }
 
 /// Its slope: ½ + ½·(2h + h³)/(1 + h²)^(3/2).
 #[inline]
-fn slope(h: f32) -> f32 {
+pub(crate) fn slope(h: f32) -> f32 {
     let square = 1.0 + h * h;
     0.5 + 0.5 * h * (1.0 + square) / (square * square.sqrt())
 }

@@ -67,13 +67,20 @@ impl NoiseModel {
         [self.variance.as_flattened().to_vec(), self.center.clone(), self.floor.clone(), loadings]
     }
 
-    /// The model that [`plain`](Self::plain) gave; `None` if the sizes do not fit together.
+    /// How many outputs it is of.
+    pub fn outputs(&self) -> usize {
+        self.center.len()
+    }
+
+    /// The model that [`plain`](Self::plain) gave; `None` if the sizes do not fit together, or a number is none.
     pub fn from_plain([variance, center, floor, loadings]: &[Vec<f64>; 4]) -> Option<Self> {
         let outputs = center.len();
         let whole = variance.len() == 3 * outputs
             && floor.len() == outputs
             && outputs > 0
-            && loadings.len().is_multiple_of(outputs);
+            && loadings.len().is_multiple_of(outputs)
+            && [variance, center, floor, loadings].iter().all(|values| values.iter().all(|value| value.is_finite()))
+            && floor.iter().all(|least| *least >= 0.0);
         whole.then(|| Self {
             variance: variance.as_chunks().0.to_vec(),
             center: center.clone(),

@@ -95,7 +95,7 @@ fn the_light_paths_chirp_comes_back_although_its_phase_ripples() {
             stimuli: 1500,
             repeats: 2,
             per_setting: 20,
-            search: Search { candidates: 0, epochs: 1, ..Search::default() },
+            search: Search { candidates: 0, updates: 10, ..Search::default() },
             key: Key::new(1),
         };
         let stimuli = calibration.stimuli(plant.ports(), None);

@@ -111,6 +111,18 @@ pub(crate) fn neighbors(predictions: &Batch, readings: &Batch, inputs: &Batch, r
     Some((0.5 * sum / (shots * ranges.len().max(1)) as f64).sqrt())
 }
 
+/// Whether squared errors `a` of the same shots as `b` are smaller by more than chance: to less than half, or their mean difference by two of
+/// its standard errors. A more complicated model must pass this before it takes the place of a simpler one.
+pub(crate) fn surely_less(a: &[f64], b: &[f64]) -> bool {
+    let count = a.len().max(1) as f64;
+    let differences = || a.iter().zip(b).map(|(a, b)| b - a);
+    let mean = differences().sum::<f64>() / count;
+    let variance = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    // What a sharp feature costs lies in few shots, whose scatter hides it: less than half is no chance either.
+    let less_than_half = 2.0 * a.iter().sum::<f64>() < b.iter().sum::<f64>();
+    mean > 0.0 && (less_than_half || mean > 2.0 * (variance / count).sqrt())
+}
+
 /// Full scale of a port; 1 where it has none.
 pub(crate) fn scale(range: Range) -> f64 {
     let scale = f64::from(range.full_scale());
@@ -144,6 +156,21 @@ fn standard_error(values: &[f64], groups: &[u32]) -> f64 {
 mod tests {
     use super::*;
     use sims::Key;
+
+    #[test]
+    fn only_what_is_no_chance_counts_as_less() {
+        let errors = |seed: u64, size: f32| -> Vec<f64> {
+            let mut stream = Key::new(seed).stream();
+            (0..200).map(|_| f64::from(size * stream.normal()).powi(2)).collect()
+        };
+        assert!(surely_less(&errors(1, 0.5), &errors(2, 1.0)) && !surely_less(&errors(2, 1.0), &errors(1, 0.5)));
+        let falsely = (0..100).filter(|seed| surely_less(&errors(2 * seed, 1.0), &errors(2 * seed + 1, 1.0))).count();
+        assert!(falsely < 10, "{falsely} of 100, where 2.5 are expected");
+        // A dip that two of forty shots meet.
+        let dip = |depth: f64| (0..40).map(|shot| if shot % 20 == 0 { depth } else { 0.01 }).collect::<Vec<_>>();
+        assert!(surely_less(&dip(0.01), &dip(1.0)) && !surely_less(&dip(1.0), &dip(0.01)));
+        assert!(!surely_less(&[1.0, 2.0], &[1.0, 2.0]) && !surely_less(&[], &[]));
+    }
 
     #[test]
     fn a_known_error_is_reported_with_its_error_bar() {

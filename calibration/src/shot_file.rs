@@ -13,6 +13,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_schema::Schema;
 use drivers::{Bank, Batch, Card, Identity, Ports, Range, Timing};
 
+use crate::arrow_bounds::check_stream;
 use crate::card_text::read_origin;
 use crate::trace_file::{lists, numbers};
 use crate::{Error, Trace};
@@ -40,8 +41,15 @@ impl Trace {
             origin: read_origin(&text("origin").ok_or_else(|| missing("origin"))?)?,
         };
         let (settings, setting_of, control_banks) = settings(&setting, controls)?;
+        let card = Card { identity, ports: Ports { controls: control_banks, ..ports }, timing: Timing::default() };
+        if let Some(complaint) = card.complaint() {
+            return Err(Error::trace(format!("is of a plant that {complaint}")));
+        }
+        if ended.iter().any(|seconds| !seconds.is_finite()) {
+            return Err(Error::trace("holds a time that is not finite: remove that shot"));
+        }
         Ok(Self {
-            card: Card { identity, ports: Ports { controls: control_banks, ..ports }, timing: Timing::default() },
+            card,
             provenance: schema.metadata().clone().into_iter().collect::<BTreeMap<_, _>>(),
             settings,
             setting_of,
@@ -55,6 +63,7 @@ impl Trace {
 
 /// The whole batches of a stream; what a crash cut off is left out.
 fn stream(bytes: &[u8]) -> Result<(Schema, Vec<RecordBatch>), Error> {
+    check_stream(bytes)?;
     let broken = |error| Error::trace(format!("is no Arrow stream: {error}"));
     let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
     let schema = reader.schema().as_ref().clone();

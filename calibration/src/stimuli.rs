@@ -1,5 +1,6 @@
 //! What is driven to learn how a plant answers.
 //!
+//! All keep what limits over time allow a shot: steps between neighbors, energy.
 //! *White* stimuli have independent uniform values.
 //! *Smooth* stimuli are those of the optical experiment of Wright et al., Nature 601, 549 (2022), after its surviving code
 //! (`lp_xlist`): uniform numbers, averaged over `n` neighbors, stretched by √n about the middle, clipped. Here n differs from
@@ -75,6 +76,7 @@ impl Stimuli {
         let mut inputs = Batch::zeros(count, ports.input_count());
         for row in inputs.values_mut().chunks_exact_mut(ports.input_count().max(1)) {
             draw(Direction::Input, row);
+            ports.moderate(row, 1.0);
         }
         Self { settings, setting_of: (0..count).map(|stimulus| (stimulus / per_setting) as u32).collect(), inputs }
     }

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use drivers::{Batch, Card};
+use drivers::{Batch, Card, Direction, Range};
 use sims::{Key, Twin};
+
+use crate::recorded::RECORDED;
 
 /// Shots as they were taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,20 @@ impl Trace {
     /// The controls of a shot.
     pub fn controls(&self, shot: usize) -> &[f32] {
         self.settings.row(self.setting_of[shot] as usize)
+    }
+
+    /// What the outputs' full scales are counted by: the ranges that the plant's card gives, or where the data is recorded without one,
+    /// those of each output's own readings.
+    pub fn output_ranges(&self) -> Vec<Range> {
+        if self.card.identity.system != RECORDED {
+            return self.card.ports.ranges(Direction::Output);
+        }
+        let range = |output: usize| {
+            let column = self.outputs.iter().map(|row| row[output]);
+            let (low, high) = column.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
+            Range::new(low, high)
+        };
+        (0..self.outputs.columns()).map(range).collect()
     }
 
     /// What `twin` predicts for every shot.
@@ -96,6 +112,25 @@ impl Trace {
             seconds: shots.iter().map(|&shot| self.seconds[shot]).collect(),
             inputs: pick(&self.inputs, shots),
             outputs: pick(&self.outputs, shots),
+        }
+    }
+
+    /// These shots and then those of `other`, which is of the same plant. Settings and stimuli are told apart.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let (settings, stimuli) =
+            (self.settings.rows() as u32, self.stimulus.iter().max().map_or(0, |largest| largest + 1));
+        let counted = |first: &[u32], then: &[u32], from: u32| {
+            first.iter().copied().chain(then.iter().map(|number| number + from)).collect::<Vec<_>>()
+        };
+        Self {
+            card: self.card.clone(),
+            provenance: self.provenance.clone(),
+            settings: self.settings.followed_by(&other.settings),
+            setting_of: counted(&self.setting_of, &other.setting_of, settings),
+            stimulus: counted(&self.stimulus, &other.stimulus, stimuli),
+            seconds: self.seconds.iter().chain(&other.seconds).copied().collect(),
+            inputs: self.inputs.followed_by(&other.inputs),
+            outputs: self.outputs.followed_by(&other.outputs),
         }
     }
 

@@ -10,9 +10,10 @@ use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt32Typ
 use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Metadata, Schema};
 use drivers::{Bank, Batch, Direction};
 
+use crate::arrow_bounds::check_file;
 use crate::card_text::{card_text, read_card};
 use crate::{Error, Trace};
 
@@ -32,8 +33,7 @@ impl Trace {
         let schema = Arc::new(self.schema());
         let mut writer = FileWriter::try_new(Vec::new(), &schema).map_err(bad)?;
         for first in (0..self.shots()).step_by(ROWS) {
-            let rows = first..(first + ROWS).min(self.shots());
-            let batch = RecordBatch::try_new(schema.clone(), self.columns(rows, &schema).map_err(bad)?);
+            let batch = self.record_batch(first..(first + ROWS).min(self.shots()));
             batch.and_then(|batch| writer.write(&batch)).map_err(bad)?;
         }
         writer.into_inner().map_err(bad)
@@ -41,9 +41,16 @@ impl Trace {
 
     /// The trace that an Arrow IPC file holds. Columns that a trace does not have are passed over.
     pub fn from_arrow(bytes: &[u8]) -> Result<Self, Error> {
-        let broken = |_| Error::trace("is not an Arrow IPC file, or it is cut off or damaged");
+        check_file(bytes)?;
+        let broken = |error| Error::trace(format!("is not an Arrow IPC file, or it is cut off or damaged: {error}"));
         let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(broken)?;
         let metadata = reader.schema().metadata().clone();
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
+        Self::from_batches(&metadata, &batches)
+    }
+
+    /// The trace that record batches of a file or a stream with this metadata hold.
+    pub(crate) fn from_batches(metadata: &Metadata, batches: &[RecordBatch]) -> Result<Self, Error> {
         let missing = || {
             Error::trace(format!(
                 "has no `{CARD}` in its schema: it was not written by `pnnlab calibrate`. Shots of a training lie in runs/RUN/shots/PLANT-N.arrows"
@@ -53,17 +60,16 @@ impl Trace {
         let provenance =
             metadata.iter().filter_map(|(key, value)| Some((key.strip_prefix(PROVENANCE)?.to_owned(), value.clone())));
         let provenance: BTreeMap<String, String> = provenance.collect();
-        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(broken)?;
-        let seconds = numbers::<Float64Type>(&batches, "seconds")?;
-        let stimulus = numbers::<UInt32Type>(&batches, "stimulus")?;
-        let setting_of = numbers::<UInt32Type>(&batches, "setting")?;
+        let seconds = numbers::<Float64Type>(batches, "seconds")?;
+        let stimulus = numbers::<UInt32Type>(batches, "stimulus")?;
+        let setting_of = numbers::<UInt32Type>(batches, "setting")?;
         let shots = seconds.len();
         if shots == 0 {
             return Err(Error::trace("holds no shots"));
         }
         let rows = |direction: Direction| -> Result<Batch, Error> {
             let banks = card.ports.banks(direction);
-            let lists = banks.iter().map(|bank| lists(&batches, &column_name(direction, bank), bank.count));
+            let lists = banks.iter().map(|bank| lists(batches, &column_name(direction, bank), bank.count));
             let lists = lists.collect::<Result<Vec<_>, _>>()?;
             let mut values = Vec::new();
             for shot in 0..shots {
@@ -80,6 +86,9 @@ impl Trace {
                 Ok(Batch::new(card.ports.count(direction), values)?)
             }
         };
+        if let Some(bad) = seconds.iter().find(|seconds| !seconds.is_finite()) {
+            return Err(Error::trace(format!("was taken at {bad} s: a finite time was expected for each shot")));
+        }
         let controls = rows(Direction::Control)?;
         Ok(Self {
             settings: settings(&controls, &setting_of)?,
@@ -93,7 +102,14 @@ impl Trace {
         })
     }
 
-    fn schema(&self) -> Schema {
+    /// Some shots as a record batch.
+    pub(crate) fn record_batch(&self, rows: std::ops::Range<usize>) -> Result<RecordBatch, ArrowError> {
+        let schema = Arc::new(self.schema());
+        let columns = self.columns(rows, &schema)?;
+        RecordBatch::try_new(schema, columns)
+    }
+
+    pub(crate) fn schema(&self) -> Schema {
         let mut fields = vec![
             field("seconds", DataType::Float64, &[("unit", "s")]),
             field("stimulus", DataType::UInt32, &[("unit", "1")]),

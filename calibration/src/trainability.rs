@@ -1,13 +1,19 @@
 //! Whether a bench will train, and why not: sensitivity against noise, rank of the response, use of the range, growth of errors
 //! over the network's depth, and how well the twin's gradient agrees with slopes measured on the plant.
 
-use drivers::{Batch, Direction, Plant, Range};
+mod chain;
+mod passage;
+
+use drivers::{Batch, Direction, Gentle, Plant, Ports, Range};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use sims::{Key, Twin};
 
 use crate::Error;
 use crate::score::scale;
+pub use chain::{ChainCosine, NETWORK_SHOTS, NETWORKS, way_back};
+pub use passage::Passage;
+use passage::reaches;
 
 /// Directions in which slopes are measured.
 const DIRECTIONS: usize = 12;
@@ -15,6 +21,12 @@ const DIRECTIONS: usize = 12;
 const SHOTS: usize = 24;
 /// How far each direction goes either way, in ranges.
 const REACH: f32 = 0.05;
+
+/// Cosines in the network of an experiment: below the first, training follows another gradient than the plant's; from the second on, it
+/// reached what the plant can do. They were chosen by what digits-optical reaches on four plants (`docs/calibration.md`).
+const IN_NETWORK: [f64; 2] = [0.45, 0.56];
+/// The same over chained passes, which are no network that anybody trains: they say less.
+const CHAINED: [f64; 2] = [0.65, 0.82];
 
 /// What decides whether a bench trains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,10 +45,16 @@ pub struct Trainability {
     pub growth_over_depth: f64,
     /// Passes that the growth was taken over.
     pub depth: usize,
-    /// Mean cosine between the twin's pull-back and slopes measured on the plant; 1 is a right gradient.
+    /// Mean cosine between the twin's pull-back of one pass and slopes measured on the plant; 1 is a right gradient.
     pub gradient_cosine: f64,
+    /// The same for the first of `depth` passes, whose gradient comes back through all of them.
+    pub chain: ChainCosine,
+    /// The same in the network of an experiment, where one was asked for.
+    pub network: Option<ChainCosine>,
     /// What was found wanting, as sentences; empty when the bench should train.
     pub why_not: Vec<String>,
+    /// What is near to be found wanting, as sentences.
+    pub doubts: Vec<String>,
     /// Shots that the check took.
     pub shots: u64,
 }
@@ -46,19 +64,49 @@ impl Trainability {
     pub fn trainable(&self) -> bool {
         self.why_not.is_empty()
     }
+
+    /// The same with slopes measured through the network of an experiment, which took so many shots.
+    pub fn with_network(mut self, network: ChainCosine, shots: u64) -> Self {
+        (self.network, self.shots) = (Some(network), self.shots + shots);
+        self.judged()
+    }
+
+    /// The same with what stands against training.
+    fn judged(mut self) -> Self {
+        self.why_not = objections(&self);
+        self.doubts.clear();
+        let (found, [least, enough], whose) = match self.network {
+            Some(network) => (network, IN_NETWORK, "of the experiment's network"),
+            None => (self.chain, CHAINED, "that are chained"),
+        };
+        let ChainCosine { depth, cosine, low, high } = found;
+        let words = format!(
+            "back through {depth} passes {whose} the cosine of the twin's gradient with the plant's is {cosine:.2} (90 %: {low:.2} to {high:.2}), below"
+        );
+        if cosine < least {
+            self.why_not.push(format!("{words} {least}. Calibrate the twin, or make the network shallower"));
+        } else if cosine < enough {
+            let network = if self.network.is_none() { ", or name your experiment with --experiment" } else { "" };
+            self.doubts.push(format!("{words} {enough}, where some trainings fail. Calibrate the twin{network}"));
+        }
+        self
+    }
 }
 
 /// Measures `plant` and compares with `twin`; `depth` is how many passes a network makes through it.
 pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key: Key) -> Result<Trainability, Error> {
+    let plant = &mut Gentle::new(plant);
     let ports = plant.ports().clone();
     let inputs = ports.ranges(Direction::Input);
+    let reaches = reaches(&ports.inputs);
     let controls = ports.ranges(Direction::Control);
     let outputs: Vec<f64> = ports.ranges(Direction::Output).into_iter().map(scale).collect();
     let middle: Vec<f32> = controls.iter().map(|range| 0.5 * (range.low + range.high)).collect();
     let mut stream = key.branch("trainability").stream();
     // The middle half of the ranges leaves room to either side.
     let inside = |range: &Range, uniform: f32| range.low + range.span() * (0.25 + 0.5 * uniform);
-    let points = Batch::from_fn(SHOTS, inputs.len(), |_, port| inside(&inputs[port], stream.uniform()));
+    let mut points = Batch::from_fn(SHOTS, inputs.len(), |_, port| inside(&inputs[port], stream.uniform()));
+    moderate(&mut points, &with_room(&ports), 0.5);
     let applied = plant.apply(&middle)?;
     let (first, second) = (plant.measure(&points)?, plant.measure(&points)?);
     let mut taken = 2 * SHOTS as u64;
@@ -67,7 +115,7 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
     let mut directions: Vec<Vec<f32>> = Vec::new();
     let mut slopes = Vec::new();
     for _ in 0..DIRECTIONS {
-        let direction: Vec<f32> = inputs.iter().map(|range| REACH * range.span() * sign(stream.uniform())).collect();
+        let direction: Vec<f32> = reaches.iter().map(|reach| reach * sign(stream.uniform())).collect();
         let moved =
             |by: f32| Batch::from_fn(SHOTS, inputs.len(), |row, port| points.row(row)[port] + by * direction[port]);
         let (above, below) = (plant.measure(&moved(1.0))?, plant.measure(&moved(-1.0))?);
@@ -79,8 +127,8 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
     let response = slopes.iter().map(|slope| (0.5 * rms(slope, &outputs)).powi(2)).sum::<f64>() / DIRECTIONS as f64;
     // Both readings of a difference carry noise.
     let response = (response - 0.5 * noise * noise).max(0.0).sqrt();
-    let reach = f64::from(REACH)
-        * mean(&inputs.iter().map(|range| f64::from(range.span()) / scale(*range)).collect::<Vec<_>>());
+    let reach =
+        mean(&reaches.iter().zip(&inputs).map(|(reach, range)| f64::from(*reach) / scale(*range)).collect::<Vec<_>>());
 
     let mut controls_over_noise = None;
     if !controls.is_empty() {
@@ -94,11 +142,16 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
         controls_over_noise = Some(0.5 * rms(&difference(&above, &below), &outputs) / noise.max(1e-12));
         plant.apply(&middle)?;
     }
-    let white = Batch::from_fn(200, inputs.len(), |_, port| inputs[port].low + stream.uniform() * inputs[port].span());
+    let mut white =
+        Batch::from_fn(200, inputs.len(), |_, port| inputs[port].low + stream.uniform() * inputs[port].span());
+    moderate(&mut white, &ports, 1.0);
     let read = plant.measure(&white)?;
     taken += 200;
+    let (chain, chained) = chain::chain_cosine(plant, twin, depth, key.branch("chain"))?;
+    taken += chained;
+    plant.apply(&middle)?;
     let growth = response / reach.max(f64::MIN_POSITIVE);
-    let mut found = Trainability {
+    let found = Trainability {
         inputs_over_noise: response / noise.max(1e-12),
         controls_over_noise,
         effective_rank: effective_rank(&read, &outputs),
@@ -107,14 +160,16 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
         growth_over_depth: growth.powi(depth as i32),
         depth,
         gradient_cosine,
+        chain,
+        network: None,
         why_not: vec![],
+        doubts: vec![],
         shots: taken,
     };
-    found.why_not = objections(&found);
-    Ok(found)
+    Ok(found.judged())
 }
 
-/// What stands against training.
+/// What stands against training, but for the passes together.
 fn objections(found: &Trainability) -> Vec<String> {
     let mut reasons = Vec::new();
     if found.inputs_over_noise < 3.0 {
@@ -175,7 +230,6 @@ fn cosine(
                 .iter()
                 .map(|slope| slope.row(row).iter().zip(&weights).map(|(s, w)| 0.5 * f64::from(s * w)).sum())
                 .collect();
-            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
             let norm = (dot(&believed, &believed) * dot(&measured, &measured)).sqrt();
             cosines.push(if norm > 0.0 { dot(&believed, &measured) / norm } else { 0.0 });
         }
@@ -183,8 +237,26 @@ fn cosine(
     mean(&cosines)
 }
 
+/// Half of the steps that are allowed: the rest is left for moving neighbors apart.
+fn with_room(ports: &Ports) -> Ports {
+    let mut calm = ports.clone();
+    for bank in &mut calm.inputs {
+        bank.dose.slew = bank.dose.slew.map(|slew| 0.49 * slew);
+    }
+    calm
+}
+
+fn moderate(shots: &mut Batch, ports: &Ports, share: f32) {
+    let columns = shots.columns().max(1);
+    shots.values_mut().chunks_exact_mut(columns).for_each(|row| ports.moderate(row, share));
+}
+
 fn sign(uniform: f32) -> f32 {
     if uniform < 0.5 { -1.0 } else { 1.0 }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -65,6 +65,18 @@ impl Batch {
         &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
+    /// So many rows from row `first` on.
+    pub fn part(&self, first: usize, rows: usize) -> Self {
+        let values = self.values[first * self.columns..(first + rows) * self.columns].to_vec();
+        Self { rows, columns: self.columns, values }
+    }
+
+    /// These shots and then those of `other`, which has as many columns.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let values = [self.values(), other.values()].concat();
+        Self { rows: self.rows + other.rows, columns: self.columns, values }
+    }
+
     /// Shot after shot.
     pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
         // A batch of no columns has no values: any chunk length walks it.
@@ -91,6 +103,8 @@ mod tests {
         assert_eq!((batch.rows(), batch.columns()), (3, 2));
         assert_eq!(batch.row(1), [3.0, 4.0]);
         assert_eq!(batch.iter().count(), 3);
+        let both = batch.followed_by(&Batch::new(2, vec![7.0, 8.0]).unwrap());
+        assert_eq!((both.rows(), both.row(3), both.row(0)), (4, &[7.0, 8.0][..], &[1.0, 2.0][..]));
     }
 
     #[test]

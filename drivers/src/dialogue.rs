@@ -20,7 +20,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Error};
+use crate::recording::MOST_BYTES;
+use crate::{Address, Error, open_bounded};
 
 /// The format's version.
 const VERSION: u32 = 1;
@@ -130,7 +131,8 @@ pub struct DialogueReplay {
 impl DialogueReplay {
     /// Opens a recording.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
+        let file = open_bounded(path, MOST_BYTES)
+            .map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
         Self::read(path, BufReader::new(file))
     }
 

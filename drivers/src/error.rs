@@ -99,7 +99,7 @@ pub enum Error {
     },
     /// Something takes the connection, and says nothing.
     #[error(
-        "instrument `{instrument}` gave no answer to a greeting within {seconds} s: check that {address} is where it speaks this protocol, and that it is not busy"
+        "instrument `{instrument}` gave no answer to a greeting within {seconds} s: check that {address} is where it speaks this protocol, and that it is not busy{advice}"
     )]
     Mute {
         /// Its name in the rig.
@@ -108,6 +108,30 @@ pub enum Error {
         address: String,
         /// The deadline, in s.
         seconds: f32,
+        /// What else may be so, a sentence after this one; often empty.
+        advice: String,
+    },
+    /// Something came in time, and not all that was waited for.
+    #[error(
+        "instrument `{instrument}` gave no whole answer within {seconds} s, only `{heard}`: check that it is not busy, or give it more time{advice}"
+    )]
+    Unfinished {
+        /// Its name in the rig.
+        instrument: String,
+        /// The deadline, in s.
+        seconds: f32,
+        /// The beginning of what came, with escapes.
+        heard: String,
+        /// What else may be so, a sentence after this one; often empty.
+        advice: String,
+    },
+    /// The event mask that carries the number of an exchange is not there.
+    #[error(
+        "instrument `{instrument}` has no event mask `*ESE`, in which exchanges carry their number: write `numbered = false` for it in the rig file"
+    )]
+    Unnumbered {
+        /// Its name in the rig.
+        instrument: String,
     },
     /// The connection went away.
     #[error(
@@ -193,6 +217,26 @@ pub enum Error {
         /// What it says.
         read: String,
     },
+    /// A setting of ours that somebody else has changed.
+    #[error(
+        "instrument `{instrument}` was left with {ours}, and has {found} now: somebody else uses it. What was measured in the last seconds may be of his settings. End what else uses it, and begin again"
+    )]
+    Changed {
+        /// Its name in the rig.
+        instrument: String,
+        /// What was set, and to what, such as `VOLT = 0.5`.
+        ours: String,
+        /// What it is now.
+        found: String,
+    },
+    /// Outputs that were switched off are on again.
+    #[error(
+        "instrument `{instrument}` was switched off and is on again: somebody else drives it. Find out who, or switch it off by hand"
+    )]
+    OnAgain {
+        /// Its name in the rig.
+        instrument: String,
+    },
     /// Somebody else holds the instrument.
     #[error(
         "instrument `{instrument}` at {address} is held by {owner}: let that end, or bring the bench to its safe state with `pnnlab safe RIG`"
@@ -275,21 +319,13 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
-    /// A reading has left the bounds of an interlock: the plant has been made safe.
-    #[error(
-        "interlock `{interlock}`: {output} = {value} {unit} is outside {range} {unit}; the plant was made safe{after}"
-    )]
+    /// A reading has left the bounds of an interlock, or cannot be had: the plant has been made safe.
+    #[error("interlock `{interlock}`: {found}; the plant was made safe{after}")]
     Interlock {
-        /// Its name in the rig; a box, as errors are to stay small.
+        /// Its name in the rig; boxes, as errors are to stay small.
         interlock: Box<str>,
-        /// The reading.
-        output: String,
-        /// Its value.
-        value: f32,
-        /// SI unit.
-        unit: String,
-        /// The bounds.
-        range: Range,
+        /// The reading with its bounds, or why there is none.
+        found: Box<str>,
         /// Whether the plant may be driven again.
         after: AfterTrip,
     },
@@ -351,13 +387,15 @@ impl Error {
     /// What kind of trouble with an instrument it is; none where it is about a file or a call.
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
-            Self::Timeout { .. } | Self::Mute { .. } => Some(ErrorKind::Timeout),
-            Self::Garbled { .. } | Self::Stranger { .. } => Some(ErrorKind::Framing),
+            Self::Timeout { .. } | Self::Mute { .. } | Self::Unfinished { .. } => Some(ErrorKind::Timeout),
+            Self::Garbled { .. } | Self::Stranger { .. } | Self::Changed { .. } => Some(ErrorKind::Framing),
             Self::Refused { code: DATA_OUT_OF_RANGE, .. }
             | Self::OutOfRange { .. }
             | Self::Overdriven { .. }
             | Self::Interlock { .. } => Some(ErrorKind::Range),
-            Self::Refused { .. } | Self::Readback { .. } => Some(ErrorKind::Scpi),
+            Self::Refused { .. } | Self::Readback { .. } | Self::OnAgain { .. } | Self::Unnumbered { .. } => {
+                Some(ErrorKind::Scpi)
+            }
             Self::Unreachable { .. }
             | Self::Lost { .. }
             | Self::Restarted { .. }
@@ -400,6 +438,7 @@ impl Error {
             self,
             Self::Unreachable { .. }
                 | Self::Mute { .. }
+                | Self::Unfinished { .. }
                 | Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::Garbled { .. }
@@ -411,8 +450,8 @@ impl Error {
         )
     }
 
-    /// Whether the bytes on the wire can no longer be trusted to be in step after this.
-    pub fn breaks_link(&self) -> bool {
+    /// Whether an instrument is away, such as for a pulled cable or a lost power: it may come back by itself.
+    pub fn is_outage(&self) -> bool {
         matches!(
             self,
             Self::Unreachable { .. }
@@ -422,6 +461,22 @@ impl Error {
                 | Self::Garbled { .. }
                 | Self::Restarted { .. }
                 | Self::NoChirp { .. }
+        )
+    }
+
+    /// Whether the bytes on the wire can no longer be trusted to be in step after this.
+    pub fn breaks_link(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Mute { .. }
+                | Self::Unfinished { .. }
+                | Self::Lost { .. }
+                | Self::Timeout { .. }
+                | Self::Garbled { .. }
+                | Self::Restarted { .. }
+                | Self::NoChirp { .. }
+                | Self::Unnumbered { .. }
                 | Self::Recording { .. }
         )
     }

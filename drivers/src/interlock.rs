@@ -4,19 +4,53 @@
 //! Whether they are back is seen by probes: shots at rest, with the controls where the safe state has left them. Each probe ends in
 //! the safe state again. Inside the bounds and outside of the inner range nothing changes, so a reading that trembles at a bound
 //! drives nothing.
+//!
+//! Readings of the plant are looked at as soon as its transport shows them: after each burst, window or shot (`Plant::shots_at_once`), before
+//! the next is driven. A reading of another instrument (`gauge.rs`) is asked for by a thread of its own and looked at before and after
+//! each of these, and whenever controls are set. A probe of such a reading drives nothing.
+
+mod gauge;
+mod line_query;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{Allowance, Batch, Card, Direction, Error, Plant, Range, Rejections};
 
-/// Bounds of a bank of readings.
-#[derive(Debug, Clone, PartialEq)]
+pub use gauge::{Gauge, GaugeConfig, GaugeProtocol};
+
+/// Where the readings of an interlock come from.
+#[derive(Clone)]
+pub enum Watched {
+    /// An output bank of the plant.
+    Bank(String),
+    /// Another instrument.
+    Gauge(Arc<dyn Reading>),
+}
+
+/// A reading that is no output of the plant.
+pub trait Reading: Send + Sync {
+    /// What is read, such as a query.
+    fn what(&self) -> &str;
+
+    /// Its unit.
+    fn unit(&self) -> &str;
+
+    /// The newest reading; why there is none that counts.
+    fn newest(&self) -> Result<f32, String>;
+
+    /// Reads anew.
+    fn read(&self) -> Result<f32, String>;
+}
+
+/// Bounds of readings.
+#[derive(Clone)]
 pub struct Interlock {
     /// What it protects, in words.
     pub name: String,
-    /// The output bank.
-    pub bank: String,
-    /// Where its readings must stay, in the bank's unit.
+    /// Where the readings come from.
+    pub watched: Watched,
+    /// Where they must stay, in their unit.
     pub range: Range,
     /// When the plant may be driven again after it has tripped; without it, never.
     pub recovery: Option<Recovery>,
@@ -100,14 +134,17 @@ struct Tripped {
 
 impl<P: Plant> Interlocked<P> {
     /// Watches `plant`. Fails when an interlock names a bank that does not exist.
-    pub fn new(plant: P, interlocks: Vec<Interlock>) -> Result<Self, Error> {
+    pub fn new(mut plant: P, interlocks: Vec<Interlock>) -> Result<Self, Error> {
         let banks = &plant.ports().outputs;
         for interlock in &interlocks {
-            if !banks.iter().any(|bank| bank.name == interlock.bank) {
+            let Watched::Bank(bank) = &interlock.watched else { continue };
+            if !banks.iter().any(|known| known.name == *bank) {
                 let known = banks.iter().map(|bank| format!("`{}`", bank.name)).collect::<Vec<_>>().join(", ");
-                let (direction, bank) = (Direction::Output, interlock.bank.clone());
-                return Err(Error::UnknownBank { direction, bank, known });
+                return Err(Error::UnknownBank { direction: Direction::Output, bank: bank.clone(), known });
             }
+        }
+        if interlocks.iter().any(|interlock| matches!(interlock.watched, Watched::Bank(_))) {
+            plant.show_all();
         }
         let trips = vec![0; interlocks.len()];
         Ok(Self { plant, interlocks, trips, tripped: None, rejections: Rejections::default() })
@@ -118,26 +155,35 @@ impl<P: Plant> Interlocked<P> {
         Self { rejections: rejections.clone(), ..self }
     }
 
-    /// The first reading of interlock `which` out of `range`. A reading that is not a number is out of all ranges.
-    fn outside(&self, which: usize, range: Range, readings: &Batch) -> Option<Error> {
+    /// The first reading of interlock `which` out of `range`. A reading that is not a number is out of all ranges. Where there are no
+    /// `readings` of the plant, its banks are not looked at.
+    fn outside(&self, which: usize, range: Range, readings: Option<&Batch>) -> Option<Error> {
         let interlock = &self.interlocks[which];
+        let found = match &interlock.watched {
+            Watched::Bank(bank) => self.outside_in_bank(bank, range, readings?)?,
+            Watched::Gauge(gauge) => match gauge.newest() {
+                Ok(value) if range.contains(value) => return None,
+                Ok(value) => is_outside(gauge.what(), value, gauge.unit(), range),
+                Err(why) => format!("{} cannot be read: {why}", gauge.what()),
+            },
+        };
+        let after = interlock.recovery.map_or(AfterTrip::Ends, |recovery| AfterTrip::Probes(recovery.every));
+        Some(Error::Interlock { interlock: interlock.name.as_str().into(), found: found.into(), after })
+    }
+
+    /// The first reading of an output bank out of `range`, in words.
+    fn outside_in_bank(&self, name: &str, range: Range, readings: &Batch) -> Option<String> {
         let mut first = 0;
         for bank in &self.plant.ports().outputs {
             let columns = first..first + bank.count;
             first += bank.count;
-            if bank.name != interlock.bank {
+            if bank.name != name {
                 continue;
             }
             for row in readings {
                 if let Some(index) = row[columns.clone()].iter().position(|value| !range.contains(*value)) {
-                    return Some(Error::Interlock {
-                        interlock: interlock.name.as_str().into(),
-                        output: format!("{}[{index}]", bank.name),
-                        value: row[columns.start + index],
-                        unit: bank.unit.clone(),
-                        range,
-                        after: interlock.recovery.map_or(AfterTrip::Ends, |recovery| AfterTrip::Probes(recovery.every)),
-                    });
+                    let value = row[columns.start + index];
+                    return Some(is_outside(&format!("{name}[{index}]"), value, &bank.unit, range));
                 }
             }
         }
@@ -145,11 +191,38 @@ impl<P: Plant> Interlocked<P> {
     }
 
     /// The interlocks whose readings are out of their bounds; those that are never driven again first.
-    fn violations(&self, readings: &Batch) -> Vec<(usize, Error)> {
+    fn violations(&self, readings: Option<&Batch>) -> Vec<(usize, Error)> {
         let out = |which| Some((which, self.outside(which, self.interlocks[which].range, readings)?));
         let mut all: Vec<_> = (0..self.interlocks.len()).filter_map(out).collect();
         all.sort_by_key(|(which, _)| self.interlocks[*which].recovery.is_some());
         all
+    }
+
+    /// Makes the plant safe where a reading is out of its bounds.
+    fn look(&mut self, readings: Option<&Batch>) -> Result<(), Error> {
+        let out = self.violations(readings);
+        let Some(error) = self.trip(out) else { return Ok(()) };
+        // A plant that cannot be made safe is the worse news.
+        self.plant.make_safe()?;
+        Err(error)
+    }
+
+    /// Drives shots, as many at once as nobody can look between.
+    fn drive(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        self.look(None)?;
+        if self.interlocks.is_empty() {
+            return self.plant.measure(inputs);
+        }
+        let (columns, mut first, mut outputs) = (inputs.columns(), 0, Vec::new());
+        while first < inputs.rows() {
+            let end = inputs.rows().min(first.saturating_add(self.plant.shots_at_once().max(1)));
+            let shots = inputs.values()[first * columns..end * columns].to_vec();
+            let readings = self.plant.measure(&Batch::new(columns, shots)?)?;
+            self.look(Some(&readings))?;
+            outputs.extend(readings.into_values());
+            first = end;
+        }
+        Batch::new(self.plant.ports().output_count(), outputs)
     }
 
     /// Nothing is driven any more, or for now; why.
@@ -179,8 +252,23 @@ impl<P: Plant> Interlocked<P> {
         self.tripped.as_ref().map_or(Ok(()), |tripped| Err(tripped.error.clone()))
     }
 
+    /// Whether readings of the plant itself were out: they are seen only where it is driven.
+    fn is_driven_by(&self, tripped: &Tripped) -> bool {
+        tripped.by.iter().any(|which| matches!(self.interlocks[*which].watched, Watched::Bank(_)))
+    }
+
+    /// Asks the other instruments anew: what they say is looked at where their newest reading is.
+    fn read_gauges(&self) {
+        for interlock in &self.interlocks {
+            if let Watched::Gauge(gauge) = &interlock.watched {
+                // Where it fails, there is no newest reading.
+                let _ = gauge.read();
+            }
+        }
+    }
+
     /// What the readings of a probe say.
-    fn judge(&mut self, mut tripped: Tripped, readings: &Batch) -> Result<Probe, Error> {
+    fn judge(&mut self, mut tripped: Tripped, readings: Option<&Batch>) -> Result<Probe, Error> {
         let out = self.violations(readings);
         if let Some((which, _)) = out.first()
             && self.interlocks[*which].recovery.is_none()
@@ -213,6 +301,11 @@ impl<P: Plant> Interlocked<P> {
     }
 }
 
+/// A reading and its bounds, in words.
+fn is_outside(what: &str, value: f32, unit: &str, range: Range) -> String {
+    format!("{what} = {value} {unit} is outside {range} {unit}")
+}
+
 /// Whether whoever waits for this violation waits for nothing.
 fn is_final(error: &Error) -> bool {
     !matches!(error, Error::Interlock { after: AfterTrip::Probes(_), .. })
@@ -231,18 +324,17 @@ impl<P: Plant> Plant for Interlocked<P> {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.intact()?;
+        self.look(None)?;
         self.plant.apply(controls)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         self.intact()?;
-        let readings = self.plant.measure(inputs)?;
-        let out = self.violations(&readings);
-        let Some(error) = self.trip(out) else { return Ok(readings) };
-        self.rejections.add_for(&error, inputs.rows());
-        // A plant that cannot be made safe is the worse news.
-        self.plant.make_safe()?;
-        Err(error)
+        self.drive(inputs).inspect_err(|error| {
+            if matches!(error, Error::Interlock { .. }) {
+                self.rejections.add_for(error, inputs.rows());
+            }
+        })
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
@@ -253,15 +345,28 @@ impl<P: Plant> Plant for Interlocked<P> {
         self.plant.spend_from(allowance);
     }
 
+    fn shots_at_once(&self) -> usize {
+        self.plant.shots_at_once()
+    }
+
+    fn probe_drives(&self) -> bool {
+        self.tripped.as_ref().is_some_and(|tripped| !is_final(&tripped.error) && self.is_driven_by(tripped))
+    }
+
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
         match self.tripped.take() {
             None => Ok(Probe::Within(0)),
             Some(tripped) if is_final(&tripped.error) => Err(self.tripped.insert(tripped).error.clone()),
             Some(tripped) => {
+                self.read_gauges();
+                // Nothing is driven where that could not help.
+                if !self.is_driven_by(&tripped) || !self.violations(None).is_empty() {
+                    return self.judge(tripped, None);
+                }
                 let measured = self.plant.measure(rest);
                 let safe = self.plant.make_safe();
                 match safe.and(measured) {
-                    Ok(readings) => self.judge(tripped, &readings),
+                    Ok(readings) => self.judge(tripped, Some(&readings)),
                     Err(error) => {
                         self.tripped = Some(Tripped { within: false, ..tripped });
                         Err(error)
@@ -273,193 +378,4 @@ impl<P: Plant> Plant for Interlocked<P> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Bank, Identity, Origin, Ports, Timing};
-
-    /// Reads what it is driven with; counts how often it was made safe.
-    struct Wire(Card, usize);
-
-    impl Plant for Wire {
-        fn card(&self) -> &Card {
-            &self.0
-        }
-        fn apply(&mut self, _: &[f32]) -> Result<Vec<f32>, Error> {
-            Ok(vec![])
-        }
-        fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
-            Ok(inputs.clone())
-        }
-        fn make_safe(&mut self) -> Result<(), Error> {
-            self.1 += 1;
-            Ok(())
-        }
-    }
-
-    fn wire() -> Wire {
-        let bank = |name| vec![Bank::new(name, 2, "V", Range::new(-9.0, 9.0))];
-        let ports = Ports { inputs: bank("drive"), controls: vec![], outputs: bank("node") };
-        let identity = Identity { system: "wire".into(), serial: "1".into(), origin: Origin::Real };
-        Wire(Card { identity, ports, timing: Timing::default() }, 0)
-    }
-
-    #[test]
-    fn a_reading_out_of_bounds_makes_safe_and_ends_driving() {
-        let interlock = |bank: &str| {
-            let (name, range) = ("coil heat".into(), Range::new(-1.0, 1.0));
-            vec![Interlock { name, bank: bank.into(), range, recovery: None }]
-        };
-        let mut plant = Interlocked::new(wire(), interlock("node")).unwrap();
-        assert!(plant.measure(&Batch::new(2, vec![0.5, -1.0]).unwrap()).is_ok());
-        let error = plant.measure(&Batch::new(2, vec![0.0, 0.0, 0.0, 1.5]).unwrap()).unwrap_err();
-        assert!(
-            error.to_string().starts_with("interlock `coil heat`: node[1] = 1.5 V is outside [-1, 1] V"),
-            "{error}"
-        );
-        assert!(!error.is_retryable());
-        assert_eq!(plant.plant.1, 1, "made safe at once");
-        assert_eq!(plant.measure(&Batch::zeros(1, 2)).unwrap_err(), error, "and driven no more");
-        let mut plant = Interlocked::new(wire(), interlock("node")).unwrap();
-        assert!(plant.measure(&Batch::new(2, vec![f32::NAN, 0.0]).unwrap()).is_err());
-        assert!(Interlocked::new(wire(), interlock("knot")).err().unwrap().to_string().contains("it has `node`"));
-    }
-
-    /// A plant whose readings are its inputs and, at rest, what the list says; it notes what it was asked.
-    struct Heater {
-        card: Card,
-        at_rest: Vec<[f32; 2]>,
-        asked: Vec<&'static str>,
-    }
-
-    impl Plant for Heater {
-        fn card(&self) -> &Card {
-            &self.card
-        }
-        fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
-            self.asked.push("apply");
-            Ok(controls.to_vec())
-        }
-        fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
-            let is_rest = inputs.values().iter().all(|value| *value == 0.0);
-            self.asked.push(if is_rest { "rest" } else { "drive" });
-            let reading = if is_rest { self.at_rest.pop() } else { None };
-            reading.map_or_else(|| Ok(inputs.clone()), |reading| Batch::new(2, reading.to_vec()))
-        }
-        fn make_safe(&mut self) -> Result<(), Error> {
-            self.asked.push("safe");
-            Ok(())
-        }
-    }
-
-    fn recovery() -> Recovery {
-        Recovery { range: Range::new(-0.5, 0.5), probes: 2, every: 0.5, most_probes: 6, most_trips: 2 }
-    }
-
-    /// Reads `at_rest` at rest, one after another; `others` watch it as well.
-    fn heater(at_rest: &[f32], others: Vec<Interlock>) -> Interlocked<Heater> {
-        let heater = Heater {
-            card: wire().0,
-            at_rest: at_rest.iter().rev().map(|reading| [0.0, *reading]).collect(),
-            asked: vec![],
-        };
-        let own = Interlock {
-            name: "coil heat".into(),
-            bank: "node".into(),
-            range: Range::new(-1.0, 1.0),
-            recovery: Some(recovery()),
-        };
-        Interlocked::new(heater, [vec![own], others].concat()).unwrap()
-    }
-
-    fn hot() -> Batch {
-        Batch::new(2, vec![0.5, 2.0]).unwrap()
-    }
-
-    #[test]
-    fn it_is_driven_again_when_its_readings_are_back_for_long_enough() {
-        let mut plant = heater(&[1.5, 0.4, 0.8, 0.4, 0.3], vec![]);
-        let rest = Batch::zeros(1, 2);
-        assert_eq!(plant.probe(&rest), Ok(Probe::Within(0)), "nothing waits");
-        let error = plant.measure(&hot()).unwrap_err();
-        assert!(matches!(error, Error::Interlock { after: AfterTrip::Probes(0.5), .. }), "{error}");
-        assert_eq!(plant.measure(&hot()).unwrap_err(), error, "not before it was seen to be back");
-        assert!(matches!(plant.probe(&rest), Ok(Probe::Out(error)) if error.to_string().contains("node[1] = 1.5 V")));
-        assert!(plant.apply(&[]).is_err(), "still out");
-        assert_eq!(plant.probe(&rest), Ok(Probe::Within(1)));
-        assert_eq!(plant.probe(&rest), Ok(Probe::Within(2)), "within its bounds, but not back: it begins anew");
-        assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Within(1)), Ok(Probe::Within(0))]);
-        let probes = ["rest", "safe"].repeat(5);
-        assert_eq!(plant.plant.asked, [vec!["drive", "safe"], probes].concat(), "each probe ends in the safe state");
-        assert!(plant.apply(&[]).is_ok() && plant.measure(&Batch::new(2, vec![0.9, -0.9]).unwrap()).is_ok());
-    }
-
-    #[test]
-    fn whoever_drives_it_sooner_than_asked_may_once_it_is_within_its_bounds() {
-        let mut plant = heater(&[0.8], vec![]);
-        plant.measure(&hot()).unwrap_err();
-        assert_eq!(plant.probe(&Batch::zeros(1, 2)), Ok(Probe::Within(2)));
-        assert!(plant.measure(&Batch::new(2, vec![0.9, -0.9]).unwrap()).is_ok());
-    }
-
-    #[test]
-    fn the_interlock_that_has_tripped_too_often_is_the_one_that_is_named() {
-        let often = Interlock {
-            name: "lid".into(),
-            bank: "node".into(),
-            range: Range::new(-1.0, 1.0),
-            recovery: Some(Recovery { most_trips: 0, ..recovery() }),
-        };
-        let error = heater(&[], vec![often]).measure(&hot()).unwrap_err().to_string();
-        assert!(error.contains("interlock `lid`") && error.contains("its trip 1, more than"), "{error}");
-        assert!(error.ends_with("Find the cause before going on"), "{error}");
-    }
-
-    #[test]
-    fn trips_and_probes_are_bounded() {
-        let rest = Batch::zeros(1, 2);
-        let mut plant = heater(&[0.0; 4], vec![]);
-        for _ in 0..2 {
-            plant.measure(&hot()).unwrap_err();
-            assert_eq!([plant.probe(&rest), plant.probe(&rest)], [Ok(Probe::Within(1)), Ok(Probe::Within(0))]);
-        }
-        let error = plant.measure(&hot()).unwrap_err();
-        assert!(error.to_string().contains("trip 3, more than `pause.most_trips` allows"), "{error}");
-        assert_eq!(plant.probe(&rest), Err(error), "for good");
-
-        // Never back for long enough, though the last reading is.
-        let mut plant = heater(&[1.5, 0.0, 1.5, 0.0, 0.9, 0.0, 0.0], vec![]);
-        plant.measure(&hot()).unwrap_err();
-        for _ in 0..5 {
-            plant.probe(&rest).unwrap();
-        }
-        let error = plant.probe(&rest).unwrap_err();
-        let sentence = error.to_string();
-        assert!(sentence.contains("node[1] = 0.9 V is outside [-0.5, 0.5] V"), "{sentence}");
-        assert!(sentence.contains("6 probes have not found it back"), "{sentence}");
-        assert_eq!([plant.probe(&rest).unwrap_err(), plant.measure(&rest).unwrap_err()], [error.clone(), error]);
-        assert_eq!(plant.plant.asked.last(), Some(&"safe"));
-    }
-
-    #[test]
-    fn an_interlock_that_ends_a_run_does_so_in_a_probe_as_well() {
-        let far = |recovery| Interlock {
-            name: "breakdown".into(),
-            bank: "node".into(),
-            range: Range::new(-5.0, 5.0),
-            recovery,
-        };
-        let rest = Batch::zeros(1, 2);
-        let mut plant = heater(&[6.0], vec![far(None)]);
-        plant.measure(&hot()).unwrap_err();
-        let error = plant.probe(&rest).unwrap_err();
-        assert!(error.to_string().contains("`breakdown`") && is_final(&error), "{error}");
-        assert_eq!(plant.measure(&rest).unwrap_err(), error);
-        // Both are out: both must be back.
-        let wide = Recovery { range: Range::new(-0.1, 0.1), probes: 3, ..recovery() };
-        let mut plant = heater(&[6.0, 0.2, 0.0, 0.0, 0.0], vec![far(Some(wide))]);
-        plant.measure(&hot()).unwrap_err();
-        let found: Vec<_> = (0..5).map(|_| plant.probe(&rest).unwrap()).collect();
-        assert!(matches!(found[0], Probe::Out(_)));
-        assert_eq!(found[1..], [3, 2, 1, 0].map(Probe::Within));
-    }
-}
+mod tests;

@@ -14,18 +14,17 @@
 //!
 //! Its times are by the wall clock. A page from the future (the clock was set back) counts as written now; one that cannot be
 //! understood counts as a minute in which all was driven that is allowed, and so does a limit that it lacks. A clock that is set forward
-//! makes it look older than it is. The files are in the folder for temporary files, and do not outlast it.
+//! makes it look older than it is. The files are in the folder of the owners' locks. Each user has a page of its own, so that in a folder
+//! of several users nobody needs to replace another's: the newest counts, whosever it is.
 
-use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::minute::{MINUTE, Past};
-use crate::owner::{share_file, share_folder};
+use crate::owner::{Folder, user};
 
 /// How long an advance may be driven.
 const VALID: Duration = Duration::from_secs(1);
@@ -44,10 +43,18 @@ struct Page {
     slices: Vec<Past>,
 }
 
-/// The file of one instrument.
+/// Where the pages of one instrument are.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub folder: Folder,
+    /// The instrument's names: a page for each.
+    pub names: Vec<String>,
+}
+
+/// The pages of one instrument.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    path: PathBuf,
+    place: Place,
     limits: Vec<String>,
     /// What each page counts beforehand.
     advance: Vec<f64>,
@@ -58,16 +65,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger at `path` for limits by their keys, each with the most that it allows in a minute, and what was driven before
+    /// The ledger at `place` for limits by their keys, each with the most that it allows in a minute, and what was driven before
     /// `now`.
     ///
     /// Fails where it cannot be written.
-    pub fn open(path: PathBuf, limits: &[(String, f64)], now: SystemTime) -> Result<(Self, Vec<Past>), Error> {
+    pub fn open(place: Place, limits: &[(String, f64)], now: SystemTime) -> Result<(Self, Vec<Past>), Error> {
         let keys: Vec<String> = limits.iter().map(|(key, _)| key.clone()).collect();
         let most: Vec<f64> = limits.iter().map(|(_, most)| *most).collect();
-        let past = read(&path, limits, now).unwrap_or_else(|| vec![Past { age_seconds: 0.0, amounts: most.clone() }]);
+        let past = read(&place, limits, now);
+        let past = past.unwrap_or_else(|| vec![Past { age_seconds: 0.0, amounts: most.clone() }]);
         let advance: Vec<f64> = most.iter().map(|most| ADVANCE * most).collect();
-        let mut ledger = Self { path, limits: keys, left: vec![], advance, written: None };
+        let mut ledger = Self { place, limits: keys, left: vec![], advance, written: None };
         // What was not understood, or of the future, is so no longer: it ages from now on.
         ledger.close(past.clone(), now)?;
         Ok((ledger, past))
@@ -91,54 +99,83 @@ impl Ledger {
     pub fn close(&mut self, slices: Vec<Past>, now: SystemTime) -> Result<(), Error> {
         self.written = None;
         let page = Page { limits: self.limits.clone(), written_unix_seconds: unix_seconds(now), slices };
-        replace(&self.path, &page)
-            .map_err(|error| Error::Ledger { path: self.path.clone(), message: error.to_string() })
+        let Place { folder, names } = &self.place;
+        names.iter().map(|name| own_page(name)).try_for_each(|file| {
+            let replaced = replace(folder, &file, &page);
+            replaced.map_err(|error| Error::Ledger { path: folder.file(&file), message: error.to_string() })
+        })
     }
 }
 
-/// Puts `page` in the place of the one at `path`, or leaves that as it is.
-fn replace(path: &Path, page: &Page) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-        // Any user may hold the instrument next, and then puts another file in the place of this one.
-        share_folder(folder, 0o777);
-    }
-    let new = path.with_extension(format!("{}.new", std::process::id()));
-    match std::fs::remove_file(&new) {
+/// The file of this user's page of the instrument called `name`.
+fn own_page(name: &str) -> String {
+    format!("{name}.driven.{}.json", user())
+}
+
+/// Puts `page` in the place of the one in `file`, or leaves that as it is.
+fn replace(folder: &Folder, file: &str, page: &Page) -> std::io::Result<()> {
+    let new = format!("{file}.{}.new", std::process::id());
+    match std::fs::remove_file(folder.file(&new)) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::create_new(&new)?;
-    share_file(&file);
-    file.write_all(&serde_json::to_vec(page)?)?;
-    std::fs::rename(&new, path)
+    folder.make(&new)?.write_all(&serde_json::to_vec(page)?)?;
+    std::fs::rename(folder.file(&new), folder.file(file))
 }
 
-/// What the page at `path` says was driven in the minute before `now`; nothing where there is none. None where it cannot be
-/// understood.
-fn read(path: &Path, limits: &[(String, f64)], now: SystemTime) -> Option<Vec<Past>> {
-    let text = match std::fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Some(vec![]),
-        text => text.ok()?,
+/// The newest page of the instrument, whosever it is; an empty one of long ago where there is none. None where one of them cannot
+/// be understood.
+fn newest(Place { folder, names }: &Place) -> Option<Page> {
+    let mut newest = Page { limits: vec![], written_unix_seconds: f64::NEG_INFINITY, slices: vec![] };
+    let is_page = |file: &String| {
+        let stem = file.strip_suffix(".json");
+        stem.is_some_and(|stem| names.iter().any(|name| stem.starts_with(&format!("{name}.driven."))))
     };
-    let page: Page = serde_json::from_slice(&text).ok().filter(|page: &Page| page.slices.len() <= MOST_SLICES)?;
+    let own: Vec<String> = names.iter().map(|name| own_page(name)).collect();
+    for file in folder.names().ok()?.into_iter().filter(is_page) {
+        let text = match folder.read(&file) {
+            // Another user has replaced it meanwhile.
+            Ok(None) => continue,
+            text => text.ok().flatten(),
+        };
+        let page = text.and_then(|text| serde_json::from_slice::<Page>(&text).ok());
+        match page.filter(|page| page.slices.len() <= MOST_SLICES) {
+            Some(page) if page.written_unix_seconds <= newest.written_unix_seconds => {}
+            Some(page) => newest = page,
+            // Nobody but its user can replace it: it ages by itself.
+            None if !own.contains(&file) && is_old(folder, &file) => {}
+            None => return None,
+        }
+    }
+    Some(newest)
+}
+
+/// Whether a page was last written longer ago than a page counts.
+fn is_old(folder: &Folder, file: &str) -> bool {
+    let written = std::fs::symlink_metadata(folder.file(file)).and_then(|found| found.modified()).ok();
+    written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > Duration::from_secs_f64(MINUTE) + VALID)
+}
+
+/// What was driven in the minute before `now`; nothing where there is no page. None where that cannot be understood.
+fn read(place: &Place, limits: &[(String, f64)], now: SystemTime) -> Option<Vec<Past>> {
+    let page = newest(place)?;
     let passed = (unix_seconds(now) - page.written_unix_seconds).max(0.0);
     if MINUTE + VALID.as_secs_f64() <= passed {
         return Some(vec![]);
     }
-    let places: Vec<Option<usize>> =
+    let columns: Vec<Option<usize>> =
         limits.iter().map(|(key, _)| page.limits.iter().position(|known| known == key)).collect();
     let past = |slice: &Past| {
-        let amount = |place: &Option<usize>| place.map_or(Some(0.0), |place| slice.amounts.get(place).copied());
-        let amounts = places.iter().map(amount).collect::<Option<Vec<f64>>>()?;
+        let amount = |column: &Option<usize>| column.map_or(Some(0.0), |column| slice.amounts.get(column).copied());
+        let amounts = columns.iter().map(amount).collect::<Option<Vec<f64>>>()?;
         let is_sound = amounts.iter().all(|amount| 0.0 <= *amount);
         is_sound.then_some(Past { age_seconds: (slice.age_seconds + passed).max(0.0), amounts })
     };
     let mut past = page.slices.iter().map(past).collect::<Option<Vec<Past>>>()?;
-    if places.contains(&None) {
+    if columns.contains(&None) {
         // Nobody has counted it: all that is allowed.
-        let amount = |(place, (_, most)): (&Option<usize>, &(String, f64))| if place.is_none() { *most } else { 0.0 };
-        past.push(Past { age_seconds: 0.0, amounts: places.iter().zip(limits).map(amount).collect() });
+        let amount = |(column, (_, most)): (&Option<usize>, &(String, f64))| if column.is_none() { *most } else { 0.0 };
+        past.push(Past { age_seconds: 0.0, amounts: columns.iter().zip(limits).map(amount).collect() });
     }
     Some(past)
 }
@@ -151,6 +188,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::{Path, PathBuf};
 
     fn limits() -> Vec<(String, f64)> {
         vec![("duty".to_owned(), 30.0), ("energy_per_minute.drive".to_owned(), 6.0)]
@@ -164,23 +202,34 @@ mod tests {
         Past { age_seconds, amounts: amounts.to_vec() }
     }
 
+    /// The page in a folder of its own, and that folder.
+    fn page_in(folder: &tempfile::TempDir) -> PathBuf {
+        folder.path().join(own_page("a"))
+    }
+
+    /// Opens the ledger whose page that is.
+    fn open(page: &Path, seconds: f64) -> (Ledger, Vec<Past>) {
+        let place = Place { folder: Folder::at(page.parent().unwrap()), names: vec!["a".to_owned()] };
+        Ledger::open(place, &limits(), at(seconds)).unwrap()
+    }
+
     /// What an opening at `seconds` finds, each amount summed.
     fn found(path: &Path, seconds: f64) -> Vec<f64> {
-        let (_, past) = Ledger::open(path.to_owned(), &limits(), at(seconds)).unwrap();
+        let (_, past) = open(path, seconds);
         (0..2).map(|place| past.iter().map(|past| past.amounts[place]).sum()).collect()
     }
 
     #[test]
     fn who_dies_leaves_what_it_may_have_driven_and_who_makes_safe_what_it_has() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("driven/a.json");
-        let (mut ledger, none) = Ledger::open(path.clone(), &limits(), at(0.0)).unwrap();
+        let path = page_in(&folder);
+        let (mut ledger, none) = open(&path, 0.0);
         assert_eq!(none, []);
         ledger.count(&[2.0, 1.0], || vec![past(0.0, [2.0, 1.0])], at(0.0)).unwrap();
         // Within the advance and its second: no other page.
         ledger.count(&[0.5, 0.1], || unreachable!("the advance covers it"), at(0.9)).unwrap();
         assert_eq!(found(&path, 2.0), [2.5, 1.1], "all of the advance");
-        let (_, seen) = Ledger::open(path.clone(), &limits(), at(3.0)).unwrap();
+        let (_, seen) = open(&path, 3.0);
         assert!(
             (seen[1].age_seconds - 2.0).abs() < 1e-6,
             "the advance was driven at the end of its second at the latest"
@@ -201,8 +250,8 @@ mod tests {
     #[test]
     fn pages_are_few_however_many_shots() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        let (mut ledger, _) = Ledger::open(path, &limits(), at(0.0)).unwrap();
+        let path = page_in(&folder);
+        let (mut ledger, _) = open(&path, 0.0);
         let mut pages = 0;
         for shot in 0..100_000 {
             let written = || {
@@ -218,19 +267,19 @@ mod tests {
     #[test]
     fn a_page_of_the_future_counts_as_written_now() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        let (mut ledger, _) = Ledger::open(path.clone(), &limits(), at(3600.0)).unwrap();
+        let path = page_in(&folder);
+        let (mut ledger, _) = open(&path, 3600.0);
         ledger.close(vec![past(50.0, [1.0, 2.0])], at(3600.0)).unwrap();
-        let (_, seen) = Ledger::open(path.clone(), &limits(), at(0.0)).unwrap();
+        let (_, seen) = open(&path, 0.0);
         assert_eq!(seen, [past(50.0, [1.0, 2.0])], "its ages are kept");
-        let (_, later) = Ledger::open(path, &limits(), at(20.0)).unwrap();
+        let (_, later) = open(&path, 20.0);
         assert_eq!(later[0].age_seconds, 70.0, "it ages from the first opening on");
     }
 
     #[test]
     fn what_is_not_understood_is_a_minute_of_all_that_is_allowed_and_ages() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
+        let path = page_in(&folder);
         let page = |limits: &str, slice: &str| {
             format!(r#"{{"limits": [{limits}], "written_unix_seconds": 1e9, "slices": [{slice}]}}"#)
         };
@@ -259,11 +308,48 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_or_a_link_in_the_place_of_a_page_keeps_nobody_waiting_and_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = page_in(&folder);
+        let victim = folder.path().join("victim");
+        std::fs::write(&victim, "kept").unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(found(&path, 0.0), [30.0, 6.0], "nobody knows what was driven");
+        assert_eq!(found(&path, 121.0), [0.0, 0.0]);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert_eq!(found(&path, 200.0), [30.0, 6.0]);
+        assert!(!std::fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+    }
+
+    #[test]
+    fn in_a_folder_of_several_users_the_newest_page_counts_whosever_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = page_in(&folder);
+        let (mut ledger, _) = open(&path, 0.0);
+        ledger.close(vec![past(0.0, [3.0, 2.0])], at(0.0)).unwrap();
+        let other = folder.path().join("a.driven.4294967294.json");
+        let page = std::fs::read_to_string(&path).unwrap().replace("3.0", "4.0");
+        let later = page.replace("1000000000.0", "1000000001.0");
+        assert_ne!(page, later);
+        std::fs::write(&other, later).unwrap();
+        assert_eq!(found(&path, 2.0), [4.0, 2.0]);
+        // One that cannot be understood counts for a minute from when it was written.
+        std::fs::write(&other, "nonsense").unwrap();
+        assert_eq!(found(&path, 2.0), [30.0, 6.0]);
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(found(&path, 200.0), [0.0, 0.0]);
+    }
+
+    #[test]
     fn a_ledger_that_cannot_be_written_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let text = Ledger::open(file.join("a.json"), &limits(), at(0.0)).unwrap_err().to_string();
+        let place = Place { folder: Folder::at(&file), names: vec!["a".to_owned()] };
+        let text = Ledger::open(place, &limits(), at(0.0)).unwrap_err().to_string();
         assert!(text.contains(&file.display().to_string()) && text.contains("let this user write there"), "{text}");
     }
 }

@@ -9,6 +9,10 @@
 //! A spectrum is spread over the columns. A channel's transmission is the part of its columns' mirrors that is on: codes
 //! of 0 to 684.
 
+mod bitmap;
+
+pub use bitmap::{Image, LARGEST, MirrorCode, bitmap, transmissions};
+
 use crate::{Error, Opening, Port, Session};
 
 /// Where it listens unless told otherwise.
@@ -21,14 +25,10 @@ pub const ROWS: usize = 684;
 const LONGEST: usize = 0xFFFF;
 /// Bytes before the payload.
 const HEADER: usize = 6;
-/// Bytes of a monochrome bitmap before its pixels: file header 14, information header 40, two colors of 4.
-const BITMAP_HEADER: usize = 62;
-/// Bytes of a row of a monochrome bitmap: a whole number of four.
-const STRIDE: usize = COLUMNS.div_ceil(32) * 4;
-/// Error code 2: the device has no such command.
-pub const INVALID_COMMAND: u8 = 2;
 /// The display mode of single images.
 const STATIC: u8 = 0;
+/// The image as it comes: mirrored along neither axis, and not turned.
+const AS_IT_COMES: [u8; 3] = [0; 3];
 /// How often a busy device is asked again.
 const BUSY_RETRIES: u32 = 50;
 
@@ -52,10 +52,67 @@ pub mod kind {
 pub mod command {
     /// Read: the version of one component, as text.
     pub const VERSION: [u8; 2] = [0x01, 0x00];
-    /// Write, or read: 0 static image, 4 pattern sequence.
+    /// Write, or read: 0 static image, 1 internal test pattern, 2 and 3 video, 4 pattern sequence.
     pub const DISPLAY_MODE: [u8; 2] = [0x01, 0x01];
+    /// Write, or read: the number of the internal test pattern.
+    pub const TEST_PATTERN: [u8; 2] = [0x01, 0x03];
+    /// Write, or read: the currents of the red, green and blue LED, two bytes each.
+    pub const LED_CURRENT: [u8; 2] = [0x01, 0x04];
     /// Write: a bitmap that is shown until the next.
     pub const STATIC_IMAGE: [u8; 2] = [0x01, 0x05];
+    /// Write: a color that fills the image, in four bytes: blue, green, red, 0.
+    pub const STATIC_COLOR: [u8; 2] = [0x01, 0x06];
+    /// Write, or read: flipped across the long axis, across the short axis, turned.
+    pub const DISPLAY_SETTING: [u8; 2] = [0x01, 0x07];
+    /// Write, or read: bit depth, number of patterns, inverted, trigger, its delay, its period and the exposure (in µs, four bytes each), LED.
+    pub const SEQUENCE: [u8; 2] = [0x04, 0x00];
+    /// Write: the number of a pattern, and its bitmap.
+    pub const PATTERN: [u8; 2] = [0x04, 0x01];
+    /// Write: 1 starts the sequence, 0 stops it.
+    pub const START: [u8; 2] = [0x04, 0x02];
+    /// Write: the next pattern, where commands trigger.
+    pub const ADVANCE: [u8; 2] = [0x04, 0x03];
+    /// Write, or read: the signal to a camera.
+    pub const CAMERA_TRIGGER: [u8; 2] = [0x04, 0x04];
+    /// Write: shows one pattern of the sequence, by its number in two bytes.
+    pub const SHOW_PATTERN: [u8; 2] = [0x04, 0x05];
+    /// Write, or read: as `SEQUENCE`, with two bytes for the number of patterns, and one more at the end: whether it repeats.
+    pub const LONG_SEQUENCE: [u8; 2] = [0x04, 0x80];
+}
+
+/// Codes of errors (programmer's guide, table of error codes).
+pub mod error {
+    /// There is no such command.
+    pub const INVALID_COMMAND: u8 = 2;
+    /// A value that the command does not take.
+    pub const INVALID_PARAMETER: u8 = 3;
+    /// More than it can hold.
+    pub const OUT_OF_MEMORY: u8 = 4;
+    /// What the command needs has not been set before, such as its display mode.
+    pub const NOT_INITIALIZED: u8 = 7;
+    /// The checksum is another than the packet's.
+    pub const CHECKSUM: u8 = 9;
+    /// The payload is longer or shorter than the command has it.
+    pub const FORMAT: u8 = 10;
+    /// A part of a payload that does not go on from the one before.
+    pub const CONTINUATION: u8 = 11;
+
+    /// What an error code means.
+    pub(super) fn meaning(code: u8) -> &'static str {
+        match code {
+            INVALID_COMMAND => "invalid command",
+            INVALID_PARAMETER => "invalid parameter",
+            OUT_OF_MEMORY => "out of memory",
+            5 => "hardware failure",
+            6 => "busy",
+            NOT_INITIALIZED => "not initialized",
+            8 => "not found",
+            CHECKSUM => "wrong checksum",
+            FORMAT => "wrong packet format",
+            CONTINUATION => "wrong continuation of a packet",
+            _ => "unknown error",
+        }
+    }
 }
 
 /// One packet.
@@ -126,87 +183,22 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// What an error code means (programmer's guide, table of error codes).
-fn meaning(code: u8) -> &'static str {
-    match code {
-        INVALID_COMMAND => "invalid command",
-        3 => "invalid parameter",
-        4 => "out of memory",
-        5 => "hardware failure",
-        6 => "busy",
-        7 => "not initialized",
-        8 => "not found",
-        9 => "wrong checksum",
-        10 => "wrong packet format",
-        11 => "wrong continuation of a packet",
-        _ => "unknown error",
-    }
+/// The packets that block all light, whatever the device showed before.
+pub(crate) fn dark() -> Vec<Packet> {
+    let mut packets = Packet::split(kind::WRITE, command::DISPLAY_MODE, &[STATIC]);
+    packets.extend(Packet::split(kind::WRITE, command::STATIC_IMAGE, &bitmap(&[MirrorCode::DARK])));
+    packets
 }
 
-/// A transmission as a number of mirrors that are on in each column of its channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MirrorCode(u16);
+/// The settings that an image needs: what they are called, and the bytes that are ours.
+const SETTINGS: [(&str, [u8; 2], &[u8]); 2] = [
+    ("its display mode", command::DISPLAY_MODE, &[STATIC]),
+    ("its display setting (flips, rotation)", command::DISPLAY_SETTING, &AS_IT_COMES),
+];
 
-impl MirrorCode {
-    /// The code nearest to a transmission; beyond 0 and 1 it is the end.
-    pub fn nearest(transmission: f32) -> Self {
-        Self((transmission.clamp(0.0, 1.0) * ROWS as f32).round() as u16)
-    }
-
-    /// The transmission that it stands for, in fractions of the light.
-    pub fn transmission(self) -> f32 {
-        f32::from(self.0) / ROWS as f32
-    }
-}
-
-/// The columns of one of `channels` channels: all have as many, centered on the device.
-fn columns(channel: usize, channels: usize) -> std::ops::Range<usize> {
-    let width = COLUMNS / channels.max(1);
-    let start = (COLUMNS - width * channels) / 2 + channel * width;
-    start..start + width
-}
-
-/// The monochrome bitmap file that gives each channel its transmission.
-pub fn bitmap(codes: &[MirrorCode]) -> Vec<u8> {
-    let size = BITMAP_HEADER + STRIDE * ROWS;
-    let mut file = Vec::with_capacity(size);
-    file.extend(b"BM");
-    file.extend((size as u32).to_le_bytes());
-    file.extend([0; 4]);
-    file.extend((BITMAP_HEADER as u32).to_le_bytes());
-    file.extend(40_u32.to_le_bytes());
-    file.extend((COLUMNS as u32).to_le_bytes());
-    file.extend((ROWS as u32).to_le_bytes());
-    // One plane of one bit per pixel; not compressed, size and resolution left out, two colors.
-    file.extend([1, 0, 1, 0]);
-    file.extend([0; 16]);
-    file.extend([2, 0, 0, 0, 0, 0, 0, 0]);
-    file.extend([0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0]);
-    let mut rows = vec![0_u8; STRIDE * ROWS];
-    for (channel, code) in codes.iter().enumerate() {
-        for column in columns(channel, codes.len()) {
-            for row in 0..usize::from(code.0).min(ROWS) {
-                rows[row * STRIDE + column / 8] |= 0x80 >> (column % 8);
-            }
-        }
-    }
-    file.extend(rows);
-    file
-}
-
-/// The transmissions of `channels` channels that a bitmap file gives; none when it is not one of this device's.
-pub fn transmissions(file: &[u8], channels: usize) -> Option<Vec<f32>> {
-    let word =
-        |at: usize| file.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    let is_ours = file.starts_with(b"BM") && word(18)? == COLUMNS as u32 && word(22)? == ROWS as u32;
-    let rows = file.get(word(10)? as usize..)?.get(..STRIDE * ROWS).filter(|_| is_ours)?;
-    let is_on = |row: usize, column: usize| rows[row * STRIDE + column / 8] & (0x80 >> (column % 8)) != 0;
-    let part = |channel| {
-        let columns = columns(channel, channels);
-        let on = columns.clone().map(|column| (0..ROWS).filter(|&row| is_on(row, column)).count()).sum::<usize>();
-        on as f32 / (columns.len().max(1) * ROWS) as f32
-    };
-    Some((0..channels).map(part).collect())
+/// Bytes as numbers.
+fn spelled(bytes: &[u8]) -> String {
+    bytes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// What a shaper can be told.
@@ -222,14 +214,14 @@ pub enum ShaperRequest {
 #[derive(Debug)]
 pub struct LightCrafter {
     instrument: String,
-    /// What is shown, so that it is shown again after the device was lost.
-    shown: Option<Vec<MirrorCode>>,
+    /// Whether it has been told, on this port, to show single images.
+    shows_images: bool,
 }
 
 impl LightCrafter {
     /// The device called `instrument` in the rig.
     pub fn new(instrument: &str) -> Self {
-        Self { instrument: instrument.to_owned(), shown: None }
+        Self { instrument: instrument.to_owned(), shows_images: false }
     }
 
     /// Sends a payload and waits for the answer to each of its packets.
@@ -258,7 +250,7 @@ impl LightCrafter {
                         instrument: self.instrument.clone(),
                         command: format!("{:02x} {:02x}", packet.command[0], packet.command[1]),
                         code: code.into(),
-                        message: meaning(code).to_owned(),
+                        message: error::meaning(code).to_owned(),
                     });
                 }
                 kind::WRITTEN | kind::ANSWER if answer.command == packet.command => {
@@ -275,22 +267,33 @@ impl LightCrafter {
         Err(self.garbled("stays busy"))
     }
 
-    /// Lets it show single images, and asks whether it does where it can say. The image itself cannot be read back.
-    async fn show_images(&self, port: &mut Port) -> Result<(), Error> {
-        self.send(port, kind::WRITE, command::DISPLAY_MODE, &[STATIC]).await?;
-        let mode = match self.send(port, kind::READ, command::DISPLAY_MODE, &[]).await {
-            Err(Error::Refused { code, .. }) if code == i32::from(INVALID_COMMAND) => return Ok(()),
-            mode => mode?,
+    /// A setting of ours in words, as it is where it is another than ours; none where it is ours, or cannot be said.
+    async fn other(&self, port: &mut Port, command: [u8; 2], ours: &[u8]) -> Result<Option<String>, Error> {
+        let found = match self.send(port, kind::READ, command, &[]).await {
+            Err(Error::Refused { code, .. }) if code == i32::from(error::INVALID_COMMAND) => return Ok(None),
+            found => found?,
         };
-        if mode.first() == Some(&STATIC) {
-            return Ok(());
+        Ok((!found.starts_with(ours)).then(|| spelled(&found)))
+    }
+
+    /// Lets it show single images as they come, and asks whether it does where it can say. The image itself cannot be read back.
+    async fn show_images(&self, port: &mut Port) -> Result<(), Error> {
+        for (setting, command, ours) in SETTINGS {
+            match self.send(port, kind::WRITE, command, ours).await {
+                // Early firmware has no such setting.
+                Err(Error::Refused { code, .. })
+                    if command == command::DISPLAY_SETTING && code == i32::from(error::INVALID_COMMAND) =>
+                {
+                    continue;
+                }
+                written => written?,
+            };
+            if let Some(read) = self.other(port, command, ours).await? {
+                let instrument = self.instrument.clone();
+                return Err(Error::Readback { instrument, setting: setting.to_owned(), sent: spelled(ours), read });
+            }
         }
-        Err(Error::Readback {
-            instrument: self.instrument.clone(),
-            setting: "its display mode".to_owned(),
-            sent: STATIC.to_string(),
-            read: mode.first().map(ToString::to_string).unwrap_or_default(),
-        })
+        Ok(())
     }
 
     async fn show(&self, port: &mut Port, codes: &[MirrorCode]) -> Result<(), Error> {
@@ -314,30 +317,41 @@ impl Session for LightCrafter {
     }
 
     async fn greet(&mut self, port: &mut Port, _: Opening) -> Result<(), Error> {
-        // Component 0 is the device itself. What it shows stays as it is.
-        self.send(port, kind::READ, command::VERSION, &[0]).await?;
-        if let Some(codes) = self.shown.clone() {
-            self.show_images(port).await?;
-            self.show(port, &codes).await?;
+        // Component 0 is the device itself. What it shows stays as it is, also when it is back: whoever drives it shows the next image.
+        self.shows_images = false;
+        self.send(port, kind::READ, command::VERSION, &[0]).await.map(drop)
+    }
+
+    async fn verify(&mut self, port: &mut Port) -> Result<(), Error> {
+        if !self.shows_images {
+            return Ok(());
+        }
+        for (setting, command, ours) in SETTINGS {
+            if let Some(found) = self.other(port, command, ours).await? {
+                let (instrument, ours) = (self.instrument.clone(), format!("{setting} = {}", spelled(ours)));
+                return Err(Error::Changed { instrument, ours, found });
+            }
         }
         Ok(())
     }
 
     async fn exchange(&mut self, port: &mut Port, request: &ShaperRequest) -> Result<(), Error> {
-        let codes = match request {
-            ShaperRequest::Show(codes) => codes.clone(),
-            ShaperRequest::Dark => vec![MirrorCode(0)],
-        };
-        if self.shown.is_none() {
-            self.show_images(port).await?;
+        match request {
+            ShaperRequest::Show(codes) => {
+                if !self.shows_images {
+                    self.show_images(port).await?;
+                    self.shows_images = true;
+                }
+                self.show(port, codes).await
+            }
+            // Whatever its settings are: a dark image is dark either way round.
+            ShaperRequest::Dark => {
+                for packet in dark() {
+                    self.packet(port, &packet).await?;
+                }
+                Ok(())
+            }
         }
-        // Light that was to end is not shown once more when a device that was lost is back.
-        if matches!(request, ShaperRequest::Dark) {
-            self.shown = Some(codes.clone());
-        }
-        self.show(port, &codes).await?;
-        self.shown = Some(codes);
-        Ok(())
     }
 }
 
@@ -358,21 +372,6 @@ mod tests {
         let packets = Packet::split(kind::WRITE, command::STATIC_IMAGE, &vec![7; 2 * LONGEST + 5]);
         let shape: Vec<_> = packets.iter().map(|packet| (packet.flag, packet.payload.len())).collect();
         assert_eq!(shape, [(1, LONGEST), (2, LONGEST), (3, 5)]);
-    }
-
-    #[test]
-    fn a_bitmap_holds_what_it_was_made_of() {
-        let wanted: Vec<f32> = (0..100).map(|channel| channel as f32 / 99.0).collect();
-        let codes: Vec<MirrorCode> = wanted.iter().map(|&value| MirrorCode::nearest(value)).collect();
-        let file = bitmap(&codes);
-        assert_eq!(file.len(), 62 + 76 * 684);
-        let read = transmissions(&file, 100).unwrap();
-        for ((read, code), wanted) in read.iter().zip(&codes).zip(&wanted) {
-            assert_eq!(*read, code.transmission());
-            assert!((read - wanted).abs() <= 0.5 / 684.0 + 1e-6);
-        }
-        assert_eq!(transmissions(&file[1..], 100), None);
-        assert_eq!(transmissions(&file[..1000], 100), None);
     }
 
     proptest! {
@@ -400,7 +399,6 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Packet::decode(&bytes);
-            let _ = transmissions(&bytes, 7);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::owner::ledger_file;
+use crate::owner::ledger_place;
 use crate::{Address, Allowance, Batch, Card, Direction, DoseLimits, Error, Plant, Probe, Range, Rejections};
 
 /// Narrower ranges than the instrument's own, by bank name, in the bank's SI unit.
@@ -26,7 +26,14 @@ pub struct Limited<P> {
     safe: Vec<f32>,
     allowance: Allowance,
     rejections: Rejections,
+    /// Where its controls were set last.
+    controls: Vec<f32>,
+    /// The batch whose wait was cut short, and the readings of its first pieces.
+    begun: Option<(Batch, Vec<f32>)>,
 }
+
+/// A piece for which a minute had no room, since the plant drove more than it was asked for, is driven so often.
+const MOST_TRIES: u32 = 5;
 
 impl<P: Plant> Limited<P> {
     /// Guards `plant` by its own ranges, narrowed by `limits`.
@@ -37,9 +44,19 @@ impl<P: Plant> Limited<P> {
         narrow(&mut card, Direction::Input, &limits.inputs)?;
         narrow(&mut card, Direction::Control, &limits.controls)?;
         let safe = card.ports.at_rest(Direction::Control);
-        let allowance = Allowance::new(&card, limits.dose.clone())?;
+        let allowance = Allowance::new(&mut card, &limits.dose)?;
         plant.spend_from(allowance.clone());
-        Ok(Self { plant, card, safe, allowance, rejections: Rejections::default() })
+        Ok(Self::around(plant, card, safe, allowance))
+    }
+
+    fn around(plant: P, card: Card, safe: Vec<f32>, allowance: Allowance) -> Self {
+        let rejections = Rejections::default();
+        Self { plant, card, safe, allowance, rejections, controls: vec![], begun: None }
+    }
+
+    /// What its limits over time still allow.
+    pub fn allowance(&self) -> Allowance {
+        self.allowance.clone()
     }
 
     /// What was driven in the last minute is kept beside the owner's lock of the instrument at `address`, which the plant holds: limits
@@ -47,8 +64,8 @@ impl<P: Plant> Limited<P> {
     ///
     /// Fails where it cannot be written.
     pub fn kept_beside(self, address: &Address) -> Result<Self, Error> {
-        if let Some(path) = ledger_file(address) {
-            self.allowance.keep_in(path)?;
+        if let Some(place) = ledger_place(address)? {
+            self.allowance.keep_in(place)?;
         }
         Ok(self)
     }
@@ -58,10 +75,58 @@ impl<P: Plant> Limited<P> {
         Self { rejections: rejections.clone(), ..self }
     }
 
-    /// Whether these shots may be driven.
-    fn allow(&self, inputs: &Batch) -> Result<(), Error> {
-        inputs.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot))?;
-        self.allowance.spend(inputs)
+    /// The plant itself.
+    pub fn plant(&self) -> &P {
+        &self.plant
+    }
+
+    /// Drives the pieces of a batch one after another. One whose wait is cut short goes on with the next piece when it is asked again.
+    fn drive(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        let mut checks = inputs.iter().map(|shot| self.card.ports.check(Direction::Input, shot));
+        let allowed = checks.try_for_each(|check| check).and_then(|()| self.allowance.foresee(inputs));
+        self.counted(allowed, inputs)?;
+        let begun = self.begun.take().filter(|(batch, _)| batch == inputs);
+        let mut outputs = begun.map(|(_, outputs)| outputs).unwrap_or_default();
+        let width = self.card.ports.output_count();
+        loop {
+            let first = outputs.len() / width.max(1);
+            let rows = self.allowance.piece(inputs, first);
+            if rows == inputs.rows() {
+                return self.drive_piece(inputs);
+            }
+            match self.drive_piece(&inputs.part(first, rows)) {
+                Ok(readings) => outputs.extend(readings.into_values()),
+                Err(error) => {
+                    self.begun = matches!(error, Error::Interrupted).then(|| (inputs.clone(), outputs));
+                    return Err(error);
+                }
+            }
+            if first + rows == inputs.rows() {
+                return Batch::new(width, outputs);
+            }
+        }
+    }
+
+    /// `allowed`, with the shots counted where it refuses them.
+    fn counted(&self, allowed: Result<(), Error>, shots: &Batch) -> Result<(), Error> {
+        allowed.inspect_err(|error| self.rejections.add_for(error, shots.rows()))
+    }
+
+    fn drive_piece(&mut self, piece: &Batch) -> Result<Batch, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // What a plant drives beyond what it is asked for needs room as well.
+            self.allowance.wait_for(piece, f64::from(tries))?;
+            let since = self.allowance.at();
+            self.counted(self.allowance.spend(piece), piece)?;
+            let result = self.plant.measure(piece);
+            self.allowance.lasted(since);
+            match result {
+                Err(Error::Overdriven { .. }) if self.allowance.paces() && tries < MOST_TRIES => {}
+                result => return result,
+            }
+        }
     }
 
     fn step_to(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
@@ -84,6 +149,9 @@ impl<P: Plant> Plant for Limited<P> {
         }
         let applied = self.step_to(controls)?;
         self.allowance.stay();
+        if self.controls != controls {
+            (self.controls, self.begun) = (controls.to_vec(), None);
+        }
         Ok(applied)
     }
 
@@ -91,8 +159,7 @@ impl<P: Plant> Plant for Limited<P> {
         if inputs.rows() == 0 {
             return Ok(Batch::zeros(0, self.card.ports.output_count()));
         }
-        self.allow(inputs).inspect_err(|error| self.rejections.add_for(error, inputs.rows()))?;
-        self.plant.measure(inputs)
+        self.drive(inputs)
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
@@ -103,8 +170,49 @@ impl<P: Plant> Plant for Limited<P> {
     }
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
-        self.allow(rest).inspect_err(|error| self.rejections.add_for(error, rest.rows()))?;
+        if self.plant.probe_drives() {
+            self.counted(rest.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot)), rest)?;
+            self.allowance.wait_for(rest, 1.0)?;
+            self.counted(self.allowance.spend(rest), rest)?;
+        }
         self.plant.probe(rest)
+    }
+}
+
+impl Limited<Silent> {
+    /// What a plant with this card and these limits would refuse: nothing is driven, and time passes by the card.
+    pub fn rehearsal(card: Card, allowance: &Allowance) -> Self {
+        let safe = card.ports.at_rest(Direction::Control);
+        Self::around(Silent::new(card.clone()), card, safe, allowance.rehearsal())
+    }
+}
+
+/// A plant that does nothing and reads zero.
+#[derive(Debug, Clone)]
+pub struct Silent(Card);
+
+impl Silent {
+    /// It says that it is who `card` says.
+    pub fn new(card: Card) -> Self {
+        Self(card)
+    }
+}
+
+impl Plant for Silent {
+    fn card(&self) -> &Card {
+        &self.0
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        Ok(controls.to_vec())
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        Ok(Batch::zeros(inputs.rows(), self.0.ports.output_count()))
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -207,6 +315,91 @@ mod tests {
         let unknown =
             Limits { controls: BTreeMap::from([("bais".to_owned(), Range::new(0.0, 1.0))]), ..Limits::default() };
         assert_eq!(error(&unknown), "the plant has no control bank `bais`: it has `bias`");
+    }
+
+    /// Remembers the rows of each call, and drives more than it is asked for where it is told to.
+    struct Greedy {
+        card: Card,
+        calls: Vec<usize>,
+        more: Vec<usize>,
+        allowance: Allowance,
+    }
+
+    impl Plant for Greedy {
+        fn card(&self) -> &Card {
+            &self.card
+        }
+        fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+            Ok(controls.to_vec())
+        }
+        fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+            let more = self.more.pop().unwrap_or(0);
+            self.allowance.spend_rows((0..more).map(|_| inputs.row(0)))?;
+            self.calls.push(inputs.rows());
+            Ok(inputs.clone())
+        }
+        fn make_safe(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+        fn spend_from(&mut self, allowance: Allowance) {
+            self.allowance = allowance;
+        }
+    }
+
+    /// A shot takes 0.1 s, and a minute has room for sixty.
+    fn paced(origin: Origin, pace: bool, more: Vec<usize>) -> Limited<Greedy> {
+        let Counter { mut card, .. } = counter();
+        card.identity.origin = origin;
+        card.timing = Timing { settle: 0.0, latency: 0.0, shot: 0.1 };
+        let dose = DoseLimits { duty: Some(0.1), pace, ..DoseLimits::default() };
+        let greedy = Greedy { card, calls: vec![], more, allowance: Allowance::default() };
+        Limited::new(greedy, &Limits { dose, ..Limits::default() }).unwrap()
+    }
+
+    fn ramp(rows: usize) -> Batch {
+        Batch::from_fn(rows, 2, |row, _| row as f32 / rows as f32)
+    }
+
+    #[test]
+    fn a_paced_plant_waits_until_a_minute_has_room_and_reads_the_same() {
+        let mut limited = paced(Origin::Simulated, true, vec![]);
+        assert_eq!(limited.measure(&ramp(150)).unwrap(), ramp(150));
+        assert_eq!(limited.plant.calls, [6; 25], "a piece is a tenth of what a minute allows");
+        // Sixty at once, and each piece after that when an earlier one is a minute old: it took 0.6 s.
+        let seconds = limited.allowance.at();
+        assert!((121.0..130.0).contains(&seconds), "{seconds}");
+        // Without it, nothing of the batch is driven.
+        let mut limited = paced(Origin::Simulated, false, vec![]);
+        let error = limited.measure(&ramp(150)).unwrap_err().to_string();
+        assert!(error.contains("the time driven would be") && error.contains("pace = true"), "{error}");
+        assert_eq!(limited.plant.calls, [0; 0]);
+        assert_eq!(limited.rejections.by_reason()["dose"], 150);
+        assert_eq!(limited.measure(&ramp(60)).unwrap(), ramp(60));
+    }
+
+    #[test]
+    fn what_a_paced_plant_drives_again_is_waited_for() {
+        // The first piece is driven with three more; the last of the sixth minute finds no room for ten more at first.
+        let mut limited = paced(Origin::Simulated, true, vec![0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 3]);
+        assert_eq!(limited.measure(&ramp(66)).unwrap(), ramp(66));
+        assert_eq!(limited.plant.calls, [6; 11]);
+        assert!(60.0 <= limited.allowance.at(), "{}", limited.allowance.at());
+    }
+
+    #[test]
+    fn a_wait_that_is_cut_short_goes_on_where_it_was() {
+        let mut limited = paced(Origin::Real, true, vec![]);
+        limited.allowance.wait_with(|_| false);
+        limited.apply(&[0.0, 0.5]).unwrap();
+        assert_eq!(limited.measure(&ramp(66)), Err(Error::Interrupted));
+        assert_eq!(limited.plant.calls, [6; 10]);
+        // The same with the same controls: only what is missing is waited for.
+        limited.apply(&[0.0, 0.5]).unwrap();
+        assert_eq!(limited.measure(&ramp(66)), Err(Error::Interrupted));
+        assert_eq!(limited.plant.calls, [6; 10]);
+        assert_eq!(limited.begun.as_ref().unwrap().1.len(), 120);
+        limited.apply(&[0.0, 0.25]).unwrap();
+        assert!(limited.begun.is_none(), "its readings belong to other controls");
     }
 
     #[test]

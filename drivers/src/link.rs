@@ -10,6 +10,9 @@
 //! is missing or was not understood, reconnection with exponential backoff and jitter, latencies, and the state for whoever
 //! watches.
 //!
+//! Once a second, before something is asked, a session looks whether its settings are still there: whoever changed them meanwhile is
+//! found out. That is not recorded, since it depends on the clock.
+//!
 //! A greeting changes nothing that it would not change twice, so it is begun anew on another port, several times within its deadline,
 //! when an answer is missing or wrong. How long the instrument may be silent in it grows from one attempt to the next, and begins
 //! with what its last greeting took. A request is never repeated by the link: only whoever asked knows what that would drive.
@@ -34,7 +37,7 @@ use crate::{Address, Error, Owned, Port};
 
 use keeper::Keeper;
 pub use report::{Disturbance, LinkReport, LinkState, LinkWatch};
-use task::{Job, Task};
+use task::{Job, Task, Terms};
 
 /// A protocol, as the link needs to know it.
 ///
@@ -65,6 +68,16 @@ pub trait Session: Send + 'static {
         Duration::ZERO
     }
 
+    /// What may be so where the beginning of an answer is `heard` and its rest is missing, in a sentence that begins with a space.
+    fn advise(&self, _heard: &[u8]) -> String {
+        String::new()
+    }
+
+    /// Looks whether the settings of ours that the instrument can say are still there. Changes nothing.
+    fn verify(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one, and whether the instrument
     /// answered it.
     fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<bool, Error>> + Send {
@@ -86,6 +99,8 @@ pub struct Opening {
 pub struct LinkOptions {
     /// The instrument's name in the rig.
     pub instrument: String,
+    /// The bench that it belongs to: two connections of one bench may lead to one box.
+    pub bench: String,
     /// Where it is.
     pub address: Address,
     /// The deadline of the first opening, and the most that any later attempt may take.
@@ -103,6 +118,7 @@ impl LinkOptions {
     pub fn new(instrument: &str, address: Address) -> Self {
         Self {
             instrument: instrument.to_owned(),
+            bench: instrument.to_owned(),
             address,
             open_within: Duration::from_secs(2),
             idle_every: Duration::from_millis(500),
@@ -158,7 +174,7 @@ impl<S: Session> Link<S> {
     ///
     /// Fails when somebody else holds it, or when it does not answer in time.
     pub fn open(session: S, options: &LinkOptions) -> Result<Self, Error> {
-        let owned = Owned::take(&options.instrument, &options.address)?;
+        let owned = Owned::of(options)?;
         let owner = owned.as_ref().map(|owned| owned.holder().to_string()).unwrap_or_default();
         Self::connect(session, options, owned, owner)
     }
@@ -169,13 +185,13 @@ impl<S: Session> Link<S> {
     }
 
     fn connect(session: S, options: &LinkOptions, owned: Option<Owned>, owner: String) -> Result<Self, Error> {
-        let opener = Opener::new(options)?;
+        let owned = owned.map(|owned| Arc::new(Mutex::new(owned)));
+        let opener = Opener::new(options)?.held_by(owned.as_ref());
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| Error::Unreachable {
             instrument: options.instrument.clone(),
             address: options.address.to_string(),
             message: format!("its link cannot be started: {source}"),
         })?;
-        let owned = owned.map(|owned| Arc::new(Mutex::new(owned)));
         let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
         let (jobs, inbox) = mpsc::unbounded_channel();
         let within = options.open_within + session.silence();
@@ -190,22 +206,40 @@ impl<S: Session> Link<S> {
     ///
     /// Must not be called from inside a future.
     pub fn ask(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error> {
-        let until = Instant::now() + within;
-        self.line.ask(|reply| Job::Ask { request, within, until, reply })
+        self.ask_noting(request, within).map(|(answer, _)| answer)
     }
 
-    /// Makes sure that there is a greeted port, at most within `within`. Nothing is asked: where it fails, nothing was driven.
-    pub(crate) fn ready(&self, within: Duration) -> Result<(), Error> {
+    /// The same, and the number of the opening of the port that it was answered on.
+    pub(crate) fn ask_noting(&self, request: S::Request, within: Duration) -> Result<(S::Reply, u64), Error> {
+        self.exchange(request, within, Terms::Looking)
+    }
+
+    /// Asks `request` on the port whose opening has the number `on`, and nowhere else: where that port is gone, nothing is sent, because
+    /// the instrument may have lost what it was told before.
+    pub(crate) fn ask_on(&self, on: u64, request: S::Request, within: Duration) -> Result<S::Reply, Error> {
+        self.exchange(request, within, Terms::On(on)).map(|(answer, _)| answer)
+    }
+
+    fn exchange(&self, request: S::Request, within: Duration, terms: Terms) -> Result<(S::Reply, u64), Error> {
+        let until = Instant::now() + within;
+        self.line.ask(|reply| Job::Ask { request, terms, within, until, reply })
+    }
+
+    /// Makes sure that there is a greeted port, at most within `within`: the number of its opening. Nothing is asked: where it fails,
+    /// nothing was driven.
+    pub(crate) fn ready(&self, within: Duration) -> Result<u64, Error> {
         self.line.ask(|reply| Job::Open { within, reply })
     }
 
-    /// Asks, and once more where that can help: for what must not fail because one answer was lost. Each time has `within`.
+    /// Asks, and once more where that can help: for what must not fail because one answer was lost, or because somebody else has changed
+    /// a setting. Each time has `within`.
     pub(crate) fn insist(&self, request: S::Request, within: Duration) -> Result<S::Reply, Error>
     where
         S::Request: Clone,
     {
-        match self.ask(request.clone(), within) {
-            Err(error) if error.is_retryable() => self.ask(request, within),
+        let ask = |request| self.exchange(request, within, Terms::AtOnce).map(|(answer, _)| answer);
+        match ask(request.clone()) {
+            Err(error) if error.is_retryable() => ask(request),
             answer => answer,
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Past {
 }
 
 /// Shots that are near each other in time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Slice {
     first: f64,
     last: f64,
@@ -27,7 +27,7 @@ struct Slice {
 }
 
 /// The last minute: amounts, and their sums. Times are in s from any beginning.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Minute {
     slices: VecDeque<Slice>,
     sums: Vec<f64>,
@@ -69,6 +69,29 @@ impl Minute {
         }
     }
 
+    /// What was counted since `since` was driven until `at`: it leaves the last minute no earlier than a minute later.
+    pub fn lasted(&mut self, since: f64, at: f64) {
+        for slice in self.slices.iter_mut().rev().take_while(|slice| since < slice.first + SLICE) {
+            slice.last = slice.last.max(at);
+        }
+    }
+
+    /// How long after `at` there is room for `amounts` where each minute has room for `most`, in s; infinite where there never is.
+    pub fn delay(&mut self, amounts: &[f64], most: &[f64], at: f64) -> f64 {
+        let fits = |sums: &[f64]| sums.iter().zip(amounts).zip(most).all(|((sum, amount), most)| sum + amount <= *most);
+        if fits(self.sums(at)) {
+            return 0.0;
+        }
+        let mut later = self.clone();
+        while let Some(slice) = later.slices.front() {
+            let when = slice.last + MINUTE;
+            if fits(later.sums(when)) {
+                return when - at;
+            }
+        }
+        f64::INFINITY
+    }
+
     /// All slices, the oldest first, as they are at `at`.
     pub fn past(&self, at: f64) -> Vec<Past> {
         let past = |slice: &Slice| Past { age_seconds: at - slice.last, amounts: slice.amounts.clone() };
@@ -107,6 +130,19 @@ mod tests {
         assert!(minute.slices.len() <= 602, "{}", minute.slices.len());
         assert_eq!(minute.sums(260.0), [0.0]);
         assert!(minute.slices.is_empty());
+    }
+
+    #[test]
+    fn room_comes_when_what_was_driven_is_a_minute_old() {
+        let mut minute = Minute::new(1, vec![], 0.0);
+        minute.add(0.0, &[4.0]);
+        minute.add(10.0, &[4.0]);
+        minute.lasted(10.0, 15.0);
+        let mut delay = |amount: f64| minute.delay(&[amount], &[10.0], 20.0);
+        assert_eq!([delay(2.0), delay(6.0), delay(6.5)], [0.0, 40.0, 55.0]);
+        assert_eq!(delay(10.5), f64::INFINITY);
+        minute.lasted(0.0, 30.0);
+        assert_eq!(minute.delay(&[6.0], &[10.0], 60.0), 30.0, "each lasted until then");
     }
 
     #[test]

@@ -1,93 +1,115 @@
 //! One owner per instrument: a lock that the system takes back when its holder dies, however it dies.
 //!
-//! The lock is on a file named after the address, in a folder that all processes of this machine share. The file says who
-//! holds it; whoever finds it locked can tell its user. Nobody has to clean up after `kill -9`.
+//! The lock is on a file named after where the instrument really is, in the folder of the user's locks (`owner/folder.rs`), and on
+//! Linux on a name in the kernel as well, which all users share and nobody can delete (`owner/kernel.rs`). The file says who holds
+//! it; whoever finds it locked can tell its user. What the file says is believed only where the kernel says the same. Nobody has to
+//! clean up after `kill -9`.
+//!
+//! An instrument that has said its serial number is locked by that as well: the same one by another address is then refused.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+mod folder;
+mod holder;
+mod kernel;
+mod names;
+
+use std::fs::{File, TryLockError};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::ledger::Place;
+use crate::{Address, Error, LinkOptions};
 
-use crate::{Address, Error};
+pub(crate) use folder::{Folder, user};
+pub(crate) use holder::started as process_start;
+pub use holder::{Grip, Holder};
+use kernel::{Name, Taken};
+pub use kernel::{Peer, peer};
+pub(crate) use names::is_serial_number;
 
 /// How often, and how long apart, a lock that is held is tried again before its holder is believed to be one.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Who holds an instrument.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The process.
-    pub process: u32,
-    /// Its command line.
-    pub command: String,
-    /// Since when: seconds since 1970.
-    pub since_unix_seconds: f64,
-    /// Where it listens for requests, if it does.
-    #[serde(default)]
-    pub control: Option<PathBuf>,
-}
+/// The locks of this process, so that two of its instruments are named that are one.
+static OWN: Mutex<Vec<Weak<Lock>>> = Mutex::new(Vec::new());
 
-impl Holder {
-    /// This process, from now on.
-    fn this() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            process: std::process::id(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
-            since_unix_seconds: since.as_secs_f64(),
-            control: None,
-        }
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "process {} (`{}`)", self.process, self.command)
-    }
+/// A lock that this process holds.
+#[derive(Debug)]
+struct Lock {
+    name: String,
+    path: PathBuf,
+    file: File,
+    /// Vanishes with it.
+    _in_kernel: Option<Name>,
+    /// The bench and the instrument that it is for, by their names in the rig.
+    bench: String,
+    instrument: String,
 }
 
 /// A held instrument; dropping it gives it back.
 #[derive(Debug)]
 pub struct Owned {
-    file: File,
+    locks: Vec<Arc<Lock>>,
     holder: Holder,
+    bench: String,
+    instrument: String,
+    address: String,
 }
 
 impl Owned {
     /// Takes the instrument called `instrument` at `address`, or says who has it. A recording has no owner.
     pub fn take(instrument: &str, address: &Address) -> Result<Option<Self>, Error> {
-        let Some(path) = lock_file(address) else { return Ok(None) };
-        let failed = |source: std::io::Error| Error::Lock { path: path.clone(), message: source.to_string() };
-        let mut file = open(&path).map_err(failed)?;
-        let mut locked = file.try_lock();
-        for _ in 0..LOOKS {
-            // Somebody who only looks, in `holder`, has it for a moment.
-            if matches!(locked, Err(TryLockError::WouldBlock)) {
-                std::thread::sleep(LOOK);
-                locked = file.try_lock();
-            }
+        Self::of(&LinkOptions::new(instrument, address.clone()))
+    }
+
+    /// Takes the instrument of a link.
+    pub(crate) fn of(link: &LinkOptions) -> Result<Option<Self>, Error> {
+        let mut owned = Self {
+            locks: vec![],
+            holder: Holder::this(),
+            bench: link.bench.clone(),
+            instrument: link.instrument.clone(),
+            address: link.address.to_string(),
+        };
+        for name in names::names(&link.address) {
+            let lock = owned.lock(&name, |owner| owner)?;
+            owned.keep(lock)?;
         }
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) => {
-                let owner = read(&mut file).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-                return Err(Error::Owned { instrument: instrument.to_owned(), address: address.to_string(), owner });
-            }
+        Ok((!owned.locks.is_empty()).then_some(owned))
+    }
+
+    /// The instrument has said who it is: takes it by that name as well, or says who has it by another address.
+    ///
+    /// Two connections of one bench may lead to one box.
+    pub(crate) fn claim(&mut self, maker: &str, model: &str, serial: &str) -> Result<(), Error> {
+        let Some(name) = names::numbered(maker, model, serial) else { return Ok(()) };
+        if self.locks.iter().any(|lock| lock.name == name) {
+            return Ok(());
         }
-        let mut owned = Self { file, holder: Holder::this() };
-        owned.write().map_err(failed)?;
-        Ok(Some(owned))
+        let shared = own(&name).filter(|lock| lock.bench == self.bench);
+        let lock = shared.map_or_else(
+            || {
+                let who = crate::dialogue::shown(format!("{maker} {model} {serial}").as_bytes());
+                let words = |owner| format!("{owner}, which has it by another address: both say that they are `{who}`");
+                self.lock(&name, words)
+            },
+            Ok,
+        )?;
+        self.keep(lock)
+    }
+
+    /// Whether nobody else in this process talks to the same box.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.locks.iter().all(|lock| Arc::strong_count(lock) == 1)
     }
 
     /// Says where this process listens for requests.
     pub fn announce(&mut self, control: &Path) {
         self.holder.control = Some(control.to_owned());
         // Whoever cannot read it falls back to signals.
-        let _ = self.write();
+        self.locks.iter().for_each(|lock| drop(lock.write(&self.holder)));
     }
 
     /// Who holds it: this process.
@@ -95,123 +117,156 @@ impl Owned {
         &self.holder
     }
 
-    fn write(&mut self) -> std::io::Result<()> {
-        let text = serde_json::to_string(&self.holder)?;
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(text.as_bytes())?;
-        self.file.flush()
+    /// Takes the lock called `name`; `words` makes of its owner what the error says.
+    fn lock(&self, name: &str, words: impl Fn(String) -> String) -> Result<Arc<Lock>, Error> {
+        let folder = Folder::find()?;
+        let path = folder.file(&file_name(name));
+        let failed = |source: std::io::Error| Error::Lock { path: path.clone(), message: source.to_string() };
+        if let Some((file, in_kernel)) = lock_in(&folder, name).map_err(failed)? {
+            let (name, bench, instrument) = (name.to_owned(), self.bench.clone(), self.instrument.clone());
+            return Ok(Arc::new(Lock { name, path, file, _in_kernel: in_kernel, bench, instrument }));
+        }
+        let holder = find(&folder, name).map_err(failed)?.unwrap_or_else(|| Holder::unwritten(None, None));
+        let owner = match own(name) {
+            Some(lock) => format!("{holder}, as its instrument `{}`", lock.instrument),
+            None => holder.to_string(),
+        };
+        let (instrument, address) = (self.instrument.clone(), self.address.clone());
+        Err(Error::Owned { instrument, address, owner: words(owner) })
+    }
+
+    /// Keeps a lock, and writes down in it who holds it.
+    fn keep(&mut self, lock: Arc<Lock>) -> Result<(), Error> {
+        let failed = |source: std::io::Error| Error::Lock { path: lock.path.clone(), message: source.to_string() };
+        lock.write(&self.holder).map_err(failed)?;
+        let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+        own.retain(|lock| lock.strong_count() > 0);
+        own.push(Arc::downgrade(&lock));
+        self.locks.push(lock);
+        Ok(())
+    }
+}
+
+impl Lock {
+    /// Says who holds it: one line, and nothing of what was there before.
+    fn write(&self, holder: &Holder) -> std::io::Result<()> {
+        let line = serde_json::to_string(holder)? + "\n";
+        let mut file = &self.file;
+        file.rewind()?;
+        file.write_all(line.as_bytes())?;
+        self.file.set_len(line.len() as u64)
     }
 }
 
 /// Who holds the instrument at `address`, if anybody does.
-pub fn holder(address: &Address) -> Option<Holder> {
-    let mut file = open(&lock_file(address)?).ok()?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => read(&mut file),
-        _ => None,
+///
+/// Fails where that cannot be looked up.
+pub fn holder(address: &Address) -> Result<Option<Holder>, Error> {
+    let names = names::names(address);
+    if names.is_empty() {
+        return Ok(None);
     }
-}
-
-/// The lock of an address, if it can have an owner.
-fn lock_file(address: &Address) -> Option<PathBuf> {
-    Some(folder().join(plain_name(address)? + ".lock"))
-}
-
-/// The file of what was driven lately through the instrument at `address`, if it can have an owner.
-pub(crate) fn ledger_file(address: &Address) -> Option<PathBuf> {
-    Some(folder().join("driven").join(plain_name(address)? + ".json"))
-}
-
-/// The folder that all processes of this machine share.
-fn folder() -> PathBuf {
-    std::env::temp_dir().join("pnnlab-owners")
-}
-
-/// The name of an address in files, if it can have an owner. The same port by two names is two addresses.
-fn plain_name(address: &Address) -> Option<String> {
-    let name = match address {
-        Address::Tcp { host, port } => format!("tcp-{host}-{port}"),
-        // A stable link and the port that it points to are one instrument.
-        Address::Serial { path, .. } => {
-            format!("serial{}", std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()).display())
-        }
-        Address::Audio { device } => format!("audio-{device}"),
-        Address::Replay { .. } => return None,
-    };
-    Some(name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect())
-}
-
-/// Opens a lock file, making folder and file where they are missing; every user of the machine may lock.
-fn open(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent()
-        && std::fs::create_dir_all(folder).is_ok()
-    {
-        share_folder(folder, 0o1777);
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    // Not made anew where it is there: the system lets nobody make another user's file in a shared folder.
-    match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        opened => return opened,
-    }
-    let file = options.create(true).truncate(false).open(path)?;
-    share_file(&file);
-    Ok(file)
-}
-
-/// Lets others use a folder; where it belongs to somebody else they have done so already. What a link points to is left as it is:
-/// it may be anybody's.
-pub(crate) fn share_folder(path: &Path, mode: u32) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-            let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    let folder = Folder::find()?;
+    for name in names {
+        let path = folder.file(&file_name(&name));
+        let found = find(&folder, &name);
+        let found = found.map_err(|source| Error::Lock { path, message: source.to_string() })?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
-    #[cfg(not(unix))]
-    let _ = (path, mode);
+    Ok(None)
 }
 
-/// Lets others read and write a file that this process has made.
-pub(crate) fn share_file(file: &File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
+/// Whether two addresses lead to one instrument, however they are spelled. Recordings are no instruments.
+pub fn is_same_instrument(one: &Address, other: &Address) -> bool {
+    if matches!((one, other), (Address::Tcp { port: one, .. }, Address::Tcp { port: other, .. }) if one != other) {
+        return false;
     }
-    #[cfg(not(unix))]
-    let _ = file;
+    let names = names::names(one);
+    names::names(other).iter().any(|name| names.contains(name))
 }
 
-/// What a lock file says.
-fn read(file: &mut File) -> Option<Holder> {
-    let mut text = String::new();
-    file.rewind().ok()?;
-    file.read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+/// Where it is noted what was driven lately through the instrument at `address`, if it can have an owner.
+pub(crate) fn ledger_place(address: &Address) -> Result<Option<Place>, Error> {
+    let names = names::names(address);
+    if names.is_empty() { Ok(None) } else { Ok(Some(Place { folder: Folder::find()?, names })) }
+}
+
+/// The file of the lock called `name`.
+fn file_name(name: &str) -> String {
+    format!("{name}.lock")
+}
+
+/// The lock called `name`, where this process holds it.
+fn own(name: &str) -> Option<Arc<Lock>> {
+    let own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    own.iter().filter_map(Weak::upgrade).find(|lock| lock.name == name)
+}
+
+/// Locks the file and takes the name in the kernel; none where somebody has one of them.
+fn lock_in(folder: &Folder, name: &str) -> std::io::Result<Option<(File, Option<Name>)>> {
+    for look in 0..LOOKS {
+        // Somebody who only looks has it for a moment.
+        if 0 < look {
+            std::thread::sleep(LOOK);
+        }
+        let file = folder.open_or_make(&file_name(name))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(source)) => return Err(source),
+            Err(TryLockError::WouldBlock) => continue,
+        }
+        match Name::take(name) {
+            Taken::Ours(in_kernel) => return Ok(Some((file, Some(in_kernel)))),
+            Taken::Unknown => return Ok(Some((file, None))),
+            Taken::Theirs => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Who holds the lock called `name`, if anybody does.
+fn find(folder: &Folder, name: &str) -> std::io::Result<Option<Holder>> {
+    let mut written = None;
+    let mut locker = None;
+    for look in 0..LOOKS {
+        // Somebody who tries it has it for a moment, and a line that is being written is no line.
+        if 0 < look {
+            std::thread::sleep(LOOK);
+        }
+        if let Some(file) = folder.open(&file_name(name))? {
+            match file.try_lock_shared() {
+                // Dropped with the file.
+                Ok(()) if !Name::is_taken(name) => return Ok(None),
+                Ok(()) => {}
+                Err(TryLockError::Error(source)) => return Err(source),
+                Err(TryLockError::WouldBlock) => {
+                    (written, locker) = (read(&file), kernel::locker(&file));
+                    if written.is_some() && (locker.is_some() || !cfg!(target_os = "linux")) {
+                        break;
+                    }
+                }
+            }
+        } else if !Name::is_taken(name) {
+            return Ok(None);
+        }
+    }
+    let peer = Name::holder(name);
+    let process = locker.or(peer.and_then(|peer| peer.process));
+    let user = peer.map(|peer| peer.user);
+    Ok(Some(match written {
+        Some(written) => written.confirmed(process, user, folder.is_shared()),
+        None => Holder::unwritten(process, user),
+    }))
+}
+
+/// What a lock's file says.
+fn read(file: &File) -> Option<Holder> {
+    let bytes = folder::read(file).ok()?;
+    let line = bytes.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice(line).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_second_is_told_who_holds_the_instrument() {
-        let address = Address::Tcp { host: "owner-test.invalid".into(), port: 5025 };
-        assert_eq!(holder(&address), None);
-        let mut first = Owned::take("scope", &address).unwrap().unwrap();
-        let error = Owned::take("scope", &address).unwrap_err();
-        assert!(!error.is_retryable());
-        let text = error.to_string();
-        assert!(text.contains("`scope`") && text.contains(&format!("process {}", std::process::id())), "{text}");
-        first.announce(Path::new("runs/a/control.sock"));
-        assert_eq!(holder(&address).unwrap().control.unwrap(), Path::new("runs/a/control.sock"));
-        drop(first);
-        assert_eq!(holder(&address), None);
-        assert!(Owned::take("scope", &address).unwrap().is_some());
-        assert!(Owned::take("replay", &Address::Replay { path: "x".into() }).unwrap().is_none());
-    }
-}
+mod tests;

@@ -30,6 +30,20 @@ pub trait Plant: Send {
         Ok(Probe::Within(0))
     }
 
+    /// So many shots, at least 1, are driven before anybody can look at a reading of theirs: a burst, a window, one shot. Interlocks look
+    /// after each.
+    fn shots_at_once(&self) -> usize {
+        usize::MAX
+    }
+
+    /// From now on readings that are no numbers are given back, and not measured again: an interlock looks at them.
+    fn show_all(&mut self) {}
+
+    /// Whether [`Self::probe`] would drive something now.
+    fn probe_drives(&self) -> bool {
+        false
+    }
+
     /// What goes in and comes out.
     fn ports(&self) -> &Ports {
         &self.card().ports
@@ -59,5 +73,17 @@ impl<P: Plant + ?Sized> Plant for Box<P> {
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
         (**self).probe(rest)
+    }
+
+    fn shots_at_once(&self) -> usize {
+        (**self).shots_at_once()
+    }
+
+    fn show_all(&mut self) {
+        (**self).show_all();
+    }
+
+    fn probe_drives(&self) -> bool {
+        (**self).probe_drives()
     }
 }

@@ -3,19 +3,24 @@
 //! Everything that a protocol reads, it reads through [`Port`]: by terminator, by length, or piece by piece, whatever the split
 //! in which the bytes arrive, and never more than a stated bound. Deadlines belong to the [`Link`](crate::Link) around it.
 
-use std::sync::{Arc, Mutex};
+mod prompt;
+
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_serial::SerialPortBuilderExt;
 
-use crate::{Address, DialogueRecorder, DialogueReplay, Error, LinkOptions};
+use crate::pseudo_terminal::{PseudoTerminal, REPLACED};
+use crate::{Address, DialogueRecorder, DialogueReplay, Error, LinkOptions, Owned};
 
-/// A peer that has vanished is noticed after this long without an acknowledgment.
-const SILENCE: Duration = Duration::from_secs(5);
+use prompt::Prompt;
+
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
+/// How much of what was heard is kept for messages.
+const HEARD: usize = 80;
 
 /// Bytes both ways.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -38,9 +43,15 @@ pub struct Port {
     instrument: String,
     source: Source,
     recorder: Option<SharedRecorder>,
+    /// What this process holds of the instrument; nothing beside the owner and in a replay.
+    owned: Weak<Mutex<Owned>>,
     /// Received and not yet read.
     received: Vec<u8>,
     chunk: Vec<u8>,
+    /// The beginning of what was received since somebody began to listen.
+    heard: Vec<u8>,
+    /// The byte that ended the last line: the other one of a pair belongs to it, and may come later.
+    ended: Option<u8>,
     /// How long it waits for more bytes; none waits as long as whoever reads.
     patience: Option<Duration>,
     /// The longest that it has waited for bytes.
@@ -53,6 +64,9 @@ pub(crate) struct Opener {
     pub(crate) address: Address,
     pub(crate) recorder: Option<SharedRecorder>,
     pub(crate) replay: Option<SharedReplay>,
+    owned: Weak<Mutex<Owned>>,
+    /// Which pseudo-terminal was opened last.
+    terminal: Mutex<Option<PseudoTerminal>>,
 }
 
 impl Opener {
@@ -75,7 +89,14 @@ impl Opener {
             address: options.address.clone(),
             recorder: recorder.transpose()?.map(|recorder| Arc::new(Mutex::new(recorder))),
             replay,
+            owned: Weak::new(),
+            terminal: Mutex::default(),
         })
+    }
+
+    /// The same for who holds the instrument: who answers is held by its serial number as well.
+    pub(crate) fn held_by(self, owned: Option<&Arc<Mutex<Owned>>>) -> Self {
+        Self { owned: owned.map(Arc::downgrade).unwrap_or_default(), ..self }
     }
 
     /// Whether an answer that is late stays on the wire for the next opening.
@@ -104,21 +125,25 @@ impl Opener {
         if let Some(recorder) = &self.recorder {
             locked(recorder).opened()?;
         }
-        Ok(Port { source, recorder: self.recorder.clone(), ..Port::closed(&self.instrument) })
+        let (recorder, owned) = (self.recorder.clone(), self.owned.clone());
+        Ok(Port { source, recorder, owned, ..Port::closed(&self.instrument) })
     }
 
     /// Opens a bare stream. Nothing is sent.
     pub(crate) async fn dial(&self) -> Result<Box<dyn Stream>, Error> {
         match &self.address {
             Address::Tcp { host, port } => {
-                let stream = tokio::net::TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(|source| self.unreachable(&source.to_string()))?;
-                prompt(&stream).map_err(|source| self.unreachable(&source.to_string()))?;
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.and_then(Prompt::new).map_err(|source| self.unreachable(&source.to_string()))?;
                 Ok(Box::new(stream))
             }
             Address::Serial { path, baud } => {
+                if locked(&self.terminal).as_ref().is_some_and(|terminal| terminal.is_replaced_at(path)) {
+                    return Err(self.unreachable(REPLACED));
+                }
                 let builder = tokio_serial::new(path.to_string_lossy(), *baud);
                 let stream = builder.open_native_async().map_err(|source| self.unreachable(&refusal(&source)))?;
+                *locked(&self.terminal) = PseudoTerminal::at(path);
                 Ok(Box::new(stream))
             }
             Address::Audio { .. } => Err(self.unreachable("an audio interface is no stream of bytes")),
@@ -127,9 +152,9 @@ impl Opener {
     }
 
     /// Something takes the connection, and has said nothing for `within`.
-    pub(crate) fn mute(&self, within: Duration) -> Error {
+    pub(crate) fn mute(&self, within: Duration, advice: String) -> Error {
         let (instrument, address) = (self.instrument.clone(), self.address.to_string());
-        Error::Mute { instrument, address, seconds: within.as_secs_f32() }
+        Error::Mute { instrument, address, seconds: within.as_secs_f32(), advice }
     }
 
     /// It cannot be reached, and why.
@@ -151,8 +176,11 @@ impl Port {
             instrument: instrument.to_owned(),
             source: Source::Stream(Box::new(tokio::io::join(tokio::io::empty(), tokio::io::empty()))),
             recorder: None,
+            owned: Weak::new(),
             received: Vec::new(),
             chunk: Vec::new(),
+            heard: Vec::new(),
+            ended: None,
             patience: None,
             longest_silence: Duration::ZERO,
         }
@@ -166,6 +194,32 @@ impl Port {
     /// The longest that it has waited for bytes so far.
     pub(crate) fn longest_silence(&self) -> Duration {
         self.longest_silence
+    }
+
+    /// Who answers has said who it is: refuses it where it is held by another address already. Called in a greeting before anything
+    /// is set.
+    pub fn claim(&self, maker: &str, model: &str, serial: &str) -> Result<(), Error> {
+        self.owned.upgrade().map_or(Ok(()), |owned| locked(&owned).claim(maker, model, serial))
+    }
+
+    /// Whether no other connection of this process leads to the same box.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.owned.upgrade().is_none_or(|owned| locked(&owned).is_alone())
+    }
+
+    /// Whether a recording answers.
+    pub(crate) fn is_replay(&self) -> bool {
+        matches!(self.source, Source::Replay(_))
+    }
+
+    /// From now on nothing is recorded; what was, to go on with it.
+    pub(crate) fn stop_recording(&mut self) -> Option<SharedRecorder> {
+        self.recorder.take()
+    }
+
+    /// From now on the dialogue is recorded there.
+    pub(crate) fn record_to(&mut self, recorder: Option<SharedRecorder>) {
+        self.recorder = recorder;
     }
 
     /// Whose port it is.
@@ -205,6 +259,70 @@ impl Port {
         }
     }
 
+    /// A line of at most `most` bytes without its end: a line feed, a carriage return, or both in either order.
+    ///
+    /// Of a pair, the second byte is left out when the next line is read: nobody waits for it.
+    pub async fn read_line(&mut self, most: usize) -> Result<Vec<u8>, Error> {
+        self.pass_second_end().await?;
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let mut looked = 0;
+        loop {
+            if let Some(at) = self.received[looked..].iter().position(is_end) {
+                let mut line = self.take(looked + at + 1);
+                self.ended = line.pop();
+                return Ok(line);
+            }
+            looked = self.received.len();
+            if most <= looked {
+                let message = format!("sent {looked} bytes without an end");
+                return Err(Error::Garbled { instrument: self.instrument.clone(), message });
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Gives a line back, which will be read again.
+    pub(crate) fn unread_line(&mut self, line: &[u8]) {
+        let line = [line, b"\n"].concat();
+        self.received.splice(0..0, line);
+        self.ended = None;
+    }
+
+    /// Passes over what still belongs to the end of the last line.
+    async fn pass_second_end(&mut self) -> Result<(), Error> {
+        let Some(first) = self.ended else { return Ok(()) };
+        while self.received.is_empty() {
+            self.receive().await?;
+        }
+        self.ended = None;
+        if matches!((first, self.received[0]), (b'\r', b'\n') | (b'\n', b'\r')) {
+            drop(self.take(1));
+        }
+        Ok(())
+    }
+
+    /// The next byte of an answer, which stays to be read; what ends the line before, and other control characters, are passed over.
+    pub(crate) async fn peek_answer(&mut self) -> Result<u8, Error> {
+        self.pass_second_end().await?;
+        loop {
+            let next = self.peek().await?;
+            if !next.is_ascii_control() || matches!(next, b'\n' | b'\r') {
+                return Ok(next);
+            }
+            drop(self.take(1));
+        }
+    }
+
+    /// From now on what is received counts as heard.
+    pub(crate) fn listen(&mut self) {
+        self.heard.clear();
+    }
+
+    /// The beginning of what was received since somebody began to listen.
+    pub(crate) fn heard(&self) -> &[u8] {
+        &self.heard
+    }
+
     /// The next `count` bytes, whatever the pieces they come in. The caller bounds `count`.
     pub async fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, Error> {
         while self.received.len() < count {
@@ -224,6 +342,11 @@ impl Port {
     /// Whether all that was received has been read.
     pub fn is_drained(&self) -> bool {
         self.received.is_empty()
+    }
+
+    /// The same where lines of text are read: white space and control characters behind the last of them say nothing.
+    pub fn is_drained_of_text(&self) -> bool {
+        self.received.iter().all(|byte| *byte <= b' ')
     }
 
     /// Whatever is there, at least one byte.
@@ -288,6 +411,8 @@ impl Port {
                 self.received.extend_from_slice(&self.chunk[..count]);
             }
         }
+        let room = HEARD.saturating_sub(self.heard.len()).min(self.received.len() - before);
+        self.heard.extend_from_slice(&self.received[before..before + room]);
         if let Some(recorder) = &self.recorder {
             locked(recorder).received(&self.received[before..])?;
         }
@@ -309,17 +434,6 @@ fn refusal(source: &tokio_serial::Error) -> String {
         }
         _ => format!("{source}: `pnnlab ports` lists the serial ports"),
     }
-}
-
-/// Sends at once, and notices when the other end is gone.
-fn prompt(stream: &tokio::net::TcpStream) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(SILENCE / 2).with_interval(Duration::from_secs(1)).with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(SILENCE))?;
-    Ok(())
 }
 
 /// The connection is gone.
@@ -355,5 +469,22 @@ mod tests {
         port.discard_until_quiet(Duration::from_millis(1), Duration::from_millis(50)).await.unwrap();
         drop(far);
         assert!(matches!(port.read_exact(1).await, Err(Error::Lost { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_line_ends_with_either_byte_or_both_in_either_order() {
+        for end in ["\n", "\r", "\r\n", "\n\r"] {
+            let sent = format!("ab{end}cd{end}");
+            let (near, mut far) = tokio::io::duplex(64);
+            let mut port = Port::over("scope", near);
+            far.write_all(sent.as_bytes()).await.unwrap();
+            assert_eq!(port.read_line(10).await.unwrap(), b"ab", "{sent:?}");
+            assert_eq!(port.peek_answer().await.unwrap(), b'c', "{sent:?}");
+            assert_eq!(port.read_line(10).await.unwrap(), b"cd", "{sent:?}");
+            assert!(port.is_drained_of_text(), "{sent:?}");
+            assert_eq!(port.heard(), sent.as_bytes());
+            far.write_all(end.as_bytes()).await.unwrap();
+            assert_eq!(port.read_line(10).await.unwrap(), b"", "an empty line is a line: {sent:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The ports of a plant: how many values go in and come out, what they are called, their units and ranges.
 
 use crate::Error;
+use crate::setting::stepped;
 
 /// A closed interval of allowed values, in the unit of its port.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,11 @@ impl Range {
     /// Whether all of `other` is inside.
     pub fn covers(&self, other: &Self) -> bool {
         self.contains(other.low) && self.contains(other.high)
+    }
+
+    /// Zero, or the allowed value nearest to it.
+    pub fn at_rest(&self) -> f32 {
+        0.0_f32.clamp(self.low, self.high)
     }
 
     /// The larger magnitude of the two ends: what one unit of a normalised value stands for.
@@ -76,12 +82,23 @@ pub struct Bank {
     pub unit: String,
     /// What each of them may be set to, or can read.
     pub range: Range,
+    /// What limits over time let a shot, or a step of controls, be; none where nothing limits it.
+    pub dose: BankDose,
+}
+
+/// What limits over time leave for the values of a bank.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BankDose {
+    /// The largest step in the bank's unit: of inputs, between neighbors; of controls, from one setting to the next.
+    pub slew: Option<f32>,
+    /// The mean square of a shot that alone uses up what a minute allows, in the bank's unit squared.
+    pub mean_square: Option<f32>,
 }
 
 impl Bank {
     /// `count` ports called `name`, in `unit`, within `range`.
     pub fn new(name: &str, count: usize, unit: &str, range: Range) -> Self {
-        Self { name: name.to_owned(), count, unit: unit.to_owned(), range }
+        Self { name: name.to_owned(), count, unit: unit.to_owned(), range, dose: BankDose::default() }
     }
 }
 
@@ -133,7 +150,32 @@ impl Ports {
 
     /// Zero for each port of one direction, or the allowed value nearest to it.
     pub fn at_rest(&self, direction: Direction) -> Vec<f32> {
-        self.ranges(direction).iter().map(|range| 0.0_f32.clamp(range.low, range.high)).collect()
+        self.ranges(direction).iter().map(Range::at_rest).collect()
+    }
+
+    /// Changes a row of inputs as little as keeps it within what limits over time allow: neighbors no further apart than a step, and no
+    /// more energy than `share` of what a minute allows.
+    pub fn moderate(&self, row: &mut [f32], share: f32) {
+        let mut rest = row;
+        for bank in &self.inputs {
+            let (these, others) = rest.split_at_mut(bank.count);
+            rest = others;
+            if let Some(slew) = bank.dose.slew {
+                for index in 1..these.len() {
+                    these[index] = stepped(these[index - 1], these[index], slew);
+                }
+            }
+            let Some(most) = bank.dose.mean_square.map(|most| share * most) else { continue };
+            let mean_square = |row: &[f32]| row.iter().map(|value| value * value).sum::<f32>() / row.len() as f32;
+            let (found, calm) = (mean_square(these), bank.range.at_rest());
+            if most < found {
+                // A little less, since rounding may add to it. Steps shrink with it.
+                let factor = 0.999 * (most / found).sqrt();
+                for value in these.iter_mut() {
+                    *value = calm + factor * (*value - calm);
+                }
+            }
+        }
     }
 
     /// Refuses a row of values that has the wrong width, or a value that is not finite or out of range.
@@ -189,6 +231,25 @@ mod tests {
             assert!(ports().check(Direction::Input, &[bad, 0.0, 0.0]).is_err());
             assert!(!Range::new(f32::NEG_INFINITY, f32::INFINITY).contains(bad));
         }
+    }
+
+    #[test]
+    fn a_moderated_row_keeps_steps_and_energy_and_what_keeps_them_stays() {
+        let mut ports = ports();
+        ports.inputs[0].count = 40;
+        let wild: Vec<f32> = (0..41).map(|index| if index % 3 == 0 { -0.9 } else { 0.8 }).collect();
+        let moderated = |ports: &Ports| {
+            let mut row = wild.clone();
+            ports.moderate(&mut row, 0.5);
+            row
+        };
+        assert_eq!(moderated(&ports), wild);
+        ports.inputs[0].dose = BankDose { slew: Some(0.3), mean_square: Some(0.02) };
+        let row = moderated(&ports);
+        assert!(row[..40].windows(2).all(|pair| (pair[1] - pair[0]).abs() <= 0.3));
+        let mean_square = row[..40].iter().map(|value| value * value).sum::<f32>() / 40.0;
+        assert!((0.0099..=0.01).contains(&mean_square), "{mean_square}");
+        assert_eq!(row[40], wild[40], "the other bank has no such limits");
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Allowance, Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
+use crate::{
+    Allowance, Bank, Batch, Card, Error, Identity, MEBIBYTE, Origin, Plant, Ports, Range, Timing, open_bounded,
+};
 
-/// The most ports of a bank, and the most banks of a direction, that a recording may name.
-const MOST_PORTS: usize = 1 << 24;
-const MOST_BANKS: usize = 1 << 10;
+/// The most that is read of a recording.
+pub(crate) const MOST_BYTES: u64 = 4096 * MEBIBYTE;
 
 /// One line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,9 +38,16 @@ enum Line {
     Measure {
         shots: usize,
         inputs: Vec<f32>,
+        #[serde(deserialize_with = "readings")]
         outputs: Vec<f32>,
     },
     MakeSafe,
+}
+
+/// Readings; one that was no number is written as `null`, as JSON has it.
+fn readings<'a, D: Deserializer<'a>>(source: D) -> Result<Vec<f32>, D::Error> {
+    let values = Vec::<Option<f32>>::deserialize(source)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect())
 }
 
 /// A bank: name, count, unit, lowest, highest.
@@ -115,6 +123,14 @@ impl<P: Plant> Plant for Recorded<P> {
     fn spend_from(&mut self, allowance: Allowance) {
         self.plant.spend_from(allowance);
     }
+
+    fn shots_at_once(&self) -> usize {
+        self.plant.shots_at_once()
+    }
+
+    fn show_all(&mut self) {
+        self.plant.show_all();
+    }
 }
 
 /// Where a replay is in its recording: how many calls have been answered. All copies move together.
@@ -146,7 +162,8 @@ pub struct Replayed {
 impl Replayed {
     /// Opens a recording.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
+        let file = open_bounded(path, MOST_BYTES)
+            .map_err(|source| Error::recording(path, format!("cannot be read: {source}")))?;
         Self::read(path, BufReader::new(file))
     }
 
@@ -163,7 +180,9 @@ impl Replayed {
         };
         let card = read_card(&lines.remove(0).1);
         let bad = |line: usize, message| Error::recording(path, format!("line {line}: {message}"));
-        sound(&card).map_err(|message| bad(1, message))?;
+        if let Some(complaint) = card.complaint() {
+            return Err(bad(1, complaint));
+        }
         lines.iter().try_for_each(|(number, line)| fits(&card, line).map_err(|message| bad(*number, message)))?;
         lines.retain(|(_, line)| *line != Line::MakeSafe);
         Ok(Self { card, path: path.to_owned(), calls: lines, playhead: Playhead::default() })
@@ -201,20 +220,35 @@ impl Plant for Replayed {
         })
     }
 
+    /// A batch may have been measured in pieces.
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
-        let outputs = self.next("measure", |line| match line {
-            Line::Measure { shots, inputs: recorded, outputs }
-                if *shots == inputs.rows() && recorded == inputs.values() =>
-            {
-                Some(outputs.clone())
+        let (mut rest, mut outputs) = (inputs.values(), Vec::new());
+        loop {
+            let piece = self.next("measure", |line| match line {
+                Line::Measure { inputs: recorded, outputs, .. }
+                    if rest.starts_with(recorded) && recorded.is_empty() == rest.is_empty() =>
+                {
+                    Some((recorded.len(), outputs.clone()))
+                }
+                _ => None,
+            })?;
+            outputs.extend(piece.1);
+            rest = &rest[piece.0..];
+            if rest.is_empty() {
+                return Batch::new(self.card.ports.output_count(), outputs);
             }
-            _ => None,
-        })?;
-        Batch::new(self.card.ports.output_count(), outputs)
+        }
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn shots_at_once(&self) -> usize {
+        match self.calls.get(self.playhead.at()) {
+            Some((_, Line::Measure { shots, .. })) => *shots,
+            _ => usize::MAX,
+        }
     }
 }
 
@@ -234,18 +268,6 @@ fn card_line(card: &Card) -> Line {
         inputs: banks(&card.ports.inputs),
         controls: banks(&card.ports.controls),
         outputs: banks(&card.ports.outputs),
-    }
-}
-
-/// Refuses a card that no plant has.
-fn sound(card: &Card) -> Result<(), String> {
-    let ports = &card.ports;
-    let banks = [&ports.inputs, &ports.controls, &ports.outputs];
-    let is_sound = |bank: &Bank| (1..=MOST_PORTS).contains(&bank.count) && bank.range.low < bank.range.high;
-    match banks.into_iter().flatten().find(|bank| !is_sound(bank)) {
-        Some(bank) => Err(format!("bank `{}` has {} ports and the range {}", bank.name, bank.count, bank.range)),
-        None if banks.into_iter().any(|banks| MOST_BANKS < banks.len()) => Err("has too many banks".to_owned()),
-        None => Ok(()),
     }
 }
 
@@ -341,6 +363,21 @@ mod tests {
         let error = replayed.measure(&inputs).unwrap_err().to_string();
         assert!(error.contains("ends before this measure"), "{error}");
 
+        // The same batch in two pieces, which an interlock would look between.
+        let pieces = folder.path().join("pieces.jsonl");
+        let mut recorded = Recorded::create(Adder::new(), &pieces).unwrap();
+        recorded.apply(&[1.9]).unwrap();
+        for row in &inputs {
+            recorded.measure(&Batch::new(2, row.to_vec()).unwrap()).unwrap();
+        }
+        let mut replayed = Replayed::open(&pieces).unwrap();
+        replayed.apply(&[1.9]).unwrap();
+        assert_eq!(replayed.shots_at_once(), 1);
+        assert_eq!(replayed.measure(&inputs).unwrap(), readings);
+
+        let mut replayed = Replayed::open(&path).unwrap();
+        replayed.apply(&[1.9]).unwrap();
+        replayed.measure(&inputs).unwrap();
         let mut later = Replayed::open(&path).unwrap();
         later.playhead().go_to(1);
         assert_eq!(later.measure(&inputs).unwrap(), readings);
@@ -362,7 +399,7 @@ mod tests {
         let good = std::fs::read_to_string(&path).unwrap();
         let card = good.lines().next().unwrap();
         for (from, to, sentence) in [
-            ("[\"x\",2,", "[\"x\",18446744073709551615,", "line 1: bank `x` has 18446744073709551615 ports"),
+            ("[\"x\",2,", "[\"x\",18446744073709551615,", "line 1: has 18446744073709551615 ports"),
             ("\"shots\":1", "\"shots\":2", "line 2: has values that do not fill"),
             ("\"outputs\":[0.0]", "\"outputs\":[0.0,0.0]", "line 2: has values that do not fill"),
             ("{\"call\":\"measure\"", &format!("{card}\n{{\"call\":\"measure\""), "line 2: is a second card"),

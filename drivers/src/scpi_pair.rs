@@ -3,19 +3,22 @@
 //! In commands, `{rate}` stands for the sample rate in Hz, `{volts}` for the full scale in V, `{count}` for the samples of the burst, and
 //! `{data}` for the samples themselves. Completion is asked for by a query that is answered when the burst is over, `*OPC?`.
 
+mod connecting;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::dialogue::shown;
+use crate::scpi_controls::Reserved;
+use crate::scpi_safe::ScpiSafe;
 use crate::{
-    Answer, Bursts, Error, Link, LinkOptions, LinkWatch, Numbers, Scpi, ScpiIdentity, ScpiRequest, Setting, Step,
-    WaveformConfig,
+    Answer, Bursts, Error, Link, LinkOptions, LinkWatch, Numbers, SafeOrder, Scpi, ScpiControls, ScpiControlsConfig,
+    ScpiIdentity, ScpiRequest, Setting, Step, Terminator, WaveformConfig,
 };
 
-/// A safe state that takes longer than this, twice, has failed.
-const SAFE_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) use connecting::{Unit, is_output, resets, switches_output, units};
 
 /// A setting: what sets it, and the query that reads it back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +43,9 @@ pub struct GeneratorConfig {
     /// A part of the answer to `*IDN?` that must be there.
     #[serde(default)]
     pub identity: String,
+    /// What its lines end with, where that is not what the other's end with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminator: Option<Terminator>,
     /// What it is told once, and again whenever it comes back. None of it may switch an output.
     #[serde(default)]
     pub settings: Vec<SettingConfig>,
@@ -67,6 +73,9 @@ pub struct DigitizerConfig {
     /// A part of the answer to `*IDN?` that must be there.
     #[serde(default)]
     pub identity: String,
+    /// What its lines end with, where that is not what the other's end with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminator: Option<Terminator>,
     /// What it is told once, and again whenever it comes back.
     #[serde(default)]
     pub settings: Vec<SettingConfig>,
@@ -97,10 +106,20 @@ pub struct ScpiPairConfig {
     pub waveform: WaveformConfig,
     /// The deadline of one burst beyond its own duration, in s.
     #[serde(default = "deadline")]
+    #[schemars(range(min = 0.001, max = 86_400))]
     pub deadline_seconds: f64,
     /// Whether exchanges carry numbers in the event mask `*ESE`; switch it off for instruments that lack it.
     #[serde(default = "numbered")]
     pub numbered: bool,
+    /// What lines to the instruments end with; their answers may end otherwise.
+    #[serde(default)]
+    pub terminator: Terminator,
+    /// Whether an exchange is sent in one piece; switch it off for instruments that take one line at a time.
+    #[serde(default = "pipelined")]
+    pub pipelined: bool,
+    /// Trainable controls, which the generator sets: other outputs of it, or whatever it is told by a command with a number.
+    #[serde(default, skip_serializing_if = "ScpiControlsConfig::is_empty")]
+    pub controls: ScpiControlsConfig,
     /// Drives the plant.
     pub generator: GeneratorConfig,
     /// Reads it.
@@ -117,7 +136,22 @@ fn numbered() -> bool {
     true
 }
 
+/// What `pipelined` is when left out.
+fn pipelined() -> bool {
+    true
+}
+
 impl ScpiPairConfig {
+    /// What lines to the generator end with, and to the digitizer.
+    pub fn terminators(&self) -> [Terminator; 2] {
+        [self.generator.terminator, self.digitizer.terminator].map(|own| own.unwrap_or(self.terminator))
+    }
+
+    /// A session with an instrument whose lines end with `terminator`.
+    fn session(&self, expected: &str, settings: Vec<Setting>, terminator: Terminator) -> Scpi {
+        Scpi::new(expected, settings).numbered(self.numbered).pipelined(self.pipelined).ending(terminator)
+    }
+
     /// A command with its places filled, but for `{data}`.
     pub fn fill(&self, text: &str, full_scale: f32, count: usize) -> String {
         text.replace("{rate}", &self.waveform.sample_rate_hertz.to_string())
@@ -128,10 +162,9 @@ impl ScpiPairConfig {
     /// The settings of one instrument.
     fn settings(&self, settings: &[SettingConfig], full_scale: f32) -> Vec<Setting> {
         let fill = |text: &str| self.fill(text, full_scale, self.waveform.burst_samples);
-        let setting = |setting: &SettingConfig| Setting {
-            header: setting.header.clone(),
-            value: fill(&setting.value),
-            query: setting.query.clone(),
+        let setting = |setting: &SettingConfig| {
+            let (header, value) = setting.parts();
+            Setting { header: header.to_owned(), value: fill(value), query: setting.query.clone() }
         };
         settings.iter().map(setting).collect()
     }
@@ -148,6 +181,7 @@ impl ScpiPairConfig {
             return refuse("deadline_seconds", "must be from 0.001 to 3600 s");
         }
         for (key, text) in [
+            ("generator.load", &self.generator.load),
             ("generator.on", &self.generator.on),
             ("generator.fire", &self.generator.fire),
             ("generator.off", &self.generator.off),
@@ -160,29 +194,99 @@ impl ScpiPairConfig {
                 return refuse(key, "must be one command");
             }
         }
-        let switches = |setting: &SettingConfig| self.generator.on.starts_with(&setting.command());
-        if self.generator.settings.iter().any(switches) {
-            return refuse("generator.settings", "must not switch the output on: connecting changes no output");
+        if let Some((key, place)) = self.unknown_place() {
+            return refuse(
+                key,
+                &format!(
+                    "has the place `{place}`, which is none of `{{rate}}`, `{{volts}}`, `{{count}}` and, in `load`, `{{data}}`"
+                ),
+            );
         }
-        Ok(())
+        for (key, settings) in [("generator", &self.generator.settings), ("digitizer", &self.digitizer.settings)] {
+            for (index, setting) in settings.iter().enumerate() {
+                if let Some(message) = connecting::complaint(setting, &self.generator) {
+                    return Err(Error::Description { key: format!("{key}.settings.{index}"), message });
+                }
+            }
+        }
+        let settings = self.generator.settings.iter().map(|setting| format!("{} {}", setting.header, setting.value));
+        let commands = settings.chain([self.generator.load.clone()]).collect();
+        self.controls.check(&Reserved { commands, switches: self.generator.switches(), owns: |_| false })
+    }
+
+    /// What makes the generator safe.
+    fn safe(&self) -> ScpiSafe {
+        ScpiSafe::new(&[&self.generator.off], &self.generator.state, &self.controls)
     }
 }
 
+impl GeneratorConfig {
+    /// The lines that switch its output on, off, and play the burst.
+    fn switches(&self) -> [&str; 3] {
+        [&self.on, &self.off, &self.fire]
+    }
+}
+
+/// What a command may stand places for.
+const PLACES: [&str; 3] = ["{rate}", "{volts}", "{count}"];
+
+impl ScpiPairConfig {
+    /// A word in braces that stands for nothing, with the key of its command: it would be sent as it is.
+    fn unknown_place(&self) -> Option<(&'static str, String)> {
+        let (generator, digitizer) = (&self.generator, &self.digitizer);
+        let settings = |key: &'static str, all: &[SettingConfig]| -> Vec<(&'static str, String)> {
+            let parts = |setting: &SettingConfig| {
+                [Some(&setting.header), Some(&setting.value), setting.query.as_ref()].map(Option::<&String>::cloned)
+            };
+            all.iter().flat_map(parts).flatten().map(|text| (key, text)).collect()
+        };
+        let commands = [
+            ("generator.load", generator.load.replacen("{data}", "", 1)),
+            ("generator.on", generator.on.clone()),
+            ("generator.fire", generator.fire.clone()),
+            ("generator.off", generator.off.clone()),
+            ("generator.state", generator.state.clone()),
+            ("digitizer.arm", digitizer.arm.clone()),
+            ("digitizer.complete", digitizer.complete.clone()),
+            ("digitizer.read", digitizer.read.clone()),
+        ];
+        let all = settings("generator.settings", &generator.settings)
+            .into_iter()
+            .chain(settings("digitizer.settings", &digitizer.settings))
+            .chain(commands);
+        all.into_iter().find_map(|(key, text)| Some((key, unknown_in(&text)?)))
+    }
+}
+
+/// The first word in braces that is no place.
+fn unknown_in(text: &str) -> Option<String> {
+    let words = text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(word, _)| format!("{{{word}}}"));
+    let is_word =
+        |place: &String| place[1..place.len() - 1].chars().all(|letter| letter.is_alphabetic() || letter == '_');
+    words.filter(is_word).find(|place| !PLACES.contains(&place.as_str()))
+}
+
 impl SettingConfig {
-    /// The line that sets it, with its places unfilled.
-    fn command(&self) -> String {
-        format!("{} {}", self.header, self.value)
+    /// Header and value; a header that holds its value is taken apart.
+    pub fn parts(&self) -> (&str, &str) {
+        let (header, value) = (self.header.trim(), self.value.trim());
+        match header.split_once(char::is_whitespace) {
+            Some((header, inside)) if value.is_empty() => (header, inside.trim_start()),
+            _ => (header, value),
+        }
     }
 }
 
 /// The opened instruments.
 pub struct ScpiPair {
-    generator: Link<Scpi>,
+    generator: Arc<Link<Scpi>>,
     digitizer: Link<Scpi>,
     /// The way to the generator where its own link refuses it.
     options: LinkOptions,
     config: ScpiPairConfig,
     identity: ScpiIdentity,
+    /// The openings of both ports on which the burst was loaded and the digitizer armed.
+    prepared: Option<[u64; 2]>,
 }
 
 impl ScpiPair {
@@ -190,45 +294,50 @@ impl ScpiPair {
     pub fn open(config: &ScpiPairConfig, generator: &LinkOptions, digitizer: &LinkOptions) -> Result<Self, Error> {
         config.check()?;
         let WaveformConfig { drive_volts, reading_volts, .. } = config.waveform;
-        let session = |expected: &str, settings: &[SettingConfig], volts: f32| {
-            Scpi::new(expected, config.settings(settings, volts)).numbered(config.numbered)
-        };
-        let drives = session(&config.generator.identity, &config.generator.settings, drive_volts);
-        let reads = session(&config.digitizer.identity, &config.digitizer.settings, reading_volts);
-        let (drives, reads) = (Link::open(drives, generator)?, Link::open(reads, digitizer)?);
+        let [to_generator, to_digitizer] = config.terminators();
+        let settings = config.settings(&config.generator.settings, drive_volts);
+        let drives = config.session(&config.generator.identity, settings, to_generator);
+        let settings = config.settings(&config.digitizer.settings, reading_volts);
+        let reads = config.session(&config.digitizer.identity, settings, to_digitizer);
+        let (drives, reads) = (Arc::new(Link::open(drives, generator)?), Link::open(reads, digitizer)?);
         let answers = reads.ask(ScpiRequest::Identity, digitizer.open_within)?;
         let text = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
         let identity = ScpiIdentity::parse(&text);
         let options = LinkOptions { record: None, ..generator.clone() };
-        Ok(Self { generator: drives, digitizer: reads, options, config: config.clone(), identity })
+        Ok(Self { generator: drives, digitizer: reads, options, config: config.clone(), identity, prepared: None })
     }
 
     /// Switches the output off over a connection of its own, whoever holds the generator.
     pub fn make_safe_beside(config: &ScpiPairConfig, generator: &LinkOptions) -> Result<(), Error> {
-        let session = Scpi::new("", vec![]).numbered(config.numbered);
-        let link = Link::open_beside(session, generator)?;
-        switch_off(&link, &config.generator)
+        config.safe().switch_off(&Self::beside(config, generator)?)
+    }
+
+    /// Looks for `time` whether the output stays off, over a connection of its own; where it is on again it is switched off once more.
+    pub fn stays_safe_beside(config: &ScpiPairConfig, generator: &LinkOptions, time: Duration) -> Result<(), Error> {
+        let link = Self::beside(config, generator)?;
+        config.safe().stays_off(&link, &generator.instrument, time)
+    }
+
+    /// On a socket of its own answers are in step, and the owner's number stays in the event mask.
+    fn beside(config: &ScpiPairConfig, generator: &LinkOptions) -> Result<Link<Scpi>, Error> {
+        let numbered = config.numbered && generator.address.is_exclusive();
+        Link::open_beside(config.session("", vec![], config.terminators()[0]).numbered(numbered), generator)
+    }
+
+    /// What the guard must say to the generator when this program has died.
+    pub fn safe_order(config: &ScpiPairConfig, generator: &LinkOptions) -> SafeOrder {
+        config.safe().order(generator, config.terminators()[0]).pipelined(config.pipelined)
     }
 
     fn deadline(&self, count: usize) -> Duration {
         Duration::from_secs_f64(self.config.deadline_seconds) + self.config.waveform.duration(count)
     }
-}
 
-/// Switches the output off, and asks whether it is.
-fn switch_off(generator: &Link<Scpi>, config: &GeneratorConfig) -> Result<(), Error> {
-    let steps = vec![Step::tell(config.off.clone()), Step::query(config.state.clone())];
-    let answers = generator.insist(ScpiRequest::Steps(steps), SAFE_WITHIN)?;
-    let state = answers.first().map(|answer| String::from_utf8_lossy(answer).into_owned()).unwrap_or_default();
-    if crate::settings_agree("OFF", &state) {
-        return Ok(());
+    /// A burst that was not prepared, or that was driven already.
+    fn unprepared(&self) -> Error {
+        let instrument = self.generator.watch().report().instrument;
+        Error::Lost { instrument, message: "no burst is loaded".to_owned() }
     }
-    Err(Error::Readback {
-        instrument: generator.watch().report().instrument,
-        setting: config.state.clone(),
-        sent: "off".to_owned(),
-        read: shown(state.as_bytes()),
-    })
 }
 
 impl Bursts for ScpiPair {
@@ -236,8 +345,9 @@ impl Bursts for ScpiPair {
         &self.identity
     }
 
-    /// Loads the burst, switches the output on, and arms: what is left is to fire.
+    /// Loads the burst and arms; only what was loaded without an error may be played.
     fn prepare(&mut self, volts: &[f32]) -> Result<(), Error> {
+        self.prepared = None;
         let within = self.deadline(volts.len());
         let WaveformConfig { drive_volts, reading_volts, .. } = self.config.waveform;
         let generator = |text: &str| self.config.fill(text, drive_volts, volts.len());
@@ -245,23 +355,29 @@ impl Bursts for ScpiPair {
         let mut load = generator(before).into_bytes();
         load.extend_from_slice(&self.config.generator.numbers.write(volts, drive_volts));
         load.extend_from_slice(generator(after).as_bytes());
-        let load = vec![Step::tell(load), Step::tell(generator(&self.config.generator.on)), Step::query("*OPC?")];
-        self.generator.ask(ScpiRequest::Steps(load), within)?;
+        // An error of a load that goes on in the background shows behind `*OPC?`.
+        let load = vec![Step::tell(load), Step::query("*OPC?")];
+        let (_, loaded) = self.generator.ask_noting(ScpiRequest::Steps(load), within)?;
         let arm = vec![Step::tell(self.config.fill(&self.config.digitizer.arm, reading_volts, volts.len()))];
-        self.digitizer.ask(ScpiRequest::Steps(arm), within).map(drop)
+        let (_, armed) = self.digitizer.ask_noting(ScpiRequest::Steps(arm), within)?;
+        self.prepared = Some([loaded, armed]);
+        Ok(())
     }
 
     fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error> {
+        let [loaded, armed] = self.prepared.take().ok_or_else(|| self.unprepared())?;
         let within = self.deadline(volts.len());
         let WaveformConfig { drive_volts, reading_volts, .. } = self.config.waveform;
+        let generator = |text: &str| Step::tell(self.config.fill(text, drive_volts, volts.len()));
         let digitizer = |text: &str| self.config.fill(text, reading_volts, volts.len());
-        let fire = vec![Step::tell(self.config.fill(&self.config.generator.fire, drive_volts, volts.len()))];
-        self.generator.ask(ScpiRequest::Steps(fire), within)?;
+        let (on, fire) = (&self.config.generator.on, &self.config.generator.fire);
+        let play = vec![generator(on), Step::query("*OPC?"), generator(fire)];
+        self.generator.ask_on(loaded, ScpiRequest::Steps(play), within)?;
         let numbers = self.config.digitizer.numbers;
         let answer = if numbers.is_block() { Answer::Block } else { Answer::Line };
         let read = Step { command: digitizer(&self.config.digitizer.read).into_bytes(), answer };
         let steps = vec![Step::query(digitizer(&self.config.digitizer.complete)), read];
-        let answers = self.digitizer.ask(ScpiRequest::Steps(steps), within)?;
+        let answers = self.digitizer.ask_on(armed, ScpiRequest::Steps(steps), within)?;
         let readings = answers.get(1).and_then(|bytes| numbers.read(bytes, reading_volts));
         readings.ok_or_else(|| Error::Garbled {
             instrument: self.digitizer.watch().report().instrument,
@@ -270,11 +386,16 @@ impl Bursts for ScpiPair {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        match switch_off(&self.generator, &self.config.generator) {
+        match self.config.safe().switch_off(&self.generator) {
             // It is not measured with any more, but it is still the one to be switched off.
             Err(Error::Reflashed { .. }) => Self::make_safe_beside(&self.config, &self.options),
             made => made,
         }
+    }
+
+    fn controls(&self) -> ScpiControls {
+        let within = Duration::from_secs_f64(self.config.deadline_seconds);
+        ScpiControls::new(&self.config.controls, self.generator.clone(), within)
     }
 
     fn watches(&self) -> Vec<LinkWatch> {

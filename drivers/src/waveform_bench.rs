@@ -7,7 +7,7 @@
 //! readings  ┃ row 0  ┃ not used   ┃ row 1  ┃ not used   ┃ …
 //! ```
 //!
-//! Inputs `drive` and outputs `node`, `[shots, samples]` in V; no controls. The last sample of a burst is rest, so the drive ends
+//! Inputs `drive` and outputs `node`, `[shots, samples]` in V; controls are those that its rig file names, if any. The last sample of a burst is rest, so the drive ends
 //! at 0 V whatever happens next.
 
 use std::time::Duration;
@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Allowance, Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiIdentity, Timing,
+    Allowance, Bank, Batch, Card, Error, Identity, LinkWatch, Origin, Plant, Ports, Range, ScpiControls, ScpiIdentity,
+    Timing,
 };
 
 /// The longest burst that is laid out at once.
@@ -27,8 +28,10 @@ const MOST_SAMPLES: usize = 1 << 28;
 #[serde(deny_unknown_fields)]
 pub struct WaveformConfig {
     /// Samples of a shot: as many inputs as outputs.
+    #[schemars(range(min = 1, max = 65_536))]
     pub samples: usize,
     /// Samples of 0 V after each shot, at least 1, until the plant rests.
+    #[schemars(range(min = 1, max = 268_435_456))]
     pub rest_samples: usize,
     /// Rate of generator and digitizer, in Hz.
     pub sample_rate_hertz: f64,
@@ -37,9 +40,11 @@ pub struct WaveformConfig {
     /// Full scale of the readings, in V, either way.
     pub reading_volts: f32,
     /// The longest burst that both instruments hold, in samples.
+    #[schemars(range(min = 2, max = 268_435_456))]
     pub burst_samples: usize,
     /// How often a burst is repeated whose answer was lost or cannot be right.
     #[serde(default = "retries")]
+    #[schemars(range(max = 1000))]
     pub retries: u32,
 }
 
@@ -118,8 +123,13 @@ pub trait Bursts: Send {
     /// Drives `volts`, for which it is prepared, and reads as many samples, in V.
     fn burst(&mut self, volts: &[f32]) -> Result<Vec<f32>, Error>;
 
-    /// Switches the output off.
+    /// Switches the output off, and brings the controls to their safe values.
     fn make_safe(&mut self) -> Result<(), Error>;
+
+    /// Their trainable controls.
+    fn controls(&self) -> ScpiControls {
+        ScpiControls::default()
+    }
 
     /// Their links.
     fn watches(&self) -> Vec<LinkWatch>;
@@ -128,9 +138,12 @@ pub trait Bursts: Send {
 /// The plant behind a generator and a digitizer.
 pub struct WaveformBench {
     bursts: Box<dyn Bursts>,
+    controls: ScpiControls,
     config: WaveformConfig,
     card: Card,
     allowance: Allowance,
+    /// Whether readings that are no numbers are given back: all of them are in the one bank.
+    shows_all: bool,
 }
 
 impl WaveformBench {
@@ -138,6 +151,7 @@ impl WaveformBench {
     pub fn new(bursts: Box<dyn Bursts>, config: &WaveformConfig, system: &str) -> Result<Self, Error> {
         config.check()?;
         let bank = |name: &str, volts: f32| vec![Bank::new(name, config.samples, "V", Range::new(-volts, volts))];
+        let controls = bursts.controls();
         let who = bursts.identity();
         let replayed = bursts.watches().iter().any(|watch| watch.report().address.starts_with("replay://"));
         let origin = match (replayed, who.is_simulated()) {
@@ -149,12 +163,17 @@ impl WaveformBench {
             identity: Identity { system: system.to_owned(), serial: who.serial.clone(), origin },
             ports: Ports {
                 inputs: bank("drive", config.drive_volts),
-                controls: vec![],
+                controls: controls.banks(),
                 outputs: bank("node", config.reading_volts),
             },
-            timing: Timing { settle: 0.0, latency: 0.0, shot: config.period() as f64 / config.sample_rate_hertz },
+            timing: Timing {
+                settle: controls.settle_seconds(),
+                latency: 0.0,
+                shot: config.period() as f64 / config.sample_rate_hertz,
+            },
         };
-        Ok(Self { bursts, config: config.clone(), card, allowance: Allowance::default() })
+        let allowance = Allowance::default();
+        Ok(Self { bursts, controls, config: config.clone(), card, allowance, shows_all: false })
     }
 
     /// The links of its instruments.
@@ -180,6 +199,7 @@ impl WaveformBench {
 
     /// Drives a burst once; counts it first, unless it is paid for already.
     fn attempt(&mut self, rows: &[&[f32]], volts: &[f32], is_paid: &mut bool) -> Result<Vec<f32>, Error> {
+        self.controls.hold(&self.allowance)?;
         self.bursts.prepare(volts)?;
         if !std::mem::take(is_paid) {
             self.allowance.spend_rows(rows.iter().copied())?;
@@ -198,6 +218,7 @@ impl WaveformBench {
             });
         }
         match readings.iter().position(|reading| !reading.is_finite()) {
+            _ if self.shows_all => Ok(readings),
             Some(at) => Err(Error::Rejected { instrument, message: format!("{} at sample {at}", readings[at]) }),
             None => Ok(readings),
         }
@@ -211,7 +232,7 @@ impl Plant for WaveformBench {
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         self.card.ports.check(crate::Direction::Control, controls)?;
-        Ok(vec![])
+        self.controls.apply(controls, &self.allowance)
     }
 
     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
@@ -227,11 +248,22 @@ impl Plant for WaveformBench {
     }
 
     fn make_safe(&mut self) -> Result<(), Error> {
-        self.bursts.make_safe()
+        self.controls.leave();
+        self.bursts.make_safe()?;
+        self.controls.rest();
+        Ok(())
     }
 
     fn spend_from(&mut self, allowance: Allowance) {
         self.allowance = allowance;
+    }
+
+    fn shots_at_once(&self) -> usize {
+        self.config.shots_per_burst()
+    }
+
+    fn show_all(&mut self) {
+        self.shows_all = true;
     }
 }
 

@@ -1,7 +1,10 @@
 """Other people's programs against ours, over real sockets and pseudo-terminals.
 
 1. PyVISA with pyvisa-py drives the instruments that `pnnlab serve` serves: queries, errors, *OPC?, blocks both ways.
-2. Our SCPI driver drives an instrument that nobody here wrote (see foreign.py).
+2. PyMeasure's own driver of a Red Pitaya does, and a driver that a user of PyMeasure would write for the SCPI pair.
+3. QCoDeS does, with drivers as its users write them, and easy_scpi and InstrumentKit do.
+4. python-seabreeze opens the served spectrometer; the worker of labscript-devices drives the served LightCrafter.
+5. Our SCPI driver drives an instrument that nobody here wrote (see foreign.py).
 
     python run.py PNNLAB ASK        the two programs: target/debug/pnnlab, target/debug/examples/ask
 """
@@ -16,52 +19,37 @@ import time
 
 import pyvisa
 
+import easy_scpi_bench
+import instrumentkit_bench
+import lightcrafter
+import pymeasure_bench
+import qcodes_bench
+import seabreeze_spectrometer
+from serving import Serving, same
+
 HERE = pathlib.Path(__file__).resolve().parent
-RIGS = HERE.parent / "rigs"
 
 
-class Serving:
-    """`pnnlab serve` for as long as the block lasts: resource strings by instrument."""
-
-    def __init__(self, program, rig, *more):
-        self.child = subprocess.Popen(
-            [program, "serve", str(RIGS / rig), "--json", *more], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-        )
-
-    def __enter__(self):
-        served = json.loads(self.child.stdout.readline())
-        return {one["instrument"]: one["visa"] for one in served["instruments"]}
-
-    def __exit__(self, *_):
-        self.child.terminate()
-        self.child.wait(10)
-
-
-def opened(manager, resource):
+def opened(manager, resource, end="\n"):
     instrument = manager.open_resource(resource)
-    instrument.read_termination = instrument.write_termination = "\n"
+    instrument.read_termination = instrument.write_termination = end
     instrument.timeout = 5000
     return instrument
-
-
-def same(found, expected, what):
-    if found != expected:
-        raise SystemExit(f"{what}: {found!r}, but {expected!r} was expected")
 
 
 def red_pitaya(manager, program, *more):
     """A Red Pitaya as its own examples drive it."""
     with Serving(program, "red-pitaya.toml", *more) as instruments:
-        pitaya = opened(manager, instruments["electrical"])
+        pitaya = opened(manager, instruments["electrical"], "\r\n")
         identity = pitaya.query("*IDN?")
         assert "simulated" in identity and identity.startswith("REDPITAYA"), identity
         same(pitaya.query("*OPC?"), "1", "*OPC?")
         pitaya.write("NONSENSE:HEADER 1")
-        same(pitaya.query("SYST:ERR?"), '-113,"Undefined header"', "the error of an unknown header")
+        same(pitaya.query("SYST:ERR?"), '-113,"Undefined header;NONSENSE:HEADER"', "the error of an unknown header")
         same(pitaya.query("SYST:ERR?"), '0,"No error"', "an empty error queue")
         same(int(pitaya.query("*ESR?")) & 32, 32, "the command error bit")
         pitaya.write("SOUR1:VOLT 3")
-        same(pitaya.query("SYST:ERR?").split(",")[0], "-222", "a voltage out of range")
+        same(pitaya.query("SYST:ERR?").split(",")[0], "9506", "a voltage out of range")
         pitaya.write("ACQ:DATA:FORMAT BIN;:SOUR1:VOLT 1")
         samples = [0.5] * 32 + [-0.5] * 32 + [0.0] * 500
         pitaya.write_ascii_values("SOUR1:TRAC:DATA:DATA ", samples)
@@ -79,7 +67,7 @@ def red_pitaya(manager, program, *more):
         assert all(abs(float(a) - b) < 1e-6 for a, b in zip(text, block)), "text and block differ"
         assert 0.01 < max(map(abs, block)) < 1.0, "the circuit does not answer"
         pitaya.write("OUTPUT1:STATE OFF")
-        same(pitaya.query("OUTPUT1:STATE?"), "0", "the output")
+        same(pitaya.query("OUTPUT1:STATE?"), "OFF", "the output")
         pitaya.close()
 
 
@@ -146,6 +134,22 @@ def main():
     print("PyVISA drives the served Red Pitaya over a pseudo-terminal")
     pair(manager, program)
     print("PyVISA drives the served generator and digitizer, blocks both ways")
+    pymeasure_bench.red_pitaya(program)
+    print("PyMeasure's driver of a Red Pitaya drives the served one")
+    pymeasure_bench.pair(program)
+    print("PyMeasure drives the served generator and digitizer")
+    qcodes_bench.red_pitaya(program)
+    print("QCoDeS drives the served Red Pitaya")
+    qcodes_bench.pair(program)
+    print("QCoDeS drives the served generator and digitizer")
+    easy_scpi_bench.pair(program)
+    print("easy_scpi drives the served generator and digitizer")
+    instrumentkit_bench.pair(program)
+    print("InstrumentKit drives the served generator and digitizer")
+    seabreeze_spectrometer.spectrometers(program)
+    print("python-seabreeze reads the served spectrometer, as a model of its own and as an HDX")
+    lightcrafter.worker(program)
+    print("labscript's worker drives the served LightCrafter")
     foreign(ask)
     print("our driver drives PyVISA-sim's bundled instrument behind the server of sinstruments")
 

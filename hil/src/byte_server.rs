@@ -1,7 +1,9 @@
-//! Serves an instrument that answers bytes with bytes on TCP or a pseudo-terminal, with the faults of wires.
+//! Serves an instrument that answers bytes with bytes on TCP or a pseudo-terminal, with the faults of wires. Several clients may be
+//! connected at once: each is answered.
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::{Fault, Faults, Pty};
 
@@ -35,16 +38,30 @@ pub struct SerialLine {
 }
 
 /// An instrument that answers bytes with bytes.
-pub trait Answering: Send {
-    /// Takes bytes in, and says what it has to say, one answer each.
-    fn hear(&mut self, bytes: &[u8]) -> Vec<Vec<u8>>;
+pub trait Answering: Send + 'static {
+    /// What it knows of one connection.
+    type Client: Default + Send + 'static;
 
-    /// A new connection: half a message of the old one is none.
-    fn reset(&mut self);
+    /// Takes the first message out of what has come over a connection. None while it is incomplete.
+    fn hear(&mut self, client: &mut Self::Client, received: &[u8]) -> Option<Heard>;
 
     /// Switched off and on again: settings are gone.
     fn power_cycle(&mut self);
 }
+
+/// What an instrument makes of the first message that has come.
+#[derive(Debug)]
+pub struct Heard {
+    /// How many bytes the message took: at least one.
+    pub length: usize,
+    /// What it answers; none is said to a message that wants no answer.
+    pub answer: Option<Vec<u8>>,
+    /// How long the work takes before the answer.
+    pub work: Duration,
+}
+
+/// An instrument that several connections share.
+type Shared<A> = Arc<Mutex<A>>;
 
 /// A served instrument; dropping it switches it off.
 #[derive(Debug)]
@@ -56,18 +73,18 @@ pub struct ByteServer {
 }
 
 impl ByteServer {
-    /// Serves `instrument` on any free port of this machine, one controller at a time.
-    pub fn start(mut instrument: Box<dyn Answering>, faults: &Faults) -> io::Result<Self> {
+    /// Serves `instrument` on any free port of this machine.
+    pub fn start(instrument: impl Answering, faults: &Faults) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
         let address = format!("tcp://{}", listener.local_addr()?);
         let faults = faults.clone();
-        let work = async move { accept(&listener, instrument.as_mut(), &faults).await };
+        let work = async move { accept(&listener, Arc::new(Mutex::new(instrument)), &faults).await };
         Self::run(runtime, address, work)
     }
 
     /// Serves `instrument` on a pseudo-terminal.
-    pub fn start_on_line(mut instrument: Box<dyn Answering>, line: &SerialLine, faults: &Faults) -> io::Result<Self> {
+    pub fn start_on_line(instrument: impl Answering, line: &SerialLine, faults: &Faults) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let pty = {
             let _context = runtime.enter();
@@ -75,7 +92,7 @@ impl ByteServer {
         };
         let address = format!("serial://{}?baud={}", line.link.display(), line.baud.unwrap_or(115_200));
         let (line, faults) = (line.clone(), faults.clone());
-        let work = async move { stay(pty, &line, instrument.as_mut(), &faults).await };
+        let work = async move { stay(pty, &line, Arc::new(Mutex::new(instrument)), &faults).await };
         Self::run(runtime, address, work)
     }
 
@@ -110,48 +127,58 @@ impl Drop for ByteServer {
     }
 }
 
-async fn accept(listener: &TcpListener, instrument: &mut dyn Answering, faults: &Faults) {
+async fn accept<A: Answering>(listener: &TcpListener, instrument: Shared<A>, faults: &Faults) {
+    let mut clients = JoinSet::new();
     loop {
         // A controller that has gone again before it was let in is none.
         if let Ok((stream, _)) = listener.accept().await
             && stream.set_nodelay(true).is_ok()
         {
-            instrument.reset();
+            let (instrument, faults) = (Arc::clone(&instrument), faults.clone());
             // A controller that goes away is no error of the instrument.
-            let _ = converse(stream, None, instrument, faults).await;
+            clients.spawn(async move { converse(stream, None, &instrument, &faults).await });
         }
+        while clients.try_join_next().is_some() {}
     }
 }
 
 /// Answers on a line, whose cable may be pulled and plugged in again.
-async fn stay(pty: Pty, line: &SerialLine, instrument: &mut dyn Answering, faults: &Faults) {
+async fn stay<A: Answering>(pty: Pty, line: &SerialLine, instrument: Shared<A>, faults: &Faults) {
     let mut plugged = Some(pty);
     // If the link cannot be made again, the instrument stays away, as a broken one would.
     while let Some(pty) = plugged.take() {
-        instrument.reset();
-        let _ = converse(pty, Some(line), instrument, faults).await;
+        let _ = converse(pty, Some(line), &instrument, faults).await;
         tokio::time::sleep(UNPLUGGED).await;
         plugged = Pty::open(&line.link).ok();
     }
 }
 
 /// Answers one controller until it goes, or the cable does.
-async fn converse(
+async fn converse<A: Answering>(
     mut stream: impl Stream,
     line: Option<&SerialLine>,
-    instrument: &mut dyn Answering,
+    instrument: &Mutex<A>,
     faults: &Faults,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 65_536];
+    let (mut client, mut received) = (A::Client::default(), vec![]);
     let (mut late, mut last) = (vec![], vec![]);
     loop {
         let count = stream.read(&mut buffer).await?;
         if count == 0 {
             return Ok(());
         }
-        for answer in instrument.hear(&buffer[..count]) {
+        received.extend(&buffer[..count]);
+        loop {
+            let heard = held(instrument).hear(&mut client, &received);
+            let Some(heard) = heard else { break };
+            received.drain(..heard.length);
+            if !heard.work.is_zero() {
+                tokio::time::sleep(heard.work).await;
+            }
+            let Some(answer) = heard.answer else { continue };
             if faults.strike(Fault::PowerCycle) {
-                instrument.power_cycle();
+                held(instrument).power_cycle();
                 return Ok(());
             }
             // Another client that takes the instrument over shows as a connection that ends.
@@ -166,18 +193,28 @@ async fn converse(
                 deaf.await;
                 return Ok(());
             }
-            let pieces = spoil(answer, &mut late, &mut last, faults);
-            for (index, piece) in pieces.iter().enumerate() {
-                if 0 < index {
-                    tokio::time::sleep(SPLIT).await;
-                }
-                if let Some(baud) = line.and_then(|line| line.baud) {
-                    tokio::time::sleep(Duration::from_secs_f64(BITS * piece.len() as f64 / f64::from(baud))).await;
-                }
-                stream.write_all(piece).await?;
-            }
+            let baud = line.and_then(|line| line.baud);
+            send(&mut stream, &spoil(answer, &mut late, &mut last, faults), baud).await?;
         }
     }
+}
+
+fn held<A>(instrument: &Mutex<A>) -> MutexGuard<'_, A> {
+    instrument.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends the pieces of an answer, with a pause between them, as fast as the line has it.
+async fn send(stream: &mut impl Stream, pieces: &[Vec<u8>], baud: Option<u32>) -> io::Result<()> {
+    for (index, piece) in pieces.iter().enumerate() {
+        if 0 < index {
+            tokio::time::sleep(SPLIT).await;
+        }
+        if let Some(baud) = baud {
+            tokio::time::sleep(Duration::from_secs_f64(BITS * piece.len() as f64 / f64::from(baud))).await;
+        }
+        stream.write_all(piece).await?;
+    }
+    Ok(())
 }
 
 /// What goes wrong with an answer on its way: the pieces that are sent.

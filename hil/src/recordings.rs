@@ -145,7 +145,7 @@ fn a_recording_of_a_described_pair_replays() {
     if is_wanted(&generator) {
         let world = world(&config.waveform, &Faults::new(0));
         let serve = |half| {
-            let instrument = ScpiBox::new(Box::new(Described::new(world.clone(), &config, half)));
+            let instrument = ScpiBox::new(Described::new(world.clone(), &config, half));
             serve_scpi(instrument, &Wire::Tcp { port: 0 }, Faults::new(0)).unwrap()
         };
         let (drives, reads) = (serve(Half::Generator), serve(Half::Digitizer));
@@ -167,7 +167,7 @@ fn a_faulty_scpi_wire_replays_to_the_same_readings() {
     for (name, wire) in [("tcp.jsonl", Wire::Tcp { port: 0 }), ("pty.jsonl", Wire::Pty { link: None, baud: None })] {
         let path = folder.path().join(name);
         let faults = Faults::new(5);
-        let instrument = ScpiBox::new(Box::new(SimulatedRedPitaya::new(world(&waveform(), &faults), "SIM-7")));
+        let instrument = ScpiBox::new(SimulatedRedPitaya::new(world(&waveform(), &faults), "SIM-7"));
         let served = serve_scpi(instrument, &wire, faults.clone()).unwrap();
         let open = |link: &LinkOptions| {
             let config = RedPitayaConfig {
@@ -176,6 +176,10 @@ fn a_faulty_scpi_wire_replays_to_the_same_readings() {
                 waveform: waveform(),
                 deadline_seconds: 0.2,
                 identity: "SIM-7".into(),
+                serial: String::new(),
+                controls: drivers::ScpiControlsConfig::default(),
+                terminator: drivers::Terminator::Lf,
+                pipelined: true,
             };
             WaveformBench::new(Box::new(RedPitaya::open(&config, link).unwrap()), &waveform(), "electrical").unwrap()
         };
@@ -203,13 +207,14 @@ fn optical(shaper: &LinkOptions, spectrometer: &LinkOptions) -> SpectralBench {
         controls: 50,
         outputs: 50,
         deadline_seconds: 2.0,
-        shaper: ShaperConfig { address: shaper.address.to_string() },
+        shaper: ShaperConfig { address: shaper.address.to_string(), settle_seconds: 0.0 },
         spectrometer: SpectrometerConfig {
             address: spectrometer.address.to_string(),
             integration_seconds: 0.001,
             full_scale_codes: FULL_SCALE,
             discard: 1,
             md5: true,
+            pixels: None,
         },
     };
     SpectralBench::open(&config, "optical", shaper, spectrometer).unwrap()
@@ -227,7 +232,8 @@ fn a_recording_of_an_optical_bench_replays() {
         (applied, readings)
     };
     if is_wanted(&shaper) {
-        let served = OpticalBench::serve(Optical::default().build().unwrap().system, None, &Faults::new(0)).unwrap();
+        let served =
+            OpticalBench::serve(Optical::default().build().unwrap().system, None, None, &Faults::new(0)).unwrap();
         let address = |text: &str| text.parse().unwrap();
         let shows = recorded("shaper", address(served.shaper_address()), &shaper);
         let sees = recorded("spectrometer", address(served.spectrometer_address()), &spectrometer);

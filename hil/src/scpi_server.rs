@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use drivers::{Address, Stream};
+use drivers::{Address, Stream, Terminator};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_serial::{SerialPort, SerialStream};
 
-use crate::scpi_box::{ScpiBox, first_message};
+use crate::scpi_box::{LONGEST, ScpiBox, ScpiClient, first_message};
 use crate::{Fault, Faults};
 
 /// How long a pulled cable stays out.
@@ -24,6 +24,8 @@ const UNPLUGGED: Duration = Duration::from_millis(150);
 const DEAF: Duration = Duration::from_millis(300);
 /// The pause inside an answer that comes in two pieces.
 const SPLIT: Duration = Duration::from_millis(2);
+/// How often an instrument looks whether what `*OPC?` waits for is over.
+const LOOK: Duration = Duration::from_millis(1);
 /// The piece of an answer that is cut by buffers.
 const BUFFER: usize = 1024;
 
@@ -147,7 +149,8 @@ impl Server {
                     }
                     let (server, absent) = (self.clone(), absent.clone());
                     tokio::spawn(async move {
-                        if let After::Drop(pause) = server.talk(stream).await {
+                        let mut client = server.client();
+                        if let After::Drop(pause) = server.talk(stream, &mut client).await {
                             let _ = absent.send(Instant::now() + pause);
                         }
                     });
@@ -159,10 +162,12 @@ impl Server {
     /// Serves a line that stays.
     async fn line(self, mut near: SerialStream) {
         let mut stopped = self.stopped.clone();
+        // Whoever opens the line finds the status that the one before has left.
+        let mut client = self.client();
         loop {
             tokio::select! {
                 _ = stopped.changed() => return,
-                after = self.clone().talk(&mut near) => match after {
+                after = self.clone().talk(&mut near, &mut client) => match after {
                     // A pulled cable: what is said meanwhile is lost.
                     After::Drop(pause) => {
                         tokio::time::sleep(pause).await;
@@ -175,22 +180,35 @@ impl Server {
     }
 
     /// Hears and answers until the connection ends.
-    async fn talk(self, mut stream: impl Stream) -> After {
+    async fn talk(self, mut stream: impl Stream, client: &mut ScpiClient) -> After {
         let mut stopped = self.stopped.clone();
         let (mut received, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
         let (mut late, mut last) = (Vec::new(), Vec::new());
+        let end = self.terminator().bytes().last().copied().unwrap_or(b'\n');
+        let mut waits = false;
         loop {
             let read = tokio::select! {
                 _ = stopped.changed() => return After::Go,
                 read = stream.read(&mut chunk) => read,
+                () = tokio::time::sleep(LOOK), if waits => Ok(usize::MAX),
             };
-            let Some(count) = read.ok().filter(|count| 0 < *count) else { return After::Go };
-            received.extend_from_slice(&chunk[..count]);
-            let answer = self.answer(&mut received);
+            match read {
+                Ok(0) | Err(_) => return After::Go,
+                Ok(usize::MAX) => {}
+                Ok(count) => {
+                    received.extend_from_slice(&chunk[..count]);
+                    // Without an end there is nothing new to be found, however long the beginning is.
+                    if !waits && received.len() <= LONGEST && !chunk[..count].contains(&end) {
+                        continue;
+                    }
+                }
+            }
+            let answer;
+            (answer, waits) = self.answer(client, &mut received, waits);
             if answer.is_empty() {
                 continue;
             }
-            let pieces = match self.spoil(answer, &mut late, &mut last) {
+            let pieces = match self.spoil(answer, client, &mut late, &mut last) {
                 Ok(pieces) => pieces,
                 Err(After::Deaf) => {
                     // Whoever waits here waits in vain, until it gives up; a line, which never closes, is deaf for a while.
@@ -219,23 +237,55 @@ impl Server {
         }
     }
 
-    /// What the whole messages received so far are answered with.
-    fn answer(&self, received: &mut Vec<u8>) -> Vec<u8> {
+    /// What its messages end with.
+    fn terminator(&self) -> Terminator {
+        self.instrument.lock().unwrap_or_else(PoisonError::into_inner).terminator()
+    }
+
+    /// Somebody who has just connected.
+    fn client(&self) -> ScpiClient {
+        self.instrument.lock().unwrap_or_else(PoisonError::into_inner).client()
+    }
+
+    /// What the whole messages received so far are answered with, and whether one of them `waits` for something to end: what comes
+    /// behind it waits as well.
+    fn answer(&self, client: &mut ScpiClient, received: &mut Vec<u8>, mut waits: bool) -> (Vec<u8>, bool) {
         let mut instrument = self.instrument.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answer = Vec::new();
-        let mut done = 0;
-        while let Some((message, count)) = first_message(&received[done..]) {
-            answer.extend(instrument.message(message));
-            done += count;
+        let terminator = instrument.terminator();
+        let (mut answers, mut done) = (Vec::new(), 0);
+        loop {
+            let answer = if waits {
+                instrument.go_on(client)
+            } else {
+                let Some((message, count)) = first_message(&received[done..], terminator) else { break };
+                done += count;
+                instrument.message(client, message)
+            };
+            waits = answer.is_none();
+            let Some(answer) = answer else { break };
+            if !answer.is_empty() {
+                answers.extend(answer);
+                answers.extend_from_slice(terminator.bytes());
+            }
         }
         received.drain(..done);
-        answer
+        if LONGEST < received.len() && !waits {
+            received.clear();
+            ScpiBox::overrun(client);
+        }
+        (answers, waits)
     }
 
     /// What goes wrong with an answer: the pieces that are sent, or how the connection ends.
-    fn spoil(&self, mut answer: Vec<u8>, late: &mut Vec<u8>, last: &mut Vec<u8>) -> Result<Vec<Vec<u8>>, After> {
+    fn spoil(
+        &self,
+        mut answer: Vec<u8>,
+        client: &mut ScpiClient,
+        late: &mut Vec<u8>,
+        last: &mut Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, After> {
         let strikes = |fault| self.faults.strike(fault);
-        self.ail()?;
+        self.ail(client)?;
         if strikes(Fault::NoReply) {
             return Ok(vec![]);
         }
@@ -253,7 +303,7 @@ impl Server {
         if strikes(Fault::WrongTerminator)
             && let Some(end) = answer.last_mut()
         {
-            *end = b'\r';
+            *end = b'\x00';
         }
         if strikes(Fault::WrongBlockLength) {
             lengthen(&mut answer);
@@ -270,11 +320,11 @@ impl Server {
     }
 
     /// What goes wrong with the box itself or its plug.
-    fn ail(&self) -> Result<(), After> {
+    fn ail(&self, client: &mut ScpiClient) -> Result<(), After> {
         let strikes = |fault| self.faults.strike(fault);
         let mut instrument = self.instrument.lock().unwrap_or_else(PoisonError::into_inner);
         if strikes(Fault::QueueOverflow) {
-            instrument.overflow();
+            ScpiBox::overflow(client);
         }
         if strikes(Fault::PowerCycle) {
             instrument.power_cycle();
@@ -289,8 +339,8 @@ impl Server {
             return Err(After::Drop(UNPLUGGED));
         }
         if strikes(Fault::SecondClient) {
-            // The other client takes the instrument over, and uses its registers.
-            drop(instrument.message(b"*ESE 255;*CLS"));
+            // The other client takes the instrument over; on a line, it uses the same registers.
+            drop(instrument.message(client, b"*ESE 255;*CLS"));
             return Err(After::Drop(Duration::ZERO));
         }
         if strikes(Fault::HalfOpen) {

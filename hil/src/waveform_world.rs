@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use drivers::{Batch, Plant, WaveformConfig};
+use drivers::{Batch, Direction, Plant, WaveformConfig};
 use sims::{Simulated, System};
 
 use crate::{Fault, Faults};
@@ -20,6 +20,11 @@ pub type SharedWorld = Arc<Mutex<WaveformWorld>>;
 #[derive(Debug)]
 pub struct WaveformWorld {
     plant: Simulated,
+    /// The controls as they were set, and as the plant has them.
+    asked: Vec<f32>,
+    applied: Vec<f32>,
+    /// Whether the output that carries each is on.
+    carried: Vec<bool>,
     config: WaveformConfig,
     faults: Faults,
     loaded: Vec<f32>,
@@ -27,13 +32,18 @@ pub struct WaveformWorld {
     armed: bool,
     record: Vec<f32>,
     offset: f32,
+    fired: u64,
 }
 
 impl WaveformWorld {
     /// Switched on, with the output off.
     pub fn new(system: Arc<dyn System>, config: &WaveformConfig, faults: Faults) -> Self {
+        let controls = system.card().ports.at_rest(Direction::Control);
         Self {
             plant: Simulated::new(system),
+            applied: controls.clone(),
+            carried: vec![true; controls.len()],
+            asked: controls,
             config: config.clone(),
             faults,
             loaded: vec![],
@@ -41,6 +51,7 @@ impl WaveformWorld {
             armed: false,
             record: vec![],
             offset: 0.0,
+            fired: 0,
         }
     }
 
@@ -57,6 +68,43 @@ impl WaveformWorld {
     /// Whether the generator's output is on.
     pub fn output(&self) -> bool {
         self.output
+    }
+
+    /// Sets a control; those that the plant has not are kept without an effect.
+    pub fn set_control(&mut self, index: usize, value: f32) {
+        if let Some(control) = self.asked.get_mut(index) {
+            *control = value;
+        }
+        self.apply();
+    }
+
+    /// Switches the output that carries a control: without it the plant has that control at rest.
+    pub fn carry(&mut self, index: usize, on: bool) {
+        if let Some(carried) = self.carried.get_mut(index) {
+            *carried = on;
+        }
+        self.apply();
+    }
+
+    /// A control as its converter makes it; 0 where the plant has none of that number.
+    pub fn control(&self, index: usize) -> f32 {
+        let set = self.plant.settled(&self.asked);
+        set.get(index).copied().unwrap_or_default()
+    }
+
+    /// The controls that the plant has.
+    pub fn controls(&self) -> &[f32] {
+        &self.applied
+    }
+
+    fn apply(&mut self) {
+        let rest = self.plant.ports().at_rest(Direction::Control);
+        let wanted: Vec<f32> =
+            (0..rest.len()).map(|index| if self.carried[index] { self.asked[index] } else { rest[index] }).collect();
+        // The equations take any.
+        if let Ok(applied) = self.plant.apply(&wanted) {
+            self.applied = applied;
+        }
     }
 
     /// The digitizer waits for the trigger.
@@ -79,8 +127,14 @@ impl WaveformWorld {
         &self.record
     }
 
+    /// How often the generator has played its memory.
+    pub fn fired(&self) -> u64 {
+        self.fired
+    }
+
     /// The generator plays its memory once; an armed digitizer records.
     pub fn fire(&mut self) {
+        self.fired += 1;
         if !self.armed {
             return;
         }

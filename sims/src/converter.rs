@@ -2,10 +2,12 @@
 
 use drivers::Range;
 
+use crate::Real;
+
 /// A converter of a given range and resolution.
 ///
 /// Code `k` of `0 ..= 2^bits − 1` stands for `low + k·lsb` with `lsb = (high − low)/(2^bits − 1)`. A value between two
-/// codes rounds to the nearer one; outside the range it saturates.
+/// codes rounds to the nearer one; outside the range it saturates. NaN stays NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Converter {
     range: Range,
@@ -24,7 +26,7 @@ impl Converter {
     /// What the converter makes of `value`.
     #[inline(always)]
     pub fn convert(&self, value: f32) -> f32 {
-        let clipped = value.max(self.range.low).min(self.range.high);
+        let clipped = Real::min(Real::max(value, self.range.low), self.range.high);
         match self.lsb {
             Some(lsb) => self.range.low + ((clipped - self.range.low) / lsb).round_ties_even() * lsb,
             None => clipped,
@@ -47,6 +49,7 @@ mod tests {
         assert_eq!(adc.convert(-2.0), -1.0);
         assert!((adc.convert(0.3) - 1.0 / 3.0).abs() < 1e-6);
         assert_eq!(adc.convert(5.0), 1.0);
+        assert!(adc.convert(f32::NAN).is_nan() && Converter::new(Range::new(0.0, 1.0), 0).convert(f32::NAN).is_nan());
         assert_eq!(Converter::new(Range::new(0.0, 1.0), 0).convert(0.123_456), 0.123_456);
     }
 

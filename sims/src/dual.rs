@@ -119,12 +119,17 @@ impl<S: Real> Real for Dual<S> {
         }
     }
     #[inline(always)]
+    #[allow(clippy::eq_op)] // Only NaN differs from itself.
     fn min(self, other: Self) -> Self {
-        if self.value < other.value { self } else { other }
+        // In value alone; NaN if either value is.
+        let least = if self.value < other.value { self } else { other };
+        if self.value == self.value { least } else { self }
     }
     #[inline(always)]
+    #[allow(clippy::eq_op)] // Only NaN differs from itself.
     fn max(self, other: Self) -> Self {
-        if self.value < other.value { other } else { self }
+        let most = if self.value < other.value { other } else { self };
+        if other.value == other.value { most } else { other }
     }
     #[inline(always)]
     fn abs(self) -> Self {

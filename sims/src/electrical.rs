@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Inputs `drive`, `[shots, samples]` in V, each held for one sample; outputs `node`, the node voltage at the end of each
-//! sample, `[shots, samples]` in V. No controls: what is trained is the drive. Before each shot the circuit rests at the
-//! operating point that belongs to 0 V at the DAC.
+//! sample, `[shots, samples]` in V. What is trained is the drive, and with `bias_volts` the control `bias`, in V, which a second output adds
+//! to it all the time. Before each shot the circuit rests at the operating point that belongs to 0 V at the DAC.
 //!
 //! After the electronic system of Wright et al., "Deep physical neural networks trained with backpropagation", Nature 601,
 //! 549 (2022): an RLC circuit with an embedded transistor, driven and read at 1 MS/s. Its component values are not
@@ -48,6 +48,7 @@ use solver::Solver;
 #[serde(default, deny_unknown_fields)]
 pub struct Electrical {
     /// Samples of a shot: as many inputs as outputs. 64 pixels repeated 4 times make the prototype's 256.
+    #[schemars(range(min = 1, max = 65_536))]
     pub samples: usize,
     /// Integration steps in each sample, 1 to 16.
     pub substeps: usize,
@@ -55,6 +56,9 @@ pub struct Electrical {
     pub sample_rate_hertz: f64,
     /// Largest drive, in V, either way.
     pub drive_volts: f64,
+    /// Largest bias, in V, either way, that the control `bias` adds to the drive. With 0 there is no control.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bias_volts: f64,
     /// Full scale of the ADC, in V, either way. The junction keeps the default node within ±0.6 V by itself.
     pub reading_volts: f64,
     /// Resonance of coil and capacitor, 1/(2π√(LC)), in Hz.
@@ -76,14 +80,19 @@ pub struct Electrical {
     /// What is random, rounded or drifting.
     pub imperfections: ElectricalImperfections,
     /// Decides this bench's fixed pattern: which part is off by how much.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub plant_seed: u64,
     /// Decides the noise of each shot.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub shot_seed: u64,
-    /// After a change of controls, in s; there are none.
+    /// After a change of the bias, in s.
+    #[schemars(range(min = 0, max = 1e9))]
     pub settle_seconds: f64,
     /// Once per batch, in s. Block transfers over USB take 1 to 20 ms.
+    #[schemars(range(min = 0, max = 1e9))]
     pub latency_seconds: f64,
     /// After each shot, until the circuit rests, in s: five times the resonance's 2Q/ω of 100 µs.
+    #[schemars(range(min = 0, max = 1e9))]
     pub rest_seconds: f64,
 }
 
@@ -150,6 +159,7 @@ impl Default for Electrical {
             substeps: 4,
             sample_rate_hertz: 1e6,
             drive_volts: 1.0,
+            bias_volts: 0.0,
             reading_volts: 1.0,
             resonance_hertz: 31.8e3,
             impedance_ohms: 2e3,
@@ -227,8 +237,10 @@ impl Electrical {
         let system = Bench {
             card: card.clone(),
             solver: Solver::new(&plant),
+            circuit: plant.clone(),
             imperfections: self.imperfections.clone(),
             dac: Converter::new(symmetric(self.drive_volts), self.imperfections.dac_bits),
+            bias: Converter::new(symmetric(self.bias_volts), self.imperfections.dac_bits),
             adc: Converter::new(symmetric(self.reading_volts), self.imperfections.adc_bits),
             sample_seconds: 1.0 / self.sample_rate_hertz,
             phases: [f64::from(stream.uniform()), f64::from(stream.uniform())],
@@ -237,8 +249,8 @@ impl Electrical {
         };
         Ok(Built {
             system: Arc::new(system),
-            twin: Arc::new(Model::new(card.clone(), Solver::new(&self.nominal_circuit()))),
-            ideal: Arc::new(Model::new(card, Solver::new(&plant))),
+            twin: Arc::new(Model::new(card.clone(), self.nominal_circuit())),
+            ideal: Arc::new(Model::new(card, plant)),
         })
     }
 
@@ -257,7 +269,11 @@ impl Electrical {
             },
             ports: Ports {
                 inputs: vec![Bank::new("drive", self.samples, "V", symmetric(self.drive_volts))],
-                controls: Vec::new(),
+                controls: if self.bias_volts == 0.0 {
+                    vec![]
+                } else {
+                    vec![Bank::new("bias", 1, "V", symmetric(self.bias_volts))]
+                },
                 outputs: vec![Bank::new("node", self.samples, "V", symmetric(self.reading_volts))],
             },
             timing: Timing { settle: self.settle_seconds, latency: self.latency_seconds, shot: self.shot_seconds() },
@@ -339,6 +355,7 @@ impl Electrical {
             ensure(value.is_finite() && 0.0 < value, (name, value, unit), "it must be above 0")?;
         }
         let not_negative = [
+            ("bias_volts", self.bias_volts, "V"),
             ("device.current_amperes", device.current_amperes, "A"),
             ("device.memory", device.memory, ""),
             ("tolerances.gain", tolerances.gain, ""),
@@ -367,7 +384,8 @@ impl Electrical {
     /// Refuses what is out of its range.
     fn check_ranges(&self) -> Result<(), Error> {
         let Self { tolerances, imperfections, .. } = self;
-        ensure(0 < self.samples, ("samples", self.samples as f64, ""), "a shot has at least 1 sample")?;
+        let samples = ("samples", self.samples as f64, "");
+        ensure((1..=65_536).contains(&self.samples), samples, "a shot has 1 to 65,536 samples")?;
         let substeps = ("substeps", self.substeps as f64, "");
         ensure((1..=16).contains(&self.substeps), substeps, "it must be from 1 to 16")?;
         let mismatch = ("mismatch", self.mismatch, "");
@@ -393,6 +411,12 @@ impl Electrical {
         }
         Ok(())
     }
+}
+
+/// Whether there is none of it: a key that changes nothing is not written.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks by reference.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// The range from −`volts` to `volts`.

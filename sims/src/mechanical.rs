@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! q̈ₖ + 2 ζₖ ωₖ q̇ₖ + ωₖ² qₖ (1 + ε qₖ²) + Σ κ q_b q_c q_d = φₖ(coil) · sat(speaker(u)) / mₖ
-//! y(t) = Σ cₖ q̈ₖ(t − τ)
+//! y(t) = Σ cₖ q̈ₖ(t − τ)                           with the force's own share: q̈ is not only what rings
 //! ```
 //!
 //! Inputs: `drive`, `[samples]` V, one value per sample at 48 kS/s. Outputs: `microphone`, `[samples]` V, the same
@@ -53,6 +53,7 @@ const LIMIT: f64 = 2.0;
 #[serde(default, deny_unknown_fields)]
 pub struct Mechanical {
     /// Samples per shot, both of the drive and of the microphone.
+    #[schemars(range(max = 65_536))]
     pub samples: usize,
     /// Sample rate of the audio interface, in 1/s.
     pub sample_hertz: f64,
@@ -73,15 +74,20 @@ pub struct Mechanical {
     /// What is random, slow or rounded.
     pub imperfections: Imperfections,
     /// Seed of this very plate: tolerances and couplings.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub plant_seed: u64,
     /// Seed of what differs from shot to shot.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub shot_seed: u64,
     /// Pause after each record until the plate is quiet, in s: four time constants of the slowest mode, so that the
     /// next shot starts from rest.
+    #[schemars(range(min = 0, max = 1e9))]
     pub settle_seconds: f64,
     /// Round trip through the audio interface, once per batch, in s. USB interfaces need 5 to 30 ms.
+    #[schemars(range(min = 0, max = 1e9))]
     pub latency_seconds: f64,
     /// Time of one shot, in s. If left out: the record and the pause after it.
+    #[schemars(range(min = 0, max = 1e9))]
     pub shot_seconds: Option<f64>,
 }
 

@@ -67,10 +67,13 @@ pub struct Optical {
     /// matching, the shaper's exponent, the spectrometer's point spread, registration and gain. 0: none of it. At 1
     /// the twin's error, root mean square over 96 shots of uniformly random transmissions, is 14 % of the outputs' standard
     /// deviation about their own means (over other shots, with noise and saturation: 17 to 19 %); up to there it is nearly proportional.
+    #[schemars(range(min = 0, max = 100))]
     pub mismatch: f64,
     /// Draws what is fixed on this bench.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub plant_seed: u64,
     /// Draws what differs from shot to shot.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub shot_seed: u64,
     /// Distance between spectral channels, in Hz. The 100 channels span 1.6 widths of the laser's spectrum.
     pub channel_hertz: f64,
@@ -94,10 +97,13 @@ pub struct Optical {
     /// Noise, drift and quantization.
     pub imperfections: OpticalImperfections,
     /// From setting the controls until they have settled, in s (0.3 s for a mirror array on a bench of the same lab).
+    #[schemars(range(min = 0, max = 1e9))]
     pub settle_seconds: f64,
     /// Once per batch, in s.
+    #[schemars(range(min = 0, max = 1e9))]
     pub latency_seconds: f64,
     /// Once per shot, in s (40 ms on a bench of the same lab).
+    #[schemars(range(min = 0, max = 1e9))]
     pub shot_seconds: f64,
 }
 
@@ -108,6 +114,7 @@ pub struct OpticalCoupledWave {
     /// Share of the fully open nominal light that would be converted were it not depleted. An assumption.
     pub conversion: f64,
     /// Split steps along the crystal.
+    #[schemars(range(max = 10_000))]
     pub steps: u32,
     /// Group-velocity dispersion of the fundamental, in s²/m (β-barium borate at 800 nm: 75 fs²/mm).
     pub fundamental_beta2: f64,
@@ -120,11 +127,13 @@ pub struct OpticalCoupledWave {
 #[serde(default, deny_unknown_fields)]
 pub struct OpticalImperfections {
     /// Settings of a channel between dark and open: the rows of the mirror array (768 in a `ViALUX` 1024 × 768).
+    #[schemars(range(max = 16_777_216))]
     pub shaper_steps: u32,
     /// Counts of the row mean at full scale, 0 for a converter that neither rounds nor saturates. 25 of 255 counts: a
     /// line of light lights about 3 of 32 rows.
     pub full_scale_counts: f64,
     /// Rows that are averaged in a pixel.
+    #[schemars(range(max = 65_536))]
     pub rows: u32,
     /// Standard deviation of a raw pixel from shot to shot, rounding included, in full scales (0.44 %: repeats printed
     /// with the experiment's code). Below what rounding alone gives, 1/(√(12·rows)·counts), nothing is drawn.

@@ -1,10 +1,11 @@
 //! All-to-all coupled nonlinear oscillators: the reference implementation's own system.
 //!
 //! ```text
-//! qᵢ'' = −sin qᵢ + Σⱼ Jᵢⱼ (sin qⱼ − sin qᵢ) + eᵢ        J = (C + Cᵀ)/2        q(0) = inputs, q'(0) = 0
+//! qᵢ'' = −(1 + Cᵢᵢ) sin qᵢ + Σⱼ Jᵢⱼ (sin qⱼ − sin qᵢ) + eᵢ        J = (C + Cᵀ)/2        q(0) = inputs, q'(0) = 0
 //! ```
 //!
-//! With Q = J off the diagonal and rows that sum to 0 this is q'' = −sin q + Q sin q + e. Outputs are q(T), T =
+//! With Q = J off the diagonal and Qᵢᵢ = −Σⱼ Jⱼᵢ this is q'' = −sin q + Q sin q + e. As in the reference's program, though not in
+//! its text, the sum has Jᵢᵢ = Cᵢᵢ in it, so each oscillator's own stiffness is trained. Outputs are q(T), T =
 //! `steps`·`step`, by the classical Runge–Kutta method. Positions are in rad; time is natural (a free oscillator swings
 //! with period 2π at small angles), so couplings C, `[count, count]` row by row, and drives e, `[count]`, have unit 1.
 //!
@@ -41,18 +42,21 @@ use physics::{Physics, Solver};
 pub struct Oscillators {
     /// Number of oscillators N: as many inputs and outputs, and N² + N controls. Default 100, the small networks of the
     /// reference's Example 2; its Example 1 has 196 and 206.
+    #[schemars(range(max = 4096))]
     pub count: usize,
     /// Integration steps of one shot. Reference: 5.
+    #[schemars(range(max = 100_000))]
     pub steps: usize,
     /// Length of an integration step in natural time (unit 1). Reference: 0.1.
     pub step: f64,
     /// Scales `nonlinearity_error` and `coupling_error`. 0, the default, is the reference's Example 1, where the plant's
     /// physics is exactly the twin's; 1 is its Example 2.
+    #[schemars(range(min = 0, max = 100))]
     pub mismatch: f64,
     /// The plant's sines are of (1 + error · mismatch) q (unit 1). Reference, Example 2: 0.1.
     pub nonlinearity_error: f64,
     /// Standard deviation, at mismatch 1, of the matrix that adds to C in the plant (unit 1); drawn once from
-    /// `plant_seed` and symmetrised like C. Reference, Example 2: 0.2; how it symmetrises is not known.
+    /// `plant_seed` and symmetrised like C, its diagonal being self-terms too. Reference, Example 2: 0.2.
     pub coupling_error: f64,
     /// Largest magnitude of initial and read positions, in rad. Default 10π: five turns either way.
     pub position_limit: f64,
@@ -61,16 +65,21 @@ pub struct Oscillators {
     /// Largest magnitude of a drive (unit 1). Chosen so wide that training does not meet it.
     pub drive_limit: f64,
     /// Decides what is wrong with this plant and with no other.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub plant_seed: u64,
     /// Decides what differs from shot to shot.
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub shot_seed: u64,
     /// What differs from shot to shot, and the read-out.
     pub imperfections: OscillatorImperfections,
     /// From setting the controls until they have settled, in s. Invented: the system exists as a simulation only.
+    #[schemars(range(min = 0, max = 1e9))]
     pub settle_seconds: f64,
     /// Once per batch, in s. Invented.
+    #[schemars(range(min = 0, max = 1e9))]
     pub latency_seconds: f64,
     /// Once per shot, in s. Invented.
+    #[schemars(range(min = 0, max = 1e9))]
     pub shot_seconds: f64,
 }
 
@@ -130,7 +139,7 @@ impl Oscillators {
         Physics { stretch, stray: self.stray(), ..self.nominal() }
     }
 
-    /// The plant's own couplings J°, `[count, count]`, or nothing where they are all 0.
+    /// The plant's own couplings and self-terms J°, `[count, count]`, or nothing where they are all 0.
     fn stray(&self) -> Vec<f32> {
         let deviation = (self.coupling_error * self.mismatch) as f32;
         if deviation == 0.0 {
@@ -167,7 +176,7 @@ impl Oscillators {
         let refuse = |name, value, unit, expected| {
             Err(Error::Coefficient { system: "oscillators", name, value, unit, expected })
         };
-        for (name, value, largest) in [("count", self.count, 10_000), ("steps", self.steps, 100_000)] {
+        for (name, value, largest) in [("count", self.count, 4096), ("steps", self.steps, 100_000)] {
             if value == 0 || largest < value {
                 return refuse(name, value as f64, "1", "it must be at least 1, and few enough to compute");
             }

@@ -79,6 +79,12 @@ fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0) + 0.5 / 16_777_216.0
 }
 
+/// A word as a number in (0, 1): the largest word alone would round to 1.
+#[inline(always)]
+fn below_one(word: u32) -> f32 {
+    unit(word).min(1.0 - f32::EPSILON / 2.0)
+}
+
 /// Two standard normal numbers from two words (Box and Muller 1958).
 #[inline(always)]
 fn normals(words: [u32; 2]) -> [f32; 2] {
@@ -124,7 +130,7 @@ impl Stream {
 
     /// The next number in (0, 1).
     pub fn uniform(&mut self) -> f32 {
-        unit(self.next_words()[0])
+        below_one(self.next_words()[0])
     }
 
     /// The next standard normal number.
@@ -162,6 +168,14 @@ mod tests {
         assert_eq!(threefry([0, 0], [0, 0]), [0x6B20_0159, 0x99BA_4EFE]);
         assert_eq!(threefry([u32::MAX, u32::MAX], [u32::MAX, u32::MAX]), [0x1CB9_96FC, 0xBB00_2BE7]);
         assert_eq!(threefry([0x1319_8A2E, 0x0370_7344], [0x243F_6A88, 0x85A3_08D3]), [0xC492_3A9C, 0x483D_F7A0]);
+    }
+
+    #[test]
+    fn a_uniform_number_is_above_0_and_below_1() {
+        assert!(unit(u32::MAX) == 1.0, "the normal numbers may have it");
+        let ends = [0, 1 << 8, u32::MAX - (1 << 8), u32::MAX].map(below_one);
+        assert!(0.0 < ends[0] && ends.is_sorted() && ends[3] < 1.0, "{ends:?}");
+        assert_eq!(ends[2], unit(u32::MAX - (1 << 8)), "every other word stays what it was");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! The `f32` functions are branch-free polynomials, so that a loop over [`LANES`] shots compiles to vector
 //! instructions. They use fused multiply–add explicitly: results do not depend on the vector unit that is found.
+//! NaN stays NaN in every function: a computation that went wrong must not read like a measurement.
 //! Polynomials after Moshier's Cephes library (`expf.c`, `sinf.c`, `logf.c`).
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
@@ -41,9 +42,9 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// `self·factor + summand`, rounded once.
     fn mul_add(self, factor: Self, summand: Self) -> Self;
-    /// The smaller one.
+    /// The smaller one; NaN if either is.
     fn min(self, other: Self) -> Self;
-    /// The larger one.
+    /// The larger one; NaN if either is.
     fn max(self, other: Self) -> Self;
     /// The magnitude.
     fn abs(self) -> Self;
@@ -51,7 +52,7 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// e to the power of it. In `f32` the argument is clamped to ±87 and the relative error is below 2e-7.
     fn exp(self) -> Self;
-    /// The natural logarithm of a positive number. In `f32` the error is below 2e-7 of the larger of 1 and the result.
+    /// The natural logarithm of a positive number; that of infinity is infinite. In `f32` the error is below 2e-7 of the larger of 1 and the result.
     fn ln(self) -> Self;
     /// Sine and cosine. In `f32` for magnitudes up to 1,000, with an absolute error below 2e-7.
     fn sin_cos(self) -> (Self, Self);
@@ -73,10 +74,10 @@ impl Real for f64 {
         f64::mul_add(self, factor, summand)
     }
     fn min(self, other: Self) -> Self {
-        f64::min(self, other)
+        smaller(self, other)
     }
     fn max(self, other: Self) -> Self {
-        f64::max(self, other)
+        larger(self, other)
     }
     fn abs(self) -> Self {
         f64::abs(self)
@@ -93,6 +94,23 @@ impl Real for f64 {
     fn sin_cos(self) -> (Self, Self) {
         f64::sin_cos(self)
     }
+}
+
+/// The smaller one; NaN if either is. The library's `min` returns the other number instead.
+#[inline(always)]
+#[allow(clippy::eq_op)] // Only NaN differs from itself.
+fn smaller<S: PartialOrd + Copy>(a: S, b: S) -> S {
+    // NaN is smaller than nothing: the comparison keeps that of `b`.
+    let least = if a < b { a } else { b };
+    if a == a { least } else { a }
+}
+
+/// The larger one; NaN if either is.
+#[inline(always)]
+#[allow(clippy::eq_op)] // Only NaN differs from itself.
+fn larger<S: PartialOrd + Copy>(a: S, b: S) -> S {
+    let most = if a < b { b } else { a };
+    if b == b { most } else { b }
 }
 
 /// 1.5·2^23: adding it to a small number leaves the nearest integer in the low bits.
@@ -119,11 +137,11 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        if self < other { self } else { other }
+        smaller(self, other)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        if self < other { other } else { self }
+        larger(self, other)
     }
     #[inline(always)]
     fn abs(self) -> Self {
@@ -170,7 +188,9 @@ impl Real for f32 {
         }
         let square = r * r;
         let tail = exponent.mul_add(-2.121_944_4e-4, p * r * square - 0.5 * square);
-        exponent.mul_add(0.693_359_375, r + tail)
+        let result = exponent.mul_add(0.693_359_375, r + tail);
+        // The bits of NaN and infinity read like those of a large number.
+        if self < Self::INFINITY { result } else { self }
     }
     #[inline(always)]
     fn sin_cos(self) -> (Self, Self) {
@@ -207,6 +227,36 @@ mod tests {
         let error = worst(-86.0, 86.0, |x| (f64::from(Real::exp(x)) / f64::from(x).exp() - 1.0).abs());
         assert!(error < 2e-7, "{error:e}");
         assert!(Real::exp(1e9_f32).is_finite() && Real::exp(-1e9_f32) > 0.0);
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        fn check<S: Real>() {
+            let (nan, one) = (S::of(f64::NAN), S::of(1.0));
+            let (sin, cos) = nan.sin_cos();
+            let results = [
+                ("exp", nan.exp()),
+                ("ln", nan.ln()),
+                ("sin", sin),
+                ("cos", cos),
+                ("sqrt", nan.sqrt()),
+                ("abs", nan.abs()),
+                ("min", Real::min(nan, one)),
+                ("min of the other", Real::min(one, nan)),
+                ("max", Real::max(nan, one)),
+                ("max of the other", Real::max(one, nan)),
+                ("mul_add", nan.mul_add(S::of(0.0), one)),
+                ("a clamped value", Real::min(Real::max(nan, -one), one)),
+            ];
+            for (name, result) in results {
+                assert!(result.to_f64().is_nan(), "{name}: {result:?}");
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+        check::<crate::dual::Dual<f32>>();
+        assert_eq!(Real::ln(f32::INFINITY), f32::INFINITY);
+        assert_eq!((Real::min(1.0_f32, 2.0), Real::max(1.0_f32, 2.0)), (1.0, 2.0));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct Built {
     pub system: Arc<dyn System>,
     /// The twin that a physicist would write down first, with nominal coefficients.
     pub twin: Arc<dyn Twin>,
-    /// The plant's own physics as a twin, without what is random or rounded: the ceiling that only a simulation knows.
+    /// The plant's own physics as a twin, without what is random or rounded: a reference that only a simulation knows.
     pub ideal: Arc<dyn Twin>,
 }
 
@@ -87,6 +87,11 @@ impl Simulated {
     /// The clock of the bench, for checkpoints.
     pub fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+
+    /// The values that the control converters would really apply.
+    pub fn settled(&self, controls: &[f32]) -> Vec<f32> {
+        self.system.settle(controls)
     }
 
     /// Where the bench is now.

@@ -12,8 +12,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::{new_folder, prepare};
-use crate::cli::TrainArgs;
-use crate::run::connect;
+use crate::command::train::TrainArgs;
+use crate::control::connect;
 use crate::watch::{self, Start};
 use crate::{Error, stop};
 
@@ -27,7 +27,9 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);
     let folder = new_folder(&arguments.run, &format!("{}-{method}-seed-{}", experiment.name, experiment.seed))?;
-    let mut training = Training::start(&folder, arguments.run.name.is_none())?;
+    // The folder is the training's to make; until then its output lies beside it.
+    let (folder, output, file) = folder.reserve()?;
+    let mut training = Training::start(&folder, (output, file), arguments.run.name.is_none())?;
     if !training.wait_until_it_answers()? {
         return Ok(());
     }
@@ -55,20 +57,15 @@ struct Training {
 
 impl Training {
     /// The same command without `--watch`, in the folder that was chosen here.
-    fn start(folder: &Path, unnamed: bool) -> Result<Self, Error> {
+    fn start(folder: &Path, (output, file): (PathBuf, File), unnamed: bool) -> Result<Self, Error> {
         let cannot = |source: io::Error| Error::Record {
             path: folder.to_owned(),
             message: format!("no process can be started for it: {source}"),
         };
-        let (parent, name) = (folder.parent().unwrap_or(Path::new(".")), folder.file_name().unwrap_or_default());
-        std::fs::create_dir_all(parent).map_err(Error::record(parent, "cannot be made"))?;
-        // The folder is the training's to make; until then its output lies beside it.
-        let output = parent.join(format!(".{}.output.txt", name.to_string_lossy()));
-        let file = File::create(&output).map_err(Error::record(&output, "cannot be written"))?;
         let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
         command.args(std::env::args_os().skip(1).filter(|argument| argument != "--watch"));
         if unnamed {
-            command.arg("--name").arg(name);
+            command.arg("--name").arg(folder.file_name().unwrap_or_default());
         }
         command.stdin(Stdio::null()).stdout(file.try_clone().map_err(cannot)?).stderr(file).process_group(0);
         let child = command.spawn().map_err(cannot)?;

@@ -1,27 +1,29 @@
 //! `pnnlab calibrate`: measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report.
 
+mod begun;
 mod measuring;
 mod reading;
 mod telling;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use calibration::{Fit, FitFacts, Observer, Procedure, Trace, Validity, digest};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use drivers::{Direction, Plant};
+use drivers::{Card, Direction, Plant};
 use indicatif::ProgressBar;
 use serde_json::json;
-use sims::Key;
+use sims::{Adjustable, Key};
 
-use crate::calibration_report::{Calibrated, write_report};
-use crate::lab::Opened;
-use crate::run::unix_seconds;
-use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig, Theme, fits, stop};
+use crate::plants::{Opened, PlantConfig, Rig, SimulatedConfig, fits};
+use crate::record::unix_seconds;
+use crate::report::{Calibrated, Theme, calibration::write_report};
+use crate::{Error, stop};
 
 use measuring::{calibration_of, measured};
-use reading::{read_trace, same_plant, same_widths};
+use reading::{Columns, read_trace, same_plant, same_widths};
 
 /// What `--procedure` takes: a procedure that leaves a fit, or the question whether the bench will train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +67,25 @@ pub struct CalibrateArgs {
     /// What is calibrated
     #[arg(long, value_enum, default_value = "residual")]
     pub procedure: ProcedureName,
-    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz) instead of measuring; given twice,
-    /// inputs from the first .npz and outputs from the second
+    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz, .csv) instead of measuring; given twice,
+    /// inputs from the first .npz or .csv and outputs from the second. Nothing is opened then, also where a rig is named
     #[arg(long, value_name = "TRACE")]
     pub from: Vec<PathBuf>,
-    /// Measures the residual on this trace or .npz (or these two) instead of a part of --from
+    /// Measures the residual on this trace, .npz or .csv (or these two) instead of a part of --from
     #[arg(long, value_name = "TRACE", requires = "from")]
     pub test: Vec<PathBuf>,
     /// The arrays of inputs and outputs in the .npz files; parts of their names are enough
     #[arg(long, value_name = "INPUTS,OUTPUTS", requires = "from")]
     pub arrays: Option<String>,
+    /// The columns of a .csv that are inputs, with commas; `x*` stands for all that begin with x. Left out: all that are nothing else
+    #[arg(long, value_name = "NAMES", requires = "from", value_delimiter = ',')]
+    pub inputs: Vec<String>,
+    /// The columns of a .csv that are controls
+    #[arg(long, value_name = "NAMES", requires = "from", value_delimiter = ',')]
+    pub controls: Vec<String>,
+    /// The columns of a .csv that are outputs; or the .csv or .npz that holds them, a shot a row as in --from
+    #[arg(long, value_name = "NAMES|FILE", requires = "from", value_delimiter = ',')]
+    pub outputs: Vec<String>,
     /// How many different stimuli are measured
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..))]
     pub stimuli: u32,
@@ -88,10 +99,10 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "TRACE")]
     pub near: Option<PathBuf>,
     /// Architectures that are tried for the network; 0: two layers of 128
-    #[arg(long, value_name = "N", default_value_t = 9)]
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub candidates: u32,
     /// The passes of a network through the plant, for --procedure trainability
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub depth: u32,
     /// The seed of stimuli, splits and initial weights
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -102,6 +113,9 @@ pub struct CalibrateArgs {
     /// Says how many shots, how long and how much disk it will take, holds every stimulus against the limits, and stops before anything is driven
     #[arg(long, conflicts_with = "from")]
     pub dry_run: bool,
+    /// Goes on with the measurement that was interrupted and had the same options: its shots lie in the folder of fits
+    #[arg(long, conflicts_with = "from")]
+    pub resume: bool,
     /// The folder that fits and traces are kept in
     #[arg(long, value_name = "DIR", default_value = fits::FOLDER)]
     pub fits: PathBuf,
@@ -116,9 +130,13 @@ pub struct CalibrateArgs {
     pub json: bool,
 }
 
-/// What is calibrated: an opened plant, or data alone.
+/// What is calibrated: an opened plant, or data, with or without the physics of a plant.
 struct Subject {
     opened: Option<Opened>,
+    /// The physics that a rig names, with the card that it gives itself.
+    physics: Option<(Arc<dyn Adjustable>, Card)>,
+    /// Whether the plant is simulated: then its card says which one it is.
+    simulated: bool,
     rig: String,
     plant: String,
     description: String,
@@ -151,14 +169,14 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
             None => return Ok(()),
         }
     } else {
-        read_trace(&arguments.from, arguments.arrays.as_deref())?
+        subject.claim(read_trace(&arguments.from, &Columns::of(arguments)?)?, arguments.from.first())?
     };
     subject.take_names(&trace);
-    let model = subject.opened.as_ref().and_then(|opened| opened.adjustable.clone());
-    if let Some(opened) = &subject.opened {
-        same_plant(&trace, opened, arguments.from.first())?;
-    }
-    let test = read_test(arguments, &trace)?;
+    let model = match &subject.opened {
+        Some(opened) => opened.adjustable.clone(),
+        None => subject.physics.as_ref().map(|(model, _)| model.clone()),
+    };
+    let test = read_test(arguments, &trace, &subject)?;
     let bytes = trace.to_arrow()?;
     let trace_sha256 = digest(&bytes);
     // On disk before anything is fitted: whatever happens then, nothing has to be measured again.
@@ -166,6 +184,7 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
         Some(file) => file.clone(),
         None => fits::keep_trace(&subject.plant, (&bytes, &trace_sha256), &arguments.fits)?,
     };
+    measuring::finished(arguments, &subject);
     drop(bytes);
     let spinner = spinner(arguments.json, "fitting");
     let fitted = calibration_of(arguments, procedure)
@@ -197,11 +216,11 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
 }
 
 /// The shots that measure the residual, where they are others than a part of `trace`.
-fn read_test(arguments: &CalibrateArgs, trace: &Trace) -> Result<Option<Trace>, Error> {
+fn read_test(arguments: &CalibrateArgs, trace: &Trace, subject: &Subject) -> Result<Option<Trace>, Error> {
     let Some(first) = arguments.test.first() else { return Ok(None) };
-    let test = read_trace(&arguments.test, arguments.arrays.as_deref())?;
+    let test = read_trace(&arguments.test, &Columns::of(arguments)?.of_test())?;
     same_widths(trace, &test, first)?;
-    Ok(Some(test))
+    Ok(Some(if trace.is_recorded() { test } else { subject.claim(test, Some(first))? }))
 }
 
 /// Opens the plant that the command line names.
@@ -214,18 +233,17 @@ fn subject(arguments: &CalibrateArgs) -> Result<Subject, Error> {
         }
         return Ok(Subject {
             opened: None,
+            physics: None,
+            simulated: false,
             rig: "none".into(),
             plant: "recorded".into(),
             description: String::new(),
             sample_seconds: None,
         });
     };
-    let mut document = Document::parse("command line", "")?;
-    for assignment in &arguments.set {
-        document.set(assignment)?;
-    }
     let file = Path::new(name);
-    let rig = Rig::find(if name == "simulated" && !file.is_file() { None } else { Some(file) }, &document)?;
+    let file = if name == "simulated" && !file.is_file() { None } else { Some(file) };
+    let rig = Rig::changed(file, &arguments.set)?;
     let names = rig.names();
     let plant = match (&arguments.plant, &names[..]) {
         (Some(plant), _) if names.contains(&plant.as_str()) => plant.clone(),
@@ -248,15 +266,32 @@ fn subject(arguments: &CalibrateArgs) -> Result<Subject, Error> {
     let description = rig.description(&plant);
     let system = rig.config.plants.get(&plant).and_then(PlantConfig::twin_system);
     let sample_seconds = system.and_then(SimulatedConfig::sample_seconds);
-    let opened = rig.open_uncalibrated(&plant, arguments.seed)?;
-    Ok(Subject { opened: Some(opened), rig: rig.config.name.clone(), plant, description, sample_seconds })
+    let simulated = rig.config.plants.get(&plant).is_some_and(|plant| plant.simulated.is_some());
+    // What only fits opens no bench.
+    let (opened, physics) = if arguments.from.is_empty() {
+        (Some(rig.open_uncalibrated(&plant, arguments.seed)?), None)
+    } else {
+        (None, rig.physics(&plant)?)
+    };
+    Ok(Subject { opened, physics, simulated, rig: rig.config.name.clone(), plant, description, sample_seconds })
 }
 
 impl Subject {
+    /// The trace that `file` holds, if it is of this plant. Recorded data, which says nothing of itself, becomes the plant's where the
+    /// rig knows its physics.
+    fn claim(&self, trace: Trace, file: Option<&PathBuf>) -> Result<Trace, Error> {
+        let (Some((_, card)), Some(file)) = (&self.physics, file) else { return Ok(trace) };
+        if trace.is_recorded() {
+            return trace.of_plant(card).map_err(|error| Error::Data(format!("{}: {error}", file.display())));
+        }
+        same_plant(&trace, (&self.plant, card, self.simulated), file)?;
+        Ok(trace)
+    }
+
     /// Without a rig, the trace says whose it is.
     fn take_names(&mut self, trace: &Trace) {
         let known = |key: &str| trace.provenance.get(key).cloned();
-        if let (None, Some(plant)) = (&self.opened, known("plant")) {
+        if let (true, Some(plant)) = (self.rig == "none", known("plant")) {
             self.plant = plant;
             self.rig = known("rig").unwrap_or_else(|| "none".to_owned());
         }
@@ -358,6 +393,7 @@ fn trainability(arguments: &CalibrateArgs, subject: Subject) -> Result<(), Error
     let Some(mut opened) = subject.opened else {
         return Err(Error::Usage("--procedure trainability asks the plant itself: name a rig".to_owned()));
     };
+    opened.allowance.pace();
     let key = Key::new(arguments.seed).branch("trainability");
     let found = calibration::check_trainable(&mut opened.plant, &*opened.twin, arguments.depth as usize, key);
     opened.plant.make_safe().map_err(Error::plant(&subject.plant))?;
@@ -380,7 +416,7 @@ fn trainability(arguments: &CalibrateArgs, subject: Subject) -> Result<(), Error
 pub fn trainability_lines(plant: &str, found: &calibration::Trainability) -> Vec<String> {
     let mut lines = vec![format!(
         "plant `{plant}`: inputs over noise {:.0}{}, effective rank {:.1}, range use {:.0} %, error growth {:.2} a pass ({:.1} over {}), \
-         cosine of the twin's gradient {:.3}",
+         cosine of the twin's gradient {:.3} in one pass, {:.2} (90 %: {:.2} to {:.2}) back through {}{}",
         found.inputs_over_noise,
         found.controls_over_noise.map(|ratio| format!(", controls over noise {ratio:.0}")).unwrap_or_default(),
         found.effective_rank,
@@ -388,12 +424,21 @@ pub fn trainability_lines(plant: &str, found: &calibration::Trainability) -> Vec
         found.error_growth,
         found.growth_over_depth,
         found.depth,
-        found.gradient_cosine
+        found.gradient_cosine,
+        found.chain.cosine,
+        found.chain.low,
+        found.chain.high,
+        found.chain.depth,
+        found.network.map_or(String::new(), |network| {
+            format!(", {:.2} ({:.2} to {:.2}) in the experiment's network", network.cosine, network.low, network.high)
+        })
     )];
-    if found.trainable() {
+    if !found.trainable() {
+        lines.extend(found.why_not.iter().map(|reason| format!("it will hardly train: {reason}")));
+    } else if found.doubts.is_empty() {
         lines.push("it should train".to_owned());
     } else {
-        lines.extend(found.why_not.iter().map(|reason| format!("it will hardly train: {reason}")));
+        lines.extend(found.doubts.iter().map(|doubt| format!("it may train or not: {doubt}")));
     }
     lines
 }

@@ -1,20 +1,51 @@
 //! `pnnlab compare`: several methods side by side.
 
-use clap::Parser;
+use std::path::PathBuf;
+
+use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
+use super::arguments::ExperimentArgs;
 use super::{close_lost, new_folder, prepare};
 use crate::Error;
-use crate::cli::CompareArgs;
-use crate::comparison::{Comparison, Spread, compare, continue_comparison};
+use crate::training::{
+    Comparison, Method, Spread,
+    comparison::{compare, continue_comparison},
+};
+
+/// `pnnlab compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The experiment and where it goes.
+    #[command(flatten)]
+    pub run: ExperimentArgs,
+    /// The methods, with commas; without it, as the experiment says
+    #[arg(long, value_delimiter = ',')]
+    pub methods: Vec<Method>,
+    /// How many seeds, from the experiment's on; without it, as the experiment says (3)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: Option<u16>,
+    /// Goes on with the comparison in this folder, asked for with the same experiment, methods and seeds: runs that are
+    /// finished are read, the others go on from their last checkpoints
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
+    pub resume: Option<PathBuf>,
+}
 
 /// Compares, records, and prints the table.
 pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
     let prepared = prepare(&arguments.run)?;
     close_lost(&arguments.run.runs);
     let planned = &prepared.experiment.comparison;
-    let methods = if arguments.methods.is_empty() { &planned.methods } else { &arguments.methods };
+    let usual: Vec<_> = if prepared.knows_physics() {
+        planned.methods.clone()
+    } else {
+        planned.methods.iter().copied().filter(|method| *method != Method::Ideal).collect()
+    };
+    if usual.len() < planned.methods.len() && arguments.methods.is_empty() {
+        tell!("pnnlab: `ideal` is left out: it differentiates a plant's own physics, which only a simulated plant has");
+    }
+    let methods = if arguments.methods.is_empty() { &usual } else { &arguments.methods };
     let seeds = usize::from(arguments.seeds.unwrap_or(planned.seeds));
     let comparison = if let Some(folder) = &arguments.resume {
         let below = arguments.run.runs.join(folder);
@@ -35,12 +66,12 @@ pub fn run(arguments: &CompareArgs) -> Result<(), Error> {
 /// `pnnlab` alone: the default experiment, and how to go on.
 pub fn first() -> Result<(), Error> {
     /// The command line of `compare` by itself, for its defaults.
-    #[derive(Parser)]
+    #[derive(clap::Parser)]
     struct Defaults {
         #[command(flatten)]
         arguments: CompareArgs,
     }
-    let defaults = Defaults::parse_from(["pnnlab"]).arguments;
+    let defaults = <Defaults as clap::Parser>::parse_from(["pnnlab"]).arguments;
     tell!(
         "Comparing the training methods on {}; about a minute. `pnnlab --help` lists the commands.",
         defaults.run.experiment()
@@ -51,6 +82,18 @@ pub fn first() -> Result<(), Error> {
     say!("  pnnlab compare --set plants.electrical.simulated.mismatch=0.5    a better twin");
     say!("  pnnlab schema                                                    all keys of experiment and rig files");
     Ok(())
+}
+
+/// What the methods were trained with.
+fn settings(comparison: &Comparison) -> String {
+    let rates: Vec<String> =
+        comparison.methods.iter().map(|method| format!("{} {}", method.method, method.learning_rate)).collect();
+    let rule = if comparison.rule.is_empty() {
+        "comparison.settings gives each method its own".to_owned()
+    } else {
+        format!("chosen so: {}", comparison.rule.trim_end_matches('.'))
+    };
+    format!("learning rates: {}; {rule}", rates.join(", "))
 }
 
 /// The table.
@@ -83,11 +126,17 @@ fn print(comparison: &Comparison, seeds: usize) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     say!("\n{} on {}", comparison.experiment, comparison.origins);
-    say!("{table}");
+    crate::output::table::print(&mut table, &["clipped", "range use", "time here", "bench time"]);
     say!(
         "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
         if seeds == 1 { "" } else { "s" }
     );
+    let number = |value: &f64| format!("{:.1}", 100.0 * value);
+    for method in comparison.methods.iter().filter(|method| 1 < method.accuracies.len()) {
+        let each = method.accuracies.iter().map(number).collect::<Vec<_>>().join(", ");
+        say!("{}: median {} %; each seed: {each}", method.method, number(&method.median_accuracy));
+    }
+    say!("{}", settings(comparison));
     say!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
     if let Some(error) = comparison.twin_error {
         say!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);

@@ -1,13 +1,42 @@
 //! `pnnlab data`: public data sets, listed and downloaded.
 
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use crate::Error;
-use crate::cli::{DataCommand, FetchArgs};
+use crate::data::fetch::{SOURCES, fetch};
 use crate::document::{list as words, nearest};
-use crate::fetch::{SOURCES, fetch};
+
+/// `pnnlab data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Lists the data sets that can be fetched
+    List {
+        /// Prints one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Downloads a data set, compares it with its published checksums, and says how to use it
+    Fetch(FetchArgs),
+}
+
+/// `pnnlab data fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// The data set: mnist
+    pub name: String,
+    /// The folder that it is put in; without it, data/NAME
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Another place to fetch from, in place of the public mirrors: a folder on the web
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Lists or fetches.
 pub fn run(command: &DataCommand) -> Result<(), Error> {

@@ -1,19 +1,56 @@
 //! `pnnlab reproduce`: published experiments, run and reported beside the published numbers.
 
+use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::timestamp;
-use crate::cli::ReproduceArgs;
-use crate::comparison::{Comparison, Prepared, Spread, compare};
+use super::dated_folder;
+use crate::Error;
+use crate::data::DataConfig;
 use crate::document::{list, nearest};
-use crate::figure::{self, Bar, Overlay};
-use crate::reproduction::{self, Entry, Provenance, Section, State};
-use crate::run::{git_state, unix_seconds};
-use crate::{DataConfig, Error, Experiment, Rig};
+use crate::plants::Rig;
+use crate::record::git_state;
+use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
+use crate::training::{Comparison, Experiment, Prepared, Spread, comparison::compare};
+
+/// `pnnlab reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// An experiment of the report, or all
+    #[arg(default_value = "all")]
+    pub name: String,
+    /// The experiments' quick forms: about a minute each, comparable with nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// A folder that holds the data sets, such as mnist/ and vowels.csv
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// How many seeds; without it, as each experiment says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub seeds: Option<u16>,
+    /// The folder of the report
+    #[arg(long, value_name = "DIR", default_value = "reproduction")]
+    pub out: PathBuf,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Leaves experiments alone that the report already has numbers of
+    #[arg(long)]
+    pub keep: bool,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs what is named, writes the report, prints the table.
 pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
@@ -107,7 +144,7 @@ fn attempt(
     (folder, git): (&Path, &Value),
     start: Instant,
 ) -> Result<Section, Error> {
-    let built_in = crate::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
+    let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
     if !built_in {
         return Err(Error::MissingData(format!("this version has no experiment `{}`", entry.name)));
     }
@@ -118,8 +155,13 @@ fn attempt(
     let seeds = arguments.seeds.unwrap_or(experiment.comparison.seeds);
     let methods = experiment.comparison.methods.clone();
     let first = experiment.seed;
-    let prepared = Prepared { experiment, document, rig, data, theme: arguments.theme };
-    let comparison = compare(&prepared, &methods, usize::from(seeds), &new_folder(&arguments.runs, &entry.name))?;
+    let prepared = Prepared { experiment, document, rig, data, drawer: Arc::new(arguments.theme) };
+    let comparison = compare(
+        &prepared,
+        &methods,
+        usize::from(seeds),
+        &dated_folder(&arguments.runs, &format!("reproduce-{}", entry.name)),
+    )?;
     let seeds: Vec<u64> = (first..first + u64::from(seeds)).collect();
     let run = comparison.runs.first().map(PathBuf::as_path);
     let provenance = Provenance::of(run, git.clone(), start.elapsed().as_secs_f64());
@@ -127,14 +169,6 @@ fn attempt(
     section.name.clone_from(&entry.name);
     section.figures = figures(entry, &section, &comparison, (arguments, folder))?;
     Ok(section)
-}
-
-/// A new folder for the runs of one experiment.
-fn new_folder(runs: &Path, name: &str) -> PathBuf {
-    let stem = format!("{}-reproduce-{name}", timestamp(unix_seconds() as u64));
-    let numbered = (2..).map(|number| runs.join(format!("{stem}-{number}")));
-    let mut all = std::iter::once(runs.join(&stem)).chain(numbered);
-    all.find(|folder| !folder.exists()).unwrap_or_else(|| runs.join(&stem))
 }
 
 /// Draws the figures of one experiment; the SVG files, as paths from the report.
@@ -217,7 +251,7 @@ fn rows(entry: &Entry, section: &Section) -> Vec<Bar> {
         let bar = |label: String, accuracy: Spread, solid| Bar { method: method.clone(), label, accuracy, solid };
         let percent = reproduction::percent;
         bars.push(bar(format!("on the plant: {}", percent(ours.test_accuracy)), ours.test_accuracy, true));
-        if ours.method == crate::Method::InSilico {
+        if ours.method == crate::training::Method::InSilico {
             bars.push(bar(format!("believed: {}", percent(ours.believed_accuracy)), ours.believed_accuracy, false));
         }
         for known in entry.published.iter().filter(|known| known.method == ours.method) {
@@ -232,13 +266,16 @@ fn rows(entry: &Entry, section: &Section) -> Vec<Bar> {
 /// For programs.
 fn facts(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) -> Value {
     let experiments = sections.iter().map(|(entry, section)| {
-        let goals = section.as_ref().map(|section| section.verdicts(entry)).unwrap_or_default();
-        let goals = goals.into_iter().map(|(goal, met)| json!({ "goal": goal, "met": met }));
+        let nothing = || entry.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect();
+        let checks = section.as_ref().map_or_else(nothing, |section| section.checks(entry));
+        let goals = checks.iter().map(|check| json!({ "goal": check.name, "met": check.met }));
         json!({
             "name": entry.name,
             "title": entry.title,
             "published": entry.published,
             "goals": goals.collect::<Vec<_>>(),
+            "checks": checks,
+            "measurements": section.as_ref().map(Section::measurements).unwrap_or_default(),
             "ran_now": ran.iter().any(|section| section.name == entry.name),
             "section": section,
         })
@@ -254,7 +291,8 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         let Some(section) = section.as_ref().filter(|section| ran.iter().any(|ran| ran.name == section.name)) else {
             continue;
         };
-        let goals: Vec<String> = section.verdicts(entry).into_iter().map(|(goal, met)| verdict(&goal, met)).collect();
+        let checks = section.checks(entry);
+        let goals: Vec<String> = checks.iter().map(|check| format!("{}: {}", check.name, check.verdict())).collect();
         if section.state != State::Done {
             let state = if section.state == State::Failed { "failed" } else { "not run" };
             table.add_row([entry.name.as_str(), "", state, "", &goals.join("\n")]);
@@ -262,14 +300,14 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         for (row, ours) in section.methods.iter().enumerate() {
             let known = entry.published.iter().filter(|known| known.method == ours.method).map(reproduction::short);
             let (name, goals) = if row == 0 { (entry.name.as_str(), goals.join("\n")) } else { ("", String::new()) };
-            let accuracy = reproduction::percent(ours.test_accuracy);
+            let accuracy = reproduction::over_seeds(ours);
             table.add_row([name, ours.method.name(), &accuracy, &known.collect::<Vec<_>>().join("\n"), &goals]);
         }
     }
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    say!("{table}");
+    crate::output::table::print(&mut table, &["published"]);
     for section in ran.iter().filter(|section| section.state != State::Done) {
         let state = if section.state == State::Failed { "failed" } else { "not run" };
         say!("{}: {state}: {}", section.name, section.reason);
@@ -278,12 +316,4 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         say!("quick forms: fewer rows, steps and seeds; comparable with nothing published");
     }
     say!("[R] read in the primary source, [S] from a secondary source, [M] from memory; report: {}", report.display());
-}
-
-fn verdict(goal: &str, met: Option<bool>) -> String {
-    match met {
-        Some(true) => format!("{goal}: met"),
-        Some(false) => format!("{goal}: MISSED"),
-        None => goal.to_owned(),
-    }
 }

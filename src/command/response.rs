@@ -1,25 +1,63 @@
 //! `pnnlab response`: measures what an experimenter wants to see of a plant first, and draws it beside the twin.
 
+use std::path::PathBuf;
+
 use calibration::{Plan, Resonance, Response, response};
+use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use drivers::{Card, Direction, Origin, Plant};
 use serde_json::{Value, json};
 use sims::Key;
 
-use crate::cli::ResponseArgs;
+use crate::Error;
 use crate::document::{list, nearest};
-use crate::figure::{self, Captioned};
+use crate::plants::{PlantConfig, Rig, SimulatedConfig, systems::system_of};
+use crate::report::{Captioned, Theme, figure};
 use crate::stop::{self, Stoppable};
-use crate::systems::system_of;
-use crate::{Document, Error, PlantConfig, Rig, SimulatedConfig};
+
+/// A share above 0 and up to 100 %.
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if 0.0 < value && value <= 100.0 { Ok(value) } else { Err("give a percentage above 0 and up to 100".to_owned()) }
+}
+
+/// `pnnlab response`.
+#[derive(Debug, Args)]
+pub struct ResponseArgs {
+    /// A plant of the rig, or a system that one of them is made of
+    pub plant: String,
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Changes one key of the rig, such as plants.electrical.simulated.samples=1024
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// The seed of shot noise and random stimuli
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: u64,
+    /// Size of small steps about the middle of the range, in % of half of it
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
+    pub step_percent: f64,
+    /// Shots that each step, level and amplitude is averaged over
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    pub average: u16,
+    /// How often one shot is repeated for repeatability and drift
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub repeats: u32,
+    /// The folder of figures and numbers; without it, response/PLANT. Files there are replaced
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The paper of the figures
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Measures, draws, prints.
 pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
-    let mut changes = Document::parse("no experiment", "")?;
-    for assignment in &arguments.set {
-        changes.set(assignment)?;
-    }
-    let rig = Rig::find(arguments.rig.as_deref(), &changes)?;
+    let rig = Rig::changed(arguments.rig.as_deref(), &arguments.set)?;
     let name = plant_name(&rig, &arguments.plant)?;
     let system = rig.config.plants.get(&name).and_then(PlantConfig::twin_system);
     let plan = Plan {
@@ -32,6 +70,7 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     let mut opened = rig.open(&[&name], arguments.seed)?;
     let Some(mut opened) = opened.pop() else { return Err(Error::Usage(format!("plant `{name}` cannot be opened"))) };
     let is_wired = !opened.links.is_empty();
+    opened.allowance.pace();
     let measured = response(&mut Stoppable::new(&mut opened.plant, is_wired), &*opened.twin, &plan);
     // The plant is made safe before anything is drawn, whatever came out.
     opened.plant.make_safe().map_err(Error::plant(&name))?;
@@ -175,7 +214,40 @@ fn print(facts: &Value, measured: &Response, card: &Card) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    say!("{table}");
+    crate::output::table::print(&mut table, &[]);
+    for line in absent(measured) {
+        say!("{line}");
+    }
+}
+
+/// Why the table has no number in a cell, a sentence for each row.
+fn absent(measured: &Response) -> Vec<String> {
+    let who = |missing: [bool; 2]| match missing {
+        [true, true] => Some("plant and twin"),
+        [true, false] => Some("plant"),
+        [false, true] => Some("twin"),
+        [false, false] => None,
+    };
+    let mut lines = Vec::new();
+    if let Some(waveform) = &measured.waveform {
+        let peaks = [waveform.resonance, waveform.resonance_twin];
+        if let Some(who) = who(peaks.map(|peak| peak.is_none())) {
+            lines.push(format!(
+                "resonance –: the gain of the {who} is largest at the end of the measured frequencies, so there is no peak"
+            ));
+        }
+        if let Some(who) = who(peaks.map(|peak| peak.is_some_and(|peak| peak.width_hertz.is_none()))) {
+            lines.push(format!("width –: the gain of the {who} does not fall by 3 dB on both sides of its peak"));
+        }
+        let edges = [waveform.passband, waveform.passband_twin].map(|reach| reach.upper_hertz.is_none());
+        if let Some(who) = who(edges) {
+            lines.push(format!("edge –: the gain of the {who} does not fall by 3 dB up to half of the sample rate"));
+        }
+    }
+    if measured.channels.as_ref().is_some_and(|channels| channels.exponent.is_none()) {
+        lines.push("exponent –: the readings do not rise throughout the upper half of the levels".to_owned());
+    }
+    lines
 }
 
 /// A width, or that the record is too short to tell.

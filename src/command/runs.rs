@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::Error;
-use crate::catalog::Catalog;
+use crate::record::{Catalog, Filter};
 
 /// `pnnlab runs`.
 #[derive(Debug, Args)]
@@ -77,7 +77,12 @@ fn find(catalog: &Catalog, wanted: &Path) -> Result<Named, Error> {
     // A path, however it is written, or a name.
     let whole = |path: &Path| std::fs::canonicalize(path).ok();
     let inside = || Some(whole(wanted)?.strip_prefix(whole(runs)?).ok()?.to_owned());
-    for below in [inside(), Some(wanted.to_owned())].into_iter().flatten() {
+    // A link in the folder of runs is a run there, wherever it leads.
+    let link = || {
+        let parent = wanted.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(whole(parent)?.join(wanted.file_name()?).strip_prefix(whole(runs)?).ok()?.to_owned())
+    };
+    for below in [inside(), link(), Some(wanted.to_owned())].into_iter().flatten() {
         let name = below.to_string_lossy().trim_end_matches('/').to_owned();
         if let Some(facts) = catalog.facts(&name)? {
             return Ok(Named { folder: runs.join(&name), name, facts });
@@ -93,6 +98,28 @@ fn find(catalog: &Catalog, wanted: &Path) -> Result<Named, Error> {
 /// Several runs as the user named them.
 fn find_all(catalog: &Catalog, wanted: &[PathBuf]) -> Result<Vec<Named>, Error> {
     wanted.iter().map(|wanted| find(catalog, wanted)).collect()
+}
+
+/// A run, or all runs of a comparison or a sweep, as the user named them.
+fn find_groups(catalog: &Catalog, wanted: &[PathBuf]) -> Result<Vec<Named>, Error> {
+    let mut all = Vec::new();
+    for wanted in wanted {
+        let name = wanted.strip_prefix(catalog.folder()).unwrap_or(wanted).to_string_lossy().into_owned();
+        let below = format!("{}/", name.trim_end_matches('/'));
+        let mut inner: Vec<String> = catalog.runs(&Filter::default())?.into_iter().map(|row| row.run).collect();
+        inner.retain(|run| run.starts_with(&below));
+        inner.sort();
+        if inner.is_empty() {
+            all.push(find(catalog, wanted)?);
+        }
+        all.extend(inner.iter().map(|run| find(catalog, Path::new(run))).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(all)
+}
+
+/// Why a run did not finish, as its record says; none where it does not.
+fn why(facts: &Value) -> Option<String> {
+    facts["error"].as_str().map(str::to_owned)
 }
 
 /// A fraction in percent, or a dash.

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::{Experiment, RigConfig, schema};
+use crate::document::schema;
+use crate::plants::RigConfig;
+use crate::training::Experiment;
 
 /// Prints both schemas as one object.
 pub fn run() {

@@ -8,8 +8,9 @@ use clap::Args;
 use hil::{Fault, Faults, Wire};
 use serde_json::json;
 
-use crate::rig::ServedInstrument;
-use crate::{Document, Error, Rig, stop};
+use crate::document::Document;
+use crate::plants::{Rig, ServedInstrument};
+use crate::{Error, stop};
 
 /// `pnnlab serve`.
 #[derive(Debug, Args)]

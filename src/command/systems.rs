@@ -1,10 +1,24 @@
 //! `pnnlab systems`: what can be simulated and modeled, with ports, units, ranges, twins and timing.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::SystemsArgs;
-use crate::systems::listing;
-use crate::{Document, Error, Rig};
+use crate::Error;
+use crate::document::Document;
+use crate::plants::{Rig, systems::listing};
+
+/// `pnnlab systems`.
+#[derive(Debug, Args)]
+pub struct SystemsArgs {
+    /// The rig file; without it, the built-in rig of simulated plants
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Prints the list.
 pub fn run(arguments: &SystemsArgs) -> Result<(), Error> {

@@ -1,14 +1,49 @@
 //! `pnnlab train`: one network by one method.
 
-use std::path::Path;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
+use super::arguments::ExperimentArgs;
 use super::{close_lost, new_folder, prepare};
-use crate::cli::TrainArgs;
-use crate::comparison::Prepared;
-use crate::resume::Interrupted;
-use crate::{Error, Experiment, Finished, Method, Rig};
+use crate::Error;
+use crate::plants::Rig;
+use crate::training::{Experiment, Finished, Interrupted, Method, Prepared};
+
+/// `pnnlab train`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
+pub struct TrainArgs {
+    /// The experiment and where it goes.
+    #[command(flatten)]
+    pub run: ExperimentArgs,
+    /// How gradients are made; without it, as the experiment says
+    #[arg(long)]
+    pub method: Option<Method>,
+    /// Whether each plant is first asked, with some 900 shots, if it will train
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub check: bool,
+    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
+    pub resume: Option<PathBuf>,
+    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// Records every shot in the run folder, as run.record does
+    #[arg(long)]
+    pub record: bool,
+    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<std::net::SocketAddr>,
+    /// Continues although experiment, rig, data or program differ from what the run was started with
+    #[arg(long, requires = "resume")]
+    pub allow_changes: bool,
+    /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
+    #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
+    pub watch: bool,
+}
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
@@ -24,7 +59,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     };
     let (experiment, folder) = (&prepared.experiment, &finished.folder);
     let last = finished.outcome.last;
-    let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.test_accuracy, last.believed_accuracy));
+    let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.accuracy(), last.believed_accuracy));
     if arguments.run.json {
         say!(
             "{:#}",
@@ -34,6 +69,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
                 "seed": experiment.seed,
                 "test_accuracy": test,
                 "believed_accuracy": believed,
+                "validation_accuracy": last.and_then(|last| last.validation_accuracy),
                 "shots": finished.shots,
                 "plant_seconds": finished.plant_seconds,
                 "wall_seconds": finished.wall_seconds,
@@ -71,11 +107,14 @@ fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
     }
     say!("{} by {method}: {}", prepared.experiment.name, rehearsal.plan);
     say!(
-        "{} shots of the first batches keep every limit; they use {:.0} % of the range, {:.1} % of their values are clipped",
+        "{} shots of the first updates keep every limit: range, slew, duty, energy; they use {:.0} % of the range, {:.1} % of their values are clipped",
         rehearsal.checked_shots,
         100.0 * rehearsal.range_use,
         100.0 * rehearsal.clipping_rate
     );
+    for sentence in &rehearsal.cannot_be_known {
+        say!("not known before: {sentence}");
+    }
     say!("nothing was driven and nothing was written: leave out --dry-run to train");
     Ok(())
 }
@@ -107,16 +146,27 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
             "pnnlab: [training.drift] and [training.refresh] look after the twin of physics-aware training: {method} does without"
         );
     }
-    if arguments.check {
+    if arguments.check && method.needs_twin() {
         if !prepared.may_be_asked() {
             tell!(
                 "pnnlab: a bench is not driven before its training: `pnnlab check RIG --trainable` says whether it will train"
             );
         }
-        for (plant, found) in prepared.trainability()? {
-            for line in super::calibrate::trainability_lines(&plant, &found) {
-                tell!("pnnlab: {line}");
+        match prepared.trainability() {
+            Ok(all) => {
+                for (plant, found) in all {
+                    for line in super::calibrate::trainability_lines(&plant, &found) {
+                        tell!("pnnlab: {line}");
+                    }
+                }
             }
+            // That is no reason not to train: the training's own shots may keep the limits.
+            Err(error) if error.is_overdriven() => {
+                tell!(
+                    "pnnlab: whether it will train was not asked, since limits over time refuse the question: {error}"
+                );
+            }
+            Err(error) => return Err(error),
         }
     }
     let finished = prepared.train(method, experiment.seed, &folder)?;
@@ -141,7 +191,7 @@ fn resume(arguments: &TrainArgs, run: &Path) -> Result<(Prepared, Finished, Meth
         Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
     };
     let data = arguments.run.data.clone().or_else(|| interrupted.facts["data_path"].as_str().map(Into::into));
-    let prepared = Prepared { experiment, document, rig, data, theme: arguments.run.theme };
+    let prepared = Prepared { experiment, document, rig, data, drawer: Arc::new(arguments.run.theme) };
     let finished = prepared.resume(&interrupted)?;
     Ok((prepared, finished, interrupted.method))
 }

@@ -1,10 +1,23 @@
 //! `pnnlab watch`: the dashboard on runs that go or are over.
 
+use clap::Args;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::cli::WatchArgs;
 use crate::watch::{self, Start};
+
+/// `pnnlab watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// A run folder, or the name of one in the folder of runs; without it, the newest is followed
+    pub run: Option<PathBuf>,
+    /// The folder that runs are kept in; alone, it opens the table of them [default: runs]
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
+    /// Draws in ASCII, whatever the locale
+    #[arg(long)]
+    pub ascii: bool,
+}
 
 /// The folder that runs are kept in.
 const RUNS: &str = "runs";

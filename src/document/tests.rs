@@ -57,6 +57,12 @@ fn wrong_kinds_types_and_missing_keys_are_refused() {
 }
 
 #[test]
+fn a_list_of_more_tables_than_anybody_writes_is_refused_at_once() {
+    let text = format!("name = \"a\"\n{}", "[[parts]]\nkind = \"wheel\"\nwidth = 4\n".repeat(40_000));
+    assert_eq!(error(&text), "car.toml:2: `parts` are 40000 tables: at most 1000 make sense in one list");
+}
+
+#[test]
 fn overrides_change_values_and_are_named_in_errors() {
     let mut document = Document::parse("car.toml", TEXT).unwrap();
     document.set("parts.0.width=7").unwrap();

@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::dashboard::Dashboard;
-use super::number::{clock, duration};
+use super::number::{clock, duration, wrapped};
 use super::panel::{Panel, lines};
 use super::record::severity_tone;
 use super::theme::Tone;
-use crate::run::{Alarm, Severity};
+use crate::event::{Alarm, Severity};
 
 /// The panel.
 pub struct AlarmsPanel<'a>(pub &'a Dashboard);
@@ -30,15 +30,16 @@ impl Widget for AlarmsPanel<'_> {
         }
         let selected = dashboard.look.alarm.min(alarms.len() - 1);
         let focused = dashboard.look.focus == Panel::Alarms;
-        let rows: Vec<Line<'_>> = alarms
-            .iter()
-            .enumerate()
-            .flat_map(|(index, alarm)| {
-                alarm_lines(alarm, focused && index == selected, dashboard.moment(), inner.width)
-            })
-            .collect();
-        let each = rows.len() / alarms.len();
-        let scroll = ((selected + 1) * each).saturating_sub(usize::from(inner.height));
+        let whole = focused && dashboard.look.expanded;
+        let (mut rows, mut end) = (Vec::new(), 0);
+        for (index, alarm) in alarms.iter().enumerate() {
+            let reversed = focused && index == selected;
+            rows.extend(alarm_lines(alarm, (reversed, whole), dashboard.moment(), inner.width));
+            if index == selected {
+                end = rows.len();
+            }
+        }
+        let scroll = end.saturating_sub(usize::from(inner.height));
         lines(&rows, if focused { scroll } else { 0 }, inner, buffer);
     }
 }
@@ -52,8 +53,8 @@ pub fn severity_mark(severity: Severity) -> &'static str {
     }
 }
 
-/// One line where there is room, else two.
-fn alarm_lines(alarm: &Alarm, selected: bool, now: f64, width: u16) -> Vec<Line<'static>> {
+/// One line where there is room, else two; the `whole` message on as many as it needs.
+fn alarm_lines(alarm: &Alarm, (reversed, whole): (bool, bool), now: f64, width: u16) -> Vec<Line<'static>> {
     let tone = if alarm.acknowledged { Tone::Plain } else { severity_tone(alarm.severity) };
     let state = match (alarm.active, alarm.acknowledged) {
         (true, false) => "active",
@@ -62,15 +63,23 @@ fn alarm_lines(alarm: &Alarm, selected: bool, now: f64, width: u16) -> Vec<Line<
         (false, true) => "gone, seen",
     };
     let age = duration(now - alarm.first_unix_seconds);
-    let head = Span::styled(format!("{} ", severity_mark(alarm.severity)), tone);
-    let message = Span::styled(format!("{}: {}", alarm.source, alarm.message), tone);
-    let mut rows = if width < 70 {
-        vec![Line::from(vec![head, Span::raw(format!("{age} {state}"))]), Line::from(vec![Span::raw("  "), message])]
+    let message = format!("{}: {}", alarm.source, alarm.message);
+    let narrow = width < 70;
+    let since = if narrow { String::new() } else { format!("{} ", clock(alarm.first_unix_seconds)) };
+    let age = if narrow { age } else { format!("({age})") };
+    let head = vec![
+        Span::styled(format!("{} ", severity_mark(alarm.severity)), tone),
+        Span::raw(format!("{since}{age} {state} ")),
+    ];
+    let room = usize::from(width).saturating_sub(head.iter().map(Span::width).sum());
+    let mut rows = vec![Line::from(head)];
+    if !narrow && (!whole || message.chars().count() <= room) {
+        rows[0].push_span(Span::styled(message, tone));
     } else {
-        let since = format!("{} ({age}) {state} ", clock(alarm.first_unix_seconds));
-        vec![Line::from(vec![head, Span::raw(since), message])]
-    };
-    if selected {
+        let broken = if whole { wrapped(&message, usize::from(width).saturating_sub(2)) } else { vec![message] };
+        rows.extend(broken.into_iter().map(|row| Line::from(vec![Span::raw("  "), Span::styled(row, tone)])));
+    }
+    if reversed {
         rows[0] = std::mem::take(&mut rows[0]).patch_style(Modifier::REVERSED);
     }
     rows

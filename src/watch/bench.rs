@@ -9,7 +9,7 @@ use super::dashboard::{Dashboard, FRESH_SECONDS};
 use super::number::{duration, fit, latency};
 use super::panel::{Panel, lines, pair};
 use super::theme::Tone;
-use crate::run::{LinkStatus, PlantStatus};
+use crate::control::{LinkStatus, PlantStatus};
 
 /// The panel.
 pub struct BenchPanel<'a>(pub &'a Dashboard);

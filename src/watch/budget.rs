@@ -10,7 +10,7 @@ use super::number::{bytes, count, duration};
 use super::panel::{Panel, lines, pair};
 use super::plot::progress_bar;
 use super::theme::Tone;
-use crate::run::Budget;
+use crate::control::Budget;
 
 /// The panel.
 pub struct BudgetPanel<'a>(pub &'a Dashboard);
@@ -46,10 +46,13 @@ fn recorded(run: &RunView, step: u64, known: Option<Budget>) -> Option<Budget> {
     let shots = (end.shots.unwrap_or(0.0) as u64).max(run.facts.shots.unwrap_or(0));
     let plant_seconds = end.plant_seconds.unwrap_or(0.0).max(run.facts.plant_seconds.unwrap_or(0.0));
     let at_end = run.span().1 <= step;
+    // A run that did not finish has not done all that was planned, and its record does not say how much that was.
+    let finished = run.facts.state == "finished";
+    let planned = |said: f64, done: f64| if at_end && !finished { said } else { said.max(done) };
     Some(Budget {
-        shots: known.shots.max(shots),
+        shots: planned(known.shots as f64, shots as f64) as u64,
         shots_taken: if at_end { shots } else { row.shots.unwrap_or(0.0) as u64 },
-        plant_seconds: known.plant_seconds.max(plant_seconds),
+        plant_seconds: planned(known.plant_seconds, plant_seconds),
         plant_seconds_spent: if at_end { plant_seconds } else { row.plant_seconds.unwrap_or(0.0) },
         wall_seconds: run.time_of(step).map_or(0.0, |time| (time - run.facts.started_unix_seconds).max(0.0)),
         wall_seconds_left: None,

@@ -9,7 +9,7 @@ use super::dashboard::Dashboard;
 use super::number::{duration, percent};
 use super::panel::{Panel, lines, pair};
 use super::theme::Tone;
-use crate::run::PlantStatus;
+use crate::control::PlantStatus;
 
 /// The panel.
 pub struct CalibrationPanel<'a>(pub &'a Dashboard);

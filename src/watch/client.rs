@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::dashboard::Connection;
 use super::holder::Holder;
 use super::news::News;
-use crate::run::{Reply, Request, RunState, connect, unix_seconds};
+use crate::control::{Reply, Request, RunState, connect};
+use crate::record::unix_seconds;
 
 /// Statuses a second that are asked for.
 const RATE: u32 = 10;
@@ -142,7 +143,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::run::SOCKET;
+    use crate::control::SOCKET;
     use crate::watch::golden;
 
     /// Answers each connection of a run folder with some lines, then ends it.
@@ -177,10 +178,10 @@ mod tests {
     fn a_connection_that_breaks_is_made_again_until_the_run_is_closed() {
         let folder = tempfile::tempdir().unwrap();
         let line = |state| {
-            let status = crate::run::Status { state, ..golden::status(100.0) };
+            let status = crate::control::Status { state, ..golden::status(100.0) };
             serde_json::to_string(&Reply::Status(Box::new(status))).unwrap() + "\n"
         };
-        let closed = RunState::Closed(crate::StopReason::Finished);
+        let closed = RunState::Closed(crate::stop::StopReason::Finished);
         let server = serve(folder.path(), vec![line(RunState::Running), line(RunState::Paused) + &line(closed)]);
         let (news, received) = mpsc::channel();
         let (_keep, wanted) = mpsc::channel();

@@ -11,7 +11,8 @@ use super::panel::Panel;
 use super::record::{Facts, Log};
 use super::safety::Safety;
 use super::theme::{Theme, Tone};
-use crate::run::{Alarm, RunState, Status};
+use crate::control::{RunState, Status};
+use crate::event::Alarm;
 
 /// A status is drawn stale from this age on, in s. It comes ten times a second.
 pub const FRESH_SECONDS: f64 = 2.0;
@@ -211,8 +212,7 @@ impl RunView {
     pub fn test_at(&self, step: u64) -> Option<Test> {
         let exact = self.detail.as_ref().and_then(|detail| {
             let row = detail.rows.iter().rev().find(|row| row.step <= step && row.test_accuracy.is_some())?;
-            let accuracy = row.test_accuracy?;
-            Some(Test { step: row.step, accuracy, believed: row.believed_accuracy.unwrap_or(accuracy) })
+            Some(Test::of(row, row.test_accuracy?))
         });
         let kept = self.history.test_at(step);
         match (exact, kept) {

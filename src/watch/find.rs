@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::client;
 use super::holder::Holder;
 use super::record::Facts;
-use crate::run::{Reply, Request, RunState, Status};
+use crate::control::{Reply, Request, RunState, Status};
 
 /// A run that does not answer within this time counts as silent.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ impl RunRow {
 
     /// Whether its process may still drive plants: it answers, or is there and silent.
     pub fn lives(&self) -> bool {
-        self.active() || matches!(self.holder, Holder::Alive(_) | Holder::Suspended(_))
+        self.active() || matches!(self.holder, Holder::Alive(_) | Holder::Suspended(_) | Holder::Contained(_))
     }
 
     /// Where it is in its life, as one word.
@@ -70,14 +70,14 @@ pub fn state_word(state: RunState) -> &'static str {
     }
 }
 
-fn reason_word(reason: crate::StopReason) -> &'static str {
+fn reason_word(reason: crate::stop::StopReason) -> &'static str {
     match reason {
-        crate::StopReason::Finished => "finished",
-        crate::StopReason::Interrupted => "interrupted",
-        crate::StopReason::Stopped => "stopped",
-        crate::StopReason::Aborted => "aborted",
-        crate::StopReason::Lost => "lost",
-        crate::StopReason::Failed => "failed",
+        crate::stop::StopReason::Finished => "finished",
+        crate::stop::StopReason::Interrupted => "interrupted",
+        crate::stop::StopReason::Stopped => "stopped",
+        crate::stop::StopReason::Aborted => "aborted",
+        crate::stop::StopReason::Lost => "lost",
+        crate::stop::StopReason::Failed => "failed",
     }
 }
 
@@ -167,9 +167,9 @@ mod tests {
         write(&place.path().join("torn"), r#"{"state":"run"#);
         write(&place.path().join("foreign"), r#"{"name":"of another program"}"#);
         let killed = serde_json::json!({ "state": "running", "started_unix_seconds": 1,
-            "process": { "id": 4_294_967_295_u32, "start": 1, "host": crate::run::host() } });
+            "process": { "id": 4_294_967_295_u32, "start": 1, "host": crate::record::host() } });
         write(&place.path().join("killed"), &killed.to_string());
-        let hangs = serde_json::json!({ "state": "running", "process": crate::run::this_process() });
+        let hangs = serde_json::json!({ "state": "running", "process": crate::record::this_process() });
         write(&place.path().join("hangs"), &hangs.to_string());
         std::fs::create_dir_all(place.path().join("compare/figures")).unwrap();
         let mut finder = Finder::default();

@@ -17,11 +17,10 @@ use super::keys::Effect;
 use super::panel::Panel;
 use super::record::{Facts, Log, LogLine, PlantFacts};
 use super::theme::{Theme, Tone};
-use crate::StopReason;
-use crate::run::{
-    Alarm, BankStatus, Budget, CalibrationStatus, LinkStatus, PlantStatus, Request, RunState, Severity, Status,
-    TrainingStatus,
-};
+use crate::control::{BankStatus, Budget, LinkStatus, PlantStatus, Request, RunState, Status, TrainingStatus};
+use crate::event::{Alarm, Severity};
+use crate::plants::CalibrationStatus;
+use crate::stop::StopReason;
 
 /// 2026-11-24 14:13:20 UTC.
 pub const NOW: f64 = 1_795_529_600.0;
@@ -60,6 +59,7 @@ pub fn status(unix_seconds: f64) -> Status {
         shots: 158_000,
         plant_seconds: 125.5,
         driven_unix_seconds: Some(unix_seconds - 0.05),
+        waits_seconds: None,
         inputs: vec![bank("drive", wave(256, 64.0, 0.9))],
         controls: vec![BankStatus { set_points: vec![0.25, -0.5], ..bank("bias", vec![0.2498, -0.5004]) }],
         outputs: vec![bank("response", wave(256, 32.0, 0.4))],
@@ -93,6 +93,7 @@ pub fn status(unix_seconds: f64) -> Status {
             epoch: 122,
             loss: Some(0.412),
             test_accuracy: Some(0.885),
+            tried_on: None,
             believed_accuracy: Some(0.91),
             twin_residual: Some(0.137),
             drift_score: Some(0.42),
@@ -161,7 +162,13 @@ pub fn facts(state: &str) -> Facts {
 }
 
 pub fn log() -> Log {
-    let line = |age: f64, tone, text: &str| LogLine { unix_seconds: NOW - age, step: None, tone, text: text.into() };
+    let line = |age: f64, tone, text: &str| LogLine {
+        unix_seconds: NOW - age,
+        step: None,
+        tone,
+        text: text.into(),
+        topic: None,
+    };
     let mut log = Log::default();
     log.lines.push_back(line(11.0, Tone::Strong, "started digits-electrical by physics-aware, seed 1, 2500 steps"));
     for test in 1..=4_u32 {
@@ -321,6 +328,26 @@ fn questions_help_filters_and_frozen_pictures() {
     );
     type_keys(&mut dashboard, "f");
     assert!(picture(&dashboard, SMALL).contains("2,000/2,500"));
+}
+
+#[test]
+fn an_expanded_alarm_is_told_whole_and_a_kept_filter_is_marked() {
+    let mut dashboard = dashboard("normal");
+    let words: Vec<String> = (0..60).map(|word| format!("word{word}")).collect();
+    let long = Alarm { message: words.join(" "), ..alarm(1, Severity::Major, (true, false)) };
+    dashboard.take_status(Status { alarms: vec![alarm(2, Severity::Minor, (true, true)), long], ..status(NOW) });
+    dashboard.look.focus = Panel::Alarms;
+    assert!(!picture(&dashboard, SMALL).contains("word59"));
+    dashboard.look.expanded = true;
+    for size in [SMALL, LARGE] {
+        let text = picture(&dashboard, size);
+        assert!(words.iter().all(|word| text.contains(word.as_str())), "{text}");
+    }
+    dashboard.look.expanded = false;
+    type_keys(&mut dashboard, "/750");
+    press(&mut dashboard, &[KeyCode::Enter]);
+    dashboard.say(Tone::Plain, "a sentence that hides the last line".into());
+    assert!(picture(&dashboard, SMALL).contains("6 log /750"));
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::control::TriedOn;
+
 /// Buckets at most.
 const BUCKETS: usize = 4096;
 /// Losses that are kept one by one.
@@ -26,8 +28,10 @@ pub struct Row {
     pub range_use: Option<f64>,
     /// Fraction of the values that were clamped.
     pub clipping_rate: Option<f64>,
-    /// Of a test, on the plant.
+    /// Of a test or a validation, on the plant.
     pub test_accuracy: Option<f64>,
+    /// Which of the two.
+    pub tried_on: Option<TriedOn>,
     /// Of a test, as the method believes.
     pub believed_accuracy: Option<f64>,
     /// Shots so far.
@@ -47,8 +51,18 @@ pub struct Test {
     pub step: u64,
     /// On the plant.
     pub accuracy: f64,
+    /// Of which rows.
+    pub tried_on: Option<TriedOn>,
     /// As the method believes.
     pub believed: f64,
+}
+
+impl Test {
+    /// What a row says whose accuracy is this.
+    pub fn of(row: &Row, accuracy: f64) -> Self {
+        let believed = row.believed_accuracy.unwrap_or(accuracy);
+        Self { step: row.step, accuracy, tried_on: row.tried_on, believed }
+    }
 }
 
 /// Some updates together.
@@ -97,7 +111,7 @@ impl History {
     /// Adds a row: an update or a test.
     pub fn add(&mut self, row: Row) {
         if let Some(accuracy) = row.test_accuracy {
-            let test = Test { step: row.step, accuracy, believed: row.believed_accuracy.unwrap_or(accuracy) };
+            let test = Test::of(&row, accuracy);
             self.add_test(test);
         }
         if let Some(loss) = row.loss {

@@ -9,7 +9,7 @@ use super::dashboard::{Dashboard, Overlay, Page};
 use super::layout;
 use super::panel::Panel;
 use super::theme::Tone;
-use crate::run::{Request, RunState};
+use crate::control::{Request, RunState};
 
 /// What is to be done outside of the dashboard.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::history::{History, Row};
+use crate::control::TriedOn;
 
 /// Rows between two entries of the index.
 const INDEX_ROWS: usize = 1024;
@@ -34,7 +35,12 @@ impl Columns {
             loss: value("loss"),
             range_use: value("range_use"),
             clipping_rate: value("clipping_rate"),
-            test_accuracy: value("test_accuracy"),
+            test_accuracy: value("test_accuracy").or_else(|| value("validation_accuracy")),
+            tried_on: match (value("test_accuracy"), value("validation_accuracy")) {
+                (Some(_), _) => Some(TriedOn::Test),
+                (None, Some(_)) => Some(TriedOn::Validation),
+                (None, None) => None,
+            },
             believed_accuracy: value("believed_accuracy"),
             shots: value("shots"),
             plant_seconds: value("plant_seconds"),
@@ -171,6 +177,18 @@ mod tests {
         assert!(metrics.poll(1 << 20).unwrap());
         assert_eq!(metrics.history().last.unwrap().loss, Some(2.25));
         assert_eq!(metrics.history().last_test.unwrap().believed, 0.75);
+    }
+
+    #[test]
+    fn an_accuracy_says_which_rows_it_is_of() {
+        let header = "kind,step,loss,test_accuracy,believed_accuracy,validation_accuracy\n";
+        let (_folder, mut metrics) = written(&format!("{header}test,2,,,0.5,0.75\n"));
+        metrics.poll(1 << 20).unwrap();
+        assert_eq!(metrics.history().last_test.unwrap().tried_on, Some(TriedOn::Validation));
+        append(&metrics, "test,4,,0.25,0.5,0.75\n");
+        metrics.poll(1 << 20).unwrap();
+        let last = metrics.history().last_test.unwrap();
+        assert_eq!((last.accuracy, last.tried_on), (0.25, Some(TriedOn::Test)));
     }
 
     #[test]

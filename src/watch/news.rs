@@ -11,7 +11,7 @@ use super::history::History;
 use super::holder::Holder;
 use super::record::{Facts, Log};
 use super::theme::Tone;
-use crate::run::{Reply, Request, RunState, Status};
+use crate::control::{Reply, Request, RunState, Status};
 
 /// One thing that comes from outside. The number says which opening of a run it belongs to.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum News {
     Input(Input),
     /// The terminal is gone.
     InputEnded,
+    /// Somebody else had the terminal, and what stands there is not what was drawn.
+    TerminalBack,
     /// `!` was pressed then (seconds since 1970), and the request is on its way to these runs already.
     SafeAsked(f64, Vec<PathBuf>),
     /// A run's process says how it is.

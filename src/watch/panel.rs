@@ -66,6 +66,9 @@ impl Panel {
             Span::styled(format!(" {} ", self.number()), tone),
             Span::styled(format!("{} ", self.name()), if focused { Tone::Focus } else { Tone::Strong }),
         ];
+        if self == Self::Log && !dashboard.look.filter.is_empty() {
+            title.push(Span::styled(format!("/{} ", dashboard.look.filter), Tone::Minor));
+        }
         if focused {
             title.push(Span::styled("◀ ", Tone::Focus));
         }

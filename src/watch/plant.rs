@@ -11,7 +11,7 @@ use super::number::{count, duration, fit, prefixed, short};
 use super::panel::{Panel, lines, pair, whole_or_marked};
 use super::plot::{Curve, SPECTRUM_FLOOR, limit_bar, plot, spectrum};
 use super::theme::Tone;
-use crate::run::{BankStatus, PlantStatus};
+use crate::control::{BankStatus, PlantStatus};
 
 /// Banks of fewer values are bars with limits, larger ones are curves.
 const CURVE_FROM: usize = 9;

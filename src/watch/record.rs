@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::number::{percent, short};
 use super::theme::Tone;
-use crate::run::{Alarm, Severity};
+use crate::event::{Alarm, Severity};
+use crate::record::read_text;
 
 /// Log lines that are kept.
 const LINES: usize = 5000;
@@ -99,8 +100,8 @@ pub struct PlantFacts {
 impl Facts {
     /// Reads `run.json` of the run in `folder`.
     pub fn read(folder: &Path) -> io::Result<Self> {
-        let text = std::fs::read(folder.join("run.json"))?;
-        let facts: Self = serde_json::from_slice(&text).map_err(io::Error::from)?;
+        let text = read_text(&folder.join("run.json"))?;
+        let facts: Self = serde_json::from_str(&text).map_err(io::Error::from)?;
         if facts.state.is_empty() {
             return Err(io::Error::other("it has no `state`, so no run of pnnlab wrote it"));
         }
@@ -109,7 +110,7 @@ impl Facts {
 
     /// The same with what `experiment.toml` beside it plans.
     pub fn read_with_plan(folder: &Path) -> io::Result<Self> {
-        let plan = std::fs::read_to_string(folder.join("experiment.toml")).ok();
+        let plan = read_text(&folder.join("experiment.toml")).ok();
         let plan: Option<Value> = plan.and_then(|text| toml::from_str(&text).ok());
         // Where epochs are counted, the number of updates hangs on the data.
         let training = plan.map(|plan| plan["training"].clone()).filter(|training| training["epochs"].is_null());
@@ -134,6 +135,8 @@ pub struct LogLine {
     pub tone: Tone,
     /// The sentence.
     pub text: String,
+    /// What it tells of again and again; of several such lines one after another the last is kept.
+    pub topic: Option<String>,
 }
 
 /// What `events.jsonl` has said so far.
@@ -205,7 +208,7 @@ impl Log {
     fn add(&mut self, line: &[u8]) {
         let Ok(event) = serde_json::from_slice::<Value>(line) else {
             let text = format!("unreadable event: {}", String::from_utf8_lossy(line));
-            return self.push(LogLine { unix_seconds: f64::NAN, step: None, tone: Tone::Minor, text });
+            return self.push(LogLine { unix_seconds: f64::NAN, step: None, tone: Tone::Minor, text, topic: None });
         };
         let unix_seconds = event["unix_seconds"].as_f64().unwrap_or(f64::NAN);
         let step = event["step"].as_u64();
@@ -218,7 +221,8 @@ impl Log {
             self.times.push((step, unix_seconds));
         }
         let (tone, text) = sentence(&event);
-        self.push(LogLine { unix_seconds, step, tone, text });
+        let topic = (event["event"] == "reference").then(|| format!("drift of {}", event["plant"]));
+        self.push(LogLine { unix_seconds, step, tone, text, topic });
     }
 
     /// What panels need of an event beside its sentence.
@@ -270,6 +274,14 @@ impl Log {
     }
 
     fn push(&mut self, line: LogLine) {
+        if line.topic.is_some() {
+            let recurrent = self.lines.iter().rev().take_while(|known| known.topic.is_some()).count();
+            let start = self.lines.len() - recurrent;
+            let same = |known: &LogLine| known.topic == line.topic && known.tone == line.tone;
+            if let Some(place) = (start..self.lines.len()).find(|place| same(&self.lines[*place])) {
+                self.lines.remove(place);
+            }
+        }
         if self.lines.len() == LINES {
             self.lines.pop_front();
         }
@@ -315,8 +327,9 @@ fn sentence(event: &Value) -> (Tone, String) {
         "evaluated" => (
             Tone::Plain,
             format!(
-                "test {} on the plant, {} believed, after step {}",
-                percent(event["test_accuracy"].as_f64()),
+                "{} {} on the plant, {} believed, after step {}",
+                if event["test_accuracy"].is_null() { "validation" } else { "test" },
+                percent(event["test_accuracy"].as_f64().or(event["validation_accuracy"].as_f64())),
                 percent(event["believed_accuracy"].as_f64()),
                 event["step"]
             ),
@@ -392,97 +405,4 @@ fn rounded(value: &Value) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_become_sentences_alarms_and_times() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
-        let mut events = Events::new(path.clone());
-        assert!(!events.poll().unwrap(), "no file yet");
-        let alarm = |active, seen| {
-            format!(
-                r#"{{"event":"alarm","id":1,"severity":"major","source":"drift","message":"moved","first_unix_seconds":5.0,"active":{active},"acknowledged":{seen},"unix_seconds":6.0}}"#
-            )
-        };
-        let text = format!(
-            "{}\n{}\n{}\n{}\nnonsense\n{{\"event\":\"half",
-            r#"{"event":"evaluated","step":10,"test_accuracy":0.5,"believed_accuracy":0.75,"unix_seconds":100.0}"#,
-            r#"{"event":"evaluated","step":20,"test_accuracy":0.5,"believed_accuracy":0.75,"unix_seconds":120.0}"#,
-            alarm(true, false),
-            alarm(false, true)
-        );
-        std::fs::write(&path, text).unwrap();
-        assert!(events.poll().unwrap());
-        let log = events.log();
-        let texts: Vec<&str> = log.lines.iter().map(|line| line.text.as_str()).collect();
-        assert_eq!(
-            texts,
-            [
-                "test 50.0 % on the plant, 75.0 % believed, after step 10",
-                "test 50.0 % on the plant, 75.0 % believed, after step 20",
-                "major alarm raised: drift: moved",
-                "major alarm cleared: drift: moved",
-                "unreadable event: nonsense",
-            ]
-        );
-        let alarms = log.alarms_at(None);
-        assert_eq!((alarms.len(), alarms[0].active), (1, false));
-        assert_eq!(log.alarms_at(Some(5.9)), []);
-        let around = [5, 15, 20, 99].map(|step| log.around(step));
-        let (first, second) = (Some((10, 100.0)), Some((20, 120.0)));
-        assert_eq!(around, [[None, first], [first, second], [second, None], [second, None]]);
-        let long = r#"{"event":"fitted","fit":"a","residual":0.1234567890123456,"of":[0.30000000000000004,7]}"#;
-        std::fs::write(&path, long.to_owned() + "\n").unwrap();
-        assert!(events.poll().unwrap(), "a shorter file is read again");
-        assert_eq!(events.log().lines[0].text, "fitted fit: a residual: 0.1235 of: [0.3,7]");
-    }
-
-    #[test]
-    fn what_a_record_says_of_twin_drift_plan_and_safe_states_is_known_by_step() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
-        let lines = [
-            r#"{"event":"started","experiment":"a","method":"ideal","seed":1,"steps":200000,"unix_seconds":90.0}"#,
-            r#"{"event":"agreement","step":10,"twin_residual":0.0312345678901234,"unix_seconds":100.0}"#,
-            r#"{"event":"reference","step":10,"plant":"plate","score":0.4216789,"alarm":false,"unix_seconds":100.5}"#,
-            r#"{"event":"refreshed","step":12,"plant":"plate","why":"drift","shots":8,"residual_before":0.0123456,"residual_after":0.00312345,"kept":true,"unix_seconds":101.0}"#,
-            r#"{"event":"agreement","step":20,"twin_residual":0.5,"unix_seconds":110.0}"#,
-            r#"{"event":"safe","unix_seconds":111.0}"#,
-        ];
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
-        let mut events = Events::new(path);
-        assert!(events.poll().unwrap());
-        let log = events.log();
-        assert_eq!(
-            [9, 10, 19, 25].map(|step| value_at(&log.residuals, step)),
-            [None, Some(0.031_234_567_890_123_4), Some(0.031_234_567_890_123_4), Some(0.5)]
-        );
-        assert_eq!((log.drift.len(), log.steps, log.safe, log.last), (1, Some(200_000), Some(111.0), Some(111.0)));
-        let texts: Vec<&str> = log.lines.iter().map(|line| line.text.as_str()).collect();
-        assert_eq!(
-            texts[1..4],
-            [
-                "twin residual 3.1 % after step 10",
-                "drift 0.42 of limit on plate after step 10",
-                "twin of plate fitted anew after step 12 (drift): residual 0.012 to 0.003, kept",
-            ]
-        );
-        assert!(texts.iter().all(|text| !text.contains("678")), "{texts:?}");
-    }
-
-    #[test]
-    fn what_no_run_wrote_is_refused_and_the_plan_is_read_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("run.json", r#"{"name":"of another program"}"#);
-        assert!(Facts::read(folder.path()).unwrap_err().to_string().contains("no run of pnnlab"));
-        write("run.json", r#"{"state":"stopped"}"#);
-        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, None);
-        write("experiment.toml", "[training]\nsteps = 200000\n");
-        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, Some(200_000));
-        write("experiment.toml", "[training]\nsteps = 1000\nepochs = 7\n");
-        assert_eq!(Facts::read_with_plan(folder.path()).unwrap().steps, None);
-    }
-}
+mod tests;

@@ -66,7 +66,12 @@ pub fn second_line(dashboard: &Dashboard, width: u16) -> Line<'static> {
 
 /// The table in `body` of a terminal of size `area`.
 pub fn draw(dashboard: &Dashboard, body: Rect, area: Rect, buffer: &mut Buffer) {
-    let block = Block::bordered().border_style(Tone::Focus).title_top(Line::styled(" runs ", Tone::Focus));
+    let mut title = vec![Span::styled(" runs ", Tone::Focus)];
+    if !dashboard.table.filter.is_empty() {
+        let (left, all) = (dashboard.table.visible().count(), dashboard.table.rows.len());
+        title.push(Span::styled(format!("/{} ({left} of {all}) ", dashboard.table.filter), Tone::Minor));
+    }
+    let block = Block::bordered().border_style(Tone::Focus).title_top(Line::from(title));
     let inner = block.inner(body);
     block.render(body, buffer);
     let [heading, _] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);

@@ -7,7 +7,7 @@ use super::news::Answer;
 use super::number::{duration, wrapped};
 use super::record::Log;
 use super::theme::Tone;
-use crate::run::{Reply, RunState};
+use crate::control::{Reply, RunState};
 
 /// Rows at most, so that the page stays in sight.
 const ROWS: usize = 4;
@@ -44,6 +44,10 @@ impl Dashboard {
                 }
             };
             self.say(tone, text.to_owned());
+        }
+        if !folders.is_empty() {
+            // What was answered before says nothing about a run that is asked to be safe.
+            self.notice = None;
         }
         for folder in folders {
             let known = self.safety_of(folder);
@@ -174,12 +178,14 @@ mod tests {
     use ratatui::crossterm::event::KeyCode;
 
     use super::*;
-    use crate::run::{Request, Status};
-    use crate::watch::dashboard::Connection;
-    use crate::watch::find::RunRow;
-    use crate::watch::golden::{NOW, SMALL, UNICODE, dashboard, facts, picture, press, status, type_keys};
-    use crate::watch::holder::Holder;
-    use crate::watch::keys::Effect;
+    use crate::control::{Request, Status};
+    use crate::watch::{
+        dashboard::Connection,
+        find::RunRow,
+        golden::{NOW, SMALL, UNICODE, dashboard, facts, picture, press, status, type_keys},
+        holder::Holder,
+        keys::Effect,
+    };
 
     fn answer(folder: &str, asked: f64, reply: Result<Reply, String>) -> Answer {
         let holder = Holder::Alive(4711);
@@ -302,6 +308,12 @@ mod tests {
         // The step goes on until its end; the next key counts on the pause all the same.
         assert!(picture(&dashboard, SMALL).contains("PAUSING live"));
         assert_eq!(type_keys(&mut dashboard, "p"), [Effect::Ask(Request::Resume)]);
+        let resumed = Ok(Reply::Done { state: RunState::Running });
+        dashboard.take_answer(Answer { request: Request::Resume, ..answer(&name, NOW, resumed) });
+        assert!(picture(&dashboard, SMALL).contains("it goes on"));
+        dashboard.ask_safe(NOW, std::slice::from_ref(&folder));
+        assert!(!picture(&dashboard, SMALL).contains("it goes on"), "it was asked to be safe since");
+        dashboard.take_answer(answer(&name, NOW, SAFE));
         dashboard.take_status(Status { state: RunState::Paused, why: "by an alarm".into(), ..status(NOW) });
         let text = picture(&dashboard, SMALL);
         assert!(text.contains("PAUSED live") && text.contains("Paused by an alarm - p goes on"), "{text}");

@@ -21,7 +21,7 @@ use super::record::severity_tone;
 use super::runs_table;
 use super::theme::Tone;
 use super::training::TrainingPanel;
-use crate::run::RunState;
+use crate::control::RunState;
 
 impl Widget for &Dashboard {
     fn render(self, area: Rect, buffer: &mut Buffer) {

@@ -11,7 +11,7 @@ use super::keys::Effect;
 use super::news::News;
 use super::terminal::{self, Screen, Targets};
 use super::{client, follow};
-use crate::run::unix_seconds;
+use crate::record::unix_seconds;
 use crate::{Error, stop};
 
 /// Pictures a second at most, but for keys: those are answered at once.
@@ -47,6 +47,7 @@ impl Session {
     /// Starts the threads that every sitting needs.
     pub fn begin(dashboard: Dashboard, screen: Screen) -> Result<Self, Error> {
         let (news, received) = mpsc::channel();
+        Screen::tell(&news);
         let targets = Targets::default();
         let (finder, wanted) = mpsc::channel();
         let (folder, sender) = (dashboard.table.folder.clone(), news.clone());
@@ -76,7 +77,8 @@ impl Session {
             }
             match self.received.recv_timeout(due) {
                 Ok(news) => {
-                    hurried |= matches!(news, News::Input(_) | News::SafeAsked(..) | News::Answer(_));
+                    hurried |=
+                        matches!(news, News::Input(_) | News::TerminalBack | News::SafeAsked(..) | News::Answer(_));
                     changed = true;
                     if !self.take(news)? {
                         return Ok(());
@@ -93,9 +95,7 @@ impl Session {
 
     fn draw(&mut self) -> Result<(), Error> {
         self.dashboard.now = unix_seconds();
-        let dashboard = &self.dashboard;
-        let drawn = self.screen.terminal.draw(|frame| frame.render_widget(dashboard, frame.area()));
-        drawn.map(drop).map_err(|error| Error::NoTerminal { reason: error.to_string() })
+        self.screen.draw(&self.dashboard)
     }
 
     /// Takes one piece of news; `false` at the end.
@@ -104,12 +104,13 @@ impl Session {
         let current = self.opened.as_ref().map(|opened| opened.key);
         match news {
             News::Input(event) => {
-                let area = self.screen.terminal.get_frame().area();
+                let area = self.screen.area();
                 if let Some(effect) = self.dashboard.input(&event, area) {
                     return self.act(effect);
                 }
             }
             News::InputEnded => return Ok(false),
+            News::TerminalBack => self.screen.forget(),
             News::SafeAsked(asked, folders) => self.dashboard.ask_safe(asked, &folders),
             News::Status(key, status) if Some(key) == current => self.dashboard.take_status(*status),
             News::Connection(key, connection) if Some(key) == current => self.dashboard.take_connection(connection),

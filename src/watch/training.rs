@@ -13,7 +13,7 @@ use super::panel::{Panel, lines, pair};
 use super::plot::{Curve, plot, progress_bar};
 use super::record::{StepSeconds, value_at};
 use super::theme::Tone;
-use crate::run::TrainingStatus;
+use crate::control::{TrainingStatus, TriedOn};
 
 /// Rows that a curve needs with its title.
 const CURVE_ROWS: u16 = 4;
@@ -75,6 +75,7 @@ fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
         epoch: row.epoch.unwrap_or(0.0) as usize,
         loss: row.loss,
         test_accuracy: test.map(|test| test.accuracy),
+        tried_on: test.and_then(|test| test.tried_on),
         believed_accuracy: test.map(|test| test.believed),
         twin_residual: row.twin_residual.or_else(|| value_at(&run.log.residuals, step)),
         drift_score: row.drift_score.or_else(|| value_at(&run.log.drift, step)),
@@ -101,7 +102,9 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
         first.push(Span::raw(format!(" {:.0} %", 100.0 * fraction)));
     }
     let mut second = pair("loss", training.loss.map_or("-".to_owned(), short), Tone::First).to_vec();
-    second.extend(pair("plant", percent(training.test_accuracy), Tone::Second));
+    // Accuracies of rows that settings were chosen by and of the test set are not the same thing.
+    let tried = training.tried_on.map_or("plant", TriedOn::name);
+    second.extend(pair(tried, percent(training.test_accuracy), Tone::Second));
     second.extend(pair("believed", percent(training.believed_accuracy), Tone::Third));
     let mut third = pair("twin residual", percent(training.twin_residual), Tone::Plain).to_vec();
     let drift = training.drift_score.map_or("-".to_owned(), |score| format!("{score:.2} of limit"));
@@ -237,4 +240,22 @@ fn accuracy_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), 
 fn cursor_points(dashboard: &Dashboard, bounds: [f64; 2]) -> Vec<(f64, f64)> {
     let cursor = dashboard.look.cursor.filter(|_| dashboard.shown().is_some_and(RunView::over));
     cursor.map_or(Vec::new(), |step| bounds.map(|value| (step as f64, value)).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accuracy_is_called_after_its_rows() {
+        for (tried_on, words) in [
+            (Some(TriedOn::Validation), "validation 88.5 %"),
+            (Some(TriedOn::Test), "test 88.5 %"),
+            (None, "plant 88.5 %"),
+        ] {
+            let training = TrainingStatus { test_accuracy: Some(0.885), tried_on, ..TrainingStatus::default() };
+            let text: Vec<String> = figures(&training, None, 80).iter().map(ToString::to_string).collect();
+            assert!(text[1].contains(words), "{text:?}");
+        }
+    }
 }

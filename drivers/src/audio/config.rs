@@ -53,6 +53,7 @@ pub struct SyncConfig {
     /// Where it ends, in Hz.
     pub high_hertz: f64,
     /// How long after it was played it may be heard at most, in s.
+    #[schemars(range(min = 0, max = 60))]
     pub search_seconds: f64,
     /// How many times higher than anything else its correlation must be.
     pub peak_to_sidelobe: f32,

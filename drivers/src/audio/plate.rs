@@ -96,7 +96,7 @@ impl AudioPlate {
         mut open: Open,
     ) -> Result<Self, Error> {
         config.check()?;
-        let owned = Owned::take(&options.instrument, &options.address)?;
+        let owned = Owned::of(options)?;
         let owner = owned.as_ref().map(|owned| owned.holder().to_string()).unwrap_or_default();
         let owned = owned.map(|owned| Arc::new(Mutex::new(owned)));
         let watch = LinkWatch::new(&options.instrument, &options.address, owner, owned.as_ref());
@@ -409,5 +409,9 @@ impl Plant for AudioPlate {
 
     fn spend_from(&mut self, allowance: Allowance) {
         self.allowance = allowance;
+    }
+
+    fn shots_at_once(&self) -> usize {
+        Layout::most_shots(&self.config.waveform)
     }
 }

@@ -72,6 +72,8 @@ pub struct LinkReport {
     pub rejected: BTreeMap<&'static str, u64>,
     /// What else its driver has found out, in words; empty where there is nothing.
     pub remark: String,
+    /// Where the instrument makes itself safe when it hears nothing: after how long, and how often it has, as it says itself.
+    pub watchdog: Option<(Duration, u32)>,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ struct Watched {
     latencies: VecDeque<Duration>,
     last: Instant,
     disturbance: Option<Disturbance>,
+    silent: bool,
     owned: Weak<Mutex<Owned>>,
     rejections: Rejections,
 }
@@ -115,6 +118,7 @@ impl LinkWatch {
             latencies: VecDeque::new(),
             last: Instant::now(),
             disturbance: None,
+            silent: false,
             owned: owned.map(Arc::downgrade).unwrap_or_default(),
             rejections: Rejections::default(),
         })))
@@ -148,9 +152,28 @@ impl LinkWatch {
         self.locked().disturbance = Some(disturbance);
     }
 
+    /// From now on says nothing of itself while nobody asks, or says it again: so a watchdog can be seen to act.
+    pub fn keep_silent(&self, silent: bool) {
+        self.locked().silent = silent;
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.locked().silent
+    }
+
+    /// The instrument's watchdog as it says: its time, and how often it has acted.
+    pub(crate) fn watchdog(&self, time: Duration, trips: u32) {
+        self.locked().report.watchdog = Some((time, trips));
+    }
+
     /// The disturbance that is due, once.
     pub(crate) fn disturbed(&self) -> Option<Disturbance> {
         self.locked().disturbance.take()
+    }
+
+    /// Whether `disturbance` is due; once.
+    pub(super) fn disturbed_by(&self, disturbance: Disturbance) -> bool {
+        self.locked().disturbance.take_if(|due| *due == disturbance).is_some()
     }
 
     pub(crate) fn state(&self, state: LinkState) {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Disturbance, LinkOptions, LinkState, LinkWatch, Opening, Session};
 use crate::port::Opener;
+use crate::split_mix::SplitMix;
 use crate::{Error, Port};
 
 /// The first pause between two attempts.
@@ -20,15 +21,32 @@ const PATIENCE_FACTOR: u32 = 4;
 const LEAST_PATIENCE: Duration = Duration::from_millis(50);
 /// Where its greetings usually take less, an attempt to find it again ends after so much silence.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(400);
+/// How often a session looks whether its settings are still there.
+const VERIFY_EVERY: Duration = Duration::from_secs(1);
+const VERIFY: &str = "verify";
 /// What is asked while nobody asks.
 const IDLE: &str = "idle";
 
+/// Where an answer goes, with the number of the opening of the port that it came from.
+type Answer<S> = oneshot::Sender<Result<(<S as Session>::Reply, u64), Error>>;
+
+/// On which terms a request is exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Terms {
+    /// With a look at the settings before, where one is due.
+    Looking,
+    /// In any case, whatever has become of the settings.
+    AtOnce,
+    /// Only on the port whose opening has this number: it belongs to what was exchanged there before.
+    On(u64),
+}
+
 /// What the task is asked.
 pub(super) enum Job<S: Session> {
-    /// Be ready.
-    Open { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
-    /// Exchange a request until then, which was so long away when it was asked.
-    Ask { request: S::Request, within: Duration, until: Instant, reply: oneshot::Sender<Result<S::Reply, Error>> },
+    /// Be ready; answered with the number of the port's opening.
+    Open { within: Duration, reply: oneshot::Sender<Result<u64, Error>> },
+    /// Exchange a request until then, which was so long away when it was asked. Answered with the number of the opening as well.
+    Ask { request: S::Request, terms: Terms, within: Duration, until: Instant, reply: Answer<S> },
     /// Nothing else to do: say something, or look for a lost instrument.
     Idle { within: Duration, reply: oneshot::Sender<Result<(), Error>> },
 }
@@ -40,6 +58,8 @@ pub(super) struct Task<S> {
     open_within: Duration,
     watch: LinkWatch,
     port: Option<Port>,
+    /// A port that is being greeted, or whose greeting has failed.
+    greeted: Option<Port>,
     /// How often the port was opened.
     openings: u64,
     /// Whether an answer may still be on its way.
@@ -47,10 +67,12 @@ pub(super) struct Task<S> {
     /// Attempts to open it that have failed since the last success.
     failures: u32,
     next_attempt: Instant,
+    /// When the settings were last known to be there.
+    verified: Instant,
     /// The longest silence in the last greeting that succeeded.
     usual: Option<Duration>,
     /// State of the jitter's generator.
-    random: u64,
+    random: SplitMix,
 }
 
 impl<S: Session> Task<S> {
@@ -61,12 +83,14 @@ impl<S: Session> Task<S> {
             open_within: options.open_within,
             watch,
             port: None,
+            greeted: None,
             openings: 0,
             stale: false,
             failures: 0,
             next_attempt: Instant::now(),
+            verified: Instant::now(),
             usual: None,
-            random: options.seed,
+            random: SplitMix(options.seed),
         }
     }
 
@@ -76,9 +100,16 @@ impl<S: Session> Task<S> {
         while let Some(job) = next.take() {
             // Who no longer waits for the answer does not get it.
             match job {
-                Job::Open { within, reply } => drop(reply.send(self.ready(Instant::now() + within).await)),
-                Job::Ask { request, within, until, reply } => {
-                    drop(reply.send(self.ask(&request, within, until).await));
+                Job::Open { within, reply } => {
+                    if self.watch.disturbed_by(Disturbance::ClosePort) {
+                        self.port = None;
+                    }
+                    let ready = self.ready(Instant::now() + within).await;
+                    drop(reply.send(ready.map(|()| self.openings)));
+                }
+                Job::Ask { request, terms, within, until, reply } => {
+                    let answer = self.ask(&request, terms, (within, until)).await;
+                    drop(reply.send(answer.map(|answer| (answer, self.openings))));
                 }
                 // Nobody waits behind the search for a lost instrument: who asks searches again, by a deadline of its own.
                 Job::Idle { within, reply } if self.port.is_none() => tokio::select! {
@@ -97,12 +128,26 @@ impl<S: Session> Task<S> {
     }
 
     /// One request, answered within its deadline or not at all.
-    async fn ask(&mut self, request: &S::Request, within: Duration, mut until: Instant) -> Result<S::Reply, Error> {
+    async fn ask(
+        &mut self,
+        request: &S::Request,
+        terms: Terms,
+        (within, mut until): (Duration, Instant),
+    ) -> Result<S::Reply, Error> {
         let disturbance = self.watch.disturbed();
         if disturbance == Some(Disturbance::ClosePort) {
             self.port = None;
         }
+        if matches!(terms, Terms::On(on) if self.port.is_none() || on != self.openings) {
+            let message = "the connection was lost before it had done all that belongs together".to_owned();
+            let error = Error::Lost { instrument: self.opener.instrument.clone(), message };
+            self.watch.failed(&error);
+            return Err(error);
+        }
         self.ready(until).await?;
+        if terms == Terms::Looking && VERIFY_EVERY <= self.verified.elapsed() {
+            self.verify(within, until).await?;
+        }
         if disturbance == Some(Disturbance::LoseAnswer) {
             // Well in the past, because a deadline is rounded up to a millisecond: the request goes out, and that is all.
             let now = Instant::now();
@@ -110,9 +155,26 @@ impl<S: Session> Task<S> {
         }
         let Some(port) = &mut self.port else { return Err(self.timeout("opening", within)) };
         let start = Instant::now();
+        port.listen();
         let answer = timeout_at(until, self.session.exchange(port, request)).await.ok();
         let answer = answer.filter(|_| disturbance != Some(Disturbance::LoseAnswer));
         self.settle(answer, S::verb(request), (start, within))
+    }
+
+    /// Looks whether the settings are still there. A recording knows nothing of such looks.
+    async fn verify(&mut self, within: Duration, until: Instant) -> Result<(), Error> {
+        let Some(port) = self.port.as_mut().filter(|port| !port.is_replay()) else { return Ok(()) };
+        let start = Instant::now();
+        let recorder = port.stop_recording();
+        let looked = timeout_at(until, self.session.verify(port)).await.ok();
+        port.record_to(recorder);
+        match looked {
+            Some(Ok(())) => {
+                self.verified = Instant::now();
+                Ok(())
+            }
+            looked => self.settle(looked, VERIFY, (start, within)),
+        }
     }
 
     /// A heartbeat where there is a port, an attempt to open one where there is none.
@@ -135,7 +197,7 @@ impl<S: Session> Task<S> {
         verb: &'static str,
         (start, within): (Instant, Duration),
     ) -> Result<T, Error> {
-        let answer = answer.unwrap_or_else(|| Err(self.timeout("answer", within)));
+        let answer = answer.unwrap_or_else(|| Err(self.unanswered(self.port.as_ref(), within)));
         if let Err(error) = &answer {
             self.watch.failed(error);
         }
@@ -163,12 +225,14 @@ impl<S: Session> Task<S> {
                 return Err(failure.unwrap_or_else(|| self.timeout("opening", within)));
             }
             let longest = self.open_within + self.session.silence();
+            self.greeted = None;
             let opened = timeout_at(until.min(Instant::now() + longest), self.open()).await;
             match opened.unwrap_or_else(|_| Err(self.timeout("answer", within))) {
                 Ok(port) => {
                     self.port = Some(port);
                     self.failures = 0;
                     self.stale = false;
+                    self.verified = Instant::now();
                     self.openings += 1;
                     self.watch.opened();
                 }
@@ -180,7 +244,12 @@ impl<S: Session> Task<S> {
                     }
                     // What was missing within one attempt will have been missing within all of them.
                     let is_silent = matches!(error, Error::Timeout { .. });
-                    failure = Some(if is_silent { self.opener.mute(within) } else { error });
+                    let error = if is_silent { self.unanswered(self.greeted.as_ref(), within) } else { error };
+                    failure = Some(match (error, failure) {
+                        (Error::Timeout { .. }, Some(known @ Error::Unfinished { .. })) => known,
+                        (Error::Timeout { .. }, _) => self.opener.mute(within, self.session.advise(&[])),
+                        (error, _) => error,
+                    });
                 }
             }
         }
@@ -191,15 +260,16 @@ impl<S: Session> Task<S> {
     async fn open(&mut self) -> Result<Port, Error> {
         let patience = self.patience();
         self.watch.opening(patience);
-        let mut port = self.opener.open(patience.max(LONGEST_PATIENCE)).await?;
+        let port = self.opener.open(patience.max(LONGEST_PATIENCE)).await?;
         let opening = Opening { count: self.openings, stale: self.stale && self.opener.is_line() };
         // Whether it fails or is given up, an answer may be on its way then.
         self.stale = true;
+        let port = self.greeted.insert(port);
         port.be_patient(Some(patience));
-        self.session.greet(&mut port, opening).await?;
+        self.session.greet(port, opening).await?;
         self.usual = Some(port.longest_silence());
         port.be_patient(None);
-        Ok(port)
+        self.greeted.take().ok_or_else(|| self.timeout("opening", patience))
     }
 
     /// How long the instrument may be silent in the next attempt.
@@ -218,17 +288,22 @@ impl<S: Session> Task<S> {
     fn back_off(&mut self) {
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
         self.failures += 1;
-        self.next_attempt = Instant::now() + pause.mul_f64(0.75 + 0.5 * self.fraction());
+        self.next_attempt = Instant::now() + pause.mul_f64(0.75 + 0.5 * self.random.fraction());
         self.watch.state(LinkState::Backoff);
     }
 
-    /// The next number from 0 to 1, by `SplitMix64` (Steele, Lea and Flood, 2014).
-    fn fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.random;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    /// The deadline has passed before an answer on `port` was whole.
+    fn unanswered(&self, port: Option<&Port>, within: Duration) -> Error {
+        let heard = port.map(Port::heard).unwrap_or_default();
+        if heard.is_empty() {
+            return self.timeout("answer", within);
+        }
+        Error::Unfinished {
+            instrument: self.opener.instrument.clone(),
+            seconds: within.as_secs_f32(),
+            heard: heard.iter().flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect(),
+            advice: self.session.advise(heard),
+        }
     }
 
     /// The deadline has passed.

@@ -24,6 +24,7 @@ pub struct PnnlinkConfig {
     pub deadline_seconds: f64,
     /// How often a shot is driven whose reading is void: samples lost, frame stale, no number.
     #[serde(default = "five_times")]
+    #[schemars(range(max = 1000))]
     pub attempts: u32,
 }
 

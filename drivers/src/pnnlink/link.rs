@@ -1,8 +1,8 @@
 //! The plant at the other end of a pnnlink wire: one thread owns the wire, whatever happens on it.
 //!
 //! The owner opens the instrument, keeps its watchdog quiet while nobody measures, and reopens it with growing pauses
-//! when it is gone. After a reconnection it pushes our controls back, checks them by readback, and goes on with the shots
-//! that have no reading yet. What cannot be mended so ends the call with an error before its deadline.
+//! when it is gone. After a reconnection it sets our controls again when somebody drives, step by step where their steps are limited,
+//! checks them by readback, and goes on with the shots that have no reading yet. What cannot be mended so ends the call with an error before its deadline.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::owner::Owner;
 use super::wires::Wires;
-use crate::{Allowance, Batch, Card, Error, LinkOptions, LinkWatch, Owned, Plant};
+use crate::{Allowance, Batch, Card, Error, Identity, LinkOptions, LinkWatch, Owned, Plant};
 
 /// The longest wait for an owner that has died.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
@@ -91,15 +91,17 @@ pub struct Pnnlink {
     report: Arc<Mutex<Report>>,
     watch: LinkWatch,
     owner: Option<JoinHandle<()>>,
+    /// Shots that may be unanswered.
+    window: usize,
     /// That nobody else on this machine has it.
-    _held: Option<Arc<Mutex<Owned>>>,
+    held: Option<Arc<Mutex<Owned>>>,
 }
 
 impl Pnnlink {
     /// Opens the instrument that `link` names and reads who it is. Changes no output.
     pub fn open(link: &LinkOptions, options: Options) -> Result<Self, Error> {
         let (instrument, address) = (link.instrument.as_str(), &link.address);
-        let held = Owned::take(instrument, address)?;
+        let held = Owned::of(link)?;
         let holder = held.as_ref().map(|held| held.holder().to_string()).unwrap_or_default();
         let held = held.map(|held| Arc::new(Mutex::new(held)));
         let watch = LinkWatch::new(instrument, address, holder, held.as_ref());
@@ -116,9 +118,15 @@ impl Pnnlink {
                 address: address.to_string(),
                 message: error.to_string(),
             })?;
-        let card = wait(&opened, instrument, options.deadline)?;
+        let (card, window) = wait(&opened, instrument, options.deadline)?;
         let (instrument, owner) = (instrument.to_owned(), Some(owner));
-        Ok(Self { card, instrument, options, commands: Some(commands), report, watch, owner, _held: held })
+        let plant = Self { card, instrument, options, commands: Some(commands), report, watch, owner, window, held };
+        if let Some(held) = &plant.held {
+            // A board lets nobody else in, but another port of the same box may.
+            let Identity { system, serial, .. } = &plant.card.identity;
+            held.lock().unwrap_or_else(PoisonError::into_inner).claim("pnnlink", system, serial)?;
+        }
+        Ok(plant)
     }
 
     /// What the wire has been through so far.
@@ -133,6 +141,22 @@ impl Pnnlink {
 
     /// Makes an instrument safe over a connection of its own, whoever holds it: its controller is then refused.
     pub fn make_safe_beside(options: &LinkOptions) -> Result<(), Error> {
+        let limit = Options::default().safe_deadline;
+        Self::beside(options, async |wires| super::owner::make_safe_beside(wires, limit).await)
+    }
+
+    /// Looks for `time` whether the instrument stays without a controller; where it has one again it is made safe once more.
+    pub fn stays_safe_beside(options: &LinkOptions, time: Duration) -> Result<(), Error> {
+        let limit = Options::default().safe_deadline;
+        if Self::beside(options, async |wires| super::owner::stays_safe_beside(wires, limit, time).await)? {
+            return Ok(());
+        }
+        Self::make_safe_beside(options)?;
+        Err(Error::OnAgain { instrument: options.instrument.clone() })
+    }
+
+    /// Does `work` over a connection of its own.
+    fn beside<T>(options: &LinkOptions, work: impl AsyncFnOnce(&Wires) -> Result<T, Error>) -> Result<T, Error> {
         let wires = Wires::new(&LinkOptions { record: None, ..options.clone() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Unreachable {
@@ -140,10 +164,10 @@ impl Pnnlink {
             address: options.address.to_string(),
             message: error.to_string(),
         })?;
-        let made = runtime.block_on(super::owner::make_safe_beside(&wires, Options::default().safe_deadline));
+        let done = runtime.block_on(work(&wires));
         // A name that is still being looked up must not keep anybody waiting past the deadline.
         runtime.shutdown_background();
-        made
+        done
     }
 
     /// Gives the owner a command and waits for its answer, no longer than `limit` and what the owner needs to say so.
@@ -163,7 +187,9 @@ impl Plant for Pnnlink {
     }
 
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
-        let limit = self.options.deadline + seconds(self.card.timing.settle);
+        // The owner keeps the deadline of each step; this is only for an owner that has died.
+        let step = self.options.deadline + seconds(self.card.timing.settle);
+        let limit = step.saturating_mul(crate::setting::MOST_STEPS as u32 + 1).min(LONGEST);
         let controls = controls.to_vec();
         self.call(|answer| Command::Apply(controls, answer), limit)
     }
@@ -186,6 +212,10 @@ impl Plant for Pnnlink {
             // An owner that has died drives nothing.
             let _ = commands.send(Command::SpendFrom(allowance));
         }
+    }
+
+    fn shots_at_once(&self) -> usize {
+        self.window
     }
 }
 
@@ -218,7 +248,7 @@ fn wait<T>(answers: &Receiver<Result<T, Error>>, instrument: &str, limit: Durati
 }
 
 /// What the owner's thread needs besides the wire.
-type Ends = (UnboundedReceiver<Command>, Sender<Result<Card, Error>>, (Arc<Mutex<Report>>, LinkWatch));
+type Ends = (UnboundedReceiver<Command>, Sender<Result<(Card, usize), Error>>, (Arc<Mutex<Report>>, LinkWatch));
 
 /// The owner's thread.
 fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
@@ -233,7 +263,7 @@ fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
     runtime.block_on(async move {
         match Owner::open(wires, options, report).await {
             Ok(mut owner) => {
-                let _ = ready.send(Ok(owner.card()));
+                let _ = ready.send(Ok((owner.card(), owner.window())));
                 serve(&mut owner, &mut inbox, options.watchdog / 4).await;
                 owner.close().await;
             }

@@ -1,9 +1,13 @@
 //! The owner of a pnnlink wire: what to do when a session fails.
 
+mod controls;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+
+use controls::Set;
 
 use super::description::Description;
 use super::failure::{explain, may_pass};
@@ -12,7 +16,8 @@ use super::message::Reason;
 use super::ours::Ours;
 use super::session::{Failure, Session};
 use super::wires::Wires;
-use crate::{Allowance, Batch, Card, Direction, Error, ErrorKind, LinkState, LinkWatch, Origin};
+use crate::split_mix::SplitMix;
+use crate::{Allowance, Batch, Card, Error, ErrorKind, LinkState, LinkWatch, Origin};
 
 /// The first pause before an instrument that is gone is opened again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -42,11 +47,13 @@ pub(super) struct Owner {
     watchdog: Duration,
     /// The last session's boot and firmware.
     last: (u32, String),
-    /// The coded controls that we asked for, and those that were applied, while the instrument is to be armed.
-    controls: Option<(Vec<u8>, Vec<u8>)>,
+    /// The controls while the instrument is to be armed.
+    controls: Option<Set>,
+    /// Whether a session was opened anew since controls were set: they are at their safe state.
+    has_fallen: bool,
     /// Bad frames of sessions that are closed.
     bad_frames: u64,
-    random: u64,
+    random: SplitMix,
     pause: Duration,
     /// How long the next attempt to open it again may take.
     patience: Duration,
@@ -63,13 +70,13 @@ impl Owner {
         (report, watch): (Arc<Mutex<Report>>, LinkWatch),
     ) -> Result<Self, Error> {
         watch.opening(OPENING);
-        let mut random = options.seed;
+        let mut random = SplitMix(options.seed);
         let end = Instant::now() + options.deadline;
         let mut was_there = false;
         let mut ours = Ours::default();
         let (session, patience) = loop {
             let start = Instant::now();
-            let number = draw(&mut random) | 1;
+            let number = (random.draw() >> 32) as u32 | 1;
             let replaces = ours.likeliest(start, options.watchdog + OPENING);
             let failure = match timeout(options.deadline, wires.dial()).await {
                 Err(_) => Failure::Silent,
@@ -123,6 +130,7 @@ impl Owner {
             watchdog,
             last,
             controls: None,
+            has_fallen: false,
             bad_frames: 0,
             random,
             pause: FIRST_PAUSE,
@@ -141,38 +149,13 @@ impl Owner {
         card
     }
 
-    /// Sets the controls and returns those really applied.
-    pub async fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
-        let mut coded = Vec::new();
-        self.description.controls.encode(controls, &mut coded);
-        let settle = seconds(self.description.card.timing.settle);
-        let end = Instant::now() + self.options.deadline + settle;
-        loop {
-            let session = self.connected(end, "setting controls").await?;
-            let start = Instant::now();
-            let applied = match session.apply(&coded, SILENCE + settle).await {
-                Ok(applied) => {
-                    self.watch.answered("apply", start.elapsed());
-                    applied
-                }
-                Err(failure) => {
-                    self.mend(failure, end, "setting controls")?;
-                    continue;
-                }
-            };
-            let values = self.description.controls.decode(&applied);
-            self.controls = Some((coded, applied));
-            return values.ok_or_else(|| self.misunderstood("does not read its controls back"));
-        }
+    /// So many shots may be on their way before a reading is seen.
+    pub fn window(&self) -> usize {
+        self.session.as_ref().map_or(1, |session| session.welcome().window.into())
     }
 
     /// Drives shots and returns their readings; void ones are driven again.
     pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
-        if self.controls.is_none() {
-            // Shots need an armed instrument: its controls stay where safety has put them.
-            let safe = self.description.card.ports.at_rest(Direction::Control);
-            self.apply(&safe).await?;
-        }
         let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];
         let mut end = Instant::now() + self.options.deadline;
         let mut attempts = vec![0; inputs.rows()];
@@ -191,6 +174,8 @@ impl Owner {
                 // A conformance check wants to see it come back.
                 self.lose();
             }
+            // The way back may be long; it is no wait without progress.
+            end += self.arm(end).await?;
             let start = Instant::now();
             let (counts, outcome) = self.connected(end, "measuring").await?.shoot(&coded, limit, &mut read).await;
             let mut bad = 0;
@@ -254,7 +239,7 @@ impl Owner {
     /// Keeps the watchdog quiet, or tries once to get the instrument back.
     pub async fn beat(&mut self) {
         // A recording has no watchdog, and does not come back by itself.
-        if self.is_stopped || self.wires.is_replay() {
+        if self.is_stopped || self.wires.is_replay() || self.watch.is_silent() {
             return;
         }
         let limit = self.options.watchdog / 2;
@@ -268,6 +253,7 @@ impl Owner {
                 self.count_bad_frames();
                 if let Some(status) = status {
                     self.watch.answered(IDLE, start.elapsed());
+                    self.watch.watchdog(self.watchdog, status.watchdog_trips);
                     lock(&self.report).watchdog_trips = status.watchdog_trips.into();
                 }
             }
@@ -298,7 +284,7 @@ impl Owner {
             if let Err(failure) = self.reopen(limit).await {
                 self.mend(failure, end, verb)?;
                 self.wait_longer();
-                let jitter = f64::from(draw(&mut self.random)) / f64::from(u32::MAX);
+                let jitter = self.random.fraction();
                 let pause = self.pause.mul_f64(0.5 + 0.5 * jitter);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
@@ -313,10 +299,10 @@ impl Owner {
         self.patience = (2 * self.patience).min(SILENCE).max(self.patience);
     }
 
-    /// Opens a session in place of the lost one, and puts our controls back.
+    /// Opens a session in place of the lost one. The instrument is at its safe state then, and stays there.
     async fn reopen(&mut self, limit: Duration) -> Result<(), Failure> {
         let (start, limit) = (Instant::now(), limit.min(self.patience));
-        let number = draw(&mut self.random) | 1;
+        let number = (self.random.draw() >> 32) as u32 | 1;
         self.watch.opening(limit);
         let stream = match timeout(limit, self.wires.dial()).await {
             Err(_) => return Err(Failure::Silent),
@@ -327,7 +313,7 @@ impl Owner {
         let session = Session::open(stream, [number, replaces], self.options.watchdog, limit).await;
         // Where it is given up below, the instrument has it all the same.
         note(&mut self.ours, number, session.as_ref().err().copied().unwrap_or(Failure::Closed));
-        let mut session = session?;
+        let session = session?;
         let (known, found) = (&self.description, session.description());
         if known.card.identity != found.card.identity || known.card.ports != found.card.ports {
             return Err(Failure::Nonsense("is another instrument than before, or has other ports"));
@@ -335,12 +321,8 @@ impl Owner {
         if known != found {
             self.description = found.clone();
         }
-        let settle = seconds(self.description.card.timing.settle);
-        if let Some((asked, applied)) = &self.controls
-            && session.apply(asked, limit + settle).await? != *applied
-        {
-            return Err(Failure::Nonsense("has taken other controls than before the connection was lost"));
-        }
+        // Nothing is set: whoever drives next walks there (`controls.rs`).
+        self.has_fallen = true;
         let (boot, firmware) = (session.welcome().boot, session.welcome().firmware.clone());
         let mut report = lock(&self.report);
         report.is_connected = true;
@@ -354,7 +336,7 @@ impl Owner {
         self.session = Some(session);
         self.watch.opened();
         self.pause = FIRST_PAUSE;
-        self.patience = patience(start.elapsed().saturating_sub(settle));
+        self.patience = patience(start.elapsed());
         Ok(())
     }
 
@@ -453,15 +435,16 @@ pub(super) async fn make_safe_beside(wires: &Wires, limit: Duration) -> Result<(
     outcome.await.unwrap_or_else(|_| Err(explain(wires.instrument(), "making safe", Failure::Silent, limit)))
 }
 
-fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {
-    report.lock().unwrap_or_else(PoisonError::into_inner)
+/// Looks from outside for `time` whether an instrument stays without a session.
+pub(super) async fn stays_safe_beside(wires: &Wires, limit: Duration, time: Duration) -> Result<bool, Error> {
+    let outcome = timeout(limit + time, async {
+        let stream = wires.dial().await?;
+        let looked = super::session::stays_safe_beside(stream, limit, time).await;
+        looked.map_err(|failure| explain(wires.instrument(), "answering", failure, limit))
+    });
+    outcome.await.unwrap_or_else(|_| Err(explain(wires.instrument(), "answering", Failure::Silent, limit)))
 }
 
-/// The next number of a `SplitMix64` sequence (Steele, Lea and Flood, OOPSLA 2014), its upper half.
-fn draw(state: &mut u64) -> u32 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut word = *state;
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((word ^ (word >> 31)) >> 32) as u32
+fn lock(report: &Mutex<Report>) -> std::sync::MutexGuard<'_, Report> {
+    report.lock().unwrap_or_else(PoisonError::into_inner)
 }

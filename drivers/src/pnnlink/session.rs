@@ -315,6 +315,23 @@ pub async fn make_safe_beside(stream: Box<dyn Stream>, limit: Duration) -> Resul
     }
 }
 
+/// Looks from outside, for `time`, whether the instrument stays without a session: only in one can outputs be switched on.
+pub async fn stays_safe_beside(stream: Box<dyn Stream>, limit: Duration, time: Duration) -> Result<bool, Failure> {
+    let mut asking = Asking { wire: Wire::new(stream), number: 0, last_id: 0, usual: PATIENCE[0] };
+    let end = Instant::now() + time;
+    loop {
+        match asking.ask(&Request::Ping, Duration::ZERO, Instant::now() + limit).await {
+            Err(Failure::Refused(Reason::Busy)) => return Ok(false),
+            Ok(_) | Err(Failure::Refused(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        if end <= Instant::now() {
+            return Ok(true);
+        }
+        tokio::time::sleep(PATIENCE[0]).await;
+    }
+}
+
 /// A session before it knows its instrument.
 struct Asking {
     wire: Wire,

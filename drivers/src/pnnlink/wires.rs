@@ -41,7 +41,7 @@ impl Wires {
 
     /// Something takes the connection, and has said nothing for `within`.
     pub fn mute(&self, within: Duration) -> Error {
-        self.opener.mute(within)
+        self.opener.mute(within, String::new())
     }
 
     /// A fresh stream. Nothing is sent.

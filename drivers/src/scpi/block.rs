@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::value::reading;
 use crate::{Error, Port};
 
 /// How numbers are written on the wire.
@@ -56,8 +57,8 @@ impl Numbers {
         }
         let volts = |code: i16| f32::from(code) / 32767.0 * full_scale;
         let value = |bytes: &[u8]| match (self, bytes) {
-            (Self::FloatBig, &[a, b, c, d]) => f32::from_be_bytes([a, b, c, d]),
-            (Self::FloatLittle, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+            (Self::FloatBig, &[a, b, c, d]) => reading(f32::from_be_bytes([a, b, c, d]).into()),
+            (Self::FloatLittle, &[a, b, c, d]) => reading(f32::from_le_bytes([a, b, c, d]).into()),
             (Self::CodeBig, &[a, b]) => volts(i16::from_be_bytes([a, b])),
             (_, &[a, b]) => volts(i16::from_le_bytes([a, b])),
             _ => f32::NAN,
@@ -96,9 +97,9 @@ pub async fn read_block(port: &mut Port, most: usize) -> Result<Vec<u8>, Error> 
         return Err(garbled(port, format!("sends a block whose length is not a number up to {most}")));
     };
     let bytes = port.read_exact(length).await?;
-    let end = port.read_until(b'\n', 2).await;
+    let end = port.read_line(2).await;
     match end.as_deref() {
-        Ok(b"\n" | b"\r\n") => Ok(bytes),
+        Ok([] | [b' ']) => Ok(bytes),
         Ok(_) | Err(Error::Garbled { .. }) => {
             Err(garbled(port, format!("sends a block that is longer than the {length} bytes that it says")))
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use drivers::pnnlink::link::{Options, Pnnlink};
 use drivers::{
     Error, Limited, Limits, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, ScpiPair, ScpiPairConfig,
-    Screen, Screened, SpectralBench, SpectralBenchConfig, WaveformBench, WaveformConfig,
+    Screen, Screened, SpectralBench, SpectralBenchConfig, Terminator, WaveformBench, WaveformConfig,
 };
 use sims::{Electrical, Optical};
 use toml::{Table, Value};
@@ -51,8 +51,9 @@ fn world(waveform: &WaveformConfig, faults: &Faults) -> crate::SharedWorld {
     Arc::new(Mutex::new(WaveformWorld::new(system, waveform, faults.clone())))
 }
 
-fn scpi(instrument: impl ScpiInstrument + 'static, faults: &Faults) -> crate::Served {
-    serve_scpi(ScpiBox::new(Box::new(instrument)), &Wire::Tcp { port: 0 }, faults.clone()).unwrap()
+fn scpi(instrument: impl ScpiInstrument, terminator: Terminator, faults: &Faults) -> crate::Served {
+    let instrument = ScpiBox::new(instrument).ending(terminator);
+    serve_scpi(instrument, &Wire::Tcp { port: 0 }, faults.clone()).unwrap()
 }
 
 /// Shots that are stuck or saturated are driven again, as the rig files have it.
@@ -63,7 +64,8 @@ fn screened(plant: impl Plant + 'static) -> Box<dyn Plant> {
 fn red_pitaya(faults: &Faults) -> Result<Bench, Error> {
     let table = instruments(include_str!("../../rigs/red-pitaya.toml"), "electrical");
     let config: RedPitayaConfig = table.try_into().unwrap();
-    let served = scpi(SimulatedRedPitaya::new(world(&config.waveform, faults), "SIM-1"), faults);
+    let instrument = SimulatedRedPitaya::new(world(&config.waveform, faults), "SIM-1");
+    let served = scpi(instrument, config.terminator, faults);
     let opened = RedPitaya::open(&config, &LinkOptions::new("pitaya", served.address.clone()))?;
     let bench = WaveformBench::new(Box::new(opened), &config.waveform, "electrical")?;
     Ok(Bench { links: bench.watches(), plant: screened(bench), _served: vec![Box::new(served)] })
@@ -73,7 +75,7 @@ fn pair(faults: &Faults) -> Result<Bench, Error> {
     let table = instruments(include_str!("../../rigs/scpi.toml"), "electrical");
     let config: ScpiPairConfig = table.try_into().unwrap();
     let world = world(&config.waveform, faults);
-    let serve = |half| scpi(Described::new(world.clone(), &config, half), faults);
+    let serve = |half| scpi(Described::new(world.clone(), &config, half), config.terminator, faults);
     let (drives, reads) = (serve(Half::Generator), serve(Half::Digitizer));
     let link = |name: &str, served: &crate::Served| LinkOptions::new(name, served.address.clone());
     let opened = ScpiPair::open(&config, &link("generator", &drives), &link("digitizer", &reads))?;
@@ -90,7 +92,7 @@ fn board(faults: &Faults) -> Result<Bench, Error> {
 }
 
 fn optical(faults: &Faults) -> Result<Bench, Error> {
-    let served = OpticalBench::serve(Optical::default().build().unwrap().system, None, faults).unwrap();
+    let served = OpticalBench::serve(Optical::default().build().unwrap().system, None, None, faults).unwrap();
     let table = instruments(include_str!("../../rigs/optical.toml"), "optical");
     let mut config: SpectralBenchConfig = table.try_into().unwrap();
     config.spectrometer.integration_seconds = 0.001;

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use drivers::{Disturbance, LinkState};
+use drivers::{Disturbance, LinkState, LinkWatch};
 
 use super::order::mistaken;
 use super::{Failure, Seen, Subject, free_to_drive, set_controls, shots};
 
 /// An instrument that is there is found again within this.
 const RECONNECT: Duration = Duration::from_secs(1);
+/// An instrument with a watchdog says so within this.
+const SAYS: Duration = Duration::from_secs(5);
+/// What a clock of an instrument may be late, beyond a quarter of the time.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// After an answer was given up, no shot is mistaken for another.
 pub(super) fn timeout(subject: &mut Subject) -> Seen {
@@ -67,15 +71,47 @@ pub(super) fn safe_state(subject: &mut Subject) -> Seen {
     Ok(format!("{confirmed}, in {milliseconds:.1} ms"))
 }
 
-/// It makes itself safe when it hears nothing.
+/// It makes itself safe when it hears nothing: nothing is said to it for so long.
 pub(super) fn watchdog(subject: &mut Subject) -> Seen {
     if subject.links.is_empty() {
         return Err(Failure::NotRun("nothing is wired: there is nothing that could be left switched on"));
     }
-    if subject.watchdog {
-        return Err(Failure::NotRun("waiting for it would take its whole time: the instrument says that it has one"));
+    free_to_drive(subject)?;
+    if !subject.watchdog {
+        return Err(Failure::Warning(
+            "its instruments have none: where this program dies, its guard switches the output off, but where this computer dies (power), \
+             the output stays as it was",
+        ));
     }
-    Err(Failure::NotRun(
-        "its protocol has no watchdog: if this computer or program dies at once (kill -9, power), the output stays as it was",
-    ))
+    let said = |link: &LinkWatch| link.report().watchdog;
+    set_controls(subject)?;
+    subject.plant.measure(&shots(subject, 2, 6))?;
+    let found = wait(SAYS, || subject.links.iter().find_map(|link| Some((link.clone(), said(link)?))));
+    let Some((link, (time, before))) = found else {
+        return Err(Failure::NotRun(
+            "its instrument is silent as soon as nobody plays to it: there is nothing to wait for",
+        ));
+    };
+    link.keep_silent(true);
+    std::thread::sleep(time + time / 4 + MARGIN);
+    link.keep_silent(false);
+    let acted = wait(time + SAYS, || said(&link).filter(|(_, trips)| *trips != before));
+    subject.plant.make_safe()?;
+    let seconds = time.as_secs_f64();
+    match acted {
+        Some(_) => Ok(format!("it made itself safe when it had heard nothing for {seconds} s")),
+        None => Err(Failure::Wrong(format!("it heard nothing for {seconds} s and more, and did not make itself safe"))),
+    }
+}
+
+/// What `look` sees, at the latest after `patience`.
+fn wait<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let since = Instant::now();
+    loop {
+        let seen = look();
+        if seen.is_some() || patience < since.elapsed() {
+            return seen;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

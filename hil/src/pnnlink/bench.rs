@@ -39,6 +39,7 @@ pub struct Bench {
     faults: Faults,
     gain: f32,
     driven: u64,
+    largest_step: f32,
 }
 
 impl Bench {
@@ -54,12 +55,18 @@ impl Bench {
             faults,
             gain: 1.0,
             driven: 0,
+            largest_step: 0.0,
         }
     }
 
     /// Shots that it has really seen.
     pub fn driven(&self) -> u64 {
         self.driven
+    }
+
+    /// The largest step that a control has made at once since it was last safe, in its unit.
+    pub fn largest_step(&self) -> f32 {
+        self.largest_step
     }
 
     /// The controls that are applied.
@@ -75,6 +82,7 @@ impl Bench {
     /// Outputs off, controls at zero or the nearest allowed.
     pub fn make_safe(&mut self) {
         self.controls = self.system.card().ports.at_rest(Direction::Control);
+        self.largest_step = 0.0;
     }
 
     /// Sets the controls, if they are in range.
@@ -83,6 +91,8 @@ impl Bench {
         let controls = snap(&card.ports.ranges(Direction::Control), controls);
         card.ports.check(Direction::Control, &controls)?;
         let settle = card.timing.settle;
+        let steps = controls.iter().zip(&self.controls).map(|(to, from)| (to - from).abs());
+        self.largest_step = steps.fold(self.largest_step, f32::max);
         self.controls = self.system.settle(&controls);
         self.moment = self.now();
         self.moment.seconds += settle;

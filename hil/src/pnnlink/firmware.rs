@@ -139,6 +139,11 @@ impl Firmware {
         self.bench.driven()
     }
 
+    /// The largest step that a control has made at once since it was last safe, in its unit.
+    pub fn largest_step(&self) -> f32 {
+        self.bench.largest_step()
+    }
+
     /// How often the watchdog has made it safe.
     pub fn watchdog_trips(&self) -> u32 {
         self.trips
@@ -225,6 +230,10 @@ impl Firmware {
     fn hello(&mut self, now: Duration, session: u32, [version, schema, watchdog_ms, replaces]: [u32; 4]) -> Reply {
         if version != u32::from(VERSION) || schema != SCHEMA {
             return refused(Reason::Version);
+        }
+        if session == 0 {
+            // The number of no session.
+            return refused(Reason::Malformed);
         }
         if self.session.is_none() && self.refusal == Reason::Stopped && replaces != 0 {
             // It would undo what somebody did by hand.

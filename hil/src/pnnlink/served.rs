@@ -47,6 +47,8 @@ pub struct ServedReport {
     pub driven: u64,
     /// How often its watchdog has made it safe.
     pub watchdog_trips: u32,
+    /// The largest step that a control has made at once since it was last safe, in its unit.
+    pub largest_step: f32,
 }
 
 /// A served instrument; dropping it switches it off.
@@ -301,6 +303,7 @@ impl Server {
         report.is_safe = is_safe;
         report.driven = self.firmware.driven();
         report.watchdog_trips = self.firmware.watchdog_trips();
+        report.largest_step = self.firmware.largest_step();
     }
 }
 

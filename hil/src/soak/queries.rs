@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use drivers::{Error, Link, LinkOptions, Scpi, ScpiRequest, Step};
 
 use super::{SoakReport, resident_memory};
-use crate::scpi_box::{Outcome, ScpiBox, ScpiInstrument};
+use crate::scpi_box::{Parameter, Response, ScpiBox, ScpiInstrument, Table};
 use crate::{Fault, Faults, Wire, serve_scpi};
 
 /// How long one attempt may take; what takes longer is asked again.
@@ -22,12 +22,14 @@ const CHEAP: f64 = 2e-3;
 struct Echo;
 
 impl ScpiInstrument for Echo {
+    type Client = ();
+
     fn identity(&self) -> [String; 3] {
         ["pnnlab".into(), "ECHO SIMULATED".into(), "1".into()]
     }
 
-    fn command(&mut self, header: &str, arguments: &[u8]) -> Outcome {
-        if header == "ECHO?" { Outcome::Answer(arguments.to_vec()) } else { Outcome::Unknown }
+    fn table(&self) -> Table<Self> {
+        Table::<Self>::new().query("ECHO?", [Parameter::raw()], |_, call| Ok(Response::bytes(call.bytes(0)?.to_vec())))
     }
 
     fn reset(&mut self) {}
@@ -39,7 +41,7 @@ pub fn soak_queries(count: u64, seed: u64) -> io::Result<SoakReport> {
     for fault in Fault::ALL {
         faults.set(fault, likelihood(fault));
     }
-    let served = serve_scpi(ScpiBox::new(Box::new(Echo)), &Wire::Tcp { port: 0 }, faults.clone())?;
+    let served = serve_scpi(ScpiBox::new(Echo), &Wire::Tcp { port: 0 }, faults.clone())?;
     let options = LinkOptions::new("soak-queries", served.address.clone());
     let mut asker = Asker { options, link: None };
     let mut report = SoakReport { deadline: DEADLINE, ..SoakReport::default() };

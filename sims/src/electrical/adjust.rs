@@ -11,7 +11,6 @@ use drivers::Card;
 
 use super::circuit::{Circuit, Line};
 use super::model::{Model, sensitivity};
-use super::solver::Solver;
 use crate::adjustable::plausible;
 use crate::{Adjustable, Coefficient, Electrical, Real, Sensitivity, Twin, dual};
 
@@ -49,12 +48,12 @@ impl Adjustable for Electrical {
     fn adjusted(&self, coefficients: &[f64], _corrections: &[f64]) -> Arc<dyn Twin> {
         let values = plausible(&self.coefficients(), coefficients);
         let circuit = circuit(&self.nominal_circuit(), self.impedance_ohms, &values);
-        Arc::new(Model::new(Electrical::card(self), Solver::new(&circuit)))
+        Arc::new(Model::new(Electrical::card(self), circuit))
     }
 
     fn sensitivity(&self, coefficients: &[f64], _corrections: &[f64], index: usize) -> Sensitivity {
         let values = dual::along(&plausible(&self.coefficients(), coefficients), index);
-        sensitivity(Solver::new(&circuit(&self.nominal_circuit(), self.impedance_ohms, &values)))
+        sensitivity(circuit(&self.nominal_circuit(), self.impedance_ohms, &values))
     }
 }
 
@@ -121,6 +120,7 @@ mod tests {
     use drivers::Batch;
 
     use super::*;
+    use crate::electrical::solver::Solver;
     use crate::electrical::tests::predict;
     use crate::gradient_check::slopes_error;
     use crate::{ElectricalImperfections, Key};

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 
 use super::{
     ElectricalImperfections,
+    circuit::Circuit,
     model::{Pool, Scratch},
     solver::Solver,
 };
@@ -36,9 +37,13 @@ const SECOND_SWING: f64 = 1.618_033_988_749_895;
 pub(super) struct Bench {
     pub card: Card,
     pub solver: Solver<f32>,
+    /// What the solver is made of, and anew for each bias.
+    pub circuit: Circuit,
     pub imperfections: ElectricalImperfections,
     pub dac: Converter,
     pub adc: Converter,
+    /// The converter of the bias.
+    pub bias: Converter,
     /// Seconds from one sample to the next.
     pub sample_seconds: f64,
     /// Where the two swings of the temperature begin, in turns.
@@ -64,10 +69,12 @@ impl System for Bench {
     }
 
     fn settle(&self, controls: &[f32]) -> Vec<f32> {
-        controls.to_vec()
+        controls.iter().map(|volts| self.bias.convert(*volts)).collect()
     }
 
-    fn shoot(&self, inputs: &Batch, _controls: &[f32], moment: Moment) -> Batch {
+    fn shoot(&self, inputs: &Batch, controls: &[f32], moment: Moment) -> Batch {
+        let biased = (!controls.is_empty()).then(|| Solver::new(&self.circuit.biased(controls)));
+        let solver = biased.as_ref().unwrap_or(&self.solver);
         let samples = self.solver.samples;
         let mut outputs = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples;
@@ -76,7 +83,7 @@ impl System for Bench {
         blocks.zip(inputs.values().par_chunks(block * samples)).enumerate().for_each(|(index, (outputs, inputs))| {
             let first = index * block;
             self.pool.lend(|scratch| {
-                pulp::Arch::new().dispatch(Shoot { bench: self, scratch, inputs, outputs, moment, first });
+                pulp::Arch::new().dispatch(Shoot { bench: self, solver, scratch, inputs, outputs, moment, first });
             });
         });
         outputs
@@ -88,6 +95,7 @@ impl System for Bench {
 /// A type and not a closure, because only an `inline(always)` method is compiled for the vector unit found at run time.
 struct Shoot<'a> {
     bench: &'a Bench,
+    solver: &'a Solver<f32>,
     scratch: &'a mut Scratch<f32>,
     inputs: &'a [f32],
     outputs: &'a mut [f32],
@@ -100,8 +108,8 @@ impl WithSimd for Shoot<'_> {
 
     #[inline(always)]
     fn with_simd<V: pulp::Simd>(self, _: V) {
-        let Self { bench, scratch, inputs, outputs, moment, first } = self;
-        let samples = bench.solver.samples;
+        let Self { bench, solver, scratch, inputs, outputs, moment, first } = self;
+        let samples = solver.samples;
         let chunks = (inputs.len() / samples).div_ceil(LANES);
         let Scratch { states, rest, wave, .. } = scratch;
         wave.resize(samples * chunks, [0.0; LANES]);
@@ -114,11 +122,11 @@ impl WithSimd for Shoot<'_> {
         for chunk in 0..chunks {
             let shots = bench.shots(moment, first + chunk * LANES);
             let bias = bench.imperfections.junction_volts_per_kelvin as f32;
-            let state = bench.solver.at_rest(&shots.warmth.map(|kelvin| bias * kelvin));
+            let state = solver.at_rest(&shots.warmth.map(|kelvin| bias * kelvin));
             states.push(state);
             rest.push(state.node);
         }
-        bench.solver.run::<false>(states, wave, &mut []);
+        solver.run::<false>(states, wave, &mut []);
         for (chunk, rest) in rest.iter().enumerate() {
             let shots = bench.shots(moment, first + chunk * LANES);
             bench.read(&shots, rest, &mut wave[chunk..], chunks);

@@ -9,6 +9,7 @@
 //! S is [`law::Polynomial`](super::law) in the twin, sinh in the plant, or a blend of both.
 
 use crate::Real;
+use crate::dual::Dual;
 
 /// How the device's law is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,44 @@ pub(super) struct Circuit<R = f64> {
     pub full_scale_volts: f64,
 }
 
+impl Circuit {
+    /// The same, as it goes with a bias that adds to the drive.
+    pub fn along_bias(&self) -> Circuit<Dual<f64>> {
+        let fixed = |value: f64| Dual { value, slope: 0.0 };
+        let line = |line: Line| Line { gain: fixed(line.gain), offset: fixed(line.offset) };
+        let mut drive = line(self.drive);
+        drive.offset.slope = 1.0;
+        Circuit {
+            samples: self.samples,
+            substeps: self.substeps,
+            step_seconds: self.step_seconds,
+            henry: fixed(self.henry),
+            farad: fixed(self.farad),
+            ohms: fixed(self.ohms),
+            load_ohms: fixed(self.load_ohms),
+            device_amperes: fixed(self.device_amperes),
+            own: self.own,
+            memory: fixed(self.memory),
+            offset_volts: self.offset_volts,
+            scale_volts: self.scale_volts,
+            memory_seconds: fixed(self.memory_seconds),
+            junction_share: fixed(self.junction_share),
+            drive,
+            reading: line(self.reading),
+            crosstalk: fixed(self.crosstalk),
+            full_scale_volts: self.full_scale_volts,
+        }
+    }
+}
+
 impl<R: Real> Circuit<R> {
+    /// The same with the controls set: a bias, in V, adds to the drive.
+    pub fn biased(&self, controls: &[f32]) -> Self {
+        let bias = controls.first().copied().unwrap_or_default();
+        let drive = Line { gain: self.drive.gain, offset: self.drive.offset + R::of(f64::from(bias)) };
+        Self { drive, ..self.clone() }
+    }
+
     /// How the device's law is made up.
     pub fn shape(&self) -> Shape {
         if self.junction_share == R::of(0.0) {

@@ -1,7 +1,8 @@
 //! The circuit as a twin: nominal for [`twin`](crate::Built::twin), with the plant's own components, law and converter
 //! lines for [`ideal`](crate::Built::ideal).
 //!
-//! Shapes: inputs, outputs and cotangents `[shots, samples]`, in V (gradients per V). There are no controls.
+//! Shapes: inputs, outputs and cotangents `[shots, samples]`, in V (gradients per V). The only control there may be is the bias: what its
+//! gradient needs is the derivative of each output with respect to one number, so it comes forward, by dual numbers.
 
 #![allow(clippy::inline_always)] // The blocks must be compiled for the vector unit that is found at run time.
 
@@ -12,6 +13,7 @@ use pulp::{Arch, WithSimd};
 use rayon::prelude::*;
 
 use super::{
+    circuit::Circuit,
     kernel::{Slopes, State},
     solver::Solver,
 };
@@ -48,13 +50,27 @@ impl Pool {
 pub(super) struct Model {
     card: Card,
     solver: Solver<f32>,
+    /// What the solver is made of, and anew for each bias.
+    circuit: Circuit,
     pool: Pool,
 }
 
 impl Model {
-    /// The model that `solver` describes, of the plant that `card` describes.
-    pub fn new(card: Card, solver: Solver<f32>) -> Self {
-        Self { card, solver, pool: Pool::default() }
+    /// The model of `circuit`, of the plant that `card` describes.
+    pub fn new(card: Card, circuit: Circuit) -> Self {
+        Self { card, solver: Solver::new(&circuit), circuit, pool: Pool::default() }
+    }
+
+    /// The solver with these controls, where there are any.
+    fn biased(&self, controls: &[f32]) -> Option<Solver<f32>> {
+        (!controls.is_empty()).then(|| Solver::new(&self.circuit.biased(controls)))
+    }
+
+    /// The gradient for the bias, summed over the shots.
+    fn bias_gradient(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> f32 {
+        let slopes = sensitivity(self.circuit.along_bias())(inputs, controls);
+        let products = slopes.values().iter().zip(cotangents.values()).map(|(s, c)| f64::from(*s) * f64::from(*c));
+        products.sum::<f64>() as f32
     }
 }
 
@@ -63,21 +79,24 @@ impl Twin for Model {
         &self.card
     }
 
-    fn predict(&self, inputs: &Batch, _controls: &[f32]) -> Batch {
+    fn predict(&self, inputs: &Batch, controls: &[f32]) -> Batch {
+        let biased = self.biased(controls);
+        let solver = biased.as_ref().unwrap_or(&self.solver);
         let samples = self.solver.samples;
         let mut outputs = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples;
         let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);
         outputs.values_mut().par_chunks_mut(block * samples).zip(inputs.values().par_chunks(block * samples)).for_each(
             |(outputs, inputs)| {
-                let solver = &self.solver;
                 self.pool.lend(|scratch| Arch::new().dispatch(Predict { solver, scratch, inputs, outputs }));
             },
         );
         outputs
     }
 
-    fn pull_back(&self, inputs: &Batch, _controls: &[f32], cotangents: &Batch) -> Pullback {
+    fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {
+        let biased = self.biased(controls);
+        let solver = biased.as_ref().unwrap_or(&self.solver);
         let samples = self.solver.samples;
         let mut gradients = Batch::zeros(cotangents.rows(), samples);
         let bytes = size_of::<Lanes<f32>>() * samples * 2 + size_of::<Slopes<f32>>() * samples * self.solver.substeps;
@@ -85,20 +104,21 @@ impl Twin for Model {
         let rows = inputs.values().par_chunks(block * samples).zip(cotangents.values().par_chunks(block * samples));
         gradients.values_mut().par_chunks_mut(block * samples).zip(rows).for_each(
             |(gradients, (inputs, cotangents))| {
-                let solver = &self.solver;
                 self.pool.lend(|scratch| {
                     Arch::new().dispatch(PullBack { solver, scratch, inputs, cotangents, gradients });
                 });
             },
         );
-        Pullback { inputs: gradients, controls: Vec::new() }
+        let of_bias = controls.iter().take(1).map(|_| self.bias_gradient(inputs, controls, cotangents)).collect();
+        Pullback { inputs: gradients, controls: of_bias }
     }
 }
 
-/// How the readings go with the coefficient that `solver` depends on.
-pub(super) fn sensitivity(solver: Solver<Dual<f32>>) -> Sensitivity {
-    Box::new(move |inputs, _controls| {
-        let (solver, samples) = (&solver, solver.samples);
+/// How the readings go with the coefficient that `circuit` depends on.
+pub(super) fn sensitivity(circuit: Circuit<Dual<f64>>) -> Sensitivity {
+    Box::new(move |inputs, controls| {
+        let solver = &Solver::new(&circuit.biased(controls));
+        let samples = solver.samples;
         let mut slopes = Batch::zeros(inputs.rows(), samples);
         let bytes = size_of::<Lanes<Dual<f32>>>() * samples;
         let block = LANES * blocks::chunks_per_block(inputs.rows(), rayon::current_num_threads(), bytes);

@@ -79,6 +79,39 @@ fn the_adjoint_is_the_slope_of_the_record() {
 }
 
 #[test]
+fn a_bias_adds_to_the_drive_and_has_its_slope_as_gradient() {
+    let config = Electrical { bias_volts: 0.5, ..quiet(40) };
+    let built = config.build().unwrap();
+    let bank = &built.twin.card().ports.controls[0];
+    assert_eq!((bank.name.as_str(), bank.count, bank.range), ("bias", 1, Range::new(-0.5, 0.5)));
+    let (inputs, cotangents) = (drives(20, 40, 0.4, 7), drives(20, 40, 1.0, 8));
+    let more = Batch::from_fn(20, 40, |row, column| inputs.row(row)[column] + 0.3);
+    let largest =
+        |a: &Batch, b: &Batch| a.values().iter().zip(b.values()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    for twin in [&built.twin, &built.ideal] {
+        let biased = twin.predict(&inputs, &[0.3]);
+        assert!(largest(&biased, &twin.predict(&inputs, &[0.0])) > 0.1, "a bias is seen");
+        // A shot begins where the bias has put the circuit, and ends as if the drive were so much larger.
+        let last = |batch: &Batch| Batch::from_fn(20, 8, |row, column| batch.row(row)[32 + column]);
+        let gap = largest(&last(&biased), &last(&twin.predict(&more, &[0.0])));
+        assert!(gap < largest(&biased, &twin.predict(&more, &[0.0])), "{gap}");
+        let loss = |bias: &[f64]| {
+            let outputs = twin.predict(&inputs, &[bias[0] as f32]);
+            outputs.values().iter().zip(cotangents.values()).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum::<f64>()
+        };
+        let pullback = twin.pull_back(&inputs, &[0.1], &cotangents);
+        assert_eq!(pullback.controls.len(), 1);
+        let error = error_along(loss, &[0.1], &[10.0], &[f64::from(pullback.controls[0])]);
+        assert!(error < 1e-3, "{error:e}: {:?}", pullback.controls);
+    }
+    // The bench without anything random reads what its own physics says, at the bias that its converter makes.
+    let applied = built.system.settle(&[0.3]);
+    let read = built.system.shoot(&inputs, &applied, Moment::default());
+    assert!(largest(&read, &built.ideal.predict(&inputs, &applied)) < 1e-4);
+    assert!(quiet(40).build().unwrap().twin.card().ports.controls.is_empty());
+}
+
+#[test]
 fn a_clipped_reading_has_no_gradient() {
     let config = Electrical { reading_volts: 0.05, ..quiet(30) };
     let solver = Solver::<f64>::new(&config.plant_circuit());

@@ -54,8 +54,8 @@ impl Mechanical {
                 "1",
                 Must::Between(
                     shortest,
-                    1e6,
-                    "a record must be longer than the sound's way to the microphone, and at most a million samples",
+                    65_536.0,
+                    "a record must be longer than the sound's way to the microphone, and at most 65,536 samples",
                 ),
             ),
             (

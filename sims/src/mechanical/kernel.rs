@@ -8,10 +8,14 @@
 //! band   = speaker's band-pass of the drive            two first-order sections
 //! f      = gain · band / √(1 + κ band²)                soft clipping
 //! X      = clamp(x, ±limit)
-//! y     += push·f + cubic·X³ + detune·δ·x + couplings(X)
-//! output = Σ from_x·x + from_y·y                       the acceleration, part of a sample after the kick
+//! k      = push·f + cubic·X³ + detune·δ·x + couplings(X)
+//! y     += k
+//! output = Σ from_x·x + from_y·y + from_kick·k         the acceleration, part of a sample after the kick
 //! (x, y) ← [xx xy; yx yy] (x, y)                       the exact free flow of a damped mode
 //! ```
+//!
+//! The force of a kick lasts the whole sample: `from_kick·k` is what it accelerates the plate by, the rest is what the ringing
+//! does. A slow drive so moves the plate against its springs, and hardly any sound comes of it.
 //!
 //! A kick followed by the exact flow is the impulse-invariant model of a linear mode, and a symplectic splitting of an
 //! undamped nonlinear one: its energy stays bounded. The clamp bounds the nonlinear force, so that no drive whatever
@@ -51,6 +55,8 @@ pub(super) struct Mode<S> {
     pub from_x: S,
     /// Microphone volts per velocity.
     pub from_y: S,
+    /// Microphone volts per kick, while the force lasts.
+    pub from_kick: S,
 }
 
 /// A quartic potential between four modes.
@@ -155,10 +161,8 @@ impl<S: Real, const LINEAR: bool, const KEEP: bool> WithSimd for Forward<'_, S, 
                 let kept = &mut scratch.deflections[step * count..][..count];
                 kept.iter_mut().zip(&scratch.state).for_each(|(kept, [x, _])| *kept = *x);
             }
-            if !LINEAR {
-                couple(plate, &mut scratch.state);
-            }
-            *output = ring::<S, LINEAR>(plate, &conditions.detuning, &force, &mut scratch.state);
+            let heard = if LINEAR { [S::of(0.0); LANES] } else { couple(plate, &mut scratch.state) };
+            *output = ring::<S, LINEAR>(plate, &conditions.detuning, [&force, &heard], &mut scratch.state);
         }
     }
 }
@@ -191,7 +195,7 @@ impl<S: Real, const LINEAR: bool> WithSimd for Backward<'_, S, LINEAR> {
             let deflections: &[Lanes<S>] = if LINEAR { &[] } else { &scratch.deflections[step * count..][..count] };
             let force = ring_back::<S, LINEAR>(plate, deflections, cotangent, &mut scratch.state);
             if !LINEAR {
-                couple_back(plate, deflections, &mut scratch.state);
+                couple_back(plate, deflections, cotangent, &mut scratch.state);
             }
             let band = if LINEAR { force } else { soft_clip_back(plate.clipping, &scratch.bands[step], &force) };
             gradients[step] = band_pass_back(plate, &band, &mut speaker);

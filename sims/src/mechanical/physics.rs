@@ -168,7 +168,7 @@ impl<R: Real> Resonance<R> {
         let [[xx, xy], [yx, yy]] = self.flow(period);
         let early = self.flow(lead * period);
         let two = R::of(2.0);
-        // q̈ = −ω² q − 2ζω q̇ between kicks, with q̇ = ω y.
+        // What rings: q̈ = −ω² q − 2ζω q̇, with q̇ = ω y.
         let read = |column: usize| {
             -self.pickup * self.omega * self.omega * (early[0][column] + two * self.damping * early[1][column])
         };
@@ -182,6 +182,8 @@ impl<R: Real> Resonance<R> {
             detune: S::nearest(-two * period * self.omega),
             from_x: S::nearest(read(0)),
             from_y: S::nearest(read(1)),
+            // A kick k in y = q̇/ω is a force that accelerates by ω·k/T for one period.
+            from_kick: S::nearest(self.pickup * self.omega / period),
         }
     }
 

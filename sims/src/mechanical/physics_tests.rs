@@ -38,7 +38,7 @@ fn motion(plate: &Discrete<f64>, index: usize, volts: f64, samples: usize) -> [V
         let mut plate = plate.clone();
         for (other, mode) in plate.modes.iter_mut().enumerate() {
             let heard = f64::from(u8::from(other == index));
-            (mode.from_x, mode.from_y) = (heard * from_x, heard * from_y);
+            (mode.from_x, mode.from_y, mode.from_kick) = (heard * from_x, heard * from_y, 0.0);
         }
         impulse(&plate, volts, samples)
     })
@@ -70,12 +70,43 @@ fn the_impulse_response_is_the_closed_form() {
             let bend = (decay * decay - fast * fast) * sin / fast - 2.0 * decay * cos;
             physics.period * mode.push * mode.pickup * (-decay * seconds).exp() * bend
         };
-        if seconds < 0.0 { 0.0 } else { physics.modes.iter().map(of_mode).sum() }
+        // The force itself, for as long as it lasts.
+        let force: f64 = physics.modes.iter().map(|mode| mode.push * mode.pickup).sum();
+        let rings: f64 = physics.modes.iter().map(of_mode).sum();
+        let lasts = if seconds < physics.period { force } else { 0.0 };
+        if seconds < 0.0 { 0.0 } else { rings + lasts }
     };
     let largest = heard.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
     for (sample, heard) in heard.iter().enumerate() {
         let expected = closed(sample as f64 * physics.period - physics.delay);
         assert!((heard - expected).abs() < 1e-9 * largest, "sample {sample}: {heard} against {expected}");
+    }
+}
+
+#[test]
+fn a_slow_drive_moves_the_plate_and_makes_hardly_any_sound() {
+    // Far below its resonance a mode follows the force: q = F/ω², so q̈ is smaller than the force by the square of the frequencies.
+    for (hertz, stiffening) in [(1_000.0, 0.0), (2_000.0, 0.2)] {
+        let resonance = mode(hertz, 0.05, stiffening);
+        let omega = resonance.omega;
+        let plate = bare(vec![Resonance { push: 0.3 * omega * omega, ..resonance }], Vec::new()).discretize();
+        let force = 0.3 * omega * omega;
+        let (mut drive, mut output) = (vec![[0.0; LANES]; 9_600], vec![[0.0; LANES]; 9_600]);
+        for (sample, volts) in drive.iter_mut().enumerate() {
+            *volts = [(TAU * 20.0 * sample as f64 / 48_000.0).sin(); LANES];
+        }
+        let (mut scratch, conditions) = (Scratch::forward(1), &Conditions::nominal());
+        let (plate, drive, heard) = (&plate, &drive[..], &mut output[..]);
+        Arch::new().dispatch(Forward::<f64, false, false> {
+            plate,
+            conditions,
+            drive,
+            scratch: &mut scratch,
+            output: heard,
+        });
+        // After what rings when it begins; a kick for a held force is good to (ωT)²/12.
+        let loudest = output[4_800..].iter().fold(0.0_f64, |a, lanes| a.max(lanes[0].abs()));
+        assert!(loudest < 0.02 * force, "{hertz} Hz: {} of the force", loudest / force);
     }
 }
 

@@ -64,30 +64,32 @@ pub(super) fn soft_clip_back<S: Real>(clipping: S, band: &Lanes<S>, force: &Lane
     result
 }
 
-/// Kicks every mode, reads the microphone, and lets the modes ring for one sample.
+/// Kicks every mode, reads the microphone, and lets the modes ring for one sample. `heard` is what the microphone hears of kicks that
+/// the state has got already.
 #[inline(always)]
 pub(super) fn ring<S: Real, const LINEAR: bool>(
     plate: &Discrete<S>,
     detuning: &Lanes<S>,
-    force: &Lanes<S>,
+    [force, heard]: [&Lanes<S>; 2],
     state: &mut [[Lanes<S>; 2]],
 ) -> Lanes<S> {
     let detuning = *detuning;
     // Two sums, so that neither waits for the other's additions.
-    let [mut from_x, mut from_y] = [[S::of(0.0); LANES]; 2];
+    let [mut from_x, mut from_y] = [[S::of(0.0); LANES], *heard];
     for (&mode, [x, y]) in plate.modes.iter().zip(state) {
         // Copies, which nothing else can point at: the loop becomes vector instructions without a question.
         let [mut next_x, mut next_y] = [*x, *y];
         for lane in 0..LANES {
             let here = next_x[lane];
-            let mut kicked = mode.push.mul_add(force[lane], next_y[lane]);
+            let mut kick = mode.push * force[lane];
             if !LINEAR {
                 let clamped = here.max(-plate.limit).min(plate.limit);
-                kicked = (mode.cubic * (clamped * clamped)).mul_add(clamped, kicked);
-                kicked = (mode.detune * detuning[lane]).mul_add(here, kicked);
+                kick = (mode.cubic * (clamped * clamped)).mul_add(clamped, kick);
+                kick = (mode.detune * detuning[lane]).mul_add(here, kick);
             }
+            let kicked = next_y[lane] + kick;
             from_x[lane] = mode.from_x.mul_add(here, from_x[lane]);
-            from_y[lane] = mode.from_y.mul_add(kicked, from_y[lane]);
+            from_y[lane] = mode.from_y.mul_add(kicked, mode.from_kick.mul_add(kick, from_y[lane]));
             next_x[lane] = mode.xx.mul_add(here, mode.xy * kicked);
             next_y[lane] = mode.yx.mul_add(here, mode.yy * kicked);
         }
@@ -101,7 +103,8 @@ pub(super) fn ring<S: Real, const LINEAR: bool>(
 
 /// The adjoint of [`ring`] but for the couplings, at no detuning: returns the force's cotangent.
 ///
-/// Afterwards the second part of the state holds the cotangents of the kicks.
+/// Afterwards the second part of the state holds the cotangents of the velocities. Those of the kicks are larger by what the microphone
+/// hears of them directly.
 #[inline(always)]
 pub(super) fn ring_back<S: Real, const LINEAR: bool>(
     plate: &Discrete<S>,
@@ -116,7 +119,8 @@ pub(super) fn ring_back<S: Real, const LINEAR: bool>(
         let deflection = if LINEAR { [S::of(0.0); LANES] } else { deflections[index] };
         for lane in 0..LANES {
             let (after_x, after_y) = (next_x[lane], next_y[lane]);
-            let kick = mode.xy.mul_add(after_x, mode.yy.mul_add(after_y, mode.from_y * cotangent[lane]));
+            let kicked = mode.xy.mul_add(after_x, mode.yy.mul_add(after_y, mode.from_y * cotangent[lane]));
+            let kick = mode.from_kick.mul_add(cotangent[lane], kicked);
             let mut flow = mode.xx.mul_add(after_x, mode.yx.mul_add(after_y, mode.from_x * cotangent[lane]));
             if !LINEAR {
                 let here = deflection[lane];
@@ -125,16 +129,17 @@ pub(super) fn ring_back<S: Real, const LINEAR: bool>(
             }
             force[lane] = mode.push.mul_add(kick, force[lane]);
             next_x[lane] = flow;
-            next_y[lane] = kick;
+            next_y[lane] = kicked;
         }
         [*x, *y] = [next_x, next_y];
     }
     force
 }
 
-/// Adds the kicks of the couplings.
+/// Adds the kicks of the couplings: what the microphone hears of them directly.
 #[inline(always)]
-pub(super) fn couple<S: Real>(plate: &Discrete<S>, state: &mut [[Lanes<S>; 2]]) {
+pub(super) fn couple<S: Real>(plate: &Discrete<S>, state: &mut [[Lanes<S>; 2]]) -> Lanes<S> {
+    let mut heard = [S::of(0.0); LANES];
     for &Coupling { modes: [a, b, c, d], kicks } in &plate.couplings {
         let [xa, xb, xc, xd] = [state[a][0], state[b][0], state[c][0], state[d][0]];
         let mut pushed = [[S::of(0.0); LANES]; 4];
@@ -148,19 +153,37 @@ pub(super) fn couple<S: Real>(plate: &Discrete<S>, state: &mut [[Lanes<S>; 2]]) 
             pushed[3][lane] = kicks[3] * xc * ab;
         }
         // One after the other: an index may repeat.
-        add(&mut state[a][1], &pushed[0]);
-        add(&mut state[b][1], &pushed[1]);
-        add(&mut state[c][1], &pushed[2]);
-        add(&mut state[d][1], &pushed[3]);
+        for (mode, pushed) in [a, b, c, d].into_iter().zip(&pushed) {
+            add(&mut state[mode][1], pushed);
+            let from_kick = plate.modes[mode].from_kick;
+            for lane in 0..LANES {
+                heard[lane] = from_kick.mul_add(pushed[lane], heard[lane]);
+            }
+        }
     }
+    heard
 }
 
 /// The adjoint of [`couple`]: adds to the cotangents of the deflections what comes from those of the kicks.
 #[inline(always)]
-pub(super) fn couple_back<S: Real>(plate: &Discrete<S>, deflections: &[Lanes<S>], state: &mut [[Lanes<S>; 2]]) {
+pub(super) fn couple_back<S: Real>(
+    plate: &Discrete<S>,
+    deflections: &[Lanes<S>],
+    cotangent: &Lanes<S>,
+    state: &mut [[Lanes<S>; 2]],
+) {
+    // The cotangents of a mode's kicks.
+    let kicks_of = |mode: usize, of_velocity: &Lanes<S>| {
+        let from_kick = plate.modes[mode].from_kick;
+        let mut kicks = *of_velocity;
+        for lane in 0..LANES {
+            kicks[lane] = from_kick.mul_add(cotangent[lane], kicks[lane]);
+        }
+        kicks
+    };
     for &Coupling { modes: [a, b, c, d], kicks } in &plate.couplings {
         let [xa, xb, xc, xd] = [deflections[a], deflections[b], deflections[c], deflections[d]];
-        let [ya, yb, yc, yd] = [state[a][1], state[b][1], state[c][1], state[d][1]];
+        let [ya, yb, yc, yd] = [a, b, c, d].map(|mode| kicks_of(mode, &state[mode][1]));
         let mut pulled = [[S::of(0.0); LANES]; 4];
         for lane in 0..LANES {
             let clamp = |x: &Lanes<S>| x[lane].max(-plate.limit).min(plate.limit);

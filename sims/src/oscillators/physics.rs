@@ -2,10 +2,11 @@
 //!
 //! Blocks of [`LANES`] shots are shared out over the cores and integrated on their own. For the gradient of the coupling
 //! the loads āₖ and sines sₖ of up to [`GROUP`] blocks are kept and their outer products G = Σ ā sᵀ summed tile by tile,
-//! each tile by one thread in the order of the blocks. With J = (C + Cᵀ)/2 and rows of Q that sum to 0,
+//! each tile by one thread in the order of the blocks. With J = (C + Cᵀ)/2, Q = J off the diagonal and Qᵢᵢ = −Σⱼ Jⱼᵢ, Jᵢᵢ
+//! among them,
 //!
 //! ```text
-//! dL/dC_ij = ½ (G_ij + G_ji − G_ii − G_jj)
+//! dL/dC_ij = ½ (G_ij + G_ji − G_ii − G_jj)        dL/dC_ii = −G_ii
 //! ```
 
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +32,7 @@ pub(super) struct Physics {
     pub(super) step: f64,
     /// The factor w of the positions inside the sines: 1 by the book.
     pub(super) stretch: f64,
-    /// The coupling J that is there without being asked for, `[count, count]`, symmetric; empty: none.
+    /// The coupling J that is there without being asked for, `[count, count]`, symmetric, its diagonal as that of C; empty: none.
     pub(super) stray: Vec<f32>,
 }
 
@@ -224,7 +225,7 @@ impl Physics {
         panels.for_each(|(panel, columns)| self.set_panel(coupling, panel * LANES, columns));
     }
 
-    /// One panel of M = Q − 1 with J = (C + Cᵀ)/2 + stray off the diagonal and rows of Q that sum to 0.
+    /// One panel of M = Q − 1: off the diagonal Q is J = (C + Cᵀ)/2 + stray, and Qᵢᵢ = −Σⱼ Jⱼᵢ with Jᵢᵢ among them.
     fn set_panel<S: Real>(&self, coupling: &[S], first: usize, columns: &mut [Lanes<S>]) {
         let count = self.count;
         let rows = LANES.min(count - first);
@@ -242,9 +243,6 @@ impl Physics {
             }
         }
         let mut sums = [S::default(); LANES];
-        for (r, column) in columns[first..first + rows].iter_mut().enumerate() {
-            column[r] = S::default();
-        }
         for column in columns.iter() {
             for (sum, value) in sums.iter_mut().zip(column) {
                 *sum += *value;
@@ -275,6 +273,7 @@ impl Physics {
                         *gradient = S::of(0.5) * ((*across + down[row]) - (own + *other));
                     }
                 }
+                gradient[panel * LANES + row] = -own;
             }
         });
         gradient

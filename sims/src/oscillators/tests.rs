@@ -55,7 +55,11 @@ fn by_the_book(physics: &Physics, input: &[f64], controls: &[f64]) -> Vec<f64> {
     let coupling = |i: usize, j: usize| 0.5 * (controls[i * n + j] + controls[j * n + i]) + stray(i, j);
     let flow = |state: &[f64]| -> Vec<f64> {
         let sine: Vec<f64> = state[..n].iter().map(|q| (physics.stretch * q).sin()).collect();
-        let pull = |i: usize| (0..n).map(|j| coupling(i, j) * (sine[j] - sine[i])).sum::<f64>();
+        // The reference: Q = (C + Cᵀ)/2, then Q_ii = −Σⱼ Q_ji, with Q_ii as it was in the sum.
+        let q = |i: usize, j: usize| {
+            if i == j { -(0..n).map(|k| coupling(k, i)).sum::<f64>() } else { coupling(i, j) }
+        };
+        let pull = |i: usize| (0..n).map(|j| q(i, j) * sine[j]).sum::<f64>();
         let force = (0..n).map(|i| -sine[i] + pull(i) + controls[n * n + i]);
         state[n..].iter().copied().chain(force).collect()
     };
@@ -104,11 +108,13 @@ fn a_pendulum_swings_with_the_period_of_the_elliptic_integral() {
         let steps = 2_000;
         let period = TAU / a;
         let physics = Oscillators { count: 1, steps, step: period / steps as f64, ..Oscillators::default() }.nominal();
-        // The own coupling C₀₀ does nothing.
-        let end = predict(&physics, &[amplitude], &[3.0, 0.0])[0];
+        let end = predict(&physics, &[amplitude], &[0.0, 0.0])[0];
         assert!((end - amplitude).abs() < 1e-9, "{amplitude} came back as {end}");
-        let half = predict(&Physics { steps: steps / 2, ..physics }, &[amplitude], &[3.0, 0.0])[0];
+        let half = predict(&Physics { steps: steps / 2, ..physics.clone() }, &[amplitude], &[0.0, 0.0])[0];
         assert!((half + amplitude).abs() < 1e-5, "{half} at half time");
+        // The own coupling C₀₀ = 3 makes it four times as stiff: twice as fast.
+        let end = predict(&Physics { steps: steps / 2, ..physics }, &[amplitude], &[3.0, 0.0])[0];
+        assert!((end - amplitude).abs() < 1e-9, "{amplitude} came back as {end} with a self-term");
     }
 }
 
@@ -197,14 +203,14 @@ fn adjoints_agree_with_finite_differences() {
 }
 
 #[test]
-fn the_gradient_of_the_coupling_is_symmetric() {
+fn the_gradient_of_the_coupling_is_symmetric_and_has_a_diagonal() {
     let count = 21;
     let built = gapped(count).build().unwrap();
     let inputs = batch(count, &draw(33 * count, 1.0, "inputs"));
     let gradient =
         built.twin.pull_back(&inputs, &single(&draw(count * (count + 1), 1.0, "controls")), &inputs).controls;
     for i in 0..count {
-        assert_eq!(gradient[i * count + i], 0.0);
+        assert_ne!(gradient[i * count + i], 0.0, "the self-term of oscillator {i} is trained");
         for j in 0..count {
             assert_eq!(gradient[i * count + j].to_bits(), gradient[j * count + i].to_bits());
         }

@@ -1,21 +1,25 @@
 //! The measuring part of `pnnlab calibrate`: what it will cost, and every shot.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use calibration::{Calibration, Procedure, SAMPLE_SECONDS, Search, Stimuli, Trace, Watch, bench_seconds};
-use drivers::{Card, Direction, Origin, Plant, Ports};
+use drivers::{Card, Limited, Origin, Plant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
-use sims::Key;
+use sims::{Key, Moment};
 
-use super::{CalibrateArgs, Subject, read_trace};
-use crate::calibration_report::counted;
-use crate::plan::{bytes, duration, free_bytes};
-use crate::run::unix_seconds;
+use super::begun::Begun;
+use super::{CalibrateArgs, Columns, Subject, read_trace};
+use crate::output::{bytes, duration};
+use crate::plants::{Opened, lab::unknown};
+use crate::record::unix_seconds;
+use crate::report::calibration::counted;
+use crate::training::plan::{free_bytes, waiting};
 use crate::{Error, stop};
 
 /// Copies of a trace that measuring and fitting hold at a time.
@@ -32,6 +36,8 @@ struct Cost {
     settings: usize,
     /// Bench time by the timing on the plant's card, in s.
     plant_seconds: f64,
+    /// How long limits on steps, duty and energy make it wait besides, in s.
+    waiting_seconds: f64,
     /// What the trace will take, in bytes.
     trace_bytes: u64,
     /// What measuring and fitting will take of the memory, in bytes.
@@ -52,6 +58,7 @@ impl Cost {
             shots,
             settings: settings.iter().map(|(count, _)| count).sum(),
             plant_seconds: bench_seconds(card, &settings, calibration.repeats),
+            waiting_seconds: 0.0,
             trace_bytes,
             memory_bytes: COPIES.saturating_mul(trace_bytes),
             free_bytes: free_bytes(folder),
@@ -88,13 +95,16 @@ impl Cost {
     }
 
     /// What a dry run prints.
-    fn say(&self, as_json: bool) {
+    fn say(&self, as_json: bool, unknown: &[String]) {
         if as_json {
-            say!("{:#}", json!({ "plan": self, "checked_shots": self.shots }));
+            say!("{:#}", json!({ "plan": self, "checked_shots": self.shots, "cannot_be_known": unknown }));
             return;
         }
         say!("plan: {self}");
-        say!("every stimulus keeps every limit");
+        say!("every stimulus keeps every limit: range, slew, duty, energy");
+        for sentence in unknown {
+            say!("not known before: {sentence}");
+        }
         say!("nothing was driven and nothing was written: leave out --dry-run to measure");
     }
 }
@@ -109,6 +119,7 @@ impl fmt::Display for Cost {
             duration(self.plant_seconds),
             bytes(self.trace_bytes)
         )?;
+        waiting(f, self.waiting_seconds)?;
         self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
     }
 }
@@ -121,11 +132,12 @@ fn free_memory() -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
-/// Holds every stimulus against the ranges that the rig allows.
-fn hold_against_limits(ports: &Ports, stimuli: &Stimuli) -> Result<(), drivers::Error> {
-    let mut settings = stimuli.settings.iter();
-    settings.try_for_each(|setting| ports.check(Direction::Control, setting))?;
-    stimuli.inputs.iter().try_for_each(|shot| ports.check(Direction::Input, shot))
+/// Holds every stimulus, as often as it is to be taken, against every limit, and returns the time that this takes on the bench, in s.
+fn hold_against_limits(opened: &Opened, stimuli: &Stimuli, repeats: usize) -> Result<f64, calibration::Error> {
+    let mut plant = Limited::rehearsal(opened.plant.card().clone(), &opened.allowance);
+    let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
+    calibration::measure(&mut plant, stimuli, repeats, &mut watch)?;
+    Ok(plant.allowance().at())
 }
 
 /// What the command line asks for.
@@ -147,12 +159,13 @@ pub(super) fn measured(
     procedure: Procedure,
     subject: &mut Subject,
 ) -> Result<Option<Trace>, Error> {
-    let near = arguments.near.as_ref().map(|file| read_trace(std::slice::from_ref(file), None)).transpose()?;
+    let near = arguments.near.as_ref().map(|file| read_trace(std::slice::from_ref(file), &Columns::default()));
+    let near = near.transpose()?;
     let (name, Some(opened)) = (subject.plant.clone(), &mut subject.opened) else {
         return Err(Error::Usage("name a rig file to measure, or a trace with --from".to_owned()));
     };
     let calibration = calibration_of(arguments, procedure);
-    let plant = &mut opened.plant;
+    let plant = &opened.plant;
     if let Some(near) = &near {
         let widths = |ports: &drivers::Ports| [ports.input_count(), ports.control_count()];
         if widths(&near.card.ports) != widths(plant.ports()) {
@@ -161,17 +174,46 @@ pub(super) fn measured(
             ));
         }
     }
-    let cost = Cost::of(plant.card(), &calibration, near.is_some(), &arguments.fits);
+    // Waiting costs a measurement only time.
+    opened.allowance.pace();
+    let mut cost = Cost::of(plant.card(), &calibration, near.is_some(), &arguments.fits);
     cost.check_memory()?;
     cost.check(&arguments.fits)?;
     let stimuli = calibration.stimuli(plant.ports(), near.as_ref());
+    let seconds = hold_against_limits(opened, &stimuli, calibration.repeats).map_err(Error::calibration(&name))?;
+    if opened.allowance.paces() {
+        cost.waiting_seconds = (seconds - cost.plant_seconds).max(0.0);
+    }
     if arguments.dry_run {
-        hold_against_limits(plant.ports(), &stimuli).map_err(Error::plant(&name))?;
-        cost.say(arguments.json);
+        cost.say(arguments.json, &unknown(&name, opened.plant.card(), &opened.allowance, !opened.links.is_empty()));
         return Ok(None);
     }
     tell!("pnnlab: plan: {cost}");
     Ok(Some(measure(arguments, procedure, subject, &stimuli)?))
+}
+
+/// What a trace says of where it comes from.
+fn provenance(
+    arguments: &CalibrateArgs,
+    procedure: Procedure,
+    (rig, plant, description): (&str, &str, &str),
+) -> BTreeMap<String, String> {
+    let facts = [
+        ("rig", rig.to_owned()),
+        ("plant", plant.to_owned()),
+        ("description_sha256", description.to_owned()),
+        ("procedure", procedure.name().to_owned()),
+        ("seed", arguments.seed.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What was kept in case the measurement were interrupted is not needed any more: the whole trace is on disk.
+pub(super) fn finished(arguments: &CalibrateArgs, subject: &Subject) {
+    if let Some(opened) = subject.opened.as_ref().filter(|_| arguments.from.is_empty()) {
+        Begun::forget(arguments, &opened.name);
+    }
 }
 
 /// Takes every shot.
@@ -184,6 +226,12 @@ fn measure(
     let (name, Some(opened)) = (subject.plant.clone(), &mut subject.opened) else {
         return Err(Error::Usage("name a rig file to measure, or a trace with --from".to_owned()));
     };
+    let provenance = provenance(arguments, procedure, (&subject.rig, &name, &subject.description));
+    let mut begun = Begun::open(arguments, &name, (opened.plant.card(), &provenance))?;
+    if let (Some(clock), Some(before)) = (&opened.clock, begun.before()) {
+        let seconds = before.seconds.last().copied().unwrap_or(0.0);
+        clock.set(Moment { shots: before.shots() as u64, seconds });
+    }
     let plant = &mut opened.plant;
     let repeats = arguments.repeats as usize;
     let shots = (stimuli.inputs.rows() * repeats) as u64;
@@ -194,30 +242,38 @@ fn measure(
         bar.set_style(style);
     }
     bar.set_prefix("measuring");
-    let begun = Instant::now();
+    let start = Instant::now();
     let real = plant.card().identity.origin == Origin::Real;
+    let earlier = begun.before().and_then(|before| before.seconds.last().copied()).unwrap_or(0.0);
     let mut watch = Watch {
-        now: &mut || real.then(|| begun.elapsed().as_secs_f64()),
+        now: &mut || real.then(|| earlier + start.elapsed().as_secs_f64()),
         progress: &mut |done| {
             bar.set_position(done as u64);
             if stop::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     };
-    let measured = calibration::measure(plant, stimuli, repeats, &mut watch);
+    let measured = begun.measure(plant, stimuli, repeats, &mut watch);
     plant.make_safe().map_err(Error::plant(&name))?;
     bar.finish_and_clear();
-    let mut trace = measured.map_err(Error::calibration(&name))?.ok_or(Error::CalibrationStopped)?;
-    for (key, value) in [
-        ("rig", subject.rig.clone()),
-        ("plant", name),
-        ("description_sha256", subject.description.clone()),
-        ("procedure", procedure.name().to_owned()),
-        ("seed", arguments.seed.to_string()),
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("started_unix_seconds", (unix_seconds() - begun.elapsed().as_secs_f64()).to_string()),
-    ] {
-        trace.provenance.insert(key.to_owned(), value);
-    }
+    let mut trace = match measured {
+        Ok(Some(trace)) => trace,
+        Ok(None) => return Err(begun.left()),
+        // While it waited for its limits over time.
+        Err(_) if stop::requested() => return Err(begun.left()),
+        Err(error) => {
+            if let Error::CalibrationBegun { path, shots } = begun.left() {
+                tell!(
+                    "pnnlab: {shots} shots are kept: {}. Give the same options and --resume to go on",
+                    path.display()
+                );
+            }
+            return Err(Error::calibration(&name)(error));
+        }
+    };
+    trace.provenance = provenance;
+    trace
+        .provenance
+        .insert("started_unix_seconds".to_owned(), (unix_seconds() - start.elapsed().as_secs_f64()).to_string());
     if let Some(seconds) = subject.sample_seconds {
         trace.provenance.insert(SAMPLE_SECONDS.to_owned(), seconds.to_string());
     }

@@ -2,30 +2,84 @@
 
 use std::path::{Path, PathBuf};
 
-use calibration::Trace;
-use drivers::Plant;
+use calibration::{ColumnNames, Trace};
+use drivers::{Card, MEBIBYTE, read_bounded};
 
+use super::CalibrateArgs;
 use crate::Error;
-use crate::lab::Opened;
 
-/// Reads a trace, a training's recorded shots, an archive, or inputs and outputs from two archives.
-pub(super) fn read_trace(files: &[PathBuf], arrays: Option<&str>) -> Result<Trace, Error> {
-    let names = match arrays.map(|arrays| arrays.split_once(',')) {
-        Some(None) => return Err(Error::Usage("--arrays takes two names with a comma: INPUTS,OUTPUTS".to_owned())),
-        Some(names) => names,
-        None => None,
-    };
+/// The most that is read of a trace.
+const MOST: u64 = 4096 * MEBIBYTE;
+
+/// Which parts of recorded data are inputs, controls and outputs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Columns {
+    /// Names of the arrays of a .npz.
+    arrays: Option<(String, String)>,
+    /// Names of the columns of a .csv.
+    names: ColumnNames,
+    /// A file of outputs alone.
+    outputs: Option<PathBuf>,
+}
+
+impl Columns {
+    /// As the command line says.
+    pub fn of(arguments: &CalibrateArgs) -> Result<Self, Error> {
+        let arrays = match arguments.arrays.as_deref().map(|arrays| arrays.split_once(',')) {
+            Some(None) => return Err(Error::Usage("--arrays takes two names with a comma: INPUTS,OUTPUTS".to_owned())),
+            Some(Some((inputs, outputs))) => Some((inputs.to_owned(), outputs.to_owned())),
+            None => None,
+        };
+        let given = |names: &[String]| (!names.is_empty()).then(|| names.to_vec());
+        let is_file = |name: &str| is_data(Path::new(name)) || Path::new(name).is_file();
+        let (outputs, named) = match &arguments.outputs[..] {
+            [file] if is_file(file) => (Some(PathBuf::from(file)), None),
+            names => (None, given(names)),
+        };
+        let names =
+            ColumnNames { inputs: given(&arguments.inputs), controls: arguments.controls.clone(), outputs: named };
+        Ok(Self { arrays, names, outputs })
+    }
+
+    /// The same for the test, whose outputs are another file than those of --from.
+    pub fn of_test(self) -> Self {
+        Self { outputs: None, ..self }
+    }
+}
+
+/// Whether a file is recorded data by its name.
+fn is_data(file: &Path) -> bool {
+    is_table(file) || is(file, "npz")
+}
+
+fn is_table(file: &Path) -> bool {
+    ["csv", "tsv", "txt"].iter().any(|ending| is(file, ending))
+}
+
+fn is(file: &Path, ending: &str) -> bool {
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+}
+
+/// Reads a trace, a training's recorded shots, recorded data, or inputs and outputs from two files of it.
+pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, Error> {
+    let all = [files, columns.outputs.as_slice()].concat();
+    let files = &all[..];
     let Some(first) = files.first() else { return Err(Error::Usage("name a trace with --from".to_owned())) };
-    let is = |file: &Path, ending: &str| file.extension().is_some_and(|extension| extension == ending);
-    if files.len() > 1 && !(files.len() == 2 && files.iter().all(|file| is(file, "npz"))) {
+    let alike = files.iter().all(|file| is(file, "npz")) || files.iter().all(|file| is_table(file));
+    if files.len() > 1 && !(files.len() == 2 && alike) {
         return Err(Error::Usage(
-            "only .npz files are taken together, and only two: inputs from the first and outputs from the second"
+            "only two .npz or two .csv files are taken together: inputs from the first and outputs from the second"
                 .to_owned(),
         ));
     }
+    let names = columns.arrays.as_ref().map(|(inputs, outputs)| (inputs.as_str(), outputs.as_str()));
     let contents = files.iter().map(|file| content(file)).collect::<Result<Vec<_>, _>>()?;
     let trace = if is(first, "npz") {
         Trace::from_npz(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>(), names)
+    } else if is_table(first) {
+        let called: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let tables = called.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice));
+        Trace::from_csv(&tables.collect::<Vec<_>>(), &columns.names)
     } else if is(first, "arrows") {
         let stem = first.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let beside = first.with_file_name(format!("{stem}-controls.arrows"));
@@ -38,9 +92,9 @@ pub(super) fn read_trace(files: &[PathBuf], arrays: Option<&str>) -> Result<Trac
 }
 
 fn content(file: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(file).map_err(|source| {
+    read_bounded(file, MOST).map_err(|source| {
         Error::Data(format!(
-            "{}: cannot be read: {source}. Name a trace (.arrow), a training's shots (runs/RUN/shots/PLANT-N.arrows) or a .npz",
+            "{}: cannot be read: {source}. Name a trace (.arrow), a training's shots (runs/RUN/shots/PLANT-N.arrows), a .npz or a .csv",
             file.display()
         ))
     })
@@ -50,20 +104,31 @@ fn list(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Refuses a trace of another plant.
-pub(super) fn same_plant(trace: &Trace, opened: &Opened, file: Option<&PathBuf>) -> Result<(), Error> {
-    let (of, plant) = (&trace.card.identity, &opened.plant.card().identity);
-    let Some(file) = file else { return Ok(()) };
-    if of.system == plant.system && of.serial == plant.serial {
-        return Ok(());
+/// Refuses a trace of another plant. Which one a real bench is, only the bench itself could say, and it is not opened.
+pub(super) fn same_plant(
+    trace: &Trace,
+    (name, card, simulated): (&str, &Card, bool),
+    file: &Path,
+) -> Result<(), Error> {
+    let (of, plant) = (&trace.card.identity, &card.identity);
+    let widths = |card: &Card| [card.ports.input_count(), card.ports.control_count(), card.ports.output_count()];
+    let (taken, here) = (widths(&trace.card), widths(card));
+    if of.system == plant.system && (!simulated || of.serial == plant.serial) {
+        if taken == here {
+            return Ok(());
+        }
+        return Err(Error::Data(format!(
+            "{}: the trace has {taken:?} inputs, controls and outputs, and `{name}` has {here:?}: name the rig that it was taken on",
+            file.display(),
+        )));
     }
     Err(Error::Data(format!(
         "{}: the trace is of the {} plant `{}`, and `{}` is `{}`: name the rig that it was taken on",
         file.display(),
         of.system,
         of.serial,
-        opened.name,
-        plant.serial
+        name,
+        if simulated { &plant.serial } else { &plant.system }
     )))
 }
 

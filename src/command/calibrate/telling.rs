@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use crate::calibration_report::{Calibrated, LEVELS, level_rows};
+use crate::report::{
+    Calibrated,
+    calibration::{LEVELS, level_rows},
+};
 
 /// Ports that the terminal shows.
 const PORTS: usize = 8;
@@ -37,6 +40,7 @@ pub(super) fn object(calibrated: &Calibrated<'_>, trace: &Path, figures: Option<
         "nominal_residual": short(&fitted.nominal_residual),
         "physics_residual": short(&fitted.physics_residual),
         "corrected_residual": short(&fitted.corrected_residual),
+        "linear_residual": short(&fitted.linear_residual),
         "network": fitted.learned.as_ref().map(|(architecture, left)| json!({
             "hidden": architecture.hidden, "kept": fitted.parts.network.is_some(), "left": left,
         })),

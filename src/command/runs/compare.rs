@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Named, find_all};
 use crate::Error;
-use crate::catalog::Catalog;
+use crate::output::table::print;
+use crate::record::{Catalog, read_text};
 
 /// `pnnlab runs compare`.
 #[derive(Debug, Args)]
@@ -66,16 +67,16 @@ pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
     for key in RESULTS {
         table.add_row(std::iter::once(key.to_owned()).chain(runs.iter().map(|run| words(&run.facts[key]))));
     }
-    say!("{table}");
+    print(&mut table, &[]);
     Ok(())
 }
 
 /// All keys of experiment and rig, and what else decides a run, flat.
-fn settings(run: &Named) -> Result<Map<String, Value>, Error> {
+pub(super) fn settings(run: &Named) -> Result<Map<String, Value>, Error> {
     let mut flat = Map::new();
     for (file, prefix) in [("experiment.toml", ""), ("rig.toml", "rig.")] {
         let path = run.folder.join(file);
-        let text = std::fs::read_to_string(&path).map_err(Error::record(&path, "cannot be read"))?;
+        let text = read_text(&path).map_err(Error::record(&path, "cannot be read"))?;
         let tree: Value = toml::from_str(&text)
             .map_err(|error| Error::Record { path: path.clone(), message: format!("cannot be read: {error}") })?;
         flatten(prefix, &tree, &mut flat);
@@ -83,6 +84,7 @@ fn settings(run: &Named) -> Result<Map<String, Value>, Error> {
     for key in ["version", "data", "data_fingerprint"] {
         flat.insert(key.to_owned(), run.facts[key].clone());
     }
+    flat.insert("program.commit".to_owned(), run.facts["program"]["commit"].clone());
     flat.insert("git.commit".to_owned(), run.facts["git"]["commit"].clone());
     Ok(flat)
 }

@@ -10,18 +10,23 @@ use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
 use clap::Args;
+use drivers::{MEBIBYTE, read_bounded};
+use serde_json::Value;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::{Named, find_all};
-use crate::Error;
-use crate::catalog::{Catalog, whole_rows};
-use crate::run::whole_stream;
+use super::compare::settings;
+use super::{Named, find_groups};
+use crate::record::{Catalog, catalog::whole_rows, whole_stream};
+use crate::{Error, stop};
+
+/// The most that is read of a file of a run.
+const MOST: u64 = 4096 * MEBIBYTE;
 
 /// `pnnlab runs export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The runs: their names, or their folders
+    /// The runs, or comparisons and sweeps with all their runs: their names, or their folders
     #[arg(required = true)]
     run: Vec<PathBuf>,
     /// The file: .csv or .arrow (all rows of their metrics), .zip (all that is needed to reproduce them)
@@ -31,14 +36,16 @@ pub struct ExportArgs {
 
 /// Exports.
 pub fn run(catalog: &Catalog, arguments: &ExportArgs) -> Result<(), Error> {
-    let runs = find_all(catalog, &arguments.run)?;
+    let runs = find_groups(catalog, &arguments.run)?;
     let to = &arguments.to;
     if to.exists() {
         let message = "exists already, and is not overwritten: give --to another name".to_owned();
         return Err(Error::Record { path: to.clone(), message });
     }
     let kind = to.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let beside = to.with_extension("partial");
+    // A name that is nobody's: a file of another program may be called NAME.partial.
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let beside = to.with_file_name(format!(".{name}.{}.partial", std::process::id()));
     let written = match kind {
         "csv" => Rows::read(&runs).and_then(|rows| rows.write_csv(&beside)),
         "arrow" => Rows::read(&runs).and_then(|rows| rows.write_arrow(&beside, &runs)),
@@ -57,12 +64,14 @@ pub fn run(catalog: &Catalog, arguments: &ExportArgs) -> Result<(), Error> {
 /// The metrics of several runs under one another; the first column says whose a row is.
 struct Rows {
     columns: Vec<String>,
-    rows: Vec<Vec<String>>,
+    table: Vec<Vec<String>>,
+    /// The columns at the end that say what a run is.
+    words: Vec<String>,
 }
 
 impl Rows {
     fn read(runs: &[Named]) -> Result<Self, Error> {
-        let mut all = Self { columns: vec![], rows: vec![] };
+        let mut all = Self { columns: vec![], table: vec![], words: vec![] };
         for run in runs {
             let path = run.folder.join("metrics.csv");
             let bad =
@@ -82,39 +91,73 @@ impl Rows {
                 let record = record.map_err(bad)?;
                 let cells =
                     places.iter().map(|place| place.and_then(|place| record.get(place)).unwrap_or("").to_owned());
-                all.rows.push(std::iter::once(run.name.clone()).chain(cells).collect());
+                all.table.push(std::iter::once(run.name.clone()).chain(cells).collect());
             }
         }
         all.columns.insert(0, "run".to_owned());
+        all.describe(runs)?;
         Ok(all)
+    }
+
+    /// Adds to each row what its run is: experiment, method, seed, and every key of experiment and rig that differs between the runs.
+    fn describe(&mut self, runs: &[Named]) -> Result<(), Error> {
+        let settings = runs.iter().map(settings).collect::<Result<Vec<_>, _>>()?;
+        let mut keys: Vec<&String> = settings.iter().flat_map(serde_json::Map::keys).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| settings.iter().any(|one| one.get(*key) != settings[0].get(*key)));
+        // The columns before say these.
+        keys.retain(|key| !["name", "seed", "training.method"].contains(&key.as_str()));
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let facts = ["experiment", "method", "seed"];
+        let cells: HashMap<&str, Vec<String>> = runs
+            .iter()
+            .zip(&settings)
+            .map(|(run, settings)| {
+                let known = facts.iter().map(|key| text(&run.facts[*key]));
+                let swept = keys.iter().map(|key| settings.get(*key).map_or_else(String::new, text));
+                (run.name.as_str(), known.chain(swept).collect())
+            })
+            .collect();
+        let width = self.columns.len();
+        for row in &mut self.table {
+            row.resize(width, String::new());
+            let more = cells.get(row[0].as_str()).cloned().unwrap_or_default();
+            row.extend(more);
+        }
+        self.words = facts.iter().map(|fact| (*fact).to_owned()).chain(keys.into_iter().cloned()).collect();
+        self.columns.extend(self.words.clone());
+        Ok(())
     }
 
     fn write_csv(&self, path: &Path) -> Result<(), Error> {
         let bad =
             |error: csv::Error| Error::Record { path: path.to_owned(), message: format!("cannot be written: {error}") };
         let mut writer = csv::WriterBuilder::new().flexible(false).from_path(path).map_err(bad)?;
-        writer.write_record(&self.columns).map_err(bad)?;
-        for row in &self.rows {
+        writer.write_record(self.columns.iter().map(|column| plain(column))).map_err(bad)?;
+        for row in &self.table {
+            going()?;
             // Runs of an earlier program may have fewer columns.
             let missing = self.columns.len() - row.len();
-            writer.write_record(row.iter().map(String::as_str).chain(std::iter::repeat_n("", missing))).map_err(bad)?;
+            let cells = row.iter().map(|cell| plain(cell)).chain(std::iter::repeat_n(String::new(), missing));
+            writer.write_record(cells).map_err(bad)?;
         }
         writer.flush().map_err(Error::record(path, "cannot be written"))
     }
 
-    /// An Arrow IPC file (Feather): `run` and `kind` are words, all else numbers, empty cells are null.
+    /// An Arrow IPC file (Feather): `run`, `kind` and what a run is are words, all else numbers, empty cells are null.
     fn write_arrow(&self, path: &Path, runs: &[Named]) -> Result<(), Error> {
         let bad =
             |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be written: {message}") };
         let cell = |row: &Vec<String>, place: usize| row.get(place).cloned().unwrap_or_default();
         let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = (vec![], vec![]);
         for (place, column) in self.columns.iter().enumerate() {
-            let is_word = matches!(column.as_str(), "run" | "kind");
+            let is_word = matches!(column.as_str(), "run" | "kind") || self.columns.len() - self.words.len() <= place;
             fields.push(Field::new(column, if is_word { DataType::Utf8 } else { DataType::Float64 }, !is_word));
             arrays.push(if is_word {
-                Arc::new(self.rows.iter().map(|row| Some(cell(row, place))).collect::<StringArray>())
+                Arc::new(self.table.iter().map(|row| Some(cell(row, place))).collect::<StringArray>())
             } else {
-                Arc::new(self.rows.iter().map(|row| cell(row, place).parse::<f64>().ok()).collect::<Float64Array>())
+                Arc::new(self.table.iter().map(|row| cell(row, place).parse::<f64>().ok()).collect::<Float64Array>())
             });
         }
         // What the runs were goes with their numbers.
@@ -126,6 +169,17 @@ impl Rows {
         let mut writer = FileWriter::try_new(file, &schema).map_err(|error| bad(error.to_string()))?;
         writer.write(&batch).and_then(|()| writer.finish()).map_err(|error| bad(error.to_string()))
     }
+}
+
+/// A cell that a spreadsheet takes for text or a number, and never for a formula (OWASP, CSV injection).
+fn plain(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    if is_formula { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// Ends the export where the user has asked to stop.
+fn going() -> Result<(), Error> {
+    if stop::requested() { Err(Error::ExportStopped) } else { Ok(()) }
 }
 
 /// The folders of the runs, but for what only this machine needs, and how to run them again.
@@ -141,12 +195,13 @@ fn write_zip(path: &Path, runs: &[Named]) -> Result<(), Error> {
     };
     for run in runs {
         for (name, source) in files(&run.folder)? {
+            going()?;
             let bytes = match name.as_str() {
                 "metrics.csv" => whole_rows(&run.folder)?,
                 _ if name.ends_with(".arrows") => {
-                    whole_stream(fs::read(&source).map_err(Error::record(&source, "cannot be read"))?)
+                    whole_stream(read_bounded(&source, MOST).map_err(Error::record(&source, "cannot be read"))?)
                 }
-                _ => fs::read(&source).map_err(Error::record(&source, "cannot be read"))?,
+                _ => read_bounded(&source, MOST).map_err(Error::record(&source, "cannot be read"))?,
             };
             add(format!("{}/{name}", run.name), &bytes)?;
         }
@@ -156,20 +211,22 @@ fn write_zip(path: &Path, runs: &[Named]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Files below a run's folder, but sockets, checkpoints and what is not whole.
+/// Files below a run's folder, but sockets, checkpoints and what is not whole. A link is told and left out: what it leads to is not the
+/// run's, and may lead back.
 fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
     let (mut found, mut rest) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(next) = rest.pop() {
         for entry in fs::read_dir(&next).map_err(Error::record(&next, "cannot be read"))?.flatten() {
             let path = entry.path();
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-            if name == crate::run::CHECKPOINTS || name.ends_with(".partial") {
+            if name == crate::record::CHECKPOINTS || name.ends_with(".partial") {
                 continue;
             }
-            if path.is_dir() {
-                rest.push(path);
-            } else if path.is_file() {
-                found.push((name, path));
+            match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => tell!("pnnlab: {}: is a link, and is left out", path.display()),
+                Ok(kind) if kind.is_dir() => rest.push(path),
+                Ok(kind) if kind.is_file() => found.push((name, path)),
+                _ => {}
             }
         }
     }
@@ -181,8 +238,10 @@ fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 fn reproduce(run: &Named) -> String {
     let facts = &run.facts;
     let word = |key: &str| facts[key].as_str().unwrap_or("?").to_owned();
-    let commit = facts["git"]["commit"].as_str().map_or_else(String::new, |commit| {
-        let changed = if facts["git"]["changed"] == true { " with changes that are not in it" } else { "" };
+    // Records of earlier programs name only the repository that they were started in.
+    let source = if facts["program"].is_null() { &facts["git"] } else { &facts["program"] };
+    let commit = source["commit"].as_str().map_or_else(String::new, |commit| {
+        let changed = if source["changed"] == true { " with changes that are not in it" } else { "" };
         format!(" of commit {commit}{changed}")
     });
     let data = if facts["data_path"].is_null() { "" } else { " --data PATH" };

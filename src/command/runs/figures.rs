@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::find_all;
-use crate::catalog::Catalog;
-use crate::{Error, Theme, figure};
+use crate::Error;
+use crate::record::Catalog;
+use crate::report::{Theme, figure};
 
 /// `pnnlab runs figures`.
 #[derive(Debug, Args)]

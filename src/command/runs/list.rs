@@ -5,10 +5,13 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
 use super::percent;
-use crate::catalog::{Catalog, Filter, Metric, Row, STATES};
-use crate::command::timestamp;
-use crate::run::unix_seconds;
-use crate::{Error, Method};
+use crate::Error;
+use crate::output::{table::print, timestamp};
+use crate::record::{Catalog, Filter, Metric, Row, catalog::STATES, unix_seconds};
+use crate::training::Method;
+
+/// The most letters of why a run failed in the table.
+const LONGEST_WHY: usize = 36;
 
 /// `pnnlab runs list`.
 #[derive(Debug, Args)]
@@ -28,8 +31,8 @@ pub struct ListArgs {
     /// Only runs started since a day (2026-11-23), or within the last time (30m, 12h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<f64>,
-    /// The best first, such as `test_accuracy`; runs without a value are left out
-    #[arg(long, value_name = "METRIC")]
+    /// The best first, by `validation_accuracy` unless another metric is named; runs without a value are left out
+    #[arg(long, value_name = "METRIC", num_args = 0..=1, default_missing_value = "validation_accuracy")]
     best: Option<Metric>,
     /// At most so many
     #[arg(long, value_name = "N")]
@@ -56,7 +59,7 @@ pub fn run(catalog: &Catalog, arguments: &ListArgs) -> Result<(), Error> {
     } else if rows.is_empty() {
         say!("no run in {} fits", catalog.folder().display());
     } else {
-        say!("{}", table(&rows));
+        print(&mut table(&rows), &["alarms", "believed", "shots", "seed", "plants", "started (UTC)", "experiment"]);
     }
     Ok(())
 }
@@ -71,6 +74,7 @@ fn table(rows: &[Row]) -> Table {
         "seed",
         "plants",
         "state",
+        "valid-\nation",
         "test\naccuracy",
         "believed",
         "shots",
@@ -86,19 +90,29 @@ fn table(rows: &[Row]) -> Table {
             word(&row.method),
             number(row.seed),
             word(&row.plants),
-            word(&row.state),
+            row.why.as_ref().map_or_else(|| word(&row.state), |why| format!("{}\n{}", word(&row.state), short(why))),
+            percent(row.validation_accuracy),
             percent(row.test_accuracy),
             percent(row.believed_accuracy),
             number(row.shots),
             if row.alarms == 0 { String::new() } else { row.alarms.to_string() },
         ]);
     }
-    for column in [4, 7, 8, 9, 10] {
+    for column in [4, 7, 8, 9, 10, 11] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     table
+}
+
+/// The beginning of a sentence; `runs show` has all of it.
+fn short(why: &str) -> String {
+    let line: String = why.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if line.chars().count() <= LONGEST_WHY {
+        return line;
+    }
+    format!("{}…", line.chars().take(LONGEST_WHY - 1).collect::<String>())
 }
 
 /// Seconds since 1970 of a day, or of a time ago.

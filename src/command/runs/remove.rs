@@ -7,8 +7,7 @@ use clap::Args;
 
 use super::find_all;
 use crate::Error;
-use crate::catalog::Catalog;
-use crate::run::living_process;
+use crate::record::{Catalog, hold, living_process};
 
 /// `pnnlab runs remove`.
 #[derive(Debug, Args)]
@@ -24,18 +23,26 @@ pub struct RemoveArgs {
 /// Removes.
 pub fn run(catalog: &Catalog, arguments: &RemoveArgs) -> Result<(), Error> {
     let runs = find_all(catalog, &arguments.run)?;
-    // What is refused is refused before anything is removed.
+    // What is refused is refused before anything is removed; and what is to be removed nobody goes on with meanwhile.
+    let mut locks = vec![];
     for run in &runs {
         if let Some(process) = living_process(&run.facts) {
             return Err(Error::Usage(format!("{}: is being run by process {process}: stop it first", run.name)));
         }
+        let in_container =
+            |_| Error::Usage(format!("{}: is being run by a process in a container: stop it first", run.name));
+        locks.push(hold(&run.folder).map_err(in_container)?);
     }
     if !arguments.yes && !confirmed(runs.len())? {
         return Ok(());
     }
     for run in runs {
+        let elsewhere = std::fs::read_link(&run.folder).ok();
         std::fs::remove_dir_all(&run.folder).map_err(Error::record(&run.folder, "cannot be removed"))?;
-        say!("removed {}", run.folder.display());
+        match elsewhere {
+            None => say!("removed {}", run.folder.display()),
+            Some(place) => say!("removed the link {}: the run stays in {}", run.folder.display(), place.display()),
+        }
     }
     Catalog::open(catalog.folder()).map(drop)
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{find, percent};
+use super::{find, percent, why};
 use crate::Error;
-use crate::catalog::Catalog;
-use crate::command::timestamp;
+use crate::output::timestamp;
+use crate::record::{Catalog, commit_words};
 
 /// `pnnlab runs show`.
 #[derive(Debug, Args)]
@@ -34,8 +34,14 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
     let time = |seconds: Option<f64>| seconds.map_or_else(|| "?".to_owned(), |seconds| timestamp(seconds as u64));
     say!("{}: {} by {}, seed {}: {}", run.name, word("experiment"), word("method"), facts["seed"], word("state"));
     say!("started {} UTC by `{}`, version {}", time(number("started_unix_seconds")), word("command"), word("version"));
-    if let Some(commit) = facts["git"]["commit"].as_str() {
-        say!("source {commit}{}", if facts["git"]["changed"] == true { ", changed" } else { "" });
+    if let Some(commit) = commit_words(&facts["program"]) {
+        say!("the program is of commit {commit}");
+    }
+    if let Some(commit) = commit_words(&facts["git"]) {
+        say!("started in a repository at commit {commit}");
+    }
+    if let Some(why) = why(facts) {
+        say!("ended because {why}");
     }
     for again in facts["resumed"].as_array().into_iter().flatten() {
         say!("continued {} UTC after step {}", time(again["unix_seconds"].as_f64()), again["step"]);
@@ -46,8 +52,9 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
     }
     say!("data {}", word("data"));
     say!(
-        "test accuracy on the plant {}, believed {}",
+        "accuracy on the plant: test {}, validation {}; believed {}",
         percent(number("test_accuracy")),
+        percent(number("validation_accuracy")),
         percent(number("believed_accuracy"))
     );
     if let (Some(shots), Some(plant), Some(wall)) =

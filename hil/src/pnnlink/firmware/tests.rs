@@ -60,6 +60,22 @@ fn refusal(replies: &[Reply]) -> Option<(Reason, u64)> {
 }
 
 #[test]
+fn what_the_page_says_of_odd_requests_is_so() {
+    let mut bench = Bench::new();
+    assert_eq!(refusal(&[bench.hello(0, 0)]), Some((Reason::Malformed, 0)), "session 0 is none");
+    bench.arm();
+    assert_eq!(refusal(&[bench.hello(8, 0)]), Some((Reason::Busy, 0)), "it is somebody else's");
+    assert_eq!(refusal(&bench.say(7, 50, &Request::Describe { bank: 200 })), Some((Reason::OutOfRange, 0)));
+    for values in [vec![], vec![0; 6]] {
+        let shots = Request::Shots { first: 0, batch: 0, values };
+        assert_eq!(refusal(&bench.say(7, 51, &shots)), Some((Reason::Malformed, 0)));
+    }
+    assert_eq!(refusal(&bench.shots(0, &[0.0; 18])), Some((Reason::Malformed, 0)), "more than its window of 8");
+    assert_eq!(bench.firmware.driven(), 0);
+    assert!(matches!(bench.hello(9, 7), Reply::Welcome(_)), "a new number that names the old one");
+}
+
+#[test]
 fn shots_are_driven_once_however_often_they_are_sent() {
     let mut bench = Bench::new();
     bench.arm();

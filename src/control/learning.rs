@@ -1,0 +1,103 @@
+//! A run that learns nothing is an alarm: its loss has been no better than guessing for a tenth of its updates.
+//!
+//! Who gives every class the same probability has a cross-entropy of ln(classes). The mean over the last tenth of the updates is
+//! compared with it, since single batches scatter around it; the alarm is over when the mean is below.
+
+use std::collections::VecDeque;
+
+use crate::Error;
+use crate::control::{Board, Monitor};
+use crate::event::Severity;
+use crate::plants::Lab;
+
+/// The part of a run's updates that the mean is taken over.
+const PART: usize = 10;
+/// The fewest updates that say something: a network may guess for its first hundred, and learn then.
+const FEWEST: usize = 100;
+
+/// Looks whether a run learns.
+pub struct Learning {
+    guessing: f64,
+    /// So many losses are looked at together.
+    window: usize,
+    losses: VecDeque<f64>,
+    step: usize,
+    raised: bool,
+}
+
+impl Learning {
+    /// Of a run of `steps` updates, which tells `classes` apart.
+    pub fn new(classes: usize, steps: usize) -> Self {
+        let window = (steps / PART).max(FEWEST);
+        Self { guessing: (classes as f64).ln(), window, losses: VecDeque::new(), step: 0, raised: false }
+    }
+
+    /// Takes note of one more loss: whether the run learns nothing.
+    fn learns_nothing(&mut self, loss: f64) -> bool {
+        self.losses.push_back(loss);
+        if self.window < self.losses.len() {
+            self.losses.pop_front();
+        }
+        let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
+        // What is no number learns nothing either.
+        self.losses.len() == self.window && (mean.is_nan() || self.guessing < mean)
+    }
+}
+
+impl Monitor for Learning {
+    fn name(&self) -> &'static str {
+        "learning"
+    }
+
+    fn look(&mut self, _: usize, _: &mut Lab, board: &Board) -> Result<(), Error> {
+        let Some(step) = board.last_step().filter(|step| step.step != self.step) else { return Ok(()) };
+        self.step = step.step;
+        match (self.learns_nothing(f64::from(step.cross_entropy)), self.raised) {
+            (true, false) => {
+                let message = format!(
+                    "it learns nothing: the mean cross-entropy of the last {} updates is not below {:.3}, which guessing gives. Look \
+                     at the plant's range use and the twin's error, or take another learning rate",
+                    self.window, self.guessing
+                );
+                board.raise(self.name(), Severity::Minor, message, false);
+            }
+            (false, true) => board.clear(self.name()),
+            _ => return Ok(()),
+        }
+        self.raised = !self.raised;
+        Ok(())
+    }
+
+    fn state(&self) -> toml::Table {
+        toml::Table::new()
+    }
+
+    /// A run that goes on is looked at anew.
+    fn restore(&mut self, _: &toml::Table) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_the_updates_at_the_loss_of_guessing_is_an_alarm() {
+        let mut learning = Learning::new(10, 1000);
+        let mut said = vec![];
+        // It guesses for 99 updates, learns, and forgets all of it.
+        for loss in
+            std::iter::repeat_n(2.31, 99).chain(std::iter::repeat_n(1.0, 10)).chain(std::iter::repeat_n(2.4, 200))
+        {
+            said.push(learning.learns_nothing(loss));
+        }
+        assert!(!said[..109].contains(&true));
+        let first = said.iter().position(|nothing| *nothing).unwrap();
+        // The good ones have to leave the window for the mean to reach it.
+        assert!((150..=209).contains(&first), "{first}");
+        assert!(learning.learns_nothing(f64::NAN));
+        let mut short = Learning::new(2, 5);
+        assert!(!(0..99).any(|_| short.learns_nothing(5.0)), "too few to say anything");
+    }
+}

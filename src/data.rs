@@ -1,0 +1,166 @@
+//! What is learned: rows of numbers with a class each, split into training, validation and test.
+
+mod augmentation;
+mod config;
+mod csv_file;
+mod digits;
+pub(crate) mod fetch;
+mod gzip;
+mod idx;
+mod pixels;
+mod rows;
+mod split;
+
+use std::path::{Path, PathBuf};
+
+use sims::Key;
+
+use crate::Error;
+use crate::document::Document;
+use augmentation::Augmented;
+
+pub use augmentation::AugmentationConfig;
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, Scaling, Span};
+pub use rows::Rows;
+pub use split::SplitRule;
+
+/// Data as it is learned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// What it is called in records and captions.
+    pub name: String,
+    /// Values in each row.
+    pub width: usize,
+    /// Classes.
+    pub classes: usize,
+    /// What the data calls each class.
+    pub words: Vec<String>,
+    /// Learned from.
+    pub train: Rows,
+    /// What is tried while it trains, and what settings are chosen by; may be empty.
+    pub validation: Rows,
+    /// Tested on, at the end.
+    pub test: Rows,
+    /// How the training images are varied, if they are.
+    augmented: Option<Augmented>,
+}
+
+/// Training, validation or test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Learned from.
+    Train,
+    /// Tried while it trains.
+    Validation,
+    /// Tested on.
+    Test,
+}
+
+/// Who asks for data: the experiment, for errors, and the branch of its seed.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    document: &'a Document,
+    key: Key,
+}
+
+impl Dataset {
+    /// Loads the data that `config` names, or looks for it at `path`; split, drawn and varied by `key`.
+    pub fn load(config: &DataConfig, path: Option<&Path>, document: &Document, key: Key) -> Result<Self, Error> {
+        config.sensible(document)?;
+        let asked = Asked { document, key };
+        let dataset = match config {
+            DataConfig::Digits(_) if path.is_some() => {
+                Err(Error::Usage("--data: this experiment's digits come with the program: leave the option out".into()))
+            }
+            DataConfig::Digits(config) => digits::dataset(config, asked),
+            DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
+            DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
+        }?;
+        if dataset.train.labels.windows(2).all(|pair| pair[0] == pair[1]) {
+            let message = "all training rows have the same label: nothing can be learned. Learn from rows of at least two classes";
+            return Err(Error::Data(format!("{}: {message}", dataset.name)));
+        }
+        Ok(dataset)
+    }
+
+    /// One of the splits, as it is without augmentation.
+    pub fn rows(&self, split: Split) -> &Rows {
+        match split {
+            Split::Train => &self.train,
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// Training rows as they are shown in `epoch`: values and labels. With augmentation each epoch varies each row in its
+    /// own way.
+    pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Vec<u32>) {
+        let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
+        let labels = indices.iter().map(|&row| self.train.labels[row]).collect();
+        (augmented.rows(epoch, indices, self.width), labels)
+    }
+}
+
+/// The CSV file: the one the experiment names, or what `--data` names or holds.
+fn file(config: &CsvConfig, path: Option<&Path>, document: &Document) -> Result<PathBuf, Error> {
+    let wanted = config.file.as_path();
+    let name = wanted.file_name().map_or(wanted, Path::new);
+    let places = match path {
+        // A file, or a mistyped name: the reader says what is wrong with it.
+        Some(path) if !path.is_dir() => return Ok(path.to_owned()),
+        Some(path) => vec![path.join(name), path.join(name.with_extension("")).join(name)],
+        None => vec![wanted.to_owned()],
+    };
+    places
+        .iter()
+        .find(|place| place.is_file())
+        .cloned()
+        .ok_or_else(|| missing(document, &format!("the file `{}`", name.display()), &places, &config.obtain))
+}
+
+/// The folder of IDX files: the one the experiment names, or `--data`, or one of the experiment's name in it.
+fn folder(config: &IdxConfig, path: Option<&Path>, document: &Document) -> Result<PathBuf, Error> {
+    let name = config.folder.file_name().map_or(config.folder.as_path(), Path::new);
+    let places = match path {
+        Some(path) if path.is_file() && idx::is_one_of_four(path) => {
+            return Ok(path.parent().unwrap_or(Path::new("")).to_owned());
+        }
+        Some(path) if path.is_file() => {
+            let message = format!(
+                "--data {}: this experiment reads a folder of IDX files ({}): name the folder",
+                path.display(),
+                idx::FILES.join(", ")
+            );
+            return Err(Error::Usage(message));
+        }
+        Some(path) => vec![path.to_owned(), path.join(name)],
+        // `pnnlab data fetch` puts a set into `data`.
+        None => vec![config.folder.clone(), Path::new("data").join(name)],
+    };
+    // A folder with some of the files is meant; the reader names those that are missing.
+    places.iter().flat_map(|place| around(place)).find(|place| idx::holds_any(place)).ok_or_else(|| {
+        missing(document, &format!("{}, each plain or with .gz,", idx::FILES.join(", ")), &places, &config.obtain)
+    })
+}
+
+/// Where the files of a set lie that is in `folder`: there, or where torchvision puts them (`MNIST/raw`).
+fn around(folder: &Path) -> Vec<PathBuf> {
+    let upper = folder.file_name().map(|name| folder.with_file_name(name.to_ascii_uppercase()));
+    let raw = ["raw", "MNIST/raw"].map(|below| folder.join(below));
+    [folder.to_owned()].into_iter().chain(upper.map(|upper| upper.join("raw"))).chain(raw).collect()
+}
+
+/// The error for data that is nowhere.
+fn missing(document: &Document, what: &str, places: &[PathBuf], obtain: &str) -> Error {
+    let mut places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    places.dedup();
+    let obtain = if obtain.is_empty() { String::new() } else { format!(". {}", obtain.trim_end_matches('.')) };
+    Error::MissingData(format!(
+        "{} needs {what} and there is nothing at {}: name the file, or a folder that holds it, with --data{obtain}",
+        document.name(),
+        places.join(" or ")
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! What an experiment file says about its data.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AugmentationConfig, SplitRule};
+use crate::Error;
+use crate::document::Document;
+
+/// Where the data comes from, and how it is split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "source", rename_all = "kebab-case")]
+pub enum DataConfig {
+    /// The 1,797 handwritten digits of 8×8 pixels (UCI optical recognition of handwritten digits) that come with the
+    /// program; 0 to 16 becomes `range`.
+    Digits(DigitsConfig),
+    /// A CSV file with a header and one column of labels; all other columns are numbers.
+    Csv(CsvConfig),
+    /// A folder with the four IDX files of MNIST or a set like it, plain or gzip; 0 to 255 becomes `range`.
+    Idx(IdxConfig),
+}
+
+/// The embedded digits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DigitsConfig {
+    /// Rows held back for the test (500).
+    #[serde(default = "test_rows")]
+    #[schemars(range(max = 1_797))]
+    pub test: usize,
+    /// Rows of the rest to learn from; left out, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_797))]
+    pub train: Option<usize>,
+    /// Rows held back for validation, beside those of the test; left out, a tenth of the rows that are not tested on. What is
+    /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and
+    /// what is tried while training is the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<usize>,
+    /// Which rows are held back.
+    #[serde(default)]
+    pub split: SplitRule,
+    /// What pixels become: blank paper and full ink.
+    #[serde(default)]
+    pub range: Span,
+    /// Varies the training images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmentation: Option<AugmentationConfig>,
+}
+
+/// A CSV file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvConfig {
+    /// The file; `--data` names another, or a folder that holds it.
+    pub file: PathBuf,
+    /// The column of labels; any words will do.
+    pub label: String,
+    /// Characters of each label to leave out at its start (0): 3 makes the class `ae` of the token `w01ae`.
+    #[serde(default)]
+    #[schemars(range(max = 1000))]
+    pub label_skip: usize,
+    /// Columns that are not learned from, by their names; `""` is a column without a name, such as the row numbers that pandas writes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave_out: Vec<String>,
+    /// Rows held back for the test.
+    #[schemars(range(max = 1_000_000_000))]
+    pub test: usize,
+    /// Rows of the rest to learn from; left out, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
+    pub train: Option<usize>,
+    /// Rows held back for validation, beside those of the test; left out, a tenth of the rows that are not tested on. What is
+    /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and
+    /// what is tried while training is the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<usize>,
+    /// Which rows are held back.
+    #[serde(default)]
+    pub split: SplitRule,
+    /// How columns are scaled.
+    #[serde(default)]
+    pub scaling: Scaling,
+    /// What 0 and 1 become after scaling by `extremes` or `maximum`.
+    #[serde(default)]
+    pub range: Span,
+    /// Where the file can be had, in a sentence: part of the error when it is not there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub obtain: String,
+}
+
+/// A folder of IDX files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdxConfig {
+    /// The folder with `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+    /// `t10k-labels-idx1-ubyte`, each plain or with `.gz`; `--data` names another, or one that holds it.
+    pub folder: PathBuf,
+    /// Classes (10); a label beyond them is an error.
+    #[serde(default = "ten")]
+    #[schemars(range(max = 256))]
+    pub classes: usize,
+    /// Pixels are averaged in squares of this many (1): 2 makes 14×14 of 28×28.
+    #[serde(default = "one_pixel")]
+    #[schemars(range(max = 65_536))]
+    pub average: usize,
+    /// Every so many pixels of each line and each column are taken (1), after averaging: 2 makes 14×14 of 28×28.
+    #[serde(default = "one_pixel")]
+    #[schemars(range(max = 65_536))]
+    pub stride: usize,
+    /// Training images, drawn by the experiment's seed; left out, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
+    pub train: Option<usize>,
+    /// Test images, drawn by the experiment's seed; left out, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000))]
+    pub test: Option<usize>,
+    /// Training images held back for validation, drawn by the experiment's seed; left out, a tenth of them. What is
+    /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and
+    /// what is tried while training is the test set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<usize>,
+    /// What pixels become: black and white.
+    #[serde(default)]
+    pub range: Span,
+    /// Varies the training images, before they are averaged or thinned out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augmentation: Option<AugmentationConfig>,
+    /// Where the files can be had, in a sentence: part of the error when they are not there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub obtain: String,
+}
+
+/// How the columns of a table are scaled, by the training rows alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaling {
+    /// Each column's extremes become 0 and 1; test values beyond them are clipped.
+    #[default]
+    Extremes,
+    /// Each column is divided by its largest magnitude; test values beyond it are clipped.
+    Maximum,
+    /// Each column's mean becomes 0 and its standard deviation 1.
+    Standard,
+    /// As they are in the file.
+    None,
+}
+
+/// What 0 and 1 become.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Span {
+    /// What 0 becomes (0).
+    #[schemars(range(min = -1e6, max = 1e6))]
+    pub low: f64,
+    /// What 1 becomes (1).
+    #[schemars(range(min = -1e6, max = 1e6))]
+    pub high: f64,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { low: 0.0, high: 1.0 }
+    }
+}
+
+impl Span {
+    /// Where `fraction` of it lies.
+    pub(super) fn at(self, fraction: f32) -> f32 {
+        // Exact at both ends, and the identity for 0 to 1.
+        self.low as f32 * (1.0 - fraction) + self.high as f32 * fraction
+    }
+}
+
+fn test_rows() -> usize {
+    500
+}
+
+fn one_pixel() -> usize {
+    1
+}
+
+fn ten() -> usize {
+    10
+}
+
+impl DataConfig {
+    /// Refuses numbers without sense, before anything is read.
+    pub(super) fn sensible(&self, document: &Document) -> Result<(), Error> {
+        let (range, augmentation) = match self {
+            Self::Digits(config) => (config.range, &config.augmentation),
+            Self::Csv(config) => (config.range, &None),
+            Self::Idx(config) => (config.range, &config.augmentation),
+        };
+        if range.low == range.high {
+            let message = format!("is {} at both ends: give two different values", range.low);
+            return Err(document.refuse("data.range", message));
+        }
+        let train = match self {
+            Self::Digits(config) => config.train,
+            Self::Csv(config) => config.train,
+            Self::Idx(config) => config.train,
+        };
+        if train == Some(0) {
+            return Err(document.refuse("data.train", "is 0: learn from at least one row"));
+        }
+        if let Self::Idx(config) = self {
+            for (key, value) in [("average", config.average), ("stride", config.stride), ("classes", config.classes)] {
+                if value == 0 {
+                    return Err(document.refuse(&format!("data.{key}"), "is 0, but it must be at least 1"));
+                }
+            }
+        }
+        augmentation.as_ref().map_or(Ok(()), |augmentation| augmentation.sensible(document))
+    }
+}

@@ -1,0 +1,228 @@
+//! What happens in a run, and who watches it.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::stop::StopReason;
+
+/// One update.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number, counted from 1.
+    #[allow(clippy::struct_field_names)] // The column of `metrics.csv` has this name.
+    pub step: usize,
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The optimizer's step size.
+    pub learning_rate: f64,
+    /// Cross-entropy and weighted penalty.
+    pub loss: f32,
+    /// Cross-entropy in nats.
+    pub cross_entropy: f32,
+    /// Mean soft range penalty over the physical layers, in full scales.
+    pub penalty: f32,
+    /// Fraction of the batch that was right, by the method's own forward pass.
+    pub batch_accuracy: f64,
+    /// Fraction of the range that the batch covered, averaged over ports and physical layers.
+    pub range_use: f64,
+    /// Fraction of the values sent that the hard clamp changed.
+    pub clipping_rate: f64,
+    /// Shots on the plants so far.
+    pub shots: u64,
+    /// Bench time so far, in s.
+    pub plant_seconds: f64,
+}
+
+/// What was tried on the plant: the validation set, at the end the test set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// After this update.
+    pub step: usize,
+    /// Fraction of the test set that is right on the plant; at the end, or where there is no validation set.
+    #[serde(default)]
+    pub test_accuracy: Option<f64>,
+    /// Fraction of the validation set that is right on the plant.
+    #[serde(default)]
+    pub validation_accuracy: Option<f64>,
+    /// The accuracy by the method's own forward pass: what it believes.
+    pub believed_accuracy: f64,
+    /// Shots on the plants so far, those of this test included.
+    pub shots: u64,
+    /// Bench time so far, in s.
+    pub plant_seconds: f64,
+}
+
+impl Evaluated {
+    /// On the plant: of the test set where it was met, else of the validation set.
+    pub fn accuracy(&self) -> f64 {
+        self.test_accuracy.or(self.validation_accuracy).unwrap_or_default()
+    }
+}
+
+/// Where the time of the steps went.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TimeShares {
+    /// In plants.
+    pub plant: Duration,
+    /// In twins: predictions and pull-backs.
+    pub twin: Duration,
+    /// In digital layers, loss, backward pass and optimizer.
+    pub digital: Duration,
+    /// All else: batches, records, observers.
+    pub overhead: Duration,
+}
+
+impl TimeShares {
+    /// Each part with its name.
+    pub fn parts(&self) -> [(&'static str, Duration); 4] {
+        [("plant", self.plant), ("twin", self.twin), ("digital", self.digital), ("overhead", self.overhead)]
+    }
+
+    /// What came to it since it was `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            plant: self.plant.saturating_sub(before.plant),
+            twin: self.twin.saturating_sub(before.twin),
+            digital: self.digital.saturating_sub(before.digital),
+            overhead: self.overhead.saturating_sub(before.overhead),
+        }
+    }
+}
+
+/// How bad an alarm is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Results may suffer.
+    Minor,
+    /// Results are wrong or the bench is at risk.
+    Major,
+    /// Nobody knows: there is no fresh value.
+    Invalid,
+}
+
+/// Something that somebody must see. It stays until it is acknowledged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Counted from 1 in each run.
+    pub id: u64,
+    /// How bad.
+    pub severity: Severity,
+    /// What raised it: `drift`, `interlock`, a plant's or an instrument's name.
+    pub source: String,
+    /// The sentence.
+    pub message: String,
+    /// When it was first seen: seconds since 1970.
+    pub first_unix_seconds: f64,
+    /// Whether its cause persists.
+    pub active: bool,
+    /// Whether somebody has seen it.
+    pub acknowledged: bool,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run begins.
+    Started {
+        /// The experiment.
+        experiment: String,
+        /// The method.
+        method: String,
+        /// The seed.
+        seed: u64,
+        /// Updates to come.
+        steps: usize,
+    },
+    /// An update.
+    Step(Step),
+    /// A test.
+    Evaluated(Evaluated),
+    /// It is continued from a checkpoint.
+    Continued {
+        /// Updates that are done; rows of later ones are taken back.
+        step: usize,
+    },
+    /// It waits.
+    Paused {
+        /// Who or what holds it.
+        #[serde(default)]
+        why: String,
+    },
+    /// It goes on.
+    Resumed,
+    /// An alarm was raised, cleared or acknowledged.
+    Alarm(Alarm),
+    /// The drift monitor has taken its reference pattern.
+    Reference {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// The cumulative sum as a fraction of its threshold.
+        score: f64,
+        /// Whether that is an alarm.
+        alarm: bool,
+    },
+    /// A twin was fitted anew.
+    Refreshed {
+        /// Updates that are done.
+        step: usize,
+        /// The plant's name in the rig.
+        plant: String,
+        /// `epoch` or `drift`; `first` where the twin knew nothing before.
+        why: String,
+        /// Shots that it was fitted to and judged by.
+        shots: usize,
+        /// Root mean square residual of the old twin on shots that the fit has not seen, in full scales.
+        residual_before: f64,
+        /// The same of the new one.
+        residual_after: f64,
+        /// Whether the new one is used.
+        kept: bool,
+    },
+    /// How far plant and twin were from each other on the last shots of a test.
+    Agreement {
+        /// After this update.
+        step: usize,
+        /// RMS difference as a fraction of the readings' standard deviation, the largest of the plants.
+        twin_residual: f64,
+    },
+    /// An error that ends the run.
+    Failed {
+        /// The sentence.
+        message: String,
+    },
+    /// The plants are in their safe state.
+    Safe,
+    /// The run is closed.
+    Finished {
+        /// Why.
+        reason: StopReason,
+    },
+}
+
+/// Watches a run.
+pub trait Observer {
+    /// Sees one event; may ask the run to stop.
+    fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error>;
+}
+
+/// Several observers are one; the first that asks to stop is heard.
+impl Observer for Vec<&mut dyn Observer> {
+    fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
+        let mut flow = ControlFlow::Continue(());
+        for observer in self.iter_mut() {
+            let asked = observer.observe(event)?;
+            if flow.is_continue() {
+                flow = asked;
+            }
+        }
+        Ok(flow)
+    }
+}

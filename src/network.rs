@@ -1,0 +1,324 @@
+//! One stage of a network, physical or digital. A layer does not change; what training changes are its weights.
+
+mod activation;
+mod bins;
+pub(crate) mod full_scale;
+mod linear;
+mod pad;
+mod physical;
+pub mod physics_aware;
+mod pick;
+pub mod range_penalty;
+mod repeat;
+pub mod rows;
+mod scale;
+mod scale_offset;
+mod skip;
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::Key;
+
+use crate::Error;
+use crate::document::Document;
+use crate::plants::{Forward, Lab};
+
+pub use activation::{ActivationConfig, Function};
+pub use bins::BinsConfig;
+pub use full_scale::{FullScale, FullScales, Units};
+pub use linear::LinearConfig;
+pub use pad::PadConfig;
+pub use physical::{Distribution, PhysicalConfig};
+pub use physics_aware::{Measured, Wanted};
+pub use pick::PickConfig;
+pub use range_penalty::Walls;
+pub use repeat::RepeatConfig;
+pub use scale::ScaleConfig;
+pub use scale_offset::ScaleOffsetConfig;
+pub use skip::SkipConfig;
+
+/// A layer as the experiment file describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LayerConfig {
+    /// Each value several times: more samples, more controls for each of them.
+    Repeat(RepeatConfig),
+    /// A trainable factor and summand for each element.
+    ScaleOffset(ScaleOffsetConfig),
+    /// One pass through a plant.
+    Physical(PhysicalConfig),
+    /// Adds the output of an earlier layer.
+    Skip(SkipConfig),
+    /// Read-out: time or frequency bins with trainable attenuation.
+    Bins(BinsConfig),
+    /// A trainable matrix and summand.
+    Linear(LinearConfig),
+    /// Constant values after those that come in.
+    Pad(PadConfig),
+    /// Some neighboring values and no others.
+    Pick(PickConfig),
+    /// One factor for all values.
+    Scale(ScaleConfig),
+    /// A fixed function of each value.
+    Activation(ActivationConfig),
+}
+
+impl LayerConfig {
+    /// The kind, as it is written in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Repeat(_) => "repeat",
+            Self::ScaleOffset(_) => "scale-offset",
+            Self::Physical(_) => "physical",
+            Self::Skip(_) => "skip",
+            Self::Bins(_) => "bins",
+            Self::Linear(_) => "linear",
+            Self::Pad(_) => "pad",
+            Self::Pick(_) => "pick",
+            Self::Scale(_) => "scale",
+            Self::Activation(_) => "activation",
+        }
+    }
+
+    /// Builds the layer at the end of a chain.
+    fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
+        match self {
+            Self::Repeat(config) => config.build(chain),
+            Self::ScaleOffset(config) => config.build(chain),
+            Self::Physical(config) => config.build(chain),
+            Self::Skip(config) => config.build(chain),
+            Self::Bins(config) => config.build(chain),
+            Self::Linear(config) => config.build(chain),
+            Self::Pad(config) => config.build(chain),
+            Self::Pick(config) => config.build(chain),
+            Self::Scale(config) => config.build(chain),
+            Self::Activation(config) => config.build(chain),
+        }
+    }
+}
+
+/// One stage of a network.
+pub trait Layer: Send {
+    /// Values that it gives for each shot.
+    fn width(&self) -> usize;
+
+    /// Names and initial values of its weights, drawn from `key`.
+    fn weights(&self, key: Key) -> Vec<Weight>;
+
+    /// `[shots, width before]` → `[shots, width]`.
+    fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
+}
+
+/// A trainable matrix with its initial values, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weight {
+    /// What it is, such as `scale`.
+    pub name: &'static str,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// `rows × columns` values.
+    pub values: Vec<f32>,
+}
+
+impl Weight {
+    /// One row of values.
+    fn row(name: &'static str, values: Vec<f32>) -> Self {
+        Self { name, shape: [1, values.len()], values }
+    }
+}
+
+/// One forward pass through a network.
+pub struct Pass<'a> {
+    /// The plants.
+    pub lab: &'a mut Lab,
+    /// Who computes the physical layers.
+    pub on: Forward,
+    /// Sharpness of the range penalty, per full scale; None: nobody reads it.
+    pub sharpness: Option<f32>,
+    /// What each layer so far has given; the first is the network's input.
+    pub outputs: Vec<Tensor<2>>,
+    /// One range penalty for each set of values that went to a plant.
+    pub penalties: Vec<Tensor<1>>,
+    /// How the ranges of the plants were used.
+    pub usage: Usage,
+}
+
+/// A named trainable matrix.
+#[derive(Debug, Clone)]
+pub struct NamedTensor {
+    /// Such as `layers.1.scale-offset.scale`.
+    pub name: String,
+    /// Its values.
+    pub tensor: Tensor<2>,
+}
+
+/// How the input ranges of plants were used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Values that were sent.
+    pub sent: u64,
+    /// Values that the hard clamp changed.
+    pub clipped: u64,
+    /// Sum over physical layers of (largest − smallest value sent)/(span of the range), averaged over the ports.
+    pub range_use: f64,
+    /// Physical layers.
+    pub layers: u64,
+}
+
+impl Usage {
+    /// Adds what another pass used.
+    pub fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.clipped += other.clipped;
+        self.range_use += other.range_use;
+        self.layers += other.layers;
+    }
+
+    /// The fraction of values that the hard clamp changed.
+    pub fn clipping_rate(&self) -> f64 {
+        self.clipped as f64 / self.sent.max(1) as f64
+    }
+
+    /// The fraction of the range that a batch covers, averaged over ports and physical layers.
+    pub fn mean_range_use(&self) -> f64 {
+        self.range_use / self.layers.max(1) as f64
+    }
+}
+
+/// What a layer is built onto.
+pub struct Chain<'a> {
+    /// For errors.
+    pub document: &'a Document,
+    /// The plants.
+    pub lab: &'a Lab,
+    /// Kind and width of all before, the data first.
+    pub before: &'a [(&'static str, usize)],
+}
+
+impl Chain<'_> {
+    /// The number of the layer that is being built.
+    fn index(&self) -> usize {
+        self.before.len() - 1
+    }
+
+    /// The width that comes in.
+    pub fn width(&self) -> usize {
+        self.before[self.index()].1
+    }
+
+    /// An error about a key of this layer.
+    pub fn refuse(&self, key: &str, message: String) -> Error {
+        self.document.refuse(&format!("layers.{}.{key}", self.index()), message)
+    }
+
+    /// Refuses a layer that takes another width than the one before gives.
+    pub fn takes(&self, kind: &str, key: &str, width: usize) -> Result<(), Error> {
+        let (index, (before, given)) = (self.index(), self.before[self.index()]);
+        if given == width {
+            return Ok(());
+        }
+        let from = if index == 0 { before.to_owned() } else { format!("layer {} ({before})", index - 1) };
+        Err(self.refuse(
+            key,
+            format!("does not fit: {from} gives {given} values, but layer {index} ({kind}) takes {width}"),
+        ))
+    }
+}
+
+/// Values that a layer may give at most.
+const WIDEST: usize = 1 << 16;
+/// Layers that a network may have at most.
+const MOST_LAYERS: usize = 1000;
+/// Weights that a network may have at most: with their gradients, moments and checkpoints some GiB.
+const MOST_WEIGHTS: usize = 1 << 26;
+
+/// A network: layers one after another.
+pub struct Network {
+    layers: Vec<Box<dyn Layer>>,
+    kinds: Vec<&'static str>,
+    /// Weights of each layer.
+    counts: Vec<usize>,
+}
+
+impl Network {
+    /// Builds and chains the layers for rows of `inputs` values and `classes` classes.
+    pub fn build(
+        configs: &[LayerConfig],
+        document: &Document,
+        lab: &Lab,
+        [inputs, classes]: [usize; 2],
+    ) -> Result<Self, Error> {
+        if MOST_LAYERS < configs.len() {
+            return Err(
+                document.refuse("layers", format!("are {}: at most {MOST_LAYERS} can be chained", configs.len()))
+            );
+        }
+        let mut before = vec![("the data", inputs)];
+        let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
+        for config in configs {
+            let chain = Chain { document, lab, before: &before };
+            let layer = config.build(&chain)?;
+            if layer.width() > WIDEST {
+                let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
+                return Err(document.refuse(&format!("layers.{}", chain.index()), message));
+            }
+            // A layer has as many weights whatever their values are drawn from.
+            let own = layer.weights(Key::new(0));
+            weights += own.iter().map(|weight| weight.values.len()).sum::<usize>();
+            if MOST_WEIGHTS < weights {
+                let message = format!("is where there are {weights} weights: at most {MOST_WEIGHTS} can be trained");
+                return Err(document.refuse(&format!("layers.{}", chain.index()), message));
+            }
+            counts.push(own.len());
+            before.push((config.kind(), layer.width()));
+            layers.push(layer);
+        }
+        let last = before[before.len() - 1];
+        if layers.is_empty() || last.1 != classes {
+            let message = format!(
+                "end with {} ({} values), but the data has {classes} classes: end with a layer that gives {classes}",
+                last.0, last.1
+            );
+            return Err(document.refuse("layers", message));
+        }
+        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
+    }
+
+    /// The same, unless it has no weights: then there is nothing to train.
+    pub fn trained(self, document: &Document) -> Result<Self, Error> {
+        if self.counts.iter().sum::<usize>() > 0 {
+            return Ok(self);
+        }
+        let message =
+            "have no weights, so there is nothing to train: add a layer that has some, such as `scale-offset`";
+        Err(document.refuse("layers", message))
+    }
+
+    /// Names and initial values of all weights: `layers.3.physical.mask`.
+    pub fn weights(&self, key: Key) -> Vec<(String, Weight)> {
+        let mut named = Vec::new();
+        for (index, (layer, kind)) in self.layers.iter().zip(&self.kinds).enumerate() {
+            let weights = layer.weights(key.branch("weights").number(index as u64));
+            named.extend(weights.into_iter().map(|weight| (format!("layers.{index}.{kind}.{}", weight.name), weight)));
+        }
+        named
+    }
+
+    /// `[shots, inputs]` → logits `[shots, classes]`.
+    pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        let mut rest = weights;
+        pass.outputs.clear();
+        let mut values = inputs;
+        for (layer, &count) in self.layers.iter().zip(&self.counts) {
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            pass.outputs.push(values.clone());
+            values = layer.forward(values, these, pass)?;
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests;

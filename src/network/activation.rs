@@ -1,0 +1,89 @@
+//! A fixed function of each value, as between digital layers.
+
+use burn::tensor::{Tensor, activation};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::Key;
+
+use super::{Chain, Layer, Pass, Weight};
+use crate::Error;
+
+/// A fixed function of each value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationConfig {
+    /// Which function.
+    pub function: Function,
+    /// For `leaky-relu`: the slope below 0 (0.01).
+    #[serde(default = "hundredth")]
+    pub slope: f64,
+}
+
+fn hundredth() -> f64 {
+    0.01
+}
+
+/// A function of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Function {
+    /// max(x, 0).
+    Relu,
+    /// x above 0, slope · x below.
+    LeakyRelu,
+    /// x Φ(x), with the normal distribution Φ.
+    Gelu,
+    /// x/(1 + e⁻ˣ).
+    Silu,
+    /// 1/(1 + e⁻ˣ): 0 to 1.
+    Sigmoid,
+    /// −1 to 1.
+    Tanh,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// |x|.
+    Abs,
+    /// x², as a detector of light does with a field.
+    Square,
+    /// sin x.
+    Sin,
+}
+
+impl ActivationConfig {
+    pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
+        if !self.slope.is_finite() {
+            return Err(chain.refuse("slope", format!("is {}, but it must be a finite number", self.slope)));
+        }
+        Ok(Box::new(Activation { config: self.clone(), width: chain.width() }))
+    }
+}
+
+struct Activation {
+    config: ActivationConfig,
+    width: usize,
+}
+
+impl Layer for Activation {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn weights(&self, _: Key) -> Vec<Weight> {
+        vec![]
+    }
+
+    fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        Ok(match self.config.function {
+            Function::Relu => activation::relu(values),
+            Function::LeakyRelu => activation::leaky_relu(values, self.config.slope),
+            Function::Gelu => activation::gelu(values),
+            Function::Silu => activation::silu(values),
+            Function::Sigmoid => activation::sigmoid(values),
+            Function::Tanh => activation::tanh(values),
+            Function::Softplus => activation::softplus(values, 1.0),
+            Function::Abs => values.abs(),
+            Function::Square => values.square(),
+            Function::Sin => values.sin(),
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! A trainable matrix and summand: `y = x W + b`, `W` `[width before, width]`.
+//!
+//! Initial weights are uniform in ±1/√(width before).
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sims::Key;
+
+use super::{Chain, Layer, MOST_WEIGHTS, Pass, Weight};
+use crate::Error;
+
+/// A trainable matrix and summand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinearConfig {
+    /// Values that it gives.
+    #[schemars(range(max = 65_536))]
+    pub width: usize,
+}
+
+impl LinearConfig {
+    pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
+        if self.width == 0 {
+            return Err(chain.refuse("width", "is 0: give at least one value".into()));
+        }
+        // Before anything is made room for.
+        if MOST_WEIGHTS / self.width < chain.width() {
+            let message = format!(
+                "is {} after {} values, which makes {} weights: at most {MOST_WEIGHTS} can be trained",
+                self.width,
+                chain.width(),
+                self.width.saturating_mul(chain.width())
+            );
+            return Err(chain.refuse("width", message));
+        }
+        Ok(Box::new(Linear { before: chain.width(), width: self.width }))
+    }
+}
+
+struct Linear {
+    before: usize,
+    width: usize,
+}
+
+impl Layer for Linear {
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn weights(&self, key: Key) -> Vec<Weight> {
+        let bound = 1.0 / (self.before as f32).sqrt();
+        let mut stream = key.stream();
+        let mut draw = |count: usize| (0..count).map(|_| bound * (2.0 * stream.uniform() - 1.0)).collect();
+        vec![
+            Weight { name: "matrix", shape: [self.before, self.width], values: draw(self.before * self.width) },
+            Weight::row("offset", draw(self.width)),
+        ]
+    }
+
+    fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        Ok(values.matmul(weights[0].clone()) + weights[1].clone())
+    }
+}

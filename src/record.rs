@@ -1,0 +1,34 @@
+//! The records of runs: one folder for each, written while it goes, continued from checkpoints, found again in a catalog.
+//!
+//! A run's folder holds `run.json` (who, when, versions, seeds, plants, how it ended), `experiment.toml` and `rig.toml`
+//! with every default written out, `metrics.csv` (one row a step, no wall time: the same seeds give the same bytes),
+//! `events.jsonl`, `log.jsonl`, `test.csv` (what the network said of each row of the test set), `reference.csv` (the last shots,
+//! plant and twin), `weights.safetensors`, `checkpoints/`, `shots/` on demand and `figures/`; while it goes, `control.sock`.
+
+mod backlog;
+pub mod catalog;
+mod checkpoint;
+mod facts;
+mod lock;
+mod new_folder;
+mod packing;
+mod rewind;
+mod shots;
+mod snapshot;
+mod writer;
+
+pub use backlog::Backlog;
+pub use catalog::{Catalog, Filter, Metric, Row};
+pub(crate) use checkpoint::replace;
+pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
+pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts, read_text};
+pub(crate) use facts::{command_line, commit_words, fingerprint, git_state, program, unix_seconds};
+#[cfg(test)]
+pub(crate) use facts::{host, this_process};
+pub(crate) use lock::{hold, is_held, own};
+pub use new_folder::NewFolder;
+pub(crate) use rewind::whole_stream;
+pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
+pub use snapshot::{Choice, Position, Snapshot};
+pub use writer::Record;
+pub(crate) use writer::append_event;

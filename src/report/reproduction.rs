@@ -1,0 +1,14 @@
+//! Published experiments beside our own numbers: what is run, what came out, and the report of it.
+//!
+//! A report is a Markdown file with a folder of the same name beside it: one section (`NAME.json`) and its figures for each
+//! experiment. Every call writes the sections that it ran and the whole report anew, so experiments can be run one by one.
+
+mod provenance;
+mod published;
+mod report;
+mod section;
+
+pub use provenance::Provenance;
+pub use published::{Check, Entry, Published, entries};
+pub use report::{over_seeds, percent, short, write};
+pub use section::{Ours, Section, State};

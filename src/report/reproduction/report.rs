@@ -1,0 +1,198 @@
+//! The report: one Markdown file over all sections.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::{Entry, Ours, Published, Section, State};
+use crate::Error;
+use crate::training::Spread;
+
+/// Writes `file` over the sections, in the order of the table.
+pub fn write(file: &Path, sections: &[(Entry, Option<Section>)]) -> Result<(), Error> {
+    std::fs::write(file, report(sections)).map_err(Error::record(file, "cannot be written"))
+}
+
+/// The whole text.
+fn report(sections: &[(Entry, Option<Section>)]) -> String {
+    let mut text = String::from(
+        "# Published experiments, reproduced\n\n\
+         Written by `pnnlab reproduce`; do not edit it by hand. **Every plant here is SIMULATED unless its section says \
+         otherwise**: our numbers are those of a simulated bench, the published ones those of the bench or program named \
+         as their source.\n\n\
+         Grades of published numbers: [R] read in the primary source; [S] from a secondary source, may be wrong; [M] from \
+         memory, unchecked. Accuracies are those on the test set, on the plant, median over \
+         seeds, and mean ± sample standard deviation where there are several. Goals are judged by the median.\n\n\
+         | experiment | method | ours | published | our goal |\n|---|---|---|---|---|\n",
+    );
+    for (entry, section) in sections {
+        text.push_str(&summary(entry, section.as_ref()));
+    }
+    for (entry, section) in sections {
+        if let Some(section) = section {
+            text.push_str(&chapter(entry, section));
+        }
+    }
+    text
+}
+
+/// The rows of one experiment in the table at the top.
+fn summary(entry: &Entry, section: Option<&Section>) -> String {
+    let link = format!("[{}](#{})", entry.name, entry.name);
+    let published = |method| {
+        let known: Vec<String> = entry.published.iter().filter(|known| known.method == method).map(short).collect();
+        if known.is_empty() { "–".to_owned() } else { known.join(", ") }
+    };
+    let Some(section) = section.filter(|section| section.state == State::Done) else {
+        let reason = section.map_or("not run yet".to_owned(), |section| match section.state {
+            State::Failed => format!("**failed**: {}", section.reason),
+            _ => format!("not run: {}", section.reason),
+        });
+        let known: Vec<String> =
+            entry.published.iter().map(|known| format!("{} {}", known.method, short(known))).collect();
+        return format!(
+            "| {} | – | {reason} | {} | {} |\n",
+            entry.name,
+            dash(&known.join(", ")),
+            goals(entry, section)
+        );
+    };
+    let mut rows = String::new();
+    for (row, ours) in section.methods.iter().enumerate() {
+        let quick = if section.quick { " (quick form: not comparable)" } else { "" };
+        let (name, goal) =
+            if row == 0 { (link.clone(), goals(entry, Some(section))) } else { (String::new(), String::new()) };
+        let (accuracy, known) = (over_seeds(ours), published(ours.method));
+        let _ = writeln!(rows, "| {name} | {} | {accuracy}{quick} | {known} | {goal} |", ours.method);
+    }
+    rows
+}
+
+/// All goals with their verdicts.
+fn goals(entry: &Entry, section: Option<&Section>) -> String {
+    let checks = match section {
+        Some(section) => section.checks(entry),
+        None => entry.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect(),
+    };
+    let words = checks.into_iter().map(|check| match check.met {
+        Some(false) => format!("{}: **{}**", check.name, check.verdict()),
+        _ => format!("{}: {}", check.name, check.verdict()),
+    });
+    dash(&words.collect::<Vec<_>>().join("; "))
+}
+
+/// One experiment in full.
+fn chapter(entry: &Entry, section: &Section) -> String {
+    let mut text = format!("\n## {}\n\n{}.", entry.name, entry.title);
+    if !entry.remark.is_empty() {
+        let _ = write!(text, " {}", entry.remark);
+    }
+    text.push_str("\n\n");
+    match section.state {
+        State::NotRun => {
+            let _ = writeln!(text, "Not run: {}", section.reason);
+            return text;
+        }
+        State::Failed => {
+            let _ = writeln!(text, "**Failed**: {}\n", section.reason);
+        }
+        State::Done => text.push_str(&numbers(section)),
+    }
+    for known in &entry.published {
+        let other = if known.other_data { " (another data set)" } else { "" };
+        let _ = writeln!(text, "- published, {}: {}{other}; {}", known.method, short(known), known.source);
+    }
+    text.push('\n');
+    for figure in &section.figures {
+        let name = figure.file_stem().unwrap_or_default().to_string_lossy();
+        let _ = writeln!(text, "![{}: {name}]({})\n", entry.name, figure.display());
+    }
+    let provenance = &section.provenance;
+    let _ = writeln!(
+        text,
+        "`{}` · pnnlab {}, {} · {} · {:.0} s\n",
+        provenance.command,
+        provenance.version,
+        provenance.commits(),
+        provenance.machine,
+        provenance.wall_seconds
+    );
+    text
+}
+
+/// The table of one experiment.
+fn numbers(section: &Section) -> String {
+    let mut text = format!("On {}", section.plants);
+    if let Some(error) = section.twin_error {
+        let _ = write!(
+            text,
+            "; the twin misses by {:.1} % of the standard deviation of the plant's outputs",
+            100.0 * error
+        );
+    }
+    if let Some(accuracy) = section.baseline_accuracy {
+        let _ = write!(text, "; logistic regression on the same split: {:.1} %", 100.0 * accuracy);
+    }
+    text.push('.');
+    if section.quick {
+        text.push_str(" **Quick form: fewer rows, steps and seeds; not comparable with anything published.**");
+    }
+    text.push_str(
+        "\n\n| method | test accuracy on the plant | accuracy believed | learning rate | shots a run | bench time a run | time here a \
+         run | clipped |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for ours in &section.methods {
+        text.push_str(&row(ours));
+    }
+    text.push('\n');
+    for ours in &section.methods {
+        let seeds = ours.seeds.iter().zip(&ours.accuracies);
+        let each: Vec<String> = seeds.map(|(seed, value)| format!("{seed}: {:.1}", 100.0 * value)).collect();
+        let _ = writeln!(text, "- {}, each seed, %: {}", ours.method, each.join(", "));
+    }
+    if !section.rule.is_empty() {
+        let _ = writeln!(text, "- settings: {}", section.rule);
+    }
+    text
+}
+
+fn row(ours: &Ours) -> String {
+    format!(
+        "| {} | {} | {} | {} | {} | {:.0} s | {:.0} s | {:.1} % |\n",
+        ours.method,
+        over_seeds(ours),
+        percent(ours.believed_accuracy),
+        ours.learning_rate,
+        ours.shots,
+        ours.plant_seconds,
+        ours.wall_seconds,
+        100.0 * ours.clipping_rate
+    )
+}
+
+/// The median of an accuracy over seeds, with mean and spread where there are several.
+pub fn over_seeds(ours: &Ours) -> String {
+    if ours.seeds.len() < 2 {
+        return percent(ours.test_accuracy);
+    }
+    format!("{:.1} % ({})", 100.0 * ours.median(), percent(ours.test_accuracy))
+}
+
+/// An accuracy with its spread, where there is one.
+pub fn percent(spread: Spread) -> String {
+    if spread.spread > 0.0 {
+        format!("{:.1} ± {:.1} %", 100.0 * spread.mean, 100.0 * spread.spread)
+    } else {
+        format!("{:.2} %", 100.0 * spread.mean)
+    }
+}
+
+/// A published accuracy with its grade.
+pub fn short(known: &Published) -> String {
+    let percent = 100.0 * known.accuracy;
+    let digits = if (percent - percent.round()).abs() < 1e-6 { 0 } else { 2 };
+    format!("{percent:.digits$} % {}", known.grade)
+}
+
+fn dash(words: &str) -> String {
+    if words.is_empty() { "–".to_owned() } else { words.to_owned() }
+}

@@ -1,0 +1,27 @@
+//! Training: an experiment, the methods that move its weights, one run from the folder to the end, and many runs side by side.
+
+pub(crate) mod comparison;
+mod drawer;
+pub(crate) mod engine;
+mod estimator;
+pub(crate) mod experiment;
+mod method;
+pub(crate) mod plan;
+pub(crate) mod rehearsal;
+mod resume;
+pub mod sweep;
+mod trainer;
+pub mod upkeep;
+
+pub use comparison::{Comparison, MethodSummary, Prepared, Spread};
+pub use drawer::Drawer;
+pub use engine::Finished;
+pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
+pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
+pub use method::Method;
+pub use plan::Plan;
+pub use rehearsal::Rehearsal;
+pub use resume::Interrupted;
+pub(crate) use trainer::{EVALUATION_BATCH, correct, cross_entropy, pass};
+pub use trainer::{Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
+pub use upkeep::{DriftConfig, OnAlarm, RefreshConfig};

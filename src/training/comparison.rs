@@ -1,0 +1,466 @@
+//! The same experiment by several methods on the same plant, side by side, over several seeds.
+
+mod logistic;
+mod slopes;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use drivers::Plant;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use serde_json::json;
+use sims::Key;
+
+use crate::Error;
+use crate::control::{Fleet, Keyboard};
+use crate::data::Dataset;
+use crate::document::Document;
+use crate::network::{LayerConfig, Network};
+use crate::plants::{Lab, Rig};
+use crate::record::NewFolder;
+use crate::training::{Drawer, Experiment, Finished, Method, Plan};
+use logistic::logistic_accuracy;
+
+pub(crate) use slopes::slopes_of;
+
+/// Shots that measure the error of a twin.
+const AGREEMENT_SHOTS: usize = 500;
+
+/// A mean over seeds, and the sample standard deviation around it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation; 0 for a single seed.
+    pub spread: f64,
+}
+
+impl Spread {
+    /// Of some values.
+    pub fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+        Self { mean, spread: variance.sqrt() }
+    }
+}
+
+/// The middle of some values; 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        odd if !odd.is_multiple_of(2) => sorted[odd / 2],
+        even => 0.5 * (sorted[even / 2 - 1] + sorted[even / 2]),
+    }
+}
+
+/// What one method did, over all seeds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MethodSummary {
+    /// Its name.
+    pub method: &'static str,
+    /// Fraction of the test set that is right on the plant.
+    pub test_accuracy: Spread,
+    /// The same of each seed.
+    pub accuracies: Vec<f64>,
+    /// The middle of them.
+    pub median_accuracy: f64,
+    /// What it was trained with.
+    pub learning_rate: f64,
+    /// What the method believed.
+    pub believed_accuracy: Spread,
+    /// Shots on the plant in one run, tests included.
+    pub shots: u64,
+    /// Those of them that trained.
+    pub training_shots: u64,
+    /// Bench time of one run, in s.
+    pub plant_seconds: f64,
+    /// Time that one run took here, in s.
+    pub wall_seconds: f64,
+    /// Fraction of the range that was used.
+    pub range_use: f64,
+    /// Fraction of the values sent that the hard clamp changed.
+    pub clipping_rate: f64,
+}
+
+/// The result of `compare`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The experiment.
+    pub experiment: String,
+    /// Its plants.
+    pub plant: String,
+    /// Each plant with where its readings come from, in words.
+    #[serde(skip)]
+    pub origins: String,
+    /// Whether all of them are simulated.
+    pub simulated: bool,
+    /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants. None without
+    /// a plant, or where a recording answers only what was recorded.
+    pub twin_error: Option<f64>,
+    /// Logistic regression on the same split, mean over the seeds.
+    pub baseline_accuracy: f64,
+    /// How the settings of the methods were chosen; empty where the experiment does not say.
+    pub rule: String,
+    /// One entry for each method.
+    pub methods: Vec<MethodSummary>,
+    /// The folder of each run.
+    pub runs: Vec<PathBuf>,
+    /// The figures of all curves.
+    pub figures: Vec<PathBuf>,
+}
+
+/// An experiment with its rig, ready to run.
+pub struct Prepared {
+    /// What to do.
+    pub experiment: Experiment,
+    /// For errors.
+    pub document: Document,
+    /// On what.
+    pub rig: Rig,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// Who draws what was trained.
+    pub drawer: Arc<dyn Drawer>,
+}
+
+impl Prepared {
+    /// The names of the plants that the layers use.
+    pub fn plants(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .experiment
+            .layers
+            .iter()
+            .filter_map(
+                |layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None },
+            )
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Loads the data, split by `seed`.
+    pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
+        let key = Key::new(seed).branch("data");
+        let data = Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, key)?;
+        if self.experiment.training.chooses() && data.validation.is_empty() {
+            let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
+            return Err(self.document.refuse("data.validation", message));
+        }
+        Ok(data)
+    }
+
+    /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
+    pub(crate) fn counted(&self, method: Method, seed: u64, data: &Dataset) -> Experiment {
+        let mut experiment = self.experiment.by(method, seed, &self.document);
+        experiment.training = experiment.training.counted(data.train.len());
+        experiment
+    }
+
+    /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
+    pub(crate) fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+        self.open(&self.rig, method, seed)
+    }
+
+    /// The same for questions that are no training.
+    pub(crate) fn lab_unrecorded(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+        self.open(&self.rig.clone().unrecorded(), method, seed)
+    }
+
+    /// The same for a run that goes on, which overwrites no recording.
+    pub(crate) fn lab_again(&self, method: Method, seed: u64) -> Result<Lab, Error> {
+        self.open(&self.rig.clone().recording_on(), method, seed)
+    }
+
+    fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {
+        let known = rig.names();
+        let wanted = self.plants();
+        let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
+        let opened = rig.open(&opened, seed)?;
+        let learns = method == Method::PhysicsAware && self.experiment.training.refresh.is_some();
+        if let Some(plant) = opened.iter().find(|plant| plant.unlearned && method.needs_twin() && !learns) {
+            return Err(Error::Unlearned { plant: plant.name.clone() });
+        }
+        Lab::new(opened, method.derivatives())
+    }
+
+    /// Whether the physics of all plants is known, as only a simulation knows it.
+    pub fn knows_physics(&self) -> bool {
+        self.may_be_asked()
+    }
+
+    /// Whether the plants may be asked before a training: only simulated ones. Opening a bench twice costs minutes, and its dialogue
+    /// may be recorded.
+    pub(crate) fn may_be_asked(&self) -> bool {
+        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
+        self.plants().into_iter().all(simulated)
+    }
+
+    /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
+    /// replayed answers only the training's own questions.
+    pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
+        let mut found = Vec::new();
+        if !self.may_be_asked() {
+            return Ok(found);
+        }
+        // What is refused is refused before a plant is asked anything.
+        let data = self.load(self.experiment.seed)?;
+        let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
+        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
+            .trained(&self.document)?;
+        drop(lab);
+        let slopes = self.slopes(&data)?;
+        // A recording holds one training, and nothing else.
+        let recorded = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.record.is_some());
+        let plants: Vec<&str> = self.plants().into_iter().filter(|name| !recorded(name)).collect();
+        for mut opened in self.rig.open(&plants, self.experiment.seed)? {
+            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                continue;
+            }
+            let layers = self.experiment.layers.iter();
+            let depth = layers
+                .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
+                .count();
+            opened.allowance.pace();
+            let key = Key::new(self.experiment.seed).branch("trainability");
+            let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            let checked = checked.map_err(Error::calibration(&opened.name))?;
+            let checked = match slopes {
+                Some((network, shots)) => checked.with_network(network, shots),
+                None => checked,
+            };
+            found.push((opened.name.clone(), checked));
+        }
+        Ok(found)
+    }
+
+    /// What the plants that the layers use say of themselves.
+    fn cards(&self) -> Result<serde_json::Value, Error> {
+        Ok(crate::record::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))
+    }
+
+    /// Whether all plants are simulated.
+    pub(crate) fn all_simulated(&self) -> Result<bool, Error> {
+        let cards = self.cards()?;
+        Ok(cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")))
+    }
+
+    /// The plants with their origins, in words.
+    pub(crate) fn origins(&self) -> Result<String, Error> {
+        Ok(origins(&self.cards()?))
+    }
+
+    /// The error of each plant's nominal twin, the worst of them.
+    pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
+        let mut worst = None;
+        for mut opened in self.rig.open(&self.plants(), seed)? {
+            // What is replayed answers the training's questions, not these; and of what is not learned there is nothing to ask.
+            if opened.unlearned || opened.plant.card().identity.origin == drivers::Origin::Replayed {
+                return Ok(None);
+            }
+            opened.allowance.pace();
+            let key = Key::new(seed).branch("agreement");
+            let agreement = calibration::agreement(&mut opened.plant, &*opened.twin, AGREEMENT_SHOTS, key);
+            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
+            let error = agreement.map_err(Error::plant(&opened.name))?.relative_error();
+            worst = Some(worst.map_or(error, |worst: f64| worst.max(error)));
+        }
+        Ok(worst)
+    }
+}
+
+/// Runs every method with every seed below `folder`, and draws the curves.
+pub fn compare(prepared: &Prepared, methods: &[Method], seeds: usize, folder: &NewFolder) -> Result<Comparison, Error> {
+    compare_in(prepared, methods, seeds, (folder.wanted(), || folder.make()))
+}
+
+/// Goes on with a comparison in `folder`: runs that are finished are read, the others go on or begin.
+pub fn continue_comparison(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    folder: &Path,
+) -> Result<Comparison, Error> {
+    if !folder.is_dir() {
+        let message = format!("--resume {}: is no folder of a comparison", folder.display());
+        return Err(Error::Usage(message));
+    }
+    compare_in(prepared, methods, seeds, (folder, || Ok(folder.to_owned())))
+}
+
+fn compare_in(
+    prepared: &Prepared,
+    methods: &[Method],
+    seeds: usize,
+    (folder, make): (&Path, impl FnOnce() -> Result<PathBuf, Error>),
+) -> Result<Comparison, Error> {
+    let first = prepared.experiment.seed;
+    refuse_unfit(prepared, methods, first.saturating_add(seeds as u64))?;
+    let seeds: Vec<u64> = (first..first + seeds as u64).collect();
+    // What is refused is refused before anything is made: the files, the data, the widths.
+    let data = prepared.load(first)?;
+    let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
+    for &method in methods {
+        let lab = prepared.lab(method, first)?;
+        let network =
+            Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?
+                .trained(&prepared.document)?;
+        let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
+        let runs = folder.parent().unwrap_or(Path::new(""));
+        let experiment = prepared.counted(method, first, &data);
+        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
+        cards = crate::record::plant_facts(&lab);
+    }
+    plan.check(folder)?;
+    let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
+    for &job in &jobs {
+        prepared.refuse_changed(job, &run_folder(folder, job))?;
+    }
+    tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
+    let folder = &make()?;
+    let twin_error = prepared.twin_error(first)?;
+    let baseline = |&seed: &u64| prepared.load(seed).map(|data| logistic_accuracy(&data));
+    let baselines = seeds.iter().map(baseline).collect::<Result<Vec<_>, _>>()?;
+    let simulated = cards
+        .as_array()
+        .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
+    let finished = run_all(prepared, &jobs, if simulated { rayon::current_num_threads() } else { 1 }, folder)?;
+    let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
+    let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| {
+        let learning_rate = prepared.experiment.by(method, first, &prepared.document).training.learning_rate;
+        MethodSummary { learning_rate, ..summarize(method, runs) }
+    });
+    let comparison = Comparison {
+        experiment: prepared.experiment.name.clone(),
+        plant: prepared.plants().join(", "),
+        origins: origins(&cards),
+        simulated,
+        twin_error,
+        baseline_accuracy: Spread::of(&baselines).mean,
+        rule: prepared.experiment.comparison.rule.clone(),
+        figures: prepared.drawer.draw_runs(&runs, &folder.join("figures"))?,
+        methods: summaries.collect(),
+        runs,
+    };
+    let path = folder.join("comparison.json");
+    std::fs::write(&path, format!("{:#}\n", json!(comparison))).map_err(Error::record(&path, "cannot be written"))?;
+    Ok(comparison)
+}
+
+/// Plants with their origins: `the SIMULATED plant electrical`.
+fn origins(cards: &serde_json::Value) -> String {
+    let word = |card: &serde_json::Value, key: &str| card[key].as_str().unwrap_or("?").to_owned();
+    let plants = cards.as_array().into_iter().flatten();
+    let words: Vec<String> = plants
+        .map(|card| format!("the {} plant `{}`", word(card, "origin").to_uppercase(), word(card, "plant")))
+        .collect();
+    if words.is_empty() { "no plant".to_owned() } else { words.join(", ") }
+}
+
+/// Refuses what cannot be compared.
+fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(), Error> {
+    if let Some(twice) = methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
+        return Err(Error::Usage(format!("--methods: `{}` is named twice: name each method once", twice.1)));
+    }
+    if end > i64::MAX as u64 {
+        return Err(Error::Usage("--seed: the last seed is too large: stay below 2^63".into()));
+    }
+    let plants = prepared.plants();
+    let recorded = prepared
+        .rig
+        .config
+        .plants
+        .iter()
+        .find(|(name, plant)| plants.contains(&name.as_str()) && plant.record.is_some());
+    recorded.map_or(Ok(()), |(name, _)| {
+        Err(Error::Usage(format!("plant `{name}` is to be recorded, and several runs cannot share one recording: leave `record` out of the rig, or use `pnnlab train`")))
+    })
+}
+
+/// A method with a seed.
+type Job = (Method, u64);
+
+/// Where one run of a comparison in `folder` is recorded.
+fn run_folder(folder: &Path, (method, seed): Job) -> PathBuf {
+    folder.join(format!("{method}-seed-{seed}"))
+}
+
+/// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
+///
+/// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
+pub(crate) fn run_all(
+    prepared: &Prepared,
+    jobs: &[Job],
+    workers: usize,
+    folder: &Path,
+) -> Result<Vec<Finished>, Error> {
+    let workers = workers.clamp(1, jobs.len().max(1));
+    let threads = (rayon::current_num_threads() / workers).max(1);
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (bars, fleet) = (MultiProgress::new(), Arc::new(Fleet::default()));
+    let asked = fleet.clone();
+    let _keyboard = Keyboard::listen(move |request| asked.request(request), &bars);
+    let work = || {
+        let mut finished = Vec::new();
+        while let Some((index, &(method, seed))) =
+            Some(next.fetch_add(1, Relaxed)).and_then(|at| Some((at, jobs.get(at)?)))
+        {
+            if failed.load(Relaxed) || fleet.ends() || crate::stop::requested() {
+                break;
+            }
+            let run = run_folder(folder, (method, seed));
+            let result = prepared.train_or_go_on((method, seed), &run, (&bars, &fleet));
+            failed.fetch_or(result.is_err(), Relaxed);
+            finished.push((index, result));
+        }
+        finished
+    };
+    let pooled = || match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+        Ok(pool) => pool.install(work),
+        // Without threads of its own a worker takes the program's.
+        Err(_) => work(),
+    };
+    let mut finished = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(pooled)).collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    // A failure is worth more than the word that the user stopped.
+    let is_stop = |result: &Result<Finished, Error>| matches!(result, Err(Error::Stopped(_)));
+    finished.sort_by_key(|(index, result)| (is_stop(result), *index));
+    if finished.len() < jobs.len() && finished.iter().all(|(_, result)| result.is_ok() || is_stop(result)) {
+        return Err(Error::Stopped(folder.to_owned()));
+    }
+    let finished = finished.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>();
+    finished.map_err(|error| if matches!(error, Error::Stopped(_)) { Error::Stopped(folder.to_owned()) } else { error })
+}
+
+/// Means and spreads over the runs of one method.
+fn summarize(method: Method, runs: &[Finished]) -> MethodSummary {
+    let spread = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
+    let last =
+        |run: &Finished| run.outcome.last.map(|last| (last.accuracy(), last.believed_accuracy)).unwrap_or_default();
+    let accuracies: Vec<f64> = runs.iter().map(|run| last(run).0).collect();
+    MethodSummary {
+        method: method.name(),
+        test_accuracy: Spread::of(&accuracies),
+        median_accuracy: median(&accuracies),
+        accuracies,
+        learning_rate: 0.0,
+        believed_accuracy: spread(&|run| last(run).1),
+        shots: runs.first().map_or(0, |run| run.shots),
+        training_shots: runs.first().map_or(0, |run| run.outcome.training_shots),
+        plant_seconds: spread(&|run| run.plant_seconds).mean,
+        wall_seconds: spread(&|run| run.wall_seconds).mean,
+        range_use: spread(&|run| run.outcome.usage.mean_range_use()).mean,
+        clipping_rate: spread(&|run| run.outcome.usage.clipping_rate()).mean,
+    }
+}

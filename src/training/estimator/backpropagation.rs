@@ -1,0 +1,34 @@
+//! One pass forward, one backward: through a plant the value is what was measured and the gradient is a twin's
+//! (`network/physics_aware.rs`). The four methods with a twin differ in who computes the forward pass and in whose derivatives are used.
+
+use burn::tensor::{Device, Tensor};
+
+use super::{Estimate, Estimator, Graph, Problem, sharpness};
+use crate::Error;
+use crate::network::rows;
+use crate::plants::{Forward, Lab};
+use crate::training::pass;
+
+/// Gradients by backpropagation.
+#[derive(Debug, Clone, Copy)]
+pub struct Backpropagation {
+    /// Who computes the forward pass of a plant.
+    pub on: Forward,
+}
+
+impl Estimator for Backpropagation {
+    fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error> {
+        let device = Device::flex().autodiff();
+        let leaf = |weight: &Tensor<2>| Tensor::from_inner(weight.clone()).require_grad();
+        let weights: Vec<Tensor<2>> = problem.weights.iter().map(|weight| leaf(&weight.tensor)).collect();
+        let inputs = Tensor::from_inner(problem.inputs.clone());
+        let mut pass = pass(lab, self.on, sharpness(problem.config));
+        let logits = problem.network.forward(inputs, &weights, &mut pass)?;
+        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
+        let Graph { loss, numbers } = Graph::new(problem, logits, penalties, &device);
+        let mut gradients = loss.backward();
+        // Taken out and not copied; and the weights are nobody else's any more.
+        let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
+        Ok(Estimate { gradients: taken, loss: numbers, usage })
+    }
+}

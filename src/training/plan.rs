@@ -1,0 +1,205 @@
+//! What a training will cost, before it starts: shots, bench time, disk; and the first batches held against every limit.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::Error;
+use crate::control::Budget;
+use crate::data::Dataset;
+use crate::network::LayerConfig;
+use crate::output::{bytes, duration};
+use crate::plants::Lab;
+use crate::training::{EVALUATION_BATCH, Experiment, Method, upkeep};
+
+/// Bytes of one row of `metrics.csv`, and of what else each test leaves, as measured on the built-in experiments.
+const STEP_BYTES: u64 = 170;
+const TEST_BYTES: u64 = 400;
+/// Figures, configurations, `run.json`.
+const FIXED_BYTES: u64 = 400_000;
+/// The weights at the end, and two checkpoints with three matrices for each weight.
+const COPIES_OF_WEIGHTS: u64 = 1 + 2 * 3;
+
+/// What a training will cost.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Plan {
+    /// Updates.
+    pub steps: usize,
+    /// How often something is tried on the plant: the validation set, at the end the test set too.
+    pub tests: usize,
+    /// Shots on the plants, those of tests included.
+    pub shots: u64,
+    /// Bench time by the timing on the plants' cards, in s.
+    pub plant_seconds: f64,
+    /// How long limits on duty and energy make it wait besides, in s.
+    pub waiting_seconds: f64,
+    /// What the record will take, in bytes.
+    pub record_bytes: u64,
+    /// What is free where it goes, in bytes; none where that cannot be told.
+    pub free_bytes: Option<u64>,
+    /// Of each plant: shots, and bench time by its card, in s.
+    #[serde(skip)]
+    pub driven: BTreeMap<String, (u64, f64)>,
+}
+
+impl Plan {
+    /// Of one training, into a folder below `runs`.
+    pub fn new(
+        experiment: &Experiment,
+        method: Method,
+        (data, weights): (&Dataset, usize),
+        lab: &Lab,
+        runs: &Path,
+    ) -> Self {
+        let training = &experiment.training;
+        let (steps, every) = (training.steps, training.evaluate_every);
+        let tests = steps.checked_div(every).unwrap_or(0) + usize::from(every == 0 || !steps.is_multiple_of(every));
+        let mut plan = Self { steps, tests, ..Self::default() };
+        let batch = training.batch.min(data.train.len());
+        let mut shot_bytes = 0;
+        let mut driven: BTreeMap<usize, (u64, f64)> = BTreeMap::new();
+        for layer in &experiment.layers {
+            let LayerConfig::Physical(layer) = layer else { continue };
+            let Some(place) = lab.find(&layer.plant) else { continue };
+            let (timing, ports) = (lab.card(place).timing, &lab.card(place).ports);
+            let settle = if ports.control_count() == 0 { 0.0 } else { timing.settle };
+            let pass = |shots: usize| settle + timing.batch(shots);
+            let (mut shots, mut seconds) = (0, 0.0);
+            let passes = steps * method.plant_passes(training);
+            shots += passes * batch;
+            seconds += passes as f64 * pass(batch);
+            // The test set is met at the end; in its place without a validation set, each time.
+            let (validation, test) = (data.validation.len(), data.test.len());
+            let tried = if validation == 0 { vec![(tests, test)] } else { vec![(tests, validation), (1, test)] };
+            for (times, rows) in tried {
+                let rest = rows % EVALUATION_BATCH;
+                let whole = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH);
+                seconds += times as f64 * (whole + if rest == 0 { 0.0 } else { pass(rest) });
+                shots += times * rows;
+            }
+            let sum = driven.entry(place).or_default();
+            *sum = (sum.0 + shots as u64, sum.1 + seconds);
+            // Number, two times, setting; inputs and outputs. Controls once a batch.
+            shot_bytes += shots as u64 * (32 + 4 * (ports.input_count() + ports.output_count())) as u64;
+            shot_bytes += (passes + tests) as u64 * 4 * ports.control_count() as u64;
+        }
+        for (place, (shots, seconds)) in driven {
+            let (more, longer) = upkeep::cost(training, method, (data.train.len(), shots), lab.card(place));
+            let (shots, seconds) = (shots + more, seconds + longer);
+            (plan.shots, plan.plant_seconds) = (plan.shots + shots, plan.plant_seconds + seconds);
+            plan.driven.insert(lab.names()[place].to_owned(), (shots, seconds));
+            plan.waiting_seconds += (lab.paced_seconds(place, shots) - seconds).max(0.0);
+        }
+        plan.record_bytes = FIXED_BYTES
+            + steps as u64 * STEP_BYTES
+            + tests as u64 * TEST_BYTES
+            + 4 * weights as u64 * COPIES_OF_WEIGHTS
+            // Compressed they take less, by how much nobody knows before.
+            + experiment.run.record.one_in().ok().flatten().map_or(0, |one_in| shot_bytes / one_in);
+        plan.free_bytes = free_bytes(runs);
+        plan
+    }
+
+    /// What is left of it when `done` of its steps need not be done again.
+    pub fn rest_after(&self, done: usize) -> Self {
+        let share = self.steps.saturating_sub(done) as f64 / self.steps.max(1) as f64;
+        let part = |whole: u64| (share * whole as f64).ceil() as u64;
+        Self {
+            steps: self.steps.saturating_sub(done),
+            tests: part(self.tests as u64) as usize,
+            shots: part(self.shots),
+            plant_seconds: share * self.plant_seconds,
+            waiting_seconds: share * self.waiting_seconds,
+            record_bytes: part(self.record_bytes),
+            free_bytes: self.free_bytes,
+            driven: BTreeMap::new(),
+        }
+    }
+
+    /// This and `times` trainings of another plan.
+    pub fn and(self, times: usize, other: &Self) -> Self {
+        let many = times as u64;
+        Self {
+            steps: self.steps + times * other.steps,
+            tests: self.tests + times * other.tests,
+            shots: self.shots + many * other.shots,
+            plant_seconds: self.plant_seconds + times as f64 * other.plant_seconds,
+            waiting_seconds: self.waiting_seconds + times as f64 * other.waiting_seconds,
+            record_bytes: self.record_bytes + many * other.record_bytes,
+            free_bytes: other.free_bytes,
+            driven: BTreeMap::new(),
+        }
+    }
+
+    /// The plan as the run's budget.
+    pub fn budget(&self) -> Budget {
+        Budget {
+            shots: self.shots,
+            plant_seconds: self.plant_seconds,
+            record_bytes: self.record_bytes,
+            ..Budget::default()
+        }
+    }
+
+    /// Refuses a record that does not fit on the disk.
+    pub fn check(&self, runs: &Path) -> Result<(), Error> {
+        match self.free_bytes {
+            Some(free) if free < self.record_bytes => Err(Error::Record {
+                path: runs.to_owned(),
+                message: format!(
+                    "has {} free, but the record takes {}: free the disk, choose another folder with --runs, or leave \
+                     --record out where it is given",
+                    bytes(free),
+                    bytes(self.record_bytes)
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} steps, {} test{}: {} shots, {} of bench time, {} on disk",
+            self.steps,
+            self.tests,
+            if self.tests == 1 { "" } else { "s" },
+            self.shots,
+            duration(self.plant_seconds),
+            bytes(self.record_bytes)
+        )?;
+        waiting(f, self.waiting_seconds)?;
+        self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
+    }
+}
+
+/// How long limits over time make something wait, where they do.
+pub fn waiting(f: &mut std::fmt::Formatter<'_>, seconds: f64) -> std::fmt::Result {
+    if seconds <= 0.0 {
+        return Ok(());
+    }
+    write!(f, ", and {} of waiting for its limits over time", duration(seconds))
+}
+
+/// What is free where `folder` is or will be, for this user.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let whole = std::path::absolute(folder).ok()?;
+    let existing = whole.ancestors().find(|folder| folder.is_dir())?;
+    let disk = rustix::fs::statvfs(existing).ok()?;
+    Some(disk.f_bavail * disk.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_written_as_people_read_them() {
+        assert_eq!([0.04, 59.6, 200.0, 7500.0].map(duration), ["0.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+        assert_eq!([999, 1500, 2_500_000, 3_000_000_000].map(bytes), ["999 B", "1.5 kB", "2.5 MB", "3.0 GB"]);
+        assert!(free_bytes(Path::new("not/there/yet")).is_some());
+    }
+}

@@ -1,0 +1,276 @@
+//! Keys of an experiment over several values, each by several methods and seeds: how accuracy on the plant depends on them, and
+//! which setting is the best by the validation set.
+
+mod setting;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::event::Evaluated;
+use crate::record::{NewFolder, command_line};
+use crate::training::{Finished, Method, Prepared, RefreshConfig, Spread, comparison::run_all};
+
+pub use setting::{Axis, Setting, drawn, grid};
+
+/// A method, or physics-aware training with a refreshed twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// The method.
+    pub method: Method,
+    /// Whether the twin is refreshed.
+    pub refresh: bool,
+}
+
+impl Variant {
+    /// The name in tables and files.
+    pub fn name(self) -> String {
+        if self.refresh { format!("{}+refresh", self.method) } else { self.method.to_string() }
+    }
+}
+
+impl std::str::FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, refresh) = text.strip_suffix("+refresh").map_or((text, false), |name| (name, true));
+        let method = Method::ALL.into_iter().find(|method| method.name() == name);
+        match method {
+            Some(method) if !refresh || method == Method::PhysicsAware => Ok(Self { method, refresh }),
+            _ => {
+                let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+                Err(format!("name one of {} or physics-aware+refresh", names.join(", ")))
+            }
+        }
+    }
+}
+
+/// One setting of the keys by one method.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The method.
+    pub method: String,
+    /// The value of the first key; of one that is no number, its place among the values.
+    pub value: f64,
+    /// Every key with its value as it was written.
+    #[serde(default)]
+    pub values: BTreeMap<String, String>,
+    /// RMS error of the nominal twin over the standard deviation of the plant's outputs.
+    pub twin_error: Option<f64>,
+    /// On the plant, each seed.
+    pub test_accuracy: Vec<f64>,
+    /// As the method believes, each seed.
+    pub believed_accuracy: Vec<f64>,
+    /// On the plant, of the validation set, each seed; empty without one.
+    #[serde(default)]
+    pub validation_accuracy: Vec<f64>,
+}
+
+/// The setting that a method should have: the one with the best mean on the validation set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The method.
+    pub method: String,
+    /// Every key with its value.
+    pub values: BTreeMap<String, String>,
+    /// Mean over the seeds.
+    pub validation_accuracy: f64,
+    /// The same on the test set, which had no part in the choice.
+    pub test_accuracy: f64,
+}
+
+/// All that a sweep found; `sweep.json` in its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// The experiment.
+    pub experiment: String,
+    /// The plants with their origins.
+    pub plants: String,
+    /// The first key.
+    pub key: String,
+    /// All keys.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// Seeds from which on.
+    pub first_seed: u64,
+    /// How many seeds.
+    pub seeds: usize,
+    /// Updates of each run.
+    pub steps: usize,
+    /// The command that made it.
+    pub command: String,
+    /// Every setting by every method.
+    pub points: Vec<Point>,
+    /// The best setting of each method, by validation; empty without a validation set.
+    #[serde(default)]
+    pub best: Vec<Best>,
+}
+
+impl Point {
+    /// Mean and spread on the plant.
+    pub fn accuracy(&self) -> Spread {
+        Spread::of(&self.test_accuracy)
+    }
+}
+
+impl Sweep {
+    /// The best setting of each method, by validation.
+    fn choose(&self) -> Vec<Best> {
+        let mut best: Vec<Best> = Vec::new();
+        for point in self.points.iter().filter(|point| !point.validation_accuracy.is_empty()) {
+            let found = Best {
+                method: point.method.clone(),
+                values: point.values.clone(),
+                validation_accuracy: Spread::of(&point.validation_accuracy).mean,
+                test_accuracy: point.accuracy().mean,
+            };
+            match best.iter_mut().find(|known| known.method == found.method) {
+                Some(known) if known.validation_accuracy < found.validation_accuracy => *known = found,
+                Some(_) => {}
+                None => best.push(found),
+            }
+        }
+        best
+    }
+}
+
+/// What is swept.
+pub struct Plan<'a> {
+    /// The experiment with further assignments, such as `training.steps=8`.
+    pub prepare: &'a dyn Fn(&[String]) -> Result<Prepared, Error>,
+    /// The settings: of each key a value.
+    pub settings: Vec<Setting>,
+    /// By which methods.
+    pub variants: &'a [Variant],
+    /// How many seeds.
+    pub seeds: usize,
+}
+
+/// Runs a sweep below `folder`, and draws it.
+pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec<PathBuf>), Error> {
+    // What is refused is refused before anything is made.
+    let prepared = plan.settings.iter().map(|setting| plan.prepare(setting, false)).collect::<Result<Vec<_>, _>>()?;
+    let first = prepared.first().ok_or_else(|| Error::Usage("--values: name at least one value".to_owned()))?;
+    // Each setting's plants are opened once: one that cannot be built is refused now, not hours later.
+    let simulated = prepared.iter().map(Prepared::all_simulated).collect::<Result<Vec<_>, _>>()?;
+    let simulated = simulated.into_iter().all(|simulated| simulated);
+    let folder = &folder.make()?;
+    let keys: Vec<String> = plan.settings[0].values.iter().map(|(key, _)| key.clone()).collect();
+    let mut sweep = Sweep {
+        experiment: first.experiment.name.clone(),
+        plants: first.origins()?,
+        key: keys[0].clone(),
+        keys,
+        first_seed: first.experiment.seed,
+        seeds: plan.seeds,
+        steps: first.experiment.training.counted(first.load(first.experiment.seed)?.train.len()).steps,
+        command: command_line(),
+        points: vec![],
+        best: vec![],
+    };
+    let all = plan.settings.len() * plan.variants.len();
+    for (setting, prepared) in plan.settings.iter().zip(&prepared) {
+        let twin_error = prepared.twin_error(prepared.experiment.seed)?;
+        for variant in plan.variants {
+            tell!("pnnlab: {} of {all}: {}, {}", sweep.points.len() + 1, setting.words(), variant.name());
+            let below = folder.join(format!("{}-{}", setting.name(), variant.name()));
+            let (runs, workers) = (plan.prepare(setting, variant.refresh)?, rayon::current_num_threads());
+            let finished = plan.run(&runs, variant.method, if simulated { workers } else { 1 }, &below)?;
+            let last: Vec<Evaluated> = finished.iter().filter_map(|run| run.outcome.last).collect();
+            sweep.points.push(Point {
+                method: variant.name(),
+                value: setting.number,
+                values: setting.values.iter().cloned().collect(),
+                twin_error,
+                test_accuracy: last.iter().map(Evaluated::accuracy).collect(),
+                believed_accuracy: last.iter().map(|last| last.believed_accuracy).collect(),
+                validation_accuracy: last.iter().filter_map(|last| last.validation_accuracy).collect(),
+            });
+            sweep.best = sweep.choose();
+            // Each point is on disk as soon as it is known.
+            save(&sweep, folder)?;
+        }
+    }
+    let figures = first.drawer.draw_sweep(folder)?;
+    Ok((sweep, folder.clone(), figures))
+}
+
+impl Plan<'_> {
+    fn prepare(&self, setting: &Setting, refresh: bool) -> Result<Prepared, Error> {
+        let assignments: Vec<String> = setting.values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut prepared = (self.prepare)(&assignments)?;
+        let training = &mut prepared.experiment.training;
+        training.refresh =
+            if refresh { Some(training.refresh.clone().unwrap_or_else(RefreshConfig::default)) } else { None };
+        if !refresh {
+            training.drift = None;
+        }
+        Ok(prepared)
+    }
+
+    /// All seeds of one setting by one method.
+    fn run(&self, prepared: &Prepared, method: Method, workers: usize, below: &Path) -> Result<Vec<Finished>, Error> {
+        let first = prepared.experiment.seed;
+        let jobs: Vec<(Method, u64)> = (first..first + self.seeds as u64).map(|seed| (method, seed)).collect();
+        NewFolder::named(below).make()?;
+        run_all(prepared, &jobs, workers, below)
+    }
+}
+
+fn save(sweep: &Sweep, folder: &Path) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(sweep).unwrap_or_default();
+    crate::plants::fits::replace(&folder.join("sweep.json"), text.as_bytes(), "--runs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(method: &str, value: f64, test: f64, validation: f64) -> Point {
+        Point {
+            method: method.to_owned(),
+            value,
+            values: BTreeMap::from([("training.learning_rate".to_owned(), value.to_string())]),
+            twin_error: None,
+            test_accuracy: vec![test; 2],
+            believed_accuracy: vec![test; 2],
+            validation_accuracy: vec![validation; 2],
+        }
+    }
+
+    #[test]
+    fn the_best_setting_is_that_of_the_validation_set_whatever_the_test_says() {
+        let sweep = Sweep {
+            experiment: String::new(),
+            plants: String::new(),
+            key: "training.learning_rate".to_owned(),
+            keys: vec![],
+            first_seed: 1,
+            seeds: 2,
+            steps: 1,
+            command: String::new(),
+            points: vec![
+                point("ideal", 0.1, 0.9, 0.7),
+                point("ideal", 0.2, 0.8, 0.75),
+                point("in-silico", 0.1, 0.5, 0.5),
+                Point { validation_accuracy: vec![], ..point("in-silico", 0.2, 0.9, 0.0) },
+            ],
+            best: vec![],
+        };
+        let best = sweep.choose();
+        let found: Vec<(&str, f64)> = best.iter().map(|best| (best.method.as_str(), best.test_accuracy)).collect();
+        assert_eq!(found, [("ideal", 0.8), ("in-silico", 0.5)]);
+        assert_eq!(best[0].values["training.learning_rate"], "0.2");
+    }
+
+    #[test]
+    fn variants_have_names() {
+        for name in ["in-silico", "noise-aware", "physics-aware", "physics-aware+refresh", "ideal"] {
+            assert_eq!(name.parse::<Variant>().unwrap().name(), name);
+        }
+        assert!("in-silico+refresh".parse::<Variant>().is_err());
+        assert!("hope".parse::<Variant>().unwrap_err().contains("noise-aware"));
+    }
+}

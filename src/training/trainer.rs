@@ -1,0 +1,337 @@
+//! Training: the loss, the update, and what is tried on the plant in between and at the end.
+//!
+//! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
+
+mod adam;
+mod batches;
+mod choice;
+mod config;
+mod evaluation;
+mod optimizer;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use sims::Key;
+
+use crate::Error;
+use crate::control::Helm;
+use crate::data::Dataset;
+use crate::event::{Evaluated, Event, Step, TimeShares};
+use crate::network::{NamedTensor, Network, Pass, Usage, rows};
+use crate::plants::{Forward, Lab};
+use crate::record::{Choice, Snapshot};
+use crate::stop::StopReason;
+use crate::training::{Estimate, Estimator, Method, Problem};
+
+use batches::Batches;
+use optimizer::Moments;
+
+pub use config::{Keep, Schedule, TrainingConfig};
+pub(crate) use evaluation::EVALUATION_BATCH;
+pub use optimizer::Optimizer;
+
+/// What the end of a training says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Why it ended.
+    pub reason: StopReason,
+    /// The last evaluation.
+    pub last: Option<Evaluated>,
+    /// Shots taken while training.
+    pub training_shots: u64,
+    /// Range use over all training steps.
+    pub usage: Usage,
+    /// Where the time of the steps went.
+    pub time: TimeShares,
+}
+
+/// A network in training.
+pub struct Trainer<'a> {
+    config: &'a TrainingConfig,
+    method: Method,
+    estimator: Box<dyn Estimator>,
+    network: Network,
+    data: &'a Dataset,
+    weights: Vec<NamedTensor>,
+    moments: Vec<Option<Moments>>,
+    batches: Batches,
+    usage: Usage,
+    time: TimeShares,
+    training_shots: u64,
+    key: Key,
+    /// Updates so far, their tests included.
+    done: usize,
+    last: Option<Evaluated>,
+    /// What validation has decided so far.
+    choice: Choice,
+    /// The weights of the best validation, where they are kept.
+    best: Vec<NamedTensor>,
+    /// What the network said of each row of the test set, when it was last met.
+    answers: Vec<u32>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A network with fresh weights, drawn from `key`.
+    pub fn new(network: Network, data: &'a Dataset, config: &'a TrainingConfig, method: Method, key: Key) -> Self {
+        let device = Device::flex();
+        let weights: Vec<NamedTensor> = network
+            .weights(key)
+            .into_iter()
+            .map(|(name, weight)| NamedTensor {
+                name,
+                tensor: Tensor::from_data(TensorData::new(weight.values, weight.shape), &device),
+            })
+            .collect();
+        Self {
+            config,
+            method,
+            estimator: method.estimator(config, key),
+            network,
+            data,
+            moments: vec![None; weights.len()],
+            weights,
+            batches: Batches::new(data.train.len(), config.batch, key.branch("batches")),
+            usage: Usage::default(),
+            time: TimeShares::default(),
+            training_shots: 0,
+            key,
+            done: 0,
+            last: None,
+            choice: Choice::default(),
+            best: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// What the network said of each row of the test set, when it was last met on the plant; empty before.
+    pub fn answers(&self) -> &[u32] {
+        &self.answers
+    }
+
+    /// How it trains: the method, the configuration, the rows to learn, and the root of what is random.
+    pub fn facts(&self) -> (Method, &TrainingConfig, usize, Key) {
+        (self.method, self.config, self.data.train.len(), self.key)
+    }
+
+    /// The last test on the plant.
+    pub fn last(&self) -> Option<Evaluated> {
+        self.last
+    }
+
+    /// How many classes there are to tell apart.
+    pub fn classes(&self) -> usize {
+        self.data.classes
+    }
+
+    /// The weights as they are now.
+    pub fn weights(&self) -> &[NamedTensor] {
+        &self.weights
+    }
+
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    }
+
+    /// Makes the first `count` updates, and says how they used the range: for a lab that rehearses. This network is not to be trained.
+    pub fn try_updates(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
+        for step in 1..=count.min(self.config.steps.max(1)) {
+            self.step(step, lab)?;
+        }
+        Ok(self.usage)
+    }
+
+    /// Computes the first batch forward without learning from it, for a lab that rehearses: the training begins with it all the same.
+    pub fn try_batch(&self, lab: &mut Lab) -> Result<(), Error> {
+        let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
+        let indices: Vec<usize> = (0..self.data.train.len().min(self.config.batch)).collect();
+        let (values, labels) = self.data.train.pick(&indices, self.data.width);
+        let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+        self.network.forward(inputs, &weights, &mut pass(lab, Forward::Twin, None)).map(drop)
+    }
+
+    /// Updates so far, their tests included.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Trains to the end, or until somebody stops it.
+    pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
+        let reason = loop {
+            match helm.heed(self.done, lab) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(reason)) => {
+                    // Between two steps all is known: the run can be continued from here.
+                    helm.keep_last(|monitors| self.checkpoint(lab, monitors));
+                    break reason;
+                }
+                // While a monitor measured: what it has seen is not whole.
+                Err(Error::Halted(reason)) => break reason,
+                Err(error) => return Err(error),
+            }
+            if self.choice.ended || self.config.steps <= self.done {
+                helm.keep_last(|monitors| self.checkpoint(lab, monitors));
+                break StopReason::Finished;
+            }
+            helm.keep(self.done, |monitors| self.checkpoint(lab, monitors))?;
+            match self.advance(lab, helm) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(reason)) | Err(Error::Halted(reason)) => break reason,
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Outcome { reason, last: self.last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+    }
+
+    /// A snapshot with what the monitors remember.
+    fn checkpoint(&self, lab: &Lab, monitors: BTreeMap<String, toml::Table>) -> Snapshot {
+        let mut snapshot = self.snapshot(lab);
+        snapshot.position.monitors = monitors;
+        snapshot
+    }
+
+    /// One update, told to whoever observes, and the test where one is due.
+    fn advance(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<ControlFlow<StopReason>, Error> {
+        let (step, before) = (self.done + 1, self.time);
+        let event = self.step(step, lab)?;
+        let start = Instant::now();
+        let flow = helm.tell(&Event::Step(event))?;
+        self.time.overhead += start.elapsed();
+        if let Some(board) = helm.board() {
+            board.spend(self.time, self.time.since(&before));
+        }
+        if flow.is_continue() && self.is_tried(step) {
+            lab.look_closely();
+            let evaluated = self.evaluate(step, lab)?;
+            self.last = Some(evaluated);
+            let flow = helm.tell(&Event::Evaluated(evaluated))?;
+            helm.compare(step)?;
+            self.done = step;
+            return Ok(flow);
+        }
+        self.done = step;
+        Ok(flow)
+    }
+
+    /// Whether something is tried on the plant after update `step`.
+    fn is_tried(&self, step: usize) -> bool {
+        let every = self.config.evaluate_every;
+        step == self.config.steps || (every > 0 && step.is_multiple_of(every))
+    }
+
+    /// One update.
+    pub fn step(&mut self, step: usize, lab: &mut Lab) -> Result<Step, Error> {
+        let start = Instant::now();
+        let before = (lab.meter(), lab.twin_time(), lab.waited());
+        let (epoch, indices) = self.batches.next();
+        let (values, labels) = self.data.batch(epoch, &indices);
+        let prepared = start.elapsed();
+
+        let mut report = self.update(step, values, &labels, lab)?;
+        if !report.loss.is_finite() {
+            return Err(Error::Diverged { what: format!("the loss of step {step}") });
+        }
+        let meter = lab.meter();
+        let plant = Duration::from_secs_f64(meter.wall_seconds - before.0.wall_seconds);
+        let twin = lab.twin_time().saturating_sub(before.1);
+        let shots = meter.shots - before.0.shots;
+        self.training_shots += shots;
+        (report.epoch, report.shots, report.plant_seconds) = (epoch, meter.shots, meter.plant_seconds);
+        self.time.plant += plant;
+        self.time.twin += twin;
+        // Somebody held the run inside this step: no part of it took that time.
+        let waited = lab.waited().saturating_sub(before.2);
+        self.time.digital += start.elapsed().saturating_sub(prepared + plant + twin + waited);
+        self.time.overhead += prepared;
+        Ok(report)
+    }
+
+    /// The estimate of the gradient, and the step of the optimizer.
+    fn update(&mut self, step: usize, values: Vec<f32>, labels: &[u32], lab: &mut Lab) -> Result<Step, Error> {
+        let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+        let problem =
+            Problem { network: &self.network, weights: &self.weights, inputs, labels, config: self.config, step };
+        let Estimate { gradients, loss, usage } = self.estimator.estimate(&problem, lab)?;
+        let learning_rate = self.config.step_size(step - 1, self.choice.decays);
+        if !self.descend(gradients, learning_rate) {
+            return Err(Error::Diverged { what: format!("the gradient of step {step}") });
+        }
+        self.usage.add(usage);
+        Ok(Step {
+            step,
+            epoch: 0,
+            learning_rate,
+            loss: loss.total,
+            cross_entropy: loss.cross_entropy,
+            penalty: loss.penalty,
+            batch_accuracy: loss.accuracy,
+            range_use: usage.mean_range_use(),
+            clipping_rate: usage.clipping_rate(),
+            shots: 0,
+            plant_seconds: 0.0,
+        })
+    }
+
+    /// Shortens the gradient and takes one step of the optimizer; `false` if the gradient is not finite.
+    fn descend(&mut self, gradients: Vec<Option<Vec<f32>>>, learning_rate: f64) -> bool {
+        let norm = gradients.iter().flatten().map(|gradient| adam::sum_of_squares(gradient)).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return false;
+        }
+        let clip = f64::from(self.config.gradient_clip);
+        let factor = if clip > 0.0 && norm > clip { clip / norm } else { 1.0 };
+        for ((weight, moments), gradient) in self.weights.iter_mut().zip(&mut self.moments).zip(gradients) {
+            let Some(gradient) = gradient else { continue };
+            // A placeholder, so that the values are taken and not copied.
+            let tensor = std::mem::replace(&mut weight.tensor, Tensor::zeros([1, 1], &Device::flex()));
+            let (tensor, next) =
+                optimizer::step(self.config, learning_rate, tensor, (gradient, factor), moments.take());
+            (weight.tensor, *moments) = (tensor, Some(next));
+        }
+        true
+    }
+}
+
+/// A forward pass that has not begun.
+pub(crate) fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
+    Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
+}
+
+/// −mean log p(label).
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &[u32], device: &Device) -> Tensor<1> {
+    let indices: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+    let indices = Tensor::<2, Int>::from_data(TensorData::new(indices, [labels.len(), 1]), device);
+    log_softmax(logits, 1).gather(1, indices).mean().neg()
+}
+
+/// How many rows have their largest logit at their label.
+pub(crate) fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
+    largest(logits).iter().zip(labels).filter(|(answer, label)| answer == label).count()
+}
+
+/// Where each row has its largest logit.
+fn largest(logits: &Tensor<2>) -> Vec<u32> {
+    let classes = logits.dims()[1];
+    let values = rows::values(logits.clone());
+    let largest = |row: &[f32]| {
+        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        best.map_or(0, |(index, _)| index as u32)
+    };
+    values.chunks_exact(classes).map(largest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() {
+        let device = Device::flex();
+        let loss = cross_entropy(Tensor::zeros([3, 10], &device), &[0, 5, 9], &device);
+        assert!((rows::values(loss)[0] - 10.0_f32.ln()).abs() < 1e-6);
+    }
+}

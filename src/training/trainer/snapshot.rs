@@ -1,0 +1,105 @@
+//! What a trainer leaves for a checkpoint, and how it goes on from one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use burn::tensor::Tensor;
+
+use super::optimizer::Moments;
+use super::{Keep, Trainer};
+use crate::event::TimeShares;
+use crate::network::NamedTensor;
+use crate::plants::Lab;
+use crate::record::{Position, Snapshot};
+
+/// What the tensors of a weight are called: its values, the optimizer's two moments, and its values at the best validation.
+const KINDS: [&str; 4] = ["weight", "moment-1", "moment-2", "best"];
+
+impl Trainer<'_> {
+    /// All that decides how it goes on from here.
+    pub fn snapshot(&self, lab: &Lab) -> Snapshot {
+        let named = |kind: &str, name: &str, tensor: &Tensor<2>| NamedTensor {
+            name: format!("{kind}/{name}"),
+            tensor: tensor.clone(),
+        };
+        let mut tensors = Vec::new();
+        for (weight, state) in self.weights.iter().zip(&self.moments) {
+            tensors.push(named(KINDS[0], &weight.name, &weight.tensor));
+            if let Some(Moments { first, second, .. }) = state {
+                tensors.push(named(KINDS[1], &weight.name, first));
+                tensors.extend(second.iter().map(|second| named(KINDS[2], &weight.name, second)));
+            }
+        }
+        tensors.extend(self.best.iter().map(|best| named(KINDS[3], &best.name, &best.tensor)));
+        let time = self.time;
+        let position = Position {
+            done: self.done,
+            epoch: self.batches.epoch,
+            at: self.batches.at,
+            rows: self.batches.order.len(),
+            last: self.last,
+            answers: self.answers.clone(),
+            training_shots: self.training_shots,
+            usage: self.usage,
+            seconds: [time.plant, time.twin, time.digital, time.overhead].map(|time| time.as_secs_f64()),
+            choice: self.choice,
+            adam: self.moments.iter().map(|state| state.as_ref().map_or(0, |state| state.time)).collect(),
+            plants: lab.states(),
+            monitors: BTreeMap::new(),
+        };
+        Snapshot { position, tensors }
+    }
+
+    /// Goes on from `snapshot`; the sentence says what does not fit.
+    pub fn restore(&mut self, snapshot: &Snapshot, lab: &mut Lab) -> Result<(), String> {
+        let position = &snapshot.position;
+        if position.rows != self.batches.order.len() {
+            return Err(format!("was made with {} training rows, not {}", position.rows, self.batches.order.len()));
+        }
+        if let Some(complaint) = position.complaint() {
+            return Err(complaint);
+        }
+        let (tests, classes) = (self.data.test.len(), self.data.classes as u32);
+        let answers = &position.answers;
+        if !answers.is_empty() && (answers.len() != tests || answers.iter().any(|answer| classes <= *answer)) {
+            return Err(format!(
+                "has answers for {} rows that are not those of {tests} rows in {classes} classes",
+                answers.len()
+            ));
+        }
+        let find = |kind: &str, weight: &NamedTensor| {
+            let name = format!("{kind}/{}", weight.name);
+            let tensor = snapshot.tensors.iter().find(|tensor| tensor.name == name).map(|named| named.tensor.clone());
+            let tensor = tensor.ok_or_else(|| format!("has no tensor `{name}`"))?;
+            let [found, wanted] = [tensor.dims(), weight.tensor.dims()];
+            if found == wanted { Ok(tensor) } else { Err(format!("has `{name}` of shape {found:?}, not {wanted:?}")) }
+        };
+        let (mut weights, mut states, mut best) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, weight) in self.weights.iter().enumerate() {
+            let time = position.adam.get(index).copied().unwrap_or(0);
+            weights.push(NamedTensor { name: weight.name.clone(), tensor: find(KINDS[0], weight)? });
+            states.push(if time == 0 {
+                None
+            } else {
+                let has_second = self.config.optimizer.has_second();
+                let second = has_second.then(|| find(KINDS[2], weight)).transpose()?;
+                Some(Moments { time, first: find(KINDS[1], weight)?, second })
+            });
+            let has_best = self.config.keep == Keep::Best && position.choice.best.is_some();
+            if has_best {
+                best.push(NamedTensor { name: weight.name.clone(), tensor: find(KINDS[3], weight)? });
+            }
+        }
+        lab.restore(&position.plants)?;
+        (self.weights, self.moments, self.best, self.choice) = (weights, states, best, position.choice);
+        // After the last update no batch is asked for any more.
+        if position.done < self.config.steps {
+            self.batches.go_to(position.epoch, position.at);
+        }
+        (self.done, self.last, self.training_shots) = (position.done, position.last, position.training_shots);
+        self.answers.clone_from(&position.answers);
+        let [plant, twin, digital, overhead] = position.seconds.map(Duration::from_secs_f64);
+        (self.usage, self.time) = (position.usage, TimeShares { plant, twin, digital, overhead });
+        Ok(())
+    }
+}
