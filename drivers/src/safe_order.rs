@@ -8,12 +8,15 @@
 //! The lines are one write in the first attempt. An instrument that takes one line at a time gets one after another with pauses; so does
 //! every instrument from the second attempt on, because nobody may have found out yet that it is one of these.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+mod wire;
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::wire::{Wire, connect, drain, filling, left};
 use crate::dialogue::shown;
 use crate::lightcrafter::{Packet, dark, kind};
 use crate::pseudo_terminal::{PseudoTerminal, REPLACED};
@@ -22,12 +25,6 @@ use crate::{Address, Error, Terminator};
 
 /// A line that is longer is no answer to a query of a state.
 const LONGEST_LINE: usize = 4096;
-/// Late answers on a serial line are over after so much silence.
-const QUIET: Duration = Duration::from_millis(20);
-/// Ends of lines that fill an open block: the longest that is sent has 65,536 bytes.
-const MOST_FILLING: usize = 65_536;
-/// The second attempt fills for so long, at the speed of the line; each further one 16 times as much.
-const FILLING_SECONDS: f64 = 0.2;
 /// The header of a packet of a mirror array.
 const HEADER: usize = 6;
 
@@ -64,26 +61,6 @@ enum Words {
 /// What `pipelined` is when left out.
 fn in_one_write() -> bool {
     true
-}
-
-/// A connection without a runtime.
-trait Wire: Read + Write {
-    /// Reads and writes wait so long at most.
-    fn wait_for(&mut self, time: Duration) -> std::io::Result<()>;
-}
-
-impl Wire for TcpStream {
-    fn wait_for(&mut self, time: Duration) -> std::io::Result<()> {
-        let time = Some(time.max(Duration::from_millis(1)));
-        self.set_read_timeout(time)?;
-        self.set_write_timeout(time)
-    }
-}
-
-impl Wire for Box<dyn serialport::SerialPort> {
-    fn wait_for(&mut self, time: Duration) -> std::io::Result<()> {
-        Ok(self.set_timeout(time)?)
-    }
 }
 
 impl SafeOrder {
@@ -309,53 +286,6 @@ impl From<std::io::Error> for Failed {
     }
 }
 
-/// Connects to the first address that takes the connection.
-fn connect(at: &[SocketAddr], within: Duration) -> std::io::Result<TcpStream> {
-    let mut failure = std::io::Error::other("its name is not known");
-    for address in at {
-        match TcpStream::connect_timeout(address, within) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-/// What goes first on a serial line: an end for the line, then for the block, in which the owner may have died.
-fn filling(attempt: u32, end: Terminator, baud: Option<u32>) -> Vec<u8> {
-    // Ten bits a byte. What is not sent within an attempt would keep its own question from being answered; a pseudo-terminal has no speed.
-    let at_once = baud.map_or(MOST_FILLING, |baud| (f64::from(baud) / 10.0 * FILLING_SECONDS) as usize);
-    let count = match attempt.checked_sub(1) {
-        None => 1,
-        Some(more) => at_once.max(16).saturating_mul(16_usize.saturating_pow(more)),
-    };
-    end.bytes().repeat(count.min(MOST_FILLING))
-}
-
-/// Reads what is still on its way from before.
-fn drain(wire: &mut impl Wire, until: Instant) -> std::io::Result<()> {
-    let mut buffer = [0; 4096];
-    while let Ok(left) = left(until) {
-        wire.wait_for(QUIET.min(left))?;
-        match wire.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The time until then; an error when it has come.
-fn left(until: Instant) -> std::io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
 /// Whether an instrument says by `text` that its output is off; some repeat the header before the value.
 fn is_off(text: &str) -> bool {
     let value = text.rsplit(' ').next().unwrap_or(text);
@@ -366,7 +296,8 @@ fn is_off(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::lightcrafter::transmissions;
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
 
     const WITHIN: Duration = Duration::from_mins(1);
 
@@ -492,11 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_open_on_a_line_is_filled() {
-        let lengths = |baud| [0, 1, 2, 9].map(|attempt| filling(attempt, Terminator::Lf, baud).len());
-        assert_eq!(lengths(Some(9600)), [1, 192, 3072, MOST_FILLING]);
-        assert_eq!(lengths(Some(115_200)), [1, 2304, 36_864, MOST_FILLING]);
-        assert_eq!(lengths(None), [1, MOST_FILLING, MOST_FILLING, MOST_FILLING]);
+    fn a_recording_switches_nothing() {
         let order = SafeOrder::scpi("x", &Address::Replay { path: "y".into() }, &[], "");
         order.carry_out(&[], 0, WITHIN).unwrap();
     }
