@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, ports::PortsArgs,
-    reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, serve::ServeArgs, soak::SoakArgs,
-    sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs, watch::WatchArgs,
+    reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs,
+    serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -93,8 +93,8 @@ enum Command {
         after_help = "Examples:\n  pnnlab watch                 the newest run in ./runs, and each newer one\n  pnnlab watch runs/mine       one run\n  pnnlab watch --runs runs     the table of all runs\n\nLeaving it never stops a run. ! makes the plants safe at once; ? lists the keys.\nNO_COLOR takes the colors away; where the locale is not UTF-8 it draws in ASCII."
     )]
     Watch(WatchArgs),
-    /// Prints a JSON schema of experiment and rig files
-    Schema,
+    /// Prints the JSON schema of experiment and rig files, or a page of all their keys
+    Schema(SchemaArgs),
 }
 
 /// Runs the program.
@@ -164,10 +164,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
             command::ports::run(&arguments);
             Ok(())
         }
-        Some(Command::Schema) => {
-            command::schema::run();
-            Ok(())
-        }
+        Some(Command::Schema(arguments)) => command::schema::run(&arguments),
         Some(Command::Watch(arguments)) => command::watch::run(&arguments),
         None => command::compare::first(),
     }

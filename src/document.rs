@@ -19,9 +19,11 @@ use crate::Error;
 mod bounds;
 mod names;
 mod nesting;
+mod reference;
 mod walk;
 
 pub use names::name_complaint;
+pub use reference::reference;
 
 use nesting::{DEEPEST, too_deep};
 use walk::Walk;

@@ -111,3 +111,26 @@ fn a_control_that_is_no_control_is_refused_before_anything_is_opened() {
         assert!(code == 3 && message.contains(words) && message.contains(key), "{to}: {code} {message}");
     }
 }
+
+#[test]
+fn a_control_must_be_the_one_that_the_twin_has() {
+    let place = Place::new();
+    for (from, to, words) in [
+        (
+            "controls.bias]",
+            "controls.heater]",
+            "calls the bank of its control 0 `heater`, but its twin calls it `bias`",
+        ),
+        ("unit = \"V\"", "unit = \"mV\"", "in mV, but its twin has it in V"),
+        ("bias_volts = 0.5\n", "", "but its twin has [16, 0, 16]"),
+    ] {
+        let rig = rig().replace("[plants.electrical.limits.controls]\nbias = { low = -0.4, high = 0.4 }\n", "");
+        let rig = rig.replace("[plants.electrical.limits.slew]\nbias = 0.05\n", "");
+        assert!(rig.contains(from), "{from}");
+        place.write("rig.toml", &rig.replace(from, to));
+        // Nothing answers at its address.
+        let output = place.run(&["check", "rig.toml", "--offline", "--json"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success() && said.contains(words), "{to}: {said}");
+    }
+}

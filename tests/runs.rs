@@ -198,6 +198,34 @@ fn the_schema_names_every_layer_and_system() {
     }
     assert!(schema["experiment"]["properties"]["layers"].is_object());
     assert!(schema["rig"]["properties"]["plants"].is_object());
+    for kind in ["experiment", "rig"] {
+        assert_eq!(place.json(&["schema", kind]), schema[kind], "an editor takes one of them");
+    }
+}
+
+#[test]
+fn the_page_of_all_keys_is_what_the_schema_says() {
+    let place = Place::new();
+    let said = place.run(&["schema", "--markdown"]);
+    let is_page = include_str!("../docs/files-and-keys.md") == String::from_utf8(said.stdout).unwrap();
+    assert!(is_page, "write it anew: cargo run -- schema --markdown > docs/files-and-keys.md");
+}
+
+#[test]
+fn a_key_that_is_mistyped_inside_a_variant_is_named() {
+    let place = Place::new();
+    let rig = include_str!("../hil/rigs/red-pitaya.toml");
+    for (from, to, key) in [
+        ("system = \"electrical\"\n", "system = \"electrical\"\nsampels = 3\n", "bench.twin.sampels"),
+        ("wiring = ", "wirign = ", "bench.instruments.wirign"),
+    ] {
+        assert!(rig.contains(from), "{from}");
+        place.write("rig.toml", &rig.replacen(from, to, 1));
+        let (code, said) = place.refusal(&["check", "rig.toml", "--offline"]);
+        assert!(code == 3 && said.contains(key) && said.contains("Did you mean"), "{said}");
+    }
+    let (code, said) = place.refusal(&["train", "--set", "layers.0.tims=2", "--dry-run"]);
+    assert!(code == 3 && said.contains("layers.0.tims") && said.contains("`times`"), "{said}");
 }
 
 #[test]

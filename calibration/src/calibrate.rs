@@ -69,6 +69,34 @@ impl Procedure {
 }
 
 /// A procedure with its options.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use calibration::{Calibration, Procedure, Search, Unobserved, Watch, measure};
+/// use drivers::Plant;
+/// use sims::{Electrical, Key, Simulated};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let model = Electrical { samples: 16, ..Electrical::default() };
+/// let mut plant = Simulated::new(model.clone().build()?.system);
+/// let calibration = Calibration {
+///     procedure: Procedure::Physics,
+///     stimuli: 200,
+///     repeats: 1,
+///     per_setting: 200,
+///     search: Search::default(),
+///     key: Key::new(1),
+/// };
+/// let stimuli = calibration.stimuli(plant.ports(), None);
+/// let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
+/// let trace = measure(&mut plant, &stimuli, 1, &mut watch)?.expect("nobody ended it");
+/// let fitted = calibration.fit(&trace, None, Some(&model), &Unobserved)?;
+/// let error = |residual: Option<calibration::Residual>| residual.map(|residual| residual.rmse_of_output_std);
+/// assert!(error(fitted.residual) < error(fitted.nominal_residual), "the twin is nearer than before");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// What is calibrated.

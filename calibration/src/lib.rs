@@ -64,5 +64,8 @@ pub use stimuli::Stimuli;
 pub use timing::{SAMPLE_SECONDS, TimingFit, fit_timing};
 pub use trace::{Averaged, Trace};
 pub use trace_stream::TraceWriter;
-pub use trainability::{ChainCosine, NETWORK_SHOTS, NETWORKS, Passage, Trainability, check_trainable, way_back};
+pub use trainability::{
+    ChainCosine, NETWORK_SHOTS, NETWORKS, Passage, Trainability, check_trainable, trainable_shots, way_back,
+    way_back_shots,
+};
 pub use unlearned::Unlearned;

@@ -11,7 +11,7 @@ use sims::{Key, Twin};
 
 use crate::Error;
 use crate::score::scale;
-pub use chain::{ChainCosine, NETWORK_SHOTS, NETWORKS, way_back};
+pub use chain::{ChainCosine, NETWORK_SHOTS, NETWORKS, way_back, way_back_shots};
 pub use passage::Passage;
 use passage::reaches;
 
@@ -21,6 +21,9 @@ const DIRECTIONS: usize = 12;
 const SHOTS: usize = 24;
 /// How far each direction goes either way, in ranges.
 const REACH: f32 = 0.05;
+
+/// Shots that tell how far the readings reach.
+const WHITE: usize = 200;
 
 /// Cosines in the network of an experiment: below the first, training follows another gradient than the plant's; from the second on, it
 /// reached what the plant can do. They were chosen by what digits-optical reaches on four plants (`docs/calibration.md`).
@@ -93,6 +96,12 @@ impl Trainability {
     }
 }
 
+/// How many shots [`check_trainable`] takes of a plant with these ports.
+pub fn trainable_shots(ports: &Ports, depth: usize) -> u64 {
+    let moved = DIRECTIONS + usize::from(0 < ports.control_count());
+    (2 * SHOTS * (1 + moved) + WHITE) as u64 + way_back_shots(depth.max(1))
+}
+
 /// Measures `plant` and compares with `twin`; `depth` is how many passes a network makes through it.
 pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key: Key) -> Result<Trainability, Error> {
     let plant = &mut Gentle::new(plant);
@@ -143,10 +152,10 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
         plant.apply(&middle)?;
     }
     let mut white =
-        Batch::from_fn(200, inputs.len(), |_, port| inputs[port].low + stream.uniform() * inputs[port].span());
+        Batch::from_fn(WHITE, inputs.len(), |_, port| inputs[port].low + stream.uniform() * inputs[port].span());
     moderate(&mut white, &ports, 1.0);
     let read = plant.measure(&white)?;
-    taken += 200;
+    taken += WHITE as u64;
     let (chain, chained) = chain::chain_cosine(plant, twin, depth, key.branch("chain"))?;
     taken += chained;
     plant.apply(&middle)?;
@@ -312,6 +321,7 @@ mod tests {
         let built = Optical::default().build().unwrap();
         let found = check_trainable(&mut Simulated::new(built.system.clone()), &*built.twin, 3, Key::new(1)).unwrap();
         assert!(found.trainable(), "{found:?}");
+        assert_eq!(found.shots, trainable_shots(&built.twin.card().ports, 3));
         let ideal = check_trainable(&mut Simulated::new(built.system), &*built.ideal, 3, Key::new(1)).unwrap();
         assert!(ideal.gradient_cosine > found.gradient_cosine && 0.9 < ideal.gradient_cosine, "{ideal:?}");
         let imperfections = OpticalImperfections { pixel_noise: 0.1, ..OpticalImperfections::default() };

@@ -21,6 +21,16 @@ const VISA_BAUD: u32 = 9_600;
 const BAUD: u32 = 115_200;
 
 /// Where an instrument is.
+///
+/// ```
+/// use drivers::Address;
+///
+/// let address: Address = "TCPIP0::192.168.1.50::5000::SOCKET".parse()?;
+/// assert_eq!(address, Address::Tcp { host: "192.168.1.50".into(), port: 5000 });
+/// assert_eq!("tcp://192.168.1.50:5000".parse::<Address>()?, address);
+/// assert!("192.168.1.50".parse::<Address>().is_err(), "it lacks a port");
+/// # Ok::<(), drivers::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A raw TCP socket.

@@ -3,6 +3,15 @@
 use crate::Error;
 
 /// Rows of plain values, `[rows, columns]`, row-major.
+///
+/// ```
+/// use drivers::Batch;
+///
+/// let shots = Batch::new(3, vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6])?; // two shots on three ports
+/// assert_eq!((shots.rows(), shots.row(1)), (2, &[0.4, 0.5, 0.6][..]));
+/// assert!(Batch::new(4, vec![0.0; 6]).is_err(), "six values are no rows of four");
+/// # Ok::<(), drivers::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     rows: usize,

@@ -19,6 +19,23 @@ pub struct Limits {
 /// A plant that refuses what is out of range before anything is sent.
 ///
 /// Its ports show the narrowed ranges, so whoever drives it clamps to what is allowed here.
+///
+/// ```
+/// use drivers::{Bank, Batch, Card, Identity, Limited, Limits, Origin, Plant, Ports, Range, Silent, Timing};
+///
+/// let bank = |name: &str| vec![Bank::new(name, 2, "V", Range::new(-1.0, 1.0))];
+/// // A plant that does nothing.
+/// let plant = Silent::new(Card {
+///     identity: Identity { system: "none".into(), serial: "1".into(), origin: Origin::Simulated },
+///     ports: Ports { inputs: bank("drive"), controls: vec![], outputs: bank("node") },
+///     timing: Timing::default(),
+/// });
+/// let limits = Limits { inputs: [("drive".to_owned(), Range::new(-0.2, 0.2))].into(), ..Limits::default() };
+/// let mut plant = Limited::new(plant, &limits)?;
+/// assert!(plant.measure(&Batch::new(2, vec![0.1, 0.2])?).is_ok());
+/// assert!(plant.measure(&Batch::new(2, vec![0.1, 0.3])?).is_err(), "0.3 V never reaches the plant");
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub struct Limited<P> {
     plant: P,
     card: Card,

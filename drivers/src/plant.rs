@@ -6,6 +6,37 @@ use crate::{Allowance, Batch, Card, Error, Ports, Probe};
 ///
 /// All values are in the SI units named by its [`Ports`]. A plant is passed as `&mut`, never stored in a layer: the
 /// bench has one user at a time.
+///
+/// ```
+/// use drivers::{Bank, Batch, Card, Error, Identity, Origin, Plant, Ports, Range, Timing};
+///
+/// /// A voltage divider.
+/// struct Divider(Card);
+///
+/// impl Plant for Divider {
+///     fn card(&self) -> &Card {
+///         &self.0
+///     }
+///     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+///         Ok(controls.to_vec()) // it has none
+///     }
+///     fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+///         Ok(Batch::from_fn(inputs.rows(), 1, |row, _| 0.5 * inputs.row(row)[0]))
+///     }
+///     fn make_safe(&mut self) -> Result<(), Error> {
+///         Ok(())
+///     }
+/// }
+///
+/// let bank = |name: &str| vec![Bank::new(name, 1, "V", Range::new(-1.0, 1.0))];
+/// let mut divider = Divider(Card {
+///     identity: Identity { system: "divider".into(), serial: "1".into(), origin: Origin::Simulated },
+///     ports: Ports { inputs: bank("drive"), controls: vec![], outputs: bank("tap") },
+///     timing: Timing::default(),
+/// });
+/// assert_eq!(divider.measure(&Batch::new(1, vec![0.8, -0.2])?)?.values(), [0.4, -0.1]);
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Plant: Send {
     /// Who it is, its ports, and how long things take.
     fn card(&self) -> &Card;

@@ -103,6 +103,19 @@ impl Bank {
 }
 
 /// All ports of a plant. Values travel in the order of the banks.
+///
+/// ```
+/// use drivers::{Bank, Direction, Ports, Range};
+///
+/// let ports = Ports {
+///     inputs: vec![Bank::new("drive", 2, "V", Range::new(-1.0, 1.0))],
+///     controls: vec![],
+///     outputs: vec![Bank::new("detector", 4, "A", Range::new(0.0, 0.1))],
+/// };
+/// assert_eq!((ports.input_count(), ports.control_count(), ports.output_count()), (2, 0, 4));
+/// let error = ports.check(Direction::Input, &[0.5, 1.5]).unwrap_err().to_string();
+/// assert!(error.contains("drive[1]") && error.contains("1.5 V"), "{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ports {
     /// Where data goes in.

@@ -6,6 +6,10 @@ use crate::{Error, Ports};
 /// Steps from the safe state to a setting, at most: whoever asks for the safe state meanwhile waits for all of them.
 pub(crate) const MOST_STEPS: f32 = 1000.0;
 
+/// What to do where one is larger.
+const STEP_LESS: &str =
+    "go there in smaller steps (while training, by a smaller `learning_rate`), or allow larger ones by `slew`";
+
 /// Between which values the controls are set: one value, where that is known.
 #[derive(Debug)]
 pub(crate) struct Setting {
@@ -56,7 +60,7 @@ impl Setting {
             for (index, step) in steps.by_ref().take(bank.count).enumerate() {
                 let Some(limit) = bank.dose.slew else { continue };
                 let what = || format!("the step of control {}[{index}]", bank.name);
-                within(step, limit, &bank.unit, what, "go there in smaller steps")?;
+                within(step, limit, &bank.unit, what, STEP_LESS)?;
             }
         }
         Ok(())

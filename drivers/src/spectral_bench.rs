@@ -139,6 +139,16 @@ impl SpectralBenchConfig {
         }
         Ok(())
     }
+
+    /// The ports of such a bench.
+    pub fn ports(&self) -> Ports {
+        let bank = |name: &str, count| vec![Bank::new(name, count, "1", Range::new(0.0, 1.0))];
+        Ports {
+            inputs: bank("data", self.inputs),
+            controls: bank("mask", self.controls),
+            outputs: bank("spectrum", self.outputs),
+        }
+    }
 }
 
 /// The plant between a shaper and a spectrometer.
@@ -173,7 +183,6 @@ impl SpectralBench {
             let message = "sent a spectrum for its serial number".to_owned();
             return Err(Error::Garbled { instrument: spectrometer.instrument.clone(), message });
         };
-        let bank = |name: &str, count| vec![Bank::new(name, count, "1", Range::new(0.0, 1.0))];
         let is_replay = [shaper, spectrometer].iter().any(|link| matches!(link.address, Address::Replay { .. }));
         let origin = match (is_replay, serial.contains("SIM")) {
             (true, _) => Origin::Replayed,
@@ -183,11 +192,7 @@ impl SpectralBench {
         let frames = f64::from(1 + config.spectrometer.discard);
         let card = Card {
             identity: Identity { system: system.to_owned(), serial, origin },
-            ports: Ports {
-                inputs: bank("data", config.inputs),
-                controls: bank("mask", config.controls),
-                outputs: bank("spectrum", config.outputs),
-            },
+            ports: config.ports(),
             timing: Timing {
                 shot: config.shaper.settle_seconds + frames * config.spectrometer.integration_seconds,
                 ..Timing::default()

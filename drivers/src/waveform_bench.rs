@@ -86,6 +86,12 @@ impl WaveformConfig {
         Ok(())
     }
 
+    /// The ports of a bench with such waveforms, whose trainable controls are these.
+    pub fn ports(&self, controls: Vec<Bank>) -> Ports {
+        let bank = |name: &str, volts: f32| vec![Bank::new(name, self.samples, "V", Range::new(-volts, volts))];
+        Ports { inputs: bank("drive", self.drive_volts), controls, outputs: bank("node", self.reading_volts) }
+    }
+
     /// Samples from one shot's first to the next one's.
     pub fn period(&self) -> usize {
         self.samples + self.rest_samples
@@ -150,7 +156,6 @@ impl WaveformBench {
     /// A bench of opened instruments around the plant called `system`.
     pub fn new(bursts: Box<dyn Bursts>, config: &WaveformConfig, system: &str) -> Result<Self, Error> {
         config.check()?;
-        let bank = |name: &str, volts: f32| vec![Bank::new(name, config.samples, "V", Range::new(-volts, volts))];
         let controls = bursts.controls();
         let who = bursts.identity();
         let replayed = bursts.watches().iter().any(|watch| watch.report().address.starts_with("replay://"));
@@ -161,11 +166,7 @@ impl WaveformBench {
         };
         let card = Card {
             identity: Identity { system: system.to_owned(), serial: who.serial.clone(), origin },
-            ports: Ports {
-                inputs: bank("drive", config.drive_volts),
-                controls: controls.banks(),
-                outputs: bank("node", config.reading_volts),
-            },
+            ports: config.ports(controls.banks()),
             timing: Timing {
                 settle: controls.settle_seconds(),
                 latency: 0.0,

@@ -53,6 +53,8 @@ pub struct Subject<'a> {
     pub links: Vec<LinkWatch>,
     /// Whether its instruments make themselves safe when they hear nothing.
     pub watchdog: bool,
+    /// Whether its instruments say how its controls are set.
+    pub reads_controls: bool,
 }
 
 /// What a check says: what was seen, or what is wrong.
@@ -95,9 +97,22 @@ const CHECKS: [Named; 10] = [
 const SHARE: f32 = 1.0 / 128.0;
 
 /// Runs all checks; the plant is in its safe state afterwards. What is driven keeps its limits over time.
+///
+/// ```
+/// use drivers::{Limited, Limits};
+/// use hil::{CheckOutcome, Subject, check};
+/// use sims::{Electrical, Simulated};
+///
+/// let bench = Electrical { samples: 16, ..Electrical::default() }.build().unwrap();
+/// let mut plant = Limited::new(Simulated::new(bench.system), &Limits::default())?;
+/// let found = check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true });
+/// assert!(found.iter().all(|check| check.outcome != CheckOutcome::Failed));
+/// # Ok::<(), drivers::Error>(())
+/// ```
 pub fn check(subject: &mut Subject) -> Vec<Check> {
     let mut plant = Gentle::new(subject.plant);
-    let subject = &mut Subject { plant: &mut plant, links: subject.links.clone(), watchdog: subject.watchdog };
+    let (links, watchdog, reads_controls) = (subject.links.clone(), subject.watchdog, subject.reads_controls);
+    let subject = &mut Subject { plant: &mut plant, links, watchdog, reads_controls };
     let run = |(name, run): &Named| {
         let (outcome, why) = match run(subject) {
             Ok(why) => (CheckOutcome::Passed, why),

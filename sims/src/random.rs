@@ -14,6 +14,15 @@ const ROTATIONS: [u32; 8] = [13, 15, 26, 6, 17, 29, 16, 24];
 const PARITY: u32 = 0x1BD1_1BDA;
 
 /// One branch of the tree of seeds.
+///
+/// ```
+/// use sims::Key;
+///
+/// let noise = Key::new(7).branch("noise");
+/// let (first, again) = (noise.number(3).stream().normal(), Key::new(7).branch("noise").number(3).stream().normal());
+/// assert_eq!(first, again, "a number is a function of its key alone");
+/// assert_ne!(first, noise.number(4).stream().normal());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key(u64);
 

@@ -63,6 +63,18 @@ pub struct Built {
 }
 
 /// A plant made of a [`System`] and a clock that only its own work advances.
+///
+/// ```
+/// use drivers::{Batch, Plant};
+/// use sims::{Electrical, Simulated};
+///
+/// let bench = Electrical { samples: 16, ..Electrical::default() }.build()?;
+/// let (mut plant, mut same) = (Simulated::new(bench.system.clone()), Simulated::new(bench.system));
+/// let drive = Batch::from_fn(2, 16, |shot, sample| 0.1 * (shot + sample) as f32 / 16.0); // V
+/// assert_eq!(plant.measure(&drive).unwrap(), same.measure(&drive).unwrap(), "the same shots read the same");
+/// assert_ne!(plant.measure(&drive).unwrap(), bench.twin.predict(&drive, &[]), "a twin is not its plant");
+/// # Ok::<(), sims::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Simulated {
     system: Arc<dyn System>,

@@ -14,6 +14,22 @@ pub struct Pullback {
 }
 
 /// A differentiable model of a [`Plant`]: same ports, same units. Pure: no clock, no hidden randomness.
+///
+/// ```
+/// use drivers::Batch;
+/// use sims::Electrical;
+///
+/// let twin = Electrical { samples: 8, ..Electrical::default() }.build()?.twin;
+/// let (drive, sum) = (Batch::from_fn(1, 8, |_, _| 0.1), Batch::from_fn(1, 8, |_, _| 1.0));
+/// let slope = twin.pull_back(&drive, &[], &sum).inputs.row(0)[2];
+/// // The same by a small step of the third sample.
+/// let at = |step: f32| {
+///     let moved = Batch::from_fn(1, 8, |_, sample| 0.1 + if sample == 2 { step } else { 0.0 });
+///     twin.predict(&moved, &[]).values().iter().sum::<f32>()
+/// };
+/// assert!((slope - (at(1e-3) - at(-1e-3)) / 2e-3).abs() < 1e-2 * slope.abs());
+/// # Ok::<(), sims::Error>(())
+/// ```
 pub trait Twin: Send + Sync + std::fmt::Debug {
     /// The ports of the plant that it models.
     fn card(&self) -> &Card;

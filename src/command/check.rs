@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use calibration::{Trainability, check_trainable};
+use calibration::{Trainability, check_trainable, trainable_shots, way_back_shots};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use drivers::{Origin, Plant};
 use hil::{Check, CheckOutcome, Subject, check};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::{Value, json};
 use sims::Key;
 
@@ -15,6 +17,7 @@ use super::calibrate::trainability_lines;
 use crate::Error;
 use crate::document::Document;
 use crate::network::LayerConfig;
+use crate::output::duration;
 use crate::plants::{InUse, Opened, PlantConfig, Rig};
 use crate::report::Theme;
 use crate::stop::{self, Stoppable};
@@ -123,9 +126,12 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     let origin = plant.card().identity.origin;
     let is_wired = !links.is_empty();
     let mut stoppable = Stoppable::new(&mut *plant, is_wired);
-    let mut checks = check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog });
+    let config = rig.config.plants.get(name);
+    let bench = config.and_then(|config| config.bench.as_ref());
+    let reads_controls = bench.is_none_or(|bench| bench.instruments.reads_controls());
+    let mut checks = check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog, reads_controls });
     let mut trainability = None;
-    if rig.config.plants.get(name).is_some_and(PlantConfig::is_learned) {
+    if config.is_some_and(PlantConfig::is_learned) {
         checks.push(twin_check(name, arguments.rig.as_deref(), fit.as_ref()));
     }
     if arguments.trainable && unlearned {
@@ -165,6 +171,9 @@ fn trainable(mut opened: Opened, rig: &Rig, arguments: &CheckArgs) -> Result<Tra
     let prepared = experiment.map(|experiment| prepare(arguments, experiment, rig)).transpose()?;
     prepared.iter().try_for_each(|prepared| prepared.load(prepared.experiment.seed).map(drop))?;
     let is_wired = !opened.links.is_empty();
+    let card = opened.plant.card();
+    let shots = trainable_shots(&card.ports, depth) + prepared.as_ref().map_or(0, |_| way_back_shots(depth));
+    let _measuring = (!arguments.json).then(|| measuring(&opened.name, shots, card.timing.batch(shots as usize)));
     let key = Key::new(0).branch("trainability");
     let mut stoppable = Stoppable::new(&mut opened.plant, is_wired);
     let found = check_trainable(&mut stoppable, &*opened.twin, depth, key);
@@ -173,6 +182,20 @@ fn trainable(mut opened: Opened, rig: &Rig, arguments: &CheckArgs) -> Result<Tra
     let Some(prepared) = prepared else { return Ok(found) };
     let (network, shots) = slopes_of(opened, prepared)?;
     Ok(found.with_network(network, shots))
+}
+
+/// Says how much is going to be driven, and shows that it goes on.
+fn measuring(plant: &str, shots: u64, seconds: f64) -> ProgressBar {
+    tell!(
+        "plant `{plant}`: asking whether it will train takes {shots} shots, at least {} of bench time",
+        duration(seconds)
+    );
+    let bar = ProgressBar::new_spinner().with_message("measuring");
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar.with_finish(ProgressFinish::AndClear)
 }
 
 /// The experiment whose network the slopes go through.

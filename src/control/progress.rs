@@ -56,7 +56,9 @@ impl Observer for Progress {
                 self.bar.reset_eta();
             }
             Event::Alarm(alarm) if alarm.active && !alarm.acknowledged => {
-                self.bar.suspend(|| tell!("pnnlab: ALARM of {}: {}", alarm.source, alarm.message));
+                // The bar is locked while it is suspended.
+                let run = self.bar.prefix();
+                self.bar.suspend(|| tell!("pnnlab: {run}: ALARM of {}: {}", alarm.source, alarm.message));
             }
             Event::Paused { why } => {
                 let say = || tell!("pnnlab: paused {why}; r goes on, or ask through `pnnlab watch`");

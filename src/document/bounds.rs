@@ -63,7 +63,7 @@ pub fn complaint(schema: &Json, number: f64, shown: &str) -> Option<String> {
 }
 
 /// A bound as people write it: `1e30`, not its thirty zeros.
-fn short(bound: f64) -> String {
+pub fn short(bound: f64) -> String {
     let (plain, powers) = (bound.to_string(), format!("{bound:e}"));
     if 9 < plain.len() && powers.len() < plain.len() { powers } else { plain }
 }

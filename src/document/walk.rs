@@ -21,8 +21,8 @@ pub struct Walk<'a> {
 impl Walk<'_> {
     /// Checks `value` at `path` against `schema`.
     pub fn value(&self, schema: &Json, value: &Value, path: &str) -> Result<(), Error> {
-        let schema = self.resolve(schema);
-        if let Some(variants) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array) {
+        let schema = resolve(self.root, schema);
+        if let Some(variants) = choice(schema) {
             return self.one_of(variants, value, path);
         }
         if let Some(allowed) =
@@ -52,25 +52,9 @@ impl Walk<'_> {
         complaint.map_or(Ok(()), |complaint| Err(self.document.refuse(path, complaint)))
     }
 
-    /// Follows a reference.
-    fn resolve<'s>(&'s self, schema: &'s Json) -> &'s Json {
-        let target = schema.get("$ref").and_then(Json::as_str).and_then(|reference| reference.strip_prefix('#'));
-        target.and_then(|pointer| self.root.pointer(pointer)).unwrap_or(schema)
-    }
-
-    /// The variants of a choice, with those of choices among them.
-    fn flat<'s>(&'s self, variants: &'s [Json]) -> Vec<&'s Json> {
-        let inner = |variant: &'s Json| {
-            let variant = self.resolve(variant);
-            let choice = variant.get("oneOf").or_else(|| variant.get("anyOf")).and_then(Json::as_array);
-            choice.map_or_else(|| vec![variant], |inner| self.flat(inner))
-        };
-        variants.iter().flat_map(inner).collect()
-    }
-
     /// Checks a tagged choice, a choice of words, or an optional value.
     fn one_of(&self, variants: &[Json], value: &Value, path: &str) -> Result<(), Error> {
-        let variants = self.flat(variants);
+        let variants = flat(self.root, variants);
         let words: Vec<&str> = variants.iter().copied().flat_map(words).collect();
         let is_other = |variant: &&Json| self::words(variant).is_empty() && type_names(variant) != ["null"];
         let variants: Vec<&Json> = variants.into_iter().filter(is_other).collect();
@@ -159,15 +143,35 @@ impl Walk<'_> {
     }
 }
 
+/// Follows a reference within `root`.
+pub fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
+    let target = schema.get("$ref").and_then(Json::as_str).and_then(|reference| reference.strip_prefix('#'));
+    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
+}
+
+/// The variants of a choice, if it is one.
+pub fn choice(schema: &Json) -> Option<&[Json]> {
+    schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array).map(Vec::as_slice)
+}
+
+/// The variants of a choice, with those of choices among them.
+pub fn flat<'s>(root: &'s Json, variants: &'s [Json]) -> Vec<&'s Json> {
+    let inner = |variant: &'s Json| {
+        let variant = resolve(root, variant);
+        choice(variant).map_or_else(|| vec![variant], |inner| flat(root, inner))
+    };
+    variants.iter().flat_map(inner).collect()
+}
+
 /// The words of a schema that allows nothing else.
-fn words(schema: &Json) -> Vec<&str> {
+pub fn words(schema: &Json) -> Vec<&str> {
     let constant = schema.get("const").and_then(Json::as_str);
     let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
     constant.into_iter().chain(listed).collect()
 }
 
 /// The property by which a variant is told from the others.
-fn tag(variant: &Json) -> Option<&str> {
+pub fn tag(variant: &Json) -> Option<&str> {
     let properties = variant.get("properties")?.as_object()?;
     properties.iter().find(|(_, schema)| schema.get("const").is_some()).map(|(name, _)| name.as_str())
 }

@@ -163,7 +163,7 @@ impl pulp::NullaryFnOnce for Slopes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
+    use crate::network::rows;
 
     fn walls() -> Arc<Walls> {
         Arc::new(Walls { ranges: Arc::new([Range::new(-1.0, 1.0), Range::new(0.0, 1.0)]), sharpness: 20.0 })
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_penalty_is_the_published_formula() {
-        let device = Device::flex();
+        let device = rows::device();
         let values = [[0.3, -0.2], [1.5, 0.5], [-40.0, 30.0]];
         let penalty = range_penalty(Tensor::from_data(values, &device), walls());
         let relu = |x: f64| if 20.0 * x > 30.0 { x } else { (1.0 + (20.0 * x).exp()).ln() / 20.0 };
@@ -181,7 +181,7 @@ mod tests {
                 expected += (relu(low - x) + relu(x - 1.0)) / 6.0;
             }
         }
-        let penalty = f64::from(crate::network::rows::values(penalty)[0]);
+        let penalty = f64::from(rows::values(penalty)[0]);
         assert!((penalty / expected - 1.0).abs() < 1e-5, "{penalty} against {expected}");
     }
 
@@ -193,10 +193,10 @@ mod tests {
             let slope = f64::from(slopes(&[x, 0.5], &walls(), 1.0)[0]);
             assert!((slope - difference).abs() < 3e-3, "at {x}: {slope} against {difference}");
         }
-        let device = Device::flex().autodiff();
+        let device = rows::device().autodiff();
         let values = Tensor::<2>::from_data([[1.4, 0.5]], &device).require_grad();
         let gradients = (range_penalty(values.clone(), walls()) * 3.0).backward();
-        let gradient = crate::network::rows::values(values.grad(&gradients).unwrap());
+        let gradient = rows::values(values.grad(&gradients).unwrap());
         assert_eq!(gradient, slopes(&[1.4, 0.5], &walls(), 3.0));
     }
 }

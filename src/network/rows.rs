@@ -3,6 +3,16 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use drivers::Batch;
 
+/// Where all tensors of this program live: in this machine's memory, computed by its processor.
+pub fn device() -> Device {
+    Device::flex()
+}
+
+/// A tensor of values, row after row.
+pub fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), &device())
+}
+
 /// A tensor of `batch`, `[rows, columns]`.
 pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(batch.values().to_vec(), [batch.rows(), batch.columns()]), device)

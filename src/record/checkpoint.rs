@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
 use drivers::{MEBIBYTE, read_bounded};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -108,10 +107,7 @@ impl Checkpoint {
             };
             let values: Vec<f32> =
                 view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            Ok(NamedTensor {
-                name,
-                tensor: Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex()),
-            })
+            Ok(NamedTensor { name, tensor: rows::tensor(values, [rows, columns]) })
         };
         let tensors = tensors.tensors().into_iter().map(named).collect::<Result<_, _>>()?;
         let mut snapshot = Snapshot { position, tensors };
@@ -360,7 +356,7 @@ mod tests {
 
     fn snapshot(done: usize) -> Snapshot {
         let values = vec![f32::MIN_POSITIVE, -0.0, 1.0 / 3.0, done as f32];
-        let tensor = Tensor::from_data(TensorData::new(values, [1, 4]), &Device::flex());
+        let tensor = rows::tensor(values, [1, 4]);
         let position = Position { done, seconds: [0.1 + 0.2, 1.0 / 3.0, 1e-300, 0.0], ..Position::default() };
         Snapshot { position, tensors: vec![NamedTensor { name: "weight/x".into(), tensor }] }
     }

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use toml::{Table, Value};
 
 use crate::network::{NamedTensor, rows};
@@ -28,7 +27,7 @@ pub fn pack(snapshot: &mut Snapshot) {
 
 fn pack_value(value: &mut Value, name: &str, tensors: &mut Vec<NamedTensor>) {
     if let Some(values) = numbers(value) {
-        let tensor = Tensor::from_data(TensorData::new(values.clone(), [1, values.len()]), &Device::flex());
+        let tensor = rows::tensor(values.clone(), [1, values.len()]);
         tensors.push(NamedTensor { name: name.to_owned(), tensor });
         *value = Value::Table(Table::from_iter([(KEY.to_owned(), Value::String(name.to_owned()))]));
         return;
@@ -109,10 +108,7 @@ mod tests {
             ("exact".to_owned(), list(100, 1.0 + 1e-12)),
         ]);
         let position = Position { monitors: [("upkeep of a".to_owned(), upkeep)].into(), ..Position::default() };
-        let weights = NamedTensor {
-            name: "weight/x".into(),
-            tensor: Tensor::from_data(TensorData::new(vec![1.0_f32, 2.0], [1, 2]), &Device::flex()),
-        };
+        let weights = NamedTensor { name: "weight/x".into(), tensor: rows::tensor(vec![1.0_f32, 2.0], [1, 2]) };
         let mut snapshot = Snapshot { position: position.clone(), tensors: vec![weights] };
         pack(&mut snapshot);
         let names: Vec<&str> = snapshot.tensors.iter().map(|named| named.name.as_str()).collect();

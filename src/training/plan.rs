@@ -17,7 +17,7 @@ use crate::training::{EVALUATION_BATCH, Experiment, Method, upkeep};
 const STEP_BYTES: u64 = 170;
 const TEST_BYTES: u64 = 400;
 /// Figures, configurations, `run.json`.
-const FIXED_BYTES: u64 = 400_000;
+const FIXED_BYTES: u64 = 1_000_000;
 /// The weights at the end, and two checkpoints with three matrices for each weight.
 const COPIES_OF_WEIGHTS: u64 = 1 + 2 * 3;
 

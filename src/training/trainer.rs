@@ -77,14 +77,10 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// A network with fresh weights, drawn from `key`.
     pub fn new(network: Network, data: &'a Dataset, config: &'a TrainingConfig, method: Method, key: Key) -> Self {
-        let device = Device::flex();
         let weights: Vec<NamedTensor> = network
             .weights(key)
             .into_iter()
-            .map(|(name, weight)| NamedTensor {
-                name,
-                tensor: Tensor::from_data(TensorData::new(weight.values, weight.shape), &device),
-            })
+            .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) })
             .collect();
         Self {
             config,
@@ -150,7 +146,7 @@ impl<'a> Trainer<'a> {
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let indices: Vec<usize> = (0..self.data.train.len().min(self.config.batch)).collect();
         let (values, labels) = self.data.train.pick(&indices, self.data.width);
-        let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+        let inputs = rows::tensor(values, [labels.len(), self.data.width]);
         self.network.forward(inputs, &weights, &mut pass(lab, Forward::Twin, None)).map(drop)
     }
 
@@ -252,7 +248,7 @@ impl<'a> Trainer<'a> {
 
     /// The estimate of the gradient, and the step of the optimizer.
     fn update(&mut self, step: usize, values: Vec<f32>, labels: &[u32], lab: &mut Lab) -> Result<Step, Error> {
-        let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+        let inputs = rows::tensor(values, [labels.len(), self.data.width]);
         let problem =
             Problem { network: &self.network, weights: &self.weights, inputs, labels, config: self.config, step };
         let Estimate { gradients, loss, usage } = self.estimator.estimate(&problem, lab)?;
@@ -287,7 +283,7 @@ impl<'a> Trainer<'a> {
         for ((weight, moments), gradient) in self.weights.iter_mut().zip(&mut self.moments).zip(gradients) {
             let Some(gradient) = gradient else { continue };
             // A placeholder, so that the values are taken and not copied.
-            let tensor = std::mem::replace(&mut weight.tensor, Tensor::zeros([1, 1], &Device::flex()));
+            let tensor = std::mem::replace(&mut weight.tensor, Tensor::zeros([1, 1], &rows::device()));
             let (tensor, next) =
                 optimizer::step(self.config, learning_rate, tensor, (gradient, factor), moments.take());
             (weight.tensor, *moments) = (tensor, Some(next));
@@ -330,7 +326,7 @@ mod tests {
 
     #[test]
     fn cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() {
-        let device = Device::flex();
+        let device = rows::device();
         let loss = cross_entropy(Tensor::zeros([3, 10], &device), &[0, 5, 9], &device);
         assert!((rows::values(loss)[0] - 10.0_f32.ln()).abs() < 1e-6);
     }

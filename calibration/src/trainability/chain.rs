@@ -21,6 +21,11 @@ use crate::Error;
 pub const NETWORKS: u64 = 8;
 /// Shots of each.
 pub const NETWORK_SHOTS: usize = 16;
+/// How many shots the passes of such networks take, of `depth` passes each: one to go on, two for the noise, two for each direction.
+pub fn way_back_shots(depth: usize) -> u64 {
+    NETWORKS * (depth * NETWORK_SHOTS * (3 + 2 * super::passage::DIRECTIONS)) as u64
+}
+
 /// The 95 % point of Student's t with one degree of freedom less than there are networks.
 const STUDENT: f64 = 1.895;
 

@@ -16,7 +16,7 @@ use sims::{Key, Twin};
 use super::{REACH, sign};
 
 /// Directions in which slopes are measured.
-const DIRECTIONS: usize = 12;
+pub(super) const DIRECTIONS: usize = 12;
 /// Ways to sum the slopes of controls over shots, which have them in common.
 const SUMS: usize = 16;
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, WaveformConfig};
+use crate::{Error, Ports, WaveformConfig};
 
 /// A chirp of fewer samples is too short to be found.
 const FEWEST_SAMPLES: usize = 64;
@@ -132,6 +132,13 @@ impl AudioPlateConfig {
     pub(super) fn sample_hertz(&self) -> Option<u32> {
         let hertz = self.waveform.sample_rate_hertz;
         (hertz.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&hertz)).then_some(hertz as u32)
+    }
+
+    /// The ports of such a plate.
+    pub fn ports(&self) -> Ports {
+        let mut ports = self.waveform.ports(vec![]);
+        ports.outputs.iter_mut().for_each(|bank| "microphone".clone_into(&mut bank.name));
+        ports
     }
 
     /// The chirp, in V: one shot long, faded in and out over a tenth of it.

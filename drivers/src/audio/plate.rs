@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Aligned, Aligner, AudioPlateConfig, Counts, Layout};
 use crate::{
-    Allowance, Bank, Batch, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin,
-    Owned, Plant, Ports, Range, Timing,
+    Allowance, Batch, Card, Direction, Disturbance, Error, Identity, LinkOptions, LinkState, LinkWatch, Origin, Owned,
+    Plant, Timing,
 };
 
 /// An interface that does not fall silent within this is closed.
@@ -351,15 +351,10 @@ impl AudioPlate {
 
 /// What the plate says of itself before its latency is known.
 fn card(config: &AudioPlateConfig, system: &str, name: String) -> Card {
-    let bank = |name: &str, volts: f32| vec![Bank::new(name, config.waveform.samples, "V", Range::new(-volts, volts))];
     let origin = if name.to_ascii_lowercase().contains("simulated") { Origin::Simulated } else { Origin::Real };
     Card {
         identity: Identity { system: system.to_owned(), serial: name, origin },
-        ports: Ports {
-            inputs: bank("drive", config.waveform.drive_volts),
-            controls: vec![],
-            outputs: bank("microphone", config.waveform.reading_volts),
-        },
+        ports: config.ports(),
         timing: Timing {
             shot: config.waveform.period() as f64 / config.waveform.sample_rate_hertz,
             ..Timing::default()

@@ -200,6 +200,11 @@ impl ScpiControlsConfig {
         self.0.iter().map(bank).collect()
     }
 
+    /// Whether the instrument can say where each of them is.
+    pub fn are_read_back(&self) -> bool {
+        self.0.values().all(|control| control.query.is_some())
+    }
+
     /// Zero, or the value nearest to it.
     pub(crate) fn safe(&self) -> Vec<f32> {
         self.0.values().map(|control| control.range().at_rest()).collect()

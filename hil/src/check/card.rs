@@ -91,5 +91,8 @@ pub(super) fn readback(subject: &mut Subject) -> Seen {
     if worst.is_nan() || 1.0 / 32.0 < worst {
         return Err(Failure::Wrong(format!("controls are off by up to {:.1} % of their range", 100.0 * worst)));
     }
+    if !subject.reads_controls {
+        return Err(Failure::NotRun("they were taken, but no instrument can say where they are"));
+    }
     Ok(format!("applied to {:.2} % of the range", 100.0 * worst))
 }

@@ -111,11 +111,13 @@ fn failures(open: Open, fault: Fault, seed: u64) -> Vec<String> {
     faults.set(fault, RATE);
     match open(&faults) {
         Err(error) => vec![format!("opening: {error}")],
-        Ok(Bench { mut plant, links, _served }) => check(&mut Subject { plant: &mut *plant, links, watchdog: false })
-            .into_iter()
-            .filter(|check| check.outcome == CheckOutcome::Failed)
-            .map(|check| format!("{}: {}", check.name, check.why))
-            .collect(),
+        Ok(Bench { mut plant, links, _served }) => {
+            check(&mut Subject { plant: &mut *plant, links, watchdog: false, reads_controls: true })
+                .into_iter()
+                .filter(|check| check.outcome == CheckOutcome::Failed)
+                .map(|check| format!("{}: {}", check.name, check.why))
+                .collect()
+        }
     }
 }
 

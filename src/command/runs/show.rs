@@ -63,17 +63,19 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
         say!("{shots} shots, {plant:.1} s of bench time, {wall:.1} s here");
     }
     for alarm in &alarms {
-        say!("alarm {}: {}", alarm["id"], alarm_words(alarm));
+        say!("alarm {}: {}", alarm["id"], alarm_words(alarm, facts["state"] == "running"));
     }
     say!("folder {}", run.folder.display());
     Ok(())
 }
 
-fn alarm_words(alarm: &Value) -> String {
+fn alarm_words(alarm: &Value, is_running: bool) -> String {
     let text = |key: &str| alarm[key].as_str().unwrap_or("?").to_owned();
     let state = match (alarm["active"] == true, alarm["acknowledged"] == true) {
-        (true, true) => "active, acknowledged",
-        (true, false) => "active",
+        (true, true) if is_running => "active, acknowledged",
+        (true, false) if is_running => "active",
+        (true, true) => "active when the run ended, acknowledged",
+        (true, false) => "active when the run ended",
         (false, true) => "over",
         (false, false) => "over, nobody has acknowledged it",
     };

@@ -9,7 +9,7 @@ use drivers::audio::AudioPlateConfig;
 use drivers::pnnlink::PnnlinkConfig;
 use drivers::pnnlink::link::Pnnlink;
 use drivers::{
-    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, RedPitaya, RedPitayaConfig, SafeOrder, ScpiPair,
+    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, Ports, RedPitaya, RedPitayaConfig, SafeOrder, ScpiPair,
     ScpiPairConfig, SpectralBench, SpectralBenchConfig, WaveformBench,
 };
 use hil::pnnlink::{Build, Firmware, Place};
@@ -170,6 +170,28 @@ impl InstrumentsConfig {
         };
         let links = bench.watches();
         Ok((Box::new(bench), links))
+    }
+
+    /// The ports that the bench will have; nothing where only its instruments can say.
+    pub(super) fn ports(&self) -> Option<Ports> {
+        match self {
+            Self::RedPitaya(config) => Some(config.waveform.ports(config.controls.banks())),
+            Self::Scpi(config) => Some(config.waveform.ports(config.controls.banks())),
+            Self::Spectral(config) => Some(config.ports()),
+            Self::Audio(config) => Some(config.ports()),
+            Self::Pnnlink(_) => None,
+        }
+    }
+
+    /// Whether its instruments say how each control is set.
+    pub fn reads_controls(&self) -> bool {
+        match self {
+            Self::RedPitaya(config) => config.controls.are_read_back(),
+            Self::Scpi(config) => config.controls.are_read_back(),
+            // Nobody can ask a mirror array for its image.
+            Self::Spectral(_) => false,
+            Self::Pnnlink(_) | Self::Audio(_) => true,
+        }
     }
 
     /// Whether they say themselves which system they are and what their banks are called.

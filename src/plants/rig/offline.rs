@@ -3,6 +3,7 @@
 use drivers::{Card, Direction, Interlocked, Limited, Replayed, Silent, Watched};
 
 use super::config::InterlockConfig;
+use super::twin_ports::matching;
 use super::{Rig, SimulatedConfig};
 use crate::Error;
 
@@ -48,6 +49,13 @@ impl Rig {
                 "recording",
                 seen.map_err(|error| self.document.refuse(&format!("{path}.replay.file"), error.to_string())),
             ));
+        }
+        if let (Some(card), Some(bench)) = (&card, bench)
+            && let Some(has) = bench.instruments.ports()
+        {
+            let same =
+                matching(config, &has, &card.ports).map(|()| "numbers, units and names are the twin's".to_owned());
+            all.push(("ports", same.map_err(|message| self.document.refuse(&path, message))));
         }
         if let Some(card) = card {
             all.push(("limits", self.limits_of(name, &card, bench.is_some())));

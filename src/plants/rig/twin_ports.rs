@@ -16,24 +16,34 @@ pub(super) fn unlearned(plant: &dyn Plant) -> Arc<dyn Twin> {
 /// Refuses a twin that has other ports than its plant: other numbers, other units, or, where the plant itself says so, another system
 /// or other names.
 pub(super) fn same_ports(config: &PlantConfig, plant: &Card, twin: &Card) -> Result<(), String> {
+    let (is, wanted) = (&plant.identity.system, &twin.identity.system);
+    if says_itself(config) && is != wanted {
+        return Err(format!(
+            "says that its system is `{is}`, but its twin is that of `{wanted}`: name the right system, or `twin = \"learned\"`"
+        ));
+    }
+    matching(config, &plant.ports, &twin.ports)
+}
+
+/// Instruments that know no physics have their system, and the names of the banks that they drive and read, from us.
+fn says_itself(config: &PlantConfig) -> bool {
+    config.bench.as_ref().is_some_and(|bench| bench.instruments.describes_itself())
+}
+
+/// The same of ports that are known, without the plant.
+pub(super) fn matching(config: &PlantConfig, plant: &Ports, twin: &Ports) -> Result<(), String> {
     let counts = |ports: &Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
-    let (has, believed) = (counts(&plant.ports), counts(&twin.ports));
+    let (has, believed) = (counts(plant), counts(twin));
     if has != believed {
         return Err(format!(
             "has {has:?} inputs, controls and outputs, but its twin has {believed:?}: give the twin the same sizes"
         ));
     }
-    // Instruments that know no physics have their system and the names of their banks from us.
-    let says_itself = config.bench.as_ref().is_some_and(|bench| bench.instruments.describes_itself());
-    let (is, wanted) = (&plant.identity.system, &twin.identity.system);
-    if says_itself && is != wanted {
-        return Err(format!(
-            "says that its system is `{is}`, but its twin is that of `{wanted}`: name the right system, or `twin = \"learned\"`"
-        ));
-    }
     for direction in [Direction::Input, Direction::Control, Direction::Output] {
-        let ports = |card: &Card| -> Vec<(String, String)> {
-            let banks = card.ports.banks(direction).iter();
+        // Those of controls are somebody's own words: a board's, or a rig file's.
+        let are_named = says_itself(config) || direction == Direction::Control && config.bench.is_some();
+        let ports = |ports: &Ports| -> Vec<(String, String)> {
+            let banks = ports.banks(direction).iter();
             banks.flat_map(|bank| std::iter::repeat_n((bank.name.clone(), bank.unit.clone()), bank.count)).collect()
         };
         for (port, (has, believed)) in ports(plant).iter().zip(ports(twin)).enumerate() {
@@ -43,7 +53,7 @@ pub(super) fn same_ports(config: &PlantConfig, plant: &Card, twin: &Card) -> Res
                     has.0, has.1, believed.1
                 ));
             }
-            if says_itself && has.0 != believed.0 {
+            if are_named && has.0 != believed.0 {
                 return Err(format!(
                     "calls the bank of its {direction} {port} `{}`, but its twin calls it `{}`: both must have one name",
                     has.0, believed.0

@@ -9,7 +9,7 @@
 
 use burn::module::Param;
 use burn::optim::{GradientsParams, LBFGSConfig, LineSearchFn};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use crate::data::{Dataset, Rows};
 use crate::network::rows;
@@ -29,7 +29,7 @@ pub fn logistic_accuracy(data: &Dataset) -> f64 {
 
 /// The weights, `[width + 1, classes]` with the offsets last, and the loss that they leave.
 fn fit(data: &Dataset) -> (Tensor<2>, f64) {
-    let device = Device::flex().autodiff();
+    let device = rows::device().autodiff();
     let train = &data.train;
     let inputs = Tensor::from_inner(with_ones(train, data.width));
     let penalty = 0.5 / (STRENGTH * train.len() as f64);
@@ -60,7 +60,7 @@ fn accuracy(data: &Dataset, weights: Tensor<2>) -> f64 {
 /// The rows, each with a 1 after its values.
 fn with_ones(rows: &Rows, width: usize) -> Tensor<2> {
     let values = rows.values.chunks_exact(width).flat_map(|row| row.iter().copied().chain([1.0])).collect::<Vec<f32>>();
-    Tensor::from_data(TensorData::new(values, [rows.len(), width + 1]), &Device::flex())
+    rows::tensor(values, [rows.len(), width + 1])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use calibration::{ChainCosine, NETWORK_SHOTS, NETWORKS, Passage, way_back};
 use drivers::{Batch, Card, Plant, Ports};
 use sims::{Key, Pullback, Twin};
@@ -10,7 +10,7 @@ use sims::{Key, Pullback, Twin};
 use super::Prepared;
 use crate::data::Dataset;
 use crate::document::Document;
-use crate::network::{LayerConfig, Network};
+use crate::network::{LayerConfig, Network, rows};
 use crate::plants::{Forward, Lab, Opened};
 use crate::training::{Experiment, Method, cross_entropy, pass};
 use crate::{Error, stop};
@@ -69,7 +69,7 @@ impl Heard {
         weights: Vec<Tensor<2>>,
         (inputs, labels): (Tensor<2>, &[u32]),
     ) -> Result<Vec<(String, Passage)>, Error> {
-        let device = Device::flex().autodiff();
+        let device = rows::device().autodiff();
         let weights: Vec<Tensor<2>> =
             weights.into_iter().map(|weight| Tensor::from_inner(weight).require_grad()).collect();
         let pass = &mut pass(&mut self.lab, Forward::Plant, None);
@@ -114,9 +114,8 @@ impl Heard {
             key.stream().shuffle(&mut order);
             order.truncate(NETWORK_SHOTS);
             let (values, labels) = data.train.pick(&order, data.width);
-            let tensor = |shape, values| Tensor::from_data(TensorData::new(values, shape), &Device::flex());
-            let weights = network.weights(key).into_iter().map(|(_, weight)| tensor(weight.shape, weight.values));
-            let rows = (tensor([labels.len(), data.width], values), &labels[..]);
+            let weights = network.weights(key).into_iter().map(|(_, weight)| rows::tensor(weight.values, weight.shape));
+            let rows = (rows::tensor(values, [labels.len(), data.width]), &labels[..]);
             let passed = self.passages(&network, weights.collect(), rows)?;
             found.push(self.cosine(&passed, key)?);
         }

@@ -1,7 +1,7 @@
 //! One pass forward, one backward: through a plant the value is what was measured and the gradient is a twin's
 //! (`network/physics_aware.rs`). The four methods with a twin differ in who computes the forward pass and in whose derivatives are used.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use super::{Estimate, Estimator, Graph, Problem, sharpness};
 use crate::Error;
@@ -18,7 +18,7 @@ pub struct Backpropagation {
 
 impl Estimator for Backpropagation {
     fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error> {
-        let device = Device::flex().autodiff();
+        let device = rows::device().autodiff();
         let leaf = |weight: &Tensor<2>| Tensor::from_inner(weight.clone()).require_grad();
         let weights: Vec<Tensor<2>> = problem.weights.iter().map(|weight| leaf(&weight.tensor)).collect();
         let inputs = Tensor::from_inner(problem.inputs.clone());

@@ -8,7 +8,7 @@
 //! For small `c` its mean is the gradient; each component carries the noise of all others, so it learns slower the more weights there
 //! are. Several pairs are averaged. Values that leave their range are clamped as always, so a perturbation reaches no plant outside it.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -16,7 +16,7 @@ use sims::Key;
 use super::{Estimate, Estimator, Graph, Loss, Problem, sharpness};
 use crate::Error;
 use crate::document::Document;
-use crate::network::Usage;
+use crate::network::{Usage, rows};
 use crate::plants::{Forward, Lab};
 use crate::training::pass;
 
@@ -81,9 +81,9 @@ impl Spsa {
 
 /// The loss with every weight moved by `by` times its sign.
 fn loss(problem: &Problem<'_>, signs: &[Vec<f32>], by: f64, lab: &mut Lab) -> Result<(Loss, Usage), Error> {
-    let device = Device::flex();
+    let device = rows::device();
     let moved = problem.weights.iter().zip(signs).map(|(weight, signs)| {
-        let signs = Tensor::from_data(TensorData::new(signs.clone(), weight.tensor.dims()), &device);
+        let signs = rows::tensor(signs.clone(), weight.tensor.dims());
         weight.tensor.clone() + signs.mul_scalar(by)
     });
     let weights: Vec<Tensor<2>> = moved.collect();
@@ -145,18 +145,16 @@ mod tests {
         let layers: Layers = toml::from_str(LAYERS).unwrap();
         let mut lab = Lab::new(vec![], Derivatives::Twin).unwrap();
         let network = Network::build(&layers.layers, &document, &lab, [3, 2]).unwrap();
-        let device = Device::flex();
-        let tensor = |values: Vec<f32>, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), &device);
         let weights: Vec<NamedTensor> = network
             .weights(Key::new(4))
             .into_iter()
-            .map(|(name, weight)| NamedTensor { name, tensor: tensor(weight.values, weight.shape) })
+            .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) })
             .collect();
         let config = TrainingConfig::default();
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
-            inputs: tensor(vec![0.3, -1.0, 0.5, 0.8, 0.1, -0.6], [2, 3]),
+            inputs: rows::tensor(vec![0.3, -1.0, 0.5, 0.8, 0.1, -0.6], [2, 3]),
             labels: &[0, 1],
             config: &config,
             step,
@@ -185,7 +183,7 @@ mod tests {
     #[test]
     fn the_same_update_draws_the_same_and_others_other_signs() {
         let config = SpsaConfig::default();
-        let weights = [NamedTensor { name: "w".into(), tensor: Tensor::zeros([4, 8], &Device::flex()) }];
+        let weights = [NamedTensor { name: "w".into(), tensor: Tensor::zeros([4, 8], &rows::device()) }];
         let lab = Lab::new(vec![], Derivatives::Twin).unwrap();
         let document = Document::parse("a.toml", LAYERS).unwrap();
         let layers: Layers = toml::from_str(LAYERS).unwrap();
@@ -194,7 +192,7 @@ mod tests {
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
-            inputs: Tensor::zeros([1, 3], &Device::flex()),
+            inputs: Tensor::zeros([1, 3], &rows::device()),
             labels: &[0],
             config: &training,
             step,

@@ -2,12 +2,13 @@
 //!
 //! Without a validation set the test set stands in its place, and nothing is chosen by it.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::{Keep, Trainer, largest, pass};
 use crate::Error;
 use crate::data::Split;
 use crate::event::Evaluated;
+use crate::network::rows;
 use crate::plants::{Forward, Lab};
 
 /// Shots that are evaluated together.
@@ -78,7 +79,7 @@ impl Trainer<'_> {
         let mut answers = Vec::with_capacity(rows.len());
         for indices in order.chunks(EVALUATION_BATCH) {
             let (values, labels) = rows.pick(indices, self.data.width);
-            let inputs = Tensor::from_data(TensorData::new(values, [labels.len(), self.data.width]), &Device::flex());
+            let inputs = rows::tensor(values, [labels.len(), self.data.width]);
             answers.extend(largest(&self.network.forward(inputs, &weights, &mut pass(lab, on, None))?));
         }
         Ok(answers)

@@ -8,7 +8,7 @@
 //!
 //! They go where burn's go, in one pass over the values and with a state that a checkpoint holds as plain matrices.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,8 @@ pub fn step(
     (mut gradient, factor): (Vec<f32>, f64),
     moments: Option<Moments>,
 ) -> (Tensor<2>, Moments) {
-    let (shape, device) = (weight.dims(), weight.device());
-    let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), &device);
+    let shape = weight.dims();
+    let tensor = |values: Vec<f32>| rows::tensor(values, shape);
     let decay = config.weight_decay as f32;
     let mut values = rows::values(weight);
     let (time, first, second) = match moments {
@@ -94,19 +94,17 @@ pub fn step(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use burn::optim::decay::WeightDecayConfig;
     use burn::optim::momentum::MomentumConfig;
     use burn::optim::{AdamConfig, AdamWConfig, Optimizer as _, SgdConfig};
-    use burn::tensor::Device;
-
-    use super::*;
 
     fn wave(phase: f32) -> Vec<f32> {
         (0..37).map(|k| (phase + k as f32).sin()).collect()
     }
 
     fn tensor(values: Vec<f32>) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(values, [1, 37]), &Device::flex())
+        rows::tensor(values, [1, 37])
     }
 
     /// Ours after 20 steps of size 0.01 along half of some gradients.
