@@ -9,6 +9,7 @@ mod gzip;
 mod idx;
 mod pixels;
 mod rows;
+mod span;
 mod split;
 
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use crate::document::Document;
 use augmentation::Augmented;
 
 pub use augmentation::AugmentationConfig;
-pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, Scaling, Span};
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, Scaling};
 pub use rows::Rows;
+pub use span::Span;
 pub use split::SplitRule;
 
 /// Data as it is learned.

@@ -20,6 +20,7 @@ mod bounds;
 mod names;
 mod nesting;
 mod reference;
+mod schema;
 mod walk;
 
 pub use names::name_complaint;

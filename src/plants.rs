@@ -5,13 +5,15 @@
 
 pub mod fits;
 pub mod lab;
+mod meter;
 mod recent;
 pub(crate) mod rig;
 mod supervisor;
 pub(crate) mod systems;
 
 pub use fits::{CalibrationStatus, InUse};
-pub use lab::{Derivatives, Forward, Guarded, Lab, Meter, Noise, Opened, PlantState, Rehearsed, View};
+pub use lab::{Derivatives, Forward, Guarded, Lab, Noise, Opened, PlantState, Rehearsed, View};
+pub use meter::Meter;
 pub use recent::{Memory, Recent};
 pub use rig::{InstrumentsConfig, PlantConfig, Rig, RigConfig, ServedInstrument, SimulatedConfig};
 pub use supervisor::{Bench, Driven, Gate, ShotTap, Supervisor};

@@ -46,7 +46,9 @@ fn every_file_says_what_it_is_and_is_short() {
 fn every_top_level_folder_is_on_the_map() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
-    for folder in ["drivers/", "sims/", "calibration/", "hil/", "src/", "tests/", "benches/", "experiments/"] {
+    for folder in
+        ["drivers/", "sims/", "calibration/", "hil/", "src/", "tests/", "benches/", "experiments/", "examples/"]
+    {
         assert!(root.join(folder).is_dir() && map.contains(folder), "{folder}");
     }
 }

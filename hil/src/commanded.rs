@@ -7,8 +7,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use drivers::{Numbers, ScpiControlConfig, ScpiControlsConfig};
 
-use crate::described::Template;
 use crate::scpi_box::{Response, ScpiError, ScpiInstrument, Table};
+use crate::template::Template;
 use crate::waveform_world::{SharedWorld, WaveformWorld};
 
 fn locked(world: &SharedWorld) -> MutexGuard<'_, WaveformWorld> {

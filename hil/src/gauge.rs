@@ -2,8 +2,8 @@
 
 use drivers::Numbers;
 
-use crate::described::Template;
 use crate::scpi_box::{Parameter, Response, ScpiInstrument, Table};
+use crate::template::Template;
 
 /// A value that is asked for.
 #[derive(Debug, Clone)]

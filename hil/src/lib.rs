@@ -16,6 +16,7 @@ mod red_pitaya;
 mod scpi_box;
 mod scpi_server;
 mod soak;
+mod template;
 mod waveform_world;
 
 pub use audio::{AudioBench, PlateStream};

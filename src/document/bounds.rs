@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::walk::type_names;
+use super::schema::type_names;
 
 /// The most that a whole number may be whose key declares nothing else: a count of things that are held in memory.
 const MOST: i64 = 1 << 20;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use toml::Value;
 
 use super::bounds::short;
-use super::walk::{choice, flat, resolve, tag, type_names, words};
+use super::schema::{choice, flat, resolve, tag, type_names, words};
 use super::{Document, join};
 
 /// The longest example that is shown.

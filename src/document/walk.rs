@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::bounds::complaint;
+use super::schema::{choice, flat, resolve, tag, type_names, words};
 use super::{Document, join, list, nearest};
 use crate::Error;
 
@@ -55,12 +56,12 @@ impl Walk<'_> {
     /// Checks a tagged choice, a choice of words, or an optional value.
     fn one_of(&self, variants: &[Json], value: &Value, path: &str) -> Result<(), Error> {
         let variants = flat(self.root, variants);
-        let words: Vec<&str> = variants.iter().copied().flat_map(words).collect();
-        let is_other = |variant: &&Json| self::words(variant).is_empty() && type_names(variant) != ["null"];
+        let listed: Vec<&str> = variants.iter().copied().flat_map(words).collect();
+        let is_other = |variant: &&Json| words(variant).is_empty() && type_names(variant) != ["null"];
         let variants: Vec<&Json> = variants.into_iter().filter(is_other).collect();
         // A word, or a table in its place.
-        if !words.is_empty() && (variants.is_empty() || !value.is_table()) {
-            return self.word(&words, value, path);
+        if !listed.is_empty() && (variants.is_empty() || !value.is_table()) {
+            return self.word(&listed, value, path);
         }
         let Some(tag) = variants.first().and_then(|variant| tag(variant)) else {
             // Of a choice of kinds the one that the value is, else the first.
@@ -143,39 +144,6 @@ impl Walk<'_> {
     }
 }
 
-/// Follows a reference within `root`.
-pub fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
-    let target = schema.get("$ref").and_then(Json::as_str).and_then(|reference| reference.strip_prefix('#'));
-    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
-}
-
-/// The variants of a choice, if it is one.
-pub fn choice(schema: &Json) -> Option<&[Json]> {
-    schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array).map(Vec::as_slice)
-}
-
-/// The variants of a choice, with those of choices among them.
-pub fn flat<'s>(root: &'s Json, variants: &'s [Json]) -> Vec<&'s Json> {
-    let inner = |variant: &'s Json| {
-        let variant = resolve(root, variant);
-        choice(variant).map_or_else(|| vec![variant], |inner| flat(root, inner))
-    };
-    variants.iter().flat_map(inner).collect()
-}
-
-/// The words of a schema that allows nothing else.
-pub fn words(schema: &Json) -> Vec<&str> {
-    let constant = schema.get("const").and_then(Json::as_str);
-    let listed = schema.get("enum").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-    constant.into_iter().chain(listed).collect()
-}
-
-/// The property by which a variant is told from the others.
-pub fn tag(variant: &Json) -> Option<&str> {
-    let properties = variant.get("properties")?.as_object()?;
-    properties.iter().find(|(_, schema)| schema.get("const").is_some()).map(|(name, _)| name.as_str())
-}
-
 /// The JSON type of a value.
 fn kind(value: &Value) -> &'static str {
     match value {
@@ -185,15 +153,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Boolean(_) => "boolean",
         Value::Array(_) => "array",
         Value::Table(_) => "object",
-    }
-}
-
-/// The types that a schema allows.
-pub fn type_names(schema: &Json) -> Vec<&str> {
-    match schema.get("type") {
-        Some(Json::String(name)) => vec![name],
-        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).collect(),
-        _ => vec![],
     }
 }
 
