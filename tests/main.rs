@@ -17,6 +17,7 @@ mod kill;
 mod methods;
 mod oscillators;
 mod pacing;
+mod pages;
 mod program;
 mod recording;
 mod replays;
