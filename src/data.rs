@@ -9,6 +9,7 @@ mod gzip;
 mod idx;
 mod pixels;
 mod rows;
+mod source;
 mod span;
 mod split;
 

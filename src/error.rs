@@ -250,6 +250,11 @@ impl Error {
         }
     }
 
+    /// Whether the command line asks for what makes no sense.
+    pub fn is_of_the_command_line(&self) -> bool {
+        matches!(self, Self::Usage(_))
+    }
+
     /// An error of the calibration of the plant called `name`.
     pub fn calibration(name: &str) -> impl FnOnce(calibration::Error) -> Self {
         let plant = name.to_owned();

@@ -49,7 +49,7 @@ impl Stimuli {
         Self::new(ports, count, per_setting, |direction, row| {
             let stream = if direction == Direction::Control { &mut to_settings } else { &mut to_inputs };
             for (value, range) in row.iter_mut().zip(ports.ranges(direction)) {
-                *value = range.low + stream.uniform() * range.span();
+                *value = range.at(stream.uniform());
             }
         })
     }
@@ -127,7 +127,7 @@ fn smooth(row: &mut [f32], range: Range, stream: &mut Stream) {
     for (index, value) in row.iter_mut().enumerate() {
         let sum: f32 = raw[index..index + width].iter().sum();
         let fraction = (0.5 + stretch * sum).clamp(0.0, 1.0);
-        *value = (range.low + fraction * range.span()).clamp(range.low, range.high);
+        *value = range.at(fraction);
     }
 }
 

@@ -113,7 +113,7 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
     let middle: Vec<f32> = controls.iter().map(|range| 0.5 * (range.low + range.high)).collect();
     let mut stream = key.branch("trainability").stream();
     // The middle half of the ranges leaves room to either side.
-    let inside = |range: &Range, uniform: f32| range.low + range.span() * (0.25 + 0.5 * uniform);
+    let inside = |range: &Range, uniform: f32| range.at(0.25 + 0.5 * uniform);
     let mut points = Batch::from_fn(SHOTS, inputs.len(), |_, port| inside(&inputs[port], stream.uniform()));
     moderate(&mut points, &with_room(&ports), 0.5);
     let applied = plant.apply(&middle)?;
@@ -151,8 +151,7 @@ pub fn check_trainable(plant: &mut dyn Plant, twin: &dyn Twin, depth: usize, key
         controls_over_noise = Some(0.5 * rms(&difference(&above, &below), &outputs) / noise.max(1e-12));
         plant.apply(&middle)?;
     }
-    let mut white =
-        Batch::from_fn(WHITE, inputs.len(), |_, port| inputs[port].low + stream.uniform() * inputs[port].span());
+    let mut white = Batch::from_fn(WHITE, inputs.len(), |_, port| inputs[port].at(stream.uniform()));
     moderate(&mut white, &ports, 1.0);
     let read = plant.measure(&white)?;
     taken += WHITE as u64;

@@ -36,6 +36,8 @@ const LONGEST_PIECE: f64 = MINUTE / 20.0;
 /// The largest piece where a plant is paced, as a part of what a minute allows.
 const LARGEST_PIECE: f64 = 0.1;
 /// What to do about a shot that alone is too much for a minute, and about shots for which a minute has no room.
+const SMOOTH: &str =
+    "send less, or smoother rows (the layers before the plant, `range_penalty`), or allow larger steps by `slew`";
 const DRIVE_LESS: &str = "drive less: no wait helps";
 const WAIT: &str = "set `pace = true` to wait, or drive less";
 
@@ -242,7 +244,7 @@ impl Dose {
             for row in inputs {
                 let steps = row[columns.clone()].windows(2).map(|pair| (pair[1] - pair[0]).abs());
                 let what = || format!("the step between neighbors of input {}", bank.name);
-                within(steps.fold(0.0, f32::max), limit, &bank.unit, what, "smooth the drive")?;
+                within(steps.fold(0.0, f32::max), limit, &bank.unit, what, SMOOTH)?;
             }
         }
         Ok(())

@@ -42,6 +42,11 @@ impl Range {
     pub fn span(&self) -> f32 {
         self.high - self.low
     }
+
+    /// The value at `fraction` of the way from the low end to the high one, never outside: rounding would take it there.
+    pub fn at(&self, fraction: f32) -> f32 {
+        (self.low + fraction * self.span()).clamp(self.low, self.high)
+    }
 }
 
 impl std::fmt::Display for Range {
@@ -226,6 +231,15 @@ mod tests {
                 Bank::new("bias", 1, "A", Range::new(0.0, 0.1)),
             ],
             ..Ports::default()
+        }
+    }
+
+    #[test]
+    fn no_fraction_of_a_range_is_outside() {
+        for high in (1..=100).map(|hundredths| hundredths as f32 / 100.0) {
+            let range = Range::new(-high, high);
+            let most = 1.0 - f32::EPSILON / 2.0;
+            assert!([0.0, most, 1.0].into_iter().all(|fraction| range.contains(range.at(fraction))), "{range}");
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use drivers::{MEBIBYTE, open_bounded};
+use drivers::MEBIBYTE;
 
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, CsvConfig, Dataset, Rows, Scaling, Span};
+use super::{Asked, CsvConfig, Dataset, Rows, Scaling, Span, source};
 use crate::Error;
 use crate::document::{list, nearest};
 
@@ -72,7 +72,7 @@ enum Use {
 /// All rows of `file`; labels are numbered in alphabetical order, or as numbers if all are numbers.
 fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     let name = file.display().to_string();
-    let opened = open_bounded(file, LONGEST)
+    let opened = source::open(file, LONGEST)
         .map_err(|error| Error::Data(format!("{name}: cannot be read: {error}. Name the file with --data")))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(opened);
     let header = reader.headers().map_err(|error| Error::Data(format!("{name}: {error}")))?.clone();
@@ -102,7 +102,14 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     let hint = |word: &str| nearest(word, columns).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
     let wanted = std::iter::once(&config.label).chain(&config.leave_out);
     if let Some(missing) = wanted.into_iter().find(|wanted| !columns.contains(&wanted.as_str())) {
-        return Err(format!("there is no column `{missing}`: it has {}.{}", list(columns), hint(missing)));
+        let advice = match columns {
+            [] => " It is empty: a CSV file begins with the names of its columns.".to_owned(),
+            [one] if one.contains([';', '\t']) => {
+                " Its values are not separated by commas: write it anew with commas between them.".to_owned()
+            }
+            _ => hint(missing),
+        };
+        return Err(format!("there is no column `{missing}`: it has {}.{advice}", list(columns)));
     }
     let left_out = |column: &str| config.leave_out.iter().any(|name| name == column);
     if left_out(&config.label) {
@@ -111,7 +118,7 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     if let Some(place) = columns.iter().position(|column| column.is_empty() && !left_out(column)) {
         return Err(format!(
             "column {} has no name, as pandas writes row numbers: write the file with index=False, leave the column out with \
-             data.leave_out=[\"\"], or give it a name if it is to be learned from",
+             --set 'data.leave_out=[\"\"]', or give it a name if it is to be learned from",
             place + 1
         ));
     }
@@ -143,7 +150,7 @@ impl Table {
             if let Some(what) = gives_away(&values, &self.rows.labels) {
                 tell!(
                     "pnnlab: {}: column `{name}` {what} column `{label}`: if it was made from the label or counts the rows, leave it out with \
-                     data.leave_out=[\"{name}\"]",
+                     --set 'data.leave_out=[\"{name}\"]'",
                     file.display()
                 );
             }
@@ -346,7 +353,7 @@ mod tests {
         let nameless = ",f1,vowel\n0,1,a\n1,2,b\n";
         let text = error(nameless);
         assert!(text.starts_with("data.csv:1: column 1 has no name, as pandas writes row numbers: "), "{text}");
-        assert!(text.contains("data.leave_out=[\"\"]"), "{text}");
+        assert!(text.contains("--set 'data.leave_out=[\"\"]'"), "{text}");
         assert!(error("f1,f1,vowel\n0,1,a\n1,2,b\n").contains("two columns `f1`"));
         assert!(error("vowel,f1,vowel\n0,1,a\n1,2,b\n").contains("two columns `vowel`"));
         let folder = tempfile::tempdir().unwrap();

@@ -128,7 +128,7 @@ impl Layer for Physical {
         };
         let draw = |range: &Range| {
             let fraction = self.config.control + self.config.control_spread * deviate();
-            range.low + fraction.clamp(0.0, 1.0) * range.span()
+            range.at(fraction)
         };
         vec![Weight::row("controls", controls.ranges().iter().map(draw).collect())]
     }

@@ -191,10 +191,14 @@ impl Rig {
     }
 
     /// A digest of what the rig and the experiment say about a plant: all that a fit of it depends on. The seed of the shots' noise,
-    /// recordings and the choice of a fit are left out.
+    /// recordings, the choice of a fit, interlocks, the screen and limits over time are left out: they decide what is driven and believed,
+    /// not how the plant answers.
     pub fn description(&self, name: &str) -> String {
         let Some(config) = self.config.plants.get(name) else { return String::new() };
-        let config = PlantConfig { fit: None, record: None, ..config.clone() };
+        let LimitsConfig { inputs, controls, .. } = config.limits.clone();
+        let limits = LimitsConfig { inputs, controls, ..LimitsConfig::default() };
+        let config =
+            PlantConfig { fit: None, record: None, limits, interlocks: vec![], screen: None, ..config.clone() };
         let mut value = serde_json::to_value(&config).unwrap_or_default();
         leave_out(&mut value);
         calibration::digest(value.to_string().as_bytes())

@@ -118,7 +118,7 @@ impl Chain {
         let outputs = ports.ranges(Direction::Output);
         let mut stream = key.stream();
         // The middle of the ranges, with room on either side.
-        let inside = |range: &Range, uniform: f32| range.low + range.span() * (0.15 + 0.7 * uniform);
+        let inside = |range: &Range, uniform: f32| range.at(0.15 + 0.7 * uniform);
         let settings = (0..depth)
             .map(|_| controls.iter().map(|range| inside(range, stream.uniform())).collect::<Vec<f32>>())
             .collect();
@@ -169,7 +169,7 @@ impl Chain {
         Batch::from_fn(read.rows(), self.inputs.len(), |row, port| {
             let range = &self.inputs[port];
             let fraction = gain * f64::from(read.row(row)[source(port, self.inputs.len(), read.columns())]) + offset;
-            range.low + range.span() * fraction.clamp(0.0, 1.0) as f32
+            range.at(fraction as f32)
         })
     }
 

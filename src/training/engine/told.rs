@@ -35,7 +35,10 @@ impl Prepared {
             _ => StopReason::Failed,
         };
         let error = result.as_ref().err().filter(|_| reason == StopReason::Failed);
-        hooks.end(reason, error, &result.as_ref().map(summary).unwrap_or_default());
+        // What was asked for cannot be done: whoever asks sits in front of it.
+        if !error.is_some_and(Error::is_of_the_command_line) {
+            hooks.end(reason, error, &result.as_ref().map(summary).unwrap_or_default());
+        }
         hooks.finish();
         result
     }
