@@ -36,6 +36,14 @@ pub enum Error {
     /// Something named on the command line does not exist or does not fit.
     #[error("{0}")]
     Usage(String),
+    /// A run is to go on that is finished.
+    #[error("--resume {}: is finished after {done} steps: there is nothing to continue", folder.display())]
+    NothingToContinue {
+        /// The run's folder.
+        folder: std::path::PathBuf,
+        /// Its updates.
+        done: usize,
+    },
     /// Data that cannot be trained on.
     #[error("{0}")]
     Data(String),
@@ -226,7 +234,7 @@ impl Error {
             Self::Attended { code, .. } => *code,
             Self::NoTerminal { .. } => 20,
             Self::Diverged { .. } => 1,
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::NothingToContinue { .. } => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
             Self::Data(_) | Self::MissingData(_) => 4,
             Self::Download { .. } => 12,
@@ -248,11 +256,6 @@ impl Error {
             Self::Soak | Self::LeftOn => 11,
             Self::Checks { .. } => 9,
         }
-    }
-
-    /// Whether the command line asks for what makes no sense.
-    pub fn is_of_the_command_line(&self) -> bool {
-        matches!(self, Self::Usage(_))
     }
 
     /// An error of the calibration of the plant called `name`.

@@ -163,6 +163,16 @@ fn hooks_are_told_of_the_end_and_a_failure_says_why() {
     assert!(told["run"].as_str().unwrap().ends_with("runs/good") && told["test_accuracy"].is_f64(), "{told}");
 
     std::fs::remove_file(place.path("told.jsonl")).unwrap();
+    // Who asks to continue what is finished has lost nothing.
+    let (_, said) = place.refusal(&["train", "--resume", "good"]);
+    assert!(said.contains("nothing to continue") && !place.path("told.jsonl").exists(), "{said}");
+    // What cannot begin has failed.
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    place.refusal(&["train", "small.toml", "--metrics", &address, "--name", "busy", "--set", &set]);
+    assert_eq!(place.read("told.jsonl").matches("\"event\":\"failure\"").count(), 1);
+    std::fs::remove_file(place.path("told.jsonl")).unwrap();
+
     let steep = "[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\n\n[plants.electrical.limits]\nduty = 1e-4\npace = false\n";
     place.write("steep.toml", &format!("name = \"bench\"\n\n{steep}"));
     let (_, said) =

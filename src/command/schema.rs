@@ -57,10 +57,9 @@ fn page([experiment, rig]: &[&serde_json::Value; 2]) -> Result<String, Error> {
     let documents = |files: &[(&str, &str)]| {
         files.iter().map(|(name, text)| Document::parse(name, text)).collect::<Result<Vec<_>, _>>()
     };
-    let experiments: Vec<(&str, &str)> = BUILT_IN.to_vec();
     Ok(format!(
         "{HEAD}\n## Experiment files\n{}\n## Rig files\n{}",
-        reference(experiment, &documents(&experiments)?),
+        reference(experiment, &documents(BUILT_IN)?),
         reference(rig, &documents(&RIGS)?)
     ))
 }

@@ -102,9 +102,11 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     let hint = |word: &str| nearest(word, columns).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
     let wanted = std::iter::once(&config.label).chain(&config.leave_out);
     if let Some(missing) = wanted.into_iter().find(|wanted| !columns.contains(&wanted.as_str())) {
+        if columns.iter().all(|column| column.is_empty()) {
+            return Err("the file is empty: a CSV file begins with the names of its columns".to_owned());
+        }
         let advice = match columns {
-            [] => " It is empty: a CSV file begins with the names of its columns.".to_owned(),
-            [one] if one.contains([';', '\t']) => {
+            [one] if one.contains([';', '\t', '|']) => {
                 " Its values are not separated by commas: write it anew with commas between them.".to_owned()
             }
             _ => hint(missing),
@@ -343,6 +345,8 @@ mod tests {
             error("vowl,f1\na,1\n"),
             "data.csv:1: there is no column `vowel`: it has `vowl`, `f1`. Did you mean `vowl`?"
         );
+        assert!(error("vowel;f1\na;1\n").ends_with("write it anew with commas between them."));
+        assert_eq!(error(""), "data.csv:1: the file is empty: a CSV file begins with the names of its columns");
         assert_eq!(error("vowel,f1\na,1\nb,1,2\n"), "data.csv:3: the row has 3 values, but the header names 2 columns");
         assert_eq!(error("vowel,f1\na,1\n,2\n"), "data.csv:3: column `vowel` is ``, but a label was expected");
         assert_eq!(error("vowel,f1\na,1\n"), "data.csv: there are 1 rows below the header: at least 2 are needed");

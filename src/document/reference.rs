@@ -121,7 +121,12 @@ impl<'a> Page<'a> {
                 let inner: Vec<&Value> = samples.iter().filter_map(|sample| sample.as_array()).flatten().collect();
                 let before = inside.len();
                 let each = resolved.get("items").map(|items| self.takes(items, (path, inner), inside).0);
-                inside[before..].iter_mut().for_each(|section| section.is_listed |= section.path == path);
+                for section in inside[before..].iter_mut().filter(|section| section.path == path) {
+                    section.is_listed = true;
+                    // It was noted under the heading of a single table.
+                    let noted = self.known.values_mut().filter(|heading| **heading == format!("`[{path}]`"));
+                    noted.for_each(|heading| *heading = format!("`[[{path}]]`"));
+                }
                 (format!("list: {}", each.unwrap_or_else(|| "any values".to_owned())), String::new())
             }
             Some("boolean") => ("`true` or `false`".to_owned(), String::new()),
@@ -249,6 +254,7 @@ fn numbers(schema: &Json, kind: &str) -> String {
         (Some(above), _, Some(most)) => format!("{word} above {above}, up to {most}"),
         // What is bounded by its kind alone.
         (_, Some(least), Some(most)) if least.starts_with('-') && least[1..] == most => word.to_owned(),
+        (_, Some(least), Some(most)) if least == "-1e30" => format!("{word} up to {most}"),
         (_, Some(least), Some(most)) => format!("{word} from {least} to {most}"),
         _ => word.to_owned(),
     }
@@ -275,7 +281,8 @@ fn is_empty(table: &Map<String, Json>) -> bool {
 fn example(value: &Value) -> Option<String> {
     let has_tables = value.as_array().is_some_and(|items| items.iter().any(Value::is_table));
     let text = (!value.is_table() && !has_tables).then(|| line(&value.to_string()))?;
-    (text.chars().count() <= LONGEST_EXAMPLE).then(|| format!("`{text}`"))
+    // A code span cannot hold the mark that ends it.
+    (text.chars().count() <= LONGEST_EXAMPLE && !text.contains('`')).then(|| format!("`{text}`"))
 }
 
 /// Words of a choice.

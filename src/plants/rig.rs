@@ -476,3 +476,6 @@ fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

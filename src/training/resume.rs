@@ -105,10 +105,7 @@ impl Interrupted {
         let done = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.snapshot.position.done);
         let has_ended = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.snapshot.position.choice.ended);
         if (has_ended || experiment.training.steps <= done) && self.facts["state"] == "finished" {
-            return Err(Error::Usage(format!(
-                "--resume {}: is finished after {done} steps: there is nothing to continue",
-                self.folder.display()
-            )));
+            return Err(Error::NothingToContinue { folder: self.folder.clone(), done });
         }
         if let (1.., Some(plant)) = (done, lab.only_from_the_start()) {
             return Err(Error::Usage(format!(

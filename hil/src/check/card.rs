@@ -92,7 +92,9 @@ pub(super) fn readback(subject: &mut Subject) -> Seen {
         return Err(Failure::Wrong(format!("controls are off by up to {:.1} % of their range", 100.0 * worst)));
     }
     if !subject.reads_controls {
-        return Err(Failure::NotRun("they were taken, but no instrument can say where they are"));
+        return Err(Failure::NotRun(
+            "they were taken, but nobody can say where all of them are: a control without a query, or an image, is not read back",
+        ));
     }
     Ok(format!("applied to {:.2} % of the range", 100.0 * worst))
 }

@@ -53,8 +53,8 @@ impl Rig {
         if let (Some(card), Some(bench)) = (&card, bench)
             && let Some(has) = bench.instruments.ports()
         {
-            let same =
-                matching(config, &has, &card.ports).map(|()| "numbers, units and names are the twin's".to_owned());
+            let same = matching(config, &has, &card.ports)
+                .map(|()| "numbers, units and the names of controls are the twin's".to_owned());
             all.push(("ports", same.map_err(|message| self.document.refuse(&path, message))));
         }
         if let Some(card) = card {

@@ -30,7 +30,7 @@ fn says_itself(config: &PlantConfig) -> bool {
     config.bench.as_ref().is_some_and(|bench| bench.instruments.describes_itself())
 }
 
-/// The same of ports that are known, without the plant.
+/// Refuses other numbers, units or names of ports than the twin's. Nothing need be opened for it.
 pub(super) fn matching(config: &PlantConfig, plant: &Ports, twin: &Ports) -> Result<(), String> {
     let counts = |ports: &Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
     let (has, believed) = (counts(plant), counts(twin));

@@ -35,8 +35,8 @@ impl Prepared {
             _ => StopReason::Failed,
         };
         let error = result.as_ref().err().filter(|_| reason == StopReason::Failed);
-        // What was asked for cannot be done: whoever asks sits in front of it.
-        if !error.is_some_and(Error::is_of_the_command_line) {
+        // Nothing has failed where all was done before.
+        if !matches!(error, Some(Error::NothingToContinue { .. })) {
             hooks.end(reason, error, &result.as_ref().map(summary).unwrap_or_default());
         }
         hooks.finish();
