@@ -35,9 +35,10 @@ use crate::{Batch, Card, Direction, Error, Origin};
 const LONGEST_PIECE: f64 = MINUTE / 20.0;
 /// The largest piece where a plant is paced, as a part of what a minute allows.
 const LARGEST_PIECE: f64 = 0.1;
-/// What to do about a shot that alone is too much for a minute, and about shots for which a minute has no room.
+/// What to do where neighbors in a shot are too far apart.
 const SMOOTH: &str =
     "send less, or smoother rows (the layers before the plant, `range_penalty`), or allow larger steps by `slew`";
+/// What to do about a shot that alone is too much for a minute, and about shots for which a minute has no room.
 const DRIVE_LESS: &str = "drive less: no wait helps";
 const WAIT: &str = "set `pace = true` to wait, or drive less";
 
