@@ -90,7 +90,7 @@ impl Procedure {
 /// };
 /// let stimuli = calibration.stimuli(plant.ports(), None);
 /// let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };
-/// let trace = measure(&mut plant, &stimuli, 1, &mut watch)?.expect("nobody ended it");
+/// let trace = measure(&mut plant, &stimuli, 1, &mut watch)?.ok_or("nobody ended it")?;
 /// let fitted = calibration.fit(&trace, None, Some(&model), &Unobserved)?;
 /// let error = |residual: Option<calibration::Residual>| residual.map(|residual| residual.rmse_of_output_std);
 /// assert!(error(fitted.residual) < error(fitted.nominal_residual), "the twin is nearer than before");
