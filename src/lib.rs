@@ -21,6 +21,7 @@ mod stop;
 pub mod training;
 mod watch;
 mod whole_file;
+mod writing;
 
 pub use control::Progress;
 pub use data::{DataConfig, Dataset, Split};

@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
 use crate::Error;
+use crate::writing::Writer;
 
 /// The name of the file in the run folder.
 pub const LOG: &str = "log.jsonl";
@@ -24,7 +25,14 @@ const LEVEL: &str = "PNNLAB_LOG";
 
 thread_local! {
     /// Where this thread's run is logged.
-    static RUN: RefCell<Option<Arc<File>>> = const { RefCell::new(None) };
+    static RUN: RefCell<Option<Arc<RunLog>>> = const { RefCell::new(None) };
+}
+
+/// The log of a run, written by a thread of its own: whoever drives plants does not wait for it.
+#[derive(Debug)]
+pub struct RunLog {
+    file: Arc<File>,
+    writer: Writer,
 }
 
 /// Starts logging. Called once, before anything is done.
@@ -45,25 +53,28 @@ pub fn start() {
 pub fn within(folder: &Path) -> Result<Guard, Error> {
     let path = folder.join(LOG);
     let file = OpenOptions::new().append(true).create(true).open(&path);
-    Ok(adopt(Some(Arc::new(file.map_err(Error::record(&path, "cannot be written"))?))))
+    let log = file.and_then(|file| Ok(RunLog { file: Arc::new(file), writer: Writer::start("log")? }));
+    Ok(adopt(Some(Arc::new(log.map_err(Error::record(&path, "cannot be written"))?))))
 }
 
 /// The log of this thread's run, for threads that work for it.
-pub fn current() -> Option<Arc<File>> {
+pub fn current() -> Option<Arc<RunLog>> {
     RUN.with_borrow(Clone::clone)
 }
 
 /// This thread works for the run with that log until what is returned is dropped.
-pub fn adopt(file: Option<Arc<File>>) -> Guard {
-    Guard(RUN.replace(file))
+pub fn adopt(log: Option<Arc<RunLog>>) -> Guard {
+    Guard(RUN.replace(log))
 }
 
-/// Puts back what this thread logged to before.
-pub struct Guard(Option<Arc<File>>);
+/// Puts back what this thread logged to before, once all that was logged is written.
+pub struct Guard(Option<Arc<RunLog>>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        RUN.set(self.0.take());
+        if let Some(log) = RUN.replace(self.0.take()) {
+            log.writer.mark().wait();
+        }
     }
 }
 
@@ -79,12 +90,19 @@ impl<'a> MakeWriter<'a> for RunFile {
 }
 
 /// One line on its way.
-struct RunLine(Option<Arc<File>>);
+struct RunLine(Option<Arc<RunLog>>);
 
 impl Write for RunLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A log that cannot be written stops nobody: what must be kept is in the record.
-        self.0.as_ref().map_or(Ok(bytes.len()), |file| (&**file).write(bytes))
+        if let Some(log) = &self.0 {
+            let (file, line) = (log.file.clone(), bytes.to_vec());
+            // A log that cannot be written stops nobody: what must be kept is in the record.
+            let _ = log.writer.hand(move || {
+                let _ = (&*file).write_all(&line);
+                Ok(())
+            });
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

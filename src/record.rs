@@ -5,30 +5,30 @@
 //! `events.jsonl`, `log.jsonl`, `test.csv` (what the network said of each row of the test set), `reference.csv` (the last shots,
 //! plant and twin), `weights.safetensors`, `checkpoints/`, `shots/` on demand and `figures/`; while it goes, `control.sock`.
 
-mod backlog;
 pub mod catalog;
 mod checkpoint;
 mod facts;
+mod journal;
 mod lock;
 mod new_folder;
 mod packing;
 mod rewind;
+mod room;
 mod shots;
 mod snapshot;
 mod writer;
 
-pub use backlog::Backlog;
 pub use catalog::{Catalog, Filter, Metric, Row};
-pub(crate) use checkpoint::replace;
-pub use checkpoint::{CHECKPOINTS, Cadence, Checkpoint, Keeper};
+pub use checkpoint::{Cadence, Checkpoint, Keeper};
 pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts, read_text};
 pub(crate) use facts::{command_line, commit_words, fingerprint, git_state, program, unix_seconds};
 #[cfg(test)]
 pub(crate) use facts::{host, this_process};
+pub use journal::Journal;
 pub(crate) use lock::{hold, is_held, own};
 pub use new_folder::NewFolder;
 pub(crate) use rewind::whole_stream;
+pub use room::CHECKPOINTS;
 pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use snapshot::{Choice, Position, Snapshot};
 pub use writer::Record;
-pub(crate) use writer::append_event;

@@ -10,8 +10,9 @@ use drivers::Histogram;
 use crate::Error;
 use crate::control::{Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, TriedOn, Viewer};
 use crate::event::{Alarm, Evaluated, Event, Observer, Severity, Step, TimeShares};
-use crate::record::{Backlog, unix_seconds};
+use crate::record::unix_seconds;
 use crate::stop::StopReason;
+use crate::writing::Backlog;
 
 /// The speed is measured over so many marks, set at most so often: over the last few seconds.
 const MARKS: usize = 16;

@@ -2,13 +2,12 @@
 //! and before the checkpoint that follows it: a run that is continued after its last test drives nothing any more.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
 use crate::control::Viewer;
 use crate::event::{Event, Observer};
-use crate::record::replace;
+use crate::record::Journal;
 use crate::stop::StopReason;
 
 /// Shots of each plant that are saved.
@@ -17,20 +16,20 @@ const SHOTS: usize = 4;
 /// Saves the reference shots of a run.
 #[derive(Debug)]
 pub struct Reference {
-    path: PathBuf,
+    journal: Arc<Journal>,
     viewer: Arc<Viewer>,
 }
 
 impl Reference {
-    /// Of the run in `folder`, whose plants `viewer` sees.
-    pub fn new(folder: &Path, viewer: &Arc<Viewer>) -> Self {
-        Self { path: folder.join("reference.csv"), viewer: viewer.clone() }
+    /// Of the run that `journal` writes, whose plants `viewer` sees.
+    pub fn new(journal: &Arc<Journal>, viewer: &Arc<Viewer>) -> Self {
+        Self { journal: journal.clone(), viewer: viewer.clone() }
     }
 
     /// Saves the shots that were taken last; where none were, what there is stays.
     pub fn save(&self) -> Result<(), Error> {
         let table = self.viewer.reference(SHOTS);
-        if table.lines().count() < 2 { Ok(()) } else { replace(&self.path, table.as_bytes()) }
+        if table.lines().count() < 2 { Ok(()) } else { self.journal.replace("reference.csv", table) }
     }
 }
 

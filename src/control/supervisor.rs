@@ -1,14 +1,13 @@
 //! The run as the plants know it: asked before each shot, told of what happens inside a step.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::Error;
 use crate::control::{Board, Control};
 use crate::event::{Event, Observer, Severity};
 use crate::plants::{Bench, Gate, Supervisor};
-use crate::record::append_event;
+use crate::record::Journal;
 use crate::stop::StopReason;
 
 /// A run as its plants know it.
@@ -16,15 +15,15 @@ use crate::stop::StopReason;
 pub struct RunSupervisor {
     control: Arc<Control>,
     board: Arc<Board>,
-    /// Its folder: what happens inside a step is written down there.
-    folder: PathBuf,
+    /// What happens inside a step is written down there.
+    journal: Arc<Journal>,
 }
 
 impl RunSupervisor {
-    /// Of the run of `board` in `folder`, which may drive plants from now on.
-    pub fn new(board: &Arc<Board>, folder: PathBuf) -> Arc<Self> {
+    /// Of the run of `board`, recorded in `journal`, which may drive plants from now on.
+    pub fn new(board: &Arc<Board>, journal: Arc<Journal>) -> Arc<Self> {
         board.control().open();
-        Arc::new(Self { control: board.control().clone(), board: board.clone(), folder })
+        Arc::new(Self { control: board.control().clone(), board: board.clone(), journal })
     }
 }
 
@@ -69,7 +68,7 @@ impl Supervisor for RunSupervisor {
     fn write_down(&self, event: &Event) -> Result<(), Error> {
         // The board only takes note.
         let _ = self.board.clone().observe(event)?;
-        append_event(&self.folder, event)
+        self.journal.add_event(event)
     }
 
     fn write_alarms(&self) -> Result<(), Error> {

@@ -17,12 +17,11 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::network::{NamedTensor, rows};
-use crate::record::{Backlog, Position, ShotMark, ShotMarks, Snapshot, packing};
-use crate::whole_file;
+use crate::record::room::{CHECKPOINTS, list};
+use crate::record::{Journal, Position, ShotMark, ShotMarks, Snapshot, packing};
+use crate::writing::{Backlog, Mark, replace};
 use crate::{Error, log};
 
-/// The folder in the run folder.
-pub const CHECKPOINTS: &str = "checkpoints";
 /// How many are kept.
 const KEPT: usize = 2;
 /// The layout of the files that are written.
@@ -116,28 +115,12 @@ impl Checkpoint {
     }
 }
 
-/// Makes room on a full disk: all checkpoints but the newest go. Whether there were any.
-pub(super) fn make_room(folder: &Path) -> bool {
-    let all = list(&folder.join(CHECKPOINTS));
-    let old = all.split_last().map_or(&[][..], |(_, old)| old);
-    old.iter().filter(|path| fs::remove_file(path).is_ok()).count() > 0
-}
-
 /// Numbers and tensors as a digest, so that a damaged file is not taken for a checkpoint.
 fn digest(position: &str, tensors: &mut [(String, Vec<u8>)]) -> String {
     tensors.sort();
     let parts = tensors.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]);
     let whole: Vec<u8> = std::iter::once(position.as_bytes()).chain(parts).flatten().copied().collect();
     calibration::digest(&whole)
-}
-
-/// The checkpoints of a folder, oldest first.
-fn list(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_one = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "safetensors");
-    let mut paths: Vec<PathBuf> = entries.filter(is_one).collect();
-    paths.sort();
-    paths
 }
 
 fn read(path: &Path) -> Result<Checkpoint, String> {
@@ -167,20 +150,16 @@ pub(super) fn to_file(
     })
 }
 
-/// Puts `bytes` at `path` whole or not at all, and on the disk before this returns.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    whole_file::replace(path, bytes).map_err(Error::record(path, "cannot be written"))
-}
-
 /// Makes checkpoints of a run while it goes.
 #[derive(Debug)]
 pub struct Keeper {
-    folder: PathBuf,
     cadence: Cadence,
     last: (usize, Instant),
     jobs: Option<SyncSender<Job>>,
     /// What is written last, when the plants are safe: until then no disk is asked anything.
     last_snapshot: Option<Snapshot>,
+    /// What writes `metrics.csv`: a checkpoint counts on the rows before it.
+    journal: Arc<Journal>,
     /// Where every shot is written down: a checkpoint counts on those before it.
     shots: Option<ShotMarks>,
     thread: Option<JoinHandle<()>>,
@@ -192,13 +171,20 @@ pub struct Keeper {
 #[derive(Debug)]
 struct Job {
     snapshot: Snapshot,
-    metrics_bytes: u64,
+    /// How long `metrics.csv` is, once the rows before the mark are written.
+    metrics: (u64, Mark),
     shots: Option<ShotMark>,
 }
 
 impl Keeper {
-    /// Of the run in `folder`, `done` steps of which are done and whose shots are written down where `shots` sets marks.
-    pub fn new(folder: &Path, cadence: Cadence, done: usize, shots: Option<ShotMarks>) -> Result<Self, Error> {
+    /// Of the run in `folder`, `done` steps of which are done, whose rows `journal` writes and whose shots are written down where
+    /// `shots` sets marks.
+    pub fn new(
+        folder: &Path,
+        cadence: Cadence,
+        done: usize,
+        (journal, shots): (Arc<Journal>, Option<ShotMarks>),
+    ) -> Result<Self, Error> {
         let within = folder.join(CHECKPOINTS);
         fs::create_dir_all(&within).map_err(Error::record(&within, "cannot be made"))?;
         // One waits while another is written; more would be old before they are.
@@ -218,8 +204,8 @@ impl Keeper {
                 .map_err(Error::record(&within, "cannot be written"))?
         };
         let last = (done, Instant::now());
-        let (folder, jobs, thread) = (folder.to_owned(), Some(jobs), Some(thread));
-        Ok(Self { folder, cadence, last, jobs, last_snapshot: None, shots, thread, failure, backlog })
+        let (jobs, thread) = (Some(jobs), Some(thread));
+        Ok(Self { cadence, last, jobs, last_snapshot: None, journal, shots, thread, failure, backlog })
     }
 
     /// Checkpoints that wait to be written.
@@ -284,8 +270,7 @@ impl Keeper {
 
     /// What a checkpoint holds, and counts on.
     fn job(&self, snapshot: Snapshot) -> Job {
-        let metrics_bytes = fs::metadata(self.folder.join("metrics.csv")).map_or(0, |file| file.len());
-        Job { snapshot, metrics_bytes, shots: self.shots.as_ref().map(ShotMarks::set) }
+        Job { snapshot, metrics: self.journal.mark(), shots: self.shots.as_ref().map(ShotMarks::set) }
     }
 
     fn fail(&self) -> Result<(), Error> {
@@ -308,7 +293,8 @@ impl Drop for Keeper {
 }
 
 fn write_all(folder: &Path, work: &Receiver<Job>, (failure, backlog): (&Mutex<Option<Error>>, &Backlog)) {
-    for Job { snapshot, metrics_bytes, shots } in work {
+    for Job { snapshot, metrics: (metrics_bytes, rows), shots } in work {
+        rows.wait();
         // Without its shots a checkpoint is none; that they cannot be written ends the run.
         let whole = shots.map_or(Ok(true), ShotMark::wait);
         let written = whole.and_then(|whole| if whole { write(folder, snapshot, metrics_bytes) } else { Ok(()) });
@@ -364,9 +350,9 @@ mod tests {
     #[test]
     fn the_newest_comes_back_bit_for_bit_and_two_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("metrics.csv"), "kind\n").unwrap();
+        let journal = Journal::within(folder.path());
         assert!(Checkpoint::newest(folder.path()).unwrap().is_none());
-        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 2, seconds: 0.0 }, 0, None).unwrap();
+        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 2, seconds: 0.0 }, 0, (journal, None)).unwrap();
         for step in 1..=7 {
             keeper.keep(step, || snapshot(step), &|| false).unwrap();
         }
@@ -394,7 +380,7 @@ mod tests {
     #[test]
     fn a_checkpoint_waits_for_its_shots_and_is_none_without_them() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("metrics.csv"), "kind\n").unwrap();
+        let journal = Journal::within(folder.path());
         let bank = |name: &str| vec![Bank::new(name, 1, "V", Range::new(-1.0, 1.0))];
         let ports = Ports { inputs: bank("in"), controls: vec![], outputs: bank("out") };
         let identity = Identity { system: "test".into(), serial: "1".into(), origin: Origin::Simulated };
@@ -402,7 +388,7 @@ mod tests {
         let mut recorder = ShotRecorder::create(folder.path(), &plants, &HashMap::new()).unwrap();
         let cadence = Cadence { steps: 1, seconds: 0.0 };
         let keep = |step, recorder: &ShotRecorder| {
-            let mut keeper = Keeper::new(folder.path(), cadence, 0, recorder.marks()).unwrap();
+            let mut keeper = Keeper::new(folder.path(), cadence, 0, (journal.clone(), recorder.marks())).unwrap();
             keeper.keep_last(snapshot(step));
             keeper.finish().unwrap();
         };
@@ -420,8 +406,9 @@ mod tests {
     fn a_disk_that_hangs_keeps_nobody_who_asks_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let (recorder, disk) = ShotRecorder::of_a_disk_that_hangs();
+        let journal = Journal::within(folder.path());
         let cadence = Cadence { steps: 1, seconds: 0.0 };
-        let mut keeper = Keeper::new(folder.path(), cadence, 0, recorder.marks()).unwrap();
+        let mut keeper = Keeper::new(folder.path(), cadence, 0, (journal.clone(), recorder.marks())).unwrap();
         // One is being written, one waits behind it: sooner or later there is room for no other.
         for step in 1..=9 {
             keeper.keep(step, || snapshot(step), &|| true).unwrap();
@@ -435,8 +422,10 @@ mod tests {
     #[test]
     fn what_cannot_be_written_waits_no_longer() {
         let folder = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(folder.path(), Cadence { steps: 1, seconds: 0.0 }, 0, None).unwrap();
-        // There is no metrics.csv.
+        let journal = Journal::within(folder.path());
+        let cadence = Cadence { steps: 1, seconds: 0.0 };
+        let mut keeper = Keeper::new(folder.path(), cadence, 0, (journal, None)).unwrap();
+        fs::remove_file(folder.path().join("metrics.csv")).unwrap();
         keeper.keep(1, || snapshot(1), &|| false).unwrap();
         let bound = Instant::now() + Duration::from_mins(1);
         while keeper.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {

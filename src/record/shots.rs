@@ -25,7 +25,8 @@ use sims::Key;
 
 use crate::Error;
 use crate::plants::{Driven, ShotTap};
-use crate::record::{Backlog, unix_seconds};
+use crate::record::unix_seconds;
+use crate::writing::Backlog;
 
 /// The folder in the run folder.
 pub const SHOTS: &str = "shots";

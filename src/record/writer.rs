@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -15,20 +16,21 @@ use crate::network::NamedTensor;
 use crate::plants::Lab;
 use crate::record::{
     CHECKPOINTS, Header,
-    checkpoint::{Checkpoint, make_room, replace, to_file},
-    facts::{continuation, facts, read_facts, this_process, unix_seconds},
+    checkpoint::{Checkpoint, to_file},
+    facts::{continuation, facts, read_facts, this_process},
+    journal::{Journal, insist},
     lock::own,
     new_folder::{NewFolder, make_parent, rename_new},
     rewind::rewind,
 };
 use crate::stop::StopReason;
 use crate::whole_file;
+use crate::writing::replace;
 
 /// The folder of one run.
 pub struct Record {
     folder: PathBuf,
-    metrics: File,
-    events: File,
+    journal: Arc<Journal>,
     facts: Value,
     reason: Option<StopReason>,
     /// Alarms before this process.
@@ -40,33 +42,15 @@ impl Record {
     pub fn create(folder: &NewFolder, header: &Header<'_>, lab: &Lab) -> Result<Self, Error> {
         folder.refuse_existing()?;
         let partial = partial_folder(folder.wanted())?;
-        let made = Self::begin(&partial, header, lab).and_then(|mut record| {
-            record.folder = folder.take(|free| rename_new(&partial, free))?;
-            Ok(record)
+        let made = begin(&partial, header, lab).and_then(|(facts, metrics, events)| {
+            let folder = folder.take(|free| rename_new(&partial, free))?;
+            let journal = Arc::new(Journal::new(&folder, (metrics, METRICS.len() as u64), events)?);
+            Ok(Self { folder, journal, facts, reason: None, alarms: 0 })
         });
         if made.is_err() {
             drop(fs::remove_dir_all(&partial));
         }
         made
-    }
-
-    fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<Self, Error> {
-        let facts = facts(header, lab);
-        fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))?;
-        let open = |name: &str| {
-            let path = folder.join(name);
-            // Whole lines at the end, whoever else adds to it: see `append_event`.
-            let file = OpenOptions::new().append(true).create_new(true).open(&path);
-            file.map_err(Error::record(&path, "cannot be written"))
-        };
-        let (metrics, events) = (open("metrics.csv")?, open("events.jsonl")?);
-        own(&events, folder)?;
-        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None, alarms: 0 };
-        // First of all whose it is: should this process die now, what it leaves is known to be a leftover.
-        record.write_facts()?;
-        write_configs(folder, header)?;
-        record.write_metrics(METRICS)?;
-        Ok(record)
     }
 
     /// Goes on with the run in `folder` from `checkpoint`: rows and recorded shots of later steps are taken back. Events stay, since
@@ -88,7 +72,12 @@ impl Record {
         };
         let mut before = fs::read(&events).unwrap_or_default();
         before.truncate(whole_lines(&before));
-        let metrics = cut(&metrics, checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes))?;
+        let mut bytes = checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes);
+        let mut rows = cut(&metrics, bytes)?;
+        if bytes == 0 {
+            rows.write_all(METRICS.as_bytes()).map_err(Error::record(&metrics, "cannot be written"))?;
+            bytes = METRICS.len() as u64;
+        }
         let events = cut(&events, before.len() as u64)?;
         let plants = checkpoint.map(|checkpoint| &checkpoint.snapshot.position.plants);
         rewind(folder, |plant| plants.map_or(Some(0), |plants| plants.get(plant).map(|state| state.shots)))?;
@@ -104,11 +93,9 @@ impl Record {
         }
         write_configs(folder, header)?;
         let alarms = last_alarm(&before);
-        let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None, alarms };
+        let journal = Arc::new(Journal::new(folder, (rows, bytes), events)?);
+        let mut record = Self { folder: folder.to_owned(), journal, facts, reason: None, alarms };
         record.write_facts()?;
-        if checkpoint.is_none() {
-            record.write_metrics(METRICS)?;
-        }
         Ok(record)
     }
 
@@ -120,6 +107,11 @@ impl Record {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What writes its lines.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// What the files of this run say about where they come from.
@@ -170,30 +162,7 @@ impl Record {
             Some(reason) => json!(reason),
         };
         self.facts["state"] = state;
-        let text = format!("{:#}\n", self.facts);
-        let path = self.folder.join("run.json");
-        self.insist(|| replace(&path, text.as_bytes()))
-    }
-
-    /// Writes; on a full disk again, with the room that an old checkpoint took.
-    fn insist(&self, write: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
-        write().or_else(|error| if make_room(&self.folder) { write() } else { Err(error) })
-    }
-
-    fn write_metrics(&mut self, row: &str) -> Result<(), Error> {
-        let path = self.folder.join("metrics.csv");
-        self.metrics.write_all(format!("{row}\n").as_bytes()).map_err(Error::record(&path, "cannot be written"))
-    }
-
-    fn write_event(&mut self, event: &Event) -> Result<(), Error> {
-        let path = self.folder.join("events.jsonl");
-        let line = event_line(event);
-        let write = || (&self.events).write_all(line.as_bytes()).map_err(Error::record(&path, "cannot be written"));
-        match event {
-            // How a run ended is worth an old checkpoint.
-            Event::Safe | Event::Failed { .. } | Event::Finished { .. } => self.insist(write),
-            _ => write(),
-        }
+        write_facts(&self.folder, &self.facts)
     }
 }
 
@@ -212,14 +181,14 @@ impl Drop for Record {
     }
 }
 
-/// The columns of `metrics.csv`; a test's row leaves those of the update empty, and the other way around.
+/// The first line of `metrics.csv`; a test's row leaves the columns of the update empty, and the other way around.
 const METRICS: &str = "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,\
-                       test_accuracy,believed_accuracy,shots,plant_seconds,validation_accuracy";
+                       test_accuracy,believed_accuracy,shots,plant_seconds,validation_accuracy\n";
 
 impl Observer for Record {
     fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
         match event {
-            Event::Step(s) => self.write_metrics(&format!(
+            Event::Step(s) => self.journal.add_row(&format!(
                 "step,{},{},{},{},{},{},{},{},{},,,{},{},",
                 s.step,
                 s.epoch,
@@ -235,7 +204,7 @@ impl Observer for Record {
             ))?,
             Event::Evaluated(test) => {
                 let cell = |accuracy: Option<f64>| accuracy.map_or(String::new(), |accuracy| accuracy.to_string());
-                self.write_metrics(&format!(
+                self.journal.add_row(&format!(
                     "test,{},,,,,,,,,{},{},{},{},{}",
                     test.step,
                     cell(test.test_accuracy),
@@ -244,31 +213,42 @@ impl Observer for Record {
                     test.plant_seconds,
                     cell(test.validation_accuracy)
                 ))?;
-                self.write_event(event)?;
+                self.journal.add_event(event)?;
             }
             Event::Finished { reason } => {
                 self.reason = Some(*reason);
-                self.write_event(event)?;
+                self.journal.add_event(event)?;
+                self.journal.flush()?;
                 self.write_facts()?;
             }
-            _ => self.write_event(event)?,
+            _ => self.journal.add_event(event)?,
         }
         Ok(ControlFlow::Continue(()))
     }
 }
 
-/// Adds an event to the run in `folder` from where its observers cannot be reached: inside a step.
-pub(crate) fn append_event(folder: &Path, event: &Event) -> Result<(), Error> {
-    let path = folder.join("events.jsonl");
-    let write = || OpenOptions::new().append(true).open(&path)?.write_all(event_line(event).as_bytes());
-    write().map_err(Error::record(&path, "cannot be written"))
+/// Writes down in a new `folder` what decides the run.
+fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, File, File), Error> {
+    let mut facts = facts(header, lab);
+    fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))?;
+    let open = |name: &str, first: &str| {
+        let path = folder.join(name);
+        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        let filled = file.and_then(|mut file| file.write_all(first.as_bytes()).map(|()| file));
+        filled.map_err(Error::record(&path, "cannot be written"))
+    };
+    let events = open("events.jsonl", "")?;
+    own(&events, folder)?;
+    // First of all whose it is: should this process die now, what it leaves is known to be a leftover.
+    facts["state"] = json!("running");
+    write_facts(folder, &facts)?;
+    write_configs(folder, header)?;
+    Ok((facts, open("metrics.csv", METRICS)?, events))
 }
 
-/// An event with its time, as a line.
-fn event_line(event: &Event) -> String {
-    let mut line = json!(event);
-    line["unix_seconds"] = json!(unix_seconds());
-    format!("{line}\n")
+fn write_facts(folder: &Path, facts: &Value) -> Result<(), Error> {
+    let text = format!("{facts:#}\n");
+    insist(folder, || replace(&folder.join("run.json"), text.as_bytes()))
 }
 
 /// A hidden folder beside `folder` that becomes it; the folders above are made.

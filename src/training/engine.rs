@@ -219,7 +219,8 @@ impl<'a> Desk<'a> {
             &format!("{} seed {}", header.method, header.seed),
             (plan.steps, plan.plant_seconds),
             console.bars,
-        );
+        )
+        .map_err(Error::record(record.folder(), "cannot be begun"))?;
         let heading = Heading {
             experiment: experiment.name.clone(),
             method: header.method.to_owned(),
@@ -232,7 +233,9 @@ impl<'a> Desk<'a> {
         lab.tap(Box::new(viewer.clone()));
         let board = Board::new(heading, console.control.clone(), viewer);
         // Before anybody can ask over the socket: a request is then one to a run that may drive.
-        lab.attend(RunSupervisor::new(&board, record.folder().to_owned()));
+        lab.attend(RunSupervisor::new(&board, record.journal().clone()));
+        board.watch_backlog("record", record.journal().backlog());
+        lab.tap(Box::new(record.journal().clone()));
         let server = Some(Server::open(record.folder(), &board)?);
         lab.wait_for_instruments(run.patience());
         lab.announce(&std::path::absolute(record.folder()).unwrap_or_else(|_| record.folder().to_owned()));
@@ -267,10 +270,11 @@ impl<'a> Desk<'a> {
         let folder = self.record.folder().to_owned();
         let (control, board) = (self.board.control().clone(), self.board.clone());
         let mut seen = board.clone();
-        let mut reference = Reference::new(&folder, board.viewer());
+        let mut reference = Reference::new(self.record.journal(), board.viewer());
+        let counted_on = (self.record.journal().clone(), self.marks.take());
         let mut observers: Vec<&mut dyn Observer> =
             vec![&mut self.record, &mut self.progress, &mut seen, &mut reference];
-        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done(), self.marks.take())?;
+        let keeper = Keeper::new(&folder, self.run.cadence(), trainer.done(), counted_on)?;
         board.watch_backlog("checkpoints", keeper.backlog());
         let mut helm = Helm::new(control, Some(board), &mut observers);
         helm.keep_by(keeper);
@@ -312,7 +316,7 @@ impl<'a> Desk<'a> {
         self.metrics = None;
         let saved = self.record.save_weights(trainer.weights());
         let saved = saved.and_then(|()| self.record.save_answers(data, trainer.answers()));
-        let reference = Reference::new(self.record.folder(), self.board.viewer());
+        let reference = Reference::new(self.record.journal(), self.board.viewer());
         let saved = saved.and_then(|()| reference.save());
         let meter = lab.meter();
         let finished = safe.and_then(|outcome| saved.map(|()| outcome)).and_then(|outcome| {

@@ -82,7 +82,7 @@ impl Lab {
             self.heed()?;
             if !safe && DISK <= since.elapsed() {
                 Self::make_safe(self)?;
-                tracing::warn!("the disk is slow: the plants are made safe until it has written the shots before");
+                tracing::warn!("the disk is slow: the plants are made safe until it has written what was before");
                 safe = true;
             }
             std::thread::sleep(LOOK);
@@ -283,8 +283,8 @@ impl Awaited {
 mod tests {
     use super::*;
     use crate::control::{Board, Control, Heading, Request, RunSupervisor, Viewer};
-    use crate::plants::{Derivatives, Forward, Guarded, Opened};
-    use crate::record::ShotRecorder;
+    use crate::plants::{Derivatives, Forward, Guarded, Opened, ShotTap};
+    use crate::record::{Journal, ShotRecorder};
     use crate::stop::StopReason;
     use drivers::{Card, Error as Failure, Rejections};
     use sims::{Electrical, Simulated};
@@ -312,8 +312,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_disk_that_hangs_keeps_no_plant_on_and_nobody_waiting() {
+    /// One batch is driven while a disk hangs: the plants become safe by themselves, and who asks is heard.
+    fn drives_with(journal: Arc<Journal>, tap: Box<dyn ShotTap>) {
         let built = Electrical { samples: 8, ..Electrical::default() }.build().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let opened = Opened {
@@ -334,11 +334,8 @@ mod tests {
         let mut lab = Lab::new(vec![opened], Derivatives::Twin).unwrap();
         let control = Control::new();
         let board = Board::new(Heading::default(), control.clone(), Arc::new(Viewer::new(lab.views())));
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("events.jsonl"), "").unwrap();
-        lab.attend(RunSupervisor::new(&board, folder.path().to_owned()));
-        let (recorder, disk) = ShotRecorder::of_a_disk_that_hangs();
-        lab.tap(Box::new(recorder));
+        lab.attend(RunSupervisor::new(&board, journal));
+        lab.tap(tap);
         let driving = std::thread::spawn(move || lab.run(0, Forward::Plant, &[], &Batch::zeros(1, 8)));
         // By itself, since nobody has asked for anything.
         while count.load(Ordering::SeqCst) == 0 {
@@ -346,6 +343,23 @@ mod tests {
         }
         control.request(&Request::Abort);
         assert!(matches!(driving.join().unwrap(), Err(Error::Halted(StopReason::Aborted))));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_under_shots_keeps_no_plant_on_and_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (recorder, _disk) = ShotRecorder::of_a_disk_that_hangs();
+        drives_with(Journal::within(folder.path()), Box::new(recorder));
+    }
+
+    #[test]
+    fn a_disk_that_hangs_under_the_record_keeps_no_plant_on_and_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, disk) = Journal::of_a_disk_that_hangs(folder.path());
+        drives_with(journal.clone(), Box::new(journal.clone()));
         drop(disk);
+        journal.flush().unwrap();
+        let events = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+        assert!(events.contains("\"safe\""), "{events}");
     }
 }
