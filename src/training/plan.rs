@@ -32,8 +32,10 @@ pub struct Plan {
     pub shots: u64,
     /// Bench time by the timing on the plants' cards, in s.
     pub plant_seconds: f64,
-    /// How long limits on duty and energy make it wait besides, in s.
+    /// How long limits on duty and energy make it wait besides, in s, if it goes on driving as it does at first.
     pub waiting_seconds: f64,
+    /// The same if it drives with its whole range, which training may come to; in s.
+    pub most_waiting_seconds: f64,
     /// What the record will take, in bytes.
     pub record_bytes: u64,
     /// What is free where it goes, in bytes; none where that cannot be told.
@@ -89,7 +91,9 @@ impl Plan {
             let (shots, seconds) = (shots + more, seconds + longer);
             (plan.shots, plan.plant_seconds) = (plan.shots + shots, plan.plant_seconds + seconds);
             plan.driven.insert(lab.names()[place].to_owned(), (shots, seconds));
-            plan.waiting_seconds += (lab.paced_seconds(place, shots) - seconds).max(0.0);
+            let (like_first, most) = lab.paced_seconds(place, shots);
+            plan.waiting_seconds += (like_first - seconds).max(0.0);
+            plan.most_waiting_seconds += (most - seconds).max(0.0);
         }
         plan.record_bytes = FIXED_BYTES
             + steps as u64 * STEP_BYTES
@@ -111,6 +115,7 @@ impl Plan {
             shots: part(self.shots),
             plant_seconds: share * self.plant_seconds,
             waiting_seconds: share * self.waiting_seconds,
+            most_waiting_seconds: share * self.most_waiting_seconds,
             record_bytes: part(self.record_bytes),
             free_bytes: self.free_bytes,
             driven: BTreeMap::new(),
@@ -126,6 +131,7 @@ impl Plan {
             shots: self.shots + many * other.shots,
             plant_seconds: self.plant_seconds + times as f64 * other.plant_seconds,
             waiting_seconds: self.waiting_seconds + times as f64 * other.waiting_seconds,
+            most_waiting_seconds: self.most_waiting_seconds + times as f64 * other.most_waiting_seconds,
             record_bytes: self.record_bytes + many * other.record_bytes,
             free_bytes: other.free_bytes,
             driven: BTreeMap::new(),
@@ -172,6 +178,11 @@ impl std::fmt::Display for Plan {
             bytes(self.record_bytes)
         )?;
         waiting(f, self.waiting_seconds)?;
+        if self.waiting_seconds < self.most_waiting_seconds {
+            let like_first = if 0.0 < self.waiting_seconds { " if it drives as at first" } else { "" };
+            let most = duration(self.most_waiting_seconds);
+            write!(f, "{like_first}, and at most {most} of waiting if it drives with its whole range")?;
+        }
         self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
     }
 }

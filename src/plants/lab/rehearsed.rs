@@ -1,6 +1,6 @@
 //! What a lab does while nothing is to be driven: twins compute, and what would be sent is held against every limit.
 
-use drivers::{Allowance, Batch, Card, Direction, Error, Limited, Plant, Silent, Spent};
+use drivers::{Allowance, Batch, Card, Direction, Error, Limited, Plant, Range, Silent, Spent};
 
 use super::{Lab, drive};
 
@@ -70,19 +70,26 @@ impl Lab {
         self.slots.iter().any(|slot| slot.allowance.paces())
     }
 
-    /// How long `shots` on the plant at `place` take by its limits over time, in s, beyond what its first minute has room for; 0 where it
-    /// is not to wait. They are taken to be like the rehearsed ones; where there are none, like shots at rest.
-    pub fn paced_seconds(&self, place: usize, shots: u64) -> f64 {
+    /// How long `shots` on the plant at `place` take by its limits over time, in s, beyond what its first minute has room for: where they
+    /// are like the rehearsed ones (where there are none, like shots at rest), and at most, where each input is at the end of its range;
+    /// 0 where it is not to wait.
+    pub fn paced_seconds(&self, place: usize, shots: u64) -> (f64, f64) {
         let slot = &self.slots[place];
         if !slot.allowance.paces() {
-            return 0.0;
+            return (0.0, 0.0);
         }
+        let ports = slot.plant.plant.ports();
         let (of, spent) = match &slot.rehearsal {
             Some(rehearsal) if 0 < rehearsal.shots => (rehearsal.shots, rehearsal.plant.allowance().spent()),
-            _ => (1, slot.allowance.of(&slot.plant.plant.ports().at_rest(Direction::Input))),
+            _ => (1, slot.allowance.of(&ports.at_rest(Direction::Input))),
         };
-        let minutes = spent.iter().map(|spent| spent.amount / of as f64 * shots as f64 / spent.most_per_minute);
-        60.0 * (minutes.fold(0.0, f64::max) - 1.0).max(0.0)
+        let seconds = |of: u64, spent: &[Spent]| {
+            let minutes = spent.iter().map(|spent| spent.amount / of as f64 * shots as f64 / spent.most_per_minute);
+            60.0 * (minutes.fold(0.0, f64::max) - 1.0).max(0.0)
+        };
+        let ends: Vec<f32> = ports.ranges(Direction::Input).iter().map(Range::full_scale).collect();
+        let like_these = seconds(of, &spent);
+        (like_these, seconds(1, &slot.allowance.of(&ends)).max(like_these))
     }
 
     /// What cannot be told of the plants at which something is limited before they are driven, as sentences.
