@@ -14,6 +14,7 @@ use crate::data::DataConfig;
 use crate::document::{list, nearest};
 use crate::plants::Rig;
 use crate::record::git_state;
+use crate::report::reproduction::{Asked, Program};
 use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
 use crate::training::{Comparison, Experiment, Prepared, Spread, comparison::compare};
 
@@ -144,6 +145,13 @@ fn attempt(
     (folder, git): (&Path, &Value),
     start: Instant,
 ) -> Result<Section, Error> {
+    if let Some(program) = Program::find(&entry.name) {
+        let measured = (program.run)(&Asked { quick: arguments.quick, data: arguments.data.as_deref() })?;
+        let mut provenance = Provenance::of(None, git.clone(), start.elapsed().as_secs_f64());
+        provenance.command = super::line();
+        let section = Section::without(&entry.name, State::Done, String::new(), provenance);
+        return Ok(Section { quick: arguments.quick, measured: Some(measured), ..section });
+    }
     let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
     if !built_in {
         return Err(Error::MissingData(format!("this version has no experiment `{}`", entry.name)));
@@ -266,8 +274,7 @@ fn rows(entry: &Entry, section: &Section) -> Vec<Bar> {
 /// For programs.
 fn facts(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) -> Value {
     let experiments = sections.iter().map(|(entry, section)| {
-        let nothing = || entry.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect();
-        let checks = section.as_ref().map_or_else(nothing, |section| section.checks(entry));
+        let checks = section.as_ref().map_or_else(|| entry.checks(), |section| section.checks(entry));
         let goals = checks.iter().map(|check| json!({ "goal": check.name, "met": check.met }));
         json!({
             "name": entry.name,
@@ -296,6 +303,10 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         if section.state != State::Done {
             let state = if section.state == State::Failed { "failed" } else { "not run" };
             table.add_row([entry.name.as_str(), "", state, "", &goals.join("\n")]);
+        }
+        for (row, one) in section.measured.iter().flat_map(|measured| &measured.measurements).enumerate() {
+            let (name, goals) = if row == 0 { (entry.name.as_str(), goals.join("\n")) } else { ("", String::new()) };
+            table.add_row([name, &one.name, &format!("{:.4} {}", one.value, one.unit), "", &goals]);
         }
         for (row, ours) in section.methods.iter().enumerate() {
             let known = entry.published.iter().filter(|known| known.method == ours.method).map(reproduction::short);

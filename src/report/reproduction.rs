@@ -3,11 +3,14 @@
 //! A report is a Markdown file with a folder of the same name beside it: one section (`NAME.json`) and its figures for each
 //! experiment. Every call writes the sections that it ran and the whole report anew, so experiments can be run one by one.
 
+mod learned_twins;
+mod program;
 mod provenance;
 mod published;
 mod report;
 mod section;
 
+pub use program::{Asked, Measured, Measurement, Program};
 pub use provenance::Provenance;
 pub use published::{Check, Entry, Published, entries};
 pub use report::{over_seeds, percent, short, write};

@@ -2,15 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Program;
 use crate::Error;
 use crate::document::Document;
 use crate::training::Method;
 
-/// One experiment that `reproduce` knows.
+/// One experiment or program that `reproduce` knows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// The built-in experiment.
+    /// The built-in experiment, or the program.
     pub name: String,
     /// What it is, in a few words.
     pub title: String,
@@ -29,6 +30,14 @@ pub struct Entry {
     /// Our own aims.
     #[serde(default)]
     pub goal: Vec<Goal>,
+}
+
+impl Entry {
+    /// All that is asked of it, not run.
+    pub fn checks(&self) -> Vec<Check> {
+        let of_goals = || self.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect();
+        Program::find(&self.name).map_or_else(of_goals, |program| (program.checks)())
+    }
 }
 
 /// One published accuracy.
@@ -80,33 +89,67 @@ pub struct Goal {
 }
 
 /// One thing that a goal asks, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
     /// In words, such as `physics-aware ≥ 90.0 %`.
     pub name: String,
-    /// What is asked, as a fraction.
+    /// What is asked, in `unit`.
     pub target: f64,
     /// What was measured; null where it was not run.
     pub value: Option<f64>,
     /// Whether it is met; null where it was not run.
     pub met: Option<bool>,
+    /// `points` for accuracies, which are fractions and told in points of a hundred; `1` for plain numbers.
+    pub unit: String,
 }
 
 impl Check {
-    fn new(name: String, target: f64, value: Option<f64>, is_upper: bool) -> Self {
-        let met = value.map(|value| if is_upper { value <= target } else { target <= value });
-        Self { name, target, value, met }
+    /// That `value`, an accuracy as a fraction, is at least `target`, or at most that.
+    fn accuracy(name: String, target: f64, value: Option<f64>, is_upper: bool) -> Self {
+        let check = if is_upper { Self::at_most } else { Self::at_least };
+        check(&name, target, value, "points")
+    }
+
+    /// That a value is at least `target`.
+    pub fn at_least(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
+        let met = value.map(|value| target <= value);
+        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
+    }
+
+    /// That a value is at most `target`.
+    pub fn at_most(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
+        let met = value.map(|value| value <= target);
+        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
+    }
+
+    /// The same, not run.
+    pub fn unknown(self) -> Self {
+        Self { value: None, met: None, ..self }
     }
 
     /// The verdict in words: by how much it is met or missed.
     pub fn verdict(&self) -> String {
-        let margin = self.value.map_or(0.0, |value| 100.0 * (value - self.target).abs());
+        let margin = self.value.map_or(0.0, |value| (value - self.target).abs());
+        let margin = match self.unit.as_str() {
+            "points" => format!("{:.1} points", 100.0 * margin),
+            "1" => significant(margin),
+            unit => format!("{} {unit}", significant(margin)),
+        };
         match self.met {
-            Some(true) => format!("met by {margin:.1} points"),
-            Some(false) => format!("MISSED by {margin:.1} points"),
+            Some(true) => format!("met by {margin}"),
+            Some(false) => format!("MISSED by {margin}"),
             None => "not run".to_owned(),
         }
     }
+}
+
+/// Two digits that say something.
+fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let digits = (1 - value.log10().floor() as i32).max(0);
+    format!("{value:.*}", digits as usize)
 }
 
 impl Goal {
@@ -114,12 +157,13 @@ impl Goal {
     pub fn checks(&self, accuracy: impl Fn(Method) -> Option<f64>) -> Vec<Check> {
         let (method, own) = (self.method, accuracy(self.method));
         let percent = |value: f64| format!("{:.1} %", 100.0 * value);
-        let least = self.at_least.map(|least| Check::new(format!("{method} ≥ {}", percent(least)), least, own, false));
-        let most = self.at_most.map(|most| Check::new(format!("{method} ≤ {}", percent(most)), most, own, true));
+        let least =
+            self.at_least.map(|least| Check::accuracy(format!("{method} ≥ {}", percent(least)), least, own, false));
+        let most = self.at_most.map(|most| Check::accuracy(format!("{method} ≤ {}", percent(most)), most, own, true));
         let above = self.above.map(|other| {
             let name = format!("{method} ≥ {:.1} points above {other}", 100.0 * self.by);
             let distance = own.zip(accuracy(other)).map(|(own, other)| own - other);
-            Check::new(name, self.by, distance, false)
+            Check::accuracy(name, self.by, distance, false)
         });
         least.into_iter().chain(most).chain(above).collect()
     }
@@ -149,6 +193,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn verdicts_speak_in_the_unit_of_what_is_measured() {
+        let of = |check: Check| check.verdict();
+        assert_eq!(of(Check::at_least("R²", 0.984, Some(0.9865), "1")), "met by 0.0025");
+        assert_eq!(of(Check::at_most("time", 15.0, Some(27.4), "s")), "MISSED by 12 s");
+        assert_eq!(of(Check::at_least("ratio", 40.0, Some(40.0), "×")), "met by 0 ×");
+        assert_eq!(of(Check::at_least("ratio", 40.0, Some(41.0), "×").unknown()), "not run");
+    }
+
+    #[test]
     fn every_published_number_is_a_fraction_with_a_source() {
         let entries = entries().unwrap();
         assert!(entries.iter().any(|entry| entry.name == crate::training::experiment::DEFAULT));
@@ -160,6 +213,8 @@ mod tests {
             for goal in &entry.goal {
                 assert!(!goal.checks(|_| None).is_empty(), "{}", entry.name);
             }
+            let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
+            assert!(built_in != Program::find(&entry.name).is_some(), "{}: an experiment or a program", entry.name);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Entry, Ours, Published, Section, State};
+use super::{Entry, Measured, Ours, Published, Section, State};
 use crate::Error;
 use crate::training::Spread;
 
@@ -57,6 +57,12 @@ fn summary(entry: &Entry, section: Option<&Section>) -> String {
         );
     };
     let mut rows = String::new();
+    if let Some(measured) = &section.measured {
+        let quick = if section.quick { " (quick form: not comparable)" } else { "" };
+        let count = measured.measurements.len();
+        let _ =
+            writeln!(rows, "| {link} | – | {count} measurements below{quick} | – | {} |", goals(entry, Some(section)));
+    }
     for (row, ours) in section.methods.iter().enumerate() {
         let quick = if section.quick { " (quick form: not comparable)" } else { "" };
         let (name, goal) =
@@ -71,7 +77,7 @@ fn summary(entry: &Entry, section: Option<&Section>) -> String {
 fn goals(entry: &Entry, section: Option<&Section>) -> String {
     let checks = match section {
         Some(section) => section.checks(entry),
-        None => entry.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect(),
+        None => entry.checks(),
     };
     let words = checks.into_iter().map(|check| match check.met {
         Some(false) => format!("{}: **{}**", check.name, check.verdict()),
@@ -95,7 +101,9 @@ fn chapter(entry: &Entry, section: &Section) -> String {
         State::Failed => {
             let _ = writeln!(text, "**Failed**: {}\n", section.reason);
         }
-        State::Done => text.push_str(&numbers(section)),
+        State::Done => {
+            text.push_str(&section.measured.as_ref().map_or_else(|| numbers(section), |found| measured(section, found)))
+        }
     }
     for known in &entry.published {
         let other = if known.other_data { " (another data set)" } else { "" };
@@ -116,6 +124,21 @@ fn chapter(entry: &Entry, section: &Section) -> String {
         provenance.machine,
         provenance.wall_seconds
     );
+    text
+}
+
+/// The table of one program.
+fn measured(section: &Section, found: &Measured) -> String {
+    let mut text = format!("On {}.", found.on);
+    if section.quick {
+        text.push_str(" **Quick form: not comparable with anything published.**");
+    }
+    text.push_str("\n\n| measured | value | unit |\n|---|---|---|\n");
+    for one in &found.measurements {
+        let spread = one.spread.map_or_else(String::new, |spread| format!(" ± {spread:.2}"));
+        let _ = writeln!(text, "| {} | {:.4}{spread} | {} |", one.name, one.value, one.unit);
+    }
+    text.push('\n');
     text
 }
 

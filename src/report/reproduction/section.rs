@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Entry, Provenance};
+use super::{Check, Entry, Measured, Measurement, Program, Provenance};
 use crate::Error;
 use crate::record::read_text;
 use crate::training::{Comparison, Method, Spread, comparison::median};
@@ -31,6 +31,9 @@ pub struct Section {
     pub rule: String,
     /// Each method.
     pub methods: Vec<Ours>,
+    /// What a program measured, where it is one.
+    #[serde(default)]
+    pub measured: Option<Measured>,
     /// Figures (SVG), as paths from the report.
     pub figures: Vec<PathBuf>,
     /// The folders of the runs.
@@ -80,21 +83,6 @@ pub struct Ours {
     pub clipping_rate: f64,
 }
 
-/// One number of an experiment, for programs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Measurement {
-    /// What it is.
-    pub name: String,
-    /// In `unit`; accuracies and errors as fractions.
-    pub value: f64,
-    /// The sample standard deviation over the seeds; null of one.
-    pub spread: Option<f64>,
-    /// `1` for fractions.
-    pub unit: &'static str,
-    /// The seeds it is over.
-    pub seeds: Vec<u64>,
-}
-
 impl Ours {
     /// The middle of the accuracies; the mean where a section of before does not have them.
     pub fn median(&self) -> f64 {
@@ -115,6 +103,7 @@ impl Section {
             baseline_accuracy: None,
             rule: String::new(),
             methods: Vec::new(),
+            measured: None,
             figures: Vec::new(),
             runs: Vec::new(),
             provenance,
@@ -159,18 +148,23 @@ impl Section {
     /// What each goal of `entry` asks, and what came of it: in the full form only.
     pub fn checks(&self, entry: &Entry) -> Vec<Check> {
         let is_judged = !self.quick && self.state == State::Done;
+        if let Some(program) = Program::find(&entry.name) {
+            let found = self.measured.as_ref().map(|measured| measured.checks.clone());
+            let found = found.unwrap_or_else(|| (program.checks)());
+            return if is_judged { found } else { found.into_iter().map(Check::unknown).collect() };
+        }
         let known = |method| self.accuracy(method).filter(|_| is_judged);
         entry.goal.iter().flat_map(|goal| goal.checks(known)).collect()
     }
 
     /// What was measured, by name.
     pub fn measurements(&self) -> Vec<Measurement> {
-        let mut all = Vec::new();
-        let one = |name: String, value: f64, unit, seeds: &[u64]| Measurement {
+        let mut all = self.measured.iter().flat_map(|measured| measured.measurements.clone()).collect::<Vec<_>>();
+        let one = |name: String, value: f64, unit: &str, seeds: &[u64]| Measurement {
             name,
             value,
             spread: None,
-            unit,
+            unit: unit.to_owned(),
             seeds: seeds.to_vec(),
         };
         for ours in &self.methods {
