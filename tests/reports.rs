@@ -128,6 +128,38 @@ fn an_experiment_that_is_named_and_cannot_run_is_an_error() {
     assert!(place.read("reproduction/reproduction.md").contains("**failed**: "));
 }
 
+#[test]
+fn a_program_of_the_report_measures_what_lies_beside_it_and_is_judged_only_whole() {
+    let place = Place::new();
+    let (code, text) = place.refusal(&["reproduce", "learned-twins"]);
+    assert_eq!(code, 4);
+    assert!(text.lines().last().unwrap().contains("--data"), "{text}");
+    let (code, text) = place.refusal(&["reproduce", "learned-twins", "--data", "."]);
+    assert_eq!(code, 4);
+    assert!(text.contains("acoustic/inputs.csv"), "{text}");
+    // A linear bench of two inputs and two outputs.
+    let rows = (0..300u32).map(|shot| [f64::from(shot * 7 % 100) / 100.0, f64::from(shot * 31 % 97) / 97.0]);
+    let table = |of: &dyn Fn([f64; 2]) -> [f64; 2]| -> String {
+        let line = |[a, b]: [f64; 2]| format!("{a},{b}\n");
+        std::iter::once("a,b\n".to_owned()).chain(rows.clone().map(|row| line(of(row)))).collect()
+    };
+    std::fs::create_dir(place.path("acoustic")).unwrap();
+    place.write("acoustic/inputs.csv", &table(&|row| row));
+    place.write("acoustic/readings.csv", &table(&|[a, b]| [a + 0.5 * b, 0.2 - b]));
+    let facts = place.json(&["reproduce", "learned-twins", "--data", ".", "--quick", "--json"]);
+    let experiments = facts["experiments"].as_array().unwrap();
+    let found = experiments.iter().find(|experiment| experiment["name"] == "learned-twins").unwrap();
+    let value = |name: &str| {
+        let all = found["measurements"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).unwrap()["value"].as_f64().unwrap()
+    };
+    assert!(value("acoustic cavity: median R² of least squares") > 0.999_99);
+    assert!(value("acoustic cavity: smallest R² of the twin above least squares") >= 0.0);
+    let checks = found["checks"].as_array().unwrap();
+    assert!(!checks.is_empty() && checks.iter().all(|check| check["met"].is_null()), "{checks:?}");
+    assert!(place.read("reproduction/reproduction.md").contains("| acoustic cavity: median R² of the twin |"));
+}
+
 /// A server on this machine that answers every request alike; its address.
 fn serve(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,8 +1,10 @@
 //! Benches over real wires, as a user has them: served, checked, trained on, made safe.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use drivers::{Address, Owned};
@@ -101,6 +103,53 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "{what} did not happen");
         std::thread::yield_now();
     }
+}
+
+/// Passes connections on to a served instrument, and counts them.
+struct Passing {
+    address: String,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Passing {
+    fn to(served: &str) -> Self {
+        let target = served.strip_prefix("tcp://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let Ok(far) = TcpStream::connect(&target) else { break };
+                let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { break };
+                for (mut from, mut to) in [(near, far), (far_too, near_too)] {
+                    std::thread::spawn(move || {
+                        let _ = from.set_nodelay(true);
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
+        Self { address, connections }
+    }
+}
+
+#[test]
+fn comparisons_and_sweeps_open_a_bench_once() {
+    let place = Place::new();
+    let serving = Serving::start(&place, RIG, &[]);
+    let passing = Passing::to(&serving.address);
+    place.write("experiment.toml", EXPERIMENT);
+    let rig = place.read("served.toml").replace(&serving.address, &passing.address);
+    place.write("passing.toml", &rig);
+    let methods = ["--methods", "physics-aware,in-silico", "--seeds", "2", "--json"];
+    place.json(&[&["compare", "experiment.toml", "--rig", "passing.toml"], &methods[..]].concat());
+    assert_eq!(passing.connections.load(Ordering::SeqCst), 1, "a comparison");
+    let keys = ["--key", "training.learning_rate", "--values", "0.01,0.02"];
+    place.json(&[&["sweep", "experiment.toml", "--rig", "passing.toml"], &keys[..], &methods[..]].concat());
+    assert_eq!(passing.connections.load(Ordering::SeqCst), 2, "a sweep");
 }
 
 #[test]

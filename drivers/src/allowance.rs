@@ -52,9 +52,14 @@ impl Allowance {
 
     /// From now on a plant waits until a minute has room, whatever its limits say: for measurements, where waiting costs only time.
     pub fn pace(&self) {
+        self.pace_as(true);
+    }
+
+    /// Whether a plant waits until a minute has room, from now on.
+    pub fn pace_as(&self, paces: bool) {
         // It cannot be refused.
         let _ = self.with(|dose| {
-            dose.pace = true;
+            dose.pace = paces;
             Ok(())
         });
     }
@@ -72,6 +77,11 @@ impl Allowance {
     /// From now on whoever waits asks `patience` with the seconds that are left, and gives up where it says so.
     pub fn wait_with(&self, patience: impl Fn(f64) -> bool + Send + Sync + 'static) {
         self.hook.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Arc::new(patience));
+    }
+
+    /// From now on whoever waits asks nobody.
+    pub fn wait_alone(&self) {
+        self.hook.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
     }
 
     /// What was driven so far by each limit over time, since it was made.

@@ -22,6 +22,11 @@ impl Rejections {
         }
     }
 
+    /// Counts from 0 again: what comes is another run's.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// All so far.
     pub fn by_reason(&self) -> BTreeMap<&'static str, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -115,6 +115,10 @@ struct Slot {
     fit: Option<InUse>,
     /// Whether nothing was known of it when it was opened.
     unlearned: bool,
+    /// The twin that it was opened with.
+    opened_twin: Arc<dyn Twin>,
+    ideal: Option<Arc<dyn Twin>>,
+    watchdog: bool,
     /// The noise that is added to predictions, where the method wants it.
     noise: Option<Noise>,
     clock: Option<Clock>,
@@ -186,6 +190,27 @@ impl Lab {
             patience: Duration::ZERO,
             waited: Duration::ZERO,
         })
+    }
+
+    /// Makes all plants safe and hands them out, as they were opened.
+    pub fn into_plants(mut self) -> Result<Vec<Opened>, Error> {
+        self.make_safe()?;
+        let opened = |slot: Slot| Opened {
+            name: slot.name,
+            plant: slot.plant.plant,
+            twin: slot.opened_twin,
+            ideal: slot.ideal,
+            adjustable: slot.adjustable,
+            fit: slot.fit,
+            clock: slot.clock,
+            playhead: slot.playhead,
+            links: slot.links,
+            rejections: slot.rejections,
+            allowance: slot.allowance,
+            watchdog: slot.watchdog,
+            unlearned: slot.unlearned,
+        };
+        Ok(std::mem::take(&mut self.slots).into_iter().map(opened).collect())
     }
 
     /// From now on `supervisor` may stop it before each drive.
@@ -411,11 +436,12 @@ fn slot(opened: Opened, derivatives: Derivatives) -> Result<Slot, Error> {
         links,
         rejections,
         allowance,
-        watchdog: _,
+        watchdog,
         unlearned,
     } = opened;
-    let twin = match (derivatives, ideal) {
-        (Derivatives::Plant, Some(ideal)) => ideal,
+    let opened_twin = twin.clone();
+    let twin = match (derivatives, &ideal) {
+        (Derivatives::Plant, Some(ideal)) => ideal.clone(),
         (Derivatives::Plant, None) => {
             let what = match plant.card().identity.origin {
                 Origin::Replayed => "is a recording",
@@ -438,6 +464,9 @@ fn slot(opened: Opened, derivatives: Derivatives) -> Result<Slot, Error> {
         adjustable,
         fit,
         unlearned,
+        opened_twin,
+        ideal,
+        watchdog,
         noise: None,
         clock,
         playhead,

@@ -19,6 +19,7 @@ use crate::plants::{
 mod bench;
 mod config;
 mod gauges;
+mod kept;
 mod offline;
 mod twin_ports;
 
@@ -26,6 +27,7 @@ pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
 use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use gauges::Gauges;
+use kept::Kept;
 use twin_ports::{same_ports, unlearned};
 
 /// What a plant must have.
@@ -54,6 +56,7 @@ pub struct Rig {
     pub config: RigConfig,
     document: Document,
     folder: PathBuf,
+    kept: Kept,
 }
 
 impl Rig {
@@ -90,7 +93,7 @@ impl Rig {
                 return Err(document.refuse(&format!("plants.{name}.interlocks.{index}.{key}"), message));
             }
         }
-        Ok(Self { config, document, folder })
+        Ok(Self { config, document, folder, kept: Kept::default() })
     }
 
     /// The same with the changes to its plants that the command line asks for.
@@ -111,8 +114,31 @@ impl Rig {
     pub fn open(&self, names: &[&str], seed: u64) -> Result<Vec<Opened>, Error> {
         self.refuse_shared_instruments(names)?;
         let wanted = self.config.plants.iter().filter(|(name, _)| names.contains(&name.as_str()));
-        let mut gauges = Gauges::new();
-        wanted.map(|(name, config)| self.open_plant(name, config, seed, &mut gauges)).collect()
+        let (is_wanted, mut gauges) = (wanted.clone(), Gauges::new());
+        let mut kept =
+            self.kept.take(|name, as_config| is_wanted.clone().any(|wanted| wanted == (&name.to_owned(), as_config)));
+        wanted
+            .map(|(name, config)| match kept.iter().position(|opened| opened.name == *name) {
+                Some(place) => Ok(kept.swap_remove(place)),
+                None => self.open_plant(name, config, seed, &mut gauges),
+            })
+            .collect()
+    }
+
+    /// Keeps the benches among plants that are safe open, for whoever opens this rig next; what is simulated or replayed begins anew each
+    /// time.
+    pub fn keep_open(&self, plants: Vec<Opened>) {
+        for opened in plants {
+            let config = self.config.plants.get(&opened.name).filter(|config| config.bench.is_some());
+            if let Some(config) = config {
+                self.kept.keep(config.clone(), opened);
+            }
+        }
+    }
+
+    /// The same rig; benches that `other` keeps open are its own as well.
+    pub fn sharing(self, other: &Self) -> Self {
+        Self { kept: other.kept.clone(), ..self }
     }
 
     /// Refuses two of these plants that have one instrument, however its address is spelled, before anything is opened.

@@ -242,7 +242,10 @@ impl Prepared {
 
     /// What the plants that the layers use say of themselves.
     fn cards(&self) -> Result<serde_json::Value, Error> {
-        Ok(crate::record::plant_facts(&self.lab(self.experiment.training.method, self.experiment.seed)?))
+        let lab = self.lab(self.experiment.training.method, self.experiment.seed)?;
+        let cards = crate::record::plant_facts(&lab);
+        self.rig.keep_open(lab.into_plants()?);
+        Ok(cards)
     }
 
     /// Whether all plants are simulated.
@@ -259,7 +262,8 @@ impl Prepared {
     /// The error of each plant's nominal twin, the worst of them.
     pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
         let mut worst = None;
-        for mut opened in self.rig.open(&self.plants(), seed)? {
+        let mut plants = self.rig.open(&self.plants(), seed)?;
+        for opened in &mut plants {
             // What is replayed answers the training's questions, not these; and of what is not learned there is nothing to ask.
             if opened.unlearned || opened.plant.card().identity.origin == drivers::Origin::Replayed {
                 return Ok(None);
@@ -271,6 +275,7 @@ impl Prepared {
             let error = agreement.map_err(Error::plant(&opened.name))?.relative_error();
             worst = Some(worst.map_or(error, |worst: f64| worst.max(error)));
         }
+        self.rig.keep_open(plants);
         Ok(worst)
     }
 }
@@ -316,6 +321,7 @@ fn compare_in(
         let experiment = prepared.counted(method, first, &data);
         plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
         cards = crate::record::plant_facts(&lab);
+        prepared.rig.keep_open(lab.into_plants()?);
     }
     plan.check(folder)?;
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();

@@ -149,6 +149,8 @@ impl Prepared {
                 if let Err(error) = self.drawer.draw_run(&folder) {
                     tell!("pnnlab: the figures are missing: {error}. `pnnlab runs figures` draws them again");
                 }
+                // The next run of a comparison finds its bench open.
+                self.rig.keep_open(lab.into_plants()?);
                 Ok(finished)
             }
             _ => Err(Error::Stopped(folder)),

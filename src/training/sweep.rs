@@ -151,7 +151,12 @@ pub struct Plan<'a> {
 /// Runs a sweep below `folder`, and draws it.
 pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec<PathBuf>), Error> {
     // What is refused is refused before anything is made.
-    let prepared = plan.settings.iter().map(|setting| plan.prepare(setting, false)).collect::<Result<Vec<_>, _>>()?;
+    let mut prepared =
+        plan.settings.iter().map(|setting| plan.prepare(setting, false)).collect::<Result<Vec<_>, _>>()?;
+    let rig = prepared.first().map(|first| first.rig.clone());
+    for (prepared, rig) in prepared.iter_mut().skip(1).zip(rig.iter().cycle()) {
+        prepared.rig = prepared.rig.clone().sharing(rig);
+    }
     let first = prepared.first().ok_or_else(|| Error::Usage("--values: name at least one value".to_owned()))?;
     // Each setting's plants are opened once: one that cannot be built is refused now, not hours later.
     let simulated = prepared.iter().map(Prepared::all_simulated).collect::<Result<Vec<_>, _>>()?;
@@ -176,7 +181,8 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
         for variant in plan.variants {
             tell!("pnnlab: {} of {all}: {}, {}", sweep.points.len() + 1, setting.words(), variant.name());
             let below = folder.join(format!("{}-{}", setting.name(), variant.name()));
-            let (runs, workers) = (plan.prepare(setting, variant.refresh)?, rayon::current_num_threads());
+            let (mut runs, workers) = (plan.prepare(setting, variant.refresh)?, rayon::current_num_threads());
+            runs.rig = runs.rig.sharing(&first.rig);
             let finished = plan.run(&runs, variant.method, if simulated { workers } else { 1 }, &below)?;
             let last: Vec<Evaluated> = finished.iter().filter_map(|run| run.outcome.last).collect();
             sweep.points.push(Point {
