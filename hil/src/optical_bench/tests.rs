@@ -4,8 +4,8 @@ use super::*;
 use std::time::Duration;
 
 use drivers::{
-    DoseLimits, Error, Limited, Limits, LinkOptions, Origin, Plant, ShaperConfig, SpectralBench, SpectralBenchConfig,
-    SpectrometerConfig,
+    Batch, DoseLimits, Error, Limited, Limits, LinkOptions, Origin, Plant, ShaperConfig, SpectralBench,
+    SpectralBenchConfig, SpectrometerConfig,
 };
 use sims::{Built, Optical, OpticalImperfections};
 
