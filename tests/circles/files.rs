@@ -73,7 +73,9 @@ fn tokens(text: &str) -> Vec<String> {
                 at += 2;
             }
             // The letter before a text of bytes.
-            'b' if ['"', '\''].contains(&next(at + 1)) => at += 1,
+            'b' if ['"', '\''].contains(&next(at + 1)) || next(at + 1) == 'r' && ['"', '#'].contains(&next(at + 2)) => {
+                at += 1;
+            }
             letter if word(letter) => {
                 let name: String = letters[at..].iter().take_while(|letter| word(**letter)).collect();
                 at += name.chars().count();
