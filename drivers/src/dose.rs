@@ -22,7 +22,6 @@
 //! wire, where the last minute also holds from one opening to the next (`ledger.rs`). It passes by the card's timing on what is
 //! simulated in this process or replayed: a run there depends neither on how fast it is computed nor on the run before.
 
-use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
 use crate::dose_limits::within;
@@ -273,6 +272,7 @@ fn sensible(card: &Card, limits: &DoseLimits) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;

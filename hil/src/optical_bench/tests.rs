@@ -9,6 +9,8 @@ use drivers::{
 };
 use sims::{Built, Optical, OpticalImperfections};
 
+use crate::Fault;
+
 fn system() -> Built {
     let imperfections = OpticalImperfections {
         shaper_steps: 684,

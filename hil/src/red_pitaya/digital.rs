@@ -2,7 +2,7 @@
 
 use super::board::{Asked, SimulatedRedPitaya as Board};
 use super::pins::{LED_IS_OUTPUT, Pins, ROW};
-use crate::scpi_box::{Parameter, Response, ScpiError, Table};
+use crate::scpi_box::{Parameter, Response, Table};
 
 /// Names of the pins, as they are written.
 fn names() -> Parameter {
