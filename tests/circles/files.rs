@@ -243,9 +243,9 @@ impl Files {
         files
     }
 
-    /// Those of a crate on disk.
-    pub fn of_crate(name: &str) -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join("src");
+    /// Those of the crate in a folder of the project.
+    pub fn of_crate(source: &str) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
         Self::of(&|path| std::fs::read_to_string(source.join(path)).unwrap_or_else(|error| panic!("{path}: {error}")))
     }
 
