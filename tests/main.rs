@@ -8,6 +8,7 @@ mod board;
 mod calibrate;
 mod calibrate_input;
 mod catalog;
+mod circles;
 mod control;
 mod controls;
 mod exits;

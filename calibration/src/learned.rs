@@ -9,7 +9,8 @@ use std::sync::Arc;
 use drivers::{Batch, Direction, Range};
 use sims::{Key, Twin};
 
-use crate::learning::{Examples, Learned, learn};
+use crate::learner::Examples;
+use crate::learning::{Learned, learn};
 use crate::linear::fit_linear;
 use crate::network::{Network, PlainLayer};
 use crate::score::{scale, surely_less};

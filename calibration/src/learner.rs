@@ -8,7 +8,6 @@ use drivers::Batch;
 use nalgebra::DMatrix;
 use sims::{Key, Stream};
 
-use crate::learning::{Architecture, Examples};
 use crate::network::{PlainLayer, activation, slope};
 use crate::trace::pick;
 
@@ -19,6 +18,33 @@ const SCORED: usize = 512;
 /// Adam's decay of its two means, and what keeps its step finite.
 const BETAS: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
+
+/// Normalized features and targets, one example a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Examples {
+    pub features: Batch,
+    pub targets: Batch,
+}
+
+impl Examples {
+    /// At most `count` of them, evenly spread.
+    pub fn thinned(&self, count: usize) -> Self {
+        let rows = self.features.rows();
+        let chosen: Vec<usize> = (0..count.min(rows)).map(|index| index * rows / count.min(rows)).collect();
+        Self { features: pick(&self.features, &chosen), targets: pick(&self.targets, &chosen) }
+    }
+}
+
+/// An architecture and how to train it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Architecture {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Adam's step size at the start.
+    pub learning_rate: f64,
+    /// The share of each weight that an update takes away, over the step size.
+    pub decay: f64,
+}
 
 /// A matrix with Adam's running means of its gradient and of that squared.
 #[derive(Debug, Clone)]

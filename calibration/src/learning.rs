@@ -10,38 +10,10 @@ use drivers::Batch;
 use rayon::prelude::*;
 use sims::{Key, Stream};
 
-use crate::learner::Learner;
+use crate::learner::{Architecture, Examples, Learner};
 use crate::network::PlainLayer;
 use crate::observer::going;
-use crate::trace::pick;
 use crate::{Error, Observer};
-
-/// Normalized features and targets, one example a row.
-#[derive(Debug, Clone)]
-pub(crate) struct Examples {
-    pub features: Batch,
-    pub targets: Batch,
-}
-
-impl Examples {
-    /// At most `count` of them, evenly spread.
-    fn thinned(&self, count: usize) -> Self {
-        let rows = self.features.rows();
-        let chosen: Vec<usize> = (0..count.min(rows)).map(|index| index * rows / count.min(rows)).collect();
-        Self { features: pick(&self.features, &chosen), targets: pick(&self.targets, &chosen) }
-    }
-}
-
-/// An architecture and how to train it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Architecture {
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Adam's step size at the start.
-    pub learning_rate: f64,
-    /// The share of each weight that an update takes away, over the step size.
-    pub decay: f64,
-}
 
 /// How long to search and to learn.
 #[derive(Debug, Clone, PartialEq)]

@@ -79,7 +79,7 @@ pub fn fit_levels(trace: &Trace) -> Result<Levels, Error> {
         ports.iter().filter(|port| wanted(port)).map(|port| port.port.clone()).collect::<Vec<_>>()
     };
     // The ends of recorded data are the data's own smallest and largest values: these say nothing of an instrument.
-    let own = trace.card.identity.system != crate::recorded::RECORDED;
+    let own = trace.card.identity.system != crate::trace::RECORDED;
     let several = CLIPPED.max(SEVERAL / trace.shots() as f64);
     let clipped = named(&|port| own && port.spread > 0.0 && several <= port.clipped_low.max(port.clipped_high));
     let dead = named(&|port| port.spread <= 0.0);
@@ -165,7 +165,7 @@ mod tests {
         let often = |x: &[f32], _: &[f32], _: usize| vec![(3.0 * x[0]).min(1.0)];
         let mut clipped = trace(card(1, 0, 1), [300, 1, 300], often);
         assert_eq!(fit_levels(&clipped).unwrap().clipped, ["y[0]"]);
-        clipped.card.identity.system = crate::recorded::RECORDED.into();
+        clipped.card.identity.system = crate::trace::RECORDED.into();
         assert!(fit_levels(&clipped).unwrap().clipped.is_empty());
     }
 }

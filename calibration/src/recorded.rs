@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use drivers::{Bank, Batch, Card, Direction, Identity, Origin, Ports, Range, Timing};
 
+use crate::trace::RECORDED;
 use crate::{Error, Trace};
-
-/// The system of a trace whose ranges are the data's own.
-pub(crate) const RECORDED: &str = "recorded";
 
 /// Values of one kind, a shot a row.
 pub(crate) struct Recorded {

@@ -5,35 +5,23 @@
 //! point. Every number is measured by shots through the plant's own ports; the twin answers the same questions.
 
 mod channels;
+mod pair;
 mod repeats;
 mod tone;
 mod waveform;
 
-use drivers::{Batch, Direction, Error, Plant, Ports};
+use drivers::{Direction, Error, Plant, Ports};
 use serde::Serialize;
-use sims::{Key, Twin};
+use sims::Twin;
 
 use crate::Stimuli;
 use crate::agreement::{Agreement, agreement};
 pub use channels::{Channels, Level};
+use pair::Pair;
+pub use pair::Plan;
 pub use repeats::{Drift, Repeats};
 pub use tone::{Passband, Resonance, Tone};
 pub use waveform::{Sweep, Waveform};
-
-/// What to measure.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Plan {
-    /// Time from sample to sample, in s, where the ports lie along time; `None`: along channels or places.
-    pub sample_seconds: Option<f64>,
-    /// The size of small steps about the operating point, as a fraction of half the range (1).
-    pub step: f64,
-    /// Shots that each small step, level and amplitude is averaged over.
-    pub average: usize,
-    /// How often one and the same shot is repeated.
-    pub repeats: usize,
-    /// Decides the random shots.
-    pub key: Key,
-}
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,15 +52,6 @@ pub struct Shot {
     pub twin: Vec<f32>,
 }
 
-/// A plant with its twin, at the operating point.
-pub(crate) struct Pair<'a> {
-    plant: &'a mut dyn Plant,
-    twin: &'a dyn Twin,
-    controls: Vec<f32>,
-    middle: Vec<f32>,
-    half: Vec<f32>,
-}
-
 /// Measures all of `plan`, at the operating point.
 pub fn response(plant: &mut dyn Plant, twin: &dyn Twin, plan: &Plan) -> Result<Response, Error> {
     let Agreement { rms_error, output_std } = agreement(plant, twin, 500, plan.key.branch("agreement"))?;
@@ -101,53 +80,10 @@ fn along_time(ports: &Ports) -> bool {
     ports.inputs.len() == 1 && ports.outputs.len() == 1 && ports.input_count() == ports.output_count()
 }
 
-impl Pair<'_> {
-    /// Readings and predictions of one batch.
-    fn both(&mut self, inputs: &Batch) -> Result<(Batch, Batch), Error> {
-        Ok((self.plant.measure(inputs)?, self.predict(inputs)))
-    }
-
-    /// Predictions of one batch.
-    fn predict(&self, inputs: &Batch) -> Batch {
-        self.twin.predict(inputs, &self.controls)
-    }
-
-    /// The mean reading of `shots` equal shots, and the standard deviation of a single one, per output.
-    fn averaged(&mut self, drive: &[f32], shots: usize) -> Result<(Vec<f64>, Vec<f64>), Error> {
-        let inputs = Batch::from_fn(shots.max(1), drive.len(), |_, port| drive[port]);
-        Ok(moments(&self.plant.measure(&inputs)?))
-    }
-
-    /// What the twin predicts for one shot.
-    fn predicted(&self, drive: &[f32]) -> Vec<f64> {
-        let inputs = Batch::from_fn(1, drive.len(), |_, port| drive[port]);
-        self.predict(&inputs).values().iter().copied().map(f64::from).collect()
-    }
-
-    /// The drive that is away from the middle by `share(port)` of half the range.
-    fn drive(&self, share: impl Fn(usize) -> f64) -> Vec<f32> {
-        let away = |port: usize| (share(port).clamp(-1.0, 1.0) * f64::from(self.half[port])) as f32;
-        (0..self.middle.len()).map(|port| self.middle[port] + away(port)).collect()
-    }
-}
-
-/// Mean and sample standard deviation of each column.
-fn moments(readings: &Batch) -> (Vec<f64>, Vec<f64>) {
-    let rows = readings.rows().max(1) as f64;
-    let column = |output: usize| readings.iter().map(move |row| f64::from(row[output]));
-    let means: Vec<f64> = (0..readings.columns()).map(|output| column(output).sum::<f64>() / rows).collect();
-    let deviations = (0..readings.columns()).map(|output| {
-        let squares = column(output).map(|value| (value - means[output]).powi(2)).sum::<f64>();
-        (squares / (rows - 1.0).max(1.0)).sqrt()
-    });
-    let deviations = deviations.collect();
-    (means, deviations)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sims::{Electrical, ElectricalImperfections, Optical, Oscillators, Predicted, Simulated};
+    use sims::{Electrical, ElectricalImperfections, Key, Optical, Oscillators, Predicted, Simulated};
 
     fn plan(sample_seconds: Option<f64>) -> Plan {
         Plan { sample_seconds, step: 0.05, average: 8, repeats: 40, key: Key::new(1) }

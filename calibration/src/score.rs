@@ -129,6 +129,11 @@ pub(crate) fn scale(range: Range) -> f64 {
     if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }
 }
 
+/// The mean of these, 0 where there are none.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
 /// The middle of sorted values.
 pub(crate) fn median(sorted: &[f64]) -> f64 {
     match sorted.len() {

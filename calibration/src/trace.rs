@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use drivers::{Batch, Card, Direction, Range};
 use sims::{Key, Twin};
 
-use crate::recorded::RECORDED;
+/// The system of a trace whose ranges are the data's own.
+pub(crate) const RECORDED: &str = "recorded";
 
 /// Shots as they were taken.
 #[derive(Debug, Clone, PartialEq)]

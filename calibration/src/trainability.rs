@@ -3,6 +3,7 @@
 
 mod chain;
 mod passage;
+mod steps;
 
 use drivers::{Batch, Direction, Gentle, Plant, Ports, Range};
 use nalgebra::DMatrix;
@@ -10,18 +11,16 @@ use serde::{Deserialize, Serialize};
 use sims::{Key, Twin};
 
 use crate::Error;
-use crate::score::scale;
+use crate::score::{mean, scale};
 pub use chain::{ChainCosine, NETWORK_SHOTS, NETWORKS, way_back, way_back_shots};
 pub use passage::Passage;
 use passage::reaches;
+use steps::{REACH, moderate, sign, with_room};
 
 /// Directions in which slopes are measured.
 const DIRECTIONS: usize = 12;
 /// Shots of one direction.
 const SHOTS: usize = 24;
-/// How far each direction goes either way, in ranges.
-const REACH: f32 = 0.05;
-
 /// Shots that tell how far the readings reach.
 const WHITE: usize = 200;
 
@@ -245,30 +244,8 @@ fn cosine(
     mean(&cosines)
 }
 
-/// Half of the steps that are allowed: the rest is left for moving neighbors apart.
-fn with_room(ports: &Ports) -> Ports {
-    let mut calm = ports.clone();
-    for bank in &mut calm.inputs {
-        bank.dose.slew = bank.dose.slew.map(|slew| 0.49 * slew);
-    }
-    calm
-}
-
-fn moderate(shots: &mut Batch, ports: &Ports, share: f32) {
-    let columns = shots.columns().max(1);
-    shots.values_mut().chunks_exact_mut(columns).for_each(|row| ports.moderate(row, share));
-}
-
-fn sign(uniform: f32) -> f32 {
-    if uniform < 0.5 { -1.0 } else { 1.0 }
-}
-
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 fn difference(a: &Batch, b: &Batch) -> Batch {

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::dose::{Dose, DoseLimits};
+use crate::dose::Dose;
 use crate::ledger::Place;
 use crate::over_time::Spent;
 use crate::setting::{Setting, Way};
-use crate::{Batch, Card, Direction, Error};
+use crate::{Batch, Card, Direction, DoseLimits, Error};
 
 /// Who waits looks so often whether somebody wants something else.
 const LOOK: Duration = Duration::from_millis(10);

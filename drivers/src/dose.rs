@@ -22,14 +22,14 @@
 //! wire, where the last minute also holds from one opening to the next (`ledger.rs`). It passes by the card's timing on what is
 //! simulated in this process or replayed: a run there depends neither on how fast it is computed nor on the run before.
 
-use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
+use crate::dose_limits::within;
 use crate::ledger::{Ledger, Place};
 use crate::minute::{MINUTE, Minute};
 use crate::over_time::OverTime;
 use crate::setting::Setting;
-use crate::{Batch, Card, Direction, Error, Origin};
+use crate::{Batch, Card, Direction, DoseLimits, Error, Origin};
 
 /// The longest piece of a batch by the timing of the plant's card, in s.
 const LONGEST_PIECE: f64 = MINUTE / 20.0;
@@ -41,26 +41,6 @@ const SMOOTH: &str =
 /// What to do about a shot that alone is too much for a minute, and about shots for which a minute has no room.
 const DRIVE_LESS: &str = "drive less: no wait helps";
 const WAIT: &str = "set `pace = true` to wait, or drive less";
-
-/// Limits over time, by bank name.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DoseLimits {
-    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between settings.
-    pub slew: BTreeMap<String, f32>,
-    /// Largest part of a minute that the plant may be driven, from 0 to 1.
-    pub duty: Option<f32>,
-    /// Most energy in a minute, of input banks, in unit²·s.
-    pub energy_per_minute: BTreeMap<String, f32>,
-    /// Whether a plant waits until a minute has room for what it is to be driven with, instead of refusing it.
-    pub pace: bool,
-}
-
-impl DoseLimits {
-    /// Whether they limit nothing.
-    pub(crate) fn are_empty(&self) -> bool {
-        self.slew.is_empty() && self.duty.is_none() && self.energy_per_minute.is_empty()
-    }
-}
 
 /// What a plant has been driven with lately.
 #[derive(Debug)]
@@ -290,22 +270,9 @@ fn sensible(card: &Card, limits: &DoseLimits) -> Result<(), Error> {
     }
 }
 
-/// Refuses more than is allowed.
-pub(crate) fn within(
-    value: f32,
-    limit: f32,
-    unit: &str,
-    what: impl Fn() -> String,
-    advice: &'static str,
-) -> Result<(), Error> {
-    if value <= limit {
-        return Ok(());
-    }
-    Err(Error::Overdriven { what: what(), value, limit, unit: unit.to_owned(), advice })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;

@@ -11,13 +11,15 @@
 
 mod gauge;
 mod line_query;
+mod reading;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::{Allowance, Batch, Card, Direction, Error, Plant, Range, Rejections};
+use crate::{AfterTrip, Allowance, Batch, Card, Direction, Error, Plant, Probe, Range, Rejections};
 
 pub use gauge::{Gauge, GaugeConfig, GaugeProtocol};
+pub use reading::Reading;
 
 /// Where the readings of an interlock come from.
 #[derive(Clone)]
@@ -26,21 +28,6 @@ pub enum Watched {
     Bank(String),
     /// Another instrument.
     Gauge(Arc<dyn Reading>),
-}
-
-/// A reading that is no output of the plant.
-pub trait Reading: Send + Sync {
-    /// What is read, such as a query.
-    fn what(&self) -> &str;
-
-    /// Its unit.
-    fn unit(&self) -> &str;
-
-    /// The newest reading; why there is none that counts.
-    fn newest(&self) -> Result<f32, String>;
-
-    /// Reads anew.
-    fn read(&self) -> Result<f32, String>;
 }
 
 /// Bounds of readings.
@@ -69,44 +56,6 @@ pub struct Recovery {
     pub most_probes: u32,
     /// Trips since the plant was opened; with one more it has tripped for good.
     pub most_trips: u32,
-}
-
-/// What follows a trip.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum AfterTrip {
-    /// The plant is driven no more.
-    Ends,
-    /// It is probed, each time after so many seconds, and may be driven again when its readings are back.
-    Probes(f32),
-    /// It is driven no more: it has tripped so many times.
-    TooOften(u32),
-    /// It is driven no more: so many probes have not found it back for long enough.
-    TooLong(u32),
-}
-
-impl std::fmt::Display for AfterTrip {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Probes(every) => return write!(f, "; it is probed every {every} s"),
-            Self::Ends => {}
-            Self::TooOften(trips) => write!(f, "; this was its trip {trips}, more than `pause.most_trips` allows")?,
-            Self::TooLong(probes) => write!(
-                f,
-                "; {probes} probes have not found it back, `pause.hysteresis` within its bounds, for long enough"
-            )?,
-        }
-        f.write_str(". Find the cause before going on")
-    }
-}
-
-/// What a probe has found.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Probe {
-    /// A reading is out of its bounds: nothing may be driven.
-    Out(Error),
-    /// All are within their bounds. So many more probes in a row must find them back before the plant is driven again by itself;
-    /// whoever drives it sooner decides that.
-    Within(u32),
 }
 
 /// A plant whose readings are watched.

@@ -3,6 +3,7 @@
 //! Rows of plain `f32` in SI units go in and come out; nothing here knows a tensor.
 
 mod address;
+mod after_trip;
 mod allowance;
 pub mod audio;
 mod batch;
@@ -10,8 +11,10 @@ mod beside;
 mod bounded;
 mod card;
 mod dialogue;
+mod direction;
 mod discovery;
 mod dose;
+mod dose_limits;
 mod error;
 mod gentle;
 mod histogram;
@@ -30,6 +33,7 @@ pub mod pnnlink;
 mod port;
 mod ports;
 mod pseudo_terminal;
+mod range;
 mod recording;
 mod red_pitaya;
 mod rejections;
@@ -46,26 +50,27 @@ mod tap;
 mod waveform_bench;
 
 pub use address::Address;
+pub use after_trip::AfterTrip;
 pub use allowance::Allowance;
 pub use batch::Batch;
 pub use bounded::{Bounded, MEBIBYTE, open_bounded, read_bounded, read_text_bounded};
 pub use card::{Card, Identity, Origin, Timing};
 pub use dialogue::{DialogueRecorder, DialogueReplay};
+pub use direction::Direction;
 pub use discovery::{FoundPort, find_ports, who_answers};
-pub use dose::DoseLimits;
+pub use dose_limits::DoseLimits;
 pub use error::{Error, ErrorKind};
 pub use gentle::Gentle;
 pub use histogram::Histogram;
-pub use interlock::{
-    AfterTrip, Gauge, GaugeConfig, GaugeProtocol, Interlock, Interlocked, Probe, Reading, Recovery, Watched,
-};
+pub use interlock::{Gauge, GaugeConfig, GaugeProtocol, Interlock, Interlocked, Reading, Recovery, Watched};
 pub use limited::{Limited, Limits, Silent};
 pub use link::{Disturbance, Link, LinkOptions, LinkReport, LinkState, LinkWatch, Opening, Session};
 pub use over_time::Spent;
 pub use owner::{Grip, Holder, Owned, Peer, holder, is_same_instrument, peer};
-pub use plant::Plant;
+pub use plant::{Plant, Probe};
 pub use port::{Port, Stream};
-pub use ports::{Bank, BankDose, Direction, Ports, Range};
+pub use ports::{Bank, BankDose, Ports};
+pub use range::Range;
 pub use recording::{Playhead, Recorded, Replayed};
 pub use red_pitaya::{RedPitaya, RedPitayaConfig};
 pub use rejections::Rejections;

@@ -11,16 +11,12 @@
 
 mod bitmap;
 
-pub use bitmap::{Image, LARGEST, MirrorCode, bitmap, transmissions};
+pub use bitmap::{COLUMNS, Image, LARGEST, MirrorCode, ROWS, bitmap, transmissions};
 
 use crate::{Error, Opening, Port, Session};
 
 /// Where it listens unless told otherwise.
 pub const PORT: u16 = 21_845;
-/// Mirrors in a row.
-pub const COLUMNS: usize = 608;
-/// Rows of mirrors: a channel's transmission has as many steps.
-pub const ROWS: usize = 684;
 /// The longest payload of one packet.
 const LONGEST: usize = 0xFFFF;
 /// Bytes before the payload.

@@ -21,143 +21,28 @@
 //! keeper thread drives it while nobody asks, so that heartbeats are sent and a lost instrument is found again.
 
 mod keeper;
+mod line;
+mod options;
 mod report;
+mod session;
 mod task;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::port::Opener;
-use crate::{Address, Error, Owned, Port};
+use crate::{Error, Owned};
 
 use keeper::Keeper;
+use line::Line;
+pub use options::LinkOptions;
 pub use report::{Disturbance, LinkReport, LinkState, LinkWatch};
+pub use session::{Opening, Session};
 use task::{Job, Task, Terms};
-
-/// A protocol, as the link needs to know it.
-///
-/// The futures are given up when a deadline passes: the port is then closed and a fresh one is greeted, so a session keeps
-/// nothing in itself that refers to bytes on the way.
-pub trait Session: Send + 'static {
-    /// What may be asked.
-    type Request: Send + Sync + 'static;
-    /// What is answered.
-    type Reply: Send + 'static;
-
-    /// The first words on a fresh port: makes sure that answers are in step, who is there and whether it was switched off in
-    /// between; after a reconnection, pushes *our* settings back and verifies them. Changes no output.
-    fn greet(&mut self, port: &mut Port, opening: Opening) -> impl Future<Output = Result<(), Error>> + Send;
-
-    /// One request and its answer.
-    fn exchange(
-        &mut self,
-        port: &mut Port,
-        request: &Self::Request,
-    ) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
-
-    /// What is asked by `request`, in a word: latencies are counted by it.
-    fn verb(request: &Self::Request) -> &'static str;
-
-    /// How long the instrument may be silent in a greeting because it measures something.
-    fn silence(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// What may be so where the beginning of an answer is `heard` and its rest is missing, in a sentence that begins with a space.
-    fn advise(&self, _heard: &[u8]) -> String {
-        String::new()
-    }
-
-    /// Looks whether the settings of ours that the instrument can say are still there. Changes nothing.
-    fn verify(&mut self, _port: &mut Port) -> impl Future<Output = Result<(), Error>> + Send {
-        std::future::ready(Ok(()))
-    }
-
-    /// Nothing has been asked for [`LinkOptions::idle_every`]: a heartbeat, if the protocol has one, and whether the instrument
-    /// answered it.
-    fn idle(&mut self, _port: &mut Port) -> impl Future<Output = Result<bool, Error>> + Send {
-        std::future::ready(Ok(false))
-    }
-}
-
-/// How a port came to be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
-    /// How often it was opened before.
-    pub count: u64,
-    /// Whether an answer of before may still be on its way: a serial line keeps what a closed socket forgets.
-    pub stale: bool,
-}
-
-/// How a link is kept.
-#[derive(Debug, Clone)]
-pub struct LinkOptions {
-    /// The instrument's name in the rig.
-    pub instrument: String,
-    /// The bench that it belongs to: two connections of one bench may lead to one box.
-    pub bench: String,
-    /// Where it is.
-    pub address: Address,
-    /// The deadline of the first opening, and the most that any later attempt may take.
-    pub open_within: Duration,
-    /// How long nothing may be asked before the session may say something of itself.
-    pub idle_every: Duration,
-    /// Decides the jitter of the pauses between attempts.
-    pub seed: u64,
-    /// A file that the whole dialogue is recorded to.
-    pub record: Option<PathBuf>,
-}
-
-impl LinkOptions {
-    /// The usual: 2 s to open, something said at least twice a second.
-    pub fn new(instrument: &str, address: Address) -> Self {
-        Self {
-            instrument: instrument.to_owned(),
-            bench: instrument.to_owned(),
-            address,
-            open_within: Duration::from_secs(2),
-            idle_every: Duration::from_millis(500),
-            seed: 0,
-            record: None,
-        }
-    }
-}
-
-/// What the handle and the keeper share: the runtime that the task lives in, and the way to it.
-pub(crate) struct Line<S: Session> {
-    runtime: Option<Runtime>,
-    jobs: mpsc::UnboundedSender<Job<S>>,
-    instrument: String,
-}
-
-impl<S: Session> Line<S> {
-    /// Hands a job to the task and drives the runtime until it is done.
-    fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job<S>) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        // The runtime is there until the line is dropped.
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Lost {
-            instrument: self.instrument.clone(),
-            message: "its link has ended".to_owned(),
-        })?;
-        let gone = || Error::Lost { instrument: self.instrument.clone(), message: "its link has ended".to_owned() };
-        self.jobs.send(job(reply)).map_err(|_| gone())?;
-        runtime.block_on(answer).map_err(|_| gone())?
-    }
-}
-
-impl<S: Session> Drop for Line<S> {
-    fn drop(&mut self) {
-        // A name that is still being looked up must not keep anybody waiting past a deadline.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
 
 /// The synchronous handle to one instrument. Dropping it closes the port.
 pub struct Link<S: Session> {

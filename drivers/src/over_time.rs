@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::dose::{DoseLimits, within};
+use crate::dose_limits::within;
 use crate::minute::MINUTE;
-use crate::{Batch, Card, Error};
+use crate::{Batch, Card, DoseLimits, Error};
 
 /// What is limited over the last minute.
 #[derive(Debug, Clone)]

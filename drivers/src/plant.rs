@@ -1,6 +1,16 @@
 //! The plant: a physical system that computes, seen from outside.
 
-use crate::{Allowance, Batch, Card, Error, Ports, Probe};
+use crate::{Allowance, Batch, Card, Error, Ports};
+
+/// What a probe has found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// A reading is out of its bounds: nothing may be driven.
+    Out(Error),
+    /// All are within their bounds. So many more probes in a row must find them back before the plant is driven again by itself;
+    /// whoever drives it sooner decides that.
+    Within(u32),
+}
 
 /// A physical system that computes: set its controls, drive its inputs, read its outputs.
 ///

@@ -1,6 +1,7 @@
 //! Where controls are set, and how far they may step from there.
 
-use crate::dose::within;
+use crate::dose_limits::within;
+use crate::ports::stepped;
 use crate::{Error, Ports};
 
 /// Steps from the safe state to a setting, at most: whoever asks for the safe state meanwhile waits for all of them.
@@ -88,16 +89,5 @@ impl Setting {
             }
         }
         Ok((next != controls && next != *from).then_some(next))
-    }
-}
-
-/// `to`, or as near to it as one step of at most `limit` comes.
-pub(crate) fn stepped(from: f32, to: f32, limit: f32) -> f32 {
-    let next = from + (to - from).clamp(-limit, limit);
-    // Rounding may have made the step too large.
-    match next - from {
-        step if step > limit => next.next_down(),
-        step if step < -limit => next.next_up(),
-        _ => next,
     }
 }

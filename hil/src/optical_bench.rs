@@ -10,86 +10,23 @@ mod spectrometer;
 mod tests;
 #[cfg(test)]
 mod wire_tests;
+mod world;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 
-use drivers::Batch;
-use drivers::ocean_obp::{Spectrum, run};
 use sims::{Moment, System};
 
+use crate::Faults;
 use crate::byte_server::{ByteServer, SerialLine};
-use crate::{Fault, Faults};
 use sequence::Shown;
 use shaper::Shaper;
 use spectrometer::Spectrometer;
+pub use world::FULL_SCALE;
+use world::{World, locked};
 
 /// Pixels that read each output where the rig does not say how many there are.
 const PIXELS_EACH: usize = 20;
-/// A step of drift, as a part of full scale.
-const DRIFT: f32 = 0.02;
-/// The code that the simulated spectrometer reads at full scale: 18 bits, as a QE Pro has.
-pub const FULL_SCALE: u32 = 262_143;
-
-/// The light between the instruments.
-#[derive(Debug)]
-struct World {
-    system: Arc<dyn System>,
-    /// What the shaper lets through: transmissions of data and mask, interleaved.
-    shown: Shown,
-    /// How many pixels the spectrometer has.
-    pixels: usize,
-    moment: Moment,
-    /// Spectra taken, and the last one.
-    count: u32,
-    last: Vec<u32>,
-    /// What has drifted by steps, as a part of full scale.
-    offset: f32,
-    faults: Faults,
-    /// The mask of each image that was shown.
-    #[cfg(test)]
-    masks: Vec<Vec<f32>>,
-}
-
-impl World {
-    /// How many channels the shaper has.
-    fn channels(&self) -> usize {
-        let ports = &self.system.card().ports;
-        ports.input_count() + ports.control_count()
-    }
-
-    /// Takes one frame of what the shaper shows.
-    fn expose(&mut self) -> Spectrum {
-        let card = self.system.card();
-        let channels = self.shown.now(self.channels(), Instant::now());
-        let pick = |offset: usize| channels.iter().skip(offset).step_by(2).copied().collect::<Vec<f32>>();
-        let (inputs, controls) = (pick(0), self.system.settle(&pick(1)));
-        let (shot, full_scale) = (card.timing.shot, f64::from(FULL_SCALE));
-        let inputs = Batch::from_fn(1, inputs.len(), |_, column| inputs[column]);
-        let outputs = self.system.shoot(&inputs, &controls, self.moment);
-        self.moment.shots += 1;
-        self.moment.seconds += shot;
-        self.count += 1;
-        if self.faults.strike(Fault::DriftStep) {
-            self.offset += DRIFT;
-        }
-        let (stuck, saturated) = (self.faults.strike(Fault::StuckValue), self.faults.strike(Fault::Saturation));
-        if stuck && !self.last.is_empty() {
-            return Spectrum { count: self.count, pixels: self.last.clone() };
-        }
-        let offset = self.offset;
-        let code = |value: &f32| (f64::from(*value + offset) * full_scale).round().clamp(0.0, full_scale) as u32;
-        let values = outputs.values();
-        let each = |(index, value)| std::iter::repeat_n(code(value), run(self.pixels, values.len(), index).len());
-        self.last = values.iter().enumerate().flat_map(each).collect();
-        if saturated {
-            self.last.fill(FULL_SCALE);
-        }
-        Spectrum { count: self.count, pixels: self.last.clone() }
-    }
-}
-
 /// A served optical bench.
 #[derive(Debug)]
 pub struct OpticalBench {
@@ -144,8 +81,4 @@ impl OpticalBench {
     pub fn is_dark(&self) -> bool {
         locked(&self.world).shown.is_dark()
     }
-}
-
-fn locked(world: &Mutex<World>) -> MutexGuard<'_, World> {
-    world.lock().unwrap_or_else(PoisonError::into_inner)
 }

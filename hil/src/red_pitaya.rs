@@ -5,72 +5,33 @@
 
 mod acquisition;
 mod analog;
+mod board;
 mod capture;
+mod channel;
+mod data_sheet;
 mod deep;
 mod digital;
 mod generator;
+mod pins;
 mod readings;
 mod ring;
 mod source;
 mod system;
 
 use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use drivers::ScpiControlsConfig;
 
 use crate::commanded;
-use crate::scpi_box::{Call, Parameter, Response, ScpiError, ScpiInstrument, Table};
-use crate::waveform_world::{SharedWorld, WaveformWorld};
+use crate::scpi_box::{ScpiInstrument, Table};
+use crate::waveform_world::SharedWorld;
 
-use capture::Channel;
-use digital::Pins;
+pub use board::{RedPitayaCommands, SimulatedRedPitaya};
+use channel::Channel;
+use pins::Pins;
 use readings::Format;
 use source::Source;
-
-/// Samples in the buffers of generator and acquisition.
-const BUFFER: usize = 16_384;
-/// Samples per second of both converters.
-const CLOCK_HERTZ: f64 = 125e6;
-/// `RP_EOOR` of the vendor's library, as its server reports it.
-const OUT_OF_RANGE: ScpiError = ScpiError::new(9506, "Value Out Of Range");
-/// `RP_ENN`.
-const NOT_NORMALIZED: ScpiError = ScpiError::new(9517, "Data not normalized");
-/// `RP_NOTS`: other models have it.
-const NOT_SUPPORTED: ScpiError = ScpiError::new(9524, "Command not supported");
-
-/// Commands of one client.
-type Asked<'a> = Call<'a, Format>;
-
-/// The commands that its server has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedPitayaCommands {
-    /// Those of OS 1.x.
-    First,
-    /// Those of OS 2.x, and of the former those that only OS 1.x has, for older programs.
-    Second,
-}
-
-/// A Red Pitaya of two outputs and two inputs.
-pub struct SimulatedRedPitaya {
-    world: SharedWorld,
-    serial: String,
-    /// Those of its commands that set controls of the bench.
-    controls: ScpiControlsConfig,
-    commands: RedPitayaCommands,
-    sources: [Source; 2],
-    channels: [Channel; 2],
-    /// Whether readings are given as codes of the converter.
-    is_raw: bool,
-    /// The same for the deep memory.
-    is_deep_raw: bool,
-    is_split: bool,
-    pins: Pins,
-    /// Of the slow outputs, in V.
-    volts: [f64; 4],
-    /// Settings without an effect on this bench, by their headers.
-    settings: BTreeMap<&'static str, String>,
-}
 
 impl SimulatedRedPitaya {
     /// In front of `world`, with the commands of OS 2.x. Real boards answer 0 for their serial number, all alike.
@@ -104,31 +65,6 @@ impl SimulatedRedPitaya {
         wired.reset();
         wired
     }
-
-    fn world(&self) -> MutexGuard<'_, WaveformWorld> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it has the commands of OS 2.x.
-    fn is_second(&self) -> bool {
-        self.commands == RedPitayaCommands::Second
-    }
-}
-
-/// Which of two a header means: its number counts from 1.
-fn place(call: &Asked<'_>) -> Result<usize, ScpiError> {
-    let number = call.number_of(0)?;
-    if (1..=2).contains(&number) { Ok(number - 1) } else { Err(OUT_OF_RANGE.about(call.header)) }
-}
-
-/// Any number: the server's own range is checked by whoever obeys, because it has an error of its own.
-fn any(unit: &str) -> Parameter {
-    Parameter::number(unit, f64::MIN..=f64::MAX)
-}
-
-/// `ON` or `OFF`, as its server answers.
-fn on_off(on: bool) -> Response {
-    Response::text(if on { "ON" } else { "OFF" })
 }
 
 impl ScpiInstrument for SimulatedRedPitaya {

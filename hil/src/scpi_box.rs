@@ -9,6 +9,7 @@ mod mandatory;
 mod message;
 mod parameter;
 mod pattern;
+mod response;
 mod status;
 mod table;
 
@@ -22,74 +23,9 @@ pub(crate) use message::{LONGEST, first_message};
 use message::{split_header, undefined, units};
 pub use parameter::Parameter;
 pub(crate) use pattern::{Fit, Pattern};
+pub use response::Response;
 use status::{Conditions, QUEUE, Status};
-pub use table::{Call, Table};
-
-/// What a query is answered with, without its terminator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response(Vec<u8>);
-
-impl Response {
-    /// Text as it is: a number, a word.
-    pub fn text(text: impl std::fmt::Display) -> Self {
-        Self(text.to_string().into_bytes())
-    }
-
-    /// A string in quotation marks.
-    pub fn quoted(text: &str) -> Self {
-        Self(format!("\"{}\"", text.replace('"', "\"\"")).into_bytes())
-    }
-
-    /// Bytes as a block of definite length.
-    pub fn block(bytes: &[u8]) -> Self {
-        Self(drivers::scpi_block(bytes))
-    }
-
-    /// Bytes that are a response already.
-    pub fn bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-/// What one kind of instrument is and does.
-pub trait ScpiInstrument: Send + Sized + 'static {
-    /// What it keeps for each of its clients, such as the format of data; `()` where there is nothing.
-    type Client: Default + Send + 'static;
-
-    /// Manufacturer, model and serial number; the model says that it is simulated.
-    fn identity(&self) -> [String; 3];
-
-    /// Its commands, beside those that all instruments have. Asked for once.
-    fn table(&self) -> Table<Self>;
-
-    /// `*RST`, and what a loss of power does: outputs off, settings as made.
-    fn reset(&mut self);
-
-    /// The fourth field of `*IDN?`, where `version` counts from 1.
-    fn firmware(&self, version: u32) -> String {
-        format!("{version}.0")
-    }
-
-    /// `*TRG`.
-    fn trigger(&mut self) -> Result<(), ScpiError> {
-        Err(ScpiError::UNDEFINED_HEADER.about("*TRG"))
-    }
-
-    /// Whether something goes on that `*OPC?` and `*WAI` wait for, such as a measurement.
-    fn is_busy(&self) -> bool {
-        false
-    }
-
-    /// The conditions of `STATus:OPERation` and `STATus:QUEStionable` (SCPI-99, 9.3 and 9.4).
-    fn conditions(&self) -> (u16, u16) {
-        (0, 0)
-    }
-
-    /// `*TST?`: 0 where nothing is wrong.
-    fn self_test(&mut self) -> i32 {
-        0
-    }
-}
+pub use table::{Call, ScpiInstrument, Table};
 
 /// An instrument with its table, whatever kind it is.
 trait Machine: Send {

@@ -20,6 +20,7 @@
 
 mod adjust;
 mod bench;
+mod imperfections;
 mod integrator;
 mod matrix;
 mod physics;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Built, Error, Key, Pullback, Twin};
 use bench::Bench;
+pub use imperfections::OscillatorImperfections;
 use physics::{Physics, Solver};
 
 /// A lattice of coupled oscillators, as a rig file describes it.
@@ -81,18 +83,6 @@ pub struct Oscillators {
     /// Once per shot, in s. Invented.
     #[schemars(range(min = 0, max = 1e9))]
     pub shot_seconds: f64,
-}
-
-/// What differs from shot to shot, and the read-out. All off by default, as in the reference's Example 1.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct OscillatorImperfections {
-    /// Standard deviation of the initial positions about the inputs, in rad; 0: off. Reference, Example 2: 0.02.
-    pub amplitude_noise: f64,
-    /// Standard deviation of a reading, in rad; 0: off.
-    pub read_noise: f64,
-    /// Bits of the converter that reads positions, over ± `position_limit`; 0: ideal resolution.
-    pub read_bits: u32,
 }
 
 impl Default for Oscillators {

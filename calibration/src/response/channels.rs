@@ -4,7 +4,7 @@
 use drivers::{Batch, Error};
 use serde::Serialize;
 
-use super::{Pair, Plan};
+use super::pair::{Pair, Plan};
 
 /// Levels of all inputs together.
 const LEVELS: usize = 33;

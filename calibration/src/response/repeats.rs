@@ -3,7 +3,7 @@
 use drivers::{Batch, Direction, Error};
 use serde::Serialize;
 
-use super::Pair;
+use super::pair::Pair;
 
 /// Most shots in one batch.
 const BATCH: usize = 500;

@@ -8,8 +8,8 @@ use std::f64::consts::TAU;
 use drivers::Error;
 use serde::Serialize;
 
+use super::pair::{Pair, Plan};
 use super::tone::{Passband, Resonance, Tone, passband, peak, transform};
-use super::{Pair, Plan};
 
 /// Points of the transfer function.
 const POINTS: usize = 1200;

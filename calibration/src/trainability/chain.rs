@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use sims::{Key, Twin};
 
 use super::passage::{Along, Passage};
-use super::{mean, moderate, with_room};
+use super::steps::{moderate, with_room};
 use crate::Error;
+use crate::score::mean;
 
 /// Networks that are drawn.
 pub const NETWORKS: u64 = 8;

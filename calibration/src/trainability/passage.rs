@@ -13,7 +13,7 @@
 use drivers::{Bank, Batch, Direction, Ports};
 use sims::{Key, Twin};
 
-use super::{REACH, sign};
+use super::steps::{REACH, sign};
 
 /// Directions in which slopes are measured.
 pub(super) const DIRECTIONS: usize = 12;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Reading;
 use super::line_query::LineQuery;
+use super::reading::Reading;
 use crate::dialogue::shown;
 use crate::pnnlink::link::{Options, Pnnlink};
 use crate::scpi::number;

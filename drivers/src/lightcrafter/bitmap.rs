@@ -3,8 +3,10 @@
 //! Ours have one bit a pixel. Read are 1, 4, 8, 24 and 32 bits, rows from the bottom or from the top, not compressed. A pixel of a color between black
 //! and white is a mirror that is on for a part of the time, and one of a color is on for the part of its red, green and blue.
 
-use super::{COLUMNS, ROWS};
-
+/// Mirrors in a row.
+pub const COLUMNS: usize = 608;
+/// Rows of mirrors: a channel's transmission has as many steps.
+pub const ROWS: usize = 684;
 /// Bytes of a monochrome bitmap before its pixels: file header 14, information header 40, two colors of 4.
 const BITMAP_HEADER: usize = 62;
 /// Bytes of a row of a monochrome bitmap: a whole number of four.

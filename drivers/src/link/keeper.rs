@@ -5,8 +5,10 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::line::Line;
+use super::report::LinkWatch;
+use super::session::Session;
 use super::task::Job;
-use super::{Line, LinkWatch, Session};
 
 /// The thread of one link. Dropping it ends it.
 pub(super) struct Keeper {

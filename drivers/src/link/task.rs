@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Disturbance, LinkOptions, LinkState, LinkWatch, Opening, Session};
+use super::options::LinkOptions;
+use super::report::{Disturbance, LinkState, LinkWatch};
+use super::session::{Opening, Session};
 use crate::port::Opener;
 use crate::split_mix::SplitMix;
 use crate::{Error, Port};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::link::Options;
+use super::options::Options;
 use crate::Error;
 
 /// A plant on a microcontroller that speaks pnnlink (`docs/pnnlink.md`).

@@ -11,63 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::options::seconds;
 use super::owner::Owner;
 use super::wires::Wires;
 use crate::{Allowance, Batch, Card, Error, Identity, LinkOptions, LinkWatch, Owned, Plant};
 
+pub use super::options::Options;
+pub use super::report::Report;
+
 /// The longest wait for an owner that has died.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
-
-/// How patient the owner is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
-    /// How long a call may wait without any progress.
-    pub deadline: Duration,
-    /// How long a call that makes the instrument safe may take.
-    pub safe_deadline: Duration,
-    /// After how long without a word the instrument makes itself safe.
-    pub watchdog: Duration,
-    /// How often a shot with a void reading is driven, before it is given up.
-    pub attempts: u32,
-    /// Decides session numbers and the jitter of pauses. Two controllers must not have the same.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            deadline: Duration::from_secs(5),
-            safe_deadline: Duration::from_secs(1),
-            watchdog: Duration::from_secs(1),
-            attempts: 5,
-            seed: clock.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(40),
-        }
-    }
-}
-
-/// What the wire has been through.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// Whether a session is open.
-    pub is_connected: bool,
-    /// Sessions opened after the first.
-    pub reconnections: u64,
-    /// Of these, after the instrument had lost its power.
-    pub power_cycles: u64,
-    /// Of these, after which it had another firmware.
-    pub firmware_changes: u64,
-    /// How often the instrument has made itself safe because it heard nothing.
-    pub watchdog_trips: u64,
-    /// Shots that were sent again.
-    pub resent: u64,
-    /// Answers that came twice and were dropped.
-    pub repeated: u64,
-    /// Readings that were void; their shots were driven again.
-    pub void: u64,
-    /// Frames that could not be understood.
-    pub bad_frames: u64,
-}
 
 /// What the owner is asked to do, and where it answers.
 pub(super) enum Command {
@@ -227,11 +180,6 @@ impl Drop for Pnnlink {
             let _ = owner.join();
         }
     }
-}
-
-/// A time in s as a duration; what makes no sense is no time.
-pub(super) fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 /// Waits for the owner's answer.

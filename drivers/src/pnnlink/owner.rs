@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use controls::Set;
-
 use super::description::Description;
 use super::failure::{explain, may_pass};
-use super::link::{Options, Report, seconds};
 use super::message::Reason;
+use super::options::{Options, seconds};
 use super::ours::Ours;
+use super::report::Report;
 use super::session::{Failure, Session};
 use super::wires::Wires;
 use crate::split_mix::SplitMix;
@@ -60,6 +59,15 @@ pub(super) struct Owner {
     is_stopped: bool,
     /// Where shots that are driven again are counted.
     pub allowance: Allowance,
+}
+
+/// Controls that somebody has set.
+#[derive(Debug, Clone)]
+struct Set {
+    /// As they were asked for.
+    asked: Vec<f32>,
+    /// As the instrument applied them, coded.
+    applied: Vec<u8>,
 }
 
 impl Owner {

@@ -2,7 +2,7 @@
 //!
 //! Each unit of a setting's line is looked at, with its header read from the root and as the one before it leaves off (SCPI-99, 6.2.4).
 
-use super::{GeneratorConfig, SettingConfig};
+use super::config::{GeneratorConfig, SettingConfig};
 use crate::mnemonic::{same_command, same_word};
 use crate::scpi::number;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use drivers::{Batch, Direction, Error};
 
-use super::{Failure, Seen, Subject, free_to_drive, shots};
+use super::subject::{Failure, Seen, Subject, free_to_drive, shots};
 
 /// It says who it is.
 pub(super) fn identity(subject: &mut Subject) -> Seen {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use drivers::{Batch, Direction, Ports};
 
-use super::{Failure, Seen, Subject, distance, free_to_drive, set_controls, shots};
+use super::subject::{Failure, Seen, Subject, distance, free_to_drive, set_controls, shots};
 
 /// Shots in a check.
 const SHOTS: usize = 12;

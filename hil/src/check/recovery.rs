@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use drivers::{Disturbance, LinkState, LinkWatch};
 
 use super::order::mistaken;
-use super::{Failure, Seen, Subject, free_to_drive, set_controls, shots};
+use super::subject::{Failure, Seen, Subject, free_to_drive, set_controls, shots};
 
 /// An instrument that is there is found again within this.
 const RECONNECT: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use drivers::lightcrafter::{COLUMNS, Image, LARGEST, Packet, command, error, kind};
 
 use super::sequence::{Sequence, Shown};
-use super::{World, locked};
+use super::world::{World, locked};
 use crate::byte_server::{Answering, Heard};
 
 /// Display modes.

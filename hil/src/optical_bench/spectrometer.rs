@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drivers::ocean_obp::{BadMessage, ObpMessage, Spectrum, UNKNOWN_TYPE, error, flag, message_type};
 
-use super::{FULL_SCALE, World, locked};
+use super::world::{FULL_SCALE, World, locked};
 use crate::byte_server::{Answering, Heard};
 use crate::{Fault, Faults};
 

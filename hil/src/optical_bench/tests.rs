@@ -4,10 +4,12 @@ use super::*;
 use std::time::Duration;
 
 use drivers::{
-    DoseLimits, Error, Limited, Limits, LinkOptions, Origin, Plant, ShaperConfig, SpectralBench, SpectralBenchConfig,
-    SpectrometerConfig,
+    Batch, DoseLimits, Error, Limited, Limits, LinkOptions, Origin, Plant, ShaperConfig, SpectralBench,
+    SpectralBenchConfig, SpectrometerConfig,
 };
 use sims::{Built, Optical, OpticalImperfections};
+
+use crate::Fault;
 
 fn system() -> Built {
     let imperfections = OpticalImperfections {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use drivers::pnnlink::message::{Request, SCHEMA, VERSION};
 use sims::{Key, Stream};
 
-use super::served::Piece;
 use crate::{Fault, Faults};
 
 /// A USB full-speed bulk packet, in bytes (USB 2.0, 5.8.3): what a buffer is on such a line.
@@ -47,6 +46,12 @@ const ANSWERS: [Fault; 8] = [
     Fault::WrongBlockLength,
     Fault::BufferSizedBlock,
 ];
+
+/// Bytes to be written after a pause.
+pub(super) struct Piece {
+    pub(super) pause: Duration,
+    pub(super) bytes: Vec<u8>,
+}
 
 /// Faults under way.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
 use super::Firmware;
-use super::mishaps::{After, Mishaps};
+use super::mishaps::{After, Mishaps, Piece};
 use crate::{Faults, Pty};
 
 /// How often the instrument looks at its clock: its watchdog is as exact as that.
@@ -136,12 +136,6 @@ fn open(place: Place) -> io::Result<(Wire, String)> {
 enum Event {
     Bytes(u64, Vec<u8>),
     Closed(u64),
-}
-
-/// Bytes to be written after a pause.
-pub(super) struct Piece {
-    pub(super) pause: Duration,
-    pub(super) bytes: Vec<u8>,
 }
 
 /// One controller's end.

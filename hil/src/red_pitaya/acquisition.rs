@@ -1,8 +1,9 @@
 //! The acquisition's commands. Those with `CH#` at the end mean one input, the same without it both.
 
-use super::capture::{Channel, TRIGGERS};
+use super::board::{Asked, SimulatedRedPitaya as Board, any, on_off, place};
+use super::channel::{Channel, TRIGGERS};
+use super::data_sheet::{BUFFER, CLOCK_HERTZ, NOT_SUPPORTED, OUT_OF_RANGE};
 use super::readings::Format;
-use super::{Asked, BUFFER, CLOCK_HERTZ, NOT_SUPPORTED, OUT_OF_RANGE, SimulatedRedPitaya as Board, any, on_off, place};
 use crate::scpi_box::{Parameter, Response, ScpiError, Table};
 
 /// Sets one input.

@@ -1,6 +1,7 @@
 //! The slow outputs and inputs, joined by cables.
 
-use super::{OUT_OF_RANGE, SimulatedRedPitaya as Board, any};
+use super::board::{SimulatedRedPitaya as Board, any};
+use super::data_sheet::OUT_OF_RANGE;
 use crate::scpi_box::{Parameter, Response, ScpiError, Table};
 
 /// Outputs, and as many inputs.

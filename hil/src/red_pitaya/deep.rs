@@ -1,9 +1,10 @@
 //! The deep memory: each input writes into a part of the board's own memory.
 
 use super::acquisition::{decimation, whole};
-use super::capture::Channel;
+use super::board::{Asked, SimulatedRedPitaya as Board, place};
+use super::channel::Channel;
+use super::data_sheet::OUT_OF_RANGE;
 use super::ring::Ring;
-use super::{Asked, OUT_OF_RANGE, SimulatedRedPitaya as Board, place};
 use crate::scpi_box::{Parameter, Response, ScpiError, Table};
 
 /// Where the memory begins.

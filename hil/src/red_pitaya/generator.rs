@@ -1,7 +1,8 @@
 //! The generator's commands.
 
+use super::board::{Asked, SimulatedRedPitaya as Board, any, on_off, place};
+use super::data_sheet::{BUFFER, OUT_OF_RANGE};
 use super::source::{SHAPES, Source, TRIGGERS};
-use super::{Asked, BUFFER, OUT_OF_RANGE, SimulatedRedPitaya as Board, any, on_off, place};
 use crate::scpi_box::{Parameter, Response, ScpiError, Table};
 
 /// The modes, as they are written; older programs switch bursts on and off.

@@ -1,6 +1,6 @@
 //! One output of the generator: its settings, and what it plays.
 
-use super::{BUFFER, OUT_OF_RANGE};
+use super::data_sheet::{BUFFER, NOT_NORMALIZED, OUT_OF_RANGE};
 use crate::scpi_box::ScpiError;
 
 /// The waveforms, as they are written.
@@ -169,7 +169,7 @@ impl Source {
             return Err(ScpiError::TOO_MUCH_DATA);
         }
         if !data.iter().all(|value| value.abs() <= 1.0) {
-            return Err(super::NOT_NORMALIZED);
+            return Err(NOT_NORMALIZED);
         }
         self.data = data.iter().map(|value| *value as f32).collect();
         Ok(())

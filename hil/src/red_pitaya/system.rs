@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use super::board::{Asked, SimulatedRedPitaya as Board, any};
+use super::data_sheet::NOT_SUPPORTED;
 use super::readings::Format;
-use super::{Asked, NOT_SUPPORTED, SimulatedRedPitaya as Board, any};
 use crate::scpi_box::{Parameter, Response, ScpiInstrument, Table};
 
 /// The version of its software.

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use sims::Electrical;
 
+use super::data_sheet::BUFFER;
 use super::*;
 use crate::Faults;
 use crate::scpi_box::{ScpiBox, ScpiClient};
 use crate::scpi_server::tests::waveform;
+use crate::waveform_world::WaveformWorld;
 
 /// A board with one client.
 struct Talk {

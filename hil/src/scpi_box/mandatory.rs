@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use super::error::ScpiError;
 use super::parameter::Parameter;
+use super::response::Response;
 use super::status::{BITS, Register, Status};
-use super::table::{Call, Table};
-use super::{Response, ScpiInstrument};
+use super::table::{Call, ScpiInstrument, Table};
 
 /// What all instruments are: a status for each client.
 pub(super) struct Mandatory;

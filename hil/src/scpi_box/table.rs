@@ -1,4 +1,4 @@
-//! The commands of one kind of instrument: headers as its manual prints them, what each takes, and what it does.
+//! One kind of instrument and its commands: headers as its manual prints them, what each takes, and what it does.
 //!
 //! ```ignore
 //! Table::<Self>::new()
@@ -13,7 +13,47 @@
 use super::error::ScpiError;
 use super::parameter::{Parameter, Value, bind};
 use super::pattern::{Fit, Pattern};
-use super::{Response, ScpiInstrument};
+use super::response::Response;
+
+/// What one kind of instrument is and does.
+pub trait ScpiInstrument: Send + Sized + 'static {
+    /// What it keeps for each of its clients, such as the format of data; `()` where there is nothing.
+    type Client: Default + Send + 'static;
+
+    /// Manufacturer, model and serial number; the model says that it is simulated.
+    fn identity(&self) -> [String; 3];
+
+    /// Its commands, beside those that all instruments have. Asked for once.
+    fn table(&self) -> Table<Self>;
+
+    /// `*RST`, and what a loss of power does: outputs off, settings as made.
+    fn reset(&mut self);
+
+    /// The fourth field of `*IDN?`, where `version` counts from 1.
+    fn firmware(&self, version: u32) -> String {
+        format!("{version}.0")
+    }
+
+    /// `*TRG`.
+    fn trigger(&mut self) -> Result<(), ScpiError> {
+        Err(ScpiError::UNDEFINED_HEADER.about("*TRG"))
+    }
+
+    /// Whether something goes on that `*OPC?` and `*WAI` wait for, such as a measurement.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// The conditions of `STATus:OPERation` and `STATus:QUEStionable` (SCPI-99, 9.3 and 9.4).
+    fn conditions(&self) -> (u16, u16) {
+        (0, 0)
+    }
+
+    /// `*TST?`: 0 where nothing is wrong.
+    fn self_test(&mut self) -> i32 {
+        0
+    }
+}
 
 /// What a command does, and what a query answers.
 type Act<I> = Box<

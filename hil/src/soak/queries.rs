@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use drivers::{Error, Link, LinkOptions, Scpi, ScpiRequest, Step};
 
-use super::{SoakReport, resident_memory};
+use super::report::{SoakReport, resident_memory};
 use crate::scpi_box::{Parameter, Response, ScpiBox, ScpiInstrument, Table};
 use crate::{Fault, Faults, Wire, serve_scpi};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use drivers::pnnlink::link::{Options, Pnnlink};
 use drivers::{Address, Batch, Error, LinkOptions, Plant, Screen, Screened};
 
-use super::{SoakReport, resident_memory};
+use super::report::{SoakReport, resident_memory};
 use crate::pnnlink::{Build, Firmware, Pattern, Place, Served};
 use crate::{Fault, Faults};
 

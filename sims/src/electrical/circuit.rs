@@ -11,6 +11,9 @@
 use crate::Real;
 use crate::dual::Dual;
 
+/// Beyond this exponent the current no longer grows: e^20 times the device's current is more than any bench supplies.
+pub(super) const LARGEST_EXPONENT: f64 = 20.0;
+
 /// How the device's law is made up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -133,7 +136,7 @@ impl<R: Real> Circuit<R> {
         let square = u * u;
         let polynomial = u * (R::of(1.0) + square / R::of(6.0) * (R::of(1.0) + square / R::of(20.0)));
         let slope = R::of(1.0) + square / R::of(2.0) * (R::of(1.0) + square / R::of(12.0));
-        let limit = R::of(super::law::LARGEST_EXPONENT);
+        let limit = R::of(LARGEST_EXPONENT);
         let clamped = u.max(-limit).min(limit);
         let [grown, shrunk] = [clamped, -clamped].map(|u| R::of(0.5) * u.exp());
         let blend = |junction: R, polynomial: R| self.junction_share * (junction - polynomial) + polynomial;

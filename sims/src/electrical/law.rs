@@ -12,11 +12,9 @@
 
 #![allow(clippy::inline_always)] // The time loops vectorise only when these are part of them.
 
+use super::circuit::LARGEST_EXPONENT;
 use super::step::Step;
 use crate::Real;
-
-/// Beyond this exponent the current no longer grows: e^20 times the device's current is more than any bench supplies.
-pub(super) const LARGEST_EXPONENT: f64 = 20.0;
 
 /// What one implicit step does to the node, in the terms that the adjoint needs.
 pub(super) struct Solved<S> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use drivers::Card;
 
-use super::Mechanical;
+use super::config::Mechanical;
 use super::model::{Modal, sensitivity};
 use super::physics::{Physics, Resonance};
 use crate::adjustable::plausible;

@@ -15,9 +15,10 @@
 use drivers::{Batch, Card};
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernel::{Conditions, Discrete, Forward, Scratch};
+use super::config::{Imperfections, Mechanical};
+use super::discrete::Discrete;
+use super::kernel::{Conditions, Forward, Scratch};
 use super::physics::Physics;
-use super::{Imperfections, Mechanical};
 use crate::random::normal_pair;
 use crate::{Converter, Key, LANES, Lanes, Moment, System, blocks};
 

@@ -2,8 +2,9 @@
 
 use std::f64::consts::TAU;
 
+use super::config::{Gap, Imperfections, LIMIT, Mechanical, Microphone, Plate, Speaker};
 use super::physics::{Physics, Resonance, SOUND};
-use super::{Gap, Imperfections, LIMIT, MOST_MODES, Mechanical, Microphone, Plate, SYSTEM, Speaker};
+use super::{MOST_MODES, SYSTEM};
 use crate::Error;
 
 /// What a coefficient must be.

@@ -3,7 +3,8 @@
 use drivers::{Batch, Card};
 use pulp::Arch;
 
-use super::kernel::{Backward, Conditions, Discrete, Forward, Scratch};
+use super::discrete::Discrete;
+use super::kernel::{Backward, Conditions, Forward, Scratch};
 use crate::dual::{self, Dual};
 use crate::{LANES, Pullback, Sensitivity, Twin, blocks};
 

@@ -14,9 +14,9 @@
 
 use std::f64::consts::{PI, TAU};
 
-use super::kernel::{Coupling, Discrete, Mode};
+use super::config::{LIMIT, Mechanical};
+use super::discrete::{Coupling, Discrete, Mode};
 use super::plate::{Shape, free_square};
-use super::{LIMIT, Mechanical};
 use crate::{Key, Real, Stream};
 
 /// Density of dry air at 20 °C and 1013 hPa, in kg/m³ (handbook value).

@@ -5,7 +5,8 @@ use std::f64::consts::TAU;
 use pulp::Arch;
 
 use super::Mechanical;
-use super::kernel::{Conditions, Discrete, Forward, Scratch};
+use super::discrete::Discrete;
+use super::kernel::{Conditions, Forward, Scratch};
 use super::physics::{Physics, Quartic, Resonance};
 use crate::LANES;
 

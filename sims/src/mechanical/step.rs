@@ -5,7 +5,7 @@
 
 #![allow(clippy::inline_always)] // Each function must become part of the vectorized caller.
 
-use super::kernel::{Coupling, Discrete};
+use super::discrete::{Coupling, Discrete};
 use crate::{LANES, Lanes, Real};
 
 /// One step of the speaker: the coil current follows the drive, and its slow part is blocked.

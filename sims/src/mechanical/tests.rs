@@ -4,7 +4,8 @@ use drivers::{Batch, Direction};
 use pulp::Arch;
 use rayon::ThreadPoolBuilder;
 
-use super::kernel::{Backward, Conditions, Discrete, Forward, Scratch};
+use super::discrete::Discrete;
+use super::kernel::{Backward, Conditions, Forward, Scratch};
 use super::physics::Physics;
 use super::{Gap, Imperfections, Mechanical, Speaker};
 use crate::gradient_check::error_along;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use drivers::Card;
 
+use super::config::{CHANNELS, Optical};
 use super::gap::Gap;
-use super::path::{Path, exposure_factor, position};
+use super::path::{Path, exposure_factor, gap_of_bench, position};
 use super::spectrum::{Undepleted, sensitivity};
 use super::transform::Complex;
-use super::{CHANNELS, Optical};
 use crate::adjustable::plausible;
 use crate::{Adjustable, Coefficient, Real, Sensitivity, Twin, dual};
 
@@ -74,7 +74,7 @@ impl Optical {
     /// The coefficients of the simulated plant itself, in the order of [`Adjustable::coefficients`]: what only the simulation
     /// knows. Its ripples and its smooth phase are not among them.
     pub fn plant_coefficients(&self) -> Vec<f64> {
-        let gap = self.gap();
+        let gap = gap_of_bench(self);
         let [quadratic, cubic] = gap.chirp;
         vec![
             1.0 + gap.gain,

@@ -9,13 +9,13 @@ use drivers::{Batch, Card};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::band::Band;
+use super::config::{CHANNELS, OUTPUTS, Optical, OpticalFidelity, PIXELS, SAMPLES};
 use super::drift::Drift;
 use super::path::{Path, position};
 use super::readout::Readout;
 use super::spectrum::{Shaper, convolve, intensity};
 use super::transform::{Complex, Field, Transform};
 use super::waves::Waves;
-use super::{CHANNELS, OUTPUTS, Optical, OpticalFidelity, PIXELS, SAMPLES};
 use crate::random::normal_pair;
 use crate::{Key, LANES, Lanes, Moment, Real, System, blocks};
 

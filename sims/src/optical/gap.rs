@@ -7,8 +7,7 @@
 
 use std::f64::consts::{PI, TAU};
 
-use super::path::Path;
-use super::{CHANNELS, OUTPUTS, Optical};
+use super::config::{CHANNELS, OUTPUTS, Optical};
 use crate::{Key, Real, Stream};
 
 /// The twin's error at `mismatch` = 1: root mean square, over the outputs' standard deviation about their own means
@@ -62,18 +61,18 @@ impl<R: Real> Gap<R> {
 }
 
 impl Gap {
-    /// The errors of the described bench; `path` is that of a bench with given errors.
-    pub fn of_bench(optical: &Optical, path: impl Fn(&Self) -> Path) -> Self {
+    /// The errors of the described bench; `read` says what a bench with given errors reads for shots of the channels' transmissions.
+    pub fn of_bench(optical: &Optical, read: impl Fn(&Self, &[[f64; CHANNELS]]) -> Vec<Vec<f64>>) -> Self {
         if optical.mismatch == 0.0 {
             return Self::none();
         }
         let shots = typical_shots();
-        let believed = path(&Self::none()).read(&shots);
+        let believed = read(&Self::none(), &shots);
         let drawn = Self::drawn(optical);
         let mut scale = 1.0;
         // The error is nearly proportional to the scale, so this converges by a digit each time.
         for _ in 0..4 {
-            scale *= TWIN_ERROR / relative_error(&believed, &path(&drawn.scaled(scale)).read(&shots));
+            scale *= TWIN_ERROR / relative_error(&believed, &read(&drawn.scaled(scale), &shots));
         }
         drawn.scaled(scale * optical.mismatch)
     }
@@ -151,6 +150,7 @@ fn relative_error(believed: &[Vec<f64>], real: &[Vec<f64>]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::Path;
     use super::*;
 
     #[test]

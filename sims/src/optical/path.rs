@@ -8,9 +8,9 @@
 
 use std::f64::consts::{LN_2, PI, TAU};
 
+use super::config::{CHANNELS, OUTPUTS, Optical, PIXELS, SAMPLES};
 use super::gap::Gap;
 use super::transform::Complex;
-use super::{CHANNELS, OUTPUTS, Optical, PIXELS, SAMPLES};
 use crate::Real;
 
 /// Time–bandwidth product of a Gaussian pulse at its transform limit, 2·ln 2/π.
@@ -41,7 +41,7 @@ impl Path {
 
     /// The path of the bench whose errors are drawn from the description's plant seed.
     pub fn of_bench(optical: &Optical) -> Self {
-        Self::with(optical, &optical.gap(), exposure_factor(optical))
+        Self::with(optical, &gap_of_bench(optical), exposure_factor(optical))
     }
 
     /// Readings above dark for shots of the channels' transmissions, in the undepleted limit, term by term.
@@ -158,6 +158,12 @@ pub(super) fn exposure_factor(optical: &Optical) -> f64 {
     let path = Path::with(optical, &Gap::none(), 1.0);
     let brightest = path.read(&[[0.5; CHANNELS]])[0].iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     optical.exposure / brightest
+}
+
+/// The errors of the bench that is described.
+pub(super) fn gap_of_bench(optical: &Optical) -> Gap {
+    let factor = exposure_factor(optical);
+    Gap::of_bench(optical, |gap, shots| Path::with(optical, gap, factor).read(shots))
 }
 
 /// `S_k` = `Σ_n` `c_n·c`_(k−n), summed term by term, each pair once.

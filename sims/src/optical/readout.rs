@@ -11,8 +11,8 @@
 //! them. With less noise every row is drawn and rounded.
 
 use super::band::Band;
+use super::config::{OUTPUTS, Optical, OpticalImperfections};
 use super::path::bin_pixels;
-use super::{OUTPUTS, Optical, OpticalImperfections};
 use crate::random::normal_pair;
 use crate::{Key, LANES, Lanes, Real};
 
@@ -127,7 +127,8 @@ impl Readout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optical::{PIXELS, SAMPLES, path::Path};
+    use crate::optical::config::{PIXELS, SAMPLES};
+    use crate::optical::path::Path;
 
     fn readout(change: impl Fn(&mut OpticalImperfections)) -> Readout {
         let mut optical = Optical::default();

@@ -11,9 +11,9 @@ use drivers::{Batch, Card};
 use pulp::{Arch, Simd, WithSimd};
 
 use super::band::{Band, transposed};
+use super::config::{CHANNELS, INPUTS, OUTPUTS, SAMPLES};
 use super::path::Path;
 use super::transform::{Between, Complex, Field, POINTS, Transform};
-use super::{CHANNELS, INPUTS, OUTPUTS, SAMPLES};
 use crate::blocks::{self, Driven, Gradients};
 use crate::dual::{self, Dual};
 use crate::{LANES, Lanes, Pullback, Real, Sensitivity, Twin};

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use rustfft::{Fft, FftPlanner, num_complex::Complex64};
 
+use super::config::{CHANNELS, Optical, SAMPLES};
 use super::path::{Path, autoconvolution, walk_off};
 use super::transform::Complex;
-use super::{CHANNELS, Optical, SAMPLES};
 
 /// Points in time: several times the band of the second harmonic, so that what depletion adds does not fold back.
 const POINTS: usize = 512;

@@ -7,7 +7,7 @@
 use drivers::{Batch, Card, Direction};
 use rayon::prelude::*;
 
-use super::OscillatorImperfections;
+use super::imperfections::OscillatorImperfections;
 use super::physics::Solver;
 use crate::random::normal_pair;
 use crate::{Converter, Key, LANES, Moment, Real, System};

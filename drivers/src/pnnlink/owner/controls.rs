@@ -7,17 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Owner, seconds};
+use super::{Owner, SILENCE, Set};
+use crate::pnnlink::options::seconds;
 use crate::{Direction, Error};
-
-/// Controls that somebody has set.
-#[derive(Debug, Clone)]
-pub(super) struct Set {
-    /// As they were asked for.
-    asked: Vec<f32>,
-    /// As the instrument applied them, coded.
-    applied: Vec<u8>,
-}
 
 impl Owner {
     /// Sets the controls and returns those really applied.
@@ -69,7 +61,7 @@ impl Owner {
             let mut coded = Vec::new();
             self.description.controls.encode(step, &mut coded);
             let start = Instant::now();
-            match self.connected(end, verb).await?.apply(&coded, super::SILENCE + settle).await {
+            match self.connected(end, verb).await?.apply(&coded, SILENCE + settle).await {
                 Ok(applied) => {
                     self.watch.answered("apply", start.elapsed());
                     self.has_fallen = false;
