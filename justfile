@@ -14,6 +14,6 @@ demo:
 bench:
     cargo bench
 
-# Licenses, advisories and duplicate crates (needs cargo-deny).
+# Licenses, known faults, duplicates and sources of crates (needs cargo-deny and the network).
 deny:
     cargo deny check

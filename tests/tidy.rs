@@ -170,3 +170,34 @@ fn only_the_crates_to_the_left_are_used() {
         }
     }
 }
+
+/// The packages of a lock file that come neither from crates.io, with a checksum, nor from this workspace.
+fn strangers(lock: &str) -> Vec<&str> {
+    let ours = ["pnnlab", "drivers", "sims", "calibration", "hil"];
+    let registry = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+    let mut strangers = vec![];
+    for package in lock.split("[[package]]\n").skip(1) {
+        let name = package.lines().next().unwrap().strip_prefix("name = \"").unwrap().trim_end_matches('"');
+        let has = |key: &str| package.lines().any(|line| line.starts_with(key));
+        let is_ours = ours.contains(&name) && !has("source");
+        let is_published = package.lines().any(|line| line == registry) && has("checksum");
+        if !is_ours && !is_published {
+            strangers.push(name);
+        }
+    }
+    strangers
+}
+
+#[test]
+fn every_crate_is_ours_or_comes_from_crates_io() {
+    let published = "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\n\
+        source = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"0\"\n\n";
+    let elsewhere = "[[package]]\nname = \"b\"\nversion = \"1.0.0\"\nsource = \"git+https://example.org/b#0\"\n\n";
+    let beside =
+        "[[package]]\nname = \"c\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"sims\"\nversion = \"1.0.0\"\n";
+    assert_eq!(strangers(&format!("{published}{elsewhere}{beside}")), ["b", "c"]);
+
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    assert!(lock.matches("[[package]]").count() > 100, "the packages are found");
+    assert!(strangers(&lock).is_empty(), "neither ours nor from crates.io: {}", strangers(&lock).join(", "));
+}
