@@ -10,6 +10,7 @@ pub mod catalog;
 mod checkpoint;
 mod facts;
 mod lock;
+mod metric_rows;
 mod new_folder;
 mod packing;
 mod rewind;

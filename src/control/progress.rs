@@ -13,10 +13,10 @@ use crate::stop::StopReason;
 /// Letters of a line from which on it has room for a bar.
 const WIDE: usize = 130;
 
-/// Steps done, loss, and the last accuracy on the plant. Draws nothing where standard error is not a terminal.
+/// Steps done, loss, and the last score on the plant. Draws nothing where standard error is not a terminal.
 pub struct Progress {
     bar: ProgressBar,
-    accuracy: String,
+    scores: String,
     /// Bench time in all, in s.
     plant_seconds: f64,
 }
@@ -36,7 +36,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, accuracy: String::new(), plant_seconds }
+        Self { bar, scores: String::new(), plant_seconds }
     }
 }
 
@@ -47,10 +47,13 @@ impl Observer for Progress {
                 self.bar.set_position(step.step as u64);
                 if step.step.is_multiple_of(10) {
                     let left = duration((self.plant_seconds - step.plant_seconds).max(0.0));
-                    self.bar.set_message(format!("loss {:.3}{}  bench {left} left", step.loss, self.accuracy));
+                    self.bar.set_message(format!("loss {:.3}{}  bench {left} left", step.loss, self.scores));
                 }
             }
-            Event::Evaluated(test) => self.accuracy = format!("  {:.1} % on the plant", 100.0 * test.accuracy()),
+            Event::Evaluated(test) => {
+                let score = test.believed.kind().score();
+                self.scores = format!("  {} on the plant", score.say(test.scores().first()));
+            }
             Event::Continued { step } => {
                 self.bar.set_position(*step as u64);
                 self.bar.reset_eta();

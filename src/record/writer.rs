@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::data::Dataset;
 use crate::event::{Event, Observer};
 use crate::network::NamedTensor;
 use crate::plants::Lab;
@@ -18,6 +17,7 @@ use crate::record::{
     checkpoint::{Checkpoint, make_room, replace, to_file},
     facts::{continuation, facts, read_facts, this_process, unix_seconds},
     lock::own,
+    metric_rows::{metric_columns, step_row, test_row},
     new_folder::{NewFolder, make_parent, rename_new},
     rewind::rewind,
 };
@@ -65,7 +65,7 @@ impl Record {
         // First of all whose it is: should this process die now, what it leaves is known to be a leftover.
         record.write_facts()?;
         write_configs(folder, header)?;
-        record.write_metrics(METRICS)?;
+        record.write_metrics(&metric_columns(header.data.kind()))?;
         Ok(record)
     }
 
@@ -107,7 +107,7 @@ impl Record {
         let mut record = Self { folder: folder.to_owned(), metrics, events, facts, reason: None, alarms };
         record.write_facts()?;
         if checkpoint.is_none() {
-            record.write_metrics(METRICS)?;
+            record.write_metrics(&metric_columns(header.data.kind()))?;
         }
         Ok(record)
     }
@@ -135,22 +135,15 @@ impl Record {
         replace(&path, &to_file(weights, None, &path)?)
     }
 
-    /// Saves what the network said of each row of the test set, in `test.csv`: by the rows' numbers in the data's own file, with
-    /// numbers and words of the classes; nothing where it was never tested.
-    pub fn save_answers(&self, data: &Dataset, answers: &[u32]) -> Result<(), Error> {
-        if answers.is_empty() {
+    /// Saves what the network said of each row of the test set, in `test.csv`: by the rows' numbers in the data's own file, as the
+    /// objective writes it; nothing where it was never tested.
+    pub fn save_answers(&self, table: &[Vec<String>]) -> Result<(), Error> {
+        if table.is_empty() {
             return Ok(());
         }
         let path = self.folder.join("test.csv");
-        let word = |class: u32| data.words.get(class as usize).map_or("", String::as_str);
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let rows = data.test.numbers.iter().zip(&data.test.labels).zip(answers);
-        let mut rows = rows.map(|((row, &label), &answer)| {
-            [&row.to_string(), &label.to_string(), &answer.to_string(), word(label), word(answer)].map(str::to_owned)
-        });
-        let written = writer
-            .write_record(["row", "label", "answer", "label_word", "answer_word"])
-            .and_then(|()| rows.try_for_each(|row| writer.write_record(row)));
+        let written = table.iter().try_for_each(|row| writer.write_record(row));
         let bad = |error: String| Error::Record { path: path.clone(), message: format!("cannot be written: {error}") };
         written.map_err(|error| bad(error.to_string()))?;
         replace(&path, &writer.into_inner().map_err(|error| bad(error.to_string()))?)
@@ -212,38 +205,12 @@ impl Drop for Record {
     }
 }
 
-/// The columns of `metrics.csv`; a test's row leaves those of the update empty, and the other way around.
-const METRICS: &str = "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,\
-                       test_accuracy,believed_accuracy,shots,plant_seconds,validation_accuracy";
-
 impl Observer for Record {
     fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
         match event {
-            Event::Step(s) => self.write_metrics(&format!(
-                "step,{},{},{},{},{},{},{},{},{},,,{},{},",
-                s.step,
-                s.epoch,
-                s.learning_rate,
-                s.loss,
-                s.cross_entropy,
-                s.penalty,
-                s.batch_accuracy,
-                s.range_use,
-                s.clipping_rate,
-                s.shots,
-                s.plant_seconds
-            ))?,
+            Event::Step(step) => self.write_metrics(&step_row(step))?,
             Event::Evaluated(test) => {
-                let cell = |accuracy: Option<f64>| accuracy.map_or(String::new(), |accuracy| accuracy.to_string());
-                self.write_metrics(&format!(
-                    "test,{},,,,,,,,,{},{},{},{},{}",
-                    test.step,
-                    cell(test.test_accuracy),
-                    test.believed_accuracy,
-                    test.shots,
-                    test.plant_seconds,
-                    cell(test.validation_accuracy)
-                ))?;
+                self.write_metrics(&test_row(test))?;
                 self.write_event(event)?;
             }
             Event::Finished { reason } => {

@@ -10,5 +10,5 @@ mod section;
 
 pub use provenance::Provenance;
 pub use published::{Check, Entry, Published, entries};
-pub use report::{over_seeds, percent, short, write};
+pub use report::{over_runs, over_seeds, short, write};
 pub use section::{Ours, Section, State};
