@@ -182,18 +182,3 @@ fn after_help() -> String {
         codes.join("\n")
     )
 }
-
-#[cfg(test)]
-mod try_it {
-    use super::*;
-
-    #[test]
-    #[ignore = "temporary"]
-    fn as_program() {
-        let words = std::env::var("PNN_ARGS").unwrap();
-        let cli = Cli::try_parse_from(std::iter::once("pnnlab").chain(words.split(' '))).unwrap();
-        if let Err(error) = follow(cli) {
-            tell!("pnnlab: {error}");
-        }
-    }
-}

@@ -135,11 +135,13 @@ impl ObjectiveKind {
         }
     }
 
-    /// What its data must have, and how a file says so.
-    pub fn data(self) -> &'static str {
+    /// What its data must have, and where that is.
+    pub fn data(self) -> [&'static str; 2] {
         match self {
-            Self::Classify => "labels (the digits, IDX files, or a CSV file with data.label)",
-            Self::Regress => "targets (a CSV file with data.targets, or the sources narma, mackey-glass and channel)",
+            Self::Classify => ["labels", "the digits, IDX files, or a CSV file with data.label"],
+            Self::Regress => {
+                ["targets", "a CSV file with data.targets, or the sources narma, mackey-glass and channel"]
+            }
         }
     }
 
@@ -276,9 +278,13 @@ impl Scores {
         self.iter().map(|(score, value)| score.say(value)).collect::<Vec<_>>().join(", ")
     }
 
-    /// The value that no score of its name can have, if there is one, with that name.
+    /// A value that its score cannot have, if there is one.
     pub fn impossible(&self) -> Option<(&'static Score, f64)> {
-        self.iter().find(|(score, value)| !(score.range[0]..=score.range[1]).contains(value))
+        let can_be = |score: &Score, value: f64| {
+            let [least, most] = score.range;
+            value.is_finite() && (least..=most).contains(&value)
+        };
+        self.iter().find(|(score, value)| !can_be(score, *value))
     }
 
     /// The scores that stand below `prefix` in a file; none where there are none.
@@ -328,7 +334,9 @@ mod tests {
         assert_eq!(Scores::new(ObjectiveKind::Classify, &[0.5]).say(), "50.0 %");
         assert_eq!(Scores::new(ObjectiveKind::Classify, &[1.5]).impossible().unwrap().0.name, "accuracy");
         assert!(Scores::new(ObjectiveKind::Regress, &[1.5, -1.25]).impossible().is_none());
-        assert!(Scores::new(ObjectiveKind::Regress, &[f64::NAN, 0.0]).impossible().is_some());
+        for value in [f64::NAN, f64::INFINITY, -0.5] {
+            assert!(Scores::new(ObjectiveKind::Regress, &[value, 0.0]).impossible().is_some(), "{value}");
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl RunConfig {
         foreign.map_or(Ok(()), |(index, alarm)| {
             let keys: Vec<String> = objective.scores().iter().map(|score| format!("`{}`", score.key("test"))).collect();
             let message = format!(
-                "is `{}`, but this experiment is to {objective}: watch {} or another quantity",
+                "is `{}`, but the objective is `{objective}`: watch {}, or another quantity",
                 alarm.name(),
                 keys.join(" or ")
             );

@@ -24,7 +24,7 @@ use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Drawer, Experiment, Finished, Method, Plan, objective};
 
-pub use seeds::{Seeded, Spread, read_scores, write_believed, write_tests};
+pub use seeds::{Seeded, Spread, read_scores, write_believed, write_each, write_tests};
 pub(crate) use slopes::slopes_of;
 
 /// Shots that measure the error of a twin.
@@ -58,6 +58,7 @@ impl Serialize for MethodSummary {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("method", self.method)?;
         write_tests(&self.scores, &mut map)?;
+        write_each(&self.scores, &mut map)?;
         map.serialize_entry("learning_rate", &self.learning_rate)?;
         write_believed(&self.scores, &mut map)?;
         map.serialize_entry("shots", &self.shots)?;

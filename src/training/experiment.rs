@@ -199,10 +199,9 @@ impl Experiment {
         self.run.sensible(document)?;
         let (objective, of_data) = (self.objective(), self.data.kind());
         if objective != of_data {
+            let ([needed, from], [had, _]) = (objective.data(), of_data.data());
             let message = format!(
-                "is `{objective}`, which needs data with {}, but the data of `data` is there to {of_data}: take other data, or \
-                 `kind = \"{of_data}\"`",
-                objective.data()
+                "is `{objective}`, which needs {needed} ({from}), but [data] has {had}: take other data, or `kind = \"{of_data}\"`"
             );
             return Err(document.refuse("objective.kind", message));
         }
@@ -290,10 +289,10 @@ mod tests {
         assert_eq!(find(&[]).unwrap().0.objective(), ObjectiveKind::Classify);
         assert_eq!(find(&["objective.kind=classify"]).unwrap().0.objective(), ObjectiveKind::Classify);
         let said = find(&["objective.kind=regress"]).unwrap_err().to_string();
-        assert!(said.contains("`objective.kind` is `regress`, which needs data with targets (a CSV file"), "{said}");
-        assert!(said.contains("is there to classify: take other data, or `kind = \"classify\"`"), "{said}");
+        assert!(said.contains("`objective.kind` is `regress`, which needs targets (a CSV file"), "{said}");
+        assert!(said.contains("but [data] has labels: take other data, or `kind = \"classify\"`"), "{said}");
         let said = find(&["run.alarms=[{ on = \"test_nrmse\", above = 0.5 }]"]).unwrap_err().to_string();
-        assert!(said.contains("`run.alarms.0.on` is `test_nrmse`, but this experiment is to classify"), "{said}");
+        assert!(said.contains("`run.alarms.0.on` is `test_nrmse`, but the objective is `classify`"), "{said}");
     }
 
     #[test]

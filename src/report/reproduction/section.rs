@@ -11,7 +11,7 @@ use crate::record::read_text;
 use crate::scores::{Keyed, Scores};
 use crate::training::Comparison;
 use crate::training::Method;
-use crate::training::comparison::{Seeded, read_scores, write_believed, write_tests};
+use crate::training::comparison::{Seeded, read_scores, write_believed, write_each, write_tests};
 
 /// One experiment of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +103,7 @@ impl Serialize for Ours {
         write_tests(&self.scores, &mut map)?;
         write_believed(&self.scores, &mut map)?;
         map.serialize_entry("seeds", &self.seeds)?;
+        write_each(&self.scores, &mut map)?;
         map.serialize_entry("learning_rate", &self.learning_rate)?;
         map.serialize_entry("shots", &self.shots)?;
         map.serialize_entry("plant_seconds", &self.plant_seconds)?;

@@ -70,10 +70,14 @@ impl Seeded {
     }
 }
 
-/// Writes into a map what stands on the plant: `test_accuracy`, `accuracies`, `median_accuracy`.
+/// Writes into a map what was reached on the plant: `test_accuracy`.
 pub fn write_tests<M: SerializeMap>(scores: &[Seeded], map: &mut M) -> Result<(), M::Error> {
+    scores.iter().try_for_each(|seeded| map.serialize_entry(&seeded.score.key("test"), &seeded.test))
+}
+
+/// Writes into a map the same of each seed, and the middle: `accuracies`, `median_accuracy`.
+pub fn write_each<M: SerializeMap>(scores: &[Seeded], map: &mut M) -> Result<(), M::Error> {
     scores.iter().try_for_each(|seeded| {
-        map.serialize_entry(&seeded.score.key("test"), &seeded.test)?;
         map.serialize_entry(seeded.score.each, &seeded.each)?;
         map.serialize_entry(&seeded.score.key("median"), &seeded.median())
     })
@@ -84,7 +88,7 @@ pub fn write_believed<M: SerializeMap>(scores: &[Seeded], map: &mut M) -> Result
     scores.iter().try_for_each(|seeded| map.serialize_entry(&seeded.score.key("believed"), &seeded.believed))
 }
 
-/// Reads both from a table, whatever else it holds.
+/// Reads all of them from a table, whatever else it holds.
 pub fn read_scores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Seeded>, D::Error> {
     let keyed = Keyed::<Value>::deserialize(deserializer)?;
     let spread = |key: String| serde_json::from_value::<Spread>(keyed.get(&key).cloned().unwrap_or_default());
@@ -129,6 +133,7 @@ mod tests {
             let mut serializer = serde_json::Serializer::new(&mut bytes);
             let mut map = serde::Serializer::serialize_map(&mut serializer, None).unwrap();
             write_tests(&scores, &mut map).unwrap();
+            write_each(&scores, &mut map).unwrap();
             map.serialize_entry("shots", &7).unwrap();
             write_believed(&scores, &mut map).unwrap();
             map.end().unwrap();

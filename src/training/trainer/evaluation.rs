@@ -65,10 +65,14 @@ impl Trainer<'_> {
         if split == Split::Test {
             self.answers = answers;
         }
-        Ok(match self.method.forward() {
-            Forward::Plant => (on_plant, on_plant),
-            Forward::Twin => (on_plant, self.objective.scores(&self.answer(split, lab, Forward::Twin)?, targets)),
-        })
+        let believed = match self.method.forward() {
+            Forward::Plant => on_plant,
+            Forward::Twin => self.objective.scores(&self.answer(split, lab, Forward::Twin)?, targets),
+        };
+        if let Some((score, _)) = on_plant.impossible().or(believed.impossible()) {
+            return Err(Error::Diverged { what: format!("the {} of a test", score.words) });
+        }
+        Ok((on_plant, believed))
     }
 
     /// What the network says of each row of a split.
