@@ -46,12 +46,12 @@ width = 2
 
 /// Three columns, and their sum and a product.
 fn table() -> String {
-    let mut text = "a,b,c,sum,product\n".to_owned();
-    for row in 0..240_u32 {
+    let row = |row: u32| {
         let [a, b, c] = [7, 11, 13].map(|step| f64::from(row * step % 29) / 29.0);
-        text += &format!("{a},{b},{c},{},{}\n", a + b + c, 10.0 * a * b);
-    }
-    text
+        format!("{a},{b},{c},{},{}", a + b + c, 10.0 * a * b)
+    };
+    let rows: Vec<String> = std::iter::once("a,b,c,sum,product".to_owned()).chain((0..240).map(row)).collect();
+    rows.join("\n") + "\n"
 }
 
 fn place() -> Place {

@@ -385,7 +385,7 @@ mod tests {
         assert_eq!(of(|_| 1.0), None);
     }
 
-    fn targets(text: &str, keys: serde_json::Value) -> Result<Dataset, String> {
+    fn targets(text: &str, keys: &serde_json::Value) -> Result<Dataset, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("data.csv");
         std::fs::write(&file, text).unwrap();
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn columns_of_numbers_are_predicted_in_deviations_of_the_training_rows() {
-        let data = targets(TWO, serde_json::json!({ "targets": ["y2", "y1"], "leave_out": ["b"], "scaling": "none" }));
+        let data = targets(TWO, &serde_json::json!({ "targets": ["y2", "y1"], "leave_out": ["b"], "scaling": "none" }));
         let data = data.unwrap();
         assert_eq!((data.width, data.train.values.as_slice()), (1, &[0.0, 1.0, 2.0][..]));
         // y2 is 1, 2, 4 in the training rows, and y1 is 10, 14, 10.
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn targets_that_cannot_be_learned_are_refused_by_name() {
-        let refused = |text: &str, keys| targets(text, keys).unwrap_err();
+        let refused = |text: &str, keys: serde_json::Value| targets(text, &keys).unwrap_err();
         let of = |names: &[&str]| serde_json::json!({ "targets": names });
         assert_eq!(
             refused(TWO, of(&["y1", "y3"])),

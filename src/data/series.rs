@@ -78,7 +78,7 @@ impl Windows {
     }
 
     /// The rows of `series`, which has [`Self::length`] times.
-    fn rows(&self, series: Series) -> Result<Dataset, Error> {
+    fn rows(&self, series: &Series) -> Result<Dataset, Error> {
         let (mut values, mut wanted, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let (mut parts, mut begin) = ([const { Vec::new() }; 3], 0);
         for (part, rows) in parts.iter_mut().zip(self.parts()) {
@@ -97,7 +97,9 @@ impl Windows {
         let (targets, meaning) = Numbers::one(series.target, wanted).scaled(&chosen, series.name)?;
         // One scale for the whole window: its columns are one quantity at several times.
         let map = Map::of(&values[..self.train * self.window], Scaling::Extremes, self.range);
-        values.iter_mut().for_each(|value| *value = map.apply(*value));
+        for value in &mut values {
+            *value = map.apply(*value);
+        }
         let rows = Rows { values, targets, numbers };
         let width = self.window;
         Ok(Dataset {
@@ -125,7 +127,7 @@ mod tests {
             Windows { train: 3, validation: Some(2), test: 2, window: 3, spacing: 2, ahead: 1, range: Span::default() };
         let seen: Vec<f64> = (0..windows.length()).map(|time| time as f64).collect();
         let wanted: Vec<f64> = seen.iter().map(|time| time * time).collect();
-        let data = windows.rows(Series { name: "s", target: "y", seen, wanted }).unwrap();
+        let data = windows.rows(&Series { name: "s", target: "y", seen, wanted }).unwrap();
         assert_eq!(
             (data.train.numbers.as_slice(), data.validation.numbers.as_slice()),
             (&[4, 5, 6][..], &[12, 13][..])

@@ -12,16 +12,17 @@ const PARTS: [&str; 3] = ["test", "believed", "validation"];
 /// The header.
 pub fn metric_columns(kind: ObjectiveKind) -> String {
     let (score, [loss, _]) = (kind.score(), kind.loss());
-    let [batch, test, believed, validation] = ["batch", "test", "believed", "validation"].map(|part| score.key(part));
-    let further = further(kind).flat_map(|score| {
-        let parts = PARTS.map(|part| score.key(part));
-        std::iter::once(score.key("batch")).chain(parts)
-    });
-    let further: String = further.map(|column| format!(",{column}")).collect();
-    format!(
-        "kind,step,epoch,learning_rate,loss,{loss},penalty,{batch},range_use,clipping_rate,{test},{believed},shots,plant_seconds,\
-         {validation}{further}"
-    )
+    let first = ["kind", "step", "epoch", "learning_rate", "loss", loss, "penalty"].map(str::to_owned);
+    let own = [
+        score.key("batch"),
+        "range_use".to_owned(),
+        "clipping_rate".to_owned(),
+        score.key("test"),
+        score.key("believed"),
+    ];
+    let last = ["shots".to_owned(), "plant_seconds".to_owned(), score.key("validation")];
+    let further = further(kind).flat_map(|score| std::iter::once("batch").chain(PARTS).map(|part| score.key(part)));
+    first.into_iter().chain(own).chain(last).chain(further).collect::<Vec<_>>().join(",")
 }
 
 /// The scores behind the first.
@@ -31,41 +32,48 @@ fn further(kind: ObjectiveKind) -> impl Iterator<Item = &'static Score> {
 
 /// The row of an update.
 pub fn step_row(step: &Step) -> String {
-    let kind = step.batch.kind();
-    let further: String = further(kind).map(|score| format!(",{},,,", cell(step.batch.get(score.name)))).collect();
-    format!(
-        "step,{},{},{},{},{},{},{},{},{},,,{},{},{further}",
-        step.step,
-        step.epoch,
-        step.learning_rate,
-        step.loss,
-        step.objective,
-        step.penalty,
-        step.batch.first(),
-        step.range_use,
-        step.clipping_rate,
-        step.shots,
-        step.plant_seconds
-    )
+    let mut cells = vec![
+        "step".to_owned(),
+        step.step.to_string(),
+        step.epoch.to_string(),
+        step.learning_rate.to_string(),
+        step.loss.to_string(),
+        step.objective.to_string(),
+        step.penalty.to_string(),
+        step.batch.first().to_string(),
+        step.range_use.to_string(),
+        step.clipping_rate.to_string(),
+        String::new(),
+        String::new(),
+        step.shots.to_string(),
+        step.plant_seconds.to_string(),
+        String::new(),
+    ];
+    for score in further(step.batch.kind()) {
+        cells.push(cell(step.batch.get(score.name)));
+        cells.extend(PARTS.map(|_| String::new()));
+    }
+    cells.join(",")
 }
 
 /// The row of a test.
 pub fn test_row(test: &Evaluated) -> String {
-    let kind = test.believed.kind();
-    let scores = test.keyed();
+    let (kind, scores) = (test.believed.kind(), test.keyed());
     let of = |score: &Score, part: &str| cell(scores.get(&score.key(part)).copied().flatten());
-    let further: String = further(kind)
-        .map(|score| format!(",{}", PARTS.iter().map(|part| format!(",{}", of(score, part))).collect::<String>()))
-        .collect();
-    format!(
-        "test,{},,,,,,,,,{},{},{},{},{}{further}",
-        test.step,
+    let mut cells = vec!["test".to_owned(), test.step.to_string()];
+    cells.resize(10, String::new());
+    cells.extend([
         of(kind.score(), "test"),
         of(kind.score(), "believed"),
-        test.shots,
-        test.plant_seconds,
-        of(kind.score(), "validation")
-    )
+        test.shots.to_string(),
+        test.plant_seconds.to_string(),
+        of(kind.score(), "validation"),
+    ]);
+    for score in further(kind) {
+        cells.push(String::new());
+        cells.extend(PARTS.map(|part| of(score, part)));
+    }
+    cells.join(",")
 }
 
 /// What stands in a cell.

@@ -72,7 +72,6 @@ impl Serialize for MethodSummary {
 }
 
 /// A baseline under the names of its scores.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "it stands in `serialize_with`, which lends")]
 fn baseline<S: Serializer>(scores: &Scores, serializer: S) -> Result<S::Ok, S::Error> {
     scores.kind().keyed([("baseline", Some(*scores))]).serialize(serializer)
 }

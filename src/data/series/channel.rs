@@ -77,9 +77,11 @@ impl ChannelConfig {
         let power = seen.iter().map(|value| value * value).sum::<f64>() / seen.len() as f64;
         let deviation = (power / 10.0_f64.powf(self.signal_to_noise_db / 10.0)).sqrt();
         let mut noise = key.branch("noise").stream();
-        seen.iter_mut().for_each(|value| *value += deviation * f64::from(noise.normal()));
+        for value in &mut seen {
+            *value += deviation * f64::from(noise.normal());
+        }
         let wanted = sent[EARLY - delay..].to_vec();
-        windows.rows(Series { name: "channel", target: "d", seen, wanted })
+        windows.rows(&Series { name: "channel", target: "d", seen, wanted })
     }
 }
 

@@ -73,7 +73,7 @@ impl MackeyGlassConfig {
         let start = 1.0 + 0.4 * f64::from(asked.key.branch("mackey-glass").stream().uniform());
         let series = mackey_glass(start, delay, WASHOUT + windows.length());
         let (seen, wanted) = (series[WASHOUT..].to_vec(), series[WASHOUT + horizon..].to_vec());
-        windows.rows(Series { name: "mackey-glass", target: "x", seen, wanted })
+        windows.rows(&Series { name: "mackey-glass", target: "x", seen, wanted })
     }
 }
 

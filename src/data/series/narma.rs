@@ -63,7 +63,7 @@ impl NarmaConfig {
             Error::Data(format!("narma: no draw of {length} inputs has kept the series in bounds: ask for fewer times"))
         })?;
         // Predicted at t is y(t+1).
-        windows.rows(Series {
+        windows.rows(&Series {
             name: "narma",
             target: "y",
             seen: inputs[WASHOUT..].to_vec(),

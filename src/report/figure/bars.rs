@@ -33,7 +33,7 @@ pub struct Bar {
 
 struct Bars {
     score: &'static Score,
-    bars: Vec<Bar>,
+    rows: Vec<Bar>,
     caption: Vec<String>,
 }
 
@@ -45,13 +45,13 @@ pub fn bars(
     (folder, name): (&Path, &str),
     theme: Theme,
 ) -> Result<Vec<PathBuf>, Error> {
-    save(&Bars { score, bars, caption }, folder, name, theme)
+    save(&Bars { score, rows: bars, caption }, folder, name, theme)
 }
 
 impl Bars {
     /// The longest bar that there can be: a whole, or what holds all of an error.
     fn most(&self) -> f64 {
-        let ends = self.bars.iter().map(|bar| bar.value.mean + bar.value.spread).filter(|end| end.is_finite());
+        let ends = self.rows.iter().map(|bar| bar.value.mean + bar.value.spread).filter(|end| end.is_finite());
         if self.score.in_percent { 1.0 } else { ends.fold(1.0, f64::max) }
     }
 }
@@ -72,7 +72,7 @@ impl Figure for Bars {
             area.draw(&Text::new(words, (x - 14, height as i32 - 34), style)).map_err(text)?;
         }
         let mut previous = "";
-        for (row, bar) in self.bars.iter().enumerate() {
+        for (row, bar) in self.rows.iter().enumerate() {
             let y = 20 + row as i32 * BAR;
             let color = theme.method(&bar.method);
             if bar.method != previous {
@@ -103,6 +103,6 @@ impl Figure for Bars {
     }
 
     fn size(&self) -> (u32, u32) {
-        (960, 66 + (BAR as u32) * self.bars.len() as u32)
+        (960, 66 + (BAR as u32) * self.rows.len() as u32)
     }
 }
