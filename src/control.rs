@@ -35,7 +35,7 @@ pub use reference::Reference;
 pub use run_control::Control;
 pub use server::{SOCKET, Server, connect};
 pub use status::{
-    BankStatus, Budget, LinkStatus, PlantStatus, Reply, Request, RunState, Status, TrainingStatus, TriedOn,
+    BankStatus, Budget, LinkStatus, PlantStatus, Reply, Request, RunState, Status, TrainingStatus, Tried, TriedOn,
 };
 pub use supervisor::RunSupervisor;
 pub use thresholds::{AlarmConfig, Quantity, Thresholds};

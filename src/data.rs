@@ -1,4 +1,4 @@
-//! What is learned: rows of numbers with a class each, split into training, validation and test.
+//! What is learned: rows of numbers, each with a class or with numbers to predict, split into training, validation and test.
 
 mod augmentation;
 mod config;
@@ -8,10 +8,14 @@ pub(crate) mod fetch;
 mod gzip;
 mod idx;
 mod pixels;
+mod regression;
 mod rows;
+mod scaling;
+mod series;
 mod source;
 mod span;
 mod split;
+mod targets;
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +23,17 @@ use sims::Key;
 
 use crate::Error;
 use crate::document::Document;
+use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
 
 pub use augmentation::AugmentationConfig;
-pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, Scaling};
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
 pub use rows::Rows;
+pub use scaling::Scaling;
+pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
+pub use targets::{Answers, Meaning, Target, Targets};
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +42,8 @@ pub struct Dataset {
     pub name: String,
     /// Values in each row.
     pub width: usize,
-    /// Classes.
-    pub classes: usize,
-    /// What the data calls each class.
-    pub words: Vec<String>,
+    /// What a network's outputs stand for: classes, or numbers to predict.
+    pub meaning: Meaning,
     /// Learned from.
     pub train: Rows,
     /// What is tried while it trains, and what settings are chosen by; may be empty.
@@ -75,15 +81,27 @@ impl Dataset {
             DataConfig::Digits(_) if path.is_some() => {
                 Err(Error::Usage("--data: this experiment's digits come with the program: leave the option out".into()))
             }
+            made if path.is_some() && !made.reads_files() => {
+                Err(Error::Usage("--data: this experiment's data is made by the program: leave the option out".into()))
+            }
             DataConfig::Digits(config) => digits::dataset(config, asked),
             DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
             DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
+            DataConfig::Narma(config) => config.dataset(asked),
+            DataConfig::MackeyGlass(config) => config.dataset(asked),
+            DataConfig::Channel(config) => config.dataset(asked),
         }?;
-        if dataset.train.labels.windows(2).all(|pair| pair[0] == pair[1]) {
+        let classifies = dataset.kind() == ObjectiveKind::Classify;
+        if classifies && dataset.train.labels().windows(2).all(|pair| pair[0] == pair[1]) {
             let message = "all training rows have the same label: nothing can be learned. Learn from rows of at least two classes";
             return Err(Error::Data(format!("{}: {message}", dataset.name)));
         }
         Ok(dataset)
+    }
+
+    /// What is learned of it.
+    pub fn kind(&self) -> ObjectiveKind {
+        self.meaning.kind()
     }
 
     /// One of the splits, as it is without augmentation.
@@ -95,12 +113,11 @@ impl Dataset {
         }
     }
 
-    /// Training rows as they are shown in `epoch`: values and labels. With augmentation each epoch varies each row in its
+    /// Training rows as they are shown in `epoch`: values and targets. With augmentation each epoch varies each row in its
     /// own way.
-    pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Vec<u32>) {
+    pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Targets) {
         let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
-        let labels = indices.iter().map(|&row| self.train.labels[row]).collect();
-        (augmented.rows(epoch, indices, self.width), labels)
+        (augmented.rows(epoch, indices, self.width), self.train.targets.pick(indices))
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::scores::{Keyed, ObjectiveKind, Scores};
 use crate::stop::StopReason;
 
 /// One update.
@@ -19,14 +20,14 @@ pub struct Step {
     pub epoch: usize,
     /// The optimizer's step size.
     pub learning_rate: f64,
-    /// Cross-entropy and weighted penalty.
+    /// The objective's loss and the weighted penalty.
     pub loss: f32,
-    /// Cross-entropy in nats.
-    pub cross_entropy: f32,
+    /// The objective's loss: cross-entropy in nats, or squared error in variances of the training rows.
+    pub objective: f32,
     /// Mean soft range penalty over the physical layers, in full scales.
     pub penalty: f32,
-    /// Fraction of the batch that was right, by the method's own forward pass.
-    pub batch_accuracy: f64,
+    /// Of the batch, by the method's own forward pass.
+    pub batch: Scores,
     /// Fraction of the range that the batch covered, averaged over ports and physical layers.
     pub range_use: f64,
     /// Fraction of the values sent that the hard clamp changed.
@@ -39,17 +40,16 @@ pub struct Step {
 
 /// What was tried on the plant: the validation set, at the end the test set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Evaluated {
     /// After this update.
     pub step: usize,
-    /// Fraction of the test set that is right on the plant; at the end, or where there is no validation set.
-    #[serde(default)]
-    pub test_accuracy: Option<f64>,
-    /// Fraction of the validation set that is right on the plant.
-    #[serde(default)]
-    pub validation_accuracy: Option<f64>,
-    /// The accuracy by the method's own forward pass: what it believes.
-    pub believed_accuracy: f64,
+    /// Of the test set on the plant; at the end, or where there is no validation set.
+    pub test: Option<Scores>,
+    /// Of the validation set on the plant.
+    pub validation: Option<Scores>,
+    /// By the method's own forward pass: what it believes.
+    pub believed: Scores,
     /// Shots on the plants so far, those of this test included.
     pub shots: u64,
     /// Bench time so far, in s.
@@ -58,8 +58,42 @@ pub struct Evaluated {
 
 impl Evaluated {
     /// On the plant: of the test set where it was met, else of the validation set.
-    pub fn accuracy(&self) -> f64 {
-        self.test_accuracy.or(self.validation_accuracy).unwrap_or_default()
+    pub fn scores(&self) -> Scores {
+        self.test.or(self.validation).unwrap_or(Scores::new(self.believed.kind(), &[]))
+    }
+
+    /// Every score under its key in files, `test_accuracy` and so on; null where it was not met.
+    pub fn keyed(&self) -> Keyed<Option<f64>> {
+        let parts = [("test", self.test), ("validation", self.validation), ("believed", Some(self.believed))];
+        self.believed.kind().keyed(parts)
+    }
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    step: usize,
+    #[serde(flatten)]
+    scores: Keyed<Option<f64>>,
+    shots: u64,
+    plant_seconds: f64,
+}
+
+impl From<Evaluated> for Written {
+    fn from(test: Evaluated) -> Self {
+        Self { step: test.step, scores: test.keyed(), shots: test.shots, plant_seconds: test.plant_seconds }
+    }
+}
+
+impl TryFrom<Written> for Evaluated {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { step, scores, shots, plant_seconds } = written;
+        let read = |part: &str| Scores::read(part, |key| scores.get(key).copied().flatten());
+        let names = || ObjectiveKind::ALL.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
+        let believed = read("believed").ok_or_else(|| format!("a test has no {}", names()))?;
+        Ok(Self { step, test: read("test"), validation: read("validation"), believed, shots, plant_seconds })
     }
 }
 
@@ -224,5 +258,40 @@ impl Observer for Vec<&mut dyn Observer> {
             }
         }
         Ok(flow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(kind: ObjectiveKind, values: &[f64]) -> Evaluated {
+        let scores = Scores::new(kind, values);
+        Evaluated { step: 4, test: None, validation: Some(scores), believed: scores, shots: 12, plant_seconds: 0.5 }
+    }
+
+    #[test]
+    fn a_test_is_written_under_the_names_of_its_scores() {
+        let line = |test| serde_json::to_string(&Event::Evaluated(test)).unwrap();
+        let classified = line(test(ObjectiveKind::Classify, &[0.75]));
+        assert_eq!(
+            classified,
+            r#"{"event":"evaluated","step":4,"test_accuracy":null,"validation_accuracy":0.75,"believed_accuracy":0.75,"shots":12,"plant_seconds":0.5}"#
+        );
+        let predicted = line(test(ObjectiveKind::Regress, &[0.5, 0.75]));
+        assert!(
+            predicted.contains(r#""test_nrmse":null,"validation_nrmse":0.5,"believed_nrmse":0.5,"test_r2":null"#),
+            "{predicted}"
+        );
+        for (line, whole) in [
+            (&classified, test(ObjectiveKind::Classify, &[0.75])),
+            (&predicted, test(ObjectiveKind::Regress, &[0.5, 0.75])),
+        ] {
+            assert_eq!(serde_json::from_str::<Event>(line).unwrap(), Event::Evaluated(whole));
+            let text = toml::to_string(&whole).unwrap();
+            assert!(!text.contains("test_"), "a checkpoint leaves out what was not met: {text}");
+            assert_eq!(toml::from_str::<Evaluated>(&text).unwrap(), whole);
+        }
+        assert!(serde_json::from_str::<Evaluated>(r#"{"step":1,"shots":2,"plant_seconds":0.0}"#).is_err());
     }
 }

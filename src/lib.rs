@@ -17,6 +17,7 @@ pub mod network;
 pub mod plants;
 pub mod record;
 mod report;
+pub mod scores;
 mod stop;
 pub mod training;
 mod watch;

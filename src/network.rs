@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use crate::Error;
+use crate::data::Dataset;
 use crate::document::Document;
 use crate::plants::{Forward, Lab};
 
@@ -233,6 +234,30 @@ const MOST_LAYERS: usize = 1000;
 /// Weights that a network may have at most: with their gradients, moments and checkpoints some GiB.
 const MOST_WEIGHTS: usize = 1 << 26;
 
+/// What comes into a network, and what must come out.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Values of a row.
+    pub inputs: usize,
+    /// Values that the last layer gives.
+    pub outputs: usize,
+    /// What those are.
+    pub what: &'static str,
+}
+
+impl From<&Dataset> for Ends {
+    fn from(data: &Dataset) -> Self {
+        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word() }
+    }
+}
+
+/// Inputs and classes.
+impl From<[usize; 2]> for Ends {
+    fn from([inputs, outputs]: [usize; 2]) -> Self {
+        Self { inputs, outputs, what: "classes" }
+    }
+}
+
 /// A network: layers one after another.
 pub struct Network {
     layers: Vec<Box<dyn Layer>>,
@@ -242,13 +267,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// Builds and chains the layers for rows of `inputs` values and `classes` classes.
+    /// Builds and chains the layers between its ends: those of the data.
     pub fn build(
         configs: &[LayerConfig],
         document: &Document,
         lab: &Lab,
-        [inputs, classes]: [usize; 2],
+        ends: impl Into<Ends>,
     ) -> Result<Self, Error> {
+        let Ends { inputs, outputs, what } = ends.into();
         if MOST_LAYERS < configs.len() {
             return Err(
                 document.refuse("layers", format!("are {}: at most {MOST_LAYERS} can be chained", configs.len()))
@@ -275,9 +301,9 @@ impl Network {
             layers.push(layer);
         }
         let last = before[before.len() - 1];
-        if layers.is_empty() || last.1 != classes {
+        if layers.is_empty() || last.1 != outputs {
             let message = format!(
-                "end with {} ({} values), but the data has {classes} classes: end with a layer that gives {classes}",
+                "end with {} ({} values), but the data has {outputs} {what}: end with a layer that gives {outputs}",
                 last.0, last.1
             );
             return Err(document.refuse("layers", message));
@@ -305,7 +331,7 @@ impl Network {
         named
     }
 
-    /// `[shots, inputs]` → logits `[shots, classes]`.
+    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         let mut rest = weights;
         pass.outputs.clear();

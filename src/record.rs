@@ -10,6 +10,7 @@ mod checkpoint;
 mod facts;
 mod journal;
 mod lock;
+mod metric_rows;
 mod new_folder;
 mod packing;
 mod rewind;

@@ -1,4 +1,4 @@
-//! Training: an experiment, the methods that move its weights, one run from the folder to the end, and many runs side by side.
+//! Training: an experiment, the methods that move its weights, the objectives that say where to, one run from the folder to the end, and many runs side by side.
 
 pub(crate) mod comparison;
 mod drawer;
@@ -6,6 +6,7 @@ pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
 mod method;
+mod objective;
 pub(crate) mod plan;
 pub(crate) mod rehearsal;
 mod resume;
@@ -19,9 +20,10 @@ pub use engine::Finished;
 pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use method::Method;
+pub use objective::{Classify, Objective, ObjectiveConfig, Regress};
 pub use plan::Plan;
 pub use rehearsal::Rehearsal;
 pub use resume::Interrupted;
-pub(crate) use trainer::{EVALUATION_BATCH, correct, cross_entropy, pass};
+pub(crate) use trainer::{EVALUATION_BATCH, pass};
 pub use trainer::{Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
 pub use upkeep::{DriftConfig, OnAlarm, RefreshConfig};

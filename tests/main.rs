@@ -21,6 +21,7 @@ mod pacing;
 mod pages;
 mod program;
 mod recording;
+mod regression;
 mod replays;
 mod reports;
 mod resume;

@@ -60,6 +60,7 @@ const ROOMS: [&str; 18] = [
     "memory",
     "stop",
     "error",
+    "scores",
     "event",
     "writing",
     "log",

@@ -10,8 +10,8 @@ use super::arguments::ExperimentArgs;
 use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::training::{
-    Comparison, Method, Spread,
-    comparison::{compare, continue_comparison},
+    Comparison, Method,
+    comparison::{Seeded, compare, continue_comparison},
 };
 
 /// `pnnlab compare`.
@@ -99,28 +99,27 @@ fn settings(comparison: &Comparison) -> String {
 /// The table.
 fn print(comparison: &Comparison, seeds: usize) {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
-        "method",
-        "test accuracy\non the plant",
-        "accuracy\nbelieved",
-        "shots",
-        "bench\ntime",
-        "time\nhere",
-        "range\nuse",
-        "clipped",
-    ]);
-    let percent = |spread: Spread| format!("{:.1} ± {:.1} %", 100.0 * spread.mean, 100.0 * spread.spread);
+    let scores = comparison.objective.scores();
+    let tested = scores.iter().map(|score| format!("test {}\non the plant", score.words));
+    let believed = format!("{}\nbelieved", comparison.objective.score().words);
+    let rest = [&believed, "shots", "bench\ntime", "time\nhere", "range\nuse", "clipped"].map(str::to_owned);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(std::iter::once("method".to_owned()).chain(tested).chain(rest));
     for method in &comparison.methods {
-        table.add_row([
-            method.method.to_owned(),
-            percent(method.test_accuracy),
-            percent(method.believed_accuracy),
+        let tested = method.scores.iter().map(|Seeded { score, test, .. }| score.show_spread(test.mean, test.spread));
+        let believed = method
+            .scores
+            .first()
+            .map(|Seeded { score, believed, .. }| score.show_spread(believed.mean, believed.spread));
+        let rest = [
             method.shots.to_string(),
             format!("{:.1} s", method.plant_seconds),
             format!("{:.1} s", method.wall_seconds),
             format!("{:.0} %", 100.0 * method.range_use),
             format!("{:.1} %", 100.0 * method.clipping_rate),
-        ]);
+        ];
+        table.add_row(std::iter::once(method.method.to_owned()).chain(tested).chain(believed).chain(rest));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -131,13 +130,13 @@ fn print(comparison: &Comparison, seeds: usize) {
         "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
         if seeds == 1 { "" } else { "s" }
     );
-    let number = |value: &f64| format!("{:.1}", 100.0 * value);
-    for method in comparison.methods.iter().filter(|method| 1 < method.accuracies.len()) {
-        let each = method.accuracies.iter().map(number).collect::<Vec<_>>().join(", ");
-        say!("{}: median {} %; each seed: {each}", method.method, number(&method.median_accuracy));
+    for method in &comparison.methods {
+        let Some(seeded) = method.scores.first().filter(|seeded| 1 < seeded.each.len()) else { continue };
+        let each = seeded.each.iter().map(|value| seeded.score.number(*value)).collect::<Vec<_>>().join(", ");
+        say!("{}: median {}; each seed: {each}", method.method, seeded.score.show(seeded.median()));
     }
     say!("{}", settings(comparison));
-    say!("logistic regression on the same split: {:.1} %", 100.0 * comparison.baseline_accuracy);
+    say!("{} on the same split: {}", comparison.objective.baseline(), comparison.baseline.say());
     if let Some(error) = comparison.twin_error {
         say!("error of the twin: {:.1} % of the standard deviation of the plant's outputs", 100.0 * error);
     }

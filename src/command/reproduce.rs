@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use super::dated_folder;
 use crate::Error;
-use crate::data::DataConfig;
 use crate::document::{list, nearest};
 use crate::plants::Rig;
 use crate::record::git_state;
 use crate::report::reproduction::{Asked, Program};
 use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
-use crate::training::{Comparison, Experiment, Prepared, Spread, comparison::compare};
+use crate::scores::Picture;
+use crate::training::comparison::{Seeded, compare};
+use crate::training::{Comparison, Experiment, Prepared, Spread};
 
 /// `pnnlab reproduce`.
 #[derive(Debug, Args)]
@@ -158,8 +159,8 @@ fn attempt(
     }
     let (experiment, document) = Experiment::find_form(&entry.name, arguments.quick, &[])?;
     let rig = Rig::find(arguments.rig.as_deref(), &document)?;
-    // The digits come with the program; a folder of data is for the others.
-    let data = arguments.data.clone().filter(|_| !matches!(experiment.data, DataConfig::Digits(_)));
+    // A folder of data is for those that read files.
+    let data = arguments.data.clone().filter(|_| experiment.data.reads_files());
     let seeds = arguments.seeds.unwrap_or(experiment.comparison.seeds);
     let methods = experiment.comparison.methods.clone();
     let first = experiment.seed;
@@ -200,13 +201,23 @@ fn figures(
         ),
         format!("command: {}", section.provenance.command),
     ];
-    files.extend(figure::bars(rows(entry, section), caption.clone(), folder, &name("accuracy"), arguments.theme)?);
-    if entry.confusion {
+    let score = entry.objective.score();
+    files.extend(figure::bars(
+        score,
+        rows(entry, section),
+        caption.clone(),
+        (folder, &name(score.name)),
+        arguments.theme,
+    )?);
+    if entry.last_test {
         let first = comparison.methods.first().map_or("", |summary| summary.method);
         let runs: Vec<PathBuf> = comparison.runs.iter().filter(|run| run_method(run) == first).cloned().collect();
         let mut caption = caption;
         caption[0] = format!("{}; method {first}; on {}", entry.name, comparison.origins);
-        files.extend(figure::confusion(&runs, caption, folder, &name("confusion"), arguments.theme)?);
+        files.extend(match entry.objective.picture() {
+            Picture::Confusion => figure::confusion(&runs, caption, folder, &name("confusion"), arguments.theme)?,
+            Picture::Predictions => figure::predictions(&runs, caption, folder, &name("predictions"), arguments.theme)?,
+        });
     }
     let svg = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "svg"));
     Ok(svg.filter_map(|file| Some(Path::new("reproduction").join(file.file_name()?))).collect())
@@ -256,11 +267,11 @@ fn rows(entry: &Entry, section: &Section) -> Vec<Bar> {
     let mut bars = Vec::new();
     for ours in &section.methods {
         let method = ours.method.name().to_owned();
-        let bar = |label: String, accuracy: Spread, solid| Bar { method: method.clone(), label, accuracy, solid };
-        let percent = reproduction::percent;
-        bars.push(bar(format!("on the plant: {}", percent(ours.test_accuracy)), ours.test_accuracy, true));
+        let bar = |label: String, value: Spread, solid| Bar { method: method.clone(), label, value, solid };
+        let Seeded { score, test, believed, .. } = *ours.score();
+        bars.push(bar(format!("on the plant: {}", reproduction::over_runs(score, test)), test, true));
         if ours.method == crate::training::Method::InSilico {
-            bars.push(bar(format!("believed: {}", percent(ours.believed_accuracy)), ours.believed_accuracy, false));
+            bars.push(bar(format!("believed: {}", reproduction::over_runs(score, believed)), believed, false));
         }
         for known in entry.published.iter().filter(|known| known.method == ours.method) {
             let other = if known.other_data { ", on other data" } else { "" };

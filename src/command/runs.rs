@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::record::{Catalog, Filter};
+use crate::scores::Score;
 
 /// `pnnlab runs`.
 #[derive(Debug, Args)]
@@ -122,7 +123,7 @@ fn why(facts: &Value) -> Option<String> {
     facts["error"].as_str().map(str::to_owned)
 }
 
-/// A fraction in percent, or a dash.
-fn percent(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{:.1} %", 100.0 * value))
+/// A score, or a dash.
+fn shown(score: &Score, value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| score.show(value))
 }

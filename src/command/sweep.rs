@@ -73,15 +73,15 @@ pub fn run(arguments: &SweepArgs) -> Result<(), Error> {
         1 => format!("seed {} alone", found.first_seed),
         seeds => format!("mean ± standard deviation over {seeds} seeds"),
     };
-    say!("{}; test accuracy on the plant, %, {over}", found.plants);
+    let score = found.score();
+    say!("{}; test {} on the plant{}, {over}", found.plants, score.words, if score.in_percent { ", %" } else { "" });
     for best in &found.best {
         let values: Vec<String> = best.values.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let [validation, test] = ["validation", "test"].map(|part| score.say(best.mean(score, part)));
         say!(
-            "best by validation: {}: {} ({:.1} % of the validation set, {:.1} % of the test set)",
+            "best by validation: {}: {} ({validation} of the validation set, {test} of the test set)",
             best.method,
-            values.join(", "),
-            100.0 * best.validation_accuracy,
-            100.0 * best.test_accuracy
+            values.join(", ")
         );
     }
     for figure in figures {
@@ -141,11 +141,11 @@ fn table(sweep: &Sweep) -> Table {
         for method in &methods {
             let point = points.iter().find(|point| point.method == *method);
             row.push(point.map_or(String::new(), |point| {
-                let accuracy = point.accuracy();
+                let (score, found) = (sweep.score(), point.test(sweep.score()));
                 if sweep.seeds < 2 {
-                    return format!("{:.1}", 100.0 * accuracy.mean);
+                    return score.number(found.mean);
                 }
-                format!("{:.1} ± {:.1}", 100.0 * accuracy.mean, 100.0 * accuracy.spread)
+                format!("{} ± {}", score.number(found.mean), score.number(found.spread))
             }));
         }
         table.add_row(row);

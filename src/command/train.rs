@@ -4,12 +4,13 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::arguments::ExperimentArgs;
 use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::plants::Rig;
+use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Experiment, Finished, Interrupted, Method, Prepared};
 
 /// `pnnlab train`.
@@ -59,32 +60,31 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
     };
     let (experiment, folder) = (&prepared.experiment, &finished.folder);
     let last = finished.outcome.last;
-    let (test, believed) = last.map_or((f64::NAN, f64::NAN), |last| (last.accuracy(), last.believed_accuracy));
+    let objective = finished.outcome.objective;
+    let (test, believed) = (last.map(|last| last.scores()), last.map(|last| last.believed));
     if arguments.run.json {
-        say!(
-            "{:#}",
-            json!({
-                "experiment": experiment.name,
-                "method": method.name(),
-                "seed": experiment.seed,
-                "test_accuracy": test,
-                "believed_accuracy": believed,
-                "validation_accuracy": last.and_then(|last| last.validation_accuracy),
-                "shots": finished.shots,
-                "plant_seconds": finished.plant_seconds,
-                "wall_seconds": finished.wall_seconds,
-                "range_use": finished.outcome.usage.mean_range_use(),
-                "clipping_rate": finished.outcome.usage.clipping_rate(),
-                "run": folder,
-            })
-        );
+        let head = json!({ "experiment": experiment.name, "method": method.name(), "seed": experiment.seed });
+        let validation = last.and_then(|last| last.validation);
+        let scores = objective.keyed([("test", test), ("believed", believed), ("validation", validation)]);
+        let rest = json!({
+            "shots": finished.shots,
+            "plant_seconds": finished.plant_seconds,
+            "wall_seconds": finished.wall_seconds,
+            "range_use": finished.outcome.usage.mean_range_use(),
+            "clipping_rate": finished.outcome.usage.clipping_rate(),
+            "run": folder,
+        });
+        let parts = [head, json!(scores), rest].into_iter().filter_map(|part| part.as_object().cloned());
+        say!("{:#}", parts.flatten().collect::<Value>());
         return Ok(());
     }
+    let none = Scores::new(objective, &[f64::NAN; 2]);
+    let right = if objective == ObjectiveKind::Classify { " of the test set right" } else { " on the test set" };
     say!(
-        "{} by {method}: {:.1} % of the test set right on the plant; the method believed {:.1} %",
+        "{} by {method}: {}{right} on the plant; the method believed {}",
         experiment.name,
-        100.0 * test,
-        100.0 * believed
+        test.unwrap_or(none).say(),
+        believed.unwrap_or(none).say()
     );
     say!(
         "{} shots, {:.1} s of bench time, {:.1} s here",

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use drivers::Histogram;
 
 use crate::Error;
-use crate::control::{Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, TriedOn, Viewer};
+use crate::control::{Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, Tried, TriedOn, Viewer};
 use crate::event::{Alarm, Evaluated, Event, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;
+use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
 use crate::writing::Backlog;
 
@@ -27,6 +28,8 @@ pub struct Heading {
     pub method: String,
     /// The seed.
     pub seed: u64,
+    /// What is learned.
+    pub objective: ObjectiveKind,
     /// Updates in all.
     pub steps: usize,
     /// What it will cost; what it has cost is filled in.
@@ -187,8 +190,12 @@ impl Board {
             Quantity::Loss => now.step.map(|step| f64::from(step.loss)),
             Quantity::ClippingRate => now.step.map(|step| step.clipping_rate),
             Quantity::RangeUse => now.step.map(|step| step.range_use),
-            Quantity::TestAccuracy => now.test.map(|test| test.accuracy()),
-            Quantity::Illusion => now.test.map(|test| test.believed_accuracy - test.accuracy()),
+            Quantity::TestAccuracy | Quantity::TestNrmse | Quantity::TestR2 => {
+                now.test.and_then(|test| test.scores().get(quantity.score()?))
+            }
+            Quantity::Illusion => {
+                now.test.map(|test| test.believed.kind().score().lead(test.believed.first(), test.scores().first()))
+            }
             Quantity::DriftScore => now.drift_score,
         }
     }
@@ -241,12 +248,15 @@ impl Board {
             steps: self.heading.steps,
             epoch: now.step.map_or(0, |step| step.epoch),
             loss: now.step.map(|step| f64::from(step.loss)),
-            test_accuracy: now.test.map(|test| test.accuracy()),
-            tried_on: now.test.map(|test| match test.test_accuracy {
+            tried: Tried {
+                kind: self.heading.objective,
+                plant: now.test.map(|test| test.scores()),
+                believed: now.test.map(|test| test.believed),
+            },
+            tried_on: now.test.map(|test| match test.test {
                 Some(_) => TriedOn::Test,
                 None => TriedOn::Validation,
             }),
-            believed_accuracy: now.test.map(|test| test.believed_accuracy),
             twin_residual,
             drift_score: now.drift_score,
             steps_per_second: speed,

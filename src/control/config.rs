@@ -10,6 +10,7 @@ use crate::Error;
 use crate::control::{AlarmConfig, HooksConfig};
 use crate::document::Document;
 use crate::record::Cadence;
+use crate::scores::ObjectiveKind;
 
 /// The longest time that instruments are waited for, in s: a month.
 const LONGEST_WAIT_SECONDS: f64 = 30.0 * 86_400.0;
@@ -87,6 +88,22 @@ impl RunConfig {
     /// How long instruments that are away are waited for.
     pub fn patience(&self) -> Duration {
         Duration::try_from_secs_f64(self.wait_for_instruments_seconds).unwrap_or_default()
+    }
+
+    /// Refuses alarms on scores that `objective` does not have.
+    pub fn judges(&self, objective: ObjectiveKind, document: &Document) -> Result<(), Error> {
+        let known: Vec<&str> = objective.scores().iter().map(|score| score.name).collect();
+        let mut alarms = self.alarms.iter().enumerate();
+        let foreign = alarms.find(|(_, alarm)| alarm.on.score().is_some_and(|score| !known.contains(&score)));
+        foreign.map_or(Ok(()), |(index, alarm)| {
+            let keys: Vec<String> = objective.scores().iter().map(|score| format!("`{}`", score.key("test"))).collect();
+            let message = format!(
+                "is `{}`, but the objective is `{objective}`: watch {}, or another quantity",
+                alarm.name(),
+                keys.join(" or ")
+            );
+            Err(document.refuse(&format!("run.alarms.{index}.on"), message))
+        })
     }
 
     /// Refuses what makes no sense.

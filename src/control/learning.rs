@@ -1,7 +1,7 @@
 //! A run that learns nothing is an alarm: its loss has been no better than guessing for a tenth of its updates.
 //!
-//! Who gives every class the same probability has a cross-entropy of ln(classes). The mean over the last tenth of the updates is
-//! compared with it, since single batches scatter around it; the alarm is over when the mean is below.
+//! Who gives every class the same probability has a cross-entropy of ln(classes), who predicts the mean of the targets a squared error of
+//! their variance. The mean over the last tenth of the updates is compared with it, since single batches scatter around it; the alarm is over when the mean is below.
 
 use std::collections::VecDeque;
 
@@ -9,6 +9,7 @@ use crate::Error;
 use crate::control::{Board, Monitor};
 use crate::event::Severity;
 use crate::plants::Lab;
+use crate::scores::ObjectiveKind;
 
 /// The part of a run's updates that the mean is taken over.
 const PART: usize = 10;
@@ -18,6 +19,8 @@ const FEWEST: usize = 100;
 /// Looks whether a run learns.
 pub struct Learning {
     guessing: f64,
+    /// What the loss is called.
+    loss: &'static str,
     /// So many losses are looked at together.
     window: usize,
     losses: VecDeque<f64>,
@@ -26,10 +29,10 @@ pub struct Learning {
 }
 
 impl Learning {
-    /// Of a run of `steps` updates, which tells `classes` apart.
-    pub fn new(classes: usize, steps: usize) -> Self {
-        let window = (steps / PART).max(FEWEST);
-        Self { guessing: (classes as f64).ln(), window, losses: VecDeque::new(), step: 0, raised: false }
+    /// Of a run of `steps` updates, where `guessing` is the loss of whoever has learned nothing.
+    pub fn new((kind, guessing): (ObjectiveKind, f64), steps: usize) -> Self {
+        let (window, [_, loss]) = ((steps / PART).max(FEWEST), kind.loss());
+        Self { guessing, loss, window, losses: VecDeque::new(), step: 0, raised: false }
     }
 
     /// Takes note of one more loss: whether the run learns nothing.
@@ -52,12 +55,12 @@ impl Monitor for Learning {
     fn look(&mut self, _: usize, _: &mut Lab, board: &Board) -> Result<(), Error> {
         let Some(step) = board.last_step().filter(|step| step.step != self.step) else { return Ok(()) };
         self.step = step.step;
-        match (self.learns_nothing(f64::from(step.cross_entropy)), self.raised) {
+        match (self.learns_nothing(f64::from(step.objective)), self.raised) {
             (true, false) => {
                 let message = format!(
-                    "it learns nothing: the mean cross-entropy of the last {} updates is not below {:.3}, which guessing gives. Look \
+                    "it learns nothing: the mean {} of the last {} updates is not below {:.3}, which guessing gives. Look \
                      at the plant's range use and the twin's error, or take another learning rate",
-                    self.window, self.guessing
+                    self.loss, self.window, self.guessing
                 );
                 board.raise(self.name(), Severity::Minor, message, false);
             }
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_updates_at_the_loss_of_guessing_is_an_alarm() {
-        let mut learning = Learning::new(10, 1000);
+        let mut learning = Learning::new((ObjectiveKind::Classify, 10.0_f64.ln()), 1000);
         let mut said = vec![];
         // It guesses for 99 updates, learns, and forgets all of it.
         for loss in
@@ -97,7 +100,7 @@ mod tests {
         // The good ones have to leave the window for the mean to reach it.
         assert!((150..=209).contains(&first), "{first}");
         assert!(learning.learns_nothing(f64::NAN));
-        let mut short = Learning::new(2, 5);
+        let mut short = Learning::new((ObjectiveKind::Regress, 1.0), 5);
         assert!(!(0..99).any(|_| short.learns_nothing(5.0)), "too few to say anything");
     }
 }

@@ -15,6 +15,7 @@ use crate::control::{
 };
 use crate::event::{Severity, TimeShares};
 use crate::record::unix_seconds;
+use crate::scores::Scores;
 
 /// Serves the metrics of a run until it is dropped.
 pub struct Metrics {
@@ -131,6 +132,12 @@ fn text(board: &Board) -> String {
     text
 }
 
+/// A word as sentences begin with it.
+fn first_large(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn training(text: &mut String, status: &Status) {
     let training = &status.training;
     let mut gauge = |name: &str, help: &str, value: Option<f64>| Family::new(text, name, "gauge", help).add(&[], value);
@@ -138,8 +145,20 @@ fn training(text: &mut String, status: &Status) {
     gauge("pnn_train_steps", "Updates in all.", Some(training.steps as f64));
     gauge("pnn_train_steps_per_second", "Updates a second, over the last few seconds.", training.steps_per_second);
     gauge("pnn_train_loss", "Loss of the last update.", training.loss);
-    gauge("pnn_test_accuracy", "Accuracy of the last test on the plant.", training.test_accuracy);
-    gauge("pnn_believed_accuracy", "Accuracy of the last test as the method believes.", training.believed_accuracy);
+    for score in training.tried.kind.scores() {
+        let of = |scores: Option<Scores>| scores.and_then(|scores| scores.get(score.name));
+        let words = first_large(score.words);
+        gauge(
+            &format!("pnn_{}", score.key("test")),
+            &format!("{words} of the last test on the plant."),
+            of(training.tried.plant),
+        );
+        gauge(
+            &format!("pnn_{}", score.key("believed")),
+            &format!("{words} of the last test as the method believes."),
+            of(training.tried.believed),
+        );
+    }
     gauge(
         "pnn_twin_residual",
         "RMS difference of twin and plant over the readings' standard deviation.",

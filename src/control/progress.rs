@@ -17,7 +17,7 @@ const WIDE: usize = 130;
 /// How often the bar moves.
 const MOVES: Duration = Duration::from_millis(100);
 
-/// Steps done, loss, and the last accuracy on the plant. Draws nothing where standard error is not a terminal.
+/// Steps done, loss, and the last score on the plant. Draws nothing where standard error is not a terminal.
 ///
 /// A thread of its own draws and prints: a terminal that takes nothing, such as one at the other end of a line that is down, holds no plant.
 pub struct Progress {
@@ -26,7 +26,7 @@ pub struct Progress {
     moved: Instant,
     /// Updates that are done.
     done: u64,
-    accuracy: String,
+    scores: String,
     /// Bench time in all, in s.
     plant_seconds: f64,
 }
@@ -47,7 +47,7 @@ impl Progress {
             bar.set_style(style);
         }
         let terminal = Writer::start("progress")?;
-        Ok(Self { bar, terminal, moved: Instant::now(), done: 0, accuracy: String::new(), plant_seconds })
+        Ok(Self { bar, terminal, moved: Instant::now(), done: 0, scores: String::new(), plant_seconds })
     }
 
     /// Draws by the thread.
@@ -74,7 +74,7 @@ impl Observer for Progress {
                 if MOVES <= self.moved.elapsed() && self.terminal.backlog().waiting().0 == 0 {
                     self.moved = Instant::now();
                     let left = duration((self.plant_seconds - step.plant_seconds).max(0.0));
-                    let message = format!("loss {:.3}{}  bench {left} left", step.loss, self.accuracy);
+                    let message = format!("loss {:.3}{}  bench {left} left", step.loss, self.scores);
                     let position = step.step as u64;
                     self.draw(move |bar| {
                         bar.set_position(position);
@@ -83,7 +83,10 @@ impl Observer for Progress {
                 }
                 self.done = step.step as u64;
             }
-            Event::Evaluated(test) => self.accuracy = format!("  {:.1} % on the plant", 100.0 * test.accuracy()),
+            Event::Evaluated(test) => {
+                let score = test.believed.kind().score();
+                self.scores = format!("  {} on the plant", score.say(test.scores().first()));
+            }
             Event::Continued { step } => {
                 let position = *step as u64;
                 self.draw(move |bar| {

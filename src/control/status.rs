@@ -5,8 +5,9 @@
 
 use crate::event::Alarm;
 use crate::plants::CalibrationStatus;
+use crate::scores::{Keyed, ObjectiveKind, Scores};
 use crate::stop::StopReason;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,41 @@ impl TriedOn {
     }
 }
 
+/// The scores of what was last tried: of the validation set, or at the end of the test set.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Tried {
+    /// What is learned.
+    pub kind: ObjectiveKind,
+    /// On the plant.
+    pub plant: Option<Scores>,
+    /// As the method believes.
+    pub believed: Option<Scores>,
+}
+
+impl Tried {
+    /// Every score under its key; null where nothing was tried.
+    pub fn keyed(&self) -> Keyed<Option<f64>> {
+        self.kind.keyed([("test", self.plant), ("believed", self.believed)])
+    }
+}
+
+impl Serialize for Tried {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.keyed().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tried {
+    /// Other keys of the table come along: they may hold anything.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keyed = Keyed::<serde_json::Value>::deserialize(deserializer)?;
+        let read = |part: &str| Scores::read(part, |key| keyed.get(key)?.as_f64());
+        let named = keyed.get("objective").cloned().and_then(|name| serde_json::from_value(name).ok());
+        let kind = named.unwrap_or_else(|| keyed.kind("test"));
+        Ok(Self { kind, plant: read("test"), believed: read("believed") })
+    }
+}
+
 /// How training goes.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct TrainingStatus {
@@ -84,13 +120,12 @@ pub struct TrainingStatus {
     pub epoch: usize,
     /// Of the last update.
     pub loss: Option<f64>,
-    /// Of what was last tried on the plant: the validation set, or at the end the test set.
-    pub test_accuracy: Option<f64>,
-    /// Which of the two that was; nothing from a program that did not say.
+    /// Of what was last tried: `test_accuracy`, `believed_accuracy`, or what the scores of another objective are called.
+    #[serde(flatten)]
+    pub tried: Tried,
+    /// Which rows those were; nothing from a program that did not say.
     #[serde(default)]
     pub tried_on: Option<TriedOn>,
-    /// Of the last test, as the method believes.
-    pub believed_accuracy: Option<f64>,
     /// RMS difference of twin and plant on the last batch, as a fraction of the readings' standard deviation.
     pub twin_residual: Option<f64>,
     /// Of the drift monitor, as a fraction of its threshold.
@@ -243,6 +278,27 @@ pub enum Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_names_its_scores() {
+        let status = |kind, scores: Option<Scores>| TrainingStatus {
+            tried: Tried { kind, plant: scores, believed: scores },
+            ..TrainingStatus::default()
+        };
+        let regress = Some(Scores::new(ObjectiveKind::Regress, &[0.5, 0.75]));
+        for (status, words) in [
+            (
+                status(ObjectiveKind::Classify, None),
+                r#""loss":null,"test_accuracy":null,"believed_accuracy":null,"tried_on":null"#,
+            ),
+            (status(ObjectiveKind::Regress, None), r#""test_nrmse":null,"believed_nrmse":null,"test_r2":null"#),
+            (status(ObjectiveKind::Regress, regress), r#""test_nrmse":0.5,"believed_nrmse":0.5,"test_r2":0.75"#),
+        ] {
+            let text = serde_json::to_string(&status).unwrap();
+            assert!(text.contains(words), "{text}");
+            assert_eq!(serde_json::from_str::<TrainingStatus>(&text).unwrap(), status);
+        }
+    }
 
     #[test]
     fn requests_are_words_on_the_wire() {

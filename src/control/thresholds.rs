@@ -23,7 +23,11 @@ pub enum Quantity {
     RangeUse,
     /// Accuracy of what was last tried on the plant: the validation set, or at the end the test set.
     TestAccuracy,
-    /// What the method believed then, less what was true on the plant.
+    /// NRMSE of the same, where numbers are predicted.
+    TestNrmse,
+    /// R² of the same, where numbers are predicted.
+    TestR2,
+    /// How much better the method believed then to be than was true on the plant: in accuracy, or in NRMSE.
     Illusion,
     /// Of the drift monitor, as a fraction of its threshold.
     DriftScore,
@@ -54,6 +58,18 @@ pub struct AlarmConfig {
 
 fn minor() -> Severity {
     Severity::Minor
+}
+
+impl Quantity {
+    /// The score that it watches, if it is one.
+    pub fn score(self) -> Option<&'static str> {
+        match self {
+            Self::TestAccuracy => Some("accuracy"),
+            Self::TestNrmse => Some("nrmse"),
+            Self::TestR2 => Some("r2"),
+            Self::Loss | Self::ClippingRate | Self::RangeUse | Self::Illusion | Self::DriftScore => None,
+        }
+    }
 }
 
 impl AlarmConfig {
@@ -89,7 +105,7 @@ impl AlarmConfig {
     }
 
     /// The quantity as it is written in the file.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         serde_json::to_value(self.on).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }

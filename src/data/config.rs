@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AugmentationConfig, Span, SplitRule};
+use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Scaling, Span, SplitRule};
 use crate::Error;
 use crate::document::Document;
+use crate::scores::ObjectiveKind;
 
 /// Where the data comes from, and how it is split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,10 +17,19 @@ pub enum DataConfig {
     /// The 1,797 handwritten digits of 8×8 pixels (UCI optical recognition of handwritten digits) that come with the
     /// program; 0 to 16 becomes `range`.
     Digits(DigitsConfig),
-    /// A CSV file with a header and one column of labels; all other columns are numbers.
+    /// A CSV file with a header and one column of labels, or columns of numbers to predict; all other columns are numbers.
     Csv(CsvConfig),
     /// A folder with the four IDX files of MNIST or a set like it, plain or gzip; 0 to 255 becomes `range`.
     Idx(IdxConfig),
+    /// NARMA-10, made by the program: the next value of a driven nonlinear system of tenth order, from the last inputs (Atiya and
+    /// Parlos, IEEE Trans. Neural Netw. 11, 697, 2000).
+    Narma(NarmaConfig),
+    /// The Mackey–Glass series, made by the program: a later value of a chaotic delay equation, from past ones (Mackey and Glass,
+    /// Science 197, 287, 1977).
+    MackeyGlass(MackeyGlassConfig),
+    /// Equalization of a nonlinear channel, made by the program: the symbol that was sent, from what was received (Mathews and Lee,
+    /// Proc. SPIE 2296, 317, 1994).
+    Channel(ChannelConfig),
 }
 
 /// The embedded digits.
@@ -56,8 +66,13 @@ pub struct DigitsConfig {
 pub struct CsvConfig {
     /// The file; `--data` names another, or a folder that holds it.
     pub file: PathBuf,
-    /// The column of labels; any words will do.
+    /// The column of labels; any words will do. Give it or `targets`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub label: String,
+    /// The columns of numbers to predict, in place of `label`. They are learned in standard deviations from the mean, both those of
+    /// the training rows; `test.csv` has them in their own units.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// Characters of each label to leave out at its start (0): 3 makes the class `ae` of the token `w01ae`.
     #[serde(default)]
     #[schemars(range(max = 1000))]
@@ -134,21 +149,6 @@ pub struct IdxConfig {
     pub obtain: String,
 }
 
-/// How the columns of a table are scaled, by the training rows alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scaling {
-    /// Each column's extremes become 0 and 1; test values beyond them are clipped.
-    #[default]
-    Extremes,
-    /// Each column is divided by its largest magnitude; test values beyond it are clipped.
-    Maximum,
-    /// Each column's mean becomes 0 and its standard deviation 1.
-    Standard,
-    /// As they are in the file.
-    None,
-}
-
 fn test_rows() -> usize {
     500
 }
@@ -162,12 +162,29 @@ fn ten() -> usize {
 }
 
 impl DataConfig {
+    /// What can be learned of it.
+    pub fn kind(&self) -> ObjectiveKind {
+        match self {
+            Self::Digits(_) | Self::Idx(_) => ObjectiveKind::Classify,
+            Self::Csv(config) if config.targets.is_empty() => ObjectiveKind::Classify,
+            Self::Csv(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => ObjectiveKind::Regress,
+        }
+    }
+
+    /// Whether it comes from files, so that `--data` can name them.
+    pub fn reads_files(&self) -> bool {
+        matches!(self, Self::Csv(_) | Self::Idx(_))
+    }
+
     /// Refuses numbers without sense, before anything is read.
     pub(super) fn sensible(&self, document: &Document) -> Result<(), Error> {
         let (range, augmentation) = match self {
             Self::Digits(config) => (config.range, &config.augmentation),
             Self::Csv(config) => (config.range, &None),
             Self::Idx(config) => (config.range, &config.augmentation),
+            Self::Narma(config) => (config.range, &None),
+            Self::MackeyGlass(config) => (config.range, &None),
+            Self::Channel(config) => (config.range, &None),
         };
         if range.low == range.high {
             let message = format!("is {} at both ends: give two different values", range.low);
@@ -177,6 +194,7 @@ impl DataConfig {
             Self::Digits(config) => config.train,
             Self::Csv(config) => config.train,
             Self::Idx(config) => config.train,
+            Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
         };
         if train == Some(0) {
             return Err(document.refuse("data.train", "is 0: learn from at least one row"));
@@ -188,6 +206,43 @@ impl DataConfig {
                 }
             }
         }
+        if let Self::Csv(config) = self {
+            config.sensible(document)?;
+        }
         augmentation.as_ref().map_or(Ok(()), |augmentation| augmentation.sensible(document))
+    }
+}
+
+impl CsvConfig {
+    /// Refuses columns that cannot be learned together.
+    pub(super) fn sensible(&self, document: &Document) -> Result<(), Error> {
+        let refuse = |key: &str, message: String| Err(document.refuse(&format!("data.{key}"), message));
+        match (self.label.is_empty(), self.targets.is_empty()) {
+            (true, true) => {
+                let message = "has neither `label` nor `targets`: name the column of classes as data.label, or the columns of numbers to \
+                               predict as data.targets";
+                return Err(document.refuse("data", message));
+            }
+            (false, false) => {
+                return refuse(
+                    "targets",
+                    "stands beside `label`: give `label` for classes, or `targets` for numbers".to_owned(),
+                );
+            }
+            (false, true) => return Ok(()),
+            (true, false) => {}
+        }
+        let twice = self.targets.iter().enumerate().find(|(place, name)| self.targets[..*place].contains(name));
+        if let Some((_, name)) = twice {
+            return refuse("targets", format!("names `{name}` twice: name each column once"));
+        }
+        if self.label_skip > 0 {
+            return refuse("label_skip", "is of labels, but this data has `targets`: leave it out".to_owned());
+        }
+        if self.split == SplitRule::Stratified {
+            let message = "is `stratified`, but numbers have no classes: take random, interleaved or sequential";
+            return refuse("split", message.to_owned());
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,14 @@
-//! CSV with a header and a column of labels.
+//! CSV with a header, and a column of labels or columns of numbers to predict.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use drivers::MEBIBYTE;
 
+use super::regression::Numbers;
+use super::scaling::scale;
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, CsvConfig, Dataset, Rows, Scaling, Span, source};
+use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, source};
 use crate::Error;
 use crate::document::{list, nearest};
 
@@ -16,32 +18,36 @@ const LONGEST: u64 = 1024 * MEBIBYTE;
 /// The rows of `file`, split and scaled.
 pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
     let table = load(file, config)?;
-    table.warn(file, &config.label);
-    let (rows, width, words) = (table.rows, table.names.len(), table.words);
-    let classes = classes(&rows);
-    if classes < 2 {
-        let message = format!(
-            "{}: all rows have the same label in column `{}`: nothing can be learned. Name another column as data.label",
-            file.display(),
-            config.label
-        );
-        return Err(Error::Data(message));
-    }
-    if classes == rows.len() {
-        return Err(Error::Data(format!(
-            "{}: each of its {classes} rows has a label of its own in column `{}`: nothing can be learned. Name another \
-             column as data.label, or leave out the start of each label with data.label_skip",
-            file.display(),
-            config.label
-        )));
-    }
+    let name = file.display().to_string();
+    let count = table.count();
     let parts = Parts { test: config.test, validation: config.validation, train: config.train };
-    let Chosen { train, validation, test } = config.split.choose(&rows.labels, parts, asked)?;
+    let (targets, meaning, chosen) = match table.wanted {
+        Wanted::Labels(words) => {
+            let (labels, words) = numbered(&words);
+            refuse_unlearnable(&labels, &name, &config.label)?;
+            warn(&table.names, &table.values, file, |values| {
+                gives_away(values, &labels).map(|what| (what, format!("column `{}`", config.label)))
+            });
+            let chosen = config.split.choose(&labels, parts, asked)?;
+            (Targets::Classes(labels), Meaning::Classes(words), chosen)
+        }
+        Wanted::Numbers(numbers) => {
+            warn(&table.names, &table.values, file, |values| {
+                numbers.told_by(values).map(|target| ("says the same as", format!("target `{target}`")))
+            });
+            // Without classes each rule sees rows of one kind.
+            let chosen = config.split.choose(&vec![0; count], parts, asked)?;
+            let (targets, meaning) = numbers.scaled(&chosen, &name)?;
+            (targets, meaning, chosen)
+        }
+    };
+    let width = table.names.len();
+    let rows = Rows { values: table.values, targets, numbers: (0..count).collect() };
+    let Chosen { train, validation, test } = chosen;
     let mut dataset = Dataset {
-        name: file.display().to_string(),
+        name,
         width,
-        classes,
-        words,
+        meaning,
         train: rows.select(&train, width),
         validation: rows.select(&validation, width),
         test: rows.select(&test, width),
@@ -51,25 +57,64 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
     Ok(dataset)
 }
 
+/// Refuses labels that tell nothing.
+fn refuse_unlearnable(labels: &[u32], name: &str, column: &str) -> Result<(), Error> {
+    let classes = classes(labels);
+    if classes < 2 {
+        let message = format!(
+            "{name}: all rows have the same label in column `{column}`: nothing can be learned. Name another column as data.label"
+        );
+        return Err(Error::Data(message));
+    }
+    if classes == labels.len() {
+        return Err(Error::Data(format!(
+            "{name}: each of its {classes} rows has a label of its own in column `{column}`: nothing can be learned. Name another \
+             column as data.label, or leave out the start of each label with data.label_skip",
+        )));
+    }
+    Ok(())
+}
+
 /// What is learned of a file.
 #[derive(Debug)]
 struct Table {
     /// The columns of numbers.
     names: Vec<String>,
-    rows: Rows,
-    /// The classes, as the column of labels calls them.
-    words: Vec<String>,
+    /// Row after row.
+    values: Vec<f32>,
+    wanted: Wanted,
+}
+
+/// What belongs to each row.
+#[derive(Debug)]
+enum Wanted {
+    /// The label, as it stands there.
+    Labels(Vec<String>),
+    /// What is to be predicted.
+    Numbers(Numbers),
+}
+
+impl Table {
+    /// How many rows there are.
+    fn count(&self) -> usize {
+        match &self.wanted {
+            Wanted::Labels(words) => words.len(),
+            Wanted::Numbers(numbers) => numbers.len(),
+        }
+    }
 }
 
 /// What becomes of a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Use {
     Label,
+    /// The place among the targets.
+    Target(usize),
     Number,
     LeftOut,
 }
 
-/// All rows of `file`; labels are numbered in alphabetical order, or as numbers if all are numbers.
+/// All rows of `file`.
 fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     let name = file.display().to_string();
     let opened = source::open(file, LONGEST)
@@ -78,29 +123,33 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     let header = reader.headers().map_err(|error| Error::Data(format!("{name}: {error}")))?.clone();
     let columns: Vec<&str> = header.iter().map(str::trim).collect();
     let uses = uses(&columns, config).map_err(|message| Error::Data(format!("{name}:1: {message}")))?;
-    let mut values = Vec::new();
-    let mut words = Vec::new();
+    let wanted = if config.targets.is_empty() {
+        Wanted::Labels(Vec::new())
+    } else {
+        Wanted::Numbers(Numbers::of(&config.targets))
+    };
+    let names =
+        columns.iter().zip(&uses).filter(|(_, used)| **used == Use::Number).map(|(column, _)| (*column).to_owned());
+    let mut table = Table { names: names.collect(), values: Vec::new(), wanted };
     for record in reader.records() {
         let record = record.map_err(|error| Error::Data(format!("{name}: {error}")))?;
         let line = record.position().map_or(0, csv::Position::line);
-        read_row(&record, (&columns, &uses), config.label_skip, (&mut values, &mut words))
+        table
+            .read_row(&record, (&columns, &uses), config.label_skip)
             .map_err(|message| Error::Data(format!("{name}:{line}: {message}")))?;
     }
-    if words.len() < 2 {
-        let message = format!("{name}: there are {} rows below the header: at least 2 are needed", words.len());
+    if table.count() < 2 {
+        let message = format!("{name}: there are {} rows below the header: at least 2 are needed", table.count());
         return Err(Error::Data(message));
     }
-    let numbers = columns.iter().zip(&uses).filter(|(_, used)| **used == Use::Number);
-    let names = numbers.map(|(column, _)| (*column).to_owned()).collect();
-    let (labels, classes) = numbered(&words);
-    let numbers = (0..labels.len()).collect();
-    Ok(Table { names, rows: Rows { values, labels, numbers }, words: classes })
+    Ok(table)
 }
 
 /// What becomes of each column; what is wrong with the header is a sentence.
 fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     let hint = |word: &str| nearest(word, columns).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-    let wanted = std::iter::once(&config.label).chain(&config.leave_out);
+    let label = Some(&config.label).filter(|_| config.targets.is_empty());
+    let wanted = label.into_iter().chain(&config.targets).chain(&config.leave_out);
     if let Some(missing) = wanted.into_iter().find(|wanted| !columns.contains(&wanted.as_str())) {
         if columns.iter().all(|column| column.is_empty()) {
             return Err("the file is empty: a CSV file begins with the names of its columns".to_owned());
@@ -114,8 +163,11 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
         return Err(format!("there is no column `{missing}`: it has {}.{advice}", list(columns)));
     }
     let left_out = |column: &str| config.leave_out.iter().any(|name| name == column);
-    if left_out(&config.label) {
+    if label.is_some_and(|label| left_out(label)) {
         return Err(format!("column `{}` is the label, and cannot be left out as well", config.label));
+    }
+    if let Some(target) = config.targets.iter().find(|target| left_out(target)) {
+        return Err(format!("column `{target}` is a target, and cannot be left out as well"));
     }
     if let Some(place) = columns.iter().position(|column| column.is_empty() && !left_out(column)) {
         return Err(format!(
@@ -131,31 +183,31 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
             "there are two columns `{column}`: give each a name of its own, or leave them out with data.leave_out"
         ));
     }
-    let used = |column: &&str| match *column {
-        label if label == config.label => Use::Label,
-        other if left_out(other) => Use::LeftOut,
-        _ => Use::Number,
+    let used = |column: &&str| match config.targets.iter().position(|target| target == *column) {
+        Some(place) => Use::Target(place),
+        None if label.is_some_and(|label| label == *column) => Use::Label,
+        None if left_out(column) => Use::LeftOut,
+        None => Use::Number,
     };
     let uses: Vec<Use> = columns.iter().map(used).collect();
     if !uses.contains(&Use::Number) {
-        return Err("there is nothing but labels: at least one column of numbers is needed".to_owned());
+        let what = if label.is_some() { "labels" } else { "targets" };
+        return Err(format!("there is nothing but {what}: at least one column of numbers is needed"));
     }
     Ok(uses)
 }
 
-impl Table {
-    /// Warns of columns that give the label away: what is learned from them is nothing about the plant.
-    fn warn(&self, file: &Path, label: &str) {
-        let width = self.names.len();
-        for (column, name) in self.names.iter().enumerate() {
-            let values: Vec<f32> = self.rows.values.iter().skip(column).step_by(width).copied().collect();
-            if let Some(what) = gives_away(&values, &self.rows.labels) {
-                tell!(
-                    "pnnlab: {}: column `{name}` {what} column `{label}`: if it was made from the label or counts the rows, leave it out with \
-                     --set 'data.leave_out=[\"{name}\"]'",
-                    file.display()
-                );
-            }
+/// Warns of columns that give away what is to be learned, as `told` says in words: what is learned from them is nothing about the plant.
+fn warn(names: &[String], values: &[f32], file: &Path, told: impl Fn(&[f32]) -> Option<(&'static str, String)>) {
+    for (column, name) in names.iter().enumerate() {
+        let values: Vec<f32> = values.iter().skip(column).step_by(names.len()).copied().collect();
+        if let Some((what, whom)) = told(&values) {
+            let made = if whom.starts_with("target") { "target" } else { "label" };
+            tell!(
+                "pnnlab: {}: column `{name}` {what} {whom}: if it was made from the {made} or counts the rows, leave it out with \
+                 --set 'data.leave_out=[\"{name}\"]'",
+                file.display()
+            );
         }
     }
 }
@@ -185,38 +237,42 @@ fn gives_away(values: &[f32], labels: &[u32]) -> Option<&'static str> {
     }
 }
 
-/// Adds the numbers and the label of one row.
-fn read_row(
-    record: &csv::StringRecord,
-    (columns, uses): (&[&str], &[Use]),
-    label_skip: usize,
-    (values, words): (&mut Vec<f32>, &mut Vec<String>),
-) -> Result<(), String> {
-    if record.len() != columns.len() {
-        return Err(format!("the row has {} values, but the header names {} columns", record.len(), columns.len()));
-    }
-    for ((field, used), column) in record.iter().zip(uses).zip(columns) {
-        if *used == Use::LeftOut {
-            continue;
+impl Table {
+    /// Adds the numbers of one row, and its label or targets.
+    fn read_row(
+        &mut self,
+        record: &csv::StringRecord,
+        (columns, uses): (&[&str], &[Use]),
+        label_skip: usize,
+    ) -> Result<(), String> {
+        if record.len() != columns.len() {
+            return Err(format!("the row has {} values, but the header names {} columns", record.len(), columns.len()));
         }
-        if *used == Use::Label {
-            let word: String = field.trim().chars().skip(label_skip).collect();
-            if word.is_empty() {
-                let rest = if label_skip > 0 {
-                    format!(", of which {label_skip} characters are left out")
-                } else {
-                    String::new()
-                };
-                return Err(format!("column `{column}` is `{field}`{rest}, but a label was expected"));
+        for ((field, used), column) in record.iter().zip(uses).zip(columns) {
+            let missing = || format!("column `{column}` is `{field}`, but a finite number was expected");
+            match (used, &mut self.wanted) {
+                (Use::Label, Wanted::Labels(words)) => words.push(word(field, column, label_skip)?),
+                (Use::Target(place), Wanted::Numbers(numbers)) => {
+                    let value = field.trim().parse::<f64>().ok().filter(|value| (*value as f32).is_finite());
+                    numbers.put(*place, value.ok_or_else(missing)?);
+                }
+                (Use::Number, _) => self.values.push(number(field).ok_or_else(missing)?),
+                _ => {}
             }
-            words.push(word);
-        } else {
-            let number = number(field)
-                .ok_or_else(|| format!("column `{column}` is `{field}`, but a finite number was expected"))?;
-            values.push(number);
         }
+        Ok(())
     }
-    Ok(())
+}
+
+/// The label in a field, without its start.
+fn word(field: &str, column: &str, label_skip: usize) -> Result<String, String> {
+    let word: String = field.trim().chars().skip(label_skip).collect();
+    if word.is_empty() {
+        let rest =
+            if label_skip > 0 { format!(", of which {label_skip} characters are left out") } else { String::new() };
+        return Err(format!("column `{column}` is `{field}`{rest}, but a label was expected"));
+    }
+    Ok(word)
 }
 
 /// A finite number.
@@ -242,61 +298,6 @@ fn numbered(words: &[String]) -> (Vec<u32>, Vec<String>) {
     (words.iter().map(|word| classes.get(word).copied().unwrap_or(0)).collect(), names)
 }
 
-/// Scales each column as its training rows say.
-fn scale(dataset: &mut Dataset, scaling: Scaling, range: Span) {
-    for column in 0..dataset.width {
-        let column_of = |values: &[f32]| values.iter().skip(column).step_by(dataset.width).copied().collect::<Vec<_>>();
-        let map = Map::of(&column_of(&dataset.train.values), scaling, range);
-        for rows in [&mut dataset.train, &mut dataset.validation, &mut dataset.test] {
-            for value in rows.values.iter_mut().skip(column).step_by(dataset.width) {
-                *value = map.apply(*value);
-            }
-        }
-    }
-}
-
-/// How a column is scaled: `(value − zero)/unit`, then clipped to `floor` to 1 and put into a range, if there is one.
-struct Map {
-    zero: f32,
-    unit: f32,
-    floor: f32,
-    range: Option<Span>,
-}
-
-impl Map {
-    /// As the column's training values say. A column that never changes has no unit: it stays where it is.
-    fn of(training: &[f32], scaling: Scaling, range: Span) -> Self {
-        let fold = |start: f32, pick: fn(f32, f32) -> f32| training.iter().copied().fold(start, pick);
-        let unit = |unit: f32| if unit > 0.0 { unit } else { 1.0 };
-        match scaling {
-            Scaling::Extremes => {
-                let (low, high) = (fold(f32::INFINITY, f32::min), fold(f32::NEG_INFINITY, f32::max));
-                Self { zero: low, unit: unit(high - low), floor: 0.0, range: Some(range) }
-            }
-            Scaling::Maximum => {
-                let largest = fold(0.0, |most, value| most.max(value.abs()));
-                // Of negative values the sign is kept.
-                Self { zero: 0.0, unit: unit(largest), floor: -1.0, range: Some(range) }
-            }
-            Scaling::Standard => {
-                let count = training.len().max(1) as f64;
-                let mean = training.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-                let variance = training.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
-                Self { zero: mean as f32, unit: unit(variance.sqrt() as f32), floor: 0.0, range: None }
-            }
-            Scaling::None => Self { zero: 0.0, unit: 1.0, floor: 0.0, range: None },
-        }
-    }
-
-    fn apply(&self, value: f32) -> f32 {
-        let scaled = (value - self.zero) / self.unit;
-        match self.range {
-            Some(range) => range.at(scaled.clamp(self.floor, 1.0)),
-            None => scaled,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,9 +314,11 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         match load(&file, &config(&[])) {
             Err(error) => error.to_string().replace(&file.display().to_string(), "data.csv"),
-            Ok(Table { names, rows: Rows { values, labels, .. }, words }) => {
+            Ok(Table { names, values, wanted: Wanted::Labels(words) }) => {
+                let (labels, words) = numbered(&words);
                 format!("{values:?} {labels:?} of {} columns, {words:?}", names.len())
             }
+            Ok(Table { wanted: Wanted::Numbers(_), .. }) => "targets".to_owned(),
         }
     }
 
@@ -364,7 +367,7 @@ mod tests {
         let file = folder.path().join("data.csv");
         std::fs::write(&file, nameless).unwrap();
         let table = load(&file, &config(&[""])).unwrap();
-        assert_eq!((table.names, table.rows.values), (vec!["f1".to_owned()], vec![1.0, 2.0]));
+        assert_eq!((table.names, table.values), (vec!["f1".to_owned()], vec![1.0, 2.0]));
         assert!(load(&file, &config(&["f2"])).unwrap_err().to_string().contains("no column `f2`"));
         assert!(load(&file, &config(&["vowel"])).unwrap_err().to_string().contains("is the label"));
     }
@@ -382,26 +385,63 @@ mod tests {
         assert_eq!(of(|_| 1.0), None);
     }
 
+    fn targets(text: &str, keys: &serde_json::Value) -> Result<Dataset, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data.csv");
+        std::fs::write(&file, text).unwrap();
+        let mut config = serde_json::json!({ "file": "data.csv", "test": 2, "validation": 0, "split": "sequential" });
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let config: CsvConfig = serde_json::from_value(config).unwrap();
+        let document = crate::document::Document::parse("a.toml", "[data]\n").unwrap();
+        let asked = Asked { document: &document, key: sims::Key::new(1) };
+        let found = config.sensible(&document).and_then(|()| dataset(&config, &file, asked));
+        found.map_err(|error| error.to_string().replace(&file.display().to_string(), "data.csv"))
+    }
+
+    const TWO: &str = "b,x,y1,y2\n9,0,10,1\n8,1,14,2\n5,2,10,4\n4,3,14,5\n7,5,20,9\n";
+
     #[test]
-    fn columns_are_scaled_by_their_training_rows() {
-        let scaled = |scaling, range| {
-            let rows = |values: &[f32]| {
-                let count = values.len() / 2;
-                Rows { values: values.to_vec(), labels: vec![0; count], numbers: (0..count).collect() }
-            };
-            let (train, test) = (rows(&[1.0, -4.0, 3.0, 2.0]), rows(&[5.0, 0.0]));
-            let validation = Rows::default();
-            let name = String::new();
-            let words = vec![];
-            let mut dataset = Dataset { name, width: 2, classes: 1, words, train, validation, test, augmented: None };
-            scale(&mut dataset, scaling, range);
-            [dataset.train.values, dataset.test.values].concat()
+    fn columns_of_numbers_are_predicted_in_deviations_of_the_training_rows() {
+        let data = targets(TWO, &serde_json::json!({ "targets": ["y2", "y1"], "leave_out": ["b"], "scaling": "none" }));
+        let data = data.unwrap();
+        assert_eq!((data.width, data.train.values.as_slice()), (1, &[0.0, 1.0, 2.0][..]));
+        // y2 is 1, 2, 4 in the training rows, and y1 is 10, 14, 10.
+        let Meaning::Targets(found) = &data.meaning else { panic!("there are targets") };
+        assert_eq!(data.meaning.names(), ["y2", "y1"]);
+        let deviations = [(14.0_f64 / 9.0).sqrt(), (32.0_f64 / 9.0).sqrt()];
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
+        assert!(close(found[0].mean, 7.0 / 3.0) && close(found[0].deviation, deviations[0]));
+        assert!(close(found[1].mean, 34.0 / 3.0) && close(found[1].deviation, deviations[1]));
+        let test = data.test.targets.values();
+        assert!(close(f64::from(test[0]), (5.0 - 7.0 / 3.0) / deviations[0]), "{test:?}");
+        assert!(close(found[1].own(test[3]), 20.0), "and back");
+        assert_eq!(data.test.numbers, [3, 4]);
+    }
+
+    #[test]
+    fn targets_that_cannot_be_learned_are_refused_by_name() {
+        let refused = |text: &str, keys: serde_json::Value| targets(text, &keys).unwrap_err();
+        let of = |names: &[&str]| serde_json::json!({ "targets": names });
+        assert_eq!(
+            refused(TWO, of(&["y1", "y3"])),
+            "data.csv:1: there is no column `y3`: it has `b`, `x`, `y1`, `y2`. Did you mean `y1`?"
+        );
+        assert!(refused(TWO, of(&["y1", "y1"])).contains("`data.targets` names `y1` twice"));
+        assert!(refused(TWO, of(&["b", "x", "y1", "y2"])).contains("nothing but targets"));
+        assert!(
+            refused(&TWO.replace("5,2,10", "5,2,ten"), of(&["y1"])).starts_with("data.csv:4: column `y1` is `ten`")
+        );
+        assert!(refused(&TWO.replace("14", "10"), of(&["y1"])).contains("all training rows have the same `y1`"));
+        assert!(refused(&TWO.replace("20", "14"), of(&["y1"])).contains("all rows of the test have the same `y1`"));
+        let more = |key: &str, value: serde_json::Value| {
+            let mut keys = of(&["y1"]);
+            keys[key] = value;
+            refused(TWO, keys)
         };
-        let unit = Span::default();
-        assert_eq!(scaled(Scaling::Extremes, unit), [0.0, 0.0, 1.0, 1.0, 1.0, 4.0 / 6.0]);
-        assert_eq!(scaled(Scaling::Extremes, Span { low: -1.0, high: 1.0 })[..4], [-1.0, -1.0, 1.0, 1.0]);
-        assert_eq!(scaled(Scaling::Maximum, unit), [1.0 / 3.0, -1.0, 1.0, 0.5, 1.0, 0.0]);
-        assert_eq!(scaled(Scaling::Standard, unit), [-1.0, -1.0, 1.0, 1.0, 3.0, 1.0 / 3.0]);
-        assert_eq!(scaled(Scaling::None, unit), [1.0, -4.0, 3.0, 2.0, 5.0, 0.0]);
+        assert!(more("label", "x".into()).contains("`data.targets` stands beside `label`"));
+        assert!(more("split", "stratified".into()).contains("numbers have no classes: take random"));
+        assert!(more("label_skip", 2.into()).contains("`data.label_skip` is of labels"));
+        assert!(more("leave_out", serde_json::json!(["y1"])).contains("`y1` is a target, and cannot be left out"));
+        assert!(refused(TWO, serde_json::json!({})).contains("`data` has neither `label` nor `targets`"));
     }
 }

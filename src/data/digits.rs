@@ -4,7 +4,7 @@
 use super::augmentation::Augmented;
 use super::pixels::{Images, Reduction};
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, Dataset, DigitsConfig, Rows};
+use super::{Asked, Dataset, DigitsConfig, Meaning, Rows, Targets};
 use crate::Error;
 
 /// Pixels are counts of ink in squares of 4×4: 0 to 16.
@@ -18,9 +18,10 @@ pub fn dataset(config: &DigitsConfig, asked: Asked<'_>) -> Result<Dataset, Error
     let reduction = Reduction { average: 1, stride: 1, range: config.range };
     let width = reduction.width(images.size);
     let all: Vec<usize> = (0..labels.len()).collect();
-    let rows = Rows { values: images.rows(&all, &reduction), labels, numbers: all };
     let parts = Parts { test: config.test, validation: config.validation, train: config.train };
-    let Chosen { train, validation, test } = config.split.choose(&rows.labels, parts, asked)?;
+    let Chosen { train, validation, test } = config.split.choose(&labels, parts, asked)?;
+    let words = (0..classes(&labels)).map(|class| class.to_string()).collect();
+    let rows = Rows { values: images.rows(&all, &reduction), targets: Targets::Classes(labels), numbers: all };
     let augmented = config.augmentation.clone().map(|config| Augmented {
         images: images.select(&train),
         reduction,
@@ -30,8 +31,7 @@ pub fn dataset(config: &DigitsConfig, asked: Asked<'_>) -> Result<Dataset, Error
     Ok(Dataset {
         name: "digits".to_owned(),
         width,
-        classes: classes(&rows),
-        words: (0..classes(&rows)).map(|class| class.to_string()).collect(),
+        meaning: Meaning::Classes(words),
         train: rows.select(&train, width),
         validation: rows.select(&validation, width),
         test: rows.select(&test, width),

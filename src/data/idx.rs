@@ -10,7 +10,7 @@ use super::augmentation::Augmented;
 use super::gzip::Gunzip;
 use super::pixels::{Images, Reduction};
 use super::split::{Parts, drawn, subset};
-use super::{Asked, Dataset, IdxConfig, Rows};
+use super::{Asked, Dataset, IdxConfig, Meaning, Rows, Targets};
 use crate::Error;
 
 /// The files of a folder.
@@ -55,14 +55,13 @@ pub fn dataset(config: &IdxConfig, folder: &Path, asked: Asked<'_>) -> Result<Da
     let test = subset(test_labels.len(), config.test, "test", asked)?;
     let rows = |images: &Images, labels: &[u32], chosen: &[usize]| Rows {
         values: images.rows(chosen, &reduction),
-        labels: chosen.iter().map(|&row| labels[row]).collect(),
+        targets: Targets::Classes(chosen.iter().map(|&row| labels[row]).collect()),
         numbers: chosen.to_vec(),
     };
     Ok(Dataset {
         name: folder.display().to_string(),
         width: reduction.width(images.size),
-        classes: config.classes,
-        words: (0..config.classes).map(|class| class.to_string()).collect(),
+        meaning: Meaning::Classes((0..config.classes).map(|class| class.to_string()).collect()),
         train: rows(&images, &labels, &train),
         validation: rows(&images, &labels, &validation),
         test: rows(&test_images, &test_labels, &test),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rows};
+use super::Asked;
 use crate::Error;
 
 /// Which rows of a table are held back.
@@ -17,6 +17,9 @@ pub enum SplitRule {
     Stratified,
     /// Evenly through the file, whatever the seed: of a file sorted by class the same share of each.
     Interleaved,
+    /// In the order of the file: the first rows are learned from, the next validate, the last are tested on. For rows that follow
+    /// one another in time.
+    Sequential,
 }
 
 /// Rows to learn from, to validate with and to test on, as indices.
@@ -71,6 +74,7 @@ impl SplitRule {
         // class gives its share.
         let held: Vec<bool> = match self {
             Self::Random => (0..count).map(|place| place < test).collect(),
+            Self::Sequential => (0..count).map(|place| rest <= place).collect(),
             Self::Stratified | Self::Interleaved => evenly(count, test),
         };
         let pick =
@@ -83,7 +87,7 @@ impl SplitRule {
 
     /// `some` of `rows`, which are in the order of [`Self::order`], and the others.
     fn deal(self, rows: &[usize], some: usize) -> (Vec<usize>, Vec<usize>) {
-        if self == Self::Random {
+        if matches!(self, Self::Random | Self::Sequential) {
             let (some, others) = rows.split_at(some);
             return (some.to_vec(), others.to_vec());
         }
@@ -95,7 +99,7 @@ impl SplitRule {
     /// The rows in the order from which they are taken.
     fn order(self, labels: &[u32], asked: Asked<'_>) -> Vec<usize> {
         let mut order: Vec<usize> = (0..labels.len()).collect();
-        if self != Self::Interleaved {
+        if !matches!(self, Self::Interleaved | Self::Sequential) {
             asked.key.branch("split").stream().shuffle(&mut order);
         }
         if self == Self::Stratified {
@@ -140,8 +144,8 @@ pub(super) fn drawn(images: usize, parts: Parts, asked: Asked<'_>) -> Result<(Ve
 }
 
 /// How many classes there are.
-pub(super) fn classes(rows: &Rows) -> usize {
-    rows.labels.iter().max().map_or(0, |&last| last as usize + 1)
+pub(super) fn classes(labels: &[u32]) -> usize {
+    labels.iter().max().map_or(0, |&last| last as usize + 1)
 }
 
 #[cfg(test)]
@@ -171,13 +175,20 @@ mod tests {
     #[test]
     fn every_rule_takes_each_row_once() {
         let labels = sorted_by_class();
-        for rule in [SplitRule::Random, SplitRule::Stratified, SplitRule::Interleaved] {
+        for rule in [SplitRule::Random, SplitRule::Stratified, SplitRule::Interleaved, SplitRule::Sequential] {
             let Chosen { train, validation, test } = choose(rule, &labels, 84, None, 1).unwrap();
             assert_eq!((train.len(), validation.len(), test.len()), (158, 17, 84));
             let mut all = [train, validation, test].concat();
             all.sort_unstable();
             assert_eq!(all, (0..259).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn rows_that_follow_one_another_are_split_in_their_order() {
+        let parts = Parts { test: 3, validation: Some(2), train: Some(4) };
+        let Chosen { train, validation, test } = deal(SplitRule::Sequential, &[0; 10], parts, 1).unwrap();
+        assert_eq!((train, validation, test), (vec![0, 1, 2, 3], vec![4, 5], vec![7, 8, 9]));
     }
 
     #[test]

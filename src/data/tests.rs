@@ -60,15 +60,15 @@ const VOWELS: &str = "vowel,F1,F2\nw01ae,600,2000\nw02ae,610,1900\nw01iy,300,280
 fn idx_folders_are_read_plain_and_gzip() {
     let folder = folder();
     let drawn = load(IDX, Some(folder.path())).unwrap();
-    assert_eq!((drawn.width, drawn.classes, drawn.train.len(), drawn.test.len()), (16, 3, 11, 4));
+    assert_eq!((drawn.width, drawn.meaning.len(), drawn.train.len(), drawn.test.len()), (16, 3, 11, 4));
     let whole = format!("{IDX}validation = 0\n");
     let all = load(&whole, Some(folder.path())).unwrap();
-    assert_eq!(all.test.labels, [2, 1, 0, 2]);
+    assert_eq!(all.test.labels(), [2, 1, 0, 2]);
     assert_eq!(all.train.values[16 * 5], 5.0 / 255.0);
     let small = load(&format!("{IDX}average = 2\ntrain = 5\ntest = 2\n"), Some(folder.path())).unwrap();
     assert_eq!((small.width, small.train.len(), small.test.len()), (4, 5, 2));
     // Each label stays with its image.
-    for (row, label) in small.train.values.chunks(4).zip(&small.train.labels) {
+    for (row, label) in small.train.values.chunks(4).zip(small.train.labels()) {
         assert_eq!((255.0 * row[0]).round() as u32 % 3, *label);
     }
     assert_eq!(load(&format!("{IDX}stride = 3\n"), Some(folder.path())).unwrap().width, 4);
@@ -121,7 +121,7 @@ fn csv_files_are_found_and_their_classes_are_the_ends_of_the_labels() {
     let file = folder.path().join("vowels/vowels.csv");
     std::fs::write(&file, VOWELS).unwrap();
     let dataset = load(CSV, Some(&file)).unwrap();
-    assert_eq!((dataset.width, dataset.classes, dataset.train.len(), dataset.test.len()), (2, 2, 3, 2));
+    assert_eq!((dataset.width, dataset.meaning.len(), dataset.train.len(), dataset.test.len()), (2, 2, 3, 2));
     assert_eq!(load(CSV, Some(folder.path())).unwrap().train, dataset.train);
     assert_eq!(load(CSV, Some(&folder.path().join("vowels"))).unwrap().train, dataset.train);
     assert!(

@@ -43,7 +43,8 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "data": header.data.name,
         "data_path": header.data_path.map(absolute),
         "data_fingerprint": fingerprint(header.data),
-        "classes": header.data.words,
+        "objective": header.data.kind(),
+        (header.data.meaning.word()): header.data.meaning.names(),
         "rig": header.rig.name,
         "rig_folder": absolute(header.rig_folder),
         "plants": plants,
@@ -165,7 +166,7 @@ pub(crate) fn fingerprint(data: &Dataset) -> String {
     let mut add = |word: u32| hash = (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01B3);
     for rows in [&data.train, &data.test] {
         rows.values.iter().for_each(|value| add(value.to_bits()));
-        rows.labels.iter().for_each(|&label| add(label));
+        rows.targets.words().into_iter().for_each(&mut add);
     }
     format!("{hash:016x}")
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use crate::data::Answers;
 use crate::event::Evaluated;
 use crate::network::{NamedTensor, Usage};
 use crate::plants::PlantState;
@@ -24,7 +25,7 @@ pub struct Position {
     pub last: Option<Evaluated>,
     /// What the network said of each row of the test set, when it was last met.
     #[serde(default)]
-    pub answers: Vec<u32>,
+    pub answers: Answers,
     /// Shots taken while training.
     pub training_shots: u64,
     /// Range use over all steps.
@@ -57,8 +58,7 @@ impl Position {
 
     /// What no training can have left, if anything.
     pub fn complaint(&self) -> Option<String> {
-        let share = |value: &f64| (0.0..=1.0).contains(value);
-        let evaluated = self.last.iter().flat_map(|last| [last.accuracy(), last.believed_accuracy]);
+        let mut evaluated = self.last.iter().flat_map(|last| [last.scores(), last.believed]);
         let of_plants = self.plants.values().flat_map(|plant| {
             let moment = plant.moment.map_or(0.0, |moment| moment.1);
             [plant.plant_seconds, plant.wall_seconds, moment]
@@ -68,8 +68,9 @@ impl Position {
         if let Some(bad) = times.find(|seconds| !(0.0..=LONGEST).contains(seconds)) {
             return Some(format!("counts {bad} s: 0 to {LONGEST:e} s was expected"));
         }
-        if let Some(bad) = evaluated.into_iter().find(|value| !share(value)) {
-            return Some(format!("has the accuracy {bad}: 0 to 1 was expected"));
+        if let Some((score, bad)) = evaluated.find_map(|scores| scores.impossible()) {
+            let [least, most] = score.range;
+            return Some(format!("has the {} {bad}: {least} to {most} was expected", score.words));
         }
         if MOST_STEPS < self.done || self.done < self.epoch || self.rows < self.at {
             return Some(format!(
@@ -97,7 +98,7 @@ pub struct Snapshot {
 /// What validation has decided so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Choice {
-    /// The best accuracy.
+    /// The best value of the score that decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<f64>,
     /// The update after which it was reached.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::data::Dataset;
 use crate::event::{Event, Observer};
 use crate::network::NamedTensor;
 use crate::plants::Lab;
@@ -20,6 +19,7 @@ use crate::record::{
     facts::{continuation, facts, read_facts, this_process},
     journal::{Journal, insist},
     lock::own,
+    metric_rows::{metric_columns, step_row, test_row},
     new_folder::{NewFolder, make_parent, rename_new},
     rewind::rewind,
 };
@@ -44,7 +44,7 @@ impl Record {
         let partial = partial_folder(folder.wanted())?;
         let made = begin(&partial, header, lab).and_then(|(facts, metrics, events)| {
             let folder = folder.take(|free| rename_new(&partial, free))?;
-            let journal = Arc::new(Journal::new(&folder, (metrics, METRICS.len() as u64), events)?);
+            let journal = Arc::new(Journal::new(&folder, metrics, events)?);
             Ok(Self { folder, journal, facts, reason: None, alarms: 0 })
         });
         if made.is_err() {
@@ -75,8 +75,9 @@ impl Record {
         let mut bytes = checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes);
         let mut rows = cut(&metrics, bytes)?;
         if bytes == 0 {
-            rows.write_all(METRICS.as_bytes()).map_err(Error::record(&metrics, "cannot be written"))?;
-            bytes = METRICS.len() as u64;
+            let first = format!("{}\n", metric_columns(header.data.kind()));
+            rows.write_all(first.as_bytes()).map_err(Error::record(&metrics, "cannot be written"))?;
+            bytes = first.len() as u64;
         }
         let events = cut(&events, before.len() as u64)?;
         let plants = checkpoint.map(|checkpoint| &checkpoint.snapshot.position.plants);
@@ -127,22 +128,15 @@ impl Record {
         replace(&path, &to_file(weights, None, &path)?)
     }
 
-    /// Saves what the network said of each row of the test set, in `test.csv`: by the rows' numbers in the data's own file, with
-    /// numbers and words of the classes; nothing where it was never tested.
-    pub fn save_answers(&self, data: &Dataset, answers: &[u32]) -> Result<(), Error> {
-        if answers.is_empty() {
+    /// Saves what the network said of each row of the test set, in `test.csv`: by the rows' numbers in the data's own file, as the
+    /// objective writes it; nothing where it was never tested.
+    pub fn save_answers(&self, table: &[Vec<String>]) -> Result<(), Error> {
+        if table.is_empty() {
             return Ok(());
         }
         let path = self.folder.join("test.csv");
-        let word = |class: u32| data.words.get(class as usize).map_or("", String::as_str);
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let rows = data.test.numbers.iter().zip(&data.test.labels).zip(answers);
-        let mut rows = rows.map(|((row, &label), &answer)| {
-            [&row.to_string(), &label.to_string(), &answer.to_string(), word(label), word(answer)].map(str::to_owned)
-        });
-        let written = writer
-            .write_record(["row", "label", "answer", "label_word", "answer_word"])
-            .and_then(|()| rows.try_for_each(|row| writer.write_record(row)));
+        let written = table.iter().try_for_each(|row| writer.write_record(row));
         let bad = |error: String| Error::Record { path: path.clone(), message: format!("cannot be written: {error}") };
         written.map_err(|error| bad(error.to_string()))?;
         replace(&path, &writer.into_inner().map_err(|error| bad(error.to_string()))?)
@@ -181,38 +175,12 @@ impl Drop for Record {
     }
 }
 
-/// The first line of `metrics.csv`; a test's row leaves the columns of the update empty, and the other way around.
-const METRICS: &str = "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,\
-                       test_accuracy,believed_accuracy,shots,plant_seconds,validation_accuracy\n";
-
 impl Observer for Record {
     fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
         match event {
-            Event::Step(s) => self.journal.add_row(&format!(
-                "step,{},{},{},{},{},{},{},{},{},,,{},{},",
-                s.step,
-                s.epoch,
-                s.learning_rate,
-                s.loss,
-                s.cross_entropy,
-                s.penalty,
-                s.batch_accuracy,
-                s.range_use,
-                s.clipping_rate,
-                s.shots,
-                s.plant_seconds
-            ))?,
+            Event::Step(step) => self.journal.add_row(&step_row(step))?,
             Event::Evaluated(test) => {
-                let cell = |accuracy: Option<f64>| accuracy.map_or(String::new(), |accuracy| accuracy.to_string());
-                self.journal.add_row(&format!(
-                    "test,{},,,,,,,,,{},{},{},{},{}",
-                    test.step,
-                    cell(test.test_accuracy),
-                    test.believed_accuracy,
-                    test.shots,
-                    test.plant_seconds,
-                    cell(test.validation_accuracy)
-                ))?;
+                self.journal.add_row(&test_row(test))?;
                 self.journal.add_event(event)?;
             }
             Event::Finished { reason } => {
@@ -228,7 +196,7 @@ impl Observer for Record {
 }
 
 /// Writes down in a new `folder` what decides the run.
-fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, File, File), Error> {
+fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, (File, u64), File), Error> {
     let mut facts = facts(header, lab);
     fs::create_dir(folder).map_err(Error::record(folder, "cannot be made"))?;
     let open = |name: &str, first: &str| {
@@ -243,7 +211,8 @@ fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, File, 
     facts["state"] = json!("running");
     write_facts(folder, &facts)?;
     write_configs(folder, header)?;
-    Ok((facts, open("metrics.csv", METRICS)?, events))
+    let first = format!("{}\n", metric_columns(header.data.kind()));
+    Ok((facts, (open("metrics.csv", &first)?, first.len() as u64), events))
 }
 
 fn write_facts(folder: &Path, facts: &Value) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use record::RunRecord;
 use twin::plant_and_twin;
 
 use crate::Error;
+use crate::scores::{ObjectiveKind, Picture, Scores};
 use crate::training::Drawer;
 
 mod bars;
@@ -20,6 +21,7 @@ mod confusion;
 mod course;
 mod curves;
 mod key;
+mod predictions;
 mod print;
 mod record;
 mod response;
@@ -33,6 +35,7 @@ pub use bars::{Bar, bars};
 pub use calibration::calibration_figures;
 pub use confusion::confusion;
 pub use curves::{Overlay, learning_curves, published_curves};
+pub use predictions::predictions;
 pub use response::{Captioned, response};
 pub use sweep::sweep;
 pub use theme::Theme;
@@ -56,13 +59,18 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
     let folder = run.join("figures");
     let record = RunRecord::read(run)?;
     let mut drawn = learning_curves(&[run.to_owned()], &folder, theme)?;
-    drawn.extend(confusion(
-        &[run.to_owned()],
-        record.caption("the last test, on the plant"),
-        &folder,
-        "confusion",
-        theme,
-    )?);
+    let last = [run.to_owned()];
+    drawn.extend(match ObjectiveKind::of_record(&record.facts).picture() {
+        Picture::Confusion => {
+            confusion(&last, record.caption("the last test, on the plant"), &folder, "confusion", theme)?
+        }
+        Picture::Predictions => {
+            let scores = Scores::read("test", |key| record.facts[key].as_f64());
+            let scores = scores.map_or(String::new(), |scores| format!(": {}", scores.say()));
+            let caption = record.caption(&format!("the last test, on the plant{scores}"));
+            predictions(&last, caption, &folder, "predictions", theme)?
+        }
+    });
     drawn.extend(plant_and_twin(&record, &folder, theme)?);
     drawn.extend(drift(&record, &folder, theme)?);
     drawn.extend(range_use(&record, &folder, theme)?);

@@ -13,5 +13,5 @@ mod section;
 pub use program::{Asked, Measured, Measurement, Program};
 pub use provenance::Provenance;
 pub use published::{Check, Entry, Published, entries};
-pub use report::{over_seeds, percent, short, write};
+pub use report::{over_runs, over_seeds, short, write};
 pub use section::{Ours, Section, State};

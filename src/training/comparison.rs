@@ -1,6 +1,6 @@
 //! The same experiment by several methods on the same plant, side by side, over several seeds.
 
-mod logistic;
+mod seeds;
 mod slopes;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use drivers::Plant;
 use indicatif::MultiProgress;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use sims::Key;
 
@@ -20,59 +21,24 @@ use crate::document::Document;
 use crate::network::{LayerConfig, Network};
 use crate::plants::{Lab, Rig};
 use crate::record::NewFolder;
-use crate::training::{Drawer, Experiment, Finished, Method, Plan};
-use logistic::logistic_accuracy;
+use crate::scores::{ObjectiveKind, Scores};
+use crate::training::{Drawer, Experiment, Finished, Method, Plan, objective};
 
+pub use seeds::{Seeded, Spread, read_scores, write_believed, write_each, write_tests};
 pub(crate) use slopes::slopes_of;
 
 /// Shots that measure the error of a twin.
 const AGREEMENT_SHOTS: usize = 500;
 
-/// A mean over seeds, and the sample standard deviation around it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
-pub struct Spread {
-    /// The mean.
-    pub mean: f64,
-    /// The sample standard deviation; 0 for a single seed.
-    pub spread: f64,
-}
-
-impl Spread {
-    /// Of some values.
-    pub fn of(values: &[f64]) -> Self {
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-        Self { mean, spread: variance.sqrt() }
-    }
-}
-
-/// The middle of some values; 0 of none.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        odd if !odd.is_multiple_of(2) => sorted[odd / 2],
-        even => 0.5 * (sorted[even / 2 - 1] + sorted[even / 2]),
-    }
-}
-
 /// What one method did, over all seeds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MethodSummary {
     /// Its name.
     pub method: &'static str,
-    /// Fraction of the test set that is right on the plant.
-    pub test_accuracy: Spread,
-    /// The same of each seed.
-    pub accuracies: Vec<f64>,
-    /// The middle of them.
-    pub median_accuracy: f64,
+    /// Its scores, the one that decides first.
+    pub scores: Vec<Seeded>,
     /// What it was trained with.
     pub learning_rate: f64,
-    /// What the method believed.
-    pub believed_accuracy: Spread,
     /// Shots on the plant in one run, tests included.
     pub shots: u64,
     /// Those of them that trained.
@@ -87,11 +53,36 @@ pub struct MethodSummary {
     pub clipping_rate: f64,
 }
 
+impl Serialize for MethodSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("method", self.method)?;
+        write_tests(&self.scores, &mut map)?;
+        write_each(&self.scores, &mut map)?;
+        map.serialize_entry("learning_rate", &self.learning_rate)?;
+        write_believed(&self.scores, &mut map)?;
+        map.serialize_entry("shots", &self.shots)?;
+        map.serialize_entry("training_shots", &self.training_shots)?;
+        map.serialize_entry("plant_seconds", &self.plant_seconds)?;
+        map.serialize_entry("wall_seconds", &self.wall_seconds)?;
+        map.serialize_entry("range_use", &self.range_use)?;
+        map.serialize_entry("clipping_rate", &self.clipping_rate)?;
+        map.end()
+    }
+}
+
+/// A baseline under the names of its scores.
+fn baseline<S: Serializer>(scores: &Scores, serializer: S) -> Result<S::Ok, S::Error> {
+    scores.kind().keyed([("baseline", Some(*scores))]).serialize(serializer)
+}
+
 /// The result of `compare`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// The experiment.
     pub experiment: String,
+    /// What is learned.
+    pub objective: ObjectiveKind,
     /// Its plants.
     pub plant: String,
     /// Each plant with where its readings come from, in words.
@@ -102,8 +93,9 @@ pub struct Comparison {
     /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants. None without
     /// a plant, or where a recording answers only what was recorded.
     pub twin_error: Option<f64>,
-    /// Logistic regression on the same split, mean over the seeds.
-    pub baseline_accuracy: f64,
+    /// What is reached without physics on the same split, mean over the seeds: [`ObjectiveKind::baseline`].
+    #[serde(flatten, serialize_with = "baseline")]
+    pub baseline: Scores,
     /// How the settings of the methods were chosen; empty where the experiment does not say.
     pub rule: String,
     /// One entry for each method.
@@ -211,8 +203,7 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
-            .trained(&self.document)?;
+        Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
         // A recording holds one training, and nothing else.
@@ -313,9 +304,8 @@ fn compare_in(
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        let network =
-            Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?
-                .trained(&prepared.document)?;
+        let network = Network::build(&prepared.experiment.layers, &prepared.document, &lab, &data)?
+            .trained(&prepared.document)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
@@ -331,8 +321,13 @@ fn compare_in(
     tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
     let folder = &make()?;
     let twin_error = prepared.twin_error(first)?;
-    let baseline = |&seed: &u64| prepared.load(seed).map(|data| logistic_accuracy(&data));
-    let baselines = seeds.iter().map(baseline).collect::<Result<Vec<_>, _>>()?;
+    let objective = data.kind();
+    let mut baseline = Scores::new(objective, &[]);
+    for &seed in &seeds {
+        let data = prepared.load(seed)?;
+        baseline.add(1.0, &objective::objective(&data).baseline(&data));
+    }
+    let baseline = baseline.over(seeds.len());
     let simulated = cards
         .as_array()
         .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
@@ -340,15 +335,16 @@ fn compare_in(
     let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
     let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| {
         let learning_rate = prepared.experiment.by(method, first, &prepared.document).training.learning_rate;
-        MethodSummary { learning_rate, ..summarize(method, runs) }
+        MethodSummary { learning_rate, ..summarize(method, objective, runs) }
     });
     let comparison = Comparison {
         experiment: prepared.experiment.name.clone(),
+        objective,
         plant: prepared.plants().join(", "),
         origins: origins(&cards),
         simulated,
         twin_error,
-        baseline_accuracy: Spread::of(&baselines).mean,
+        baseline,
         rule: prepared.experiment.comparison.rule.clone(),
         figures: prepared.drawer.draw_runs(&runs, &folder.join("figures"))?,
         methods: summaries.collect(),
@@ -450,23 +446,17 @@ pub(crate) fn run_all(
 }
 
 /// Means and spreads over the runs of one method.
-fn summarize(method: Method, runs: &[Finished]) -> MethodSummary {
-    let spread = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>());
-    let last =
-        |run: &Finished| run.outcome.last.map(|last| (last.accuracy(), last.believed_accuracy)).unwrap_or_default();
-    let accuracies: Vec<f64> = runs.iter().map(|run| last(run).0).collect();
+fn summarize(method: Method, objective: ObjectiveKind, runs: &[Finished]) -> MethodSummary {
+    let mean = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>()).mean;
     MethodSummary {
         method: method.name(),
-        test_accuracy: Spread::of(&accuracies),
-        median_accuracy: median(&accuracies),
-        accuracies,
+        scores: Seeded::of(objective, &runs.iter().map(|run| run.outcome.last).collect::<Vec<_>>()),
         learning_rate: 0.0,
-        believed_accuracy: spread(&|run| last(run).1),
         shots: runs.first().map_or(0, |run| run.shots),
         training_shots: runs.first().map_or(0, |run| run.outcome.training_shots),
-        plant_seconds: spread(&|run| run.plant_seconds).mean,
-        wall_seconds: spread(&|run| run.wall_seconds).mean,
-        range_use: spread(&|run| run.outcome.usage.mean_range_use()).mean,
-        clipping_rate: spread(&|run| run.outcome.usage.clipping_rate()).mean,
+        plant_seconds: mean(&|run| run.plant_seconds),
+        wall_seconds: mean(&|run| run.wall_seconds),
+        range_use: mean(&|run| run.outcome.usage.mean_range_use()),
+        clipping_rate: mean(&|run| run.outcome.usage.clipping_rate()),
     }
 }

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::MultiProgress;
-use serde_json::json;
+use serde_json::{Value, json};
 use sims::Key;
 
 use crate::control::{
     Board, Control, Fleet, Heading, Helm, Hooks, Keyboard, Learning, Lookout, Metrics, MetricsListener, Progress,
     Reference, RunConfig, RunState, RunSupervisor, Server, Thresholds, Viewer, Watching,
 };
-use crate::data::Dataset;
-use crate::event::{Event, Observer, TimeShares};
+use crate::event::{Evaluated, Event, Observer, TimeShares};
 use crate::network::Network;
 use crate::plants::Lab;
 use crate::record::{Checkpoint, Header, Keeper, NewFolder, Position, Record, ShotMarks, ShotRecorder};
+use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
 use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, upkeep};
 use crate::{Error, log};
@@ -107,8 +107,7 @@ impl Prepared {
             Start::New(_) => self.lab(method, seed)?,
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
-            .trained(&self.document)?;
+        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         let header = Header {
@@ -142,7 +141,7 @@ impl Prepared {
         }
         let result = desk.steer(&mut trainer, &mut lab, &opening, &memories);
         let wall_seconds = || before + began.elapsed().as_secs_f64();
-        let finished = desk.close(result, (&trainer, &data), &mut lab, &wall_seconds)?;
+        let finished = desk.close(result, &trainer, &mut lab, &wall_seconds)?;
         match finished.outcome.reason {
             StopReason::Finished => {
                 // What was trained is on the disk: a figure that cannot be drawn is said, and can be drawn later.
@@ -168,8 +167,9 @@ impl Finished {
         let Position { last, training_shots, usage, seconds, plants, .. } = checkpoint.snapshot.position;
         let [plant, twin, digital, overhead] = seconds.map(Duration::from_secs_f64);
         let time = TimeShares { plant, twin, digital, overhead };
+        let objective = ObjectiveKind::of_record(&run.facts);
         Ok(Self {
-            outcome: Outcome { reason: StopReason::Finished, last, training_shots, usage, time },
+            outcome: Outcome { reason: StopReason::Finished, objective, last, training_shots, usage, time },
             folder: run.folder.clone(),
             shots: plants.values().map(|plant| plant.shots).sum(),
             plant_seconds: plants.values().map(|plant| plant.plant_seconds).sum(),
@@ -227,6 +227,7 @@ impl<'a> Desk<'a> {
             experiment: experiment.name.clone(),
             method: header.method.to_owned(),
             seed: header.seed,
+            objective: header.data.kind(),
             steps: plan.steps,
             budget: plan.budget(),
             alarms: record.alarms(),
@@ -281,7 +282,10 @@ impl<'a> Desk<'a> {
         let mut helm = Helm::new(control, Some(board), &mut observers);
         helm.keep_by(keeper);
         helm.add(Box::new(Thresholds::new(&self.run.alarms)));
-        helm.add(Box::new(Learning::new(trainer.classes(), trainer.facts().1.steps)));
+        helm.add(Box::new(Learning::new(
+            (trainer.objective().kind(), trainer.objective().guessing()),
+            trainer.facts().1.steps,
+        )));
         for monitor in upkeep::monitors(trainer, lab) {
             helm.add(monitor);
         }
@@ -299,7 +303,7 @@ impl<'a> Desk<'a> {
     fn close(
         &mut self,
         result: Result<Outcome, Error>,
-        (trainer, data): (&Trainer<'_>, &Dataset),
+        trainer: &Trainer<'_>,
         lab: &mut Lab,
         wall_seconds: &dyn Fn() -> f64,
     ) -> Result<Finished, Error> {
@@ -317,7 +321,7 @@ impl<'a> Desk<'a> {
         let safe = make_safe(result, lab, &control, &mut self.record);
         self.metrics = None;
         let saved = self.record.save_weights(trainer.weights());
-        let saved = saved.and_then(|()| self.record.save_answers(data, trainer.answers()));
+        let saved = saved.and_then(|()| self.record.save_answers(&trainer.answer_table()));
         let reference = Reference::new(self.record.journal(), self.board.viewer());
         let saved = saved.and_then(|()| reference.save());
         let meter = lab.meter();
@@ -333,14 +337,11 @@ impl<'a> Desk<'a> {
         });
         if let Err(error) = &finished {
             // What it had reached stays findable; that this cannot be written changes nothing.
-            let last = trainer.last();
-            let _ = self.record.note(json!({
-                "error": error.to_string(),
-                "test_accuracy": last.and_then(|last| last.test_accuracy),
-                "validation_accuracy": last.and_then(|last| last.validation_accuracy),
-                "believed_accuracy": last.map(|last| last.believed_accuracy),
-                "shots": meter.shots, "plant_seconds": meter.plant_seconds, "wall_seconds": wall_seconds(),
-            }));
+            let _ = self.record.note(together([
+                json!({ "error": error.to_string() }),
+                scores(trainer.last(), trainer.objective().kind()),
+                json!({ "shots": meter.shots, "plant_seconds": meter.plant_seconds, "wall_seconds": wall_seconds() }),
+            ]));
         }
         let reason = finished.as_ref().map_or(StopReason::Failed, |finished| finished.outcome.reason);
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.record, &mut self.progress];
@@ -445,12 +446,9 @@ fn metrics_listener(run: &RunConfig) -> Result<Option<MetricsListener>, Error> {
 }
 
 /// What `run.json` says at the end.
-fn summary(finished: &Finished) -> serde_json::Value {
+fn summary(finished: &Finished) -> Value {
     let TimeShares { plant, twin, digital, overhead } = finished.outcome.time;
-    json!({
-        "test_accuracy": finished.outcome.last.and_then(|last| last.test_accuracy),
-        "validation_accuracy": finished.outcome.last.and_then(|last| last.validation_accuracy),
-        "believed_accuracy": finished.outcome.last.map(|last| last.believed_accuracy),
+    let rest = json!({
         "shots": finished.shots,
         "training_shots": finished.outcome.training_shots,
         "plant_seconds": finished.plant_seconds,
@@ -461,7 +459,24 @@ fn summary(finished: &Finished) -> serde_json::Value {
             "plant": plant.as_secs_f64(), "twin": twin.as_secs_f64(),
             "digital": digital.as_secs_f64(), "overhead": overhead.as_secs_f64(),
         },
-    })
+    });
+    together([scores(finished.outcome.last, finished.outcome.objective), rest])
+}
+
+/// Objects as one, in their order.
+fn together<const N: usize>(parts: [Value; N]) -> Value {
+    let entries = parts.into_iter().filter_map(|part| if let Value::Object(part) = part { Some(part) } else { None });
+    Value::Object(entries.flatten().collect())
+}
+
+/// The scores of the last test under their names in files; null where there was none.
+fn scores(last: Option<Evaluated>, kind: ObjectiveKind) -> Value {
+    json!(
+        last.map_or_else(
+            || kind.keyed([("test", None), ("validation", None), ("believed", None)]),
+            |last| last.keyed()
+        )
+    )
 }
 
 fn to_toml(experiment: &Experiment, folder: &Path) -> Result<String, Error> {

@@ -14,9 +14,11 @@ pub use backpropagation::Backpropagation;
 pub use spsa::{Spsa, SpsaConfig};
 
 use crate::Error;
+use crate::data::Targets;
 use crate::network::{NamedTensor, Network, Usage, rows};
 use crate::plants::Lab;
-use crate::training::{Method, TrainingConfig, correct, cross_entropy};
+use crate::scores::{ObjectiveKind, Scores};
+use crate::training::{Method, Objective, TrainingConfig};
 
 /// What an update is to be made of.
 pub struct Problem<'a> {
@@ -26,8 +28,10 @@ pub struct Problem<'a> {
     pub weights: &'a [NamedTensor],
     /// `[shots, width]`: the batch.
     pub inputs: Tensor<2>,
-    /// The class of each shot.
-    pub labels: &'a [u32],
+    /// What is to be learned of each shot.
+    pub targets: &'a Targets,
+    /// How.
+    pub objective: &'a dyn Objective,
     /// How to learn.
     pub config: &'a TrainingConfig,
     /// The number of the update, counted from 1.
@@ -45,16 +49,23 @@ pub struct Estimate {
 }
 
 /// A loss and its parts.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {
-    /// Cross-entropy and weighted penalty.
+    /// The objective's loss and the weighted penalty.
     pub total: f32,
-    /// In nats.
-    pub cross_entropy: f32,
+    /// The objective's own.
+    pub objective: f32,
     /// The range penalty without its weight.
     pub penalty: f32,
-    /// The fraction of the batch that was right.
-    pub accuracy: f64,
+    /// Of the batch.
+    pub scores: Scores,
+}
+
+impl Loss {
+    /// Nothing yet, for a mean.
+    fn none(kind: ObjectiveKind) -> Self {
+        Self { total: 0.0, objective: 0.0, penalty: 0.0, scores: Scores::new(kind, &[]) }
+    }
 }
 
 /// Estimates the gradient of the loss.
@@ -91,22 +102,18 @@ struct Graph {
 }
 
 impl Graph {
-    /// Of the network's answers on `device`, and the penalties of the pass that gave them.
-    fn new(problem: &Problem<'_>, logits: Tensor<2>, penalties: Vec<Tensor<1>>, device: &Device) -> Self {
-        let right = correct(&logits.clone().detach(), problem.labels);
-        let entropy = cross_entropy(logits, problem.labels, device);
+    /// Of the network's outputs on `device`, and the penalties of the pass that gave them.
+    fn new(problem: &Problem<'_>, outputs: Tensor<2>, penalties: Vec<Tensor<1>>, device: &Device) -> Self {
+        let scores = problem.objective.batch_scores(&outputs.clone().detach(), problem.targets);
+        let own = problem.objective.loss(outputs, problem.targets, device);
         let penalty = mean(penalties);
         let loss = match &penalty {
-            Some(penalty) => entropy.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),
-            None => entropy.clone(),
+            Some(penalty) => own.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),
+            None => own.clone(),
         };
         let number = |tensor: Tensor<1>| rows::values(tensor.detach())[0];
-        let numbers = Loss {
-            total: number(loss.clone()),
-            cross_entropy: number(entropy),
-            penalty: penalty.map_or(0.0, number),
-            accuracy: right as f64 / problem.labels.len() as f64,
-        };
+        let numbers =
+            Loss { total: number(loss.clone()), objective: number(own), penalty: penalty.map_or(0.0, number), scores };
         Self { loss, numbers }
     }
 }

@@ -11,7 +11,8 @@ use crate::control::RunConfig;
 use crate::data::DataConfig;
 use crate::document::{Document, list, name_complaint, nearest};
 use crate::network::LayerConfig;
-use crate::training::{Method, TrainingConfig};
+use crate::scores::ObjectiveKind;
+use crate::training::{Method, ObjectiveConfig, TrainingConfig};
 
 /// The experiments that need no file, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -25,6 +26,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mnist-mechanical", include_str!("../../experiments/mnist-mechanical.toml")),
     ("mnist-optical", include_str!("../../experiments/mnist-optical.toml")),
     ("mnist-optical-digital", include_str!("../../experiments/mnist-optical-digital.toml")),
+    ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
 ];
 
 /// The experiment that runs when none is named.
@@ -43,8 +45,11 @@ pub struct Experiment {
     #[serde(default = "first_seed")]
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
-    /// What to learn.
+    /// What to learn from.
     pub data: DataConfig,
+    /// What to learn of it; left out, what the data has: classes or numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveConfig>,
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -183,10 +188,24 @@ impl Experiment {
         own
     }
 
+    /// What is learned.
+    pub fn objective(&self) -> ObjectiveKind {
+        self.objective.map_or_else(|| self.data.kind(), |objective| objective.kind)
+    }
+
     /// Refuses numbers that cannot train anything.
     fn sensible(&self, document: &Document) -> Result<(), Error> {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
+        let (objective, of_data) = (self.objective(), self.data.kind());
+        if objective != of_data {
+            let ([needed, from], [had, _]) = (objective.data(), of_data.data());
+            let message = format!(
+                "is `{objective}`, which needs {needed} ({from}), but [data] has {had}: take other data, or `kind = \"{of_data}\"`"
+            );
+            return Err(document.refuse("objective.kind", message));
+        }
+        self.run.judges(objective, document)?;
         if self.comparison.seeds == 0 {
             return Err(document.refuse("comparison.seeds", "is 0: compare at least one"));
         }
@@ -259,6 +278,21 @@ mod tests {
             error("comparison.settings.hope.learning_rate=1.0").contains("is no method: name one of physics-aware")
         );
         assert!(error("comparison.settings.ideal.learning_rate=-1.0").contains("must be above 0"));
+    }
+
+    #[test]
+    fn the_objective_follows_from_the_data_and_another_is_refused() {
+        let find = |assignments: &[&str]| {
+            let assignments: Vec<String> = assignments.iter().map(|one| (*one).to_owned()).collect();
+            Experiment::find(DEFAULT, &assignments)
+        };
+        assert_eq!(find(&[]).unwrap().0.objective(), ObjectiveKind::Classify);
+        assert_eq!(find(&["objective.kind=classify"]).unwrap().0.objective(), ObjectiveKind::Classify);
+        let said = find(&["objective.kind=regress"]).unwrap_err().to_string();
+        assert!(said.contains("`objective.kind` is `regress`, which needs targets (a CSV file"), "{said}");
+        assert!(said.contains("but [data] has labels: take other data, or `kind = \"classify\"`"), "{said}");
+        let said = find(&["run.alarms=[{ on = \"test_nrmse\", above = 0.5 }]"]).unwrap_err().to_string();
+        assert!(said.contains("`run.alarms.0.on` is `test_nrmse`, but the objective is `classify`"), "{said}");
     }
 
     #[test]

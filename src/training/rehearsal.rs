@@ -37,8 +37,7 @@ impl Prepared {
     pub fn rehearse(&self, method: Method, seed: u64, runs: &Path) -> Result<Rehearsal, Error> {
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
-            .trained(&self.document)?;
+        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;

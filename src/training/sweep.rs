@@ -1,4 +1,4 @@
-//! Keys of an experiment over several values, each by several methods and seeds: how accuracy on the plant depends on them, and
+//! Keys of an experiment over several values, each by several methods and seeds: how the scores on the plant depend on them, and
 //! which setting is the best by the validation set.
 
 mod setting;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::event::Evaluated;
 use crate::record::{NewFolder, command_line};
+use crate::scores::{Keyed, ObjectiveKind, Score, Scores};
 use crate::training::{Finished, Method, Prepared, RefreshConfig, Spread, comparison::run_all};
 
 pub use setting::{Axis, Setting, drawn, grid};
@@ -59,13 +60,10 @@ pub struct Point {
     pub values: BTreeMap<String, String>,
     /// RMS error of the nominal twin over the standard deviation of the plant's outputs.
     pub twin_error: Option<f64>,
-    /// On the plant, each seed.
-    pub test_accuracy: Vec<f64>,
-    /// As the method believes, each seed.
-    pub believed_accuracy: Vec<f64>,
-    /// On the plant, of the validation set, each seed; empty without one.
-    #[serde(default)]
-    pub validation_accuracy: Vec<f64>,
+    /// Of each score the values of each seed: `test_accuracy` on the plant, `believed_accuracy`, and `validation_accuracy`, which is
+    /// empty without a validation set.
+    #[serde(flatten)]
+    pub scores: Keyed<Vec<f64>>,
 }
 
 /// The setting that a method should have: the one with the best mean on the validation set.
@@ -75,10 +73,16 @@ pub struct Best {
     pub method: String,
     /// Every key with its value.
     pub values: BTreeMap<String, String>,
-    /// Mean over the seeds.
-    pub validation_accuracy: f64,
-    /// The same on the test set, which had no part in the choice.
-    pub test_accuracy: f64,
+    /// Means over the seeds of the score that decides: `validation_accuracy`, and `test_accuracy`, which had no part in the choice.
+    #[serde(flatten)]
+    pub scores: Keyed<f64>,
+}
+
+impl Best {
+    /// The mean of a score over `part`: `validation` or `test`.
+    pub fn mean(&self, score: &Score, part: &str) -> f64 {
+        self.scores.get(&score.key(part)).copied().unwrap_or(f64::NAN)
+    }
 }
 
 /// All that a sweep found; `sweep.json` in its folder.
@@ -86,6 +90,9 @@ pub struct Best {
 pub struct Sweep {
     /// The experiment.
     pub experiment: String,
+    /// What is learned.
+    #[serde(default)]
+    pub objective: ObjectiveKind,
     /// The plants with their origins.
     pub plants: String,
     /// The first key.
@@ -110,24 +117,51 @@ pub struct Sweep {
 
 impl Point {
     /// Mean and spread on the plant.
-    pub fn accuracy(&self) -> Spread {
-        Spread::of(&self.test_accuracy)
+    pub fn test(&self, score: &Score) -> Spread {
+        Spread::of(self.each(score, "test"))
+    }
+
+    /// The values of each seed.
+    fn each(&self, score: &Score, part: &str) -> &[f64] {
+        self.scores.get(&score.key(part)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The last tests of the runs, score by score.
+    fn scores(kind: ObjectiveKind, last: &[Evaluated]) -> Keyed<Vec<f64>> {
+        let of = |score: &'static Score| {
+            let values = |value: &dyn Fn(&Evaluated) -> Option<Scores>| -> Vec<f64> {
+                last.iter().filter_map(|last| value(last)?.get(score.name)).collect()
+            };
+            [
+                (score.key("test"), values(&|last| Some(last.scores()))),
+                (score.key("believed"), values(&|last| Some(last.believed))),
+                (score.key("validation"), values(&|last| last.validation)),
+            ]
+        };
+        kind.scores().iter().flat_map(of).collect()
     }
 }
 
 impl Sweep {
+    /// The score that decides.
+    pub fn score(&self) -> &'static Score {
+        self.objective.score()
+    }
+
     /// The best setting of each method, by validation.
     fn choose(&self) -> Vec<Best> {
         let mut best: Vec<Best> = Vec::new();
-        for point in self.points.iter().filter(|point| !point.validation_accuracy.is_empty()) {
+        let score = self.score();
+        for point in self.points.iter().filter(|point| !point.each(score, "validation").is_empty()) {
+            let mean = |part: &str| (score.key(part), Spread::of(point.each(score, part)).mean);
             let found = Best {
                 method: point.method.clone(),
                 values: point.values.clone(),
-                validation_accuracy: Spread::of(&point.validation_accuracy).mean,
-                test_accuracy: point.accuracy().mean,
+                scores: ["validation", "test"].map(mean).into_iter().collect(),
             };
+            let value = |best: &Best| best.mean(score, "validation");
             match best.iter_mut().find(|known| known.method == found.method) {
-                Some(known) if known.validation_accuracy < found.validation_accuracy => *known = found,
+                Some(known) if score.is_better(value(&found), value(known)) => *known = found,
                 Some(_) => {}
                 None => best.push(found),
             }
@@ -165,6 +199,7 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
     let keys: Vec<String> = plan.settings[0].values.iter().map(|(key, _)| key.clone()).collect();
     let mut sweep = Sweep {
         experiment: first.experiment.name.clone(),
+        objective: first.experiment.objective(),
         plants: first.origins()?,
         key: keys[0].clone(),
         keys,
@@ -190,9 +225,7 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
                 value: setting.number,
                 values: setting.values.iter().cloned().collect(),
                 twin_error,
-                test_accuracy: last.iter().map(Evaluated::accuracy).collect(),
-                believed_accuracy: last.iter().map(|last| last.believed_accuracy).collect(),
-                validation_accuracy: last.iter().filter_map(|last| last.validation_accuracy).collect(),
+                scores: Point::scores(sweep.objective, &last),
             });
             sweep.best = sweep.choose();
             // Each point is on disk as soon as it is known.
@@ -234,22 +267,32 @@ fn save(sweep: &Sweep, folder: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn point(method: &str, value: f64, test: f64, validation: f64) -> Point {
+    fn point(kind: ObjectiveKind, method: &str, value: f64, [test, validation]: [f64; 2]) -> Point {
         Point {
             method: method.to_owned(),
             value,
             values: BTreeMap::from([("training.learning_rate".to_owned(), value.to_string())]),
             twin_error: None,
-            test_accuracy: vec![test; 2],
-            believed_accuracy: vec![test; 2],
-            validation_accuracy: vec![validation; 2],
+            scores: keyed(kind, vec![test; 2], vec![validation; 2]),
         }
+    }
+
+    fn keyed(kind: ObjectiveKind, test: Vec<f64>, validation: Vec<f64>) -> Keyed<Vec<f64>> {
+        let score = kind.score();
+        [(score.key("test"), test), (score.key("validation"), validation)].into_iter().collect()
+    }
+
+    fn point_of_errors(value: f64, error: f64) -> Point {
+        point(ObjectiveKind::Regress, "ideal", value, [error; 2])
     }
 
     #[test]
     fn the_best_setting_is_that_of_the_validation_set_whatever_the_test_says() {
+        let point =
+            |method: &str, value, test, validation| point(ObjectiveKind::Classify, method, value, [test, validation]);
         let sweep = Sweep {
             experiment: String::new(),
+            objective: ObjectiveKind::Classify,
             plants: String::new(),
             key: "training.learning_rate".to_owned(),
             keys: vec![],
@@ -261,14 +304,26 @@ mod tests {
                 point("ideal", 0.1, 0.9, 0.7),
                 point("ideal", 0.2, 0.8, 0.75),
                 point("in-silico", 0.1, 0.5, 0.5),
-                Point { validation_accuracy: vec![], ..point("in-silico", 0.2, 0.9, 0.0) },
+                Point {
+                    scores: keyed(ObjectiveKind::Classify, vec![0.9; 2], vec![]),
+                    ..point("in-silico", 0.2, 0.9, 0.0)
+                },
             ],
             best: vec![],
         };
         let best = sweep.choose();
-        let found: Vec<(&str, f64)> = best.iter().map(|best| (best.method.as_str(), best.test_accuracy)).collect();
+        let found: Vec<(&str, f64)> =
+            best.iter().map(|best| (best.method.as_str(), best.mean(sweep.score(), "test"))).collect();
         assert_eq!(found, [("ideal", 0.8), ("in-silico", 0.5)]);
         assert_eq!(best[0].values["training.learning_rate"], "0.2");
+        let text = serde_json::to_string(&best[0]).unwrap();
+        assert!(text.ends_with(r#""validation_accuracy":0.75,"test_accuracy":0.8}"#), "{text}");
+        let mut predicted = sweep;
+        predicted.objective = ObjectiveKind::Regress;
+        predicted.points = vec![point_of_errors(0.1, 0.5), point_of_errors(0.2, 0.25), point_of_errors(0.3, 0.75)];
+        assert_eq!(predicted.choose()[0].values["training.learning_rate"], "0.2", "the lowest error is the best");
+        let text = serde_json::to_string(&predicted).unwrap();
+        assert_eq!(serde_json::from_str::<Sweep>(&text).unwrap(), predicted);
     }
 
     #[test]

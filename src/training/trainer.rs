@@ -1,6 +1,6 @@
 //! Training: the loss, the update, and what is tried on the plant in between and at the end.
 //!
-//! `loss = cross-entropy(logits, labels) + range_penalty · mean over physical layers of the soft penalty`.
+//! `loss = the objective's, of outputs and targets + range_penalty · mean over physical layers of the soft penalty`.
 
 mod adam;
 mod batches;
@@ -14,18 +14,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
+use burn::tensor::Tensor;
 use sims::Key;
 
 use crate::Error;
 use crate::control::Helm;
-use crate::data::Dataset;
+use crate::data::{Answers, Dataset, Targets};
 use crate::event::{Evaluated, Event, Step, TimeShares};
 use crate::network::{NamedTensor, Network, Pass, Usage, rows};
 use crate::plants::{Forward, Lab};
 use crate::record::{Choice, Snapshot};
+use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
-use crate::training::{Estimate, Estimator, Method, Problem};
+use crate::training::{Estimate, Estimator, Method, Objective, Problem, objective::objective};
 
 use batches::Batches;
 use optimizer::Moments;
@@ -39,6 +40,8 @@ pub use optimizer::Optimizer;
 pub struct Outcome {
     /// Why it ended.
     pub reason: StopReason,
+    /// What was learned.
+    pub objective: ObjectiveKind,
     /// The last evaluation.
     pub last: Option<Evaluated>,
     /// Shots taken while training.
@@ -54,6 +57,7 @@ pub struct Trainer<'a> {
     config: &'a TrainingConfig,
     method: Method,
     estimator: Box<dyn Estimator>,
+    objective: Box<dyn Objective>,
     network: Network,
     data: &'a Dataset,
     weights: Vec<NamedTensor>,
@@ -71,7 +75,7 @@ pub struct Trainer<'a> {
     /// The weights of the best validation, where they are kept.
     best: Vec<NamedTensor>,
     /// What the network said of each row of the test set, when it was last met.
-    answers: Vec<u32>,
+    answers: Answers,
 }
 
 impl<'a> Trainer<'a> {
@@ -86,6 +90,7 @@ impl<'a> Trainer<'a> {
             config,
             method,
             estimator: method.estimator(config, key),
+            objective: objective(data),
             network,
             data,
             moments: vec![None; weights.len()],
@@ -99,13 +104,13 @@ impl<'a> Trainer<'a> {
             last: None,
             choice: Choice::default(),
             best: Vec::new(),
-            answers: Vec::new(),
+            answers: Answers::default(),
         }
     }
 
-    /// What the network said of each row of the test set, when it was last met on the plant; empty before.
-    pub fn answers(&self) -> &[u32] {
-        &self.answers
+    /// What the network said of each row of the test set, when it was last met on the plant, as a table with a header; empty before.
+    pub fn answer_table(&self) -> Vec<Vec<String>> {
+        if self.answers.is_empty() { vec![] } else { self.objective.table(&self.data.test, &self.answers) }
     }
 
     /// How it trains: the method, the configuration, the rows to learn, and the root of what is random.
@@ -118,9 +123,9 @@ impl<'a> Trainer<'a> {
         self.last
     }
 
-    /// How many classes there are to tell apart.
-    pub fn classes(&self) -> usize {
-        self.data.classes
+    /// What it learns.
+    pub fn objective(&self) -> &dyn Objective {
+        &*self.objective
     }
 
     /// The weights as they are now.
@@ -145,8 +150,8 @@ impl<'a> Trainer<'a> {
     pub fn try_batch(&self, lab: &mut Lab) -> Result<(), Error> {
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let indices: Vec<usize> = (0..self.data.train.len().min(self.config.batch)).collect();
-        let (values, labels) = self.data.train.pick(&indices, self.data.width);
-        let inputs = rows::tensor(values, [labels.len(), self.data.width]);
+        let values = self.data.train.pick(&indices, self.data.width).0;
+        let inputs = rows::tensor(values, [indices.len(), self.data.width]);
         self.network.forward(inputs, &weights, &mut pass(lab, Forward::Twin, None)).map(drop)
     }
 
@@ -180,7 +185,14 @@ impl<'a> Trainer<'a> {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Outcome { reason, last: self.last, training_shots: self.training_shots, usage: self.usage, time: self.time })
+        Ok(Outcome {
+            reason,
+            objective: self.objective.kind(),
+            last: self.last,
+            training_shots: self.training_shots,
+            usage: self.usage,
+            time: self.time,
+        })
     }
 
     /// A snapshot with what the monitors remember.
@@ -224,10 +236,10 @@ impl<'a> Trainer<'a> {
         let start = Instant::now();
         let before = (lab.meter(), lab.twin_time(), lab.waited());
         let (epoch, indices) = self.batches.next();
-        let (values, labels) = self.data.batch(epoch, &indices);
+        let (values, targets) = self.data.batch(epoch, &indices);
         let prepared = start.elapsed();
 
-        let mut report = self.update(step, values, &labels, lab)?;
+        let mut report = self.update(step, values, &targets, lab)?;
         if !report.loss.is_finite() {
             return Err(Error::Diverged { what: format!("the loss of step {step}") });
         }
@@ -247,10 +259,16 @@ impl<'a> Trainer<'a> {
     }
 
     /// The estimate of the gradient, and the step of the optimizer.
-    fn update(&mut self, step: usize, values: Vec<f32>, labels: &[u32], lab: &mut Lab) -> Result<Step, Error> {
-        let inputs = rows::tensor(values, [labels.len(), self.data.width]);
-        let problem =
-            Problem { network: &self.network, weights: &self.weights, inputs, labels, config: self.config, step };
+    fn update(&mut self, step: usize, values: Vec<f32>, targets: &Targets, lab: &mut Lab) -> Result<Step, Error> {
+        let problem = Problem {
+            network: &self.network,
+            weights: &self.weights,
+            inputs: rows::tensor(values, [targets.len(), self.data.width]),
+            targets,
+            objective: &*self.objective,
+            config: self.config,
+            step,
+        };
         let Estimate { gradients, loss, usage } = self.estimator.estimate(&problem, lab)?;
         let learning_rate = self.config.step_size(step - 1, self.choice.decays);
         if !self.descend(gradients, learning_rate) {
@@ -262,9 +280,9 @@ impl<'a> Trainer<'a> {
             epoch: 0,
             learning_rate,
             loss: loss.total,
-            cross_entropy: loss.cross_entropy,
+            objective: loss.objective,
             penalty: loss.penalty,
-            batch_accuracy: loss.accuracy,
+            batch: loss.scores,
             range_use: usage.mean_range_use(),
             clipping_rate: usage.clipping_rate(),
             shots: 0,
@@ -295,39 +313,4 @@ impl<'a> Trainer<'a> {
 /// A forward pass that has not begun.
 pub(crate) fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
     Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
-}
-
-/// −mean log p(label).
-pub(crate) fn cross_entropy(logits: Tensor<2>, labels: &[u32], device: &Device) -> Tensor<1> {
-    let indices: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
-    let indices = Tensor::<2, Int>::from_data(TensorData::new(indices, [labels.len(), 1]), device);
-    log_softmax(logits, 1).gather(1, indices).mean().neg()
-}
-
-/// How many rows have their largest logit at their label.
-pub(crate) fn correct(logits: &Tensor<2>, labels: &[u32]) -> usize {
-    largest(logits).iter().zip(labels).filter(|(answer, label)| answer == label).count()
-}
-
-/// Where each row has its largest logit.
-fn largest(logits: &Tensor<2>) -> Vec<u32> {
-    let classes = logits.dims()[1];
-    let values = rows::values(logits.clone());
-    let largest = |row: &[f32]| {
-        let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        best.map_or(0, |(index, _)| index as u32)
-    };
-    values.chunks_exact(classes).map(largest).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() {
-        let device = rows::device();
-        let loss = cross_entropy(Tensor::zeros([3, 10], &device), &[0, 5, 9], &device);
-        assert!((rows::values(loss)[0] - 10.0_f32.ln()).abs() < 1e-6);
-    }
 }

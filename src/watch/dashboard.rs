@@ -211,8 +211,8 @@ impl RunView {
     /// The last test at or before `step`.
     pub fn test_at(&self, step: u64) -> Option<Test> {
         let exact = self.detail.as_ref().and_then(|detail| {
-            let row = detail.rows.iter().rev().find(|row| row.step <= step && row.test_accuracy.is_some())?;
-            Some(Test::of(row, row.test_accuracy?))
+            let row = detail.rows.iter().rev().find(|row| row.step <= step && row.scores.is_some())?;
+            Some(Test::of(row, row.scores?))
         });
         let kept = self.history.test_at(step);
         match (exact, kept) {

@@ -10,6 +10,7 @@ use super::client;
 use super::holder::Holder;
 use super::record::Facts;
 use crate::control::{Reply, Request, RunState, Status};
+use crate::scores::ObjectiveKind;
 
 /// A run that does not answer within this time counts as silent.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -40,6 +41,11 @@ impl RunRow {
     /// Whether its process may still drive plants: it answers, or is there and silent.
     pub fn lives(&self) -> bool {
         self.active() || matches!(self.holder, Holder::Alive(_) | Holder::Suspended(_) | Holder::Contained(_))
+    }
+
+    /// What it learns.
+    pub fn kind(&self) -> ObjectiveKind {
+        self.status.as_ref().map_or(self.facts.tried, |status| status.training.tried).kind
     }
 
     /// Where it is in its life, as one word.

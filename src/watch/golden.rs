@@ -17,9 +17,10 @@ use super::keys::Effect;
 use super::panel::Panel;
 use super::record::{Facts, Log, LogLine, PlantFacts};
 use super::theme::{Theme, Tone};
-use crate::control::{BankStatus, Budget, LinkStatus, PlantStatus, Request, RunState, Status, TrainingStatus};
+use crate::control::{BankStatus, Budget, LinkStatus, PlantStatus, Request, RunState, Status, TrainingStatus, Tried};
 use crate::event::{Alarm, Severity};
 use crate::plants::CalibrationStatus;
+use crate::scores::{ObjectiveKind, Scores};
 use crate::stop::StopReason;
 
 /// 2026-11-24 14:13:20 UTC.
@@ -92,9 +93,12 @@ pub fn status(unix_seconds: f64) -> Status {
             steps: 2500,
             epoch: 122,
             loss: Some(0.412),
-            test_accuracy: Some(0.885),
+            tried: Tried {
+                kind: ObjectiveKind::Classify,
+                plant: Some(accuracy(0.885)),
+                believed: Some(accuracy(0.91)),
+            },
             tried_on: None,
-            believed_accuracy: Some(0.91),
             twin_residual: Some(0.137),
             drift_score: Some(0.42),
             steps_per_second: Some(113.4),
@@ -116,6 +120,10 @@ pub fn status(unix_seconds: f64) -> Status {
     }
 }
 
+fn accuracy(share: f64) -> Scores {
+    Scores::new(ObjectiveKind::Classify, &[share])
+}
+
 pub fn history(steps: u64) -> History {
     let mut history = History::default();
     for step in 1..=steps {
@@ -127,10 +135,9 @@ pub fn history(steps: u64) -> History {
             ..row(step, loss)
         });
         if step.is_multiple_of(250) {
-            let accuracy = 0.9 - 0.8 * (-(step as f64) / 400.0).exp();
-            let test =
-                Row { step, test_accuracy: Some(accuracy), believed_accuracy: Some(accuracy + 0.03), ..Row::default() };
-            history.add(test);
+            let share = 0.9 - 0.8 * (-(step as f64) / 400.0).exp();
+            let (scores, believed) = (Some(accuracy(share)), Some(accuracy(share + 0.03)));
+            history.add(Row { step, scores, believed, ..Row::default() });
         }
     }
     history

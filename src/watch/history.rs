@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::control::TriedOn;
+use crate::scores::Scores;
 
 /// Buckets at most.
 const BUCKETS: usize = 4096;
@@ -22,18 +23,18 @@ pub struct Row {
     pub step: u64,
     /// Counted from 1.
     pub epoch: Option<f64>,
-    /// Cross-entropy and penalty.
+    /// Of the objective, with the penalty.
     pub loss: Option<f64>,
     /// Fraction of the range that the batch covered.
     pub range_use: Option<f64>,
     /// Fraction of the values that were clamped.
     pub clipping_rate: Option<f64>,
     /// Of a test or a validation, on the plant.
-    pub test_accuracy: Option<f64>,
+    pub scores: Option<Scores>,
     /// Which of the two.
     pub tried_on: Option<TriedOn>,
     /// Of a test, as the method believes.
-    pub believed_accuracy: Option<f64>,
+    pub believed: Option<Scores>,
     /// Shots so far.
     pub shots: Option<f64>,
     /// Bench time so far, in s.
@@ -50,18 +51,18 @@ pub struct Test {
     /// After this update.
     pub step: u64,
     /// On the plant.
-    pub accuracy: f64,
+    pub scores: Scores,
     /// Of which rows.
     pub tried_on: Option<TriedOn>,
     /// As the method believes.
-    pub believed: f64,
+    pub believed: Scores,
 }
 
 impl Test {
-    /// What a row says whose accuracy is this.
-    pub fn of(row: &Row, accuracy: f64) -> Self {
-        let believed = row.believed_accuracy.unwrap_or(accuracy);
-        Self { step: row.step, accuracy, tried_on: row.tried_on, believed }
+    /// What a row says whose scores are these.
+    pub fn of(row: &Row, scores: Scores) -> Self {
+        let believed = row.believed.unwrap_or(scores);
+        Self { step: row.step, scores, tried_on: row.tried_on, believed }
     }
 }
 
@@ -110,8 +111,8 @@ impl Default for History {
 impl History {
     /// Adds a row: an update or a test.
     pub fn add(&mut self, row: Row) {
-        if let Some(accuracy) = row.test_accuracy {
-            let test = Test::of(&row, accuracy);
+        if let Some(scores) = row.scores {
+            let test = Test::of(&row, scores);
             self.add_test(test);
         }
         if let Some(loss) = row.loss {
@@ -236,6 +237,7 @@ pub fn envelope(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scores::ObjectiveKind;
 
     fn update(step: u64, loss: f64) -> Row {
         Row { step, loss: Some(loss), ..Row::default() }
@@ -247,8 +249,8 @@ mod tests {
         for step in 1..=1_000_000 {
             history.add(update(step, if step == 123_456 { 9.0 } else { 1.0 }));
             if step % 100 == 0 {
-                let accuracy = step as f64 / 1e6;
-                history.add(Row { step, test_accuracy: Some(accuracy), ..Row::default() });
+                let scores = Scores::new(ObjectiveKind::Classify, &[step as f64 / 1e6]);
+                history.add(Row { step, scores: Some(scores), ..Row::default() });
             }
         }
         assert!(history.buckets.len() <= BUCKETS && history.recent.len() <= RECENT && history.tests.len() <= TESTS);

@@ -11,6 +11,7 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use super::history::{History, Row};
 use crate::control::TriedOn;
+use crate::scores::Scores;
 
 /// Rows between two entries of the index.
 const INDEX_ROWS: usize = 1024;
@@ -29,19 +30,21 @@ impl Columns {
 
     fn row(&self, record: &ByteRecord) -> Option<Row> {
         let value = |name: &str| self.value(record, name);
+        let scores = |part: &str| Scores::read(part, value);
+        let (test, validation) = (scores("test"), scores("validation"));
         Some(Row {
             step: value("step")? as u64,
             epoch: value("epoch"),
             loss: value("loss"),
             range_use: value("range_use"),
             clipping_rate: value("clipping_rate"),
-            test_accuracy: value("test_accuracy").or_else(|| value("validation_accuracy")),
-            tried_on: match (value("test_accuracy"), value("validation_accuracy")) {
+            scores: test.or(validation),
+            tried_on: match (test, validation) {
                 (Some(_), _) => Some(TriedOn::Test),
                 (None, Some(_)) => Some(TriedOn::Validation),
                 (None, None) => None,
             },
-            believed_accuracy: value("believed_accuracy"),
+            believed: scores("believed"),
             shots: value("shots"),
             plant_seconds: value("plant_seconds"),
             twin_residual: value("twin_residual"),
@@ -151,6 +154,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::scores::ObjectiveKind;
 
     const HEADER: &str = "kind,step,new_column,loss,test_accuracy,believed_accuracy\n";
 
@@ -176,7 +180,7 @@ mod tests {
         append(&metrics, ".25,,\ntest,2,,,0.5,0.75\n");
         assert!(metrics.poll(1 << 20).unwrap());
         assert_eq!(metrics.history().last.unwrap().loss, Some(2.25));
-        assert_eq!(metrics.history().last_test.unwrap().believed, 0.75);
+        assert_eq!(metrics.history().last_test.unwrap().believed.first(), 0.75);
     }
 
     #[test]
@@ -188,7 +192,17 @@ mod tests {
         append(&metrics, "test,4,,0.25,0.5,0.75\n");
         metrics.poll(1 << 20).unwrap();
         let last = metrics.history().last_test.unwrap();
-        assert_eq!((last.accuracy, last.tried_on), (0.25, Some(TriedOn::Test)));
+        assert_eq!((last.scores.first(), last.tried_on), (0.25, Some(TriedOn::Test)));
+    }
+
+    #[test]
+    fn scores_of_another_objective_are_found_by_their_names() {
+        let header = "kind,step,loss,test_nrmse,believed_nrmse,validation_nrmse,test_r2,believed_r2,validation_r2\n";
+        let (_folder, mut metrics) = written(&format!("{header}test,2,,,0.5,0.75,,0.75,0.4375\n"));
+        metrics.poll(1 << 20).unwrap();
+        let last = metrics.history().last_test.unwrap();
+        assert_eq!(last.scores, Scores::new(ObjectiveKind::Regress, &[0.75, 0.4375]));
+        assert_eq!((last.believed.first(), last.tried_on), (0.5, Some(TriedOn::Validation)));
     }
 
     #[test]

@@ -13,8 +13,10 @@ use serde_json::Value;
 
 use super::number::{percent, short};
 use super::theme::Tone;
+use crate::control::Tried;
 use crate::event::{Alarm, Severity};
 use crate::record::read_text;
+use crate::scores::Scores;
 
 /// Log lines that are kept.
 const LINES: usize = 5000;
@@ -42,7 +44,8 @@ pub struct Facts {
     /// Wall time in s; once it has ended.
     pub wall_seconds: Option<f64>,
     /// Of the last test; once it has ended.
-    pub test_accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub tried: Tried,
     /// Shots on the plants; once it has ended.
     pub shots: Option<u64>,
     /// Bench time in s; once it has ended.
@@ -324,16 +327,14 @@ fn sentence(event: &Value) -> (Tone, String) {
                 event["steps"]
             ),
         ),
-        "evaluated" => (
-            Tone::Plain,
-            format!(
-                "{} {} on the plant, {} believed, after step {}",
-                if event["test_accuracy"].is_null() { "validation" } else { "test" },
-                percent(event["test_accuracy"].as_f64().or(event["validation_accuracy"].as_f64())),
-                percent(event["believed_accuracy"].as_f64()),
-                event["step"]
-            ),
-        ),
+        "evaluated" => {
+            let of = |part: &str| Scores::read(part, |key| event[key].as_f64());
+            let say = |scores: Option<Scores>| scores.map_or("-".to_owned(), |scores| scores.say());
+            let (test, believed) = (of("test"), say(of("believed")));
+            let part = if test.is_none() { "validation" } else { "test" };
+            let plant = say(test.or_else(|| of("validation")));
+            (Tone::Plain, format!("{part} {plant} on the plant, {believed} believed, after step {}", event["step"]))
+        }
         "agreement" => {
             let residual = percent(event["twin_residual"].as_f64());
             (Tone::Plain, format!("twin residual {residual} after step {}", event["step"]))

@@ -10,7 +10,7 @@ use super::alarms::severity_mark;
 use super::dashboard::{Dashboard, FRESH_SECONDS};
 use super::find::RunRow;
 use super::layout;
-use super::number::{clock, count, duration, fit, percent, short};
+use super::number::{clock, count, duration, fit, short};
 use super::record::severity_tone;
 use super::screen::origin_badge;
 use super::theme::Tone;
@@ -76,8 +76,12 @@ pub fn draw(dashboard: &Dashboard, body: Rect, area: Rect, buffer: &mut Buffer) 
     block.render(body, buffer);
     let [heading, _] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
     let widths = widths(inner.width);
+    // Of several objectives each score has its own unit; a number without one is an error.
+    let mut kinds = dashboard.table.rows.iter().map(RunRow::kind);
+    let all_in_percent = kinds.all(|kind| kind.score().in_percent);
     for ((name, _), area) in COLUMNS.iter().zip(columns(heading, &widths)) {
-        Line::styled(*name, Tone::Faint).render(area, buffer);
+        let name = if all_in_percent { name } else { name.trim_end_matches(" %") };
+        Line::styled(name, Tone::Faint).render(area, buffer);
     }
     let rows = layout::table_rows(dashboard, area);
     let visible: Vec<&RunRow> = dashboard.table.visible().collect();
@@ -91,7 +95,7 @@ pub fn draw(dashboard: &Dashboard, body: Rect, area: Rect, buffer: &mut Buffer) 
     }
     let start = layout::table_start(dashboard, usize::from(rows.height));
     for ((index, row), area) in visible.iter().enumerate().skip(start).zip(rows.rows()) {
-        for (text, cell) in cells(row, dashboard.now).into_iter().zip(columns(area, &widths)) {
+        for (text, cell) in cells(row, dashboard.now, all_in_percent).into_iter().zip(columns(area, &widths)) {
             text.render(cell, buffer);
         }
         if index == dashboard.table.selected {
@@ -129,7 +133,7 @@ fn columns(area: Rect, widths: &[u16]) -> Vec<Rect> {
         .collect()
 }
 
-fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
+fn cells(row: &RunRow, now: f64, all_in_percent: bool) -> Vec<Line<'static>> {
     let facts = &row.facts;
     let origins: Vec<&str> = facts.plants.iter().map(|plant| plant.origin.as_str()).collect();
     let origin = match origin_badge(&origins) {
@@ -153,7 +157,7 @@ fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
         Some(status) => format!("{}/{}", count(status.training.step as u64), count(status.training.steps as u64)),
         None => String::new(),
     };
-    let accuracy = status.map_or(facts.test_accuracy, |status| status.training.test_accuracy);
+    let tried = status.map_or(facts.tried, |status| status.training.tried).plant;
     let speed = status.and_then(|status| status.training.steps_per_second);
     let alarms = status.map_or(Line::default(), |status| {
         let unseen = status.alarms.iter().filter(|alarm| !alarm.acknowledged);
@@ -171,7 +175,10 @@ fn cells(row: &RunRow, now: f64) -> Vec<Line<'static>> {
         Line::from(fit(&facts.experiment, usize::from(COLUMNS[2].1))),
         Line::from(fit(&facts.method, usize::from(COLUMNS[3].1))),
         Line::from(step),
-        Line::from(percent(accuracy).replace(" %", "")),
+        Line::from(tried.map_or("-".to_owned(), |scores| match (scores.kind().score(), all_in_percent) {
+            (score, true) => score.number(scores.first()),
+            (score, false) => score.show(scores.first()),
+        })),
         Line::from(speed.map_or(String::new(), short)),
         alarms,
         Line::styled(row.name.clone(), Tone::Faint),

@@ -1,5 +1,5 @@
 //! The panel of the training: how far, how good on the plant and as believed, how well the twin fits, where the time goes, and the
-//! curves of loss and accuracy.
+//! curves of the loss and of the score that decides.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,7 +13,8 @@ use super::panel::{Panel, lines, pair};
 use super::plot::{Curve, plot, progress_bar};
 use super::record::{StepSeconds, value_at};
 use super::theme::Tone;
-use crate::control::{TrainingStatus, TriedOn};
+use crate::control::{TrainingStatus, Tried, TriedOn};
+use crate::scores::{ObjectiveKind, Scores};
 
 /// Rows that a curve needs with its title.
 const CURVE_ROWS: u16 = 4;
@@ -74,9 +75,12 @@ fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
         steps: run.planned() as usize,
         epoch: row.epoch.unwrap_or(0.0) as usize,
         loss: row.loss,
-        test_accuracy: test.map(|test| test.accuracy),
+        tried: Tried {
+            kind: test.map_or(run.facts.tried.kind, |test| test.scores.kind()),
+            plant: test.map(|test| test.scores),
+            believed: test.map(|test| test.believed),
+        },
         tried_on: test.and_then(|test| test.tried_on),
-        believed_accuracy: test.map(|test| test.believed),
         twin_residual: row.twin_residual.or_else(|| value_at(&run.log.residuals, step)),
         drift_score: row.drift_score.or_else(|| value_at(&run.log.drift, step)),
         steps_per_second: None,
@@ -102,10 +106,13 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
         first.push(Span::raw(format!(" {:.0} %", 100.0 * fraction)));
     }
     let mut second = pair("loss", training.loss.map_or("-".to_owned(), short), Tone::First).to_vec();
-    // Accuracies of rows that settings were chosen by and of the test set are not the same thing.
+    // Scores of rows that settings were chosen by and of the test set are not the same thing.
     let tried = training.tried_on.map_or("plant", TriedOn::name);
-    second.extend(pair(tried, percent(training.test_accuracy), Tone::Second));
-    second.extend(pair("believed", percent(training.believed_accuracy), Tone::Third));
+    let score = training.tried.kind.score();
+    let shown = |scores: Option<Scores>| scores.map_or("-".to_owned(), |scores| score.say(scores.first()));
+    second.extend(pair(tried, shown(training.tried.plant), Tone::Second));
+    let believed = training.tried.believed.map_or("-".to_owned(), |scores| score.show(scores.first()));
+    second.extend(pair("believed", believed, Tone::Third));
     let mut third = pair("twin residual", percent(training.twin_residual), Tone::Plain).to_vec();
     let drift = training.drift_score.map_or("-".to_owned(), |score| format!("{score:.2} of limit"));
     let drifted = training.drift_score.is_some_and(|score| 1.0 <= score);
@@ -164,7 +171,7 @@ fn slider_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     Line::from(vec![Span::styled(text, Tone::Strong), Span::styled(bar, Tone::Focus)])
 }
 
-/// Loss above accuracy, or the loss alone where there is little room.
+/// Loss above the score, or the loss alone where there is little room.
 fn draw_curves(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buffer) {
     let Some((from, to)) = dashboard.window().filter(|_| CURVE_ROWS <= area.height) else { return };
     let with_tests = 2 * CURVE_ROWS <= area.height && !run.history.tests().is_empty();
@@ -172,7 +179,7 @@ fn draw_curves(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Bu
     let areas = Layout::vertical(parts).split(area);
     loss_curve(dashboard, run, (from, to), areas[0], buffer);
     if with_tests {
-        accuracy_curve(dashboard, run, (from, to), areas[1], buffer);
+        score_curve(dashboard, run, (from, to), areas[1], buffer);
     }
 }
 
@@ -210,30 +217,36 @@ fn loss_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area
     plot(&curves, [from as f64, to.max(from + 1) as f64], bounds, body, buffer);
 }
 
-/// Accuracy on the plant and as believed.
-fn accuracy_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area: Rect, buffer: &mut Buffer) {
+/// The score that decides, on the plant and as believed.
+fn score_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), area: Rect, buffer: &mut Buffer) {
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    let title = vec![
-        Span::styled("on the plant", Tone::Second),
-        Span::raw(" and "),
-        Span::styled("believed", Tone::Third),
-        Span::styled(", 0 to 100 %", Tone::Faint),
-    ];
-    Line::from(title).render(head, buffer);
     // One test before the window, so that the line comes in from the left.
     let tests = run.history.tests();
     let start = tests.partition_point(|test| test.step < from).saturating_sub(1);
     let shown = tests[start..].iter().take_while(|test| test.step <= to);
     let line =
         |value: fn(&Test) -> f64| shown.clone().map(move |test| (test.step as f64, value(test))).collect::<Vec<_>>();
-    let (plant, believed) = (line(|test| test.accuracy), line(|test| test.believed));
-    let marker = cursor_points(dashboard, [0.0, 1.0]);
+    let (plant, believed) = (line(|test| test.scores.first()), line(|test| test.believed.first()));
+    let score = tests.last().map_or(ObjectiveKind::default(), |test| test.scores.kind()).score();
+    let values = plant.iter().chain(&believed).map(|point| point.1).filter(|value| value.is_finite());
+    // A fraction has an end; of an error all is shown.
+    let most = if score.in_percent { 1.0 } else { values.fold(1e-6, f64::max) };
+    let scale =
+        if score.in_percent { "0 to 100 %".to_owned() } else { format!("{} 0 to {}", score.words, short(most)) };
+    let title = vec![
+        Span::styled("on the plant", Tone::Second),
+        Span::raw(" and "),
+        Span::styled("believed", Tone::Third),
+        Span::styled(format!(", {scale}"), Tone::Faint),
+    ];
+    Line::from(title).render(head, buffer);
+    let marker = cursor_points(dashboard, [0.0, most]);
     let curves = [
         Curve { points: &believed, tone: Tone::Third },
         Curve { points: &plant, tone: Tone::Second },
         Curve { points: &marker, tone: Tone::Focus },
     ];
-    plot(&curves, [from as f64, to.max(from + 1) as f64], [0.0, 1.0], body, buffer);
+    plot(&curves, [from as f64, to.max(from + 1) as f64], [0.0, most], body, buffer);
 }
 
 /// An upright line where the slider stands.
@@ -253,9 +266,16 @@ mod tests {
             (Some(TriedOn::Test), "test 88.5 %"),
             (None, "plant 88.5 %"),
         ] {
-            let training = TrainingStatus { test_accuracy: Some(0.885), tried_on, ..TrainingStatus::default() };
+            let plant = Some(Scores::new(ObjectiveKind::Classify, &[0.885]));
+            let tried = Tried { plant, ..Tried::default() };
+            let training = TrainingStatus { tried, tried_on, ..TrainingStatus::default() };
             let text: Vec<String> = figures(&training, None, 80).iter().map(ToString::to_string).collect();
             assert!(text[1].contains(words), "{text:?}");
         }
+        let plant = Some(Scores::new(ObjectiveKind::Regress, &[0.4121, 0.83]));
+        let tried = Tried { kind: ObjectiveKind::Regress, plant, believed: plant };
+        let training = TrainingStatus { tried, tried_on: Some(TriedOn::Test), ..TrainingStatus::default() };
+        let text: Vec<String> = figures(&training, None, 80).iter().map(ToString::to_string).collect();
+        assert!(text[1].contains("test NRMSE 0.412") && text[1].contains("believed 0.412"), "{text:?}");
     }
 }

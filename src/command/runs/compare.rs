@@ -10,6 +10,7 @@ use super::{Named, find_all};
 use crate::Error;
 use crate::output::table::print;
 use crate::record::{Catalog, read_text};
+use crate::scores::ObjectiveKind;
 
 /// `pnnlab runs compare`.
 #[derive(Debug, Args)]
@@ -23,21 +24,20 @@ pub struct CompareArgs {
 }
 
 /// What is compared whether it differs or not.
-const RESULTS: [&str; 8] = [
-    "state",
-    "test_accuracy",
-    "believed_accuracy",
-    "shots",
-    "plant_seconds",
-    "wall_seconds",
-    "range_use",
-    "clipping_rate",
-];
+fn results(runs: &[Named]) -> Vec<String> {
+    let kinds = ObjectiveKind::ALL.into_iter();
+    let kinds = kinds.filter(|kind| runs.iter().any(|run| ObjectiveKind::of_record(&run.facts) == *kind));
+    let scores = kinds.flat_map(ObjectiveKind::scores);
+    let scores = scores.flat_map(|score| ["test", "believed"].map(|part| score.key(part)));
+    let rest = ["shots", "plant_seconds", "wall_seconds", "range_use", "clipping_rate"].map(str::to_owned);
+    std::iter::once("state".to_owned()).chain(scores).chain(rest).collect()
+}
 
 /// Compares.
 pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
     let runs = find_all(catalog, &arguments.run)?;
     let settings = runs.iter().map(settings).collect::<Result<Vec<_>, _>>()?;
+    let results = results(&runs);
     let mut keys: Vec<&String> = settings.iter().flat_map(Map::keys).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -45,8 +45,7 @@ pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
     keys.retain(|key| settings.iter().any(|one| of(one, key) != of(&settings[0], key)));
     if arguments.json {
         let each = runs.iter().zip(&settings).map(|(run, settings)| {
-            let results: Map<String, Value> =
-                RESULTS.iter().map(|key| ((*key).to_owned(), run.facts[*key].clone())).collect();
+            let results: Map<String, Value> = results.iter().map(|key| (key.clone(), run.facts[key].clone())).collect();
             let differs: Map<String, Value> = keys.iter().map(|key| ((*key).clone(), of(settings, key))).collect();
             json!({ "run": run.name, "differs": differs, "results": results })
         });
@@ -64,8 +63,8 @@ pub fn run(catalog: &Catalog, arguments: &CompareArgs) -> Result<(), Error> {
     for key in keys {
         table.add_row(std::iter::once(key.clone()).chain(settings.iter().map(|one| words(&of(one, key)))));
     }
-    for key in RESULTS {
-        table.add_row(std::iter::once(key.to_owned()).chain(runs.iter().map(|run| words(&run.facts[key]))));
+    for key in &results {
+        table.add_row(std::iter::once(key.clone()).chain(runs.iter().map(|run| words(&run.facts[key]))));
     }
     print(&mut table, &[]);
     Ok(())

@@ -4,10 +4,11 @@ use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
-use super::percent;
+use super::shown;
 use crate::Error;
 use crate::output::{table::print, timestamp};
 use crate::record::{Catalog, Filter, Metric, Row, catalog::STATES, unix_seconds};
+use crate::scores::{ObjectiveKind, Score};
 use crate::training::Method;
 
 /// The most letters of why a run failed in the table.
@@ -31,8 +32,9 @@ pub struct ListArgs {
     /// Only runs started since a day (2026-11-23), or within the last time (30m, 12h, 7d)
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<f64>,
-    /// The best first, by `validation_accuracy` unless another metric is named; runs without a value are left out
-    #[arg(long, value_name = "METRIC", num_args = 0..=1, default_missing_value = "validation_accuracy")]
+    /// The best first, by the validation set's score that decides (`validation`) unless another metric is named; runs without a value
+    /// are left out
+    #[arg(long, value_name = "METRIC", num_args = 0..=1, default_missing_value = "validation")]
     best: Option<Metric>,
     /// At most so many
     #[arg(long, value_name = "N")]
@@ -66,6 +68,12 @@ pub fn run(catalog: &Catalog, arguments: &ListArgs) -> Result<(), Error> {
 
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
+    // Where all classify, the column says what its numbers are; else they say it.
+    let is_one = rows.iter().all(|row| row.objective == ObjectiveKind::Classify);
+    let said = |score: &Score, value: Option<f64>| match value {
+        Some(value) if !is_one => score.say(value),
+        value => shown(score, value),
+    };
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "run",
         "started (UTC)",
@@ -75,7 +83,7 @@ fn table(rows: &[Row]) -> Table {
         "plants",
         "state",
         "valid-\nation",
-        "test\naccuracy",
+        if is_one { "test\naccuracy" } else { "test\nscore" },
         "believed",
         "shots",
         "alarms",
@@ -91,9 +99,9 @@ fn table(rows: &[Row]) -> Table {
             number(row.seed),
             word(&row.plants),
             row.why.as_ref().map_or_else(|| word(&row.state), |why| format!("{}\n{}", word(&row.state), short(why))),
-            percent(row.validation_accuracy),
-            percent(row.test_accuracy),
-            percent(row.believed_accuracy),
+            said(row.objective.score(), row.first("validation")),
+            said(row.objective.score(), row.first("test")),
+            said(row.objective.score(), row.first("believed")),
             number(row.shots),
             if row.alarms == 0 { String::new() } else { row.alarms.to_string() },
         ]);

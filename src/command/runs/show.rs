@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{find, percent, why};
+use super::{find, shown, why};
 use crate::Error;
 use crate::output::timestamp;
 use crate::record::{Catalog, commit_words};
+use crate::scores::ObjectiveKind;
 
 /// `pnnlab runs show`.
 #[derive(Debug, Args)]
@@ -51,12 +52,11 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
         say!("plant {}: {} {}, {}", text("plant"), text("origin").to_uppercase(), text("system"), text("serial"));
     }
     say!("data {}", word("data"));
-    say!(
-        "accuracy on the plant: test {}, validation {}; believed {}",
-        percent(number("test_accuracy")),
-        percent(number("validation_accuracy")),
-        percent(number("believed_accuracy"))
-    );
+    for score in ObjectiveKind::of_record(facts).scores() {
+        let [test, validation, believed] =
+            ["test", "validation", "believed"].map(|part| shown(score, number(&score.key(part))));
+        say!("{} on the plant: test {test}, validation {validation}; believed {believed}", score.words);
+    }
     if let (Some(shots), Some(plant), Some(wall)) =
         (facts["shots"].as_u64(), number("plant_seconds"), number("wall_seconds"))
     {

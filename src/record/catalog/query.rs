@@ -7,17 +7,32 @@ use serde_json::Value;
 
 use super::Catalog;
 use crate::Error;
+use crate::scores::{Better, Keyed, ObjectiveKind};
 
 /// What runs are ranked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Metric {
-    /// Fraction of the validation set that is right on the plant; more is better. The test set chooses nothing
+    /// The score that decides, of the validation set on the plant; the best first, objective by objective. The test set chooses nothing
+    Validation,
+    /// Fraction of the validation set that is right on the plant; more is better
     ValidationAccuracy,
     /// Fraction of the test set that is right on the plant; more is better
     TestAccuracy,
     /// The same as the method believes; more is better
     BelievedAccuracy,
+    /// NRMSE of the validation set on the plant; less is better
+    ValidationNrmse,
+    /// NRMSE of the test set on the plant; less is better
+    TestNrmse,
+    /// The same as the method believes; less is better
+    BelievedNrmse,
+    /// R² of the validation set on the plant; more is better
+    ValidationR2,
+    /// R² of the test set on the plant; more is better
+    TestR2,
+    /// The same as the method believes; more is better
+    BelievedR2,
     /// Shots on the plants; fewer are better
     Shots,
     /// Bench time in s; less is better
@@ -27,15 +42,32 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The column, and its better end.
-    fn order(self) -> (&'static str, &'static str) {
+    /// What there must be, and the order in which the best comes first, in SQL.
+    fn order(self) -> (String, String) {
+        let by = |column: &str, direction: &str| (column.to_owned(), format!("{column} {direction}"));
+        let of_facts = |key: &str, direction: &str| by(&format!("json_extract(facts, '$.{key}')"), direction);
         match self {
-            Self::ValidationAccuracy => ("validation_accuracy", "DESC"),
-            Self::TestAccuracy => ("test_accuracy", "DESC"),
-            Self::BelievedAccuracy => ("believed_accuracy", "DESC"),
-            Self::Shots => ("shots", "ASC"),
-            Self::PlantSeconds => ("plant_seconds", "ASC"),
-            Self::WallSeconds => ("wall_seconds", "ASC"),
+            Self::Validation => {
+                let all = ObjectiveKind::ALL.map(|kind| {
+                    let (key, better) = (kind.score().key("validation"), kind.score().better);
+                    of_facts(&key, if better == Better::Higher { "DESC" } else { "ASC" })
+                });
+                let orders = all.iter().map(|(value, order)| format!("{value} IS NULL, {order}")).collect::<Vec<_>>();
+                let values: Vec<&str> = all.iter().map(|(value, _)| value.as_str()).collect();
+                (format!("coalesce({})", values.join(", ")), orders.join(", "))
+            }
+            Self::ValidationAccuracy => by("validation_accuracy", "DESC"),
+            Self::TestAccuracy => by("test_accuracy", "DESC"),
+            Self::BelievedAccuracy => by("believed_accuracy", "DESC"),
+            Self::ValidationNrmse => of_facts("validation_nrmse", "ASC"),
+            Self::TestNrmse => of_facts("test_nrmse", "ASC"),
+            Self::BelievedNrmse => of_facts("believed_nrmse", "ASC"),
+            Self::ValidationR2 => of_facts("validation_r2", "DESC"),
+            Self::TestR2 => of_facts("test_r2", "DESC"),
+            Self::BelievedR2 => of_facts("believed_r2", "DESC"),
+            Self::Shots => by("shots", "ASC"),
+            Self::PlantSeconds => by("plant_seconds", "ASC"),
+            Self::WallSeconds => by("wall_seconds", "ASC"),
         }
     }
 }
@@ -97,6 +129,17 @@ pub struct Row {
     pub alarms: i64,
     /// Why it failed.
     pub why: Option<String>,
+    /// What is learned.
+    pub objective: ObjectiveKind,
+    /// Every score that it has, by name: `test_accuracy`, `test_nrmse` and so on.
+    pub scores: Keyed<f64>,
+}
+
+impl Row {
+    /// The score that decides: of `test` and `validation` on the plant, or `believed`.
+    pub fn first(&self, part: &str) -> Option<f64> {
+        self.scores.get(&self.objective.score().key(part)).copied()
+    }
 }
 
 impl Catalog {
@@ -124,9 +167,9 @@ impl Catalog {
             clauses.push(format!("started >= ?{}", values.len()));
         }
         let order = match filter.best.map(Metric::order) {
-            Some((column, direction)) => {
-                clauses.push(format!("{column} IS NOT NULL"));
-                format!("{column} {direction}, run")
+            Some((value, order)) => {
+                clauses.push(format!("{value} IS NOT NULL"));
+                format!("{order}, run")
             }
             None => "started DESC, run".to_owned(),
         };
@@ -137,7 +180,7 @@ impl Catalog {
                 (SELECT group_concat(plant || ' (' || origin || ')', ', ') FROM plants WHERE plants.run = runs.run),
                 simulated, test_accuracy, believed_accuracy, shots, plant_seconds, wall_seconds,
                 (SELECT count(*) FROM alarms WHERE alarms.run = runs.run AND NOT acknowledged),
-                json_extract(facts, '$.error'), validation_accuracy
+                json_extract(facts, '$.error'), validation_accuracy, facts
              FROM runs WHERE {condition} ORDER BY {order} LIMIT {limit}"
         );
         let read = || {
@@ -196,7 +239,14 @@ impl Catalog {
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let facts: Value = serde_json::from_str(&row.get::<_, String>(16)?).unwrap_or_default();
+    let objective = ObjectiveKind::of_record(&facts);
+    let keys =
+        objective.scores().iter().flat_map(|score| ["test", "validation", "believed"].map(|part| score.key(part)));
+    let scores = keys.filter_map(|key| facts[&key].as_f64().map(|value| (key, value))).collect();
     Ok(Row {
+        objective,
+        scores,
         run: row.get(0)?,
         experiment: row.get(1)?,
         method: row.get(2)?,

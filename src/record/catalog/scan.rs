@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::record::{hold, is_lost, unix_seconds};
+use crate::scores::ObjectiveKind;
 use crate::whole_file;
 
 /// What nobody touches for so long is nobody's work.
@@ -219,13 +220,17 @@ pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
 
 /// What a run had reached when it was last tried on the plant, as far as its metrics say.
 fn last_scores(folder: &Path) -> Vec<(String, Value)> {
-    const KEYS: [&str; 5] = ["test_accuracy", "validation_accuracy", "believed_accuracy", "shots", "plant_seconds"];
+    let scores = ObjectiveKind::ALL.into_iter().flat_map(ObjectiveKind::scores);
+    let scores = scores.flat_map(|score| ["test", "validation", "believed"].map(|part| score.key(part)));
+    let keys: Vec<String> = scores.chain(["shots", "plant_seconds"].map(str::to_owned)).collect();
     let rows = whole_rows(folder).unwrap_or_default();
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(&rows[..]);
     let Ok(header) = reader.headers().cloned() else { return vec![] };
     let mut last: BTreeMap<String, Value> = BTreeMap::new();
     for row in reader.records().filter_map(Result::ok) {
-        for (key, text) in header.iter().zip(&row).filter(|(key, text)| KEYS.contains(key) && !text.is_empty()) {
+        for (key, text) in
+            header.iter().zip(&row).filter(|(key, text)| !text.is_empty() && keys.iter().any(|known| known == key))
+        {
             // Counts stay whole numbers.
             let value = text.parse::<u64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from));
             last.extend(value.ok().map(|value| (key.to_owned(), value)));

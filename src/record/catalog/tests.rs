@@ -57,6 +57,24 @@ fn runs_are_found_filtered_and_ranked() {
     add(runs, "v", &chosen);
     let validated = Filter { best: Some(Metric::ValidationAccuracy), ..Filter::default() };
     assert_eq!(names(&Catalog::open(runs).unwrap(), &validated), ["v"], "the others have no validation set");
+    // Of another objective less may be better; each is ranked by its own score.
+    for (name, error) in [("w", 0.75), ("x", 0.25), ("y", 0.5)] {
+        let mut predicted = facts("spsa", 0.0, 40.0);
+        predicted["test_accuracy"] = Value::Null;
+        predicted["objective"] = "regress".into();
+        (predicted["validation_nrmse"], predicted["test_r2"]) = (error.into(), (1.0 - error).into());
+        add(runs, name, &predicted);
+    }
+    let catalog = Catalog::open(runs).unwrap();
+    let ranked = |best| names(&catalog, &Filter { best: Some(best), ..Filter::default() });
+    assert_eq!(ranked(Metric::Validation), ["v", "x", "y", "w"]);
+    assert_eq!(ranked(Metric::ValidationNrmse), ["x", "y", "w"]);
+    assert_eq!(ranked(Metric::TestR2), ["x", "y", "w"]);
+    let rows = catalog.runs(&Filter { best: Some(Metric::TestR2), limit: Some(1), ..Filter::default() }).unwrap();
+    assert_eq!((rows[0].first("validation"), rows[0].scores.get("test_r2")), (Some(0.25), Some(&0.75)));
+    for name in ["w", "x", "y"] {
+        fs::remove_dir_all(runs.join(name)).unwrap();
+    }
     let method = Filter { method: Some("in-silico".into()), ..Filter::default() };
     assert_eq!(names(&catalog, &method), ["a"]);
     let since = Filter { since: Some(200.0), plant: Some("seed-1".into()), ..Filter::default() };

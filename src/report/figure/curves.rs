@@ -1,4 +1,4 @@
-//! Learning curves: test accuracy against updates, by method, with the spread over seeds.
+//! Learning curves: the score that decides against updates, by method, with the spread over seeds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::sheet::{Axes, Chart, Figure, Pen, save, text};
 use super::theme::Theme;
 use crate::Error;
 use crate::record::{catalog::whole_rows, read_facts};
+use crate::scores::{ObjectiveKind, Score};
 use crate::training::{Method, Spread};
 
 /// Commands that a caption names.
@@ -26,9 +27,9 @@ struct Curve {
     facts: Value,
     /// What decides it beside method and seed.
     settings: Map<String, Value>,
-    /// Step, accuracy on the plant, accuracy believed: of the validation set where there is one, else of the test set.
+    /// Step, score on the plant, score believed: of the validation set where there is one, else of the test set.
     tests: Vec<(f64, f64, f64)>,
-    /// Where there is a validation set: when the test set was met, and how much of it was right.
+    /// Where there is a validation set: when the test set was met, and its score.
     end: Option<(f64, f64)>,
     /// Updates in each epoch, where the record shows a whole one.
     epoch: Option<f64>,
@@ -36,6 +37,7 @@ struct Curve {
 
 /// The curves of several runs: one line for each method and setting, over its seeds.
 struct Curves {
+    score: &'static Score,
     runs: Vec<Curve>,
     /// The settings that there are, in the order of the runs.
     settings: Vec<Map<String, Value>>,
@@ -69,7 +71,13 @@ pub fn published_curves(runs: &[PathBuf], overlay: Overlay, path: &Path, theme: 
         }
     }
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    save(&Curves { runs: curves, settings, overlay }, folder, &name.to_string_lossy(), theme)
+    let kinds: Vec<ObjectiveKind> = curves.iter().map(|curve| ObjectiveKind::of_record(&curve.facts)).collect();
+    if let Some(other) = kinds.iter().find(|kind| **kind != kinds[0]) {
+        let message = format!("runs that {} and runs that {other} have no scores in common: draw them apart", kinds[0]);
+        return Err(Error::Usage(message));
+    }
+    let score = kinds[0].score();
+    save(&Curves { score, runs: curves, settings, overlay }, folder, &name.to_string_lossy(), theme)
 }
 
 /// Reads the tests of one run.
@@ -87,9 +95,10 @@ fn read(run: &Path) -> Result<Curve, Error> {
         let place = headers.iter().position(|header| header == name);
         place.ok_or_else(|| bad(&path, format!("it has no column `{name}`")))
     };
-    let columns = [column("step")?, column("test_accuracy")?, column("believed_accuracy")?];
+    let score = ObjectiveKind::of_record(&facts).score();
+    let columns = [column("step")?, column(&score.key("test"))?, column(&score.key("believed"))?];
     // Records of before there were validation sets have no column for them.
-    let validation = headers.iter().position(|header| header == "validation_accuracy");
+    let validation = headers.iter().position(|header| header == score.key("validation"));
     let epoch_column = column("epoch")?;
     let (mut tests, mut end, mut epoch) = (Vec::new(), None, None);
     for row in reader.records() {
@@ -137,11 +146,11 @@ impl Line<'_> {
         steps.into_iter().map(|(step, values)| (step as f64, Spread::of(&values))).collect()
     }
 
-    /// The mean over the runs of what was right of the test set in the end, and when.
+    /// The mean over the runs of the test set's score in the end, and when.
     fn end(&self) -> Option<(f64, f64)> {
         let ends: Vec<(f64, f64)> = self.runs.iter().filter_map(|run| run.end).collect();
-        let accuracies: Vec<f64> = ends.iter().map(|end| end.1).collect();
-        Some((ends.first()?.0, Spread::of(&accuracies).mean))
+        let scores: Vec<f64> = ends.iter().map(|end| end.1).collect();
+        Some((ends.first()?.0, Spread::of(&scores).mean))
     }
 
     /// Where its runs come from, as words.
@@ -178,12 +187,12 @@ impl Curves {
     }
 
     /// What the vertical axis is called.
-    fn title(&self) -> &'static str {
-        match self.runs.iter().filter(|run| run.end.is_some()).count() {
-            0 => "test accuracy, %",
-            count if count == self.runs.len() => "validation accuracy, %",
-            _ => "accuracy, %",
-        }
+    fn title(&self) -> String {
+        self.score.axis(match self.runs.iter().filter(|run| run.end.is_some()).count() {
+            0 => "test ",
+            count if count == self.runs.len() => "validation ",
+            _ => "",
+        })
     }
 
     /// Updates for each unit of the horizontal axis: an epoch, where the record shows one and several were run.
@@ -192,13 +201,18 @@ impl Curves {
         self.runs.first()?.epoch.filter(|epoch| 0.0 < *epoch && *epoch < last)
     }
 
-    /// The lowest accuracy that is shown, in %: low enough for all but what belongs to the first tenth.
-    fn floor(&self, last: f64) -> f64 {
+    /// What is shown of the vertical axis: all but what belongs to the first tenth.
+    fn span(&self, last: f64) -> (f64, f64) {
         let late = self.runs.iter().flat_map(|curve| &curve.tests).filter(|test| 0.1 * last <= test.0);
-        let lowest = late.map(|test| test.1.min(test.2)).chain(self.overlay.lines.iter().map(|line| line.2));
-        let lowest = 100.0 * lowest.fold(1.0, f64::min);
+        let values = late.flat_map(|test| [test.1, test.2]).chain(self.overlay.lines.iter().map(|line| line.2));
+        if !self.score.in_percent {
+            // An error from 0 up to that of guessing, or as far as it goes; one far below that needs a scale of its own.
+            let most = values.fold(0.0, f64::max);
+            return (0.0, if most < 0.5 { 1.1 * most.max(1e-6) } else { most.clamp(1.0, 10.0) });
+        }
+        let lowest = 100.0 * values.fold(1.0, f64::min);
         // Differences of some points need a scale of their own; all else is shown from zero.
-        if lowest < 80.0 { 0.0 } else { (10.0 * ((lowest - 2.0) / 10.0).floor()).max(0.0) }
+        (if lowest < 80.0 { 0.0 } else { (10.0 * ((lowest - 2.0) / 10.0).floor()).max(0.0) }, 100.0)
     }
 
     /// The names of all that is drawn.
@@ -232,11 +246,11 @@ impl Curves {
     ) -> Result<(), String> {
         for (method, _, accuracy) in &self.overlay.lines {
             let pen = Pen { color: theme.method(method), width: 1, dashed: true, label: "" };
-            pen.curve(chart, [(0.0, 100.0 * accuracy), (end, 100.0 * accuracy)])?;
+            pen.curve(chart, [0.0, end].map(|at| (at, self.score.scaled(*accuracy))))?;
         }
         if let (Some((_, points)), Some(_)) = (&self.overlay.curve, self.unit()) {
             let pen = Pen { color: theme.ink(), width: 2, dashed: true, label: "" };
-            pen.curve(chart, points.iter().map(|(epoch, accuracy)| (*epoch, 100.0 * accuracy)))?;
+            pen.curve(chart, points.iter().map(|(epoch, accuracy)| (*epoch, self.score.scaled(*accuracy))))?;
         }
         Ok(())
     }
@@ -247,28 +261,29 @@ impl Figure for Curves {
         let steps = self.runs.iter().flat_map(|curve| &curve.tests).map(|test| test.0).fold(1.0, f64::max);
         let (unit, words) = self.unit().map_or((1.0, "update"), |epoch| (epoch, "epoch"));
         let last = steps / unit;
-        let low = self.floor(steps);
-        let axes = Axes { title: "", x: (words, 0.0..last * 1.02), y: (self.title(), low..100.0), small: false };
+        let (low, high) = self.span(steps);
+        let axes = Axes { title: "", x: (words, 0.0..last * 1.02), y: (&self.title(), low..high), small: false };
         let lines = self.lines(theme);
         let below = key(area, theme, &self.key(&lines, theme))?;
         let mut chart = axes.on(&below, theme)?;
         for line in &lines {
             let (band, color) = (line.band(|test| test.1), line.color);
-            let percent = |(step, spread): &(f64, Spread), sign: f64| {
-                (*step / unit, (100.0 * (spread.mean + sign * spread.spread)).clamp(low, 100.0))
+            let place = |(step, spread): &(f64, Spread), sign: f64| {
+                (*step / unit, self.score.scaled(spread.mean + sign * spread.spread).clamp(low, high))
             };
             let outline =
-                band.iter().map(|point| percent(point, 1.0)).chain(band.iter().rev().map(|point| percent(point, -1.0)));
+                band.iter().map(|point| place(point, 1.0)).chain(band.iter().rev().map(|point| place(point, -1.0)));
             chart.draw_series([Polygon::new(outline.collect::<Vec<_>>(), color.mix(0.18))]).map_err(text)?;
-            let points = band.iter().map(|point| percent(point, 0.0));
+            let points = band.iter().map(|point| place(point, 0.0));
             chart.draw_series(points.clone().map(|point| Circle::new(point, 4, color.filled()))).map_err(text)?;
             Pen { color, width: 3, dashed: false, label: "" }.curve(&mut chart, points)?;
-            let end = line.end().map(|(step, accuracy)| (step / unit, (100.0 * accuracy).clamp(low, 100.0)));
+            let end = line.end().map(|(step, value)| (step / unit, self.score.scaled(value).clamp(low, high)));
             chart.draw_series(end.map(|point| Circle::new(point, 8, color.stroke_width(2)))).map_err(text)?;
         }
         for line in lines.iter().filter(|line| line.method == Method::InSilico.name()) {
             let band = line.band(|test| test.2);
-            let points = band.iter().map(|(step, spread)| (*step / unit, (100.0 * spread.mean).max(low)));
+            let points =
+                band.iter().map(|(step, spread)| (*step / unit, self.score.scaled(spread.mean).max(low).min(high)));
             Pen { color: line.color, width: 2, dashed: true, label: "" }.curve(&mut chart, points)?;
         }
         self.draw_published(&mut chart, theme, last * 1.02)
@@ -328,7 +343,7 @@ mod tests {
     fn curves(curves: Vec<Curve>) -> Curves {
         let mut settings: Vec<Map<String, Value>> = curves.iter().map(|curve| curve.settings.clone()).collect();
         settings.dedup();
-        Curves { runs: curves, settings, overlay: Overlay::default() }
+        Curves { score: ObjectiveKind::Classify.score(), runs: curves, settings, overlay: Overlay::default() }
     }
 
     #[test]
@@ -355,9 +370,30 @@ mod tests {
         );
         let found = curves(vec![read(folder.path()).unwrap()]);
         assert_eq!(found.runs[0].tests, [(2.0, 0.4, 0.5), (4.0, 0.6, 0.5)]);
-        assert_eq!((found.runs[0].end, found.title()), (Some((4.0, 0.3)), "validation accuracy, %"));
+        assert_eq!((found.runs[0].end, found.title()), (Some((4.0, 0.3)), "validation accuracy, %".to_owned()));
         assert!(found.caption()[0].ends_with("ring: test set, at the end"));
         assert_eq!(curves(vec![curve("ideal", 1, 8)]).title(), "test accuracy, %");
+    }
+
+    #[test]
+    fn an_error_is_drawn_under_its_own_name_and_not_beside_an_accuracy() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |name: &str, objective: &str, score: &str| {
+            let run = folder.path().join(name);
+            std::fs::create_dir(&run).unwrap();
+            let write = |name: &str, text: &str| std::fs::write(run.join(name), text).unwrap();
+            write("run.json", &format!("{{\"method\": \"ideal\", \"seed\": 1, \"objective\": \"{objective}\"}}"));
+            write("experiment.toml", "name = \"a\"\n");
+            let header = format!("kind,step,epoch,test_{score},believed_{score},validation_{score}");
+            write("metrics.csv", &format!("{header}\ntest,2,1,,1.5,1.25\ntest,40,1,0.75,0.5,0.5\n"));
+            run
+        };
+        let (errors, accuracies) = (run("e", "regress", "nrmse"), run("a", "classify", "accuracy"));
+        let files = learning_curves(std::slice::from_ref(&errors), folder.path(), Theme::Light).unwrap();
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        assert!(svg.contains("validation NRMSE") && !svg.contains("accuracy"));
+        let both = learning_curves(&[errors, accuracies], folder.path(), Theme::Light).unwrap_err().to_string();
+        assert!(both.contains("runs that regress and runs that classify have no scores in common"), "{both}");
     }
 
     #[test]

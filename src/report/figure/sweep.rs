@@ -42,10 +42,14 @@ impl Figure for Sweep {
         let values = || self.points.iter().map(|point| point.value);
         let (low, high) = (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max));
         let last = self.key.rsplit('.').next().unwrap_or(&self.key);
+        let score = self.score();
+        let what = format!("test {} on the plant{}", score.words, if score.in_percent { ", %" } else { "" });
+        let means = self.points.iter().map(|point| point.test(score).mean).filter(|mean| mean.is_finite());
+        let most = if score.in_percent { 100.0 } else { 1.1 * means.fold(1e-6, f64::max) };
         let axes = Axes {
             title: "",
             x: (last, low..high + 0.02 * (high - low).max(1e-9)),
-            y: ("test accuracy on the plant, %", 0.0..100.0),
+            y: (&what, 0.0..most),
             small: false,
         };
         let mut lines: Vec<(&str, String)> =
@@ -76,16 +80,18 @@ impl Figure for Sweep {
             points.sort_by(|a, b| a.value.total_cmp(&b.value));
             for point in &points {
                 let Point { value, .. } = **point;
-                let spread = point.accuracy();
+                let spread = point.test(score);
                 let ends = [spread.mean - spread.spread, spread.mean + spread.spread]
-                    .map(|end| (value, (100.0 * end).clamp(0.0, 100.0)));
+                    .map(|end| (value, score.scaled(end).clamp(0.0, most)));
                 if self.seeds > 1 {
                     chart.draw_series([PathElement::new(ends.to_vec(), color.stroke_width(1))]).map_err(text)?;
                 }
-                chart.draw_series([Circle::new((value, 100.0 * spread.mean), 4, color.filled())]).map_err(text)?;
+                chart
+                    .draw_series([Circle::new((value, score.scaled(spread.mean)), 4, color.filled())])
+                    .map_err(text)?;
             }
             if !is_cloud {
-                let line = points.iter().map(|point| (point.value, 100.0 * point.accuracy().mean));
+                let line = points.iter().map(|point| (point.value, score.scaled(point.test(score).mean)));
                 Pen { color, width: 3, dashed: method == "noise-aware", label: "" }.curve(&mut chart, line)?;
             }
         }

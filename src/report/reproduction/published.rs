@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Program;
 use crate::Error;
 use crate::document::Document;
+use crate::scores::{Better, ObjectiveKind, Score};
 use crate::training::Method;
 
 /// One experiment or program that `reproduce` knows.
@@ -18,9 +19,12 @@ pub struct Entry {
     /// What a reader must know to compare.
     #[serde(default)]
     pub remark: String,
-    /// Whether the confusion matrix belongs to it.
+    /// What is learned: what numbers and goals are of.
     #[serde(default)]
-    pub confusion: bool,
+    pub objective: ObjectiveKind,
+    /// Whether the figure of the last test belongs to it: the confusion matrix, or predictions against targets.
+    #[serde(default)]
+    pub last_test: bool,
     /// A training curve of the reference implementation that may lie beside the data.
     #[serde(default)]
     pub reference_curve: Option<String>,
@@ -35,7 +39,7 @@ pub struct Entry {
 impl Entry {
     /// All that is asked of it, not run.
     pub fn checks(&self) -> Vec<Check> {
-        let of_goals = || self.goal.iter().flat_map(|goal| goal.checks(|_| None)).collect();
+        let of_goals = || self.goal.iter().flat_map(|goal| goal.checks(self.objective.score(), |_| None)).collect();
         Program::find(&self.name).map_or_else(of_goals, |program| (program.checks)())
     }
 }
@@ -46,7 +50,7 @@ impl Entry {
 pub struct Published {
     /// Of which method.
     pub method: Method,
-    /// Fraction of the test set that is right.
+    /// The score that decides, of the test set: the fraction that is right.
     pub accuracy: f64,
     /// How well it is known.
     pub grade: Grade,
@@ -74,13 +78,13 @@ pub enum Grade {
 pub struct Goal {
     /// The method.
     pub method: Method,
-    /// Its smallest accuracy.
+    /// The smallest score.
     #[serde(default)]
     pub at_least: Option<f64>,
-    /// Its largest accuracy.
+    /// The largest score.
     #[serde(default)]
     pub at_most: Option<f64>,
-    /// The method that it must be above,
+    /// The method that it must be better than,
     #[serde(default)]
     pub above: Option<Method>,
     /// by so much.
@@ -99,15 +103,14 @@ pub struct Check {
     pub value: Option<f64>,
     /// Whether it is met; null where it was not run.
     pub met: Option<bool>,
-    /// `points` for accuracies, which are fractions and told in points of a hundred; `1` for plain numbers.
+    /// `points` for scores in percent, which are fractions and told in points of a hundred; `1` for plain numbers.
     pub unit: String,
 }
 
 impl Check {
-    /// That `value`, an accuracy as a fraction, is at least `target`, or at most that.
-    fn accuracy(name: String, target: f64, value: Option<f64>, is_upper: bool) -> Self {
+    fn new(score: &Score, name: &str, (target, value): (f64, Option<f64>), is_upper: bool) -> Self {
         let check = if is_upper { Self::at_most } else { Self::at_least };
-        check(&name, target, value, "points")
+        check(name, target, value, if score.in_percent { "points" } else { "1" })
     }
 
     /// That a value is at least `target`.
@@ -152,18 +155,26 @@ fn significant(value: f64) -> String {
     format!("{value:.*}", digits as usize)
 }
 
+/// A distance between two values of a score, in words.
+fn distance(score: &Score, by: f64) -> String {
+    format!("{}{}", score.number(by), if score.in_percent { " points" } else { "" })
+}
+
 impl Goal {
-    /// Each thing that it asks, with what `accuracy` says of the methods.
-    pub fn checks(&self, accuracy: impl Fn(Method) -> Option<f64>) -> Vec<Check> {
-        let (method, own) = (self.method, accuracy(self.method));
-        let percent = |value: f64| format!("{:.1} %", 100.0 * value);
-        let least =
-            self.at_least.map(|least| Check::accuracy(format!("{method} ≥ {}", percent(least)), least, own, false));
-        let most = self.at_most.map(|most| Check::accuracy(format!("{method} ≤ {}", percent(most)), most, own, true));
+    /// Each thing that it asks of a score, with what `reached` says of the methods.
+    pub fn checks(&self, score: &Score, reached: impl Fn(Method) -> Option<f64>) -> Vec<Check> {
+        let (method, own) = (self.method, reached(self.method));
+        let bound = |sign: &str, bound: f64| {
+            let words = if score.in_percent { String::new() } else { format!("{} ", score.words) };
+            format!("{method} {sign} {words}{}", score.show(bound))
+        };
+        let least = self.at_least.map(|least| Check::new(score, &bound("≥", least), (least, own), false));
+        let most = self.at_most.map(|most| Check::new(score, &bound("≤", most), (most, own), true));
         let above = self.above.map(|other| {
-            let name = format!("{method} ≥ {:.1} points above {other}", 100.0 * self.by);
-            let distance = own.zip(accuracy(other)).map(|(own, other)| own - other);
-            Check::accuracy(name, self.by, distance, false)
+            let side = if score.better == Better::Higher { "above" } else { "below" };
+            let name = format!("{method} ≥ {} {side} {other}", distance(score, self.by));
+            let lead = own.zip(reached(other)).map(|(own, other)| score.lead(own, other));
+            Check::new(score, &name, (self.by, lead), false)
         });
         least.into_iter().chain(most).chain(above).collect()
     }
@@ -211,7 +222,7 @@ mod tests {
                 assert!(10 < published.source.len(), "{}", entry.name);
             }
             for goal in &entry.goal {
-                assert!(!goal.checks(|_| None).is_empty(), "{}", entry.name);
+                assert!(!goal.checks(entry.objective.score(), |_| None).is_empty(), "{}", entry.name);
             }
             let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
             assert!(built_in != Program::find(&entry.name).is_some(), "{}: an experiment or a program", entry.name);
@@ -236,7 +247,9 @@ mod tests {
             by: 0.04,
         };
         let of = |own: f64, other: Option<f64>| {
-            let checks = goal.checks(|method| if method == Method::PhysicsAware { Some(own) } else { other });
+            let checks = goal.checks(ObjectiveKind::Classify.score(), |method| {
+                if method == Method::PhysicsAware { Some(own) } else { other }
+            });
             checks.iter().map(|check| (check.met, check.verdict())).collect::<Vec<_>>()
         };
         let said = |met, words: &str| (met, words.to_owned());
@@ -245,7 +258,22 @@ mod tests {
         assert_eq!(of(0.95, Some(0.93)), [met.clone(), missed]);
         assert_eq!(of(0.89, Some(0.10))[0], said(Some(false), "MISSED by 1.0 points"));
         assert_eq!(of(0.95, None), [met, said(None, "not run")]);
-        let names: Vec<String> = goal.checks(|_| None).into_iter().map(|check| check.name).collect();
+        let names: Vec<String> =
+            goal.checks(ObjectiveKind::Classify.score(), |_| None).into_iter().map(|check| check.name).collect();
         assert_eq!(names, ["physics-aware ≥ 90.0 %", "physics-aware ≥ 4.0 points above in-silico"]);
+        // Of an error less is better.
+        let goal = Goal { at_least: None, at_most: Some(0.5), ..goal };
+        let checks = goal.checks(ObjectiveKind::Regress.score(), |method| {
+            Some(if method == Method::PhysicsAware { 0.25 } else { 0.375 })
+        });
+        let said: Vec<(&str, Option<bool>, String)> =
+            checks.iter().map(|check| (check.name.as_str(), check.met, check.verdict())).collect();
+        assert_eq!(
+            said,
+            [
+                ("physics-aware ≤ NRMSE 0.500", Some(true), "met by 0.250".to_owned()),
+                ("physics-aware ≥ 0.040 below in-silico", Some(true), "met by 0.085".to_owned())
+            ]
+        );
     }
 }

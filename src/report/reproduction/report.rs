@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Entry, Measured, Ours, Published, Section, State};
 use crate::Error;
+use crate::scores::Score;
 use crate::training::Spread;
 
 /// Writes `file` over the sections, in the order of the table.
@@ -152,15 +153,17 @@ fn numbers(section: &Section) -> String {
             100.0 * error
         );
     }
-    if let Some(accuracy) = section.baseline_accuracy {
-        let _ = write!(text, "; logistic regression on the same split: {:.1} %", 100.0 * accuracy);
+    if let Some((by, scores)) = section.baseline() {
+        let _ = write!(text, "; {by} on the same split: {}", scores.say());
     }
     text.push('.');
     if section.quick {
         text.push_str(" **Quick form: fewer rows, steps and seeds; not comparable with anything published.**");
     }
-    text.push_str(
-        "\n\n| method | test accuracy on the plant | accuracy believed | learning rate | shots a run | bench time a run | time here a \
+    let names = section.methods.first().map_or("accuracy", |ours| ours.score().score.words);
+    let _ = write!(
+        text,
+        "\n\n| method | test {names} on the plant | {names} believed | learning rate | shots a run | bench time a run | time here a \
          run | clipped |\n|---|---|---|---|---|---|---|---|\n",
     );
     for ours in &section.methods {
@@ -168,9 +171,17 @@ fn numbers(section: &Section) -> String {
     }
     text.push('\n');
     for ours in &section.methods {
-        let seeds = ours.seeds.iter().zip(&ours.accuracies);
-        let each: Vec<String> = seeds.map(|(seed, value)| format!("{seed}: {:.1}", 100.0 * value)).collect();
-        let _ = writeln!(text, "- {}, each seed, %: {}", ours.method, each.join(", "));
+        for (place, seeded) in ours.scores.iter().enumerate() {
+            let score = seeded.score;
+            let seeds = ours.seeds.iter().zip(&seeded.each);
+            let each: Vec<String> = seeds.map(|(seed, value)| format!("{seed}: {}", score.number(*value))).collect();
+            let of = match (place, score.in_percent) {
+                (_, true) => ", %".to_owned(),
+                (0, false) => String::new(),
+                (_, false) => format!(", {}", score.words),
+            };
+            let _ = writeln!(text, "- {}, each seed{of}: {}", ours.method, each.join(", "));
+        }
     }
     if !section.rule.is_empty() {
         let _ = writeln!(text, "- settings: {}", section.rule);
@@ -183,7 +194,7 @@ fn row(ours: &Ours) -> String {
         "| {} | {} | {} | {} | {} | {:.0} s | {:.0} s | {:.1} % |\n",
         ours.method,
         over_seeds(ours),
-        percent(ours.believed_accuracy),
+        over_runs(ours.score().score, ours.score().believed),
         ours.learning_rate,
         ours.shots,
         ours.plant_seconds,
@@ -192,20 +203,19 @@ fn row(ours: &Ours) -> String {
     )
 }
 
-/// The median of an accuracy over seeds, with mean and spread where there are several.
+/// The median over seeds of the score that decides, with mean and spread where there are several.
 pub fn over_seeds(ours: &Ours) -> String {
-    if ours.seeds.len() < 2 {
-        return percent(ours.test_accuracy);
-    }
-    format!("{:.1} % ({})", 100.0 * ours.median(), percent(ours.test_accuracy))
+    let seeded = ours.score();
+    let mean = over_runs(seeded.score, seeded.test);
+    if ours.seeds.len() < 2 { mean } else { format!("{} ({mean})", seeded.score.show(seeded.median())) }
 }
 
-/// An accuracy with its spread, where there is one.
-pub fn percent(spread: Spread) -> String {
-    if spread.spread > 0.0 {
-        format!("{:.1} ± {:.1} %", 100.0 * spread.mean, 100.0 * spread.spread)
-    } else {
-        format!("{:.2} %", 100.0 * spread.mean)
+/// A score with its spread, where there is one.
+pub fn over_runs(score: &Score, Spread { mean, spread }: Spread) -> String {
+    match (spread > 0.0, score.in_percent) {
+        (true, _) => score.show_spread(mean, spread),
+        (false, true) => format!("{:.2} %", 100.0 * mean),
+        (false, false) => score.show(mean),
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Check, Entry, Measured, Measurement, Program, Provenance};
 use crate::Error;
 use crate::record::read_text;
-use crate::training::{Comparison, Method, Spread, comparison::median};
+use crate::scores::{Keyed, Scores};
+use crate::training::Comparison;
+use crate::training::Method;
+use crate::training::comparison::{Seeded, read_scores, write_believed, write_each, write_tests};
 
 /// One experiment of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +28,9 @@ pub struct Section {
     pub plants: String,
     /// RMS error of the twin over the standard deviation of the plant's outputs.
     pub twin_error: Option<f64>,
-    /// Logistic regression on the same split.
-    pub baseline_accuracy: Option<f64>,
+    /// What is reached without physics on the same split: `baseline_accuracy`, or what the scores are called.
+    #[serde(flatten)]
+    pub baseline: Keyed<Option<f64>>,
     /// How the settings of the methods were chosen.
     #[serde(default)]
     pub rule: String,
@@ -55,19 +60,15 @@ pub enum State {
 }
 
 /// What one method gave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Ours {
     /// The method.
     pub method: Method,
-    /// On the plant.
-    pub test_accuracy: Spread,
-    /// What the method believed.
-    pub believed_accuracy: Spread,
+    /// Its scores, the one that decides first.
+    #[serde(flatten, deserialize_with = "read_scores")]
+    pub scores: Vec<Seeded>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// On the plant, of each seed.
-    #[serde(default)]
-    pub accuracies: Vec<f64>,
     /// What it was trained with.
     #[serde(default)]
     pub learning_rate: f64,
@@ -83,10 +84,29 @@ pub struct Ours {
     pub clipping_rate: f64,
 }
 
+impl Serialize for Ours {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("method", &self.method)?;
+        write_tests(&self.scores, &mut map)?;
+        write_believed(&self.scores, &mut map)?;
+        map.serialize_entry("seeds", &self.seeds)?;
+        write_each(&self.scores, &mut map)?;
+        map.serialize_entry("learning_rate", &self.learning_rate)?;
+        map.serialize_entry("shots", &self.shots)?;
+        map.serialize_entry("plant_seconds", &self.plant_seconds)?;
+        map.serialize_entry("wall_seconds", &self.wall_seconds)?;
+        map.serialize_entry("range_use", &self.range_use)?;
+        map.serialize_entry("clipping_rate", &self.clipping_rate)?;
+        map.end()
+    }
+}
+
 impl Ours {
-    /// The middle of the accuracies; the mean where a section of before does not have them.
-    pub fn median(&self) -> f64 {
-        if self.accuracies.is_empty() { self.test_accuracy.mean } else { median(&self.accuracies) }
+    /// The score that decides.
+    pub fn score(&self) -> &Seeded {
+        // Whatever is read or measured has the scores of an objective, and each has one.
+        &self.scores[0]
     }
 }
 
@@ -100,7 +120,7 @@ impl Section {
             reason,
             plants: String::new(),
             twin_error: None,
-            baseline_accuracy: None,
+            baseline: Keyed::default(),
             rule: String::new(),
             methods: Vec::new(),
             measured: None,
@@ -116,10 +136,8 @@ impl Section {
             let method = Method::ALL.into_iter().find(|method| method.name() == summary.method)?;
             Some(Ours {
                 method,
-                test_accuracy: summary.test_accuracy,
-                believed_accuracy: summary.believed_accuracy,
+                scores: summary.scores.clone(),
                 seeds: seeds.to_vec(),
-                accuracies: summary.accuracies.clone(),
                 learning_rate: summary.learning_rate,
                 shots: summary.shots,
                 plant_seconds: summary.plant_seconds,
@@ -132,7 +150,7 @@ impl Section {
             quick,
             plants: comparison.origins.clone(),
             twin_error: comparison.twin_error,
-            baseline_accuracy: Some(comparison.baseline_accuracy),
+            baseline: comparison.objective.keyed([("baseline", Some(comparison.baseline))]),
             rule: comparison.rule.clone(),
             methods: methods.collect(),
             runs: comparison.runs.clone(),
@@ -140,9 +158,15 @@ impl Section {
         }
     }
 
-    /// Our accuracy by `method`: the median over the seeds.
-    pub fn accuracy(&self, method: Method) -> Option<f64> {
-        self.methods.iter().find(|ours| ours.method == method).map(Ours::median)
+    /// What we reached by `method`: the median over the seeds of the score that decides.
+    pub fn reached(&self, method: Method) -> Option<f64> {
+        self.methods.iter().find(|ours| ours.method == method).map(|ours| ours.score().median())
+    }
+
+    /// What is reached without physics, if that is known: by what, and its scores.
+    pub fn baseline(&self) -> Option<(&'static str, Scores)> {
+        let scores = Scores::read("baseline", |key| self.baseline.get(key).copied().flatten())?;
+        Some((scores.kind().baseline(), scores))
     }
 
     /// What each goal of `entry` asks, and what came of it: in the full form only.
@@ -153,8 +177,8 @@ impl Section {
             let found = found.unwrap_or_else(|| (program.checks)());
             return if is_judged { found } else { found.into_iter().map(Check::unknown).collect() };
         }
-        let known = |method| self.accuracy(method).filter(|_| is_judged);
-        entry.goal.iter().flat_map(|goal| goal.checks(known)).collect()
+        let known = |method| self.reached(method).filter(|_| is_judged);
+        entry.goal.iter().flat_map(|goal| goal.checks(entry.objective.score(), known)).collect()
     }
 
     /// What was measured, by name.
@@ -169,16 +193,19 @@ impl Section {
         };
         for ours in &self.methods {
             let (method, seeds) = (ours.method, &ours.seeds);
-            let spread = (1 < seeds.len()).then_some(ours.test_accuracy.spread);
-            let accuracy = one(format!("{method}: test accuracy on the plant, median"), ours.median(), "1", seeds);
-            all.push(Measurement { spread, ..accuracy });
-            let mean = one(format!("{method}: test accuracy on the plant, mean"), ours.test_accuracy.mean, "1", seeds);
-            all.push(Measurement { spread, ..mean });
-            let spread = (1 < seeds.len()).then_some(ours.believed_accuracy.spread);
-            let believed = one(format!("{method}: accuracy believed, mean"), ours.believed_accuracy.mean, "1", seeds);
-            all.push(Measurement { spread, ..believed });
-            for (accuracy, seed) in ours.accuracies.iter().zip(seeds) {
-                all.push(one(format!("{method}: test accuracy on the plant, seed {seed}"), *accuracy, "1", &[*seed]));
+            for seeded in &ours.scores {
+                let (words, test, believed) = (seeded.score.words, seeded.test, seeded.believed);
+                let spread = (1 < seeds.len()).then_some(test.spread);
+                let median = one(format!("{method}: test {words} on the plant, median"), seeded.median(), "1", seeds);
+                all.push(Measurement { spread, ..median });
+                let mean = one(format!("{method}: test {words} on the plant, mean"), test.mean, "1", seeds);
+                all.push(Measurement { spread, ..mean });
+                let spread = (1 < seeds.len()).then_some(believed.spread);
+                let mean = one(format!("{method}: {words} believed, mean"), believed.mean, "1", seeds);
+                all.push(Measurement { spread, ..mean });
+                for (value, seed) in seeded.each.iter().zip(seeds) {
+                    all.push(one(format!("{method}: test {words} on the plant, seed {seed}"), *value, "1", &[*seed]));
+                }
             }
             all.push(one(format!("{method}: shots a run"), ours.shots as f64, "shots", seeds));
             all.push(one(format!("{method}: bench time a run"), ours.plant_seconds, "s", seeds));
@@ -188,8 +215,10 @@ impl Section {
         all.extend(
             self.twin_error.map(|error| one("error of the twin".to_owned(), error, "1", &seeds[..seeds.len().min(1)])),
         );
-        let baseline = |accuracy| one("logistic regression: test accuracy".to_owned(), accuracy, "1", seeds);
-        all.extend(self.baseline_accuracy.map(baseline));
+        let baseline = self.baseline().into_iter().flat_map(|(by, scores)| {
+            scores.iter().map(|(score, value)| (format!("{by}: test {}", score.words), value)).collect::<Vec<_>>()
+        });
+        all.extend(baseline.map(|(name, value)| one(name, value, "1", seeds)));
         all
     }
 

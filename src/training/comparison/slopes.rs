@@ -8,11 +8,11 @@ use drivers::{Batch, Card, Plant, Ports};
 use sims::{Key, Pullback, Twin};
 
 use super::Prepared;
-use crate::data::Dataset;
+use crate::data::{Dataset, Targets};
 use crate::document::Document;
 use crate::network::{LayerConfig, Network, rows};
 use crate::plants::{Forward, Lab, Opened};
-use crate::training::{Experiment, Method, cross_entropy, pass};
+use crate::training::{Experiment, Method, Objective, objective::objective, pass};
 use crate::{Error, stop};
 
 /// The passes that a network went back through, the last one first, each with its plant.
@@ -67,14 +67,14 @@ impl Heard {
         &mut self,
         network: &Network,
         weights: Vec<Tensor<2>>,
-        (inputs, labels): (Tensor<2>, &[u32]),
+        (inputs, targets, objective): (Tensor<2>, &Targets, &dyn Objective),
     ) -> Result<Vec<(String, Passage)>, Error> {
         let device = rows::device().autodiff();
         let weights: Vec<Tensor<2>> =
             weights.into_iter().map(|weight| Tensor::from_inner(weight).require_grad()).collect();
         let pass = &mut pass(&mut self.lab, Forward::Plant, None);
-        let logits = network.forward(Tensor::from_inner(inputs), &weights, pass)?;
-        drop(cross_entropy(logits, labels, &device).backward());
+        let outputs = network.forward(Tensor::from_inner(inputs), &weights, pass)?;
+        drop(objective.loss(outputs, targets, &device).backward());
         let mut passed = std::mem::take(&mut *self.passed.lock().unwrap_or_else(PoisonError::into_inner));
         passed.reverse();
         Ok(passed)
@@ -104,8 +104,9 @@ impl Heard {
         document: &Document,
         data: &Dataset,
     ) -> Result<(ChainCosine, u64), Error> {
-        let network = Network::build(&experiment.layers, document, &self.lab, [data.width, data.classes])?;
+        let network = Network::build(&experiment.layers, document, &self.lab, data)?;
         let depth = experiment.layers.iter().filter(|layer| matches!(layer, LayerConfig::Physical(_))).count();
+        let objective = objective(data);
         let before = self.lab.meter().shots;
         let mut found = Vec::new();
         for draw in 0..NETWORKS {
@@ -113,9 +114,9 @@ impl Heard {
             let mut order: Vec<usize> = (0..data.train.len()).collect();
             key.stream().shuffle(&mut order);
             order.truncate(NETWORK_SHOTS);
-            let (values, labels) = data.train.pick(&order, data.width);
+            let (values, targets) = data.train.pick(&order, data.width);
             let weights = network.weights(key).into_iter().map(|(_, weight)| rows::tensor(weight.values, weight.shape));
-            let rows = (rows::tensor(values, [labels.len(), data.width]), &labels[..]);
+            let rows = (rows::tensor(values, [targets.len(), data.width]), &targets, &*objective);
             let passed = self.passages(&network, weights.collect(), rows)?;
             found.push(self.cosine(&passed, key)?);
         }

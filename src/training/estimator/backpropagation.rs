@@ -23,9 +23,9 @@ impl Estimator for Backpropagation {
         let weights: Vec<Tensor<2>> = problem.weights.iter().map(|weight| leaf(&weight.tensor)).collect();
         let inputs = Tensor::from_inner(problem.inputs.clone());
         let mut pass = pass(lab, self.on, sharpness(problem.config));
-        let logits = problem.network.forward(inputs, &weights, &mut pass)?;
+        let outputs = problem.network.forward(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-        let Graph { loss, numbers } = Graph::new(problem, logits, penalties, &device);
+        let Graph { loss, numbers } = Graph::new(problem, outputs, penalties, &device);
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();

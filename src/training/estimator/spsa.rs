@@ -88,16 +88,16 @@ fn loss(problem: &Problem<'_>, signs: &[Vec<f32>], by: f64, lab: &mut Lab) -> Re
     });
     let weights: Vec<Tensor<2>> = moved.collect();
     let mut pass = pass(lab, Forward::Plant, sharpness(problem.config));
-    let logits = problem.network.forward(problem.inputs.clone(), &weights, &mut pass)?;
+    let outputs = problem.network.forward(problem.inputs.clone(), &weights, &mut pass)?;
     let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-    Ok((Graph::new(problem, logits, penalties, &device).numbers, usage))
+    Ok((Graph::new(problem, outputs, penalties, &device).numbers, usage))
 }
 
 impl Estimator for Spsa {
     fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error> {
         let by = self.config.perturbation / (problem.step as f64).powf(self.config.decay);
         let share = 1.0 / self.config.passes() as f32;
-        let (mut mean, mut usage) = (Loss::default(), Usage::default());
+        let (mut mean, mut usage) = (Loss::none(problem.objective.kind()), Usage::default());
         let mut gradients: Vec<Vec<f32>> = vec![];
         for pair in 0..self.config.pairs {
             let signs = self.signs(problem, pair);
@@ -106,9 +106,9 @@ impl Estimator for Spsa {
                 let (found, used) = loss(problem, &signs, by, lab)?;
                 *total = f64::from(found.total);
                 mean.total += share * found.total;
-                mean.cross_entropy += share * found.cross_entropy;
+                mean.objective += share * found.objective;
                 mean.penalty += share * found.penalty;
-                mean.accuracy += f64::from(share) * found.accuracy;
+                mean.scores.add(f64::from(share), &found.scores);
                 usage.add(used);
             }
             let slope = ((totals[0] - totals[1]) / (2.0 * by) / self.config.pairs as f64) as f32;
@@ -126,10 +126,12 @@ impl Estimator for Spsa {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Targets;
     use crate::network::{LayerConfig, NamedTensor, Network};
     use crate::plants::Derivatives;
     use crate::training::TrainingConfig;
     use crate::training::estimator::Backpropagation;
+    use crate::training::objective::Classify;
 
     /// A small digital network: what estimates on it needs no plant.
     const LAYERS: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
@@ -137,6 +139,10 @@ mod tests {
     #[derive(Deserialize)]
     struct Layers {
         layers: Vec<LayerConfig>,
+    }
+
+    fn two_classes() -> Classify {
+        Classify::new(&["a".to_owned(), "b".to_owned()])
     }
 
     #[test]
@@ -151,11 +157,13 @@ mod tests {
             .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) })
             .collect();
         let config = TrainingConfig::default();
+        let (targets, objective) = (Targets::Classes(vec![0, 1]), two_classes());
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
             inputs: rows::tensor(vec![0.3, -1.0, 0.5, 0.8, 0.1, -0.6], [2, 3]),
-            labels: &[0, 1],
+            targets: &targets,
+            objective: &objective,
             config: &config,
             step,
         };
@@ -189,11 +197,13 @@ mod tests {
         let layers: Layers = toml::from_str(LAYERS).unwrap();
         let network = Network::build(&layers.layers, &document, &lab, [3, 2]).unwrap();
         let training = TrainingConfig::default();
+        let (targets, objective) = (Targets::Classes(vec![0]), two_classes());
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
             inputs: Tensor::zeros([1, 3], &rows::device()),
-            labels: &[0],
+            targets: &targets,
+            objective: &objective,
             config: &training,
             step,
         };

@@ -4,12 +4,14 @@
 
 use burn::tensor::Tensor;
 
-use super::{Keep, Trainer, largest, pass};
+use super::{Keep, Trainer, pass};
 use crate::Error;
-use crate::data::Split;
+use crate::data::{Answers, Split};
 use crate::event::Evaluated;
 use crate::network::rows;
 use crate::plants::{Forward, Lab};
+use crate::scores::Scores;
+use crate::training::objective::joined;
 
 /// Shots that are evaluated together.
 pub(crate) const EVALUATION_BATCH: usize = 250;
@@ -20,75 +22,70 @@ impl Trainer<'_> {
     pub fn evaluate(&mut self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
         let (mut validation, mut test) = (None, None);
         if !self.data.validation.is_empty() {
-            let found = self.accuracy(Split::Validation, lab)?;
+            let found = self.score(Split::Validation, lab)?;
             validation = Some(found);
-            self.choose(step, found.0);
+            self.choose(step, &found.0);
         }
         let is_end = self.choice.ended || step == self.config.steps;
         if is_end && !self.best.is_empty() {
             self.weights = std::mem::take(&mut self.best);
         }
         if is_end || validation.is_none() {
-            test = Some(self.accuracy(Split::Test, lab)?);
+            test = Some(self.score(Split::Test, lab)?);
         }
         let meter = lab.meter();
         Ok(Evaluated {
             step,
-            test_accuracy: test.map(|found| found.0),
-            validation_accuracy: validation.map(|found| found.0),
-            believed_accuracy: test.or(validation).map_or(0.0, |found| found.1),
+            test: test.map(|found| found.0),
+            validation: validation.map(|found| found.0),
+            believed: test.or(validation).map_or(Scores::new(self.objective.kind(), &[]), |found| found.1),
             shots: meter.shots,
             plant_seconds: meter.plant_seconds,
         })
     }
 
     /// Decides by the validation after `step`.
-    fn choose(&mut self, step: usize, accuracy: f64) {
-        let is_best = self.choice.take(step, accuracy, self.config);
+    fn choose(&mut self, step: usize, scores: &Scores) {
+        let (score, value) = (scores.kind().score(), scores.first());
+        let is_best = self.choice.take(step, (score, value), self.config);
         if is_best && self.config.keep == Keep::Best {
             self.best = self.weights.clone();
         }
         if self.choice.ended && step < self.config.steps {
-            let best = 100.0 * self.choice.best.unwrap_or_default();
-            tracing::info!(
-                step,
-                "ends early: the best validation, {best:.1} %, was after step {}",
-                self.choice.best_step
-            );
+            let best = score.say(self.choice.best.unwrap_or_default());
+            tracing::info!(step, "ends early: the best validation, {best}, was after step {}", self.choice.best_step);
         }
     }
 
-    /// The fraction of a split that is right: on the plant, and by the method's own forward pass.
-    fn accuracy(&mut self, split: Split, lab: &mut Lab) -> Result<(f64, f64), Error> {
+    /// The scores of a split: on the plant, and by the method's own forward pass.
+    fn score(&mut self, split: Split, lab: &mut Lab) -> Result<(Scores, Scores), Error> {
+        let targets = &self.data.rows(split).targets;
         let answers = self.answer(split, lab, Forward::Plant)?;
-        let on_plant = self.share_right(split, &answers);
+        let on_plant = self.objective.scores(&answers, targets);
         if split == Split::Test {
             self.answers = answers;
         }
-        Ok(match self.method.forward() {
-            Forward::Plant => (on_plant, on_plant),
-            Forward::Twin => (on_plant, self.share_right(split, &self.answer(split, lab, Forward::Twin)?)),
-        })
+        let believed = match self.method.forward() {
+            Forward::Plant => on_plant,
+            Forward::Twin => self.objective.scores(&self.answer(split, lab, Forward::Twin)?, targets),
+        };
+        if let Some((score, _)) = on_plant.impossible().or(believed.impossible()) {
+            return Err(Error::Diverged { what: format!("the {} of a test", score.words) });
+        }
+        Ok((on_plant, believed))
     }
 
-    /// The class that the network gives each row of a split.
-    fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Vec<u32>, Error> {
+    /// What the network says of each row of a split.
+    fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Answers, Error> {
         let rows = self.data.rows(split);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
-        let mut answers = Vec::with_capacity(rows.len());
+        let mut answers = Vec::new();
         for indices in order.chunks(EVALUATION_BATCH) {
-            let (values, labels) = rows.pick(indices, self.data.width);
-            let inputs = rows::tensor(values, [labels.len(), self.data.width]);
-            answers.extend(largest(&self.network.forward(inputs, &weights, &mut pass(lab, on, None))?));
+            let inputs = rows::tensor(rows.pick(indices, self.data.width).0, [indices.len(), self.data.width]);
+            let outputs = self.network.forward(inputs, &weights, &mut pass(lab, on, None))?;
+            answers.push(self.objective.answers(&outputs));
         }
-        Ok(answers)
-    }
-
-    /// The fraction of a split that `answers` get right.
-    fn share_right(&self, split: Split, answers: &[u32]) -> f64 {
-        let labels = &self.data.rows(split).labels;
-        let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
-        right as f64 / labels.len().max(1) as f64
+        Ok(joined(answers))
     }
 }

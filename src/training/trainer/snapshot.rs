@@ -59,13 +59,12 @@ impl Trainer<'_> {
         if let Some(complaint) = position.complaint() {
             return Err(complaint);
         }
-        let (tests, classes) = (self.data.test.len(), self.data.classes as u32);
-        let answers = &position.answers;
-        if !answers.is_empty() && (answers.len() != tests || answers.iter().any(|answer| classes <= *answer)) {
-            return Err(format!(
-                "has answers for {} rows that are not those of {tests} rows in {classes} classes",
-                answers.len()
-            ));
+        if let Some(last) = position.last.filter(|last| last.believed.kind() != self.objective.kind()) {
+            return Err(format!("was made to {}, not to {}", last.believed.kind(), self.objective.kind()));
+        }
+        let answers = Some(&position.answers).filter(|answers| !answers.is_empty());
+        if let Some(complaint) = answers.and_then(|answers| self.objective.complaint(answers, self.data.test.len())) {
+            return Err(complaint);
         }
         let find = |kind: &str, weight: &NamedTensor| {
             let name = format!("{kind}/{}", weight.name);

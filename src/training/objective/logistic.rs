@@ -11,9 +11,9 @@ use burn::module::Param;
 use burn::optim::{GradientsParams, LBFGSConfig, LineSearchFn};
 use burn::tensor::Tensor;
 
+use super::classify::cross_entropy;
 use crate::data::{Dataset, Rows};
 use crate::network::rows;
-use crate::training::{correct, cross_entropy};
 
 /// C: how weakly weights are drawn to 0.
 const STRENGTH: f64 = 1.0;
@@ -22,9 +22,9 @@ const SLOPE: f64 = 1e-5;
 /// Or, so that it ends at all, after so many steps.
 const STEPS: usize = 1000;
 
-/// The fraction of the test set that logistic regression on the training rows gets right.
-pub fn logistic_accuracy(data: &Dataset) -> f64 {
-    accuracy(data, fit(data).0)
+/// What logistic regression on the training rows says of the rows of the test set: `[rows, classes]`, the largest is the answer.
+pub fn logistic_answers(data: &Dataset) -> Tensor<2> {
+    with_ones(&data.test, data.width).matmul(fit(data).0)
 }
 
 /// The weights, `[width + 1, classes]` with the offsets last, and the loss that they leave.
@@ -33,7 +33,7 @@ fn fit(data: &Dataset) -> (Tensor<2>, f64) {
     let train = &data.train;
     let inputs = Tensor::from_inner(with_ones(train, data.width));
     let penalty = 0.5 / (STRENGTH * train.len() as f64);
-    let start = Param::from_tensor(Tensor::<2>::zeros([data.width + 1, data.classes], &device));
+    let start = Param::from_tensor(Tensor::<2>::zeros([data.width + 1, data.meaning.len()], &device));
     let mut search = LBFGSConfig::new()
         .with_max_iter(STEPS)
         .with_max_eval(Some(2 * STEPS))
@@ -42,19 +42,13 @@ fn fit(data: &Dataset) -> (Tensor<2>, f64) {
         .with_line_search_fn(LineSearchFn::StrongWolfe)
         .init();
     let (weights, loss) = search.step(1.0, start, |weights: Param<Tensor<2>>| {
-        let entropy = cross_entropy(inputs.clone().matmul(weights.val()), &train.labels, &device);
+        let entropy = cross_entropy(inputs.clone().matmul(weights.val()), train.labels(), &device);
         let penalized = weights.val().narrow(0, 0, data.width).square().sum().mul_scalar(penalty);
         let loss = entropy + penalized;
         let value = f64::from(rows::values(loss.clone().inner())[0]);
         (value, GradientsParams::from_grads(loss.backward(), &weights))
     });
     (weights.val().inner(), loss)
-}
-
-/// The fraction of the test set that `weights` get right.
-fn accuracy(data: &Dataset, weights: Tensor<2>) -> f64 {
-    let logits = with_ones(&data.test, data.width).matmul(weights);
-    correct(&logits, &data.test.labels) as f64 / data.test.len().max(1) as f64
 }
 
 /// The rows, each with a 1 after its values.
@@ -70,6 +64,7 @@ mod tests {
     use super::*;
     use crate::data::DataConfig;
     use crate::document::Document;
+    use crate::training::objective::objective;
 
     /// What scikit-learn's regression leaves of the loss, and how many of the 500 it gets right.
     const SKLEARN: (f64, f64) = (0.227_643_87, 484.0);
@@ -84,9 +79,9 @@ mod tests {
     #[test]
     fn it_ends_where_scikit_learn_ends() {
         let data = digits("split = \"interleaved\"\ntest = 500\n");
-        let (weights, loss) = fit(&data);
+        let loss = fit(&data).1;
         assert!((loss - SKLEARN.0).abs() < 1e-5, "{loss}");
-        let right = (500.0 * accuracy(&data, weights)).round();
+        let right = (500.0 * objective(&data).baseline(&data).first()).round();
         assert!((right - SKLEARN.1).abs() <= 1.0, "{right} of 500");
     }
 }
