@@ -24,7 +24,7 @@ pub use alarms::Alarms;
 pub use board::{Board, Heading};
 pub use config::{RecordConfig, RunConfig};
 pub use fleet::Fleet;
-pub use helm::{Helm, Monitor};
+pub use helm::{Helm, Monitor, Moves};
 pub use hooks::{HookConfig, Hooks, HooksConfig};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use learning::Learning;

@@ -15,6 +15,7 @@ mod packing;
 mod rewind;
 mod shots;
 mod snapshot;
+mod weights;
 mod writer;
 
 pub use backlog::Backlog;
@@ -30,5 +31,6 @@ pub use new_folder::NewFolder;
 pub(crate) use rewind::whole_stream;
 pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use snapshot::{Choice, Position, Snapshot};
+pub use weights::Saved;
 pub use writer::Record;
 pub(crate) use writer::append_event;

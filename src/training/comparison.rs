@@ -20,7 +20,7 @@ use crate::document::Document;
 use crate::network::{LayerConfig, Network};
 use crate::plants::{Lab, Rig};
 use crate::record::NewFolder;
-use crate::training::{Drawer, Experiment, Finished, Method, Plan};
+use crate::training::{Drawer, Experiment, Finished, Method, Plan, order_warning};
 use logistic::logistic_accuracy;
 
 pub(crate) use slopes::slopes_of;
@@ -321,6 +321,9 @@ fn compare_in(
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
     for &job in &jobs {
         prepared.refuse_changed(job, &run_folder(folder, job))?;
+    }
+    if let Some(warning) = order_warning(&prepared.experiment.training, &data, Key::new(first)) {
+        tell!("pnnlab: {warning}");
     }
     tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
     let folder = &make()?;

@@ -21,7 +21,7 @@ use crate::network::Network;
 use crate::plants::Lab;
 use crate::record::{Checkpoint, Header, Keeper, NewFolder, Position, Record, ShotMarks, ShotRecorder};
 use crate::stop::StopReason;
-use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, upkeep};
+use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, order_warning, upkeep};
 use crate::{Error, log};
 
 /// What one run gave.
@@ -111,6 +111,11 @@ impl Prepared {
             .trained(&self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
+        trainer.check_statistics(&self.document)?;
+        if let Some(warning) = order_warning(&experiment.training, &data, Key::new(seed)).filter(|_| console.announces)
+        {
+            console.bars.suspend(|| tell!("pnnlab: {warning}"));
+        }
         let header = Header {
             name: &experiment.name,
             experiment: to_toml(&experiment, start.folder())?,
@@ -310,7 +315,7 @@ impl<'a> Desk<'a> {
         }
         let safe = make_safe(result, lab, &control, &mut self.record);
         self.metrics = None;
-        let saved = self.record.save_weights(trainer.weights());
+        let saved = trainer.saved().write(self.record.folder());
         let saved = saved.and_then(|()| self.record.save_answers(data, trainer.answers()));
         let reference = Reference::new(self.record.folder(), self.board.viewer());
         let saved = saved.and_then(|()| reference.save());

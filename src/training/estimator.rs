@@ -14,7 +14,7 @@ pub use backpropagation::Backpropagation;
 pub use spsa::{Spsa, SpsaConfig};
 
 use crate::Error;
-use crate::network::{NamedTensor, Network, Usage, rows};
+use crate::network::{NamedTensor, Network, State, Usage, rows};
 use crate::plants::Lab;
 use crate::training::{Method, TrainingConfig, correct, cross_entropy};
 
@@ -24,6 +24,8 @@ pub struct Problem<'a> {
     pub network: &'a Network,
     /// Its weights before the update.
     pub weights: &'a [NamedTensor],
+    /// What its layers remember before the update.
+    pub state: &'a State,
     /// `[shots, width]`: the batch.
     pub inputs: Tensor<2>,
     /// The class of each shot.
@@ -42,6 +44,8 @@ pub struct Estimate {
     pub loss: Loss,
     /// How the passes used the ranges of the plants.
     pub usage: Usage,
+    /// What the layers remember after the passes.
+    pub state: State,
 }
 
 /// A loss and its parts.

@@ -12,7 +12,7 @@ use sims::Key;
 use crate::Error;
 use crate::network::Network;
 use crate::plants::{Lab, Rehearsed};
-use crate::training::{Method, Plan, Prepared, Trainer};
+use crate::training::{Method, Plan, Prepared, Trainer, order_warning};
 
 /// Updates that are held against the limits.
 const UPDATES: usize = 3;
@@ -41,6 +41,10 @@ impl Prepared {
             .trained(&self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
+        trainer.check_statistics(&self.document)?;
+        if let Some(warning) = order_warning(&experiment.training, &data, Key::new(seed)) {
+            tell!("pnnlab: {warning}");
+        }
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;
         lab.rehearse();
         let usage = trainer.try_updates(UPDATES, &mut lab)?;

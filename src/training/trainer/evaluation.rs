@@ -4,11 +4,11 @@
 
 use burn::tensor::Tensor;
 
-use super::{Keep, Trainer, largest, pass};
+use super::{Keep, Trainer, largest};
 use crate::Error;
 use crate::data::Split;
 use crate::event::Evaluated;
-use crate::network::rows;
+use crate::network::{Pass, Purpose, Wants, rows};
 use crate::plants::{Forward, Lab};
 
 /// Shots that are evaluated together.
@@ -18,6 +18,7 @@ impl Trainer<'_> {
     /// Tries the validation set, and at the end of the training the test set with the weights that are kept: each on the plant,
     /// and as the method itself computes.
     pub fn evaluate(&mut self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
+        self.measure_for(Wants::Test { done: step }, lab)?;
         let (mut validation, mut test) = (None, None);
         if !self.data.validation.is_empty() {
             let found = self.accuracy(Split::Validation, lab)?;
@@ -25,8 +26,8 @@ impl Trainer<'_> {
             self.choose(step, found.0);
         }
         let is_end = self.choice.ended || step == self.config.steps;
-        if is_end && !self.best.is_empty() {
-            self.weights = std::mem::take(&mut self.best);
+        if is_end && !self.best.0.is_empty() {
+            (self.weights, self.state) = std::mem::take(&mut self.best);
         }
         if is_end || validation.is_none() {
             test = Some(self.accuracy(Split::Test, lab)?);
@@ -46,7 +47,7 @@ impl Trainer<'_> {
     fn choose(&mut self, step: usize, accuracy: f64) {
         let is_best = self.choice.take(step, accuracy, self.config);
         if is_best && self.config.keep == Keep::Best {
-            self.best = self.weights.clone();
+            self.best = (self.weights.clone(), self.state.clone());
         }
         if self.choice.ended && step < self.config.steps {
             let best = 100.0 * self.choice.best.unwrap_or_default();
@@ -72,21 +73,23 @@ impl Trainer<'_> {
     }
 
     /// The class that the network gives each row of a split.
-    fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Vec<u32>, Error> {
+    pub(super) fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Vec<u32>, Error> {
         let rows = self.data.rows(split);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
         let mut answers = Vec::with_capacity(rows.len());
+        let mut state = self.state.clone();
         for indices in order.chunks(EVALUATION_BATCH) {
             let (values, labels) = rows.pick(indices, self.data.width);
             let inputs = rows::tensor(values, [labels.len(), self.data.width]);
-            answers.extend(largest(&self.network.forward(inputs, &weights, &mut pass(lab, on, None))?));
+            let pass = &mut Pass::new(lab, on, Purpose::Test, &mut state);
+            answers.extend(largest(&self.network.forward(inputs, &weights, pass)?));
         }
         Ok(answers)
     }
 
     /// The fraction of a split that `answers` get right.
-    fn share_right(&self, split: Split, answers: &[u32]) -> f64 {
+    pub(super) fn share_right(&self, split: Split, answers: &[u32]) -> f64 {
         let labels = &self.data.rows(split).labels;
         let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
         right as f64 / labels.len().max(1) as f64
