@@ -1,6 +1,7 @@
 //! A run while it goes: who may steer it, what it says of itself, alarms, hooks, metrics.
 
 mod alarms;
+mod attendant;
 mod board;
 mod config;
 mod fleet;
@@ -21,6 +22,7 @@ mod thresholds;
 mod viewer;
 
 pub use alarms::Alarms;
+pub use attendant::Attendant;
 pub use board::{Board, Heading};
 pub use config::{RecordConfig, RunConfig};
 pub use fleet::Fleet;

@@ -2,18 +2,18 @@
 //! is trained.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sims::Key;
 
 use crate::Error;
-use crate::control::{Board, Control, Heading, RunSupervisor, Viewer};
+use crate::control::Attendant;
 use crate::network::{Measurement, Network};
 use crate::plants::{Derivatives, Lab};
-use crate::record::{Checkpoint, Saved, append_event, command_line, plant_facts, replace, unix_seconds};
+use crate::record::{Checkpoint, Saved, command_line, plant_facts, read_text, unix_seconds};
 use crate::training::{Interrupted, Prepared, Trainer};
+use crate::whole_file;
 
 /// What was measured, and what it has changed.
 #[derive(Debug, Serialize)]
@@ -99,7 +99,7 @@ impl Prepared {
             lab.restore(&checkpoint.snapshot.position.plants)
                 .map_err(|message| Error::Record { path: checkpoint.path.clone(), message })?;
         }
-        self.attend(run, &mut lab);
+        lab.attend(Attendant::new());
         let found = try_out(&mut trainer, (samples, tests), &mut lab);
         lab.make_safe()?;
         let (layers, test_accuracy, shots) = found.map_err(|error| match error {
@@ -120,22 +120,7 @@ impl Prepared {
         };
         done.write_down()?;
         trainer.saved().write(&run.folder)?;
-        for layer in &done.layers {
-            append_event(&run.folder, &trainer.normalized(layer.layer, layer.old.as_ref(), &layer.new))?;
-        }
         Ok(done)
-    }
-
-    /// Signals and interlocks are heeded as in a training.
-    fn attend(&self, run: &Interrupted, lab: &mut Lab) {
-        let heading = Heading {
-            experiment: self.experiment.name.clone(),
-            method: run.method.name().to_owned(),
-            seed: run.seed,
-            ..Heading::default()
-        };
-        let board = Board::new(heading, Control::new(), Arc::new(Viewer::new(lab.views())));
-        lab.attend(RunSupervisor::new(&board, run.folder.clone()));
     }
 }
 
@@ -155,7 +140,8 @@ impl Renormalized {
     fn write_down(&self) -> Result<(), Error> {
         let mut all = read(&self.record)?;
         all.push(json!(self));
-        replace(&self.record, format!("{:#}\n", Value::Array(all)).as_bytes())
+        whole_file::replace(&self.record, format!("{:#}\n", Value::Array(all)).as_bytes())
+            .map_err(Error::record(&self.record, "cannot be written"))
     }
 }
 
@@ -168,6 +154,6 @@ fn read(path: &Path) -> Result<Vec<Value>, Error> {
         path: path.to_owned(),
         message: format!("cannot be read: {message}. Move it elsewhere"),
     };
-    let text = crate::record::read_text(path).map_err(|error| bad(error.to_string()))?;
+    let text = read_text(path).map_err(|error| bad(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| bad(error.to_string()))
 }

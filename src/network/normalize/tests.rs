@@ -182,7 +182,7 @@ fn measured(network: &Network, values: &[f32], width: usize, sizes: &[usize], la
 fn exact_statistics_do_not_depend_on_the_batches_at_any_depth() {
     let text = "[[layers]]\nkind = \"linear\"\nwidth = 24\n[[layers]]\nkind = \"normalize\"\nchannels = 8\n[[layers]]\nkind = \"activation\"\n\
                 function = \"tanh\"\n[[layers]]\nkind = \"linear\"\nwidth = 12\n[[layers]]\nkind = \"normalize\"\nscale = 0.3\n[[layers]]\n\
-                kind = \"skip\"\nfrom = 3\n[[layers]]\nkind = \"normalize\"\n";
+                kind = \"skip\"\nfrom = 3\n[[layers]]\nkind = \"normalize\"\nepsilon = 1e-12\n";
     let (mut lab, values) = (digital(), random(7, 128, 12));
     let network = build(text, &lab, 12).unwrap();
     let whole = measured(&network, &values, 12, &[128], &mut lab);
@@ -280,14 +280,14 @@ fn slopes_are_those_of_differences_by_every_rule() {
 }
 
 const BEHIND_A_PLANT: &str =
-    "[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n[[layers]]\nkind = \"normalize\"\n";
+    "[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n[[layers]]\nkind = \"normalize\"\nepsilon = 1e-12\n";
 
 #[test]
 fn each_bench_has_a_set_of_its_own() {
     let (mut a, mut b) = (electrical(1), electrical(2));
     let network = build(BEHIND_A_PLANT, &a, 16).unwrap();
     let mut state = State::default();
-    let values: Vec<f32> = random(9, 40, 16).into_iter().map(|value| 0.1 * value).collect();
+    let values: Vec<f32> = random(9, 40, 16).into_iter().map(|value| 0.3 * value).collect();
     pass(&network, (&values, 16), (TRAIN, &mut state), &mut a).unwrap();
     let trained = network.remembered(&state);
     let names: Vec<&str> = trained.iter().map(|one| one.name.as_str()).collect();
@@ -330,7 +330,7 @@ fn each_bench_has_a_set_of_its_own() {
 fn behind_a_plant_the_batch_that_counts_is_what_was_measured() {
     let mut lab = electrical(1);
     let network = build(BEHIND_A_PLANT, &lab, 16).unwrap();
-    let values: Vec<f32> = random(10, 24, 16).into_iter().map(|value| 0.1 * value).collect();
+    let values: Vec<f32> = random(10, 24, 16).into_iter().map(|value| 0.3 * value).collect();
     let device = rows::device().autodiff();
     let input = Tensor::<2>::from_data(TensorData::new(values, [24, 16]), &device).require_grad();
     let leaves: Vec<Tensor<2>> =

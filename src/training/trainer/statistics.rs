@@ -1,7 +1,6 @@
 //! When a training measures the statistics of its normalizing layers: before tests, where they are frozen, and where a bench has moved.
 
 use burn::tensor::Tensor;
-use calibration::Statistics;
 use sims::Key;
 
 use super::{EVALUATION_BATCH, Trainer};
@@ -126,15 +125,15 @@ impl Trainer<'_> {
             return Ok(());
         }
         let found = self.measure(Wants::All, Forward::Plant, lab)?;
-        found.iter().try_for_each(|one| helm.tell(&self.normalized(one.layer, one.old.as_ref(), &one.new)).map(drop))
+        found.iter().try_for_each(|one| helm.tell(&self.told(one)).map(drop))
     }
 
-    /// What is told of new statistics.
-    pub fn normalized(&self, layer: usize, old: Option<&Statistics>, new: &Statistics) -> Event {
-        let shift = old.and_then(|old| new.shift_from(old));
+    fn told(&self, found: &Measurement) -> Event {
+        let Measurement { layer, old, new } = found;
+        let shift = old.as_ref().and_then(|old| new.shift_from(old));
         Event::Normalized {
             step: self.done,
-            layer,
+            layer: *layer,
             bench: new.of().to_owned(),
             samples: new.count(),
             mean_shift: shift.map(|shift| shift.mean),
