@@ -1,6 +1,7 @@
 //! What is learned: rows of numbers with a class each, split into training, validation and test.
 
 mod augmentation;
+mod clusters;
 mod config;
 mod csv_file;
 mod digits;

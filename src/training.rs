@@ -1,5 +1,6 @@
 //! Training: an experiment, the methods that move its weights, one run from the folder to the end, and many runs side by side.
 
+pub mod batchnorm;
 pub(crate) mod comparison;
 mod drawer;
 pub(crate) mod engine;
@@ -25,5 +26,5 @@ pub use rehearsal::Rehearsal;
 pub use renormalize::{Renormalized, RenormalizedLayer};
 pub use resume::Interrupted;
 pub use trainer::{BatchOrder, Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
-pub(crate) use trainer::{EVALUATION_BATCH, correct, cross_entropy, order_warning};
+pub(crate) use trainer::{EVALUATION_BATCH, check_statistics, correct, cross_entropy, order_warning};
 pub use upkeep::{DriftConfig, OnAlarm, RefreshConfig};

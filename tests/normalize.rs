@@ -21,6 +21,7 @@ evaluate_every = 60
 [plants.electrical.simulated]
 samples = 64
 mismatch = 3.0
+plant_seed = 1
 
 [[layers]]
 kind = "scale-offset"
@@ -41,7 +42,9 @@ kind = "linear"
 width = 10
 "#;
 
-const OTHER_BENCH: &str = "plants.electrical.simulated.plant_seed=2";
+/// Another bench, whose converters are farther off.
+const OTHER_BENCH: &str =
+    "plants.electrical.simulated={samples=64, mismatch=3.0, plant_seed=2, tolerances={gain=0.1, offset_volts=0.05}}";
 
 fn trained() -> Place {
     let place = Place::new();
@@ -65,7 +68,7 @@ fn another_bench_gets_statistics_of_its_own_and_the_first_keeps_its() {
     assert_eq!(done.pointer("/layers/0/old/of"), Some(&Value::from("electrical simulated-1")), "whose were in use");
     assert_eq!(number(&done, "/layers/0/new/count"), 400.0);
     let [before, after] = ["/test_accuracy/0", "/test_accuracy/1"].map(|path| number(&done, path));
-    assert!(after >= before + 0.02, "{before} {after}");
+    assert!(before < 0.7 && after > 0.8, "{before} {after}");
     // The same again finds what was left, on the same bench the same shots.
     let again = place.json(&other);
     assert_eq!(again.pointer("/layers/0/old/of"), Some(&Value::from("electrical simulated-2")));
@@ -112,16 +115,20 @@ fn what_cannot_be_normalized_is_refused() {
     );
     let refresh = ["train", "plain.toml", "--set", "training.refresh.normalize=true"];
     refused(&refresh, 3, "asks for statistics to be measured anew, but no layer keeps any");
-    // Weights of another network.
-    let run = place.path("runs/plain/weights.safetensors");
-    std::fs::copy(run, place.path("runs/mine/weights.safetensors")).unwrap();
+    // What is no longer a whole file, or of another network.
+    let weights = std::fs::read(place.path("runs/mine/weights.safetensors")).unwrap();
+    place.write("runs/mine/weights.safetensors", "none");
+    refused(&["normalize", "mine"], 6, "does not hold weights");
+    std::fs::write(place.path("runs/mine/weights.safetensors"), weights).unwrap();
     let toml = place.read("runs/mine/experiment.toml");
     place.write(
         "runs/mine/experiment.toml",
-        &toml.replace("kind = \"scale-offset\"", "kind = \"activation\"\nfunction = \"abs\""),
+        &toml.replace(
+            "[[layers]]\nkind = \"physical\"",
+            "[[layers]]\nkind = \"scale\"\n[[layers]]\nkind = \"physical\"",
+        ),
     );
-    let (code, text) = place.refusal(&["normalize", "mine"]);
-    assert!(code != 0 && !text.is_empty(), "{text}");
+    refused(&["normalize", "mine"], 6, "has no weight `layers.1.scale.scale`");
 }
 
 #[test]
@@ -178,7 +185,7 @@ fn sorted_batches_are_warned_of_before_the_first_shot() {
         String::from_utf8(output.stderr).unwrap()
     };
     let warned = said("training.order=as-given");
-    assert!(warned.contains("the batches are sorted: on average 9"), "{warned}");
+    assert!(warned.contains("shots are of its most frequent class"), "{warned}");
     assert!(warned.contains("once in 1000 runs") && warned.contains("Set training.order = \"shuffled\""), "{warned}");
     assert!(!said("training.order=shuffled").contains("sorted:"));
 }

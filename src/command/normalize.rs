@@ -89,8 +89,8 @@ fn line(layer: &RenormalizedLayer) -> String {
     };
     let whose = if old.of() == new.of() { String::new() } else { format!(", which were those of {}", old.of()) };
     format!(
-        "{place}: means moved by {mean:.3} of their standard deviation, standard deviations by {:.1} %{whose} (root mean squares over {} {})",
-        100.0 * (scale.exp() - 1.0),
+        "{place}: means moved by {mean:.3} of their standard deviation, standard deviations by a factor of {:.3}{whose} (root mean squares over {} {})",
+        scale.exp(),
         new.width(),
         if new.width() == 1 { "group" } else { "groups" }
     )

@@ -121,14 +121,14 @@ impl Network {
             let too_few = |shots: usize| shots * stretch < FEWEST;
             if config.statistics != StatisticsRule::Frozen && too_few(batch) {
                 let message = format!(
-                    "take a variance of a batch, but an update has {batch} shot: raise training.batch to at least {FEWEST}"
+                    "needs a variance of each batch, but an update has {batch} shot: raise training.batch to at least {FEWEST}"
                 );
                 return refuse("statistics", message);
             }
             let is_tested = config.statistics == StatisticsRule::Batch;
             if let Some(shots) = tests.iter().copied().find(|shots| is_tested && too_few(*shots)) {
                 let message = format!(
-                    "are `batch`, but the last batch of a test has {shots} shot, which has no variance: hold back another number of \
+                    "is `batch`, but the last batch of a test has {shots} shot, which has no variance: hold back another number of \
                      rows, or choose `population`"
                 );
                 return refuse("statistics", message);

@@ -20,7 +20,7 @@ use crate::document::Document;
 use crate::network::{LayerConfig, Network};
 use crate::plants::{Lab, Rig};
 use crate::record::NewFolder;
-use crate::training::{Drawer, Experiment, Finished, Method, Plan, order_warning};
+use crate::training::{Drawer, Experiment, Finished, Method, Plan, check_statistics};
 use logistic::logistic_accuracy;
 
 pub(crate) use slopes::slopes_of;
@@ -211,8 +211,9 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
+        let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
             .trained(&self.document)?;
+        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
         // A recording holds one training, and nothing else.
@@ -311,6 +312,7 @@ fn compare_in(
         let network =
             Network::build(&prepared.experiment.layers, &prepared.document, &lab, [data.width, data.classes])?
                 .trained(&prepared.document)?;
+        check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
@@ -322,7 +324,7 @@ fn compare_in(
     for &job in &jobs {
         prepared.refuse_changed(job, &run_folder(folder, job))?;
     }
-    if let Some(warning) = order_warning(&prepared.experiment.training, &data, Key::new(first)) {
+    if let Some(warning) = prepared.order_warning()? {
         tell!("pnnlab: {warning}");
     }
     tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());

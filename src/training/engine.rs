@@ -21,7 +21,7 @@ use crate::network::Network;
 use crate::plants::Lab;
 use crate::record::{Checkpoint, Header, Keeper, NewFolder, Position, Record, ShotMarks, ShotRecorder};
 use crate::stop::StopReason;
-use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, order_warning, upkeep};
+use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, check_statistics, upkeep};
 use crate::{Error, log};
 
 /// What one run gave.
@@ -109,13 +109,9 @@ impl Prepared {
         };
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
             .trained(&self.document)?;
+        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-        trainer.check_statistics(&self.document)?;
-        if let Some(warning) = order_warning(&experiment.training, &data, Key::new(seed)).filter(|_| console.announces)
-        {
-            console.bars.suspend(|| tell!("pnnlab: {warning}"));
-        }
         let header = Header {
             name: &experiment.name,
             experiment: to_toml(&experiment, start.folder())?,

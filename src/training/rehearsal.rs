@@ -12,7 +12,7 @@ use sims::Key;
 use crate::Error;
 use crate::network::Network;
 use crate::plants::{Lab, Rehearsed};
-use crate::training::{Method, Plan, Prepared, Trainer, order_warning};
+use crate::training::{Method, Plan, Prepared, Trainer, check_statistics};
 
 /// Updates that are held against the limits.
 const UPDATES: usize = 3;
@@ -39,12 +39,9 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, [data.width, data.classes])?
             .trained(&self.document)?;
+        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-        trainer.check_statistics(&self.document)?;
-        if let Some(warning) = order_warning(&experiment.training, &data, Key::new(seed)) {
-            tell!("pnnlab: {warning}");
-        }
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;
         lab.rehearse();
         let usage = trainer.try_updates(UPDATES, &mut lab)?;

@@ -37,6 +37,7 @@ pub use batches::BatchOrder;
 pub use config::{Keep, Schedule, TrainingConfig};
 pub(crate) use evaluation::EVALUATION_BATCH;
 pub use optimizer::Optimizer;
+pub(crate) use statistics::check_statistics;
 
 /// What the end of a training says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -239,9 +240,9 @@ impl<'a> Trainer<'a> {
 
     /// One update.
     pub fn step(&mut self, step: usize, lab: &mut Lab) -> Result<Step, Error> {
+        self.freeze(step, lab)?;
         let start = Instant::now();
         let before = (lab.meter(), lab.twin_time(), lab.waited());
-        self.freeze(step, lab)?;
         let (epoch, indices) = self.batches.next();
         let (values, labels) = self.data.batch(epoch, &indices);
         let prepared = start.elapsed();

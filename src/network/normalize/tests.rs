@@ -331,23 +331,38 @@ fn behind_a_plant_the_batch_that_counts_is_what_was_measured() {
     let mut lab = electrical(1);
     let network = build(BEHIND_A_PLANT, &lab, 16).unwrap();
     let values: Vec<f32> = random(10, 24, 16).into_iter().map(|value| 0.3 * value).collect();
-    let device = rows::device().autodiff();
-    let input = Tensor::<2>::from_data(TensorData::new(values, [24, 16]), &device).require_grad();
-    let leaves: Vec<Tensor<2>> =
-        weights(&network).into_iter().map(|weight| Tensor::from_inner(weight).require_grad()).collect();
-    let mut state = State::default();
-    let mut pass = Pass::new(&mut lab, Forward::Plant, TRAIN, &mut state);
-    let given = network.forward(input.clone(), &leaves, &mut pass).unwrap();
-    let set = bank::read(state.of(1).unwrap(), "electrical simulated-1").unwrap();
-    for (column, variance) in set.variance.iter().enumerate() {
-        let (mean, one) = moments(rows::values(given.clone()).into_iter().skip(column).step_by(16).map(f64::from));
-        assert!(mean.abs() < 1e-3 && (one - 1.0).abs() < 1e-2 && *variance > 0.0, "{mean} {one}");
-    }
-    // A loss that only the batch's own mean and variance can see has no slope: what comes in is shifted and stretched as a whole.
-    let gradients = given.clone().square().sum().backward();
-    let flat: f32 = rows::values(input.grad(&gradients).unwrap()).iter().map(|slope| slope.abs()).sum();
-    let gradients = (given.clone() * given.clone().square()).sum().backward();
-    let steep: f32 = rows::values(input.grad(&gradients).unwrap()).iter().map(|slope| slope.abs()).sum();
+    let mut slopes = |loss: fn(Tensor<2>) -> Tensor<1>| {
+        let device = rows::device().autodiff();
+        let input = Tensor::<2>::from_data(TensorData::new(values.clone(), [24, 16]), &device).require_grad();
+        let leaves: Vec<Tensor<2>> =
+            weights(&network).into_iter().map(|weight| Tensor::from_inner(weight).require_grad()).collect();
+        let mut state = State::default();
+        let mut pass = Pass::new(&mut lab, Forward::Plant, TRAIN, &mut state);
+        let given = network.forward(input.clone(), &leaves, &mut pass).unwrap();
+        let measured = rows::values(pass.outputs[1].clone());
+        let set = bank::read(state.of(1).unwrap(), "electrical simulated-1").unwrap();
+        for (column, variance) in set.variance.iter().enumerate() {
+            let of = |values: &[f32]| {
+                moments(
+                    values
+                        .iter()
+                        .skip(column)
+                        .step_by(16)
+                        .map(|value| f64::from(*value))
+                        .collect::<Vec<_>>()
+                        .into_iter(),
+                )
+            };
+            let ((mean, own), (_, one)) = (of(&measured), of(&rows::values(given.clone())));
+            assert!((f64::from(set.mean[column]) - mean).abs() < 1e-6 && (one - 1.0).abs() < 1e-2, "{mean} {one}");
+            assert!((f64::from(*variance) / (own * 24.0 / 23.0) - 1.0).abs() < 1e-3, "{variance} {own}");
+        }
+        let gradients = loss(given).backward();
+        rows::values(input.grad(&gradients).unwrap()).iter().map(|slope| slope.abs()).sum::<f32>()
+    };
+    // A loss that sees the batch's own mean and variance alone has no slope: what comes in would be shifted and stretched as a whole.
+    let flat = slopes(|given| given.square().sum());
+    let steep = slopes(|given| given.clone().square().mul(given).sum());
     assert!(flat < 1e-2 * steep, "{flat} {steep}");
 }
 

@@ -9,12 +9,25 @@
 use sims::Key;
 
 use super::{BatchOrder, TrainingConfig};
+use crate::Error;
 use crate::data::Dataset;
+use crate::training::Prepared;
 
 /// Random orders that the given one is compared with.
 const SHUFFLES: usize = 999;
 /// Batches that are looked at, evenly spaced over the epoch.
 const BATCHES: usize = 64;
+
+impl Prepared {
+    /// What is to be said of the order of the batches before the first shot, if anything.
+    pub fn order_warning(&self) -> Result<Option<String>, Error> {
+        let (training, seed) = (&self.experiment.training, self.experiment.seed);
+        if training.order == BatchOrder::Shuffled {
+            return Ok(None);
+        }
+        Ok(order_warning(training, &self.load(seed)?, Key::new(seed)))
+    }
+}
 
 /// What is to be said of the order of the batches before the first shot, if anything.
 pub(crate) fn order_warning(config: &TrainingConfig, data: &Dataset, key: Key) -> Option<String> {

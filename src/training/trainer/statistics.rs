@@ -3,13 +3,13 @@
 use burn::tensor::Tensor;
 use sims::Key;
 
-use super::{EVALUATION_BATCH, Trainer};
+use super::{EVALUATION_BATCH, Trainer, TrainingConfig};
 use crate::Error;
 use crate::control::{Helm, Moves};
 use crate::data::{Dataset, Split};
 use crate::document::Document;
 use crate::event::Event;
-use crate::network::{Amounts, Measurement, Pass, Purpose, Wants, rows};
+use crate::network::{Amounts, Measurement, Network, Pass, Purpose, Wants, rows};
 use crate::plants::{Forward, Lab};
 use crate::record::Saved;
 use crate::training::OnAlarm;
@@ -23,30 +23,34 @@ fn unlabeled(data: &Dataset, samples: usize, key: Key) -> Vec<Tensor<2>> {
     order.chunks(EVALUATION_BATCH).map(batch).collect()
 }
 
-impl Trainer<'_> {
-    /// Refuses statistics of too few samples, and those that nobody has.
-    pub fn check_statistics(&self, document: &Document) -> Result<(), Error> {
-        let smallest = |split: Split| match self.data.rows(split).len() {
-            rows if rows.is_multiple_of(EVALUATION_BATCH) => rows.min(EVALUATION_BATCH),
-            rows => rows % EVALUATION_BATCH,
-        };
-        let tests: Vec<usize> =
-            [Split::Validation, Split::Test].map(smallest).into_iter().filter(|rows| *rows > 0).collect();
-        let rows = self.data.train.len();
-        let amounts = Amounts { batch: self.config.batch.min(rows), rows, tests: &tests };
-        self.network.check_statistics(document, amounts)?;
-        let refresh = self.config.refresh.as_ref().is_some_and(|refresh| refresh.normalize);
-        let alarm = self.config.drift.as_ref().is_some_and(|drift| drift.on_alarm == OnAlarm::Normalize);
-        for (key, is_asked) in [("training.refresh.normalize", refresh), ("training.drift.on_alarm", alarm)] {
-            if is_asked && !self.network.has_statistics() {
-                let message = "asks for statistics to be measured anew, but no layer keeps any: add a layer `normalize` whose statistics \
-                               are not `batch`, or leave it out";
-                return Err(document.refuse(key, message));
-            }
+/// Refuses statistics of too few samples, and those that nobody has, before anything is driven.
+pub(crate) fn check_statistics(
+    network: &Network,
+    data: &Dataset,
+    training: &TrainingConfig,
+    document: &Document,
+) -> Result<(), Error> {
+    let smallest = |split: Split| match data.rows(split).len() {
+        rows if rows.is_multiple_of(EVALUATION_BATCH) => rows.min(EVALUATION_BATCH),
+        rows => rows % EVALUATION_BATCH,
+    };
+    let tests = [Split::Validation, Split::Test].map(smallest).into_iter().filter(|rows| *rows > 0);
+    let tests: Vec<usize> = tests.collect();
+    let rows = data.train.len();
+    network.check_statistics(document, Amounts { batch: training.batch.min(rows), rows, tests: &tests })?;
+    let refresh = training.refresh.as_ref().is_some_and(|refresh| refresh.normalize);
+    let alarm = training.drift.as_ref().is_some_and(|drift| drift.on_alarm == OnAlarm::Normalize);
+    for (key, is_asked) in [("training.refresh.normalize", refresh), ("training.drift.on_alarm", alarm)] {
+        if is_asked && !network.has_statistics() {
+            let message = "asks for statistics to be measured anew, but no layer keeps any: add a layer `normalize` whose statistics are not \
+                           `batch`, or leave it out";
+            return Err(document.refuse(key, message));
         }
-        Ok(())
     }
+    Ok(())
+}
 
+impl Trainer<'_> {
     /// Measures what is wanted, if anything is. Whatever fails leaves the statistics as they are.
     fn measure(&mut self, wants: Wants, on: Forward, lab: &mut Lab) -> Result<Vec<Measurement>, Error> {
         let samples = self.network.samples(wants, self.data.train.len());
