@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, ports::PortsArgs,
-    reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs,
-    serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs, watch::WatchArgs,
+    calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
+    ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
+    schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs,
+    watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -42,6 +43,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab calibrate simulated optical --report optical.html\n  pnnlab calibrate bench.toml --procedure physics --json\n  pnnlab calibrate simulated optical --from fits/optical-1a2b3c4d5e6f.arrow\n  pnnlab calibrate --from train.npz --test test.npz\n  pnnlab calibrate --from inputs.npz --from outputs.npz\n  pnnlab calibrate simulated electrical --near runs/mine/shots/electrical-1.arrows\n  pnnlab calibrate simulated electrical --procedure trainability --depth 4\n\nThe fit is a TOML file with its numbers beside it (.safetensors). A rig uses it with `fit = \"auto\"` or `fit = \"FILE\"` below a plant.\nUncertainties are half widths of 95 % intervals; rmse_standard_error in --json is one standard deviation.\nThe trace is on disk before anything is fitted: Ctrl-C while fitting keeps it, and --from takes it up."
     )]
     Calibrate(CalibrateArgs),
+    /// Measures the statistics of a trained network anew on a bench, from inputs without labels; nothing is trained
+    #[command(
+        after_help = "The network needs a layer `normalize` (docs/normalize.md). Old and new statistics stand side by side in normalize.json of the run.\n\nExamples:\n  pnnlab normalize runs/mine\n  pnnlab normalize runs/mine --rig other-bench.toml --samples 1000 --test\n  pnnlab normalize mine --set plants.electrical.simulated.plant_seed=2 --test --json"
+    )]
+    Normalize(NormalizeArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -150,6 +156,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Train(arguments)) => command::train::run(&arguments),
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
+        Some(Command::Normalize(arguments)) => command::normalize::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod compare;
 pub mod data;
 pub mod guard;
+pub mod normalize;
 pub mod ports;
 pub mod reproduce;
 pub mod response;

@@ -1,6 +1,7 @@
 //! A run while it goes: who may steer it, what it says of itself, alarms, hooks, metrics.
 
 mod alarms;
+mod attendant;
 mod board;
 mod config;
 mod fleet;
@@ -21,10 +22,11 @@ mod thresholds;
 mod viewer;
 
 pub use alarms::Alarms;
+pub use attendant::Attendant;
 pub use board::{Board, Heading};
 pub use config::{RecordConfig, RunConfig};
 pub use fleet::Fleet;
-pub use helm::{Helm, Monitor};
+pub use helm::{Helm, Monitor, Moves};
 pub use hooks::{HookConfig, Hooks, HooksConfig};
 pub(crate) use keyboard::{Keyboard, restore_terminal};
 pub use learning::Learning;

@@ -1,6 +1,7 @@
 //! What is learned: rows of numbers, each with a class or with numbers to predict, split into training, validation and test.
 
 mod augmentation;
+mod clusters;
 mod config;
 mod csv_file;
 mod digits;

@@ -220,6 +220,21 @@ pub enum Event {
         /// Whether the new one is used.
         kept: bool,
     },
+    /// The statistics of a layer were measured anew on a bench.
+    Normalized {
+        /// Updates that are done.
+        step: usize,
+        /// The number of the layer.
+        layer: usize,
+        /// The bench, by what its plants say they are.
+        bench: String,
+        /// Values of each group that they were taken of.
+        samples: u64,
+        /// Root mean square change of the means, in standard deviations of before; none where there were no statistics before.
+        mean_shift: Option<f64>,
+        /// Root mean square logarithm of the ratio of the standard deviations.
+        scale_shift: Option<f64>,
+    },
     /// How far plant and twin were from each other on the last shots of a test.
     Agreement {
         /// After this update.

@@ -4,7 +4,10 @@ mod activation;
 mod bins;
 pub(crate) mod full_scale;
 mod linear;
+mod measure;
+mod normalize;
 mod pad;
+mod pass;
 mod physical;
 pub mod physics_aware;
 mod pick;
@@ -14,6 +17,7 @@ pub mod rows;
 mod scale;
 mod scale_offset;
 mod skip;
+mod state;
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -23,13 +27,17 @@ use sims::Key;
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
-use crate::plants::{Forward, Lab};
+use crate::plants::Lab;
+use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
 pub use full_scale::{FullScale, FullScales, Units};
 pub use linear::LinearConfig;
+pub use measure::{Amounts, Measurement, Wants};
+pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
+pub use pass::{Pass, Purpose};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
@@ -38,6 +46,7 @@ pub use repeat::RepeatConfig;
 pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
 pub use skip::SkipConfig;
+pub use state::{Remembered, State};
 
 /// A layer as the experiment file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +72,8 @@ pub enum LayerConfig {
     Scale(ScaleConfig),
     /// A fixed function of each value.
     Activation(ActivationConfig),
+    /// Each channel brought to mean 0 and variance 1, by statistics that each bench has of its own; then a trainable factor and summand.
+    Normalize(NormalizeConfig),
 }
 
 impl LayerConfig {
@@ -79,6 +90,7 @@ impl LayerConfig {
             Self::Pick(_) => "pick",
             Self::Scale(_) => "scale",
             Self::Activation(_) => "activation",
+            Self::Normalize(_) => "normalize",
         }
     }
 
@@ -95,6 +107,7 @@ impl LayerConfig {
             Self::Pick(config) => config.build(chain),
             Self::Scale(config) => config.build(chain),
             Self::Activation(config) => config.build(chain),
+            Self::Normalize(config) => config.build(chain),
         }
     }
 }
@@ -106,6 +119,16 @@ pub trait Layer: Send {
 
     /// Names and initial values of its weights, drawn from `key`.
     fn weights(&self, key: Key) -> Vec<Weight>;
+
+    /// Whether `tensor` can be what it remembers between passes under `name`: what a file says is held against it.
+    fn remembers(&self, _name: &str, _tensor: &Tensor<2>) -> bool {
+        false
+    }
+
+    /// Itself, where it normalizes by statistics that are measured.
+    fn normalize(&self) -> Option<&Normalize> {
+        None
+    }
 
     /// `[shots, width before]` → `[shots, width]`.
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
@@ -129,23 +152,7 @@ impl Weight {
     }
 }
 
-/// One forward pass through a network.
-pub struct Pass<'a> {
-    /// The plants.
-    pub lab: &'a mut Lab,
-    /// Who computes the physical layers.
-    pub on: Forward,
-    /// Sharpness of the range penalty, per full scale; None: nobody reads it.
-    pub sharpness: Option<f32>,
-    /// What each layer so far has given; the first is the network's input.
-    pub outputs: Vec<Tensor<2>>,
-    /// One range penalty for each set of values that went to a plant.
-    pub penalties: Vec<Tensor<1>>,
-    /// How the ranges of the plants were used.
-    pub usage: Usage,
-}
-
-/// A named trainable matrix.
+/// A named matrix: a weight, or something that a layer remembers.
 #[derive(Debug, Clone)]
 pub struct NamedTensor {
     /// Such as `layers.1.scale-offset.scale`.
@@ -333,16 +340,23 @@ impl Network {
 
     /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        let mut rest = weights;
-        pass.outputs.clear();
+        pass.begin();
         let mut values = inputs;
-        for (layer, &count) in self.layers.iter().zip(&self.counts) {
-            let (these, others) = rest.split_at(count);
-            rest = others;
-            pass.outputs.push(values.clone());
+        for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate() {
+            pass.enter(index, values.clone());
             values = layer.forward(values, these, pass)?;
         }
         Ok(values)
+    }
+
+    /// The weights of each layer.
+    fn dealt<'w>(&self, weights: &'w [Tensor<2>]) -> impl Iterator<Item = &'w [Tensor<2>]> {
+        let mut rest = weights;
+        self.counts.iter().map(move |&count| {
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            these
+        })
     }
 }
 

@@ -17,6 +17,7 @@ mod rewind;
 mod room;
 mod shots;
 mod snapshot;
+mod weights;
 mod writer;
 
 pub use catalog::{Catalog, Filter, Metric, Row};
@@ -32,4 +33,5 @@ pub(crate) use rewind::whole_stream;
 pub use room::CHECKPOINTS;
 pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use snapshot::{Choice, Position, Snapshot};
+pub use weights::Saved;
 pub use writer::Record;

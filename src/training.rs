@@ -1,5 +1,6 @@
 //! Training: an experiment, the methods that move its weights, the objectives that say where to, one run from the folder to the end, and many runs side by side.
 
+pub mod batchnorm;
 pub(crate) mod comparison;
 mod drawer;
 pub(crate) mod engine;
@@ -9,6 +10,7 @@ mod method;
 mod objective;
 pub(crate) mod plan;
 pub(crate) mod rehearsal;
+mod renormalize;
 mod resume;
 pub mod sweep;
 mod trainer;
@@ -23,7 +25,8 @@ pub use method::Method;
 pub use objective::{Classify, Objective, ObjectiveConfig, Regress};
 pub use plan::Plan;
 pub use rehearsal::Rehearsal;
+pub use renormalize::{Renormalized, RenormalizedLayer};
 pub use resume::Interrupted;
-pub(crate) use trainer::{EVALUATION_BATCH, pass};
-pub use trainer::{Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
+pub(crate) use trainer::{EVALUATION_BATCH, check_statistics, order_warning};
+pub use trainer::{BatchOrder, Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
 pub use upkeep::{DriftConfig, OnAlarm, RefreshConfig};

@@ -16,6 +16,7 @@ mod experiments;
 mod interlocks;
 mod kill;
 mod methods;
+mod normalize;
 mod oscillators;
 mod pacing;
 mod pages;

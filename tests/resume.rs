@@ -114,6 +114,41 @@ fn killed_runs_end_as_if_they_had_not_been() {
     assert!(names(&place.path("runs")).iter().all(|name| !name.contains("partial")));
 }
 
+#[test]
+fn a_network_that_remembers_statistics_goes_on() {
+    let place = place();
+    let layers = |rule: &str| {
+        format!(
+            "[[layers]]\nkind = \"normalize\"\n{rule}\n[[layers]]\nkind = \"physical\"\nplant = \"optical\"\ncontrol_spread = 0.1\n\n\
+             [[layers]]\nkind = \"normalize\"\n{rule}\n"
+        )
+    };
+    let physical = "[[layers]]\nkind = \"physical\"\nplant = \"optical\"\ncontrol_spread = 0.1\n";
+    let rules = [
+        ("moving", "statistics = \"moving\"\nscale = 0.3\nfreeze_after = 30"),
+        ("exact", "statistics = \"population\"\nsamples = 60\nfreeze_after = 45\nscale = 0.3"),
+    ];
+    for (seed, (name, rule)) in rules.into_iter().enumerate() {
+        let file = format!("{name}.toml");
+        let text = place.read("drifting.toml").replace(physical, &layers(rule));
+        place.write(&file, &text.replace("steps = 60", "steps = 60\nkeep = \"best\""));
+        let whole = format!("{name}-whole");
+        let output = place.run(&["train", &file, "--name", &whole]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for kill in 0..2 {
+            let run = format!("{name}-{kill}");
+            let mut child = start(&place, &["train", &file, "--name", &run]);
+            wait(&place, &run, &mut child, random(100 + 2 * seed as u64 + kill, 64));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let output = place.run(&["train", "--resume", &format!("runs/{run}")]);
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() || text.contains("is finished"), "{text}");
+            same(&place, &run, &whole);
+        }
+    }
+}
+
 /// Starts a run called `name` and sends it `signal` after `rows` rows; one that ends before the signal comes is begun again.
 fn interrupt(place: &Place, name: &str, signal: Signal, rows: u64) {
     for _ in 0..10 {

@@ -57,6 +57,14 @@ pub enum Error {
     /// Whoever watches the fit has ended it.
     #[error("the fit was stopped before its end")]
     Stopped,
+    /// Statistics that cannot be read or merged.
+    #[error("the statistics of `{of}` {message}")]
+    Statistics {
+        /// What was measured.
+        of: String,
+        /// The rest of the sentence.
+        message: String,
+    },
     /// A fit that cannot be read or written.
     #[error("the fit {message}")]
     Fit {
@@ -91,6 +99,11 @@ impl Error {
     /// An error of a table.
     pub(crate) fn table(message: impl Into<String>) -> Self {
         Self::Table { message: message.into() }
+    }
+
+    /// An error of statistics.
+    pub(crate) fn statistics(of: &str, message: String) -> Self {
+        Self::Statistics { of: of.to_owned(), message }
     }
 
     /// An error of a fit file.

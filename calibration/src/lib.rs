@@ -32,6 +32,7 @@ mod response;
 mod saturation;
 mod score;
 mod shot_file;
+mod statistics;
 mod stimuli;
 mod timing;
 mod trace;
@@ -61,6 +62,7 @@ pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
 pub use score::Residual;
+pub use statistics::{Statistics, StatisticsShift};
 pub use stimuli::Stimuli;
 pub use timing::{SAMPLE_SECONDS, TimingFit, fit_timing};
 pub use trace::{Averaged, Trace};

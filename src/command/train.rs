@@ -99,6 +99,7 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
 /// Says what a training would be.
 fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
     let prepared = prepare_with(arguments)?;
+    warn_of_order(&prepared)?;
     let method = arguments.method.unwrap_or(prepared.experiment.training.method);
     let rehearsal = prepared.rehearse(method, prepared.experiment.seed, &arguments.run.runs)?;
     if arguments.run.json {
@@ -119,6 +120,12 @@ fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
     Ok(())
 }
 
+/// Says what is wrong with the order of the batches.
+fn warn_of_order(prepared: &Prepared) -> Result<(), Error> {
+    prepared.order_warning()?.into_iter().for_each(|warning| tell!("pnnlab: {warning}"));
+    Ok(())
+}
+
 /// What the command line says about how the run is kept, as keys of the experiment.
 fn kept(arguments: &TrainArgs) -> Vec<String> {
     let record = arguments.record.then(|| "run.record=true".to_owned());
@@ -136,6 +143,7 @@ fn prepare_with(arguments: &TrainArgs) -> Result<Prepared, Error> {
 /// A new run.
 fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
     let prepared = prepare_with(arguments)?;
+    warn_of_order(&prepared)?;
     close_lost(&arguments.run.runs);
     let experiment = &prepared.experiment;
     let method = arguments.method.unwrap_or(experiment.training.method);

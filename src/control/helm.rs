@@ -37,12 +37,31 @@ pub struct Helm<'a> {
     keeper: Option<Keeper>,
     step: usize,
     paused: bool,
+    moves: Moves,
+}
+
+/// What monitors have found of the bench since somebody last asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// It has drifted: there was an alarm.
+    pub drifted: bool,
+    /// A twin was fitted anew, or tried to be.
+    pub refreshed: bool,
 }
 
 impl<'a> Helm<'a> {
     /// Steered by `control`; what happens is told to `observer`.
     pub fn new(control: Arc<Control>, board: Option<Arc<Board>>, observer: &'a mut dyn Observer) -> Self {
-        Self { control, board, observer, monitors: vec![], keeper: None, step: 0, paused: false }
+        Self {
+            control,
+            board,
+            observer,
+            monitors: vec![],
+            keeper: None,
+            step: 0,
+            paused: false,
+            moves: Moves::default(),
+        }
     }
 
     /// Adds one that looks at the bench.
@@ -110,6 +129,11 @@ impl<'a> Helm<'a> {
         }
     }
 
+    /// What monitors have found since this was last asked.
+    pub fn take_moves(&mut self) -> Moves {
+        std::mem::take(&mut self.moves)
+    }
+
     /// Between two steps, `step` of them done: monitors look, then what was asked is done.
     pub fn heed(&mut self, step: usize, lab: &mut Lab) -> Result<ControlFlow<StopReason>, Error> {
         self.step = step;
@@ -129,7 +153,11 @@ impl<'a> Helm<'a> {
         let Some(board) = &self.board else { return Ok(()) };
         let board = board.clone();
         self.monitors.iter_mut().try_for_each(|monitor| monitor.look(self.step, lab, &board))?;
-        board.take_reports().iter().try_for_each(|event| self.tell(event).map(drop))
+        board.take_reports().iter().try_for_each(|event| {
+            self.moves.drifted |= matches!(event, Event::Reference { alarm: true, .. });
+            self.moves.refreshed |= matches!(event, Event::Refreshed { .. });
+            self.tell(event).map(drop)
+        })
     }
 
     /// Writes down the alarms that changed.

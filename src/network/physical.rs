@@ -151,6 +151,7 @@ impl Layer for Physical {
         let sent = rows::batch(self.scales.inputs.count(), self.scales.inputs.allow(&wanted.inputs));
         let settings = self.scales.controls.allow(&wanted.controls);
         let (applied, outputs) = pass.lab.run(self.place, pass.on, &settings, &sent)?;
+        pass.places.push(self.place);
         let measured = Measured { inputs: sent, controls: applied, outputs };
         Ok(physical_in_full_scales(values, controls, (measured, wanted), pass.lab.twin(self.place)))
     }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use sims::Key;
 
-use super::{LayerConfig, Network, Pass, Usage};
+use super::{LayerConfig, Network, Pass, Purpose, State};
 use crate::Error;
 use crate::document::Document;
 use crate::network::rows;
@@ -27,14 +27,8 @@ fn outputs(network: &Network, row: &[f32], factor: f32) -> Vec<f32> {
         .map(|(_, weight)| Tensor::from_data(TensorData::new(weight.values, weight.shape), &device).mul_scalar(factor))
         .collect();
     let mut lab = Lab::new(vec![], Derivatives::Twin).unwrap();
-    let mut pass = Pass {
-        lab: &mut lab,
-        on: Forward::Twin,
-        sharpness: Some(20.0),
-        outputs: vec![],
-        penalties: vec![],
-        usage: Usage::default(),
-    };
+    let mut state = State::default();
+    let mut pass = Pass::new(&mut lab, Forward::Twin, Purpose::Test, &mut state).penalized(Some(20.0));
     let input = Tensor::from_data(TensorData::new(row.to_vec(), [1, row.len()]), &device);
     rows::values(network.forward(input, &weights, &mut pass).unwrap())
 }

@@ -94,25 +94,32 @@ impl Checkpoint {
         let position = Position::parse(text)?;
         let metrics_bytes =
             fact("metrics_bytes")?.parse().map_err(|_| broken("`metrics_bytes` is no number".into()))?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
+        let views = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
         let mut whole: Vec<(String, Vec<u8>)> =
-            tensors.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+            views.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
         if digest(text, &mut whole) != *fact("sha256")? {
             return Err("is damaged: its checksum is another".to_owned());
         }
-        let named = |(name, view): (String, TensorView<'_>)| {
-            let (&[rows, columns], Dtype::F32) = (view.shape(), view.dtype()) else {
-                return Err(broken(format!("`{name}` is no matrix of 32-bit floats")));
-            };
-            let values: Vec<f32> =
-                view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            Ok(NamedTensor { name, tensor: rows::tensor(values, [rows, columns]) })
-        };
-        let tensors = tensors.tensors().into_iter().map(named).collect::<Result<_, _>>()?;
-        let mut snapshot = Snapshot { position, tensors };
+        let mut snapshot = Snapshot { position, tensors: matrices(&views).map_err(broken)? };
         packing::unpack(&mut snapshot).map_err(broken)?;
         Ok(Self { path: path.to_owned(), snapshot, metrics_bytes })
     }
+}
+
+/// The named matrices of a safetensors file.
+pub(super) fn tensors_of(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
+    matrices(&SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?)
+}
+
+fn matrices(views: &SafeTensors<'_>) -> Result<Vec<NamedTensor>, String> {
+    let named = |(name, view): (String, TensorView<'_>)| {
+        let (&[rows, columns], Dtype::F32) = (view.shape(), view.dtype()) else {
+            return Err(format!("`{name}` is no matrix of 32-bit floats"));
+        };
+        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(NamedTensor { name, tensor: rows::tensor(values, [rows, columns]) })
+    };
+    views.tensors().into_iter().map(named).collect()
 }
 
 /// Numbers and tensors as a digest, so that a damaged file is not taken for a checkpoint.

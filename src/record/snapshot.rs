@@ -35,6 +35,9 @@ pub struct Position {
     /// What validation has decided so far.
     #[serde(default)]
     pub choice: Choice,
+    /// Whether statistics are to be measured anew before the next update.
+    #[serde(default)]
+    pub renew: bool,
     /// The optimizer's count of updates, for each weight; 0 before the first.
     pub adam: Vec<usize>,
     /// Each plant: its meter and, where it is simulated, where its bench is in its life.
@@ -91,7 +94,8 @@ impl Position {
 pub struct Snapshot {
     /// Its numbers.
     pub position: Position,
-    /// `weight/…`, `moment-1/…`, `moment-2/…` and `best/…` of each weight, as far as there are any.
+    /// `weight/…`, `moment-1/…`, `moment-2/…` and `best/…` of each weight, as far as there are any; `state/…` and `best-state/…` of what
+    /// layers remember besides.
     pub tensors: Vec<NamedTensor>,
 }
 

@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::event::{Event, Observer};
-use crate::network::NamedTensor;
 use crate::plants::Lab;
 use crate::record::{
     CHECKPOINTS, Header,
-    checkpoint::{Checkpoint, to_file},
+    checkpoint::Checkpoint,
     facts::{continuation, facts, read_facts, this_process},
     journal::{Journal, insist},
     lock::own,
@@ -120,12 +119,6 @@ impl Record {
         let keys = ["experiment", "method", "seed", "data", "rig", "version", "program", "command", "git"];
         let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         keys.into_iter().map(|key| (key.to_owned(), word(&self.facts[key]))).collect()
-    }
-
-    /// Saves the weights.
-    pub fn save_weights(&self, weights: &[NamedTensor]) -> Result<(), Error> {
-        let path = self.folder.join("weights.safetensors");
-        replace(&path, &to_file(weights, None, &path)?)
     }
 
     /// Saves what the network said of each row of the test set, in `test.csv`: by the rows' numbers in the data's own file, as the

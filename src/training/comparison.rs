@@ -22,7 +22,7 @@ use crate::network::{LayerConfig, Network};
 use crate::plants::{Lab, Rig};
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
-use crate::training::{Drawer, Experiment, Finished, Method, Plan, objective};
+use crate::training::{Drawer, Experiment, Finished, Method, Plan, check_statistics, objective};
 
 pub use seeds::{Seeded, Spread, read_scores, write_believed, write_each, write_tests};
 pub(crate) use slopes::slopes_of;
@@ -203,7 +203,8 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
         // A recording holds one training, and nothing else.
@@ -306,6 +307,7 @@ fn compare_in(
         let lab = prepared.lab(method, first)?;
         let network = Network::build(&prepared.experiment.layers, &prepared.document, &lab, &data)?
             .trained(&prepared.document)?;
+        check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
@@ -317,6 +319,9 @@ fn compare_in(
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
     for &job in &jobs {
         prepared.refuse_changed(job, &run_folder(folder, job))?;
+    }
+    if let Some(warning) = prepared.order_warning()? {
+        tell!("pnnlab: {warning}");
     }
     tell!("pnnlab: plan of {} runs: {plan}", methods.len() * seeds.len());
     let folder = &make()?;

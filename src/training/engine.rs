@@ -21,7 +21,7 @@ use crate::plants::Lab;
 use crate::record::{Checkpoint, Header, Keeper, NewFolder, Position, Record, ShotMarks, ShotRecorder};
 use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
-use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, upkeep};
+use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, check_statistics, upkeep};
 use crate::{Error, log};
 
 /// What one run gave.
@@ -108,6 +108,7 @@ impl Prepared {
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
         let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         let header = Header {
@@ -320,7 +321,7 @@ impl<'a> Desk<'a> {
         }
         let safe = make_safe(result, lab, &control, &mut self.record);
         self.metrics = None;
-        let saved = self.record.save_weights(trainer.weights());
+        let saved = trainer.saved().write(self.record.folder());
         let saved = saved.and_then(|()| self.record.save_answers(&trainer.answer_table()));
         let reference = Reference::new(self.record.journal(), self.board.viewer());
         let saved = saved.and_then(|()| reference.save());

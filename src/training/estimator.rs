@@ -15,7 +15,7 @@ pub use spsa::{Spsa, SpsaConfig};
 
 use crate::Error;
 use crate::data::Targets;
-use crate::network::{NamedTensor, Network, Usage, rows};
+use crate::network::{NamedTensor, Network, State, Usage, rows};
 use crate::plants::Lab;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Method, Objective, TrainingConfig};
@@ -26,6 +26,8 @@ pub struct Problem<'a> {
     pub network: &'a Network,
     /// Its weights before the update.
     pub weights: &'a [NamedTensor],
+    /// What its layers remember before the update.
+    pub state: &'a State,
     /// `[shots, width]`: the batch.
     pub inputs: Tensor<2>,
     /// What is to be learned of each shot.
@@ -46,6 +48,8 @@ pub struct Estimate {
     pub loss: Loss,
     /// How the passes used the ranges of the plants.
     pub usage: Usage,
+    /// What the layers remember after the passes.
+    pub state: State,
 }
 
 /// A loss and its parts.

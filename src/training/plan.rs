@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::Error;
 use crate::control::Budget;
 use crate::data::Dataset;
-use crate::network::LayerConfig;
+use crate::network::{LayerConfig, StatisticsRule};
 use crate::output::{bytes, duration};
-use crate::plants::Lab;
-use crate::training::{EVALUATION_BATCH, Experiment, Method, upkeep};
+use crate::plants::{Forward, Lab};
+use crate::training::{EVALUATION_BATCH, Experiment, Method, TrainingConfig, upkeep};
 
 /// Bytes of one row of `metrics.csv`, and of what else each test leaves, as measured on the built-in experiments.
 const STEP_BYTES: u64 = 170;
@@ -61,7 +61,7 @@ impl Plan {
         let batch = training.batch.min(data.train.len());
         let mut shot_bytes = 0;
         let mut driven: BTreeMap<usize, (u64, f64)> = BTreeMap::new();
-        for layer in &experiment.layers {
+        for (index, layer) in experiment.layers.iter().enumerate() {
             let LayerConfig::Physical(layer) = layer else { continue };
             let Some(place) = lab.find(&layer.plant) else { continue };
             let (timing, ports) = (lab.card(place).timing, &lab.card(place).ports);
@@ -73,7 +73,8 @@ impl Plan {
             seconds += passes as f64 * pass(batch);
             // The test set is met at the end; in its place without a validation set, each time.
             let (validation, test) = (data.validation.len(), data.test.len());
-            let tried = if validation == 0 { vec![(tests, test)] } else { vec![(tests, validation), (1, test)] };
+            let mut tried = if validation == 0 { vec![(tests, test)] } else { vec![(tests, validation), (1, test)] };
+            tried.extend(statistics(&experiment.layers[index..], (method, training), (data.train.len(), tests)));
             for (times, rows) in tried {
                 let rest = rows % EVALUATION_BATCH;
                 let whole = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH);
@@ -185,6 +186,37 @@ impl std::fmt::Display for Plan {
         }
         self.free_bytes.map_or(Ok(()), |free| write!(f, " ({} free)", bytes(free)))
     }
+}
+
+/// How often, and with how many shots, the statistics of these layers are measured on a plant before them.
+fn statistics(
+    layers: &[LayerConfig],
+    (method, training): (Method, &TrainingConfig),
+    (rows, tests): (usize, usize),
+) -> Vec<(usize, usize)> {
+    let normalizing = || {
+        layers.iter().filter_map(|layer| if let LayerConfig::Normalize(config) = layer { Some(config) } else { None })
+    };
+    let on_plant = usize::from(method.forward() == Forward::Plant);
+    let mut times: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    // Layers that are measured at the same time are measured on the same shots.
+    let mut add = |when, count: usize, samples: usize| {
+        let entry = times.entry(when).or_default();
+        *entry = (entry.0.max(count), entry.1.max(samples));
+    };
+    for config in normalizing() {
+        let samples = config.samples_of(rows);
+        match (config.statistics, config.freeze_after) {
+            (StatisticsRule::Population, None) => add("tests", tests, samples),
+            (StatisticsRule::Population, Some(after)) => {
+                add("tests", after.checked_div(training.evaluate_every).unwrap_or(0).min(tests), samples);
+                add("frozen later", on_plant, samples);
+            }
+            (StatisticsRule::Frozen, _) => add("frozen", on_plant, samples),
+            (StatisticsRule::Batch | StatisticsRule::Moving | StatisticsRule::Ghost, _) => {}
+        }
+    }
+    times.into_values().collect()
 }
 
 /// How long limits over time make something wait, where they do.

@@ -35,17 +35,22 @@ pub struct Interrupted {
 impl Interrupted {
     /// The run called `name`: a folder, or one below `runs`. Refuses what another process is running.
     pub fn find(name: &Path, runs: &Path, allow_changes: bool) -> Result<Self, Error> {
+        Self::of(("--resume ", name), runs, allow_changes)
+    }
+
+    /// The same as `option` names it.
+    pub fn of((option, name): (&str, &Path), runs: &Path, allow_changes: bool) -> Result<Self, Error> {
         let folder = if name.join("run.json").is_file() { name.to_owned() } else { runs.join(name) };
         if !folder.join("run.json").is_file() {
             return Err(Error::Usage(format!(
-                "--resume {}: is no folder of a run, nor is there one in {}: `pnnlab runs list` names them",
+                "{option}{}: is no folder of a run, nor is there one in {}: `pnnlab runs list` names them",
                 name.display(),
                 runs.display()
             )));
         }
         let running = |process| {
             Error::Usage(format!(
-                "--resume {}: is being run by process {process}: stop that first, or `pnnlab watch` it",
+                "{option}{}: is being run by process {process}: stop that first, or `pnnlab watch` it",
                 folder.display()
             ))
         };

@@ -3,12 +3,14 @@
 //! `loss = the objective's, of outputs and targets + range_penalty · mean over physical layers of the soft penalty`.
 
 mod adam;
+mod batch_lint;
 mod batches;
 mod choice;
 mod config;
 mod evaluation;
 mod optimizer;
 mod snapshot;
+mod statistics;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -21,9 +23,9 @@ use crate::Error;
 use crate::control::Helm;
 use crate::data::{Answers, Dataset, Targets};
 use crate::event::{Evaluated, Event, Step, TimeShares};
-use crate::network::{NamedTensor, Network, Pass, Usage, rows};
+use crate::network::{NamedTensor, Network, Pass, Purpose, State, Usage, rows};
 use crate::plants::{Forward, Lab};
-use crate::record::{Choice, Snapshot};
+use crate::record::{Choice, Saved, Snapshot};
 use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
 use crate::training::{Estimate, Estimator, Method, Objective, Problem, objective::objective};
@@ -31,9 +33,12 @@ use crate::training::{Estimate, Estimator, Method, Objective, Problem, objective
 use batches::Batches;
 use optimizer::Moments;
 
+pub(crate) use batch_lint::order_warning;
+pub use batches::BatchOrder;
 pub use config::{Keep, Schedule, TrainingConfig};
 pub(crate) use evaluation::EVALUATION_BATCH;
 pub use optimizer::Optimizer;
+pub(crate) use statistics::check_statistics;
 
 /// What the end of a training says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,6 +66,8 @@ pub struct Trainer<'a> {
     network: Network,
     data: &'a Dataset,
     weights: Vec<NamedTensor>,
+    /// What layers remember.
+    state: State,
     moments: Vec<Option<Moments>>,
     batches: Batches,
     usage: Usage,
@@ -72,8 +79,10 @@ pub struct Trainer<'a> {
     last: Option<Evaluated>,
     /// What validation has decided so far.
     choice: Choice,
-    /// The weights of the best validation, where they are kept.
-    best: Vec<NamedTensor>,
+    /// The weights of the best validation, where they are kept, and what layers remembered then.
+    best: (Vec<NamedTensor>, State),
+    /// Whether statistics are to be measured anew before the next update: the bench has moved.
+    renew: bool,
     /// What the network said of each row of the test set, when it was last met.
     answers: Answers,
 }
@@ -95,7 +104,8 @@ impl<'a> Trainer<'a> {
             data,
             moments: vec![None; weights.len()],
             weights,
-            batches: Batches::new(data.train.len(), config.batch, key.branch("batches")),
+            state: State::default(),
+            batches: Batches::new((data.train.len(), config.batch), config.order, key.branch("batches")),
             usage: Usage::default(),
             time: TimeShares::default(),
             training_shots: 0,
@@ -103,7 +113,8 @@ impl<'a> Trainer<'a> {
             done: 0,
             last: None,
             choice: Choice::default(),
-            best: Vec::new(),
+            best: <(Vec<NamedTensor>, State)>::default(),
+            renew: false,
             answers: Answers::default(),
         }
     }
@@ -128,9 +139,9 @@ impl<'a> Trainer<'a> {
         &*self.objective
     }
 
-    /// The weights as they are now.
-    pub fn weights(&self) -> &[NamedTensor] {
-        &self.weights
+    /// Weights as they are now, and what layers remember.
+    pub fn saved(&self) -> Saved {
+        Saved { weights: self.weights.clone(), state: self.network.remembered(&self.state) }
     }
 
     /// How many numbers are trained.
@@ -152,7 +163,8 @@ impl<'a> Trainer<'a> {
         let indices: Vec<usize> = (0..self.data.train.len().min(self.config.batch)).collect();
         let values = self.data.train.pick(&indices, self.data.width).0;
         let inputs = rows::tensor(values, [indices.len(), self.data.width]);
-        self.network.forward(inputs, &weights, &mut pass(lab, Forward::Twin, None)).map(drop)
+        let (mut state, purpose) = (self.state.clone(), Purpose::Train { step: self.done + 1 });
+        self.network.forward(inputs, &weights, &mut Pass::new(lab, Forward::Twin, purpose, &mut state)).map(drop)
     }
 
     /// Updates so far, their tests included.
@@ -163,7 +175,9 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, or until somebody stops it.
     pub fn run(&mut self, lab: &mut Lab, helm: &mut Helm<'_>) -> Result<Outcome, Error> {
         let reason = loop {
-            match helm.heed(self.done, lab) {
+            let heeded = helm.heed(self.done, lab);
+            self.renew |= self.is_moved(helm.take_moves());
+            match heeded {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(reason)) => {
                     // Between two steps all is known: the run can be continued from here.
@@ -177,6 +191,11 @@ impl<'a> Trainer<'a> {
             if self.choice.ended || self.config.steps <= self.done {
                 helm.keep_last(|monitors| self.checkpoint(lab, monitors));
                 break StopReason::Finished;
+            }
+            match self.renew(lab, helm) {
+                Ok(()) => {}
+                Err(Error::Halted(reason)) => break reason,
+                Err(error) => return Err(error),
             }
             helm.keep(self.done, |monitors| self.checkpoint(lab, monitors))?;
             match self.advance(lab, helm) {
@@ -233,6 +252,7 @@ impl<'a> Trainer<'a> {
 
     /// One update.
     pub fn step(&mut self, step: usize, lab: &mut Lab) -> Result<Step, Error> {
+        self.freeze(step, lab)?;
         let start = Instant::now();
         let before = (lab.meter(), lab.twin_time(), lab.waited());
         let (epoch, indices) = self.batches.next();
@@ -263,17 +283,19 @@ impl<'a> Trainer<'a> {
         let problem = Problem {
             network: &self.network,
             weights: &self.weights,
+            state: &self.state,
             inputs: rows::tensor(values, [targets.len(), self.data.width]),
             targets,
             objective: &*self.objective,
             config: self.config,
             step,
         };
-        let Estimate { gradients, loss, usage } = self.estimator.estimate(&problem, lab)?;
+        let Estimate { gradients, loss, usage, state } = self.estimator.estimate(&problem, lab)?;
         let learning_rate = self.config.step_size(step - 1, self.choice.decays);
         if !self.descend(gradients, learning_rate) {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
+        self.state = state;
         self.usage.add(usage);
         Ok(Step {
             step,
@@ -308,9 +330,4 @@ impl<'a> Trainer<'a> {
         }
         true
     }
-}
-
-/// A forward pass that has not begun.
-pub(crate) fn pass(lab: &mut Lab, on: Forward, sharpness: Option<f32>) -> Pass<'_> {
-    Pass { lab, on, sharpness, outputs: vec![], penalties: vec![], usage: Usage::default() }
 }

@@ -236,10 +236,16 @@ impl Upkeep {
             residual_after: after,
             kept,
         });
-        if (kept || why == DRIFT) && self.state.monitor.is_some() {
-            // What is normal has changed, whether the fit could follow or not: the pattern is learned anew, at once, so that a
-            // continued run does the same.
-            self.state.monitor = None;
+        if kept || why == DRIFT {
+            self.learn_again(step, lab, board)?;
+        }
+        Ok(())
+    }
+
+    /// What is normal has changed, whether a fit could follow or not: the pattern is learned anew, at once, so that a continued run does
+    /// the same.
+    fn learn_again(&mut self, step: usize, lab: &mut Lab, board: &Board) -> Result<(), Error> {
+        if self.state.monitor.take().is_some() {
             self.state.sum = DriftState::default();
             self.monitor(step, lab, board)?;
         }
@@ -419,6 +425,10 @@ impl Monitor for Upkeep {
         }
         if reaction == Some(OnAlarm::Refresh) {
             self.refresh(step, lab, board, DRIFT)?;
+            board.clear(&format!("drift of {}", self.plant));
+        } else if reaction == Some(OnAlarm::Normalize) {
+            // The training measures its statistics before the next update.
+            self.learn_again(step, lab, board)?;
             board.clear(&format!("drift of {}", self.plant));
         } else if self.is_due(step) {
             self.refresh(step, lab, board, "epoch")?;

@@ -354,6 +354,13 @@ fn sentence(event: &Value) -> (Tone, String) {
                 format!("twin of {plant} fitted anew after step {step} ({why}): residual {before} to {after}, {kept}"),
             )
         }
+        "normalized" => {
+            let moved = event["mean_shift"]
+                .as_f64()
+                .map_or(String::new(), |shift| format!(": means moved by {} of their deviation", short(shift)));
+            let (layer, bench, step) = (&event["layer"], word("bench"), &event["step"]);
+            (Tone::Strong, format!("statistics of layer {layer} measured anew on {bench} after step {step}{moved}"))
+        }
         "paused" => {
             (Tone::Minor, format!("paused {}", event["why"].as_str().unwrap_or_default()).trim_end().to_owned())
         }

@@ -10,9 +10,9 @@ use sims::{Key, Pullback, Twin};
 use super::Prepared;
 use crate::data::{Dataset, Targets};
 use crate::document::Document;
-use crate::network::{LayerConfig, Network, rows};
+use crate::network::{LayerConfig, Network, Pass, Purpose, State, rows};
 use crate::plants::{Forward, Lab, Opened};
-use crate::training::{Experiment, Method, Objective, objective::objective, pass};
+use crate::training::{Experiment, Method, Objective, objective::objective};
 use crate::{Error, stop};
 
 /// The passes that a network went back through, the last one first, each with its plant.
@@ -72,7 +72,9 @@ impl Heard {
         let device = rows::device().autodiff();
         let weights: Vec<Tensor<2>> =
             weights.into_iter().map(|weight| Tensor::from_inner(weight).require_grad()).collect();
-        let pass = &mut pass(&mut self.lab, Forward::Plant, None);
+        // As the first update of a training would: there is nothing that layers could remember yet.
+        let state = &mut State::default();
+        let pass = &mut Pass::new(&mut self.lab, Forward::Plant, Purpose::Train { step: 1 }, state);
         let outputs = network.forward(Tensor::from_inner(inputs), &weights, pass)?;
         drop(objective.loss(outputs, targets, &device).backward());
         let mut passed = std::mem::take(&mut *self.passed.lock().unwrap_or_else(PoisonError::into_inner));

@@ -5,9 +5,8 @@ use burn::tensor::Tensor;
 
 use super::{Estimate, Estimator, Graph, Problem, sharpness};
 use crate::Error;
-use crate::network::rows;
+use crate::network::{Pass, Purpose, rows};
 use crate::plants::{Forward, Lab};
-use crate::training::pass;
 
 /// Gradients by backpropagation.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +21,14 @@ impl Estimator for Backpropagation {
         let leaf = |weight: &Tensor<2>| Tensor::from_inner(weight.clone()).require_grad();
         let weights: Vec<Tensor<2>> = problem.weights.iter().map(|weight| leaf(&weight.tensor)).collect();
         let inputs = Tensor::from_inner(problem.inputs.clone());
-        let mut pass = pass(lab, self.on, sharpness(problem.config));
+        let (mut state, purpose) = (problem.state.clone(), Purpose::Train { step: problem.step });
+        let mut pass = Pass::new(lab, self.on, purpose, &mut state).penalized(sharpness(problem.config));
         let outputs = problem.network.forward(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
         let Graph { loss, numbers } = Graph::new(problem, outputs, penalties, &device);
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
-        Ok(Estimate { gradients: taken, loss: numbers, usage })
+        Ok(Estimate { gradients: taken, loss: numbers, usage, state })
     }
 }

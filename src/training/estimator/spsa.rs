@@ -16,9 +16,8 @@ use sims::Key;
 use super::{Estimate, Estimator, Graph, Loss, Problem, sharpness};
 use crate::Error;
 use crate::document::Document;
-use crate::network::{Usage, rows};
+use crate::network::{Pass, Purpose, State, Usage, rows};
 use crate::plants::{Forward, Lab};
-use crate::training::pass;
 
 /// How gradients are estimated from perturbations of all weights at once: the table `[training.spsa]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,14 +79,20 @@ impl Spsa {
 }
 
 /// The loss with every weight moved by `by` times its sign.
-fn loss(problem: &Problem<'_>, signs: &[Vec<f32>], by: f64, lab: &mut Lab) -> Result<(Loss, Usage), Error> {
+fn loss(
+    problem: &Problem<'_>,
+    (signs, by): (&[Vec<f32>], f64),
+    state: &mut State,
+    lab: &mut Lab,
+) -> Result<(Loss, Usage), Error> {
     let device = rows::device();
     let moved = problem.weights.iter().zip(signs).map(|(weight, signs)| {
         let signs = rows::tensor(signs.clone(), weight.tensor.dims());
         weight.tensor.clone() + signs.mul_scalar(by)
     });
     let weights: Vec<Tensor<2>> = moved.collect();
-    let mut pass = pass(lab, Forward::Plant, sharpness(problem.config));
+    let purpose = Purpose::Train { step: problem.step };
+    let mut pass = Pass::new(lab, Forward::Plant, purpose, state).penalized(sharpness(problem.config));
     let outputs = problem.network.forward(problem.inputs.clone(), &weights, &mut pass)?;
     let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
     Ok((Graph::new(problem, outputs, penalties, &device).numbers, usage))
@@ -99,11 +104,12 @@ impl Estimator for Spsa {
         let share = 1.0 / self.config.passes() as f32;
         let (mut mean, mut usage) = (Loss::none(problem.objective.kind()), Usage::default());
         let mut gradients: Vec<Vec<f32>> = vec![];
+        let mut state = problem.state.clone();
         for pair in 0..self.config.pairs {
             let signs = self.signs(problem, pair);
             let mut totals = [0.0; 2];
             for (total, by) in totals.iter_mut().zip([by, -by]) {
-                let (found, used) = loss(problem, &signs, by, lab)?;
+                let (found, used) = loss(problem, (&signs, by), &mut state, lab)?;
                 *total = f64::from(found.total);
                 mean.total += share * found.total;
                 mean.objective += share * found.objective;
@@ -119,7 +125,7 @@ impl Estimator for Spsa {
                 *gradient += slope * signs;
             }
         }
-        Ok(Estimate { gradients: gradients.into_iter().map(Some).collect(), loss: mean, usage })
+        Ok(Estimate { gradients: gradients.into_iter().map(Some).collect(), loss: mean, usage, state })
     }
 }
 
@@ -156,11 +162,12 @@ mod tests {
             .into_iter()
             .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) })
             .collect();
-        let config = TrainingConfig::default();
+        let (config, state) = (TrainingConfig::default(), State::default());
         let (targets, objective) = (Targets::Classes(vec![0, 1]), two_classes());
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
+            state: &state,
             inputs: rows::tensor(vec![0.3, -1.0, 0.5, 0.8, 0.1, -0.6], [2, 3]),
             targets: &targets,
             objective: &objective,
@@ -196,11 +203,12 @@ mod tests {
         let document = Document::parse("a.toml", LAYERS).unwrap();
         let layers: Layers = toml::from_str(LAYERS).unwrap();
         let network = Network::build(&layers.layers, &document, &lab, [3, 2]).unwrap();
-        let training = TrainingConfig::default();
+        let (training, state) = (TrainingConfig::default(), State::default());
         let (targets, objective) = (Targets::Classes(vec![0]), two_classes());
         let problem = |step| Problem {
             network: &network,
             weights: &weights,
+            state: &state,
             inputs: Tensor::zeros([1, 3], &rows::device()),
             targets: &targets,
             objective: &objective,

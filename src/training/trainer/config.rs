@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::batches::BatchOrder;
 use super::optimizer::Optimizer;
 use crate::Error;
 use crate::document::Document;
@@ -23,6 +24,8 @@ pub struct TrainingConfig {
     pub epochs: Option<usize>,
     /// Shots in each update; more than there are means all of them.
     pub batch: usize,
+    /// In which order the training rows are shown (shuffled). Batches that hold few classes each are warned of before the first shot.
+    pub order: BatchOrder,
     /// What turns gradients into updates (adam).
     pub optimizer: Optimizer,
     /// The optimizer's step size at the start.
@@ -232,6 +235,7 @@ impl Default for TrainingConfig {
             steps: 1000,
             epochs: None,
             batch: 128,
+            order: BatchOrder::default(),
             optimizer: Optimizer::default(),
             learning_rate: 0.03,
             schedule: Schedule::Cosine,

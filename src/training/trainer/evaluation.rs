@@ -4,11 +4,11 @@
 
 use burn::tensor::Tensor;
 
-use super::{Keep, Trainer, pass};
+use super::{Keep, Trainer};
 use crate::Error;
 use crate::data::{Answers, Split};
 use crate::event::Evaluated;
-use crate::network::rows;
+use crate::network::{Pass, Purpose, Wants, rows};
 use crate::plants::{Forward, Lab};
 use crate::scores::Scores;
 use crate::training::objective::joined;
@@ -20,6 +20,7 @@ impl Trainer<'_> {
     /// Tries the validation set, and at the end of the training the test set with the weights that are kept: each on the plant,
     /// and as the method itself computes.
     pub fn evaluate(&mut self, step: usize, lab: &mut Lab) -> Result<Evaluated, Error> {
+        self.measure_for(Wants::Test { done: step }, lab)?;
         let (mut validation, mut test) = (None, None);
         if !self.data.validation.is_empty() {
             let found = self.score(Split::Validation, lab)?;
@@ -27,8 +28,8 @@ impl Trainer<'_> {
             self.choose(step, &found.0);
         }
         let is_end = self.choice.ended || step == self.config.steps;
-        if is_end && !self.best.is_empty() {
-            self.weights = std::mem::take(&mut self.best);
+        if is_end && !self.best.0.is_empty() {
+            (self.weights, self.state) = std::mem::take(&mut self.best);
         }
         if is_end || validation.is_none() {
             test = Some(self.score(Split::Test, lab)?);
@@ -49,7 +50,7 @@ impl Trainer<'_> {
         let (score, value) = (scores.kind().score(), scores.first());
         let is_best = self.choice.take(step, (score, value), self.config);
         if is_best && self.config.keep == Keep::Best {
-            self.best = self.weights.clone();
+            self.best = (self.weights.clone(), self.state.clone());
         }
         if self.choice.ended && step < self.config.steps {
             let best = score.say(self.choice.best.unwrap_or_default());
@@ -76,15 +77,15 @@ impl Trainer<'_> {
     }
 
     /// What the network says of each row of a split.
-    fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Answers, Error> {
+    pub(super) fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Answers, Error> {
         let rows = self.data.rows(split);
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
-        let mut answers = Vec::new();
+        let (mut answers, mut state) = (Vec::new(), self.state.clone());
         for indices in order.chunks(EVALUATION_BATCH) {
             let inputs = rows::tensor(rows.pick(indices, self.data.width).0, [indices.len(), self.data.width]);
-            let outputs = self.network.forward(inputs, &weights, &mut pass(lab, on, None))?;
-            answers.push(self.objective.answers(&outputs));
+            let pass = &mut Pass::new(lab, on, Purpose::Test, &mut state);
+            answers.push(self.objective.answers(&self.network.forward(inputs, &weights, pass)?));
         }
         Ok(joined(answers))
     }

@@ -14,6 +14,8 @@ use crate::record::{Position, Snapshot};
 
 /// What the tensors of a weight are called: its values, the optimizer's two moments, and its values at the best validation.
 const KINDS: [&str; 4] = ["weight", "moment-1", "moment-2", "best"];
+/// What layers remember, and what they remembered at the best validation.
+const STATES: [&str; 2] = ["state", "best-state"];
 
 impl Trainer<'_> {
     /// All that decides how it goes on from here.
@@ -30,7 +32,11 @@ impl Trainer<'_> {
                 tensors.extend(second.iter().map(|second| named(KINDS[2], &weight.name, second)));
             }
         }
-        tensors.extend(self.best.iter().map(|best| named(KINDS[3], &best.name, &best.tensor)));
+        tensors.extend(self.best.0.iter().map(|best| named(KINDS[3], &best.name, &best.tensor)));
+        for (kind, state) in STATES.into_iter().zip([&self.state, &self.best.1]) {
+            let remembered = self.network.remembered(state);
+            tensors.extend(remembered.iter().map(|one| named(kind, &one.name, &one.tensor)));
+        }
         let time = self.time;
         let position = Position {
             done: self.done,
@@ -43,6 +49,7 @@ impl Trainer<'_> {
             usage: self.usage,
             seconds: [time.plant, time.twin, time.digital, time.overhead].map(|time| time.as_secs_f64()),
             choice: self.choice,
+            renew: self.renew,
             adam: self.moments.iter().map(|state| state.as_ref().map_or(0, |state| state.time)).collect(),
             plants: lab.states(),
             monitors: BTreeMap::new(),
@@ -89,8 +96,18 @@ impl Trainer<'_> {
                 best.push(NamedTensor { name: weight.name.clone(), tensor: find(KINDS[3], weight)? });
             }
         }
+        // A snapshot of before there was any state has none.
+        let recall = |kind: &str| {
+            let of_kind = |named: &NamedTensor| {
+                let (found, name) = named.name.split_once('/')?;
+                (found == kind).then(|| NamedTensor { name: name.to_owned(), tensor: named.tensor.clone() })
+            };
+            self.network.recall(&snapshot.tensors.iter().filter_map(of_kind).collect::<Vec<_>>())
+        };
+        let [state, best_state] = [recall(STATES[0])?, recall(STATES[1])?];
         lab.restore(&position.plants)?;
-        (self.weights, self.moments, self.best, self.choice) = (weights, states, best, position.choice);
+        (self.weights, self.moments, self.choice) = (weights, states, position.choice);
+        (self.state, self.best, self.renew) = (state, (best, best_state), position.renew);
         // After the last update no batch is asked for any more.
         if position.done < self.config.steps {
             self.batches.go_to(position.epoch, position.at);

@@ -18,6 +18,8 @@ pub enum OnAlarm {
     Pause,
     /// Fits the twin anew.
     Refresh,
+    /// Measures the statistics of the layers that normalize anew.
+    Normalize,
 }
 
 /// `[training.drift]`: a reference pattern during training.
@@ -67,11 +69,13 @@ pub struct RefreshConfig {
     /// Passes of the small network over these shots; 0: coefficients and corrections only.
     #[schemars(range(max = 10_000))]
     pub network_epochs: usize,
+    /// Whether the statistics of the layers that normalize are measured anew with each refresh, and on a drift alarm (false).
+    pub normalize: bool,
 }
 
 impl Default for RefreshConfig {
     fn default() -> Self {
-        Self { every_epochs: 5, shots: 1000, reference_shots: 200, network_epochs: 0 }
+        Self { every_epochs: 5, shots: 1000, reference_shots: 200, network_epochs: 0, normalize: false }
     }
 }
 

@@ -76,6 +76,7 @@ fn what_a_record_says_of_twin_drift_plan_and_safe_states_is_known_by_step() {
         r#"{"event":"agreement","step":10,"twin_residual":0.0312345678901234,"unix_seconds":100.0}"#,
         r#"{"event":"reference","step":10,"plant":"plate","score":0.4216789,"alarm":false,"unix_seconds":100.5}"#,
         r#"{"event":"refreshed","step":12,"plant":"plate","why":"drift","shots":8,"residual_before":0.0123456,"residual_after":0.00312345,"kept":true,"unix_seconds":101.0}"#,
+        r#"{"event":"normalized","step":12,"layer":2,"bench":"plate 1","samples":300,"mean_shift":0.123456,"scale_shift":0.0123456,"unix_seconds":102.0}"#,
         r#"{"event":"agreement","step":20,"twin_residual":0.5,"unix_seconds":110.0}"#,
         r#"{"event":"safe","unix_seconds":111.0}"#,
     ];
@@ -90,11 +91,12 @@ fn what_a_record_says_of_twin_drift_plan_and_safe_states_is_known_by_step() {
     assert_eq!((log.drift.len(), log.steps, log.safe, log.last), (1, Some(200_000), Some(111.0), Some(111.0)));
     let texts: Vec<&str> = log.lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(
-        texts[1..4],
+        texts[1..5],
         [
             "twin residual 3.1 % after step 10",
             "drift 0.42 of limit on plate after step 10",
             "twin of plate fitted anew after step 12 (drift): residual 0.012 to 0.003, kept",
+            "statistics of layer 2 measured anew on plate 1 after step 12: means moved by 0.123 of their deviation",
         ]
     );
     assert!(texts.iter().all(|text| !text.contains("678")), "{texts:?}");

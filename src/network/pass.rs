@@ -1,0 +1,94 @@
+//! One pass of a batch through a network: on whose plants, what for, and what layers leave behind.
+
+use burn::tensor::Tensor;
+
+use super::{State, Usage};
+use crate::plants::{Forward, Lab};
+
+/// What a pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The update with this number, counted from 1: layers may remember what they saw.
+    Train {
+        /// The number of the update.
+        step: usize,
+    },
+    /// What the network says: layers remember nothing.
+    Test,
+}
+
+/// One forward pass through a network.
+pub struct Pass<'a> {
+    /// The plants.
+    pub lab: &'a mut Lab,
+    /// Who computes the physical layers.
+    pub on: Forward,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What layers remember from pass to pass.
+    pub state: &'a mut State,
+    /// Sharpness of the range penalty, per full scale; None: nobody reads it.
+    pub sharpness: Option<f32>,
+    /// What each layer so far has given; the first is the network's input.
+    pub outputs: Vec<Tensor<2>>,
+    /// One range penalty for each set of values that went to a plant.
+    pub penalties: Vec<Tensor<1>>,
+    /// How the ranges of the plants were used.
+    pub usage: Usage,
+    /// The number of the layer that computes.
+    pub layer: usize,
+    /// The places of the plants that the values have come through so far.
+    pub places: Vec<usize>,
+}
+
+impl<'a> Pass<'a> {
+    /// One that has not begun.
+    pub fn new(lab: &'a mut Lab, on: Forward, purpose: Purpose, state: &'a mut State) -> Self {
+        Self {
+            lab,
+            on,
+            purpose,
+            state,
+            sharpness: None,
+            outputs: vec![],
+            penalties: vec![],
+            usage: Usage::default(),
+            layer: 0,
+            places: vec![],
+        }
+    }
+
+    /// The same with a range penalty of this sharpness, if it has one.
+    pub fn penalized(self, sharpness: Option<f32>) -> Self {
+        Self { sharpness, ..self }
+    }
+
+    /// The bench that the values have come through so far, by what its plants say they are: who measures there has statistics of his own.
+    pub fn bench(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for place in &self.places {
+            let identity = &self.lab.card(*place).identity;
+            let name = format!("{} {}", identity.system, identity.serial);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        match (names.join(" + "), self.on) {
+            (none, _) if none.is_empty() => "no plant".to_owned(),
+            (plants, Forward::Plant) => plants,
+            (plants, Forward::Twin) => format!("the twin of {plants}"),
+        }
+    }
+
+    /// Forgets where the last batch was.
+    pub(super) fn begin(&mut self) {
+        self.outputs.clear();
+        self.places.clear();
+    }
+
+    /// Layer `index` is next, and takes `values`.
+    pub(super) fn enter(&mut self, index: usize, values: Tensor<2>) {
+        self.layer = index;
+        self.outputs.push(values);
+    }
+}
