@@ -27,6 +27,6 @@ pub use plan::Plan;
 pub use rehearsal::Rehearsal;
 pub use renormalize::{Renormalized, RenormalizedLayer};
 pub use resume::Interrupted;
-pub(crate) use trainer::{EVALUATION_BATCH, check_statistics, order_warning};
 pub use trainer::{BatchOrder, Keep, Optimizer, Outcome, Schedule, Trainer, TrainingConfig};
+pub(crate) use trainer::{EVALUATION_BATCH, check_statistics, order_warning};
 pub use upkeep::{DriftConfig, OnAlarm, RefreshConfig};

@@ -3,6 +3,7 @@
 //! A report is a Markdown file with a folder of the same name beside it: one section (`NAME.json`) and its figures for each
 //! experiment. Every call writes the sections that it ran and the whole report anew, so experiments can be run one by one.
 
+mod batchnorm;
 mod learned_twins;
 mod program;
 mod provenance;

@@ -1,5 +1,5 @@
 //! What statistics of normalizing layers are held against: the experiments of a small network behind a device whose read-out drifts (after
-//! Wu and Johnson, arXiv 2105.07576), each as named numbers with the goal that was set for it.
+//! Wu and Johnson, arXiv 2105.07576), each as named numbers (`pnnlab reproduce batchnorm` judges them).
 //!
 //! ```text
 //! 12 → 32 → device → normalize → 32 → device → normalize → 7        device: y = gain · (tanh z + 0.3 sin z) + offset, z = slope · h + bias
@@ -28,15 +28,6 @@ const CHANNELS: usize = 32;
 /// How far the centers of the classes are spread: some 5 % of the rows lie nearer to another one.
 const SPREAD: f32 = 0.75;
 
-/// What a number is to be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Goal {
-    /// No less.
-    AtLeast(f64),
-    /// No more.
-    AtMost(f64),
-}
-
 /// One number of an experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -44,13 +35,11 @@ pub struct Finding {
     pub name: String,
     /// The number.
     pub value: f64,
-    /// What it is to be, if anything.
-    pub goal: Option<Goal>,
 }
 
 impl Finding {
-    fn new(name: impl Into<String>, value: f64, goal: Option<Goal>) -> Self {
-        Self { name: name.into(), value, goal }
+    fn new(name: impl Into<String>, value: f64) -> Self {
+        Self { name: name.into(), value }
     }
 }
 
@@ -94,7 +83,7 @@ impl Device {
     fn lab(self) -> Result<Lab, Error> {
         let opened = Opened {
             name: "device".into(),
-            plant: Guarded::new(Box::new(Predicted::new(Arc::new(self))), None),
+            plant: Guarded::new(Box::new(Predicted::new(Arc::new(self)))),
             twin: Arc::new(Self::new()),
             ideal: None,
             adjustable: None,
@@ -211,7 +200,7 @@ pub fn exactness() -> Result<Finding, Error> {
         let all = [pairs(equal.variance(), uneven.variance()), pairs(equal.mean().to_vec(), uneven.mean().to_vec())];
         largest = all.iter().flatten().fold(largest, |largest, (a, b)| largest.max((a - b).abs() / a.abs()));
     }
-    Ok(Finding::new("A1 largest relative difference between splits", largest, Some(Goal::AtMost(1e-6))))
+    Ok(Finding::new("A1 largest relative difference between splits", largest))
 }
 
 /// A2: how much of the distance between the error by a moving average and that by the whole population 1,000 measured rows take away, over
@@ -249,15 +238,15 @@ pub fn moving_average_gap(seeds: &[u64], steps: usize) -> Result<Vec<Finding>, E
     }
     let [moving, precise] = errors.map(|error| error / count);
     Ok(vec![
-        Finding::new("A2 share of the moving average's gap removed", 1.0 - gaps[1] / gaps[0], Some(Goal::AtLeast(0.7))),
-        Finding::new("A2 mean error by the moving average", moving, None),
-        Finding::new("A2 mean error by measured statistics", precise, Some(Goal::AtMost(moving))),
+        Finding::new("A2 share of the moving average's gap removed", 1.0 - gaps[1] / gaps[0]),
+        Finding::new("A2 mean error by the moving average", moving),
+        Finding::new("A2 mean error by measured statistics", precise),
     ])
 }
 
 /// A3 and A4: the accuracy that a drift takes, and how much of it new statistics give back. Inside the nonlinearity that is a part only.
 pub fn drift(inside: bool, seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
-    let (name, samples, goal) = if inside { ("A4 (partial)", 256, 0.25) } else { ("A3", 128, 0.9) };
+    let (name, samples) = if inside { ("A4 (partial)", 256, 0.25) } else { ("A3", 128, 0.9) };
     let (data, config) = (data(4096, false, seed), config(steps));
     let (mut trainer, mut lab) = trained("", &data, &config, seed)?;
     let key = Key::new(seed).branch("drift");
@@ -267,10 +256,10 @@ pub fn drift(inside: bool, seed: u64, steps: usize) -> Result<Vec<Finding>, Erro
     trainer.measure_all(Some(samples), &mut drifted)?;
     let mended = trainer.test_scores(&mut drifted)?.first();
     Ok(vec![
-        Finding::new(format!("{name} accuracy before the drift"), before, None),
-        Finding::new(format!("{name} accuracy after the drift"), after, None),
-        Finding::new(format!("{name} accuracy with {samples} unlabeled rows"), mended, None),
-        Finding::new(format!("{name} share recovered"), (mended - after) / (before - after), Some(Goal::AtLeast(goal))),
+        Finding::new(format!("{name} accuracy before the drift"), before),
+        Finding::new(format!("{name} accuracy after the drift"), after),
+        Finding::new(format!("{name} accuracy with {samples} unlabeled rows"), mended),
+        Finding::new(format!("{name} share recovered"), (mended - after) / (before - after)),
     ])
 }
 
@@ -286,9 +275,9 @@ pub fn sorted_batches(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
         Ok(trainer.test_scores(&mut lab)?.first())
     };
     Ok(vec![
-        Finding::new("A5 warned of", f64::from(u8::from(warned)), Some(Goal::AtLeast(1.0))),
-        Finding::new("A5 accuracy with sorted batches", tried(&sorted)?, None),
-        Finding::new("A5 accuracy with shuffled batches", tried(&shuffled)?, Some(Goal::AtLeast(0.9))),
+        Finding::new("A5 warned of", f64::from(u8::from(warned))),
+        Finding::new("A5 accuracy with sorted batches", tried(&sorted)?),
+        Finding::new("A5 accuracy with shuffled batches", tried(&shuffled)?),
     ])
 }
 
@@ -303,10 +292,9 @@ pub fn sample_curve(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
     let all = error(8192)?;
     let mut found = Vec::new();
     for samples in [8, 16, 64, 256, 1024] {
-        let goal = (samples == 1024).then_some(Goal::AtMost(all + 0.003));
-        found.push(Finding::new(format!("A6 error with {samples} rows"), error(samples)?, goal));
+        found.push(Finding::new(format!("A6 error with {samples} rows"), error(samples)?));
     }
-    found.push(Finding::new("A6 error with 8192 rows", all, None));
+    found.push(Finding::new("A6 error with 8192 rows", all));
     Ok(found)
 }
 
@@ -314,40 +302,15 @@ pub fn sample_curve(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
 mod tests {
     use super::*;
 
-    fn misses(found: &[Finding]) -> Vec<&Finding> {
-        let is_missed = |finding: &&Finding| match finding.goal {
-            Some(Goal::AtLeast(least)) => finding.value < least,
-            Some(Goal::AtMost(most)) => most < finding.value,
-            None => false,
-        };
-        found.iter().filter(is_missed).collect()
-    }
-
     #[test]
     fn new_statistics_undo_a_drift_behind_the_device_and_sorted_batches_are_ruin() {
         let found =
             [vec![exactness().unwrap()], drift(false, 1, 150).unwrap(), sorted_batches(1, 150).unwrap()].concat();
-        assert!(misses(&found).is_empty(), "{found:?}");
         let of = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().value;
+        assert!(of("A1 largest relative difference between splits") < 1e-6, "{found:?}");
+        assert!(of("A3 share recovered") > 0.9 && of("A5 accuracy with shuffled batches") > 0.9, "{found:?}");
+        assert_eq!(of("A5 warned of"), 1.0);
         assert!(of("A3 accuracy after the drift") < of("A3 accuracy before the drift") - 0.05, "{found:?}");
         assert!(of("A5 accuracy with sorted batches") < 0.6, "{found:?}");
-    }
-
-    #[test]
-    #[ignore = "minutes of one core: prints the whole table"]
-    fn the_whole_table() {
-        let mut found = vec![exactness().unwrap()];
-        found.extend(moving_average_gap(&[1, 2, 3, 4], 60).unwrap());
-        for seed in 1..=2 {
-            for part in
-                [drift(false, seed, 300), drift(true, seed, 300), sorted_batches(seed, 300), sample_curve(seed, 300)]
-            {
-                found.extend(part.unwrap());
-            }
-        }
-        for finding in &found {
-            println!("{}: {:.4} {:?}", finding.name, finding.value, finding.goal);
-        }
-        assert!(misses(&found).is_empty(), "{:?}", misses(&found));
     }
 }

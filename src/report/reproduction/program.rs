@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, learned_twins};
+use super::{Check, batchnorm, learned_twins};
 use crate::Error;
 
 /// One program of the report.
@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 /// All programs.
-const PROGRAMS: [Program; 1] = [learned_twins::PROGRAM];
+const PROGRAMS: [Program; 2] = [batchnorm::PROGRAM, learned_twins::PROGRAM];
 
 impl Program {
     /// The program of that name.

@@ -82,15 +82,15 @@ fn met(
 ) -> Result<[f64; 3], Error> {
     let config =
         TrainingConfig { learning_rate: STEP_SIZE, schedule: Schedule::Constant, ..experiment.training.clone() };
-    let network = Network::build(&experiment.layers, document, lab, &data)?;
+    let network = Network::build(&experiment.layers, document, lab, data)?;
     let mut trainer = Trainer::new(network, data, &config, config.method, Key::new(seed));
     trainer.take_over(saved).map_err(Error::Data)?;
-    let before = trainer.test_accuracy(lab)?;
+    let before = trainer.test_scores(lab)?.first();
     trainer.measure_all(Some(SAMPLES), lab)?;
-    let normalized = trainer.test_accuracy(lab)?;
+    let normalized = trainer.test_scores(lab)?.first();
     (1..=UPDATES).try_for_each(|step| trainer.step(step, lab).map(drop))?;
     trainer.measure_all(Some(SAMPLES), lab)?;
-    Ok([before, normalized, trainer.test_accuracy(lab)?])
+    Ok([before, normalized, trainer.test_scores(lab)?.first()])
 }
 
 /// A network of `system` for each of these seeds, trained on bench A (`plant_seed` 1), meets benches B to F (2 to 6) and A after a drift.
@@ -108,7 +108,7 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
         (1..=steps).try_for_each(|step| trainer.step(step, &mut own).map(drop))?;
         trainer.measure_all(Some(SAMPLES), &mut own)?;
-        home += trainer.test_accuracy(&mut own)? / seeds.len() as f64;
+        home += trainer.test_scores(&mut own)?.first() / seeds.len() as f64;
         let saved = trainer.saved();
         for plant_seed in 2..=6 {
             let mut other = lab(system, &text, (plant_seed, HOME.1), seed)?;
@@ -119,9 +119,9 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
         drifted.iter_mut().zip(found).for_each(|(sum, value)| *sum += value / seeds.len() as f64);
     }
     let name = system.name();
-    let mut all = vec![Finding::new(format!("{name} A: accuracy"), home, None)];
+    let mut all = vec![Finding::new(format!("{name} A: accuracy"), home)];
     for (bench, [before, normalized, updated]) in [("B to F", others), ("A drifted", drifted)] {
-        let find = |what: &str, value: f64| Finding::new(format!("{name} {bench}: {what}"), value, None);
+        let find = |what: &str, value: f64| Finding::new(format!("{name} {bench}: {what}"), value);
         all.extend([
             find("accuracy before", before),
             find("accuracy with its own statistics", normalized),
