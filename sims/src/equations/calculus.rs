@@ -64,7 +64,8 @@ impl Terms {
     /// What each part of `id` gets of what `id` is worth, before sums over variables.
     fn shares(&mut self, id: Id, worth: Id, mut give: impl FnMut(&mut Terms, Id, Id)) {
         match self.node(id).clone() {
-            Node::Number(_) | Node::Leaf(_) | Node::Index(_) | Node::Hoisted(_) => (),
+            Node::Number(_) | Node::Leaf(_) | Node::Index(_) => (),
+            Node::Hoisted(part) => give(self, part, worth),
             Node::Sum(parts, _) => {
                 for (part, factor) in parts {
                     let share = self.scaled(worth, f64::from_bits(factor));

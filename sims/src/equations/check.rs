@@ -72,7 +72,7 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
         let found = checker.line(&output.line, Among::All, &output.line.name)?;
         checker.fits(found, output.dimension, &output.line.right, &output.line.name)?;
     }
-    for quantity in [Role::Coefficient, Role::State].into_iter().flat_map(|role| model.list(role)) {
+    for quantity in [Role::Control, Role::Coefficient, Role::State].into_iter().flat_map(|role| model.list(role)) {
         let own = quantity.shape.iter().map(|index| (model.indices[*index].name.as_str(), *index)).collect::<Vec<_>>();
         if let Some(start) = &quantity.start {
             let whose = format!("the start of {}", quantity.name);

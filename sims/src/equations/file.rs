@@ -285,7 +285,7 @@ impl<'a> Reader<'a> {
     fn quantities(&mut self, tables: &[Option<&Table<'a>>], key: &'a str, role: Role) -> Result<Vec<Quantity>, Error> {
         let known: &[&str] = match role {
             Role::Input => &["unit", "range", "shape", "kind"],
-            Role::Control => &["unit", "range", "shape"],
+            Role::Control => &["unit", "range", "shape", "where"],
             Role::Coefficient => &["unit", "value", "spread", "range", "shape", "where"],
             Role::State => &["unit", "shape", "start"],
         };
@@ -431,6 +431,9 @@ impl<'a> Reader<'a> {
         }
         let tables = [Some(root), plant];
         let inputs = self.quantities(&tables[..1], "inputs", Role::Input)?;
+        if inputs.is_empty() {
+            return Err(self.source.error(0, "nothing is driven: the file needs [inputs]"));
+        }
         let controls = self.quantities(&tables[..1], "controls", Role::Control)?;
         let coefficients = self.quantities(&tables, "coefficients", Role::Coefficient)?;
         let states = self.quantities(&tables, "states", Role::State)?;

@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_has_no_value_is_not_a_number() {
         for (name, function, x) in
-            [("ln", Function::Ln, -1.0), ("asin", Function::Asin, 1.5), ("acos", Function::Acos, -1.5), ("sqrt", Function::Sqrt, -1.0)]
+            [("ln", Function::Ln, -1.0_f64), ("asin", Function::Asin, 1.5), ("acos", Function::Acos, -1.5), ("sqrt", Function::Sqrt, -1.0)]
         {
             assert!(value(function, x as f32).is_nan() && value(function, x).is_nan(), "{name}");
         }

@@ -39,6 +39,11 @@ impl<S: Real, const W: usize> Memory<S, W> {
     pub fn run(&mut self, program: &Program, table: &[S]) {
         pulp::Arch::new().dispatch(Run { program, table, memory: self });
     }
+
+    /// The same without vectors, for a program that runs seldom.
+    pub fn run_once(&mut self, program: &Program, table: &[S]) {
+        pulp::NullaryFnOnce::call(Run { program, table, memory: self });
+    }
 }
 
 /// A run, as a type of its own: only an `inline(always)` method is compiled for the vector unit found at run time.
@@ -85,24 +90,19 @@ struct Block<'a, S, const W: usize> {
 #[inline(always)]
 fn walked(walk: &[Direction], mut step: impl FnMut(usize, [usize; 3], Direction)) {
     let still = Direction { count: 1, to: 0, from: [0; 3] };
-    match walk {
-        [] => step(0, [0; 3], still),
-        [inner] => step(0, [0; 3], *inner),
-        [outer @ .., inner] => {
-            let steps: usize = outer.iter().map(|direction| direction.count as usize).product();
-            for number in 0..steps {
-                let (mut rest, mut to, mut from) = (number, 0, [0; 3]);
-                for direction in outer.iter().rev() {
-                    let at = rest % direction.count as usize;
-                    rest /= direction.count as usize;
-                    to += at * direction.to as usize;
-                    for (place, stride) in from.iter_mut().zip(direction.from) {
-                        *place += at * stride as usize;
-                    }
-                }
-                step(to, from, *inner);
+    let (outer, inner) = walk.split_last().map_or((&[][..], still), |(inner, outer)| (outer, *inner));
+    let steps: usize = outer.iter().map(|direction| direction.count as usize).product();
+    for number in 0..steps {
+        let (mut rest, mut to, mut from) = (number, 0, [0; 3]);
+        for direction in outer.iter().rev() {
+            let at = rest % direction.count as usize;
+            rest /= direction.count as usize;
+            to += at * direction.to as usize;
+            for (place, stride) in from.iter_mut().zip(direction.from) {
+                *place += at * stride as usize;
             }
         }
+        step(to, from, inner);
     }
 }
 

@@ -100,6 +100,8 @@ pub(super) struct Facts {
     pub free: u32,
     /// It is the same for all shots.
     pub uniform: bool,
+    /// It goes with a control.
+    pub controlled: bool,
     /// It has a value whatever its leaves are.
     pub total: bool,
 }
@@ -209,17 +211,19 @@ impl Terms {
             return *id;
         }
         let id = Id(u32::try_from(self.nodes.len()).expect("terms are bounded by what a file may declare"));
-        let mut facts = Facts { free: 0, uniform: true, total: true };
+        let mut facts = Facts { free: 0, uniform: true, controlled: false, total: true };
         self.nodes.push(node);
         self.parts(id, |part| {
             let of = self.facts[part.0 as usize];
             facts.free |= of.free;
             facts.uniform &= of.uniform;
+            facts.controlled |= of.controlled;
             facts.total &= of.total;
         });
         match self.node(id) {
             Node::Leaf(leaf) => {
                 facts.uniform = leaf.origin.is_uniform();
+                facts.controlled = leaf.origin == Origin::Control;
                 for place in &leaf.at {
                     if let Place::Along { var, .. } = place {
                         facts.free |= 1 << var;
