@@ -17,9 +17,11 @@ mod calculus;
 mod check;
 mod compile;
 mod constant;
+mod elimination;
 mod file;
 mod functions;
 mod hoist;
+mod implicit;
 mod machine;
 mod model;
 mod program;
@@ -30,7 +32,7 @@ mod syntax;
 mod system;
 mod terms;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod twin;
 mod units;
 

@@ -119,9 +119,6 @@ impl Terms {
 
     /// `worth`·`slope`, so that a branch that is not taken is worth nothing even where its slope has no value.
     fn times(&mut self, worth: Id, slope: Id) -> Id {
-        if self.facts(slope).total {
-            return self.multiply(worth, slope);
-        }
         match self.node(worth).clone() {
             Node::Select(condition, yes, no) if self.is_zero(yes) || self.is_zero(no) => {
                 let zero = self.number(0.0);
@@ -129,7 +126,7 @@ impl Terms {
                 let no = if self.is_zero(no) { zero } else { self.times(no, slope) };
                 self.select(condition, yes, no)
             }
-            Node::Sum(parts, 0) if parts.iter().any(|(part, _)| matches!(self.node(*part), Node::Select(..))) => {
+            Node::Sum(parts, 0) if !self.facts(slope).total && parts.iter().any(|(part, _)| matches!(self.node(*part), Node::Select(..))) => {
                 let parts: Vec<_> =
                     parts.iter().map(|(part, factor)| (self.times(*part, slope), f64::from_bits(*factor))).collect();
                 self.sum(parts, 0.0)

@@ -42,9 +42,12 @@ enum Among {
 
 struct Checker<'a> {
     model: &'a Model,
-    /// What each name of [let] is; `None` while it is being looked at.
-    lets: HashMap<usize, Option<Measure>>,
+    /// What each name of [let] is, and how many stand within it one in another; `None` while it is being looked at.
+    lets: HashMap<usize, Option<(Measure, usize)>>,
+    /// How many names are being looked at.
     depth: usize,
+    /// How many stand one in another in what is being looked at.
+    deepest: usize,
 }
 
 /// An expression with the indices that it may use.
@@ -58,7 +61,7 @@ struct Scope<'a> {
 
 /// Refuses a model that makes no sense.
 pub(super) fn check(model: &Model) -> Result<(), Error> {
-    let mut checker = Checker { model, lets: HashMap::new(), depth: 0 };
+    let mut checker = Checker { model, lets: HashMap::new(), depth: 0, deepest: 0 };
     for (number, line) in model.lets.iter().enumerate() {
         checker.named(number, line, &line.right, &(0..0))?;
     }
@@ -130,25 +133,31 @@ impl<'a> Checker<'a> {
     /// What a name of [let] is.
     fn named(&mut self, number: usize, line: &'a Line, from: &Written, span: &Span) -> Result<Measure, Error> {
         match self.lets.get(&number) {
-            Some(Some(measure)) => return Ok(*measure),
+            Some(Some((measure, depth))) => {
+                self.deepest = self.deepest.max(*depth);
+                return Ok(*measure);
+            }
             Some(None) => {
                 return Err(self.model.error(from, span, format!("`{}` of [let] depends on itself", line.name)));
             }
             None => (),
         }
-        if self.depth == DEEPEST_LET {
-            let what = format!("names of [let] stand more than {DEEPEST_LET} deep within one another");
-            return Err(self.model.error(from, span, what));
-        }
+        let outside = std::mem::take(&mut self.deepest);
         self.lets.insert(number, None);
         self.depth += 1;
-        let measure = self.line(line, Among::All, &line.name)?;
+        let measure = if self.depth <= DEEPEST_LET { Some(self.line(line, Among::All, &line.name)?) } else { None };
         self.depth -= 1;
+        self.deepest += 1;
+        let (Some(measure), ..=DEEPEST_LET) = (measure, self.deepest) else {
+            let what = format!("names of [let] stand more than {DEEPEST_LET} deep within one another");
+            return Err(self.model.error(from, span, what));
+        };
         if measure == Measure::Truth {
             let what = format!("{}: `{}` is a condition, where a number is needed", line.name, line.right.text);
             return Err(self.model.error(&line.right, &line.right.expr.span, what));
         }
-        self.lets.insert(number, Some(measure));
+        self.lets.insert(number, Some((measure, self.deepest)));
+        self.deepest = self.deepest.max(outside);
         Ok(measure)
     }
 

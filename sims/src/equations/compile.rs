@@ -261,6 +261,7 @@ impl Compiler<'_> {
 
     /// One operation, or what it has given before.
     fn emit(&mut self, op: Op, from: &[Value]) -> Value {
+        let from = &self.suited(op, from)[..];
         let vars = Self::vars(from);
         let key = (op, from.to_vec(), vars);
         if let Some(value) = self.known.get(&key) {
@@ -282,6 +283,20 @@ impl Compiler<'_> {
         });
         self.known.insert(key, to.clone());
         to
+    }
+
+    /// The operands of `op`, copied to lanes where it does not take a shared number.
+    fn suited(&mut self, op: Op, from: &[Value]) -> Vec<Value> {
+        let takes = |operand: usize| match op {
+            Op::Copy => true,
+            Op::Add | Op::Subtract | Op::Multiply => operand == 1,
+            Op::MultiplyAdd | Op::MultiplySubtract => operand != 0,
+            _ => false,
+        };
+        let suited = |(operand, value): (usize, &Value)| {
+            if value.bank == Bank::Shared && !takes(operand) { self.emit(Op::Copy, std::slice::from_ref(value)) } else { value.clone() }
+        };
+        from.iter().enumerate().map(suited).collect()
     }
 
     fn multiply(&mut self, a: Value, b: Value) -> Value {
@@ -435,7 +450,7 @@ impl Compiler<'_> {
                 }
                 (Some(sum), None, 1.0) if sum.bank == Bank::Shared => self.emit(Op::Add, &[value, sum]),
                 (Some(sum), None, 1.0) => self.emit(Op::Add, &[sum, value]),
-                (Some(sum), None, -1.0) => self.emit(Op::Subtract, &[sum, value]),
+                (Some(sum), None, -1.0) if sum.bank == Bank::Lanes => self.emit(Op::Subtract, &[sum, value]),
                 (Some(sum), None, _) => {
                     let factor = self.number(factor);
                     let factors = if value.bank == Bank::Shared { [factor, value] } else { [value, factor] };
@@ -463,7 +478,10 @@ impl Compiler<'_> {
                 from: vec![None, lanes.register],
             }
         } else {
-            let body = self.values[&body].clone();
+            let mut body = self.values[&body].clone();
+            if body.bank == Bank::Shared {
+                body = self.emit(Op::Copy, &[body]);
+            }
             let walk = self.walk(free, &to, &[&body]);
             Draft {
                 instruction: Instruction::Total { to: 0, from: body.operand(), count, stride: body.stride(var), walk },
@@ -473,40 +491,6 @@ impl Compiler<'_> {
         };
         self.drafts.push(draft);
         to
-    }
-
-    /// The places of an array that a leaf names, over all values of `vars`.
-    fn places(&self, leaf: &Leaf, vars: u32) -> Vec<u32> {
-        let extents = &self.terms.shapes[&(leaf.origin, leaf.array)];
-        let order: Vec<u8> = vars_of(vars).collect();
-        let sizes: Vec<u32> = order.iter().map(|var| self.terms.vars[usize::from(*var)].size as u32).collect();
-        let count: u32 = sizes.iter().product();
-        let mut now = vec![0_u32; order.len()];
-        let mut places = Vec::with_capacity(count as usize);
-        for _ in 0..count {
-            let mut place = Some(0_u32);
-            for (extent, at) in extents.iter().zip(&leaf.at) {
-                let at = match at {
-                    Place::At(at) => i64::from(*at),
-                    Place::Along { var, by } => {
-                        let value = order.iter().position(|own| own == var).map_or(0, |position| now[position]);
-                        i64::from(value) + i64::from(*by)
-                    }
-                };
-                let size = extent.size as i64;
-                let at = if extent.periodic { at.rem_euclid(size) } else { at };
-                place = place.filter(|_| (0..size).contains(&at)).map(|place| place * size as u32 + at as u32);
-            }
-            places.push(place.unwrap_or(NOWHERE));
-            for (value, size) in now.iter_mut().zip(&sizes).rev() {
-                *value += 1;
-                if *value < *size {
-                    break;
-                }
-                *value = 0;
-            }
-        }
-        places
     }
 
     fn leaf(&mut self, leaf: &Leaf) -> Value {
@@ -529,7 +513,7 @@ impl Compiler<'_> {
             return Value { bank: Bank::Lanes, register: None, base: place, strides };
         }
         let vars = strides.iter().fold(0, |vars, (var, _)| vars | 1 << var);
-        let places = self.places(leaf, vars);
+        let places = places(self.terms, leaf, vars);
         let to = self.new_register(vars, 1);
         self.drafts.push(Draft {
             instruction: Instruction::Gather { to: 0, base, places },
@@ -543,11 +527,14 @@ impl Compiler<'_> {
     fn result(&mut self, wanted: &Wanted, written: &mut HashSet<u32>) -> u32 {
         match &wanted.target {
             Target::Put { base, leaf } => {
-                let value = self.value(wanted.id);
+                let mut value = self.value(wanted.id);
+                if value.bank == Bank::Shared {
+                    value = self.emit(Op::Copy, &[value]);
+                }
                 let (places, length) = match leaf {
                     Some(leaf) => {
                         let extents = &self.terms.shapes[&(leaf.origin, leaf.array)];
-                        (self.places(leaf, wanted.over), extents.iter().map(|extent| extent.size as u32).product::<u32>())
+                        (places(self.terms, leaf, wanted.over), extents.iter().map(|extent| extent.size as u32).product::<u32>())
                     }
                     None => {
                         let count = self.terms.count(wanted.over) as u32;
@@ -580,7 +567,10 @@ impl Compiler<'_> {
                 let mut factors = factors;
                 let first = factors.remove(0);
                 let second = if factors.is_empty() { self.number(1.0) } else { self.joined(factors) };
-                let (first, second) = if first.bank == Bank::Shared { (second, first) } else { (first, second) };
+                let (mut first, second) = if first.bank == Bank::Shared { (second, first) } else { (first, second) };
+                if first.bank == Bank::Shared {
+                    first = self.emit(Op::Copy, &[first]);
+                }
                 let walk = self.walk(wanted.over, &target, &[&first, &second]);
                 self.drafts.push(Draft {
                     instruction: Instruction::Gain { to: *to, from: [first.operand(), second.operand()], walk },
@@ -591,4 +581,38 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// The places of an array that a leaf names, over all values of `vars`.
+pub(super) fn places(terms: &Terms, leaf: &Leaf, vars: u32) -> Vec<u32> {
+    let extents = &terms.shapes[&(leaf.origin, leaf.array)];
+    let order: Vec<u8> = vars_of(vars).collect();
+    let sizes: Vec<u32> = order.iter().map(|var| terms.vars[usize::from(*var)].size as u32).collect();
+    let count: u32 = sizes.iter().product();
+    let mut now = vec![0_u32; order.len()];
+    let mut places = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let mut place = Some(0_u32);
+        for (extent, at) in extents.iter().zip(&leaf.at) {
+            let at = match at {
+                Place::At(at) => i64::from(*at),
+                Place::Along { var, by } => {
+                    let value = order.iter().position(|own| own == var).map_or(0, |position| now[position]);
+                    i64::from(value) + i64::from(*by)
+                }
+            };
+            let size = extent.size as i64;
+            let at = if extent.periodic { at.rem_euclid(size) } else { at };
+            place = place.filter(|_| (0..size).contains(&at)).map(|place| place * size as u32 + at as u32);
+        }
+        places.push(place.unwrap_or(NOWHERE));
+        for (value, size) in now.iter_mut().zip(&sizes).rev() {
+            *value += 1;
+            if *value < *size {
+                break;
+            }
+            *value = 0;
+        }
+    }
+    places
 }

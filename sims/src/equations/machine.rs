@@ -39,11 +39,6 @@ impl<S: Real, const W: usize> Memory<S, W> {
     pub fn run(&mut self, program: &Program, table: &[S]) {
         pulp::Arch::new().dispatch(Run { program, table, memory: self });
     }
-
-    /// The same without vectors, for a program that runs seldom.
-    pub fn run_once(&mut self, program: &Program, table: &[S]) {
-        pulp::NullaryFnOnce::call(Run { program, table, memory: self });
-    }
 }
 
 /// A run, as a type of its own: only an `inline(always)` method is compiled for the vector unit found at run time.
@@ -72,7 +67,7 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Run<'_, S, W> {
                     contract([*to, *shared, *from, *count], *strides, walk, Block { chunks: *chunks, lanes, table });
                 }
                 Instruction::Put { from, places, adds, walk } => {
-                    put(*from, places, *adds, walk, (lanes, table, *chunks), outputs);
+                    put(*from, places, *adds, walk, (lanes, *chunks), outputs);
                 }
                 Instruction::Gain { to, from, walk } => gain(*to, *from, walk, (lanes, table, *chunks), sums),
             }
@@ -137,23 +132,6 @@ impl<S: Real, const W: usize> Rows<S, W> for Splat<'_, S> {
     }
 }
 
-/// Either, for operations that are rare or take long.
-#[derive(Clone, Copy)]
-enum Any<'a, S, const W: usize> {
-    Lane(Lane<'a, S, W>),
-    Splat(Splat<'a, S>),
-}
-
-impl<S: Real, const W: usize> Rows<S, W> for Any<'_, S, W> {
-    #[inline(always)]
-    fn row(self, element: usize, chunk: usize) -> [S; W] {
-        match self {
-            Self::Lane(lane) => lane.row(element, chunk),
-            Self::Splat(splat) => splat.row(element, chunk),
-        }
-    }
-}
-
 /// Element by element with operands whose kinds are known.
 #[inline(always)]
 fn each<S: Real, const W: usize, A: Rows<S, W>, B: Rows<S, W>, C: Rows<S, W>>(
@@ -193,45 +171,42 @@ fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Di
         Lane { values: if at < start { &before[at..] } else { &after[at - start - length..] }, chunks }
     };
     let splat = |operand: Operand| Splat { values: &table[operand.base as usize..] };
-    let any = |operand: Operand| match operand.bank {
-        Bank::Lanes => Any::Lane(lane(operand)),
-        Bank::Shared => Any::Splat(splat(operand)),
-    };
     let [a, b, c] = *from;
     let nothing = Splat { values: &[S::of(0.0); 1] };
-    use Bank::{Lanes, Shared};
+    let is_shared = |operand: Operand| operand.bank == Bank::Shared;
+    // Which operands may be shared is decided where programs are written.
+    macro_rules! one {
+        ($op:expr) => {
+            each(target, (lane(a), nothing, nothing), chunks, walk, $op)
+        };
+    }
     macro_rules! two {
         ($op:expr) => {
-            match (a.bank, b.bank) {
-                (Lanes, Lanes) => each(target, (lane(a), lane(b), nothing), chunks, walk, $op),
-                (Lanes, Shared) => each(target, (lane(a), splat(b), nothing), chunks, walk, $op),
-                _ => each(target, (any(a), any(b), nothing), chunks, walk, $op),
+            if is_shared(b) {
+                each(target, (lane(a), splat(b), nothing), chunks, walk, $op)
+            } else {
+                each(target, (lane(a), lane(b), nothing), chunks, walk, $op)
             }
         };
     }
     macro_rules! three {
         ($op:expr) => {
-            match (a.bank, b.bank, c.bank) {
-                (Lanes, Lanes, Lanes) => each(target, (lane(a), lane(b), lane(c)), chunks, walk, $op),
-                (Lanes, Lanes, Shared) => each(target, (lane(a), lane(b), splat(c)), chunks, walk, $op),
-                (Lanes, Shared, Lanes) => each(target, (lane(a), splat(b), lane(c)), chunks, walk, $op),
-                (Lanes, Shared, Shared) => each(target, (lane(a), splat(b), splat(c)), chunks, walk, $op),
-                _ => each(target, (any(a), any(b), any(c)), chunks, walk, $op),
+            match (is_shared(b), is_shared(c)) {
+                (false, false) => each(target, (lane(a), lane(b), lane(c)), chunks, walk, $op),
+                (false, true) => each(target, (lane(a), lane(b), splat(c)), chunks, walk, $op),
+                (true, false) => each(target, (lane(a), splat(b), lane(c)), chunks, walk, $op),
+                (true, true) => each(target, (lane(a), splat(b), splat(c)), chunks, walk, $op),
             }
         };
     }
-    macro_rules! one {
+    macro_rules! pair {
         ($op:expr) => {
-            each(target, (any(a), nothing, nothing), chunks, walk, $op)
-        };
-    }
-    macro_rules! rare {
-        ($op:expr) => {
-            each(target, (any(a), any(b), any(c)), chunks, walk, $op)
+            each(target, (lane(a), lane(b), nothing), chunks, walk, $op)
         };
     }
     let truth = |is: bool| if is { S::of(1.0) } else { S::of(0.0) };
     match op {
+        Op::Copy if is_shared(a) => each(target, (splat(a), nothing, nothing), chunks, walk, |a, _, _| a),
         Op::Copy => one!(|a, _, _| a),
         Op::Add => two!(|a, b, _| a + b),
         Op::Subtract => two!(|a, b, _| a - b),
@@ -240,16 +215,18 @@ fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Di
         Op::MultiplySubtract => three!(|a: S, b, c| (-a).mul_add(b, c)),
         Op::Invert => one!(|a, _, _| S::of(1.0) / a),
         Op::Root => one!(|a: S, _, _| a.sqrt()),
-        Op::Min => rare!(|a: S, b, _| a.min(b)),
-        Op::Max => rare!(|a: S, b, _| a.max(b)),
-        Op::Power => rare!(|a, b, _| functions::power(a, b)),
-        Op::Below => rare!(|a, b, _| truth(a < b)),
-        Op::AtMost => rare!(|a, b, _| truth(a <= b)),
-        Op::Equal => rare!(|a, b, _| truth(a == b)),
-        Op::Select => rare!(|a, b, c| if a == S::of(0.0) { c } else { b }),
+        Op::Min => pair!(|a: S, b, _| a.min(b)),
+        Op::Max => pair!(|a: S, b, _| a.max(b)),
+        Op::Power => pair!(|a, b, _| functions::power(a, b)),
+        Op::Below => pair!(|a, b, _| truth(a < b)),
+        Op::AtMost => pair!(|a, b, _| truth(a <= b)),
+        Op::Equal => pair!(|a, b, _| truth(a == b)),
+        Op::Select => {
+            each(target, (lane(a), lane(b), lane(c)), chunks, walk, |a, b, c| if a == S::of(0.0) { c } else { b });
+        }
         Op::SineCosine => {
             let (sines, cosines) = target.split_at_mut(reach * chunks);
-            let a = any(a);
+            let a = lane(a);
             walked(walk, |target, from, inner| {
                 for step in 0..inner.count as usize {
                     let at = (target + step * inner.to as usize) * chunks;
@@ -369,25 +346,16 @@ fn contract<S: Real, const W: usize>(
     });
 }
 
-/// The rows of an operand that may be shared.
-#[inline(always)]
-fn any<'a, S: Real, const W: usize>(operand: Operand, (lanes, table, chunks): (&'a [[S; W]], &'a [S], usize)) -> Any<'a, S, W> {
-    match operand.bank {
-        Bank::Lanes => Any::Lane(Lane { values: &lanes[operand.base as usize * chunks..], chunks }),
-        Bank::Shared => Any::Splat(Splat { values: &table[operand.base as usize..] }),
-    }
-}
-
 #[inline(always)]
 fn put<S: Real, const W: usize>(
     from: Operand,
     places: &[u32],
     adds: bool,
     walk: &[Direction],
-    (lanes, table, chunks): (&[[S; W]], &[S], usize),
+    (lanes, chunks): (&[[S; W]], usize),
     outputs: &mut [[S; W]],
 ) {
-    let values = any(from, (lanes, table, chunks));
+    let values = Lane { values: &lanes[from.base as usize * chunks..], chunks };
     walked(walk, |target, source, inner| {
         for step in 0..inner.count as usize {
             let place = places[target + step * inner.to as usize];
@@ -417,7 +385,22 @@ fn gain<S: Real, const W: usize>(
     (lanes, table, chunks): (&[[S; W]], &[S], usize),
     sums: &mut [[S; W]],
 ) {
-    let [a, b] = [a, b].map(|operand| any(operand, (lanes, table, chunks)));
+    let first = Lane { values: &lanes[a.base as usize * chunks..], chunks };
+    if b.bank == Bank::Shared {
+        gained(to, (first, Splat { values: &table[b.base as usize..] }), walk, chunks, sums);
+    } else {
+        gained(to, (first, Lane { values: &lanes[b.base as usize * chunks..], chunks }), walk, chunks, sums);
+    }
+}
+
+#[inline(always)]
+fn gained<S: Real, const W: usize>(
+    to: u32,
+    (a, b): (impl Rows<S, W>, impl Rows<S, W>),
+    walk: &[Direction],
+    chunks: usize,
+    sums: &mut [[S; W]],
+) {
     walked(walk, |target, source, inner| {
         for step in 0..inner.count as usize {
             let [first, second] = [0, 1].map(|k| source[k] + step * inner.from[k] as usize);

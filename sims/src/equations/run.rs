@@ -3,15 +3,18 @@
 //! Shapes: waves are `[ports · chunks]` lanes, the ports in the order of the banks; a bank of one value a sample has its samples one
 //! after the other.
 
+use super::implicit::Room;
 use super::machine::Memory;
 use super::model::Model;
 use super::program::Program;
 use super::system::{Compiled, Stage, Stepper};
 use super::terms::Origin;
-use crate::{LANES, Lanes, Real};
+use crate::{LANES, Real};
 
 /// Bytes of states that are kept for the way back; where they would be more, only the beginning of every sample is kept.
 const TAPE: usize = 8 << 20;
+/// Bytes of the factors of a row of shots above which each shot is computed by itself.
+const LARGE: usize = 4 << 20;
 
 /// A bank of ports, as elements of programs and of a wave.
 #[derive(Debug, Clone, Copy)]
@@ -43,29 +46,30 @@ pub(super) struct Course {
 
 /// The memory of one thread.
 #[derive(Debug)]
-pub(super) struct Work<S> {
-    memory: Memory<S, LANES>,
+pub(super) struct Work<S, const W: usize> {
+    memory: Memory<S, W>,
     /// States at the start of every step that is kept, and at the end.
-    tape: Vec<Lanes<S>>,
+    tape: Vec<[S; W]>,
     /// States at the start of the steps of one sample.
-    within: Vec<Lanes<S>>,
+    within: Vec<[S; W]>,
     /// What the states are worth, and what they will be worth at the ends of earlier samples.
-    worth: Vec<Lanes<S>>,
-    pending: Vec<Lanes<S>>,
+    worth: Vec<[S; W]>,
+    pending: Vec<[S; W]>,
     /// What the inputs of a sample and the delayed values are worth.
-    drives: Vec<Lanes<S>>,
-    stages: [Vec<Lanes<S>>; 4],
+    drives: Vec<[S; W]>,
+    stages: [Vec<[S; W]>; 4],
+    room: Room<S, W>,
 }
 
-impl<S: Real> Work<S> {
+impl<S: Real, const W: usize> Work<S, W> {
     /// Memory for blocks of so many chunks.
     pub fn new(course: &Course, chunks: usize) -> Self {
         let mut memory = Memory::new(chunks);
         memory.fit(course.compiled.programs(), course.compiled.sums);
         let reserved = course.compiled.reserved * chunks;
-        memory.lanes.resize(memory.lanes.len().max(reserved), [S::of(0.0); LANES]);
+        memory.lanes.resize(memory.lanes.len().max(reserved), [S::of(0.0); W]);
         let new = Vec::new;
-        Self { memory, tape: new(), within: new(), worth: new(), pending: new(), drives: new(), stages: Default::default() }
+        Self { memory, tape: new(), within: new(), worth: new(), pending: new(), drives: new(), stages: Default::default(), room: Room::default() }
     }
 
     /// The sums over shots so far, over the lanes of each.
@@ -75,12 +79,12 @@ impl<S: Real> Work<S> {
 }
 
 /// `to` += Σ `by`·`from`.
-struct Combine<'a, S> {
-    to: &'a mut [Lanes<S>],
-    from: &'a [(S, &'a [Lanes<S>])],
+struct Combine<'a, S, const W: usize> {
+    to: &'a mut [[S; W]],
+    from: &'a [(S, &'a [[S; W]])],
 }
 
-impl<S: Real> pulp::NullaryFnOnce for Combine<'_, S> {
+impl<S: Real, const W: usize> pulp::NullaryFnOnce for Combine<'_, S, W> {
     type Output = ();
 
     #[inline(always)]
@@ -93,7 +97,7 @@ impl<S: Real> pulp::NullaryFnOnce for Combine<'_, S> {
     }
 }
 
-fn add<S: Real>(to: &mut [Lanes<S>], from: &[(S, &[Lanes<S>])]) {
+fn add<S: Real, const W: usize>(to: &mut [[S; W]], from: &[(S, &[[S; W]])]) {
     pulp::Arch::new().dispatch(Combine { to, from });
 }
 
@@ -131,6 +135,16 @@ impl Course {
         Self { compiled, samples, substeps, inputs, sample_outputs, end_outputs, input_width, output_width: wave, reach }
     }
 
+    /// Whether a block is one row of lanes.
+    pub fn advances_alone(&self) -> bool {
+        matches!(self.compiled.stepper, Stepper::Implicit(_))
+    }
+
+    /// Whether a shot alone fills the caches: then each is computed by itself, in double precision.
+    pub fn is_large(&self) -> bool {
+        matches!(&self.compiled.stepper, Stepper::Implicit(implicit) if LARGE < implicit.bytes())
+    }
+
     /// Bytes of one chunk of registers and waves.
     pub fn bytes(&self) -> usize {
         let elements = self.compiled.programs().iter().map(|program| program.elements).max().unwrap_or(0);
@@ -138,7 +152,7 @@ impl Course {
     }
 
     /// Puts the inputs of a sample and the delayed values into the programs' memory.
-    fn drive<S: Real>(&self, sample: usize, wave: &[Lanes<S>], history: &[Lanes<S>], memory: &mut Memory<S, LANES>) {
+    fn drive<S: Real, const W: usize>(&self, sample: usize, wave: &[[S; W]], history: &[[S; W]], memory: &mut Memory<S, W>) {
         let chunks = memory.chunks;
         for ports in &self.inputs {
             let from = (ports.wave + sample * ports.stride) * chunks;
@@ -156,7 +170,7 @@ impl Course {
                         let from = (ports.wave + earlier * ports.stride) * chunks;
                         memory.lanes[to..][..count].copy_from_slice(&wave[from..][..count]);
                     }
-                    None => memory.lanes[to..][..count].fill([S::of(0.0); LANES]),
+                    None => memory.lanes[to..][..count].fill([S::of(0.0); W]),
                 }
             } else {
                 let from = self.compiled.layout[&(Origin::State, delay.array)] as usize * chunks;
@@ -174,24 +188,25 @@ impl Course {
     /// How many states of a sample the tape keeps.
     fn kept(&self) -> usize {
         let bytes = LANES * size_of::<f32>() * self.compiled.states * self.samples * self.substeps;
-        if bytes <= TAPE { self.substeps } else { 1 }
+        let is_implicit = matches!(self.compiled.stepper, Stepper::Implicit(_));
+        if bytes <= TAPE && !is_implicit { self.substeps } else { 1 }
     }
 
     /// Takes a block from start to end: `inputs` become `outputs`. With `records`, the tape has what the way back needs.
-    pub fn forward<S: Real>(
+    pub fn forward<S: Real, const W: usize>(
         &self,
         table: &[S],
-        work: &mut Work<S>,
-        inputs: &[Lanes<S>],
-        outputs: &mut [Lanes<S>],
+        work: &mut Work<S, W>,
+        inputs: &[[S; W]],
+        outputs: &mut [[S; W]],
         records: bool,
     ) {
-        let Work { memory, tape, stages, .. } = work;
+        let Work { memory, tape, stages, room, .. } = work;
         let chunks = memory.chunks;
         let states = self.compiled.states * chunks;
         let records = records || 0 < self.reach;
         tape.clear();
-        memory.lanes[..states].fill([S::of(0.0); LANES]);
+        memory.lanes[..states].fill([S::of(0.0); W]);
         self.drive_start(inputs, memory);
         memory.run(&self.compiled.start.forward, table);
         copy_states(memory, &self.compiled.start.forward, states);
@@ -202,11 +217,15 @@ impl Course {
             }
             // A delayed state may be that of the end of the sample before.
             self.drive(sample, inputs, tape, memory);
-            for substep in 0..self.substeps {
-                if records && substep != 0 && kept != 1 {
-                    tape.extend_from_slice(&memory.lanes[..states]);
+            if let Stepper::Implicit(implicit) = &self.compiled.stepper {
+                implicit.sample(table, memory, room);
+            } else {
+                for substep in 0..self.substeps {
+                    if records && substep != 0 && kept != 1 {
+                        tape.extend_from_slice(&memory.lanes[..states]);
+                    }
+                    self.step(table, memory, stages);
                 }
-                self.step(table, memory, stages);
             }
             self.read(&self.compiled.sample, &self.sample_outputs, sample, (table, memory), outputs);
         }
@@ -217,7 +236,7 @@ impl Course {
     }
 
     /// Before a shot only inputs of one value a shot are known.
-    fn drive_start<S: Real>(&self, wave: &[Lanes<S>], memory: &mut Memory<S, LANES>) {
+    fn drive_start<S: Real, const W: usize>(&self, wave: &[[S; W]], memory: &mut Memory<S, W>) {
         let chunks = memory.chunks;
         for ports in self.inputs.iter().filter(|ports| ports.stride == 0) {
             memory.lanes[ports.element * chunks..][..ports.count * chunks]
@@ -225,10 +244,10 @@ impl Course {
         }
     }
 
-    fn step<S: Real>(&self, table: &[S], memory: &mut Memory<S, LANES>, stages: &mut [Vec<Lanes<S>>; 4]) {
+    fn step<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, stages: &mut [Vec<[S; W]>; 4]) {
         let states = self.compiled.states * memory.chunks;
         match &self.compiled.stepper {
-            Stepper::Still => (),
+            Stepper::Still | Stepper::Implicit(_) => (),
             Stepper::Map(stage) => {
                 memory.run(&stage.forward, table);
                 copy_states(memory, &stage.forward, states);
@@ -246,7 +265,7 @@ impl Course {
     }
 
     /// The four slopes of a step of Runge and Kutta's. The states are moved meanwhile.
-    fn slopes<S: Real>(&self, stage: &Stage, table: &[S], memory: &mut Memory<S, LANES>, stages: &mut [Vec<Lanes<S>>; 4]) {
+    fn slopes<S: Real, const W: usize>(&self, stage: &Stage, table: &[S], memory: &mut Memory<S, W>, stages: &mut [Vec<[S; W]>; 4]) {
         let states = self.compiled.states * memory.chunks;
         let start = memory.lanes[..states].to_vec();
         for number in 0..4 {
@@ -261,13 +280,13 @@ impl Course {
         }
     }
 
-    fn read<S: Real>(
+    fn read<S: Real, const W: usize>(
         &self,
         stage: &Stage,
         list: &[Ports],
         sample: usize,
-        (table, memory): (&[S], &mut Memory<S, LANES>),
-        outputs: &mut [Lanes<S>],
+        (table, memory): (&[S], &mut Memory<S, W>),
+        outputs: &mut [[S; W]],
     ) {
         if list.is_empty() {
             return;
@@ -284,16 +303,16 @@ impl Course {
     }
 
     /// Takes a block back: `cotangents` of its outputs become `gradients` of its inputs. Sums over shots are added to.
-    pub fn backward<S: Real>(
+    pub fn backward<S: Real, const W: usize>(
         &self,
         table: &[S],
-        work: &mut Work<S>,
-        (inputs, cotangents): (&[Lanes<S>], &[Lanes<S>]),
-        gradients: &mut [Lanes<S>],
+        work: &mut Work<S, W>,
+        (inputs, cotangents): (&[[S; W]], &[[S; W]]),
+        gradients: &mut [[S; W]],
     ) {
         let chunks = work.memory.chunks;
         let states = self.compiled.states * chunks;
-        let zero = [S::of(0.0); LANES];
+        let zero = [S::of(0.0); W];
         let kept = self.kept();
         work.memory.sums.fill(zero);
         work.worth.clear();
@@ -316,6 +335,18 @@ impl Course {
                 add(&mut work.worth, &[(S::of(1.0), &work.pending[(sample + 1) * states..][..states])]);
             }
             self.read_back(&self.compiled.sample, &self.sample_outputs, sample, (table, work), cotangents);
+            if let Stepper::Implicit(implicit) = &self.compiled.stepper {
+                let Work { memory, tape, room, worth, drives, .. } = &mut *work;
+                memory.lanes[..states].copy_from_slice(&tape[sample * states..][..states]);
+                implicit.sample(table, memory, room);
+                for step in (0..room.lengths.len()).rev() {
+                    memory.lanes[..states].copy_from_slice(&room.within[step * states..][..states]);
+                    let length = room.lengths[step];
+                    implicit.step_back(table, memory, room, length, worth, |memory| collect(memory, states, drives));
+                }
+                self.hand_on(sample, work, gradients);
+                continue;
+            }
             if kept == 1 && self.substeps != 1 {
                 self.again(table, work, sample * states);
             }
@@ -348,7 +379,7 @@ impl Course {
     }
 
     /// The steps of one sample once more, from where the tape has its beginning.
-    fn again<S: Real>(&self, table: &[S], work: &mut Work<S>, from: usize) {
+    fn again<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, from: usize) {
         let states = self.compiled.states * work.memory.chunks;
         work.within.clear();
         work.memory.lanes[..states].copy_from_slice(&work.tape[from..][..states]);
@@ -358,7 +389,7 @@ impl Course {
         }
     }
 
-    fn seed_states<S: Real>(&self, work: &mut Work<S>) {
+    fn seed_states<S: Real, const W: usize>(&self, work: &mut Work<S, W>) {
         let chunks = work.memory.chunks;
         if let Some(place) = self.compiled.layout.get(&(Origin::Seed, 0)) {
             let states = self.compiled.states * chunks;
@@ -366,17 +397,14 @@ impl Course {
         }
     }
 
-    /// Adds what the last backward program says of inputs and delayed values.
-    fn collect<S: Real>(&self, work: &mut Work<S>) {
-        let chunks = work.memory.chunks;
-        let (from, count) = (self.compiled.states * chunks, work.drives.len());
-        add(&mut work.drives, &[(S::of(1.0), &work.memory.outputs[from..][..count])]);
+    fn collect<S: Real, const W: usize>(&self, work: &mut Work<S, W>) {
+        collect(&work.memory, self.compiled.states * work.memory.chunks, &mut work.drives);
     }
 
-    fn step_back<S: Real>(&self, table: &[S], work: &mut Work<S>) {
+    fn step_back<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>) {
         let states = self.compiled.states * work.memory.chunks;
         match &self.compiled.stepper {
-            Stepper::Still => (),
+            Stepper::Still | Stepper::Implicit(_) => (),
             Stepper::Map(stage) => {
                 self.seed_states(work);
                 work.memory.run(&stage.backward, table);
@@ -389,7 +417,7 @@ impl Course {
                 self.slopes(stage, table, &mut work.memory, &mut work.stages);
                 let after = work.worth.clone();
                 let mut total = after.clone();
-                let zero = [S::of(0.0); LANES];
+                let zero = [S::of(0.0); W];
                 let mut later = vec![zero; states];
                 for number in (0..4).rev() {
                     let own = S::of(if number % 3 == 0 { seconds / 6.0 } else { seconds / 3.0 });
@@ -412,13 +440,13 @@ impl Course {
         }
     }
 
-    fn read_back<S: Real>(
+    fn read_back<S: Real, const W: usize>(
         &self,
         stage: &Stage,
         list: &[Ports],
         sample: usize,
-        (table, work): (&[S], &mut Work<S>),
-        cotangents: &[Lanes<S>],
+        (table, work): (&[S], &mut Work<S, W>),
+        cotangents: &[[S; W]],
     ) {
         if list.is_empty() {
             return;
@@ -435,7 +463,7 @@ impl Course {
     }
 
     /// What a sample's inputs and delayed values are worth goes where it belongs.
-    fn hand_on<S: Real>(&self, sample: usize, work: &mut Work<S>, gradients: &mut [Lanes<S>]) {
+    fn hand_on<S: Real, const W: usize>(&self, sample: usize, work: &mut Work<S, W>, gradients: &mut [[S; W]]) {
         let chunks = work.memory.chunks;
         let states = self.compiled.states * chunks;
         let one = S::of(1.0);
@@ -464,8 +492,14 @@ impl Course {
     }
 }
 
+/// Adds what the last backward program says of inputs and delayed values, which stand behind the states.
+fn collect<S: Real, const W: usize>(memory: &Memory<S, W>, states: usize, drives: &mut [[S; W]]) {
+    let count = drives.len();
+    add(drives, &[(S::of(1.0), &memory.outputs[states..][..count])]);
+}
+
 /// What a program has computed becomes the states.
-fn copy_states<S: Real>(memory: &mut Memory<S, LANES>, program: &Program, states: usize) {
+fn copy_states<S: Real, const W: usize>(memory: &mut Memory<S, W>, program: &Program, states: usize) {
     let written = states.min(program.outputs * memory.chunks);
     memory.lanes[..written].copy_from_slice(&memory.outputs[..written]);
 }

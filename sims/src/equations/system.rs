@@ -6,10 +6,12 @@
 //! and shots; one last program takes it from there to the controls.
 
 use super::build::{Builder, Delay, work};
-use super::compile::{Entry, Layout, Shared, Target, Wanted, compile};
+use super::compile::{Entry, Layout, Shared, Target, Wanted, compile, places};
+use super::elimination::Elimination;
+use super::implicit::Implicit;
 use super::machine::Memory;
-use super::model::{Line, Method, Model, Role};
-use super::program::Program;
+use super::model::{Line, Method, Model, Role, Time};
+use super::program::{NOWHERE, Program};
 use super::steps::Motion;
 use super::terms::{Extent, Id, Leaf, Node, Origin, Terms};
 use crate::Real;
@@ -35,6 +37,8 @@ pub(super) enum Stepper {
     Map(Stage),
     /// Four slopes are a step.
     RungeKutta(Stage),
+    /// A sparse system is solved in each step.
+    Implicit(Box<Implicit>),
 }
 
 /// A compiled model.
@@ -134,6 +138,80 @@ impl Assembly {
         program.outputs = self.reserved as usize;
         program
     }
+
+    /// What an implicit step of a large system needs beside the slopes.
+    fn implicit(&mut self, motions: &[Motion], slopes: Stage, (time, states): (&Time, usize)) -> Implicit {
+        let jacobian = jacobian(&mut self.terms, motions);
+        let (mut wanted, mut places, mut end) = (Vec::new(), Vec::new(), 0);
+        let ids: Vec<Id> = jacobian.iter().map(|block| block.value).collect();
+        for (block, id) in jacobian.iter().zip(self.terms.hoist(&ids)) {
+            let over = over(&self.terms, &block.row) | over(&self.terms, &block.column);
+            places.extend(block.places(&self.terms, &self.layout));
+            wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });
+            end += self.terms.count(over) as u32;
+        }
+        let entries = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        let inside: Vec<(u32, u32)> = places.iter().copied().flatten().collect();
+        let elimination = Elimination::new(states, &inside);
+        let slot = |(row, column): (u32, u32)| elimination.slot(row, column);
+        let slots = places.into_iter().map(|place| place.map_or(NOWHERE, slot)).collect();
+        let roots: Vec<Id> = motions.iter().map(|motion| motion.slope).collect();
+        let moved = self.terms.forward(&roots, |terms, leaf| {
+            (leaf.origin == Origin::State).then(|| terms.leaf(Leaf { origin: Origin::Tangent, ..leaf.clone() }))
+        });
+        let moved = self.terms.hoist(&moved);
+        let mut seeded = Vec::new();
+        for (motion, id) in motions.iter().zip(moved) {
+            let seed = self.terms.leaf(Leaf { origin: Origin::Seed, ..motion.state.clone() });
+            seeded.push((id, seed, over(&self.terms, &motion.state)));
+        }
+        Implicit {
+            slopes,
+            entries,
+            slots,
+            elimination,
+            curvature: self.backward(&seeded),
+            seeds: self.layout[&(Origin::Seed, 0)] as usize,
+            tangents: self.layout[&(Origin::Tangent, 0)] as usize,
+            tolerance: (time.method == Method::ImplicitAdaptive).then_some(time.tolerance),
+            sample_seconds: time.sample_seconds,
+            substeps: time.substeps,
+        }
+    }
+}
+
+/// Entries of the Jacobian of the slopes: a term over the variables of its row and column.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    pub row: Leaf,
+    pub column: Leaf,
+    pub value: Id,
+}
+
+/// The blocks of the Jacobian of `motions` by the states; where every element has terms of its own, each is one entry.
+pub(super) fn jacobian(terms: &mut Terms, motions: &[Motion]) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for motion in motions {
+        let kept = over(terms, &motion.state);
+        let one = terms.number(1.0);
+        for found in terms.backward(&[(motion.slope, one, kept)], kept, super::steps::is_state) {
+            let Node::Leaf(column) = terms.node(found.of).clone() else { unreachable!("only states are wanted") };
+            blocks.push(Block { row: motion.state.clone(), column, value: found.worth });
+        }
+    }
+    blocks
+}
+
+impl Block {
+    /// Row and column of each entry, in the order of the term's elements; `None` where the column is outside its array.
+    pub fn places(&self, terms: &Terms, layout: &Layout) -> Vec<Option<(u32, u32)>> {
+        let vars = over(terms, &self.row) | over(terms, &self.column);
+        let [rows, columns] = [&self.row, &self.column].map(|leaf| {
+            let base = layout[&(leaf.origin, leaf.array)];
+            places(terms, leaf, vars).into_iter().map(move |place| if place == NOWHERE { NOWHERE } else { base + place })
+        });
+        rows.zip(columns).map(|(row, column)| (column != NOWHERE).then_some((row, column))).collect()
+    }
 }
 
 /// Gives the arrays of one origin their places.
@@ -194,6 +272,7 @@ impl Compiled {
         laid(&mut layout, &terms, Origin::Delayed, delays.len(), &mut end);
         let delayed = end as usize - states - inputs;
         laid(&mut layout, &terms, Origin::Seed, model.states.len() + model.outputs.len(), &mut end);
+        laid(&mut layout, &terms, Origin::Tangent, model.states.len(), &mut end);
         let step_seconds = model.time.sample_seconds / model.time.substeps as f64;
         let mut assembly =
             Assembly { terms, layout, reserved: end, shared: Shared::default(), gains: Shared::default() };
@@ -207,11 +286,17 @@ impl Compiled {
         let start_results: Vec<Result> =
             starts.iter().map(|(id, state)| to_states(&assembly.terms, *id, state, &assembly.layout)).collect();
         let start = assembly.stage(&start_results);
-        let is_map = unrolls && (model.time.method == Method::Rk4 || model.time.method == Method::SemiImplicit || states <= DENSE_STATES);
+        let is_map = unrolls
+            && match model.time.method {
+                Method::Rk4 | Method::SemiImplicit => true,
+                Method::Implicit => states <= DENSE_STATES,
+                Method::ImplicitAdaptive => false,
+            };
+        let method = model.time.method;
         let stepper = if states == 0 {
             Stepper::Still
         } else if is_map {
-            let next = assembly.terms.step(model.time.method, &motions, step_seconds);
+            let next = assembly.terms.step(method, &motions, step_seconds);
             let results: Vec<Result> = motions
                 .iter()
                 .zip(next)
@@ -223,7 +308,12 @@ impl Compiled {
                 .iter()
                 .map(|motion| to_states(&assembly.terms, motion.slope, &motion.state, &assembly.layout))
                 .collect();
-            Stepper::RungeKutta(assembly.stage(&results))
+            let stage = assembly.stage(&results);
+            if method == Method::Rk4 {
+                Stepper::RungeKutta(stage)
+            } else {
+                Stepper::Implicit(Box::new(assembly.implicit(&motions, stage, (&model.time, states))))
+            }
         };
         let [sample, end_results] = &readings;
         let (sample, end) = (assembly.stage(sample), assembly.stage(end_results));
@@ -263,10 +353,16 @@ impl Compiled {
     /// The programs that a block runs.
     pub fn programs(&self) -> Vec<&Program> {
         let mut stages = vec![&self.start, &self.sample, &self.end];
-        if let Stepper::Map(stage) | Stepper::RungeKutta(stage) = &self.stepper {
-            stages.push(stage);
+        let mut others = Vec::new();
+        match &self.stepper {
+            Stepper::Still => (),
+            Stepper::Map(stage) | Stepper::RungeKutta(stage) => stages.push(stage),
+            Stepper::Implicit(implicit) => {
+                stages.push(&implicit.slopes);
+                others.extend([&implicit.entries, &implicit.curvature]);
+            }
         }
-        stages.into_iter().flat_map(|stage| [&stage.forward, &stage.backward]).collect()
+        stages.into_iter().flat_map(|stage| [&stage.forward, &stage.backward]).chain(others).collect()
     }
 
     /// A table with its numbers and the values of its indices.
@@ -293,7 +389,7 @@ impl Compiled {
         memory.fit([&self.settle], 0);
         let values = controls.iter().chain(coefficients);
         memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
-        memory.run_once(&self.settle, &self.blank(&self.constants));
+        memory.run(&self.settle, &self.blank(&self.constants));
         let mut table = self.blank(&self.shared);
         for (entry, place) in &self.shared.order {
             if let Entry::Term(id) = entry {
@@ -312,7 +408,7 @@ impl Compiled {
         memory.fit([&self.settle_back], 0);
         let values = controls.iter().chain(coefficients).chain(sums);
         memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
-        memory.run_once(&self.settle_back, &self.blank(&self.constants));
+        memory.run(&self.settle_back, &self.blank(&self.constants));
         (0..self.controls).map(|at| memory.outputs[at][0]).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! Whole systems from text: against kernels written by hand, finite differences, and exact solutions.
 
-mod agreement;
 mod derivatives;
 mod expressions;
 mod files;
@@ -8,10 +7,10 @@ mod integrators;
 
 use super::file;
 use super::run::{Course, Work};
-use crate::{Key, LANES, Lanes};
+use crate::Key;
 
 /// The diode resonator of the issue, in which every kind of line stands.
-pub(super) const DIODE: &str = r#"
+const DIODE: &str = r#"
 title = "A diode in a resonator"
 [inputs]
 drive = { unit = "V", range = [-1, 1] }
@@ -41,13 +40,13 @@ equations = { "der(i)" = "(drive - R*(1 + 0.02*i/1e-3)*i - v)/L" }
 "#;
 
 /// The nominal system of a text.
-pub(crate) fn course(text: &str) -> Course {
+fn course(text: &str) -> Course {
     let (model, _) = file::read("test.toml", text, None).unwrap_or_else(|error| panic!("{error}"));
     Course::new(&model)
 }
 
 /// The coefficients of a text.
-pub(crate) fn coefficients(text: &str) -> Vec<f64> {
+fn coefficients(text: &str) -> Vec<f64> {
     super::nominal(&file::read("test.toml", text, None).unwrap().0)
 }
 
@@ -57,37 +56,61 @@ pub(crate) fn draw(count: usize, size: f64, label: &str) -> Vec<f64> {
     (0..count).map(|_| size * f64::from(stream.normal())).collect()
 }
 
-fn lanes(values: &[f64]) -> Vec<Lanes<f64>> {
-    values.iter().map(|value| [*value; LANES]).collect()
+fn lanes(values: &[f64]) -> Vec<[f64; 1]> {
+    values.iter().map(|value| [*value]).collect()
 }
 
 /// One shot in double precision.
-pub(crate) fn predict(course: &Course, coefficients: &[f64], inputs: &[f64], controls: &[f64]) -> Vec<f64> {
-    let mut work = Work::<f64>::new(course, 1);
-    let mut outputs = vec![[0.0; LANES]; course.output_width];
+fn predict(course: &Course, coefficients: &[f64], inputs: &[f64], controls: &[f64]) -> Vec<f64> {
+    let mut work = Work::<f64, 1>::new(course, 1);
+    let mut outputs = vec![[0.0]; course.output_width];
     let table = course.compiled.settled(controls, coefficients);
     course.forward(&table, &mut work, &lanes(inputs), &mut outputs, false);
     outputs.iter().map(|lanes| lanes[0]).collect()
 }
 
 /// Gradients of one shot in double precision, for inputs and controls.
-pub(crate) fn pull_back(
+fn pull_back(
     course: &Course,
     coefficients: &[f64],
     inputs: &[f64],
     controls: &[f64],
     cotangents: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
-    let mut work = Work::<f64>::new(course, 1);
+    let mut work = Work::<f64, 1>::new(course, 1);
     let table = course.compiled.settled(controls, coefficients);
-    let mut outputs = vec![[0.0; LANES]; course.output_width];
-    let mut gradients = vec![[0.0; LANES]; course.input_width];
-    // One lane alone has a shot.
-    let given: Vec<Lanes<f64>> =
-        cotangents.iter().map(|value| std::array::from_fn(|lane| if lane == 0 { *value } else { 0.0 })).collect();
+    let mut outputs = vec![[0.0]; course.output_width];
+    let mut gradients = vec![[0.0]; course.input_width];
+    let given = lanes(cotangents);
     let inputs = lanes(inputs);
     course.forward(&table, &mut work, &inputs, &mut outputs, true);
     course.backward(&table, &mut work, (&inputs, &given), &mut gradients);
     let by_controls = course.compiled.settled_back(controls, coefficients, &work.sums());
     (gradients.iter().map(|lanes| lanes[0]).collect(), by_controls)
+}
+
+/// A nominal system in double precision, for the rooms whose own system it is.
+pub(crate) struct Written {
+    course: Course,
+    coefficients: Vec<f64>,
+}
+
+impl Written {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { course: course(text), coefficients: coefficients(text) }
+    }
+
+    pub(crate) fn predict(&self, inputs: &[f64], controls: &[f64]) -> Vec<f64> {
+        predict(&self.course, &self.coefficients, inputs, controls)
+    }
+
+    pub(crate) fn pull_back(&self, inputs: &[f64], controls: &[f64], cotangents: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        pull_back(&self.course, &self.coefficients, inputs, controls, cotangents)
+    }
+}
+
+/// The largest difference of two lists as a fraction of the largest value.
+pub(crate) fn apart(a: &[f64], b: &[f64]) -> f64 {
+    let size = b.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
+    a.iter().zip(b).fold(0.0_f64, |apart, (a, b)| apart.max((a - b).abs())) / size
 }

@@ -7,12 +7,15 @@ use rayon::prelude::*;
 
 use super::run::{Course, Work};
 use crate::adjustable::plausible;
-use crate::dual::{self, Dual};
-use crate::{Adjustable, Coefficient, LANES, Lanes, Pullback, Real, Sensitivity, Twin, blocks};
+use crate::dual::Dual;
+use crate::{Adjustable, Coefficient, LANES, Pullback, Real, Sensitivity, Twin, blocks};
 
 /// What a block may take of the caches, in bytes, and the most chunks that it is worth to advance together.
 const CACHE: usize = 192 << 10;
 const MOST_CHUNKS: usize = 4;
+
+/// Memory that outlives a batch, in one precision and width.
+type Shelf<S, const W: usize> = Mutex<Vec<Work<S, W>>>;
 
 /// A course with memory for the threads that run it.
 #[derive(Debug)]
@@ -22,57 +25,118 @@ pub(super) struct Runner {
     chunks: usize,
     /// The range of each output.
     pub ranges: Vec<Range>,
-    spare: Mutex<Vec<Work<f32>>>,
+    rows: Shelf<f32, LANES>,
+    /// For systems so large that each shot is computed by itself.
+    single: Shelf<f64, 1>,
+}
+
+/// How rows of a batch become a wave and back, in one precision and width.
+trait Form<const W: usize>: Real {
+    fn gather(rows: &[f32], columns: usize, chunks: usize) -> Vec<[Self; W]>;
+    fn scatter(wave: &[[Self; W]], columns: usize, chunks: usize, rows: &mut [f32]);
+}
+
+impl Form<LANES> for f32 {
+    fn gather(rows: &[f32], columns: usize, chunks: usize) -> Vec<[f32; LANES]> {
+        let mut wave = vec![[0.0; LANES]; columns * chunks];
+        blocks::gather(rows, columns, chunks, &mut wave);
+        wave
+    }
+    fn scatter(wave: &[[f32; LANES]], columns: usize, chunks: usize, rows: &mut [f32]) {
+        blocks::scatter(wave, columns, chunks, rows);
+    }
+}
+
+impl Form<1> for f64 {
+    fn gather(rows: &[f32], _: usize, _: usize) -> Vec<[f64; 1]> {
+        rows.iter().map(|value| [f64::from(*value)]).collect()
+    }
+    fn scatter(wave: &[[f64; 1]], _: usize, _: usize, rows: &mut [f32]) {
+        rows.iter_mut().zip(wave).for_each(|(to, from)| *to = from[0] as f32);
+    }
+}
+
+fn lend<S: Real, const W: usize, T>(shelf: &Shelf<S, W>, course: &Course, chunks: usize, task: impl FnOnce(&mut Work<S, W>) -> T) -> T {
+    let shelf = || shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = shelf().pop();
+    let mut work = found.unwrap_or_else(|| Work::new(course, chunks));
+    let result = task(&mut work);
+    shelf().push(work);
+    result
 }
 
 impl Runner {
     pub fn new(course: Course, ranges: Vec<Range>) -> Self {
-        let chunks = (CACHE / course.bytes().max(1)).clamp(1, MOST_CHUNKS);
-        Self { course, chunks, ranges, spare: Mutex::default() }
-    }
-
-    fn lend<T>(&self, task: impl FnOnce(&mut Work<f32>) -> T) -> T {
-        let shelf = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = shelf().pop();
-        let mut work = found.unwrap_or_else(|| Work::new(&self.course, self.chunks));
-        let result = task(&mut work);
-        shelf().push(work);
-        result
+        let chunks = if course.advances_alone() { 1 } else { (CACHE / course.bytes().max(1)).clamp(1, MOST_CHUNKS) };
+        Self { course, chunks, ranges, rows: Mutex::default(), single: Mutex::default() }
     }
 
     /// The outputs before they are clipped.
-    pub fn predict(&self, inputs: &Batch, table: &[f32]) -> Batch {
+    pub fn predict(&self, inputs: &Batch, controls: &[f64], coefficients: &[f64]) -> Batch {
+        if self.course.is_large() {
+            let table = self.course.compiled.settled::<f64>(controls, coefficients);
+            self.predict_in(inputs, &table, &self.single)
+        } else {
+            let table = self.course.compiled.settled::<f32>(controls, coefficients);
+            self.predict_in(inputs, &table, &self.rows)
+        }
+    }
+
+    fn predict_in<S: Form<W>, const W: usize>(&self, inputs: &Batch, table: &[S], shelf: &Shelf<S, W>) -> Batch {
         let (width, read) = (self.course.input_width, self.course.output_width);
         let mut outputs = Batch::zeros(inputs.rows(), read);
-        let block = LANES * self.chunks;
+        let block = W * self.chunks;
         let rows = outputs.values_mut().par_chunks_mut(block * read).zip(inputs.values().par_chunks(block * width));
         rows.for_each(|(outputs, inputs)| {
-            self.lend(|work| forward(&self.course, table, work, self.chunks, (inputs, outputs)));
+            lend(shelf, &self.course, self.chunks, |work| {
+                let from = S::gather(inputs, width, self.chunks);
+                let mut to = vec![[S::of(0.0); W]; read * self.chunks];
+                self.course.forward(table, work, &from, &mut to, false);
+                S::scatter(&to, read, self.chunks, outputs);
+            });
         });
         outputs
     }
 
+    /// Gradients for inputs and controls.
+    fn pull_back(&self, inputs: &Batch, controls: &[f64], coefficients: &[f64], cotangents: &Batch) -> Pullback {
+        let (gradients, sums) = if self.course.is_large() {
+            let table = self.course.compiled.settled::<f64>(controls, coefficients);
+            self.pull_back_in(inputs, &table, cotangents, &self.single)
+        } else {
+            let table = self.course.compiled.settled::<f32>(controls, coefficients);
+            self.pull_back_in(inputs, &table, cotangents, &self.rows)
+        };
+        let by_controls = self.course.compiled.settled_back(controls, coefficients, &sums);
+        Pullback { inputs: gradients, controls: by_controls.into_iter().map(|value| value as f32).collect() }
+    }
+
     /// Gradients for the inputs, and what shared terms are worth.
-    fn pull_back(&self, inputs: &Batch, table: &[f32], cotangents: &Batch) -> (Batch, Vec<f64>) {
+    fn pull_back_in<S: Form<W>, const W: usize>(
+        &self,
+        inputs: &Batch,
+        table: &[S],
+        cotangents: &Batch,
+        shelf: &Shelf<S, W>,
+    ) -> (Batch, Vec<f64>) {
         let (width, read) = (self.course.input_width, self.course.output_width);
         let mut gradients = Batch::zeros(inputs.rows(), width);
-        let block = LANES * self.chunks;
+        let block = W * self.chunks;
         let rows = inputs.values().par_chunks(block * width).zip(cotangents.values().par_chunks(block * read));
         let sums: Vec<Vec<f64>> = gradients
             .values_mut()
             .par_chunks_mut(block * width)
             .zip(rows)
             .map(|(gradients, (inputs, cotangents))| {
-                self.lend(|work| {
-                    let zero = [0.0; LANES];
-                    let [mut from, mut back] = [width, width].map(|count| vec![zero; count * self.chunks]);
-                    let [mut read_wave, mut given] = [read, read].map(|count| vec![zero; count * self.chunks]);
-                    blocks::gather(inputs, width, self.chunks, &mut from);
-                    blocks::gather(cotangents, read, self.chunks, &mut given);
-                    self.course.forward(table, work, &from, &mut read_wave, true);
-                    drop_clipped(&self.ranges, cotangents.len() / read, (&read_wave, &mut given), self.chunks);
+                lend(shelf, &self.course, self.chunks, |work| {
+                    let from = S::gather(inputs, width, self.chunks);
+                    let mut given = S::gather(cotangents, read, self.chunks);
+                    let mut outputs = vec![[S::of(0.0); W]; read * self.chunks];
+                    let mut back = vec![[S::of(0.0); W]; width * self.chunks];
+                    self.course.forward(table, work, &from, &mut outputs, true);
+                    drop_clipped(&self.ranges, cotangents.len() / read, (&outputs, &mut given), self.chunks);
                     self.course.backward(table, work, (&from, &given), &mut back);
-                    blocks::scatter(&back, width, self.chunks, gradients);
+                    S::scatter(&back, width, self.chunks, gradients);
                     work.sums()
                 })
             })
@@ -87,25 +151,21 @@ impl Runner {
     }
 }
 
-/// One block of rows: `inputs` become `outputs`.
-fn forward<S: Real>(course: &Course, table: &[S], work: &mut Work<S>, chunks: usize, (inputs, outputs): (&[S], &mut [S])) {
-    let (width, read) = (course.input_width, course.output_width);
-    let zero = [S::of(0.0); LANES];
-    let (mut from, mut to) = (vec![zero; width * chunks], vec![zero; read * chunks]);
-    blocks::gather(inputs, width, chunks, &mut from);
-    course.forward(table, work, &from, &mut to, false);
-    blocks::scatter(&to, read, chunks, outputs);
-}
-
 /// A clipped reading does not move, and a lane without a shot has none: their cotangents are dropped.
-fn drop_clipped(ranges: &[Range], shots: usize, (read, given): (&[Lanes<f32>], &mut [Lanes<f32>]), chunks: usize) {
+fn drop_clipped<S: Real, const W: usize>(
+    ranges: &[Range],
+    shots: usize,
+    (read, given): (&[[S; W]], &mut [[S; W]]),
+    chunks: usize,
+) {
     let ports = read.chunks_exact(chunks).zip(given.chunks_exact_mut(chunks)).zip(ranges);
     for ((read, given), range) in ports {
         for (chunk, (read, given)) in read.iter().zip(given).enumerate() {
             for (lane, (reading, given)) in read.iter().zip(given).enumerate() {
-                let inside = range.low <= *reading && *reading <= range.high;
-                if shots <= chunk * LANES + lane || (!inside && !reading.is_nan()) {
-                    *given = 0.0;
+                let reading = reading.to_f64();
+                let outside = reading < f64::from(range.low) || f64::from(range.high) < reading;
+                if shots <= chunk * W + lane || outside {
+                    *given = S::of(0.0);
                 }
             }
         }
@@ -125,9 +185,6 @@ impl TextTwin {
         Self { card, runner, coefficients }
     }
 
-    fn table(&self, controls: &[f32]) -> Vec<f32> {
-        self.runner.course.compiled.settled(&wide(controls), &self.coefficients)
-    }
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -140,7 +197,7 @@ impl Twin for TextTwin {
     }
 
     fn predict(&self, inputs: &Batch, controls: &[f32]) -> Batch {
-        let mut outputs = self.runner.predict(inputs, &self.table(controls));
+        let mut outputs = self.runner.predict(inputs, &wide(controls), &self.coefficients);
         for row in outputs.values_mut().chunks_exact_mut(self.runner.ranges.len()) {
             for (value, range) in row.iter_mut().zip(&self.runner.ranges) {
                 *value = Real::min(Real::max(*value, range.low), range.high);
@@ -150,9 +207,7 @@ impl Twin for TextTwin {
     }
 
     fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {
-        let (gradients, sums) = self.runner.pull_back(inputs, &self.table(controls), cotangents);
-        let by_controls = self.runner.course.compiled.settled_back(&wide(controls), &self.coefficients, &sums);
-        Pullback { inputs: gradients, controls: by_controls.into_iter().map(|value| value as f32).collect() }
+        self.runner.pull_back(inputs, &wide(controls), &self.coefficients, cotangents)
     }
 }
 
@@ -198,25 +253,35 @@ impl Adjustable for Family {
         Box::new(move |inputs, controls| {
             let course = &runner.course;
             let controls: Vec<Dual<f64>> = controls.iter().map(|value| Dual { value: f64::from(*value), slope: 0.0 }).collect();
-            let table: Vec<Dual<f32>> = course.compiled.settled(&controls, &values);
-            let (width, read) = (course.input_width, course.output_width);
-            let mut slopes = Batch::zeros(inputs.rows(), read);
-            let rows = slopes.values_mut().par_chunks_mut(LANES * read).zip(inputs.values().par_chunks(LANES * width));
-            rows.for_each_init(
-                || Work::new(course, 1),
-                |work, (slopes, inputs)| {
-                    let inputs = dual::constants(inputs);
-                    let mut outputs = dual::constants(slopes);
-                    forward(course, &table, work, 1, (&inputs, &mut outputs));
-                    for (row, values) in slopes.chunks_exact_mut(read).zip(outputs.chunks_exact(read)) {
-                        for ((slope, output), range) in row.iter_mut().zip(values).zip(&runner.ranges) {
-                            let inside = range.low <= output.value && output.value <= range.high;
-                            *slope = if inside || output.value.is_nan() { output.slope } else { 0.0 };
-                        }
-                    }
-                },
-            );
-            slopes
+            let table: Vec<Dual<f64>> = course.compiled.settled(&controls, &values);
+            slopes_of(&runner, &table, inputs)
         })
     }
+}
+
+/// How the outputs go with what the table goes with. Shots lie side by side as chunks of one lane.
+fn slopes_of(runner: &Runner, table: &[Dual<f64>], inputs: &Batch) -> Batch {
+    let course = &runner.course;
+    let (width, read) = (course.input_width, course.output_width);
+    let chunks = if course.advances_alone() { 1 } else { LANES };
+    let mut slopes = Batch::zeros(inputs.rows(), read);
+    let rows = slopes.values_mut().par_chunks_mut(chunks * read).zip(inputs.values().par_chunks(chunks * width));
+    rows.for_each_init(
+        || Work::<Dual<f64>, 1>::new(course, chunks),
+        |work, (slopes, inputs)| {
+            let shots = inputs.len() / width;
+            let value = |shot: usize, port: usize| [Dual::of(f64::from(inputs[shot.min(shots - 1) * width + port]))];
+            let from: Vec<_> = (0..width).flat_map(|port| (0..chunks).map(move |shot| value(shot, port))).collect();
+            let mut to = vec![[Dual::of(0.0)]; read * chunks];
+            course.forward(table, work, &from, &mut to, false);
+            for (shot, row) in slopes.chunks_exact_mut(read).enumerate() {
+                for (port, (slope, range)) in row.iter_mut().zip(&runner.ranges).enumerate() {
+                    let output = to[port * chunks + shot][0];
+                    let outside = output.value < f64::from(range.low) || f64::from(range.high) < output.value;
+                    *slope = if outside { 0.0 } else { output.slope as f32 };
+                }
+            }
+        },
+    );
+    slopes
 }

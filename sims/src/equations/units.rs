@@ -241,6 +241,9 @@ impl Words {
             return (*name).to_owned();
         }
         let simple = |text: &str| !text.contains(['*', '/', '^', '·']);
+        if let Some((_, rate)) = self.order.iter().find(|(of, text)| simple(text) && *of / Dimension::TIME == dimension) {
+            return format!("{rate}/s");
+        }
         for (a, first) in self.order.iter().filter(|(_, text)| simple(text)) {
             for (b, second) in self.order.iter().filter(|(_, text)| simple(text)) {
                 for (found, text) in [(*a / *b, format!("{first}/{second}")), (*a * *b, format!("{first}*{second}"))] {
@@ -248,9 +251,6 @@ impl Words {
                         return text;
                     }
                 }
-            }
-            if *a / Dimension::TIME == dimension {
-                return format!("{first}/s");
             }
         }
         dimension.spelled()
