@@ -15,7 +15,7 @@ pub struct Coefficient {
     /// Such as `resonance_hertz`.
     pub name: String,
     /// SI unit; `1` where it has none.
-    pub unit: &'static str,
+    pub unit: String,
     /// What a physicist believes before anything is measured.
     pub nominal: f64,
     /// Where a fit starts: the nominal value, unless nothing depends on the coefficient there.
@@ -28,8 +28,8 @@ pub struct Coefficient {
 
 impl Coefficient {
     /// A coefficient between `low` and `high` whose fit starts at its nominal value.
-    pub fn new(name: &str, unit: &'static str, nominal: f64, [low, high]: [f64; 2]) -> Self {
-        Self { name: name.to_owned(), unit, nominal, start: nominal, low, high }
+    pub fn new(name: &str, unit: &str, nominal: f64, [low, high]: [f64; 2]) -> Self {
+        Self { name: name.to_owned(), unit: unit.to_owned(), nominal, start: nominal, low, high }
     }
 
     /// The same, its fit starting elsewhere.

@@ -38,6 +38,8 @@ mod solver;
 mod step;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
 
 use bench::Bench;
 use circuit::{Circuit, Line};

@@ -17,6 +17,18 @@ pub enum Error {
         /// What would make sense, such as `it must be above 0`.
         expected: &'static str,
     },
+    /// An equation file that cannot be taken as it is written.
+    #[error("{file}:{line}:{column}: {what}")]
+    Equations {
+        /// The file.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
 }
 
 /// A unit after its number; a pure number has none.

@@ -26,6 +26,8 @@ mod matrix;
 mod physics;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod text_tests;
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ pub(super) fn predict(solver: &Solver<f64>, inputs: &[f64]) -> Vec<f64> {
 }
 
 /// Gradients at `inputs` in double precision.
-fn pull_back(solver: &Solver<f64>, inputs: &[f64], cotangents: &[f64]) -> Vec<f64> {
+pub(super) fn pull_back(solver: &Solver<f64>, inputs: &[f64], cotangents: &[f64]) -> Vec<f64> {
     let mut gradients = vec![0.0; inputs.len()];
     let scratch = &mut Scratch::default();
     Arch::new().dispatch(PullBack { solver, scratch, inputs, cotangents, gradients: &mut gradients });

@@ -26,13 +26,13 @@ fn gapped(count: usize) -> Oscillators {
     Oscillators { count, mismatch: 1.0, plant_seed: 5, shot_seed: 6, ..Oscillators::default() }
 }
 
-fn predict(physics: &Physics, inputs: &[f64], controls: &[f64]) -> Vec<f64> {
+pub(super) fn predict(physics: &Physics, inputs: &[f64], controls: &[f64]) -> Vec<f64> {
     let mut outputs = vec![0.0; inputs.len()];
     physics.predict(inputs, controls, &mut outputs, &mut physics.workspace());
     outputs
 }
 
-fn pull_back(physics: &Physics, inputs: &[f64], controls: &[f64], cotangents: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn pull_back(physics: &Physics, inputs: &[f64], controls: &[f64], cotangents: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut gradients = cotangents.to_vec();
     let controls = physics.pull_back(inputs, controls, &mut gradients, &mut physics.workspace());
     (gradients, controls)

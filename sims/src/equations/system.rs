@@ -1,0 +1,501 @@
+//! A model compiled: programs for the start, the steps, and the readings, each with its backward pass, and one for what all shots
+//! share.
+//!
+//! Every program finds its inputs at the same places, in elements: states, inputs of the sample, delayed values, cotangents; a
+//! backward pass leaves what its inputs are worth at the same places of its outputs. What shared terms are worth adds up over steps
+//! and shots; one last program takes it from there to the controls.
+
+use super::build::{Builder, Delay, work};
+use super::compile::{Entry, Layout, Shared, Target, Wanted, compile, places};
+use super::elimination::Elimination;
+use super::implicit::Implicit;
+use super::machine::Memory;
+use super::model::{Line, Method, Model, Role, Time};
+use super::program::{NOWHERE, Program};
+use super::steps::Motion;
+use super::terms::{Extent, Id, Leaf, Node, Origin, Terms};
+use crate::Real;
+
+/// Up to so many parts, every element has terms of its own.
+const UNROLLED_PARTS: usize = 24_000;
+/// Up to so many elements, the matrix of an implicit step is eliminated as terms.
+const DENSE_STATES: usize = 16;
+
+/// A program and its backward pass.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stage {
+    pub forward: Program,
+    pub backward: Program,
+}
+
+/// How the states go on.
+#[derive(Debug, Clone)]
+pub(super) enum Stepper {
+    /// Nothing goes on.
+    Still,
+    /// One program is a whole step.
+    Map(Stage),
+    /// Four slopes are a step.
+    RungeKutta(Stage),
+    /// A sparse system is solved in each step.
+    Implicit(Box<Implicit>),
+}
+
+/// A compiled model.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    pub states: usize,
+    /// Values of inputs in one sample, those of one value a shot among them.
+    pub inputs: usize,
+    pub delayed: usize,
+    pub delays: Vec<Delay>,
+    /// Where the arrays of each origin lie.
+    pub layout: Layout,
+    /// Elements before the registers.
+    pub reserved: usize,
+    pub start: Stage,
+    pub stepper: Stepper,
+    /// Readings of every sample, and of the end.
+    pub sample: Stage,
+    pub end: Stage,
+    pub shared: Shared,
+    /// Elements of the sums over shots.
+    pub sums: usize,
+    settle: Program,
+    settle_back: Program,
+    constants: Shared,
+    pub controls: usize,
+    indices: Vec<Extent>,
+    /// Terms as they were written, and as they are computed: for reports.
+    pub terms: Terms,
+    pub motions: Vec<Motion>,
+    pub step_seconds: f64,
+}
+
+/// What is collected while the stages are compiled.
+struct Assembly {
+    terms: Terms,
+    layout: Layout,
+    reserved: u32,
+    shared: Shared,
+    gains: Shared,
+}
+
+/// A result of a stage: the term, the variables that it goes over, its cotangent, and where it goes.
+struct Result {
+    id: Id,
+    over: u32,
+    seed: Leaf,
+    base: u32,
+    leaf: Leaf,
+}
+
+impl Assembly {
+    fn stage(&mut self, results: &[Result]) -> Stage {
+        let roots: Vec<Id> = results.iter().map(|result| result.id).collect();
+        let hoisted = self.terms.hoist(&roots);
+        let wanted: Vec<Wanted> = results
+            .iter()
+            .zip(&hoisted)
+            .map(|(result, id)| Wanted {
+                id: *id,
+                over: result.over,
+                target: Target::Put { base: result.base, leaf: Some(result.leaf.clone()) },
+            })
+            .collect();
+        let forward = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        let mut seeded = Vec::new();
+        for (result, id) in results.iter().zip(&hoisted) {
+            let seed = self.terms.leaf(result.seed.clone());
+            seeded.push((*id, seed, result.over));
+        }
+        let backward = self.backward(&seeded);
+        Stage { forward, backward }
+    }
+
+    fn backward(&mut self, seeded: &[(Id, Id, u32)]) -> Program {
+        let found = self.terms.backward(seeded, 0, |terms, id| {
+            let own = matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::State | Origin::Input | Origin::Delayed, .. }));
+            own || (terms.facts(id).uniform && terms.facts(id).controlled)
+        });
+        let worths: Vec<Id> = found.iter().map(|worth| worth.worth).collect();
+        let worths = self.terms.hoist(&worths);
+        let mut wanted = Vec::new();
+        for (worth, id) in found.iter().zip(worths) {
+            let facts = self.terms.facts(worth.of);
+            let target = match self.terms.node(worth.of).clone() {
+                Node::Leaf(leaf) if !leaf.origin.is_uniform() => {
+                    Target::Put { base: self.layout[&(leaf.origin, leaf.array)], leaf: Some(leaf) }
+                }
+                _ => {
+                    let to = self.gains.place(Entry::Term(worth.of), self.terms.count(facts.free));
+                    Target::Gain { to, vars: facts.free }
+                }
+            };
+            wanted.push(Wanted { id, over: facts.free, target });
+        }
+        let mut program = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        program.outputs = self.reserved as usize;
+        program
+    }
+
+    /// What an implicit step of a large system needs beside the slopes.
+    fn implicit(&mut self, motions: &[Motion], slopes: Stage, (time, states): (&Time, usize)) -> Implicit {
+        let jacobian = jacobian(&mut self.terms, motions);
+        let (mut wanted, mut places, mut end) = (Vec::new(), Vec::new(), 0);
+        let ids: Vec<Id> = jacobian.iter().map(|block| block.value).collect();
+        for (block, id) in jacobian.iter().zip(self.terms.hoist(&ids)) {
+            let over = over(&self.terms, &block.row) | over(&self.terms, &block.column);
+            places.extend(block.places(&self.terms, &self.layout));
+            wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });
+            end += self.terms.count(over) as u32;
+        }
+        let entries = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        let inside: Vec<(u32, u32)> = places.iter().copied().flatten().collect();
+        let elimination = Elimination::new(states, &inside);
+        let slot = |(row, column): (u32, u32)| elimination.slot(row, column);
+        let slots = places.into_iter().map(|place| place.map_or(NOWHERE, slot)).collect();
+        let roots: Vec<Id> = motions.iter().map(|motion| motion.slope).collect();
+        let moved = self.terms.forward(&roots, |terms, leaf| {
+            (leaf.origin == Origin::State).then(|| terms.leaf(Leaf { origin: Origin::Tangent, ..leaf.clone() }))
+        });
+        let moved = self.terms.hoist(&moved);
+        let mut seeded = Vec::new();
+        for (motion, id) in motions.iter().zip(moved) {
+            let seed = self.terms.leaf(Leaf { origin: Origin::Seed, ..motion.state.clone() });
+            seeded.push((id, seed, over(&self.terms, &motion.state)));
+        }
+        Implicit {
+            slopes,
+            entries,
+            slots,
+            elimination,
+            curvature: self.backward(&seeded),
+            seeds: self.layout[&(Origin::Seed, 0)] as usize,
+            tangents: self.layout[&(Origin::Tangent, 0)] as usize,
+            tolerance: (time.method == Method::ImplicitAdaptive).then_some(time.tolerance),
+            sample_seconds: time.sample_seconds,
+            substeps: time.substeps,
+        }
+    }
+}
+
+/// Entries of the Jacobian of the slopes: a term over the variables of its row and column.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    pub row: Leaf,
+    pub column: Leaf,
+    pub value: Id,
+}
+
+/// The blocks of the Jacobian of `motions` by the states; where every element has terms of its own, each is one entry.
+pub(super) fn jacobian(terms: &mut Terms, motions: &[Motion]) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for motion in motions {
+        let kept = over(terms, &motion.state);
+        let one = terms.number(1.0);
+        for found in terms.backward(&[(motion.slope, one, kept)], kept, super::steps::is_state) {
+            let Node::Leaf(column) = terms.node(found.of).clone() else { unreachable!("only states are wanted") };
+            blocks.push(Block { row: motion.state.clone(), column, value: found.worth });
+        }
+    }
+    blocks
+}
+
+impl Block {
+    /// Row and column of each entry, in the order of the term's elements; `None` where the column is outside its array.
+    pub fn places(&self, terms: &Terms, layout: &Layout) -> Vec<Option<(u32, u32)>> {
+        let vars = over(terms, &self.row) | over(terms, &self.column);
+        let [rows, columns] = [&self.row, &self.column].map(|leaf| {
+            let base = layout[&(leaf.origin, leaf.array)];
+            places(terms, leaf, vars).into_iter().map(move |place| if place == NOWHERE { NOWHERE } else { base + place })
+        });
+        rows.zip(columns).map(|(row, column)| (column != NOWHERE).then_some((row, column))).collect()
+    }
+}
+
+/// Gives the arrays of one origin their places.
+fn laid(layout: &mut Layout, terms: &Terms, origin: Origin, arrays: usize, end: &mut u32) {
+    for array in 0..arrays as u32 {
+        layout.insert((origin, array), *end);
+        *end += terms.shapes[&(origin, array)].iter().map(|extent| extent.size as u32).product::<u32>();
+    }
+}
+
+impl Compiled {
+    /// Whether every element can have terms of its own.
+    pub fn is_small(model: &Model) -> bool {
+        let lines = model.equations.iter().chain(model.outputs.iter().map(|output| &output.line));
+        work(model, lines) <= UNROLLED_PARTS
+    }
+
+    /// Compiles a model that has passed the check.
+    pub fn new(model: &Model, unrolls: bool) -> Self {
+        let mut builder = Builder::new(model, unrolls);
+        let mut motions = Vec::new();
+        let mut slopes = Vec::new();
+        for (array, line) in model.equations.iter().enumerate() {
+            builder.each(line, |builder, slope, at| {
+                let state = Leaf { origin: Origin::State, array: array as u32, at: at.into() };
+                let over = builder.over(&state);
+                slopes.push((slope, over));
+                motions.push(Motion { state, slope });
+            });
+        }
+        let starts = starts(&mut builder);
+        let mut readings: [Vec<Result>; 2] = [Vec::new(), Vec::new()];
+        let mut bases = [0_u32; 2];
+        for (number, output) in model.outputs.iter().enumerate() {
+            let kind = usize::from(output.at_end);
+            let array = (model.states.len() + number) as u32;
+            let extents = super::build::extents(model, &output.line.indices);
+            builder.terms.shapes.insert((Origin::Seed, array), extents);
+            let (base, results) = (bases[kind], &mut readings[kind]);
+            builder.each(&output.line, |builder, id, at| {
+                let seed = Leaf { origin: Origin::Seed, array, at: at.into() };
+                results.push(Result { id, over: builder.over(&seed), leaf: seed.clone(), seed, base });
+            });
+            bases[kind] += model.count(&output.line.indices) as u32;
+        }
+        let Builder { mut terms, delays, .. } = builder;
+        for array in 0..model.states.len() as u32 {
+            // A start has its own cotangents, those of the states.
+            let extents = terms.shapes[&(Origin::State, array)].clone();
+            terms.shapes.insert((Origin::Seed, array), extents);
+        }
+        let mut layout = Layout::default();
+        let mut end = 0;
+        laid(&mut layout, &terms, Origin::State, model.states.len(), &mut end);
+        let states = end as usize;
+        laid(&mut layout, &terms, Origin::Input, model.inputs.len(), &mut end);
+        let inputs = end as usize - states;
+        laid(&mut layout, &terms, Origin::Delayed, delays.len(), &mut end);
+        let delayed = end as usize - states - inputs;
+        laid(&mut layout, &terms, Origin::Seed, model.states.len() + model.outputs.len(), &mut end);
+        laid(&mut layout, &terms, Origin::Tangent, model.states.len(), &mut end);
+        let step_seconds = model.time.sample_seconds / model.time.substeps as f64;
+        let mut assembly =
+            Assembly { terms, layout, reserved: end, shared: Shared::default(), gains: Shared::default() };
+        let to_states = |terms: &Terms, id: Id, state: &Leaf, layout: &Layout| Result {
+            id,
+            over: over(terms, state),
+            seed: Leaf { origin: Origin::Seed, ..state.clone() },
+            base: layout[&(Origin::State, state.array)],
+            leaf: state.clone(),
+        };
+        let start_results: Vec<Result> =
+            starts.iter().map(|(id, state)| to_states(&assembly.terms, *id, state, &assembly.layout)).collect();
+        let start = assembly.stage(&start_results);
+        let is_map = unrolls
+            && match model.time.method {
+                Method::Rk4 | Method::SemiImplicit => true,
+                Method::Implicit => states <= DENSE_STATES,
+                Method::ImplicitAdaptive => false,
+            };
+        let method = model.time.method;
+        let stepper = if states == 0 {
+            Stepper::Still
+        } else if is_map {
+            let next = assembly.terms.step(method, &motions, step_seconds);
+            let results: Vec<Result> = motions
+                .iter()
+                .zip(next)
+                .map(|(motion, id)| to_states(&assembly.terms, id, &motion.state, &assembly.layout))
+                .collect();
+            Stepper::Map(assembly.stage(&results))
+        } else {
+            let results: Vec<Result> = motions
+                .iter()
+                .map(|motion| to_states(&assembly.terms, motion.slope, &motion.state, &assembly.layout))
+                .collect();
+            let stage = assembly.stage(&results);
+            if method == Method::Rk4 {
+                Stepper::RungeKutta(stage)
+            } else {
+                Stepper::Implicit(Box::new(assembly.implicit(&motions, stage, (&model.time, states))))
+            }
+        };
+        let [sample, end_results] = &readings;
+        let (sample, end) = (assembly.stage(sample), assembly.stage(end_results));
+        let Assembly { mut terms, mut layout, shared, gains, reserved } = assembly;
+        let mut constants = Shared::default();
+        let mut below = 0;
+        laid(&mut layout, &terms, Origin::Control, model.controls.len(), &mut below);
+        laid(&mut layout, &terms, Origin::Coefficient, model.coefficients.len(), &mut below);
+        let numbers = below;
+        let settle = settle(&terms, &shared, (&layout, numbers), &mut constants);
+        let settle_back = settle_back(&mut terms, &gains, (&mut layout, numbers), &mut constants);
+        let indices = terms.vars.clone();
+        Self {
+            states,
+            inputs,
+            delayed,
+            delays,
+            layout,
+            reserved: reserved as usize,
+            start,
+            stepper,
+            sample,
+            end,
+            shared,
+            sums: gains.length as usize,
+            settle,
+            settle_back,
+            constants,
+            controls: model.total(Role::Control),
+            indices,
+            terms,
+            motions,
+            step_seconds,
+        }
+    }
+
+    /// The programs that a block runs.
+    pub fn programs(&self) -> Vec<&Program> {
+        let mut stages = vec![&self.start, &self.sample, &self.end];
+        let mut others = Vec::new();
+        match &self.stepper {
+            Stepper::Still => (),
+            Stepper::Map(stage) | Stepper::RungeKutta(stage) => stages.push(stage),
+            Stepper::Implicit(implicit) => {
+                stages.push(&implicit.slopes);
+                others.extend([&implicit.entries, &implicit.curvature]);
+            }
+        }
+        stages.into_iter().flat_map(|stage| [&stage.forward, &stage.backward]).chain(others).collect()
+    }
+
+    /// A table with its numbers and the values of its indices.
+    fn blank<S: Real>(&self, shared: &Shared) -> Vec<S> {
+        let mut table = vec![S::of(0.0); (shared.length as usize).max(1)];
+        for (entry, place) in &shared.order {
+            let place = *place as usize;
+            match entry {
+                Entry::Number(bits) => table[place] = S::of(f64::from_bits(*bits)),
+                Entry::Index(var) => {
+                    for at in 0..self.indices[usize::from(*var)].size {
+                        table[place + at] = S::of(at as f64);
+                    }
+                }
+                Entry::Term(_) => (),
+            }
+        }
+        table
+    }
+
+    /// What all shots share, with these controls and coefficients.
+    pub fn settled<S: Real>(&self, controls: &[S::Wide], coefficients: &[S::Wide]) -> Vec<S> {
+        let mut memory = Memory::<S::Wide, 1>::new(1);
+        memory.fit([&self.settle], 0);
+        let values = controls.iter().chain(coefficients);
+        memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
+        memory.run(&self.settle, &self.blank(&self.constants));
+        let mut table = self.blank(&self.shared);
+        for (entry, place) in &self.shared.order {
+            if let Entry::Term(id) = entry {
+                let place = *place as usize;
+                for at in place..place + self.terms.count(self.terms.facts(*id).free) {
+                    table[at] = S::nearest(memory.outputs[at][0]);
+                }
+            }
+        }
+        table
+    }
+
+    /// What controls are worth, where the shared terms that go with them are worth `sums`.
+    pub fn settled_back(&self, controls: &[f64], coefficients: &[f64], sums: &[f64]) -> Vec<f64> {
+        let mut memory = Memory::<f64, 1>::new(1);
+        memory.fit([&self.settle_back], 0);
+        let values = controls.iter().chain(coefficients).chain(sums);
+        memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
+        memory.run(&self.settle_back, &self.blank(&self.constants));
+        (0..self.controls).map(|at| memory.outputs[at][0]).collect()
+    }
+}
+
+impl Builder<'_> {
+    /// The variables that a leaf goes along.
+    fn over(&self, leaf: &Leaf) -> u32 {
+        over(&self.terms, leaf)
+    }
+}
+
+fn over(terms: &Terms, leaf: &Leaf) -> u32 {
+    terms.find(&Node::Leaf(leaf.clone())).map_or_else(
+        || {
+            leaf.at.iter().fold(0, |vars, place| match place {
+                super::terms::Place::Along { var, .. } => vars | 1 << var,
+                super::terms::Place::At(_) => vars,
+            })
+        },
+        |id| terms.facts(id).free,
+    )
+}
+
+/// Where each state starts: 0 where the file says nothing.
+fn starts(builder: &mut Builder) -> Vec<(Id, Leaf)> {
+    let model = builder.model;
+    let mut starts = Vec::new();
+    for (array, state) in model.states.iter().enumerate() {
+        let Some(start) = &state.start else { continue };
+        let line = Line {
+            name: state.name.clone(),
+            indices: state.shape.clone(),
+            called: state.shape.iter().map(|index| model.indices[*index].name.clone()).collect(),
+            right: start.clone(),
+        };
+        builder.each(&line, |_, id, at| {
+            starts.push((id, Leaf { origin: Origin::State, array: array as u32, at: at.into() }));
+        });
+    }
+    starts
+}
+
+/// The program of the shared table.
+fn settle(terms: &Terms, shared: &Shared, layout: (&Layout, u32), constants: &mut Shared) -> Program {
+    let mut wanted = Vec::new();
+    for (entry, place) in &shared.order {
+        if let Entry::Term(id) = entry {
+            let over = terms.facts(*id).free;
+            wanted.push(Wanted { id: *id, over, target: Target::Put { base: *place, leaf: None } });
+        }
+    }
+    let mut program = compile(terms, &wanted, layout, constants, true);
+    program.outputs = shared.length as usize;
+    program
+}
+
+/// The program that takes what shared terms are worth to controls and coefficients.
+fn settle_back(
+    terms: &mut Terms,
+    gains: &Shared,
+    (layout, numbers): (&mut Layout, u32),
+    constants: &mut Shared,
+) -> Program {
+    let mut seeded = Vec::new();
+    let mut end = numbers;
+    for (number, (entry, place)) in gains.order.iter().enumerate() {
+        let Entry::Term(id) = entry else { continue };
+        let vars: Vec<u8> = super::terms::vars_of(terms.facts(*id).free).collect();
+        let extents = vars.iter().map(|var| terms.vars[usize::from(*var)]).collect();
+        terms.shapes.insert((Origin::Settled, number as u32), extents);
+        layout.insert((Origin::Settled, number as u32), numbers + place);
+        let seed = terms.whole(Origin::Settled, number as u32, &vars);
+        seeded.push((*id, seed, terms.facts(*id).free));
+        end = numbers + gains.length;
+    }
+    let found = terms.backward(&seeded, 0, |terms, id| {
+        matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::Control, .. }))
+    });
+    let wanted: Vec<Wanted> = found
+        .iter()
+        .map(|worth| {
+            let Node::Leaf(leaf) = terms.node(worth.of).clone() else { unreachable!("only leaves are wanted") };
+            let base = layout[&(leaf.origin, leaf.array)];
+            Wanted { id: worth.worth, over: terms.facts(worth.of).free, target: Target::Put { base, leaf: Some(leaf) } }
+        })
+        .collect();
+    let mut program = compile(terms, &wanted, (layout, end), constants, true);
+    program.outputs = numbers as usize;
+    program
+}

@@ -1,0 +1,103 @@
+//! Adjoints against finite differences in double precision.
+
+use super::{DIODE, coefficients, course, draw, predict, pull_back};
+use crate::gradient_check::error_along;
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The largest error of the gradients of `text` along random directions.
+fn worst(text: &str, size: f64, controls: &[f64]) -> f64 {
+    let (course, coefficients) = (course(text), coefficients(text));
+    let inputs = draw(course.input_width, size, "inputs");
+    let cotangents = draw(course.output_width, 1.0, "cotangents");
+    let (by_inputs, by_controls) = pull_back(&course, &coefficients, &inputs, controls, &cotangents);
+    let mut worst = 0.0_f64;
+    for direction in 0..3 {
+        let along = draw(inputs.len(), 0.1 * size, &format!("along {direction}"));
+        let loss = |inputs: &[f64]| dot(&predict(&course, &coefficients, inputs, controls), &cotangents);
+        worst = worst.max(error_along(loss, &inputs, &along, &by_inputs));
+        if !controls.is_empty() {
+            let along = draw(controls.len(), 0.1, &format!("across {direction}"));
+            let loss = |controls: &[f64]| dot(&predict(&course, &coefficients, &inputs, controls), &cotangents);
+            worst = worst.max(error_along(loss, controls, &along, &by_controls));
+        }
+    }
+    worst
+}
+
+#[test]
+fn adjoints_of_every_method_agree_with_finite_differences() {
+    for method in ["rk4", "semi-implicit", "implicit", "implicit-adaptive"] {
+        // Steps that adapt are held while the adjoint is taken: what their choice owes to the inputs is as small as the tolerance.
+        let text = DIODE.replace("method = \"implicit\"", &format!("method = \"{method}\"\ntolerance = 1e-8"));
+        let error = worst(&text, 0.5, &[0.2]);
+        assert!(error < 1e-6, "{method}: {error:e}");
+    }
+}
+
+/// A ring with starts, inputs of both kinds, a delay, a branch, a table, a sum, and readings of both kinds.
+const RING: &str = r#"
+[indices]
+k = { size = SIZE, periodic = true }
+j = { size = SIZE, periodic = true }
+[inputs]
+push = { unit = "1", range = [-9, 9], shape = ["k"] }
+seed = { unit = "rad", range = [-9, 9], shape = ["k"], kind = "static" }
+[controls]
+K = { unit = "1", range = [-9, 9], shape = ["k", "j"], where = "abs(k - j) <= 2" }
+gain = { unit = "1", range = [-9, 9] }
+[coefficients]
+w = { unit = "1/s", value = "1 + 0.1*k", shape = ["k"] }
+tau = { unit = "s", value = 1.5 }
+[tables]
+curve = { unit = "1", of = "rad", points = [[-2, 0.5], [0, 1], [1.5, 3]] }
+[states]
+q = { unit = "rad", shape = ["k"], start = "0.3*seed[k] + 0.1*gain*k" }
+p = { unit = "rad/s", shape = ["k"] }
+[let]
+"s[k]" = "sin(q[k])"
+[equations]
+"der(q[k])" = "p[k]"
+"der(p[k])" = "w[k]^2*(sum(j, K[k,j]*(s[j] - s[k])) - s[k]*table(q[k], curve) + gain*push[k] + 0.2*(q[k+1] - 2*q[k] + q[k-1]) + if(q[k] > 0.2, sqrt(q[k]), 0) + 0.1*delay(q[k+1], 2) + 0.1*delay(push[k], 1)) - p[k]/tau"
+[outputs]
+speed = { unit = "rad/s", value = "p[k]*cosh(gain)", shape = ["k"], range = [-99, 99] }
+mean = { unit = "rad", value = "sum(k, q[k])/SIZE", range = [-99, 99], at = "end" }
+[time]
+sample_seconds = 0.1
+samples = 5
+substeps = 3
+method = "METHOD"
+tolerance = 1e-8
+"#;
+
+fn ring(size: usize, method: &str) -> String {
+    RING.replace("SIZE", &size.to_string()).replace("METHOD", method)
+}
+
+#[test]
+fn adjoints_of_arrays_agree_with_finite_differences() {
+    for (size, method) in [(5, "rk4"), (5, "implicit"), (6, "semi-implicit"), (60, "rk4"), (12, "implicit"), (60, "implicit"), (5, "implicit-adaptive")] {
+        let controls = draw(size * size + 1, 0.3, "controls");
+        let error = worst(&ring(size, method), 0.7, &controls);
+        assert!(error < 1e-6, "{size}, {method}: {error:e}");
+    }
+}
+
+#[test]
+fn loops_and_terms_of_their_own_give_the_same() {
+    let text = ring(12, "rk4");
+    let (model, _) = super::file::read("ring", &text, None).unwrap();
+    let [loops, unrolled] = [false, true].map(|unrolls| super::Course::with(&model, unrolls));
+    let coefficients = coefficients(&text);
+    let inputs = draw(loops.input_width, 0.7, "inputs");
+    let controls = draw(12 * 12 + 1, 0.3, "controls");
+    let cotangents = draw(loops.output_width, 1.0, "cotangents");
+    let [a, b] = [&loops, &unrolled].map(|course| predict(course, &coefficients, &inputs, &controls));
+    let [c, d] = [&loops, &unrolled].map(|course| pull_back(course, &coefficients, &inputs, &controls, &cotangents));
+    for (a, b) in [(a, b), (c.0, d.0), (c.1, d.1)] {
+        let size = a.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12 * size));
+    }
+}

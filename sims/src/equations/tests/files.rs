@@ -1,0 +1,172 @@
+//! What a file may say, and what it is told where it may not.
+
+use std::time::{Duration, Instant};
+
+use drivers::{Batch, Direction};
+
+use super::DIODE;
+use crate::{Equations, Moment};
+
+fn refused(text: &str) -> String {
+    Equations::from_text("diode.toml", text).build().expect_err(text).to_string()
+}
+
+/// The diode with one piece in place of another.
+fn with(from: &str, to: &str) -> String {
+    assert!(DIODE.contains(from), "{from}");
+    refused(&DIODE.replace(from, to))
+}
+
+#[test]
+fn the_example_is_a_bench_with_a_twin_and_coefficients() {
+    let system = Equations { plant_seed: 3, ..Equations::from_text("diode.toml", DIODE) };
+    let built = system.build().unwrap();
+    let ports = &built.twin.card().ports;
+    assert_eq!((ports.input_count(), ports.control_count(), ports.output_count()), (12, 1, 12));
+    assert_eq!(ports.ranges(Direction::Output)[0], drivers::Range::new(-2.0, 2.0));
+    let drive = Batch::from_fn(40, 12, |row, sample| (0.1 * (row * sample) as f32).sin());
+    let twin = built.twin.predict(&drive, &[0.3]);
+    let ideal = built.ideal.predict(&drive, &[0.3]);
+    let bench = built.system.shoot(&drive, &[0.3], Moment::default());
+    let apart = |a: &Batch, b: &Batch| {
+        let squares = a.values().iter().zip(b.values()).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+        (squares / a.values().len() as f32).sqrt()
+    };
+    let noise = apart(&bench, &ideal);
+    assert!((1.7e-3..2.3e-3).contains(&noise), "{noise}");
+    assert!(1e-4 < apart(&twin, &ideal), "the bench has a resistor of its own");
+    let lsb = 4.0 / 16383.0;
+    assert!(bench.values().iter().all(|value| { let code = (value + 2.0) / lsb; (code - code.round()).abs() < 0.01 }));
+    let same = Equations { mismatch: 0.0, ..system.clone() }.build().unwrap();
+    assert_eq!(same.ideal.predict(&drive, &[0.3]), twin);
+    let family = system.adjustable().unwrap();
+    let coefficients = family.coefficients();
+    assert_eq!(coefficients.iter().map(|one| (one.name.as_str(), one.unit.as_str())).collect::<Vec<_>>(), [("R", "ohm")]);
+    assert_eq!(family.adjusted(&[200.0], &[]).predict(&drive, &[0.3]), twin);
+}
+
+#[test]
+fn sensitivities_are_slopes_and_nothing_depends_on_threads_or_batches() {
+    let system = Equations { plant_seed: 3, ..Equations::from_text("diode.toml", DIODE) };
+    let family = system.adjustable().unwrap();
+    let drive = Batch::from_fn(37, 12, |row, sample| (0.1 * (row * sample) as f32).sin());
+    let slopes = family.sensitivity(&[205.0], &[], 0)(&drive, &[0.3]);
+    let text = DIODE.replace("value = 200", "value = 205");
+    let course = super::course(&text);
+    let inputs: Vec<f64> = drive.row(36).iter().map(|value| f64::from(*value)).collect();
+    let at = |ohms: f64| super::predict(&course, &[ohms, 1e-2, 2.5e-9, 1e-9, 0.05], &inputs, &[f64::from(0.3_f32)]);
+    for ((slope, above), below) in slopes.row(36).iter().zip(at(206.0)).zip(at(204.0)) {
+        let exact = (above - below) / 2.0;
+        assert!((f64::from(*slope) - exact).abs() < 1e-4 * exact.abs() + 1e-9, "{slope} {exact}");
+    }
+    let built = system.build().unwrap();
+    let in_threads = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+            let moment = Moment { shots: 100, seconds: 1.0 };
+            let shots = built.system.shoot(&drive, &[0.3], moment);
+            (shots, built.twin.predict(&drive, &[0.3]), built.twin.pull_back(&drive, &[0.3], &drive))
+        })
+    };
+    let (shots, predicted, gradients) = in_threads(1);
+    assert_eq!(in_threads(3), (shots.clone(), predicted.clone(), gradients.clone()));
+    for row in [0, 15, 16, 36] {
+        let alone = drive.part(row, 1);
+        let moment = Moment { shots: 100 + row as u64, seconds: 9.0 };
+        assert_eq!(built.system.shoot(&alone, &[0.3], moment).values(), shots.row(row));
+        assert_eq!(built.twin.predict(&alone, &[0.3]).values(), predicted.row(row));
+        assert_eq!(built.twin.pull_back(&alone, &[0.3], &alone).inputs.values(), gradients.inputs.row(row));
+    }
+}
+
+#[test]
+fn a_static_system_is_one_line() {
+    let text = r#"
+[inputs]
+light = { unit = "W", range = [0, 2], kind = "static" }
+[coefficients]
+depth = { unit = "1", value = 0.7 }
+saturation = { unit = "W", value = 0.4 }
+[outputs]
+through = { unit = "W", value = "light*(1 - depth/(1 + light/saturation))", range = [0, 2] }
+"#;
+    let built = Equations::from_text("absorber.toml", text).build().unwrap();
+    let light = Batch::new(1, vec![0.0, 0.4, 1.2]).unwrap();
+    let through = built.twin.predict(&light, &[]);
+    for (found, exact) in through.values().iter().zip([0.0, 0.4 * 0.65, 1.2 * (1.0 - 0.7 / 4.0)]) {
+        assert!((found - exact).abs() < 1e-6, "{found} {exact}");
+    }
+}
+
+#[test]
+fn errors_name_file_line_column_and_term() {
+    let cases = [
+        (with("R*i", "Q*i"), "diode.toml:17:22: der(i): unknown name `Q`"),
+        (with("(drive - R*i", "(drvie - R*i"), "unknown name `drvie`; did you mean `drive`?"),
+        (with("exp((v - bias)/Vd)", "epx((v - bias)/Vd)"), "unknown function `epx`; did you mean `exp`?"),
+        (with("(i - Is*(exp", "(i - R*(exp"), "der(v): `i` is in A, `R*(exp((v - bias)/Vd) - 1)` in ohm: the sum needs one unit"),
+        (with("exp((v - bias)/Vd)", "exp(v - bias)"), "der(v): `v - bias` is in V: exp needs a pure number"),
+        (with("(drive - R*i - v)/L\"\n\"der(v)", "(drive - R*i - v)\"\n\"der(v)"), "der(i): `(drive - R*i - v)` is in V, where A/s is needed"),
+        (with("\"der(v)\" = \"(i -", "\"der(w)\" = \"(i -"), "`der(w)`: `w` is no state of [states]"),
+        (with("\"der(v)\" = \"(i - Is*(exp((v - bias)/Vd) - 1))/C\"\n", ""), "the state `v` has no equation"),
+        (with("unit = \"ohm\"", "unit = \"ohms\""), "`ohms` is no unit that is known"),
+        (with("method = \"implicit\"", "method = \"implict\""), "unknown method `implict`; did you mean `implicit`?"),
+        (with("spread = 0.05", "spraed = 0.05"), "unknown key `spraed` in `R`; did you mean `spread`?"),
+        (with("[states]", "[sattes]"), "unknown key `sattes`; did you mean `states`?"),
+        (with("i = { unit = \"A\" }", "R = { unit = \"A\" }"), "`R` is declared twice"),
+        (with("R*i - v)/L\"\n\"der(v)", "R*i - v/L\"\n\"der(v)"), "where"),
+        (with("value = \"v\"", "value = \"v[0]\""), "node: `v` has no index, but `v[0]` stands here"),
+        (with("range = [-2, 2]", "range = [2, -2]"), "must have its low end first"),
+        (with("sample_seconds = 1e-6\n", ""), "needs sample_seconds"),
+    ];
+    for (found, expected) in cases {
+        assert!(found.contains(expected) && found.starts_with("diode.toml:"), "{found}\ninstead of\n{expected}");
+    }
+    let ring = |equation: &str, index: &str, more: &str| {
+        refused(&format!(
+            "[indices]\nk = {index}\nj = 4\n[inputs]\nu = {{ unit = \"V\", range = [-1, 1] }}\n[states]\nv = {{ unit = \"V\", shape = [\"k\"] }}\n{more}[equations]\n{equation}\n[outputs]\ny = {{ unit = \"V\", value = \"v[0]\", range = [-1, 1] }}\n[time]\nsample_seconds = 1\n"
+        ))
+    };
+    let decay = "\"der(v[k])\" = \"(u - v[k + 1])/1e0\"";
+    let cases = [
+        (ring(decay, "8", ""), "`v[k + 1]` is outside 0 to 7 at k = 7: let the index `k` be periodic"),
+        (ring("\"der(v[k])\" = \"-v[9]/1e0\"", "8", ""), "`v[9]` is outside 0 to 7"),
+        (ring("\"der(v[k])\" = \"sum(j, v[j])/1e0\"", "8", ""), "`j` runs over 4 places, but that of `v` over 8"),
+        (ring("\"der(v[k])\" = \"-v/1e0\"", "8", ""), "`v` has [k], but `v` stands here"),
+        (ring("\"der(v[k])\" = \"-v[m]/1e0\"", "8", ""), "`m` is no index here"),
+        (ring("\"der(v[k])\" = \"-v[2*k]/1e0\"", "8", ""), "`2*k` is no place"),
+        (ring("\"der(v[k])\" = \"sum(k, v[k])/1e0\"", "8", ""), "the index `k` is in use"),
+        (ring("\"der(v[k])\" = \"a/1e0\"", "8", "[let]\na = \"b\"\nb = \"2*a\"\n"), "`a` of [let] depends on itself"),
+        (ring("\"der(v[k])\" = \"-v[k]/1e0\"\n\"der( v[k])\" = \"0\"", "8", ""), "the state `v` has two equations"),
+    ];
+    for (found, expected) in cases {
+        assert!(found.contains(expected), "{found}\ninstead of\n{expected}");
+    }
+    let guarded = DIODE.replace("[inputs]", "[indices]\nk = 3\n[inputs]").replace("[let]", "").replace(
+        "[equations]",
+        "w = { unit = \"V\", shape = [\"k\"] }\n[equations]\n\"der(w[k])\" = \"if(k == 2, v, w[k + 1] - w[k])/1e0\"",
+    );
+    assert!(Equations::from_text("guarded", &guarded).build().is_ok());
+}
+
+#[test]
+fn absurd_files_are_refused_at_once() {
+    let start = Instant::now();
+    let deep = "(".repeat(10_000);
+    let cases = [
+        ("x".repeat(10 << 20), "at most"),
+        (DIODE.replace("[inputs]", "[indices]\nk = 1000000000\n[inputs]"), "it must be a whole number from 1 to"),
+        (DIODE.replace("(drive - R*i - v)/L", &deep), "nested"),
+        (format!("a = {}", "[".repeat(10_000)), ""),
+        (DIODE.replace("samples = 12", "samples = 1000000000"), "outside"),
+        (DIODE.replace("substeps = 4", "substeps = -1"), "outside"),
+        ((0..60).fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))).replace("LETS", ""), ""),
+        ((0..200).fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))).replace("LETS", "").replace("value = \"v\"", "value = \"z200\""), "deep"),
+    ];
+    for (text, expected) in cases {
+        match Equations::from_text("absurd.toml", &text).build() {
+            Err(error) => assert!(error.to_string().contains(expected), "{error}"),
+            Ok(_) => assert!(expected.is_empty()),
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}

@@ -1,0 +1,83 @@
+//! Integrators have their order, and the implicit one is stable where explicit ones are not.
+
+use super::{coefficients, course, predict};
+
+/// A pendulum with friction, driven at first, whose two states have different units.
+fn pendulum(method: &str, substeps: usize) -> String {
+    format!(
+        r#"
+[inputs]
+push = {{ unit = "1/s^2", range = [-9, 9] }}
+[coefficients]
+w = {{ unit = "1/s", value = 1.3 }}
+r = {{ unit = "1/s", value = 0.2 }}
+[states]
+q = {{ unit = "rad", start = "0.7" }}
+p = {{ unit = "1/s" }}
+[equations]
+"der(q)" = "p"
+"der(p)" = "push - w^2*sin(q) - r*p*(1 + q^2)"
+[outputs]
+q_end = {{ unit = "rad", value = "q", range = [-9, 9], at = "end" }}
+p_end = {{ unit = "1/s", value = "p", range = [-9, 9], at = "end" }}
+[time]
+sample_seconds = 0.5
+samples = 4
+substeps = {substeps}
+method = "{method}"
+"#
+    )
+}
+
+#[test]
+fn halving_the_step_divides_the_error_as_the_order_has_it() {
+    let end = |method: &str, substeps: usize| {
+        let text = pendulum(method, substeps);
+        predict(&course(&text), &coefficients(&text), &[0.5, -0.4, 0.0, 0.2], &[])
+    };
+    let exact = end("rk4", 400);
+    for (method, order, substeps) in
+        [("rk4", 4.0, 4), ("semi-implicit", 1.0, 64), ("implicit", 2.0, 16), ("implicit", 2.0, 32)]
+    {
+        let error = |substeps| end(method, substeps).iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let found = f64::log2(error(substeps) / error(2 * substeps));
+        assert!((found - order).abs() < 0.2, "{method} has the order {found}");
+    }
+}
+
+#[test]
+fn implicit_steps_are_stable_at_a_thousand_times_the_explicit_limit() {
+    let relaxation = |method: &str, factor: f64| {
+        let text = format!(
+            r#"
+[inputs]
+drive = {{ unit = "V", range = [-1, 1] }}
+[coefficients]
+k = {{ unit = "1/s", value = {:?} }}
+one = {{ unit = "V", value = 1 }}
+[states]
+v = {{ unit = "V" }}
+w = {{ unit = "V" }}
+[equations]
+"der(v)" = "k*(drive - v)"
+"der(w)" = "k*(v - w - 0.1*one*sin(w/one))"
+[outputs]
+node = {{ unit = "V", value = "w", range = [-9, 9] }}
+[time]
+sample_seconds = 1
+samples = 40
+method = "{method}"
+"#,
+            factor * 2.785
+        );
+        predict(&course(&text), &coefficients(&text), &[0.8; 40], &[])
+    };
+    // v = 0.8, and w + 0.1·sin w = 0.8.
+    let rest = (0..50).fold(0.8_f64, |w, _| 0.8 - 0.1 * w.sin());
+    for factor in [1.0, 10.0, 1000.0, 1e6] {
+        let record = relaxation("implicit", factor);
+        assert!(record.iter().all(|value| value.abs() < 1.2), "{factor}: {record:?}");
+        assert!((record[39] - rest).abs() < 1e-6, "{factor}: {} instead of {rest}", record[39]);
+    }
+    assert!(relaxation("rk4", 1.5).iter().any(|value| !(value.abs() < 100.0)), "the limit is one");
+}
