@@ -35,3 +35,10 @@ pub use waveform_world::{SharedWorld, WaveformWorld};
 
 /// The rig of simulated plants, each by its system's name: `hil/rigs/simulated.toml`.
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");
+
+/// Files of equations that the rig of simulated plants names, each with its text.
+pub const SYSTEMS: [(&str, &str); 3] = [
+    ("systems/diode.toml", include_str!("../rigs/systems/diode.toml")),
+    ("systems/coupled.toml", include_str!("../rigs/systems/coupled.toml")),
+    ("systems/lattice.toml", include_str!("../rigs/systems/lattice.toml")),
+];

@@ -103,6 +103,12 @@ impl Equations {
         Self { file: file.to_owned(), text: text.to_owned(), ..Self::default() }
     }
 
+    /// Time from sample to sample, in s, where a shot has several; `None` also of a file that cannot be read.
+    pub fn sample_seconds(&self) -> Option<f64> {
+        let (model, _) = self.read().ok()?;
+        (1 < model.time.samples).then_some(model.time.sample_seconds)
+    }
+
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.
     pub fn build(&self) -> Result<Built, Error> {
         let (model, plant) = self.read()?;
@@ -116,7 +122,10 @@ impl Equations {
         let coefficients = self.bench_coefficients(own.as_ref().unwrap_or(&model));
         let mut ports = Vec::new();
         for (output, bank) in model.outputs.iter().zip(&card.ports.outputs) {
-            ports.extend(std::iter::repeat_n((output.noise as f32, Converter::new(bank.range, output.bits)), bank.count));
+            ports.extend(std::iter::repeat_n(
+                (output.noise as f32, Converter::new(bank.range, output.bits)),
+                bank.count,
+            ));
         }
         let system = TextBench {
             card: card.clone(),
@@ -155,7 +164,8 @@ impl Equations {
     }
 
     fn read(&self) -> Result<(Model, Option<Model>), Error> {
-        let refuse = |name, value, expected| Err(Error::Coefficient { system: "equations", name, value, unit: "s", expected });
+        let refuse =
+            |name, value, expected| Err(Error::Coefficient { system: "equations", name, value, unit: "s", expected });
         for (name, value) in [
             ("settle_seconds", self.settle_seconds),
             ("latency_seconds", self.latency_seconds),
@@ -184,7 +194,8 @@ impl Equations {
         for coefficient in &model.coefficients {
             let mut stream = pattern.branch(&coefficient.name).stream();
             let deviation = self.mismatch * coefficient.spread;
-            values.extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
+            values
+                .extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
         }
         values
     }
@@ -207,7 +218,11 @@ impl Equations {
                 origin: Origin::Simulated,
             },
             ports: Ports {
-                inputs: model.inputs.iter().map(|input| bank(input, if input.is_static { 1 } else { samples })).collect(),
+                inputs: model
+                    .inputs
+                    .iter()
+                    .map(|input| bank(input, if input.is_static { 1 } else { samples }))
+                    .collect(),
                 controls: model.controls.iter().map(|control| bank(control, 1)).collect(),
                 outputs: outputs.collect(),
             },

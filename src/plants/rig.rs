@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drivers::{
-    Allowance, Card, Interlock, Interlocked, Limited, Plant, Recorded, Rejections, Replayed, Screen, Screened,
+    Allowance, Card, Interlock, Interlocked, Limited, MEBIBYTE, Plant, Recorded, Rejections, Replayed, Screen,
+    Screened, read_bounded,
 };
 use hil::{Faults, Wire};
 use sims::{Adjustable, Shifted, Simulated};
@@ -29,6 +30,36 @@ pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedCo
 use gauges::Gauges;
 use kept::Kept;
 use twin_ports::{same_ports, unlearned};
+
+/// The most that is read of a file of equations.
+const MOST_EQUATIONS: u64 = 10 * MEBIBYTE;
+
+/// Reads the files of equations that plants name: beside the rig file in `folder`, or those that come with the program.
+fn read_equations(config: &mut RigConfig, document: &Document, folder: Option<&PathBuf>) -> Result<(), Error> {
+    for (name, plant) in &mut config.plants {
+        for (key, system) in plant.equations() {
+            // A run keeps the text beside the name.
+            if !system.text.is_empty() {
+                continue;
+            }
+            let refuse = |message: String| document.refuse(&format!("plants.{name}.{key}.file"), message);
+            let built_in = hil::SYSTEMS.iter().find(|(file, _)| *file == system.file);
+            system.text = match (folder, built_in) {
+                (None, Some((_, text))) => (*text).to_owned(),
+                _ if system.file.is_empty() => {
+                    return Err(refuse("is missing: name the file of equations, such as \"diode.toml\"".to_owned()));
+                }
+                (folder, _) => {
+                    let path = folder.map_or_else(|| PathBuf::from(&system.file), |folder| folder.join(&system.file));
+                    let read = read_bounded(&path, MOST_EQUATIONS);
+                    let bytes = read.map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?;
+                    String::from_utf8(bytes).map_err(|_| refuse(format!("{}: is no text", path.display())))?
+                }
+            };
+        }
+    }
+    Ok(())
+}
 
 /// What a plant must have.
 const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
@@ -68,8 +99,9 @@ impl Rig {
         };
         known_plants(&document, experiment)?;
         document.overlay(experiment, "plants");
-        let config: RigConfig = document.check()?;
+        let mut config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        read_equations(&mut config, &document, file.is_some().then_some(&folder))?;
         if let Some(complaint) = name_complaint(&config.name) {
             return Err(document.refuse("name", complaint));
         }
@@ -213,7 +245,9 @@ impl Rig {
         let built = system.build(0).map_err(|error| {
             self.document.refuse(&format!("plants.{name}"), format!("has a system that cannot be built: {error}"))
         })?;
-        Ok(Some((system.adjustable(), built.twin.card().clone())))
+        let adjustable =
+            system.adjustable().map_err(|error| self.document.refuse(&format!("plants.{name}"), error.to_string()))?;
+        Ok(Some((adjustable, built.twin.card().clone())))
     }
 
     /// A digest of what the rig and the experiment say about a plant: all that a fit of it depends on. The seed of the shots' noise,
@@ -295,7 +329,8 @@ impl Rig {
         same_ports(config, plant.card(), twin.card()).map_err(|message| self.document.refuse(&path, message))?;
         let rejections = Rejections::default();
         let (plant, allowance) = self.guard(name, config, (plant, interlocks), &rejections)?;
-        let adjustable = config.twin_system().map(SimulatedConfig::adjustable);
+        let adjustable = config.twin_system().map(SimulatedConfig::adjustable).transpose();
+        let adjustable = adjustable.map_err(|error| self.document.refuse(&path, error.to_string()))?;
         let description = self.description(name);
         let wanted =
             fits::Wanted { plant: name, card: plant.card(), description: &description, model: adjustable.clone() };

@@ -2,7 +2,7 @@
 
 use drivers::{Bank, Ports};
 use serde_json::{Value, json};
-use sims::{Electrical, Mechanical, Optical, Oscillators};
+use sims::{Electrical, Equations, Mechanical, Optical, Oscillators};
 
 use crate::Error;
 use crate::plants::{PlantConfig, Rig, SimulatedConfig};
@@ -48,17 +48,21 @@ fn facts(config: SimulatedConfig) -> SystemFacts {
             "all-to-all coupled nonlinear oscillators, the reference implementation's own system",
             BENCH,
         ),
+        SimulatedConfig::Equations(_) => {
+            ("equations", "what a file of equations says, here a diode in a resonator", BENCH)
+        }
     };
     SystemFacts { name, about, fidelities, config }
 }
 
 /// All systems.
-pub fn systems() -> [SystemFacts; 4] {
+pub fn systems() -> [SystemFacts; 5] {
     [
         SimulatedConfig::Electrical(Electrical::default()),
         SimulatedConfig::Mechanical(Mechanical::default()),
         SimulatedConfig::Optical(Optical::default()),
         SimulatedConfig::Oscillators(Oscillators::default()),
+        SimulatedConfig::Equations(Equations::from_text(hil::SYSTEMS[0].0, hil::SYSTEMS[0].1)),
     ]
     .map(facts)
 }

@@ -131,7 +131,12 @@ impl Elimination {
 
     /// Solves with the transposed matrix.
     #[inline(always)]
-    pub fn solve_transposed<S: Real, const W: usize>(&self, values: &[[S; W]], right: &mut [[S; W]], work: &mut [[S; W]]) {
+    pub fn solve_transposed<S: Real, const W: usize>(
+        &self,
+        values: &[[S; W]],
+        right: &mut [[S; W]],
+        work: &mut [[S; W]],
+    ) {
         let (diagonal, rest) = values.split_at(self.size);
         let (upper, lower) = rest.split_at(self.later.len());
         self.enter(right, work);
@@ -225,8 +230,12 @@ mod tests {
         let exact: Vec<[f64; 2]> = (0..size).map(|_| std::array::from_fn(|_| f64::from(stream.normal()))).collect();
         elimination.factor(&mut values);
         for transposed in [false, true] {
-            let at = |row: usize, column: usize| if transposed { dense[column * size + row] } else { dense[row * size + column] };
-            let product = |row: usize, lane: usize| (0..size).map(|column| at(row, column)[lane] * exact[column][lane]).sum::<f64>();
+            let at = |row: usize, column: usize| {
+                if transposed { dense[column * size + row] } else { dense[row * size + column] }
+            };
+            let product = |row: usize, lane: usize| {
+                (0..size).map(|column| at(row, column)[lane] * exact[column][lane]).sum::<f64>()
+            };
             let mut right: Vec<[f64; 2]> = (0..size).map(|row| [product(row, 0), product(row, 1)]).collect();
             let mut work = right.clone();
             if transposed {

@@ -58,7 +58,9 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Run<'_, S, W> {
         outputs[..program.outputs * *chunks].fill([S::of(0.0); W]);
         for instruction in &program.instructions {
             match instruction {
-                Instruction::Map { op, to, from, walk } => map(*op, *to, from, walk, Block { chunks: *chunks, lanes, table }),
+                Instruction::Map { op, to, from, walk } => {
+                    map(*op, *to, from, walk, Block { chunks: *chunks, lanes, table })
+                }
                 Instruction::Gather { to, base, places } => gather(*to, *base, places, lanes, *chunks),
                 Instruction::Total { to, from, count, stride, walk } => {
                     total([*to, from.base, *count, *stride], walk, lanes, *chunks);
@@ -159,7 +161,8 @@ fn each<S: Real, const W: usize, A: Rows<S, W>, B: Rows<S, W>, C: Rows<S, W>>(
 #[inline(always)]
 fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Direction], block: Block<S, W>) {
     let Block { chunks, lanes, table } = block;
-    let reach: usize = walk.iter().map(|direction| (direction.count as usize - 1) * direction.to as usize).sum::<usize>() + 1;
+    let reach: usize =
+        walk.iter().map(|direction| (direction.count as usize - 1) * direction.to as usize).sum::<usize>() + 1;
     let copies = if op == Op::SineCosine { 2 } else { 1 };
     let (start, length) = (to as usize * chunks, copies * reach * chunks);
     // The target shares its place with no operand.

@@ -93,7 +93,9 @@ impl Program {
         let steps = |walk: &[Direction]| walk.iter().map(|direction| direction.count as usize).product::<usize>();
         let of = |instruction: &Instruction| match instruction {
             Instruction::Map { op: Op::Copy, .. } | Instruction::Gather { .. } | Instruction::Put { .. } => 0,
-            Instruction::Map { op: Op::MultiplyAdd | Op::MultiplySubtract | Op::SineCosine, walk, .. } => 2 * steps(walk),
+            Instruction::Map { op: Op::MultiplyAdd | Op::MultiplySubtract | Op::SineCosine, walk, .. } => {
+                2 * steps(walk)
+            }
             Instruction::Map { walk, .. } => steps(walk),
             Instruction::Total { count, walk, .. } => *count as usize * steps(walk),
             Instruction::Contract { count, walk, .. } => 2 * *count as usize * steps(walk),

@@ -115,7 +115,10 @@ impl Assembly {
 
     fn backward(&mut self, seeded: &[(Id, Id, u32)]) -> Program {
         let found = self.terms.backward(seeded, 0, |terms, id| {
-            let own = matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::State | Origin::Input | Origin::Delayed, .. }));
+            let own = matches!(
+                terms.node(id),
+                Node::Leaf(Leaf { origin: Origin::State | Origin::Input | Origin::Delayed, .. })
+            );
             own || (terms.facts(id).uniform && terms.facts(id).controlled)
         });
         let worths: Vec<Id> = found.iter().map(|worth| worth.worth).collect();
@@ -208,7 +211,9 @@ impl Block {
         let vars = over(terms, &self.row) | over(terms, &self.column);
         let [rows, columns] = [&self.row, &self.column].map(|leaf| {
             let base = layout[&(leaf.origin, leaf.array)];
-            places(terms, leaf, vars).into_iter().map(move |place| if place == NOWHERE { NOWHERE } else { base + place })
+            places(terms, leaf, vars)
+                .into_iter()
+                .map(move |place| if place == NOWHERE { NOWHERE } else { base + place })
         });
         rows.zip(columns).map(|(row, column)| (column != NOWHERE).then_some((row, column))).collect()
     }
@@ -484,9 +489,8 @@ fn settle_back(
         seeded.push((*id, seed, terms.facts(*id).free));
         end = numbers + gains.length;
     }
-    let found = terms.backward(&seeded, 0, |terms, id| {
-        matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::Control, .. }))
-    });
+    let found = terms
+        .backward(&seeded, 0, |terms, id| matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::Control, .. })));
     let wanted: Vec<Wanted> = found
         .iter()
         .map(|worth| {

@@ -32,7 +32,12 @@ pub(super) fn predict(physics: &Physics, inputs: &[f64], controls: &[f64]) -> Ve
     outputs
 }
 
-pub(super) fn pull_back(physics: &Physics, inputs: &[f64], controls: &[f64], cotangents: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn pull_back(
+    physics: &Physics,
+    inputs: &[f64],
+    controls: &[f64],
+    cotangents: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
     let mut gradients = cotangents.to_vec();
     let controls = physics.pull_back(inputs, controls, &mut gradients, &mut physics.workspace());
     (gradients, controls)

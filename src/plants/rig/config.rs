@@ -8,7 +8,7 @@ use std::sync::Arc;
 use drivers::{DoseLimits, GaugeConfig, Interlock, Limits, Range, Recovery, Screen, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Key, Mechanical, Optical, Oscillators};
+use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
 
 use super::BenchConfig;
 
@@ -221,17 +221,20 @@ pub enum SimulatedConfig {
     Optical(Optical),
     /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
     Oscillators(Oscillators),
+    /// What a file of equations says.
+    Equations(Equations),
 }
 
 impl SimulatedConfig {
     /// The physics with coefficients that can be fitted.
-    pub(super) fn adjustable(&self) -> Arc<dyn Adjustable> {
-        match self {
+    pub(super) fn adjustable(&self) -> Result<Arc<dyn Adjustable>, sims::Error> {
+        Ok(match self {
             Self::Electrical(config) => Arc::new(config.clone()),
             Self::Mechanical(config) => Arc::new(config.clone()),
             Self::Optical(config) => Arc::new(config.clone()),
             Self::Oscillators(config) => Arc::new(config.clone()),
-        }
+            Self::Equations(config) => config.adjustable()?,
+        })
     }
 
     /// Plant, twin and ideal twin; shot noise is that of run `seed`.
@@ -242,6 +245,7 @@ impl SimulatedConfig {
             Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Equations(config) => Equations { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
     }
 }
@@ -253,6 +257,7 @@ impl SimulatedConfig {
             Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
             Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
             Self::Optical(_) | Self::Oscillators(_) => None,
+            Self::Equations(config) => config.sample_seconds(),
         }
     }
 }
@@ -296,6 +301,27 @@ impl PlantConfig {
     /// The system that its twin is made of: simulated, behind instruments or recorded.
     pub fn twin_system(&self) -> Option<&SimulatedConfig> {
         self.simulated.as_ref().or_else(|| self.twin().and_then(TwinConfig::system))
+    }
+
+    /// All files of equations that it names, with the keys that name them.
+    pub(super) fn equations(&mut self) -> Vec<(&'static str, &mut Equations)> {
+        fn of(twin: &mut TwinConfig) -> Option<&mut SimulatedConfig> {
+            match twin {
+                TwinConfig::Learned(_) => None,
+                TwinConfig::System(system) => Some(system),
+            }
+        }
+        let systems = [
+            ("simulated", self.simulated.as_mut()),
+            ("shift.to", self.shift.as_mut().map(|shift| &mut shift.to)),
+            ("bench.twin", self.bench.as_mut().and_then(|bench| of(&mut bench.twin))),
+            ("replay.twin", self.replay.as_mut().and_then(|replay| of(&mut replay.twin))),
+        ];
+        let of_text = |(key, system): (&'static str, Option<&mut SimulatedConfig>)| match system {
+            Some(SimulatedConfig::Equations(config)) => Some((key, config)),
+            _ => None,
+        };
+        systems.into_iter().filter_map(of_text).collect()
     }
 
     /// Whether its twin is learned.
