@@ -11,7 +11,7 @@ use crate::plants::{Derivatives, Forward};
 pub enum Method {
     /// Value from the plant, gradient from its twin (Wright et al., Nature 601, 549, 2022).
     PhysicsAware,
-    /// Value and gradient from the twin; the plant is met only at the end.
+    /// Value and gradient from the twin; the plant is met only to validate and to test.
     InSilico,
     /// In silico with the plant's measured noise in the forward pass.
     NoiseAware,
