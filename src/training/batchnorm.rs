@@ -83,7 +83,7 @@ impl Device {
     fn lab(self) -> Result<Lab, Error> {
         let opened = Opened {
             name: "device".into(),
-            plant: Guarded::new(Box::new(Predicted::new(Arc::new(self)))),
+            plant: Guarded::new(Box::new(Predicted::new(Arc::new(self))), None),
             twin: Arc::new(Self::new()),
             ideal: None,
             adjustable: None,
@@ -246,7 +246,7 @@ pub fn moving_average_gap(seeds: &[u64], steps: usize) -> Result<Vec<Finding>, E
 
 /// A3 and A4: the accuracy that a drift takes, and how much of it new statistics give back. Inside the nonlinearity that is a part only.
 pub fn drift(inside: bool, seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
-    let (name, samples) = if inside { ("A4 (partial)", 256, 0.25) } else { ("A3", 128, 0.9) };
+    let (name, samples) = if inside { ("A4 (partial)", 256) } else { ("A3", 128) };
     let (data, config) = (data(4096, false, seed), config(steps));
     let (mut trainer, mut lab) = trained("", &data, &config, seed)?;
     let key = Key::new(seed).branch("drift");

@@ -24,7 +24,7 @@ use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Drawer, Experiment, Finished, Method, Plan, check_statistics, objective};
 
-pub use seeds::{Seeded, Spread, read_scores, write_believed, write_each, write_tests};
+pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each, write_tests};
 pub(crate) use slopes::slopes_of;
 
 /// Shots that measure the error of a twin.

@@ -312,7 +312,7 @@ fn what_makes_no_sense_is_refused_by_name() {
         change(&mut bench);
         match bench.build() {
             Err(Error::Coefficient { name, .. }) => name,
-            Ok(_) => panic!("it was built"),
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!(refused(&|bench| bench.samples = 2), "samples");

@@ -317,11 +317,13 @@ impl PlantConfig {
             ("bench.twin", self.bench.as_mut().and_then(|bench| of(&mut bench.twin))),
             ("replay.twin", self.replay.as_mut().and_then(|replay| of(&mut replay.twin))),
         ];
-        let of_text = |(key, system): (&'static str, Option<&mut SimulatedConfig>)| match system {
-            Some(SimulatedConfig::Equations(config)) => Some((key, config)),
-            _ => None,
-        };
-        systems.into_iter().filter_map(of_text).collect()
+        let mut found = Vec::new();
+        for (key, system) in systems {
+            if let Some(SimulatedConfig::Equations(config)) = system {
+                found.push((key, config));
+            }
+        }
+        found
     }
 
     /// Whether its twin is learned.
