@@ -184,3 +184,25 @@ fn cells(row: &RunRow, now: f64, all_in_percent: bool) -> Vec<Line<'static>> {
         Line::styled(row.name.clone(), Tone::Faint),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Tried;
+    use crate::scores::{ObjectiveKind, Scores};
+    use crate::watch::holder::Holder;
+    use crate::watch::record::Facts;
+
+    #[test]
+    fn beside_errors_an_accuracy_has_its_unit() {
+        let cell = |kind: ObjectiveKind, value: f64, all_in_percent: bool| {
+            let tried = Tried { kind, plant: Some(Scores::new(kind, &[value])), believed: None };
+            let facts = Facts { tried, ..Facts::default() };
+            let row = RunRow { folder: "a".into(), name: "a".into(), facts, status: None, holder: Holder::Unknown };
+            cells(&row, 0.0, all_in_percent)[5].to_string()
+        };
+        assert_eq!(cell(ObjectiveKind::Classify, 0.885, true), "88.5");
+        assert_eq!(cell(ObjectiveKind::Classify, 0.885, false), "88.5 %");
+        assert_eq!(cell(ObjectiveKind::Regress, 0.4121, false), "0.412");
+    }
+}
