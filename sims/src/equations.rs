@@ -18,6 +18,7 @@ mod check;
 mod compile;
 mod constant;
 mod elimination;
+mod export;
 mod file;
 mod functions;
 mod hoist;
@@ -25,6 +26,7 @@ mod implicit;
 mod machine;
 mod model;
 mod program;
+mod report;
 mod rules;
 mod run;
 mod steps;
@@ -44,7 +46,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
+pub use export::Language;
 use model::{Model, Quantity};
+pub use report::SystemReport;
 use run::Course;
 use twin::{Family, Runner, TextTwin};
 
@@ -116,7 +120,10 @@ impl Equations {
         let coefficients = self.bench_coefficients(own.as_ref().unwrap_or(&model));
         let mut ports = Vec::new();
         for (output, bank) in model.outputs.iter().zip(&card.ports.outputs) {
-            ports.extend(std::iter::repeat_n((output.noise as f32, Converter::new(bank.range, output.bits)), bank.count));
+            ports.extend(std::iter::repeat_n(
+                (output.noise as f32, Converter::new(bank.range, output.bits)),
+                bank.count,
+            ));
         }
         let system = TextBench {
             card: card.clone(),
@@ -155,7 +162,8 @@ impl Equations {
     }
 
     fn read(&self) -> Result<(Model, Option<Model>), Error> {
-        let refuse = |name, value, expected| Err(Error::Coefficient { system: "equations", name, value, unit: "s", expected });
+        let refuse =
+            |name, value, expected| Err(Error::Coefficient { system: "equations", name, value, unit: "s", expected });
         for (name, value) in [
             ("settle_seconds", self.settle_seconds),
             ("latency_seconds", self.latency_seconds),
@@ -184,7 +192,8 @@ impl Equations {
         for coefficient in &model.coefficients {
             let mut stream = pattern.branch(&coefficient.name).stream();
             let deviation = self.mismatch * coefficient.spread;
-            values.extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
+            values
+                .extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
         }
         values
     }
@@ -207,7 +216,11 @@ impl Equations {
                 origin: Origin::Simulated,
             },
             ports: Ports {
-                inputs: model.inputs.iter().map(|input| bank(input, if input.is_static { 1 } else { samples })).collect(),
+                inputs: model
+                    .inputs
+                    .iter()
+                    .map(|input| bank(input, if input.is_static { 1 } else { samples }))
+                    .collect(),
                 controls: model.controls.iter().map(|control| bank(control, 1)).collect(),
                 outputs: outputs.collect(),
             },

@@ -51,8 +51,14 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let mut builder =
-            Self { model, terms, delays: Vec::new(), slots: vec![Vec::new(); model.indices.len()], named: HashMap::new(), unrolls };
+        let mut builder = Self {
+            model,
+            terms,
+            delays: Vec::new(),
+            slots: vec![Vec::new(); model.indices.len()],
+            named: HashMap::new(),
+            unrolls,
+        };
         for assumed in &model.assumed {
             // `x > 0` and `0 < x`; the check has seen that it is one of them.
             if let Kind::Compare(comparison, left, right) = &assumed.expr.kind {
@@ -67,7 +73,9 @@ impl<'a> Builder<'a> {
 
     /// A loop variable of `index` that `places` do not use.
     pub fn variable(&mut self, index: usize, places: &Places) -> u8 {
-        let used = |var: u8| places.iter().any(|(_, place, _)| matches!(place, Place::Along { var: other, .. } if *other == var));
+        let used = |var: u8| {
+            places.iter().any(|(_, place, _)| matches!(place, Place::Along { var: other, .. } if *other == var))
+        };
         if let Some(var) = self.slots[index].iter().find(|var| !used(**var)) {
             return *var;
         }
@@ -105,8 +113,13 @@ impl<'a> Builder<'a> {
 
     /// The right side of a line at these places.
     pub fn at(&mut self, line: &Line, at: &[Place]) -> Id {
-        let places =
-            line.called.iter().zip(at).zip(&line.indices).map(|((name, place), index)| (name.clone(), *place, *index)).collect();
+        let places = line
+            .called
+            .iter()
+            .zip(at)
+            .zip(&line.indices)
+            .map(|((name, place), index)| (name.clone(), *place, *index))
+            .collect();
         self.build(&line.right.expr, &places)
     }
 
@@ -123,13 +136,17 @@ impl<'a> Builder<'a> {
             Kind::Name { name, at } => self.name(name, at, places),
             Kind::Call { name, of } => self.call(name, of, places),
             Kind::Sum(parts) => {
-                let parts: Vec<_> =
-                    parts.iter().map(|(minus, part)| (self.build(part, places), if *minus { -1.0 } else { 1.0 })).collect();
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|(minus, part)| (self.build(part, places), if *minus { -1.0 } else { 1.0 }))
+                    .collect();
                 self.terms.sum(parts, 0.0)
             }
             Kind::Product(parts) => {
-                let parts =
-                    parts.iter().map(|(divides, part)| (self.build(part, places), if *divides { -2 } else { 2 })).collect();
+                let parts = parts
+                    .iter()
+                    .map(|(divides, part)| (self.build(part, places), if *divides { -2 } else { 2 }))
+                    .collect();
                 self.terms.product(parts, 1.0)
             }
             Kind::Power(base, exponent) => {
@@ -174,7 +191,8 @@ impl<'a> Builder<'a> {
     /// Where an index in brackets is; `None`: outside, where there is nothing.
     fn place(&self, expr: &Expr, places: &Places, index: usize) -> Option<Place> {
         let (name, by) = constant::place(expr).expect("the check has read all places");
-        let base = name.map(|name| places.iter().find(|(called, ..)| called == name).expect("the check knows all indices").1);
+        let base =
+            name.map(|name| places.iter().find(|(called, ..)| called == name).expect("the check knows all indices").1);
         match base {
             None => self.inside(by, index),
             Some(Place::At(at)) => self.inside(i64::from(at) + by, index),
@@ -404,7 +422,9 @@ fn places_of(model: &Model, expr: &Expr) -> Places {
 /// How many parts all elements of these lines have together, sums counted as often as they run.
 pub(super) fn work<'a>(model: &Model, lines: impl Iterator<Item = &'a Line>) -> usize {
     let mut known = HashMap::new();
-    lines.map(|line| model.count(&line.indices).saturating_mul(weight(model, &line.right.expr, &mut known))).fold(0, usize::saturating_add)
+    lines
+        .map(|line| model.count(&line.indices).saturating_mul(weight(model, &line.right.expr, &mut known)))
+        .fold(0, usize::saturating_add)
 }
 
 fn weight(model: &Model, expr: &Expr, lets: &mut HashMap<usize, usize>) -> usize {

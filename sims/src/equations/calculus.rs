@@ -126,7 +126,10 @@ impl Terms {
                 let no = if self.is_zero(no) { zero } else { self.times(no, slope) };
                 self.select(condition, yes, no)
             }
-            Node::Sum(parts, 0) if !self.facts(slope).total && parts.iter().any(|(part, _)| matches!(self.node(*part), Node::Select(..))) => {
+            Node::Sum(parts, 0)
+                if !self.facts(slope).total
+                    && parts.iter().any(|(part, _)| matches!(self.node(*part), Node::Select(..))) =>
+            {
                 let parts: Vec<_> =
                     parts.iter().map(|(part, factor)| (self.times(*part, slope), f64::from_bits(*factor))).collect();
                 self.sum(parts, 0.0)

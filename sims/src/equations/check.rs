@@ -13,8 +13,8 @@ use crate::Error;
 
 /// The names that stand for functions.
 pub(super) const FUNCTIONS: [&str; 22] = [
-    "exp", "ln", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs", "sign", "min", "max",
-    "mod", "if", "sum", "table", "delay",
+    "exp", "ln", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs", "sign",
+    "min", "max", "mod", "if", "sum", "table", "delay",
 ];
 /// How deep names of [let] may stand within one another, and how many indices may be in use at once.
 const DEEPEST_LET: usize = 100;
@@ -86,7 +86,11 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
         if let Some(only) = &quantity.only {
             let scope = Scope { written: only, indices: own, among: Among::Indices, whose: quantity.name.clone() };
             if checker.measure(&only.expr, &scope)? != Measure::Truth {
-                return Err(model.error(only, &only.expr.span, "`where` must be a condition such as \"abs(k - j) <= 2\""));
+                return Err(model.error(
+                    only,
+                    &only.expr.span,
+                    "`where` must be a condition such as \"abs(k - j) <= 2\"",
+                ));
             }
         }
     }
@@ -105,7 +109,10 @@ impl<'a> Checker<'a> {
         for (declared, written) in state.shape.iter().zip(&line.indices) {
             let [declared, written] = [declared, written].map(|index| &self.model.indices[*index]);
             if declared.size != written.size || declared.periodic != written.periodic {
-                let what = format!("der({}): its index `{}` is not of the range of `{}`", state.name, written.name, declared.name);
+                let what = format!(
+                    "der({}): its index `{}` is not of the range of `{}`",
+                    state.name, written.name, declared.name
+                );
                 return Err(self.model.error(&line.right, &(0..0), what));
             }
         }
@@ -123,7 +130,12 @@ impl<'a> Checker<'a> {
             Measure::Any => return Ok(()),
             Measure::Of(dimension) if dimension == wanted => return Ok(()),
             Measure::Of(dimension) => {
-                format!("{whose}: `{}` is in {}, where {} is needed", written.text, words.say(dimension), words.say(wanted))
+                format!(
+                    "{whose}: `{}` is in {}, where {} is needed",
+                    written.text,
+                    words.say(dimension),
+                    words.say(wanted)
+                )
             }
             Measure::Truth => format!("{whose}: `{}` is a condition, where a number is needed", written.text),
         };
@@ -169,7 +181,9 @@ impl<'a> Checker<'a> {
                 Kind::Name { name, at } => match self.model.names.get(name) {
                     Some(Meaning::Of(_, _)) => at.iter().all(|place| {
                         let named = constant::place(place);
-                        named.is_some_and(|(name, _)| name.is_none_or(|name| matches!(self.model.names.get(name), Some(Meaning::Index(_)))))
+                        named.is_some_and(|(name, _)| {
+                            name.is_none_or(|name| matches!(self.model.names.get(name), Some(Meaning::Index(_))))
+                        })
                     }),
                     _ => false,
                 },
@@ -182,7 +196,8 @@ impl<'a> Checker<'a> {
             return Err(self.model.error(assumed, &assumed.expr.span, what));
         }
         if let Kind::Compare(_, left, right) = &assumed.expr.kind {
-            let indices = self.model.indices.iter().enumerate().map(|(number, index)| (index.name.as_str(), number)).collect();
+            let indices =
+                self.model.indices.iter().enumerate().map(|(number, index)| (index.name.as_str(), number)).collect();
             let scope = Scope { written: assumed, indices, among: Among::All, whose: "assume".to_owned() };
             for side in [left, right] {
                 self.measure(side, &scope)?;
@@ -238,9 +253,11 @@ impl<'a> Checker<'a> {
 
     fn number(&mut self, expr: &'a Expr, scope: &Scope<'a>) -> Result<Measure, Error> {
         match self.measure(expr, scope)? {
-            Measure::Truth => {
-                self.fail(expr, scope, format_args!("`{}` is a condition, where a number is needed", scope.written.part(&expr.span)))
-            }
+            Measure::Truth => self.fail(
+                expr,
+                scope,
+                format_args!("`{}` is a condition, where a number is needed", scope.written.part(&expr.span)),
+            ),
             measure => Ok(measure),
         }
     }
@@ -248,7 +265,11 @@ impl<'a> Checker<'a> {
     fn truth(&mut self, expr: &'a Expr, scope: &Scope<'a>) -> Result<(), Error> {
         match self.measure(expr, scope)? {
             Measure::Truth => Ok(()),
-            _ => self.fail(expr, scope, format_args!("`{}` is a number, where a condition is needed", scope.written.part(&expr.span))),
+            _ => self.fail(
+                expr,
+                scope,
+                format_args!("`{}` is a number, where a condition is needed", scope.written.part(&expr.span)),
+            ),
         }
     }
 
@@ -263,7 +284,11 @@ impl<'a> Checker<'a> {
                     let words = &self.model.words;
                     let [a, b] = [other, part].map(|part| scope.written.part(&part.span));
                     let (a_unit, b_unit) = (words.say(known), words.say(dimension));
-                    return self.fail(part, scope, format_args!("`{a}` is in {a_unit}, `{b}` in {b_unit}: {what} needs one unit"));
+                    return self.fail(
+                        part,
+                        scope,
+                        format_args!("`{a}` is in {a_unit}, `{b}` in {b_unit}: {what} needs one unit"),
+                    );
                 }
                 Some(_) => (),
             }
@@ -292,13 +317,19 @@ impl<'a> Checker<'a> {
         // Exponents of quantities with units must be rational: a number, or a quotient of two.
         let value = constant::value(exponent, &|_| None);
         let rational = value.and_then(|value| {
-            (1..=12).find(|under| (value * f64::from(*under)).fract().abs() < 1e-12).map(|under| ((value * f64::from(under)).round() as i64, i64::from(under)))
+            (1..=12)
+                .find(|under| (value * f64::from(*under)).fract().abs() < 1e-12)
+                .map(|under| ((value * f64::from(under)).round() as i64, i64::from(under)))
         });
         match rational.and_then(|(over, under)| dimension.power(over, under)) {
             Some(power) => Ok(Measure::Of(power)),
             None => {
                 let (text, unit) = (scope.written.part(&base.span), self.model.words.say(dimension));
-                self.fail(exponent, scope, format_args!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"))
+                self.fail(
+                    exponent,
+                    scope,
+                    format_args!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"),
+                )
             }
         }
     }
@@ -307,12 +338,20 @@ impl<'a> Checker<'a> {
         if at.len() != shape.len() {
             let names: Vec<&str> = shape.iter().map(|index| self.model.indices[*index].name.as_str()).collect();
             let wanted = if names.is_empty() { "no index".to_owned() } else { format!("[{}]", names.join(", ")) };
-            return self.fail(expr, scope, format_args!("`{name}` has {wanted}, but `{}` stands here", scope.written.part(&expr.span)));
+            return self.fail(
+                expr,
+                scope,
+                format_args!("`{name}` has {wanted}, but `{}` stands here", scope.written.part(&expr.span)),
+            );
         }
         for (place, wanted) in at.iter().zip(shape) {
             let text = scope.written.part(&place.span);
             let Some((named, _)) = constant::place(place) else {
-                return self.fail(place, scope, format_args!("`{text}` is no place: write an index, k + 1, k - 1, or a number"));
+                return self.fail(
+                    place,
+                    scope,
+                    format_args!("`{text}` is no place: write an index, k + 1, k - 1, or a number"),
+                );
             };
             let Some(named) = named else { continue };
             let Some((_, index)) = scope.indices.iter().find(|(called, _)| *called == named) else {
@@ -321,7 +360,10 @@ impl<'a> Checker<'a> {
             };
             let [index, wanted] = [index, wanted].map(|index| &self.model.indices[*index]);
             if index.size != wanted.size {
-                let what = format_args!("`{}` runs over {} places, but that of `{name}` over {}", index.name, index.size, wanted.size);
+                let what = format_args!(
+                    "`{}` runs over {} places, but that of `{name}` over {}",
+                    index.name, index.size, wanted.size
+                );
                 return self.fail(place, scope, what);
             }
         }
@@ -334,14 +376,18 @@ impl<'a> Checker<'a> {
         }
         let model = self.model;
         match model.names.get(name) {
-            None if model.curves.contains_key(name) => self.fail(expr, scope, format_args!("`{name}` is a table: write table(x, {name})")),
+            None if model.curves.contains_key(name) => {
+                self.fail(expr, scope, format_args!("`{name}` is a table: write table(x, {name})"))
+            }
             None => {
                 let what = format_args!("unknown name `{name}`{}", model.near(name)).to_string();
                 self.fail(expr, scope, what)
             }
-            Some(Meaning::Index(_)) => {
-                self.fail(expr, scope, format_args!("the index `{name}` has no value here: it is neither on the left nor summed over"))
-            }
+            Some(Meaning::Index(_)) => self.fail(
+                expr,
+                scope,
+                format_args!("the index `{name}` has no value here: it is neither on the left nor summed over"),
+            ),
             Some(Meaning::Of(role, number)) => {
                 let quantity = &model.list(*role)[*number];
                 let sound = match scope.among {
@@ -361,7 +407,11 @@ impl<'a> Checker<'a> {
             }
             Some(Meaning::Let(number)) => {
                 if scope.among != Among::All {
-                    return self.fail(expr, scope, format_args!("`{name}` of [let] cannot stand here: write what it is"));
+                    return self.fail(
+                        expr,
+                        scope,
+                        format_args!("`{name}` of [let] cannot stand here: write what it is"),
+                    );
                 }
                 let line = &model.lets[*number];
                 self.indices(expr, name, at, &line.indices, scope)?;
@@ -407,7 +457,9 @@ impl<'a> Checker<'a> {
             "table" => self.table(&of[0], &of[1], scope),
             "delay" => self.delay(&of[0], &of[1], scope),
             _ => {
-                let Some(_) = Function::named(name) else { return self.fail(expr, scope, format_args!("unknown function `{name}`")) };
+                let Some(_) = Function::named(name) else {
+                    return self.fail(expr, scope, format_args!("unknown function `{name}`"));
+                };
                 self.pure(&of[0], scope, name)?;
                 Ok(Measure::Of(Dimension::NONE))
             }
@@ -428,7 +480,11 @@ impl<'a> Checker<'a> {
             return self.fail(index, scope, format_args!("`{text}` is no index of [indices]{near}"));
         };
         if scope.indices.iter().any(|(called, _)| *called == name) {
-            return self.fail(index, scope, format_args!("the index `{name}` is in use: sum over another of the same size"));
+            return self.fail(
+                index,
+                scope,
+                format_args!("the index `{name}` is in use: sum over another of the same size"),
+            );
         }
         if scope.indices.len() == MOST_LOOPS {
             return self.fail(index, scope, format_args!("more than {MOST_LOOPS} indices are in use at once"));
@@ -447,7 +503,14 @@ impl<'a> Checker<'a> {
         match self.number(x, scope)? {
             Measure::Of(dimension) if dimension != curve.from => {
                 let (found, wanted) = (model.words.say(dimension), model.words.say(curve.from));
-                self.fail(x, scope, format_args!("`{}` is in {found}, but the table `{text}` is of {wanted}", scope.written.part(&x.span)))
+                self.fail(
+                    x,
+                    scope,
+                    format_args!(
+                        "`{}` is in {found}, but the table `{text}` is of {wanted}",
+                        scope.written.part(&x.span)
+                    ),
+                )
             }
             _ => Ok(Measure::Of(curve.to)),
         }
@@ -470,7 +533,11 @@ impl<'a> Checker<'a> {
             _ => false,
         };
         if !known || scope.among != Among::All {
-            return self.fail(of, scope, format_args!("`{}`: only states and inputs of each sample are delayed", scope.written.part(&of.span)));
+            return self.fail(
+                of,
+                scope,
+                format_args!("`{}`: only states and inputs of each sample are delayed", scope.written.part(&of.span)),
+            );
         }
         self.number(of, scope)
     }

@@ -176,7 +176,8 @@ impl Compiler<'_> {
     }
 
     fn is_table(&self, id: Id) -> bool {
-        matches!(self.terms.node(id), Node::Number(_) | Node::Index(_)) || (!self.is_shared && self.terms.facts(id).uniform)
+        matches!(self.terms.node(id), Node::Number(_) | Node::Index(_))
+            || (!self.is_shared && self.terms.facts(id).uniform)
     }
 
     fn table(&mut self, id: Id) -> Value {
@@ -249,7 +250,9 @@ impl Compiler<'_> {
             }
             let inner = Direction { count, to: to.stride(var), from: steps };
             match walk.last_mut() {
-                Some(outer) if outer.to == count * inner.to && (0..3).all(|k| outer.from[k] == count * inner.from[k]) => {
+                Some(outer)
+                    if outer.to == count * inner.to && (0..3).all(|k| outer.from[k] == count * inner.from[k]) =>
+                {
                     *outer = Direction { count: outer.count * count, ..inner };
                 }
                 _ if count == 1 => (),
@@ -294,7 +297,11 @@ impl Compiler<'_> {
             _ => false,
         };
         let suited = |(operand, value): (usize, &Value)| {
-            if value.bank == Bank::Shared && !takes(operand) { self.emit(Op::Copy, std::slice::from_ref(value)) } else { value.clone() }
+            if value.bank == Bank::Shared && !takes(operand) {
+                self.emit(Op::Copy, std::slice::from_ref(value))
+            } else {
+                value.clone()
+            }
         };
         from.iter().enumerate().map(suited).collect()
     }
@@ -348,7 +355,8 @@ impl Compiler<'_> {
 
     /// Whether sine and cosine of a term are both computed.
     fn has_both(&self, part: Id) -> bool {
-        let used = |function| self.terms.find(&Node::Call(function, part)).is_some_and(|id| self.uses.contains_key(&id));
+        let used =
+            |function| self.terms.find(&Node::Call(function, part)).is_some_and(|id| self.uses.contains_key(&id));
         used(Function::Sin) && used(Function::Cos)
     }
 
@@ -364,7 +372,8 @@ impl Compiler<'_> {
             [] => (),
             [(part, halves)] => {
                 let base = self.values[part].clone();
-                let (base, halves) = if halves % 2 == 0 { (base, *halves) } else { (self.emit(Op::Root, &[base]), 2 * halves) };
+                let (base, halves) =
+                    if halves % 2 == 0 { (base, *halves) } else { (self.emit(Op::Root, &[base]), 2 * halves) };
                 let inverse = self.emit(Op::Invert, &[base]);
                 self.powers(&inverse, halves.unsigned_abs(), &mut factors);
             }
@@ -422,8 +431,11 @@ impl Compiler<'_> {
             (!self.is_table(*part), self.terms.facts(*part).free.count_ones(), *factor < 0.0)
         });
         for (part, factor) in parts {
-            let (mut value, product) = if factor.abs() == 1.0 && self.is_fused(part) && !self.values.contains_key(&part) {
-                let Node::Product(inner) = self.terms.node(part).clone() else { unreachable!("only products are fused") };
+            let (mut value, product) = if factor.abs() == 1.0 && self.is_fused(part) && !self.values.contains_key(&part)
+            {
+                let Node::Product(inner) = self.terms.node(part).clone() else {
+                    unreachable!("only products are fused")
+                };
                 let mut factors = self.factors(&inner);
                 let last = if 1 < factors.len() { factors.pop() } else { None };
                 (self.joined(factors), last)
@@ -473,7 +485,14 @@ impl Compiler<'_> {
             let walk = self.walk(free, &to, &[&shared, &lanes]);
             let strides = [shared.stride(var), lanes.stride(var)];
             Draft {
-                instruction: Instruction::Contract { to: 0, shared: shared.base, lanes: lanes.base, count, strides, walk },
+                instruction: Instruction::Contract {
+                    to: 0,
+                    shared: shared.base,
+                    lanes: lanes.base,
+                    count,
+                    strides,
+                    walk,
+                },
                 to: to.register,
                 from: vec![None, lanes.register],
             }
@@ -534,7 +553,10 @@ impl Compiler<'_> {
                 let (places, length) = match leaf {
                     Some(leaf) => {
                         let extents = &self.terms.shapes[&(leaf.origin, leaf.array)];
-                        (places(self.terms, leaf, wanted.over), extents.iter().map(|extent| extent.size as u32).product::<u32>())
+                        (
+                            places(self.terms, leaf, wanted.over),
+                            extents.iter().map(|extent| extent.size as u32).product::<u32>(),
+                        )
                     }
                     None => {
                         let count = self.terms.count(wanted.over) as u32;

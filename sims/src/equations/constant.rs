@@ -84,7 +84,9 @@ pub(super) fn place(expr: &Expr) -> Option<(Option<&str>, i64)> {
             let (mut called, mut offset) = (None, 0);
             for (minus, part) in parts {
                 match (&part.kind, minus) {
-                    (Kind::Name { name, at }, false) if at.is_empty() && called.is_none() => called = Some(name.as_str()),
+                    (Kind::Name { name, at }, false) if at.is_empty() && called.is_none() => {
+                        called = Some(name.as_str())
+                    }
                     _ => offset += if *minus { -whole(part)? } else { whole(part)? },
                 }
             }

@@ -160,7 +160,9 @@ impl<'a> Table<'a> {
         let at = span.start + raw.find(text).unwrap_or(1);
         match syntax::parse(text) {
             Ok(expr) => Ok(Written { expr, text: text.to_owned(), at }),
-            Err(syntax::Unreadable { at: within, what }) => Err(self.source.error(at + within, format!("{key}: {what}"))),
+            Err(syntax::Unreadable { at: within, what }) => {
+                Err(self.source.error(at + within, format!("{key}: {what}")))
+            }
         }
     }
 }
@@ -175,8 +177,19 @@ struct Reader<'a> {
 }
 
 const TABLES: [&str; 13] = [
-    "title", "indices", "inputs", "controls", "coefficients", "states", "let", "equations", "outputs", "time", "plant",
-    "tables", "assume",
+    "title",
+    "indices",
+    "inputs",
+    "controls",
+    "coefficients",
+    "states",
+    "let",
+    "equations",
+    "outputs",
+    "time",
+    "plant",
+    "tables",
+    "assume",
 ];
 
 impl<'a> Reader<'a> {
@@ -225,7 +238,8 @@ impl<'a> Reader<'a> {
                 (table.number(value, name)?, false, false)
             };
             if size.fract() != 0.0 || !(1.0..=MOST_ELEMENTS as f64).contains(&size) {
-                let what = format!("index `{name}` has the size {size}: it must be a whole number from 1 to {MOST_ELEMENTS}");
+                let what =
+                    format!("index `{name}` has the size {size}: it must be a whole number from 1 to {MOST_ELEMENTS}");
                 return table.fail(value, what);
             }
             if self.indices.len() == MOST_INDICES {
@@ -244,11 +258,13 @@ impl<'a> Reader<'a> {
         };
         let text = value.get_ref().as_str().unwrap_or_default();
         let Some(unit) = units::read(text) else {
-            let what = format!("`{text}` is no unit that is known: SI units such as V, ohm, m/s^2, with prefixes, and 1");
+            let what =
+                format!("`{text}` is no unit that is known: SI units such as V, ohm, m/s^2, with prefixes, and 1");
             return table.fail(value, what);
         };
         if !scaled && unit.scale != 1.0 {
-            let what = format!("`{text}`: what goes in or out is in SI units without prefix; only coefficients may have one");
+            let what =
+                format!("`{text}`: what goes in or out is in SI units without prefix; only coefficients may have one");
             return table.fail(value, what);
         }
         if unit.scale == 1.0 {
@@ -276,7 +292,11 @@ impl<'a> Reader<'a> {
         let sizes = shape.iter().map(|index: &usize| self.indices[*index].size);
         let count = sizes.fold(1_usize, usize::saturating_mul);
         if shape.len() > 4 || count > MOST_ELEMENTS {
-            let what = format!("`{}` has {count} elements in {} directions: at most {MOST_ELEMENTS} in 4 are computed", table.name, shape.len());
+            let what = format!(
+                "`{}` has {count} elements in {} directions: at most {MOST_ELEMENTS} in 4 are computed",
+                table.name,
+                shape.len()
+            );
             return table.fail(value, what);
         }
         Ok(shape)
@@ -317,7 +337,8 @@ impl<'a> Reader<'a> {
             None | Some("waveform") => false,
             Some("static") => true,
             Some(_) => {
-                let what = format!("`{name}` can be of kind \"waveform\", one value a sample, or \"static\", one a shot");
+                let what =
+                    format!("`{name}` can be of kind \"waveform\", one value a sample, or \"static\", one a shot");
                 return Err(self.source.error(entry.at, what));
             }
         };
@@ -376,7 +397,10 @@ impl<'a> Reader<'a> {
                     match constant::value(&written.expr, &known).filter(|number| number.is_finite()) {
                         Some(number) => values.push(scale * number),
                         None => {
-                            let what = format!("`{}` must be a finite number at every place, of numbers and its own indices", entry.name);
+                            let what = format!(
+                                "`{}` must be a finite number at every place, of numbers and its own indices",
+                                entry.name
+                            );
                             return entry.fail(value, what);
                         }
                     }
@@ -398,7 +422,9 @@ impl<'a> Reader<'a> {
             let index = match constant::place(place) {
                 Some((Some(index), 0)) => index,
                 _ => {
-                    let what = format!("`{text}`: an array is written with an index, such as `{name}[k]`; one element is told by if(k == 0, …, …)");
+                    let what = format!(
+                        "`{text}`: an array is written with an index, such as `{name}[k]`; one element is told by if(k == 0, …, …)"
+                    );
                     return Err(self.source.error(at, what));
                 }
             };

@@ -69,16 +69,15 @@ fn hyperbolic_sine<S: Real>(x: S) -> S {
 
 #[inline(always)]
 fn arc_tangent<S: Real>(x: S) -> S {
-    let of = S::of;
+    let of = |value: f64| S::of(value);
     let size = x.abs();
     let (steep, middle) = (of(2.414_213_562_373_095) < size, of(0.66) < size);
-    let [flat_base, middle_base, steep_base] = [0.0, std::f64::consts::FRAC_PI_4, std::f64::consts::FRAC_PI_2].map(of);
     let base = if steep {
-        steep_base
+        of(std::f64::consts::FRAC_PI_2)
     } else if middle {
-        middle_base
+        of(std::f64::consts::FRAC_PI_4)
     } else {
-        flat_base
+        of(0.0)
     };
     let (above, below) = if steep {
         (of(-1.0), size)
@@ -90,9 +89,12 @@ fn arc_tangent<S: Real>(x: S) -> S {
     let r = above / below;
     let z = r * r;
     let mut p = of(-8.750_608_600_031_904_122_785e-1);
-    for coefficient in
-        [-1.615_753_718_733_365_076_637e1, -7.500_855_792_314_704_667_340e1, -1.228_866_684_490_136_173_410e2, -6.485_021_904_942_025_371_773e1]
-    {
+    for coefficient in [
+        -1.615_753_718_733_365_076_637e1,
+        -7.500_855_792_314_704_667_340e1,
+        -1.228_866_684_490_136_173_410e2,
+        -6.485_021_904_942_025_371_773e1,
+    ] {
         p = p.mul_add(z, of(coefficient));
     }
     let mut q = of(1.0);
@@ -130,16 +132,22 @@ mod tests {
                 let single = value(function, x as f32);
                 let exact = function.value(f64::from(x as f32));
                 let slack = if function == Function::Tan { 1e-5 } else { 6e-7 };
-                assert!((f64::from(single) - exact).abs() <= slack * exact.abs().max(1.0), "{name}({x}) = {exact}, not {single}");
+                assert!(
+                    (f64::from(single) - exact).abs() <= slack * exact.abs().max(1.0),
+                    "{name}({x}) = {exact}, not {single}"
+                );
             }
         }
     }
 
     #[test]
     fn what_has_no_value_is_not_a_number() {
-        for (name, function, x) in
-            [("ln", Function::Ln, -1.0_f64), ("asin", Function::Asin, 1.5), ("acos", Function::Acos, -1.5), ("sqrt", Function::Sqrt, -1.0)]
-        {
+        for (name, function, x) in [
+            ("ln", Function::Ln, -1.0_f64),
+            ("asin", Function::Asin, 1.5),
+            ("acos", Function::Acos, -1.5),
+            ("sqrt", Function::Sqrt, -1.0),
+        ] {
             assert!(value(function, x as f32).is_nan() && value(function, x).is_nan(), "{name}");
         }
         for (name, function) in Function::ALL {

@@ -19,7 +19,8 @@ impl Terms {
             Node::Number(_) | Node::Leaf(_) | Node::Index(_) | Node::Hoisted(_) => id,
             Node::Sum(parts, constant) => {
                 let parts: Vec<_> = parts.iter().map(|(part, factor)| (new[part], f64::from_bits(*factor))).collect();
-                let (shared, own): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(part, _)| self.facts(*part).uniform);
+                let (shared, own): (Vec<_>, Vec<_>) =
+                    parts.into_iter().partition(|(part, _)| self.facts(*part).uniform);
                 if shared.is_empty() {
                     return self.sum(own, f64::from_bits(constant));
                 }
@@ -29,7 +30,8 @@ impl Terms {
             }
             Node::Product(parts) => {
                 let parts: Vec<_> = parts.iter().map(|(part, halves)| (new[part], *halves)).collect();
-                let (shared, own): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(part, _)| self.facts(*part).uniform);
+                let (shared, own): (Vec<_>, Vec<_>) =
+                    parts.into_iter().partition(|(part, _)| self.facts(*part).uniform);
                 if shared.is_empty() {
                     return self.product(own, 1.0);
                 }

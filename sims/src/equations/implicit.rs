@@ -57,9 +57,22 @@ pub(super) struct Room<S, const W: usize> {
 /// Part of a step that runs on the vector unit.
 enum Job<'a, S, const W: usize> {
     /// Entries of the Jacobian become the factors of 1 − γhJ.
-    Factor { slots: &'a [u32], entries: &'a [[S; W]], step: [S; W], values: &'a mut [[S; W]] },
-    Solve { values: &'a [[S; W]], right: &'a mut [[S; W]], work: &'a mut [[S; W]] },
-    SolveTransposed { values: &'a [[S; W]], right: &'a mut [[S; W]], work: &'a mut [[S; W]] },
+    Factor {
+        slots: &'a [u32],
+        entries: &'a [[S; W]],
+        step: [S; W],
+        values: &'a mut [[S; W]],
+    },
+    Solve {
+        values: &'a [[S; W]],
+        right: &'a mut [[S; W]],
+        work: &'a mut [[S; W]],
+    },
+    SolveTransposed {
+        values: &'a [[S; W]],
+        right: &'a mut [[S; W]],
+        work: &'a mut [[S; W]],
+    },
 }
 
 impl<S: Real, const W: usize> Job<'_, S, W> {
@@ -83,7 +96,10 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Task<'_, S, W> {
                 let (diagonal, rest) = values.split_at_mut(self.elimination.size);
                 diagonal.fill([S::of(1.0); W]);
                 rest.fill([S::of(0.0); W]);
-                let by = step.map(|step| S::of(-GAMMA) * step);
+                let mut by = step;
+                for by in &mut by {
+                    *by = S::of(-GAMMA) * *by;
+                }
                 for (slot, entry) in slots.iter().zip(entries) {
                     if *slot == NOWHERE {
                         continue;
@@ -115,7 +131,10 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
     fn call(self) {
         self.to.copy_from_slice(self.base);
         for (factor, length, from) in self.from {
-            let by = length.map(|length| S::of(*factor) * length);
+            let mut by = *length;
+            for by in &mut by {
+                *by = S::of(*factor) * *by;
+            }
             for (to, from) in self.to.iter_mut().zip(*from) {
                 for lane in 0..W {
                     to[lane] = by[lane].mul_add(from[lane], to[lane]);
@@ -133,7 +152,9 @@ impl Implicit {
     fn fit<S: Real, const W: usize>(&self, room: &mut Room<S, W>) {
         let (size, zero) = (self.elimination.size, [S::of(0.0); W]);
         room.values.resize(self.elimination.values(), zero);
-        for rows in [&mut room.work, &mut room.start, &mut room.first, &mut room.second, &mut room.moved, &mut room.next] {
+        for rows in
+            [&mut room.work, &mut room.start, &mut room.first, &mut room.second, &mut room.moved, &mut room.next]
+        {
             rows.resize(size, zero);
         }
     }
@@ -172,7 +193,8 @@ impl Implicit {
                 break;
             }
             let last = number == MOST_STEPS;
-            let step: [f64; W] = std::array::from_fn(|lane| if last { left[lane] } else { length[lane].min(left[lane]) });
+            let step: [f64; W] =
+                std::array::from_fn(|lane| if last { left[lane] } else { length[lane].min(left[lane]) });
             self.step(table, memory, room, step.map(S::of));
             let errors = self.errors(room, tolerance);
             let mut taken = step;
@@ -215,7 +237,13 @@ impl Implicit {
     }
 
     /// One step from the states in the memory, which stay; `room.next` has what they become.
-    fn step<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, room: &mut Room<S, W>, step: [S; W]) {
+    fn step<S: Real, const W: usize>(
+        &self,
+        table: &[S],
+        memory: &mut Memory<S, W>,
+        room: &mut Room<S, W>,
+        step: [S; W],
+    ) {
         let size = self.elimination.size;
         let one = [S::of(1.0); W];
         let Room { values, work, start, first, second, moved, next, .. } = room;

@@ -47,7 +47,10 @@ fn rules() -> &'static [Rule] {
     PARSED.get_or_init(|| {
         let read = |text: &str| parse(text).expect("the table is well formed");
         let letters = |text: &str| text.chars().map(String::from).collect();
-        RULES.iter().map(|(from, to, positive)| Rule { from: read(from), to: read(to), positive: letters(positive) }).collect()
+        RULES
+            .iter()
+            .map(|(from, to, positive)| Rule { from: read(from), to: read(to), positive: letters(positive) })
+            .collect()
     })
 }
 
@@ -81,7 +84,8 @@ fn apply(terms: &mut Terms, rule: &Rule, id: Id) -> Option<Id> {
                     && fits(terms, &parts[1].1, have[b].0, &mut found)
                     && let Some(to) = replaced(terms, rule, &found)
                 {
-                    let rest = have.iter().enumerate().filter(|(part, _)| *part != a && *part != b).map(|(_, part)| *part);
+                    let rest =
+                        have.iter().enumerate().filter(|(part, _)| *part != a && *part != b).map(|(_, part)| *part);
                     return Some(terms.product(rest.chain([(to, 2)]).collect(), 1.0));
                 }
             }
@@ -125,7 +129,9 @@ fn fits(terms: &mut Terms, pattern: &Expr, id: Id, found: &mut Found) -> bool {
             true
         }
         Kind::Call { name, of } => match *terms.node(id) {
-            Node::Call(function, argument) if Function::named(name) == Some(function) => fits(terms, &of[0], argument, found),
+            Node::Call(function, argument) if Function::named(name) == Some(function) => {
+                fits(terms, &of[0], argument, found)
+            }
             _ => false,
         },
         Kind::Power(base, _) => match terms.node(id) {
@@ -165,11 +171,17 @@ fn built(terms: &mut Terms, expr: &Expr, found: &Found) -> Id {
             terms.call(Function::named(name).expect("the table names functions"), argument)
         }
         Kind::Sum(parts) => {
-            let parts: Vec<_> = parts.iter().map(|(minus, part)| (built(terms, part, found), if *minus { -1.0 } else { 1.0 })).collect();
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|(minus, part)| (built(terms, part, found), if *minus { -1.0 } else { 1.0 }))
+                .collect();
             terms.sum(parts, 0.0)
         }
         Kind::Product(parts) => {
-            let parts = parts.iter().map(|(divides, part)| (built(terms, part, found), if *divides { -2 } else { 2 })).collect();
+            let parts = parts
+                .iter()
+                .map(|(divides, part)| (built(terms, part, found), if *divides { -2 } else { 2 }))
+                .collect();
             terms.product(parts, 1.0)
         }
         _ => unreachable!("right sides are sums and products of functions"),

@@ -69,7 +69,16 @@ impl<S: Real, const W: usize> Work<S, W> {
         let reserved = course.compiled.reserved * chunks;
         memory.lanes.resize(memory.lanes.len().max(reserved), [S::of(0.0); W]);
         let new = Vec::new;
-        Self { memory, tape: new(), within: new(), worth: new(), pending: new(), drives: new(), stages: Default::default(), room: Room::default() }
+        Self {
+            memory,
+            tape: new(),
+            within: new(),
+            worth: new(),
+            pending: new(),
+            drives: new(),
+            stages: Default::default(),
+            room: Room::default(),
+        }
     }
 
     /// The sums over shots so far, over the lanes of each.
@@ -132,7 +141,17 @@ impl Course {
         }
         let reach = compiled.delays.iter().map(|delay| delay.samples).max().unwrap_or(0);
         let substeps = model.time.substeps;
-        Self { compiled, samples, substeps, inputs, sample_outputs, end_outputs, input_width, output_width: wave, reach }
+        Self {
+            compiled,
+            samples,
+            substeps,
+            inputs,
+            sample_outputs,
+            end_outputs,
+            input_width,
+            output_width: wave,
+            reach,
+        }
     }
 
     /// Whether a block is one row of lanes.
@@ -145,14 +164,46 @@ impl Course {
         matches!(&self.compiled.stepper, Stepper::Implicit(implicit) if LARGE < implicit.bytes())
     }
 
-    /// Bytes of one chunk of registers and waves.
+    /// Bytes of one chunk of registers.
     pub fn bytes(&self) -> usize {
         let elements = self.compiled.programs().iter().map(|program| program.elements).max().unwrap_or(0);
-        LANES * size_of::<f32>() * (elements + self.input_width + self.output_width)
+        LANES * size_of::<f32>() * elements
+    }
+
+    /// States at the beginning and after each sample of one shot with inputs that stay as they are, one value for each element.
+    pub fn visited(&self, inputs: &[f64], controls: &[f64], coefficients: &[f64]) -> Vec<Vec<f64>> {
+        let mut work = Work::<f64, 1>::new(self, 1);
+        let table = self.compiled.settled(controls, coefficients);
+        let mut wave = vec![[0.0]; self.input_width];
+        for ports in &self.inputs {
+            let from = ports.element - self.compiled.states;
+            for at in 0..ports.count {
+                let samples = if ports.stride == 0 { 1 } else { self.samples };
+                for sample in 0..samples {
+                    wave[ports.wave + sample * ports.stride + at] = [inputs[from + at]];
+                }
+            }
+        }
+        let mut outputs = vec![[0.0]; self.output_width];
+        self.forward(&table, &mut work, &wave, &mut outputs, true);
+        let states = self.compiled.states;
+        let last = work.tape.len() - states;
+        let every = self.kept() * states;
+        [0, every, last]
+            .into_iter()
+            .filter(|at| *at <= last)
+            .map(|at| work.tape[at..][..states].iter().map(|lane| lane[0]).collect())
+            .collect()
     }
 
     /// Puts the inputs of a sample and the delayed values into the programs' memory.
-    fn drive<S: Real, const W: usize>(&self, sample: usize, wave: &[[S; W]], history: &[[S; W]], memory: &mut Memory<S, W>) {
+    fn drive<S: Real, const W: usize>(
+        &self,
+        sample: usize,
+        wave: &[[S; W]],
+        history: &[[S; W]],
+        memory: &mut Memory<S, W>,
+    ) {
         let chunks = memory.chunks;
         for ports in &self.inputs {
             let from = (ports.wave + sample * ports.stride) * chunks;
@@ -259,13 +310,22 @@ impl Course {
                 let sixth = S::of(self.compiled.step_seconds / 6.0);
                 let third_part = S::of(self.compiled.step_seconds / 3.0);
                 memory.lanes[..states].copy_from_slice(&start);
-                add(&mut memory.lanes[..states], &[(sixth, first), (third_part, second), (third_part, third), (sixth, fourth)]);
+                add(
+                    &mut memory.lanes[..states],
+                    &[(sixth, first), (third_part, second), (third_part, third), (sixth, fourth)],
+                );
             }
         }
     }
 
     /// The four slopes of a step of Runge and Kutta's. The states are moved meanwhile.
-    fn slopes<S: Real, const W: usize>(&self, stage: &Stage, table: &[S], memory: &mut Memory<S, W>, stages: &mut [Vec<[S; W]>; 4]) {
+    fn slopes<S: Real, const W: usize>(
+        &self,
+        stage: &Stage,
+        table: &[S],
+        memory: &mut Memory<S, W>,
+        stages: &mut [Vec<[S; W]>; 4],
+    ) {
         let states = self.compiled.states * memory.chunks;
         let start = memory.lanes[..states].to_vec();
         for number in 0..4 {

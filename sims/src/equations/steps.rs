@@ -136,7 +136,8 @@ impl Terms {
         let mut matrix: Vec<Vec<Id>> = Vec::new();
         for (row, slope) in first_right.iter().enumerate() {
             let slopes = self.derivatives(*slope, &states);
-            let entry = |(column, slope): (usize, Id)| self.sum([(slope, -GAMMA * h)], f64::from(u8::from(column == row)));
+            let entry =
+                |(column, slope): (usize, Id)| self.sum([(slope, -GAMMA * h)], f64::from(u8::from(column == row)));
             matrix.push(slopes.into_iter().enumerate().map(entry).collect());
         }
         let inverses = self.eliminated(&mut matrix);
@@ -146,7 +147,9 @@ impl Terms {
         let right = self.moved(&slopes, &first, -2.0);
         let second = self.solved(&matrix, &inverses, right);
         let parts = states.into_iter().zip(first).zip(second);
-        parts.map(|((state, first), second)| self.sum([(state, 1.0), (first, 1.5 * h), (second, 0.5 * h)], 0.0)).collect()
+        parts
+            .map(|((state, first), second)| self.sum([(state, 1.0), (first, 1.5 * h), (second, 0.5 * h)], 0.0))
+            .collect()
     }
 
     /// Gauss's elimination in place: factors below the diagonal. Returns the inverses of the pivots.

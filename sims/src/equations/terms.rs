@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 pub(super) use function::Function;
+pub(super) use product::power;
 
 /// A term's number. Its parts have smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +25,10 @@ pub(super) struct Id(pub u32);
 pub(super) enum Place {
     At(u32),
     /// Where loop variable `var` is, and `by` on.
-    Along { var: u8, by: i32 },
+    Along {
+        var: u8,
+        by: i32,
+    },
 }
 
 /// Where the values of a leaf come from.
@@ -236,7 +240,9 @@ impl Terms {
                 let sound = |(part, halves): &(Id, i32)| (0 < *halves && halves % 2 == 0) || self.is_positive(*part);
                 facts.total &= parts.iter().all(sound);
             }
-            Node::Call(function, part) => facts.total &= function.is_total() || self.is_positive(*part) && *function == Function::Ln,
+            Node::Call(function, part) => {
+                facts.total &= function.is_total() || self.is_positive(*part) && *function == Function::Ln
+            }
             Node::Pair(Pair::Power, a, _) => facts.total &= self.is_positive(*a),
             _ => (),
         }
@@ -311,7 +317,9 @@ impl Terms {
                 Pair::Power => (),
             }
         }
-        if pair == Pair::Power && let Some(exponent) = self.as_number(b) {
+        if pair == Pair::Power
+            && let Some(exponent) = self.as_number(b)
+        {
             let halves = 2.0 * exponent;
             if halves.fract() == 0.0 && halves.abs() <= 64.0 {
                 return self.product(vec![(a, halves as i32)], 1.0);
@@ -366,7 +374,8 @@ impl Terms {
                 let constant = f64::from_bits(*constant);
                 let sound = |above: bool| {
                     parts.iter().all(|(part, factor)| {
-                        0.0 < f64::from_bits(*factor) && if above { self.is_positive(*part) } else { self.is_square(*part) }
+                        0.0 < f64::from_bits(*factor)
+                            && if above { self.is_positive(*part) } else { self.is_square(*part) }
                     })
                 };
                 (0.0 <= constant && sound(true)) || (0.0 < constant && sound(false))
@@ -380,7 +389,9 @@ impl Terms {
     pub fn is_square(&self, id: Id) -> bool {
         match self.node(id) {
             Node::Call(Function::Abs, _) => true,
-            Node::Product(parts) => parts.iter().all(|(part, halves)| halves % 4 == 0 || self.is_positive(*part) || halves % 2 != 0),
+            Node::Product(parts) => {
+                parts.iter().all(|(part, halves)| halves % 4 == 0 || self.is_positive(*part) || halves % 2 != 0)
+            }
             _ => self.is_positive(id),
         }
     }

@@ -10,9 +10,10 @@ use crate::adjustable::plausible;
 use crate::dual::Dual;
 use crate::{Adjustable, Coefficient, LANES, Pullback, Real, Sensitivity, Twin, blocks};
 
-/// What a block may take of the caches, in bytes, and the most chunks that it is worth to advance together.
-const CACHE: usize = 192 << 10;
-const MOST_CHUNKS: usize = 4;
+/// What the registers of a block may take of the nearest cache, in bytes, and the most chunks that are advanced together: choosing an
+/// instruction costs as much as eight rows of lanes.
+const CACHE: usize = 48 << 10;
+const MOST_CHUNKS: usize = 8;
 
 /// Memory that outlives a batch, in one precision and width.
 type Shelf<S, const W: usize> = Mutex<Vec<Work<S, W>>>;
@@ -56,7 +57,12 @@ impl Form<1> for f64 {
     }
 }
 
-fn lend<S: Real, const W: usize, T>(shelf: &Shelf<S, W>, course: &Course, chunks: usize, task: impl FnOnce(&mut Work<S, W>) -> T) -> T {
+fn lend<S: Real, const W: usize, T>(
+    shelf: &Shelf<S, W>,
+    course: &Course,
+    chunks: usize,
+    task: impl FnOnce(&mut Work<S, W>) -> T,
+) -> T {
     let shelf = || shelf.lock().unwrap_or_else(PoisonError::into_inner);
     let found = shelf().pop();
     let mut work = found.unwrap_or_else(|| Work::new(course, chunks));
@@ -184,7 +190,6 @@ impl TextTwin {
     pub fn new(card: Card, runner: Arc<Runner>, coefficients: Vec<f64>) -> Self {
         Self { card, runner, coefficients }
     }
-
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -247,12 +252,14 @@ impl Adjustable for Family {
     }
 
     fn sensitivity(&self, coefficients: &[f64], _corrections: &[f64], index: usize) -> Sensitivity {
-        let mut values: Vec<Dual<f64>> = self.all(coefficients).into_iter().map(|value| Dual { value, slope: 0.0 }).collect();
+        let mut values: Vec<Dual<f64>> =
+            self.all(coefficients).into_iter().map(|value| Dual { value, slope: 0.0 }).collect();
         values[self.fitted[index].1].slope = 1.0;
         let runner = self.runner.clone();
         Box::new(move |inputs, controls| {
             let course = &runner.course;
-            let controls: Vec<Dual<f64>> = controls.iter().map(|value| Dual { value: f64::from(*value), slope: 0.0 }).collect();
+            let controls: Vec<Dual<f64>> =
+                controls.iter().map(|value| Dual { value: f64::from(*value), slope: 0.0 }).collect();
             let table: Vec<Dual<f64>> = course.compiled.settled(&controls, &values);
             slopes_of(&runner, &table, inputs)
         })

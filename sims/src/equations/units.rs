@@ -241,7 +241,8 @@ impl Words {
             return (*name).to_owned();
         }
         let simple = |text: &str| !text.contains(['*', '/', '^', '·']);
-        if let Some((_, rate)) = self.order.iter().find(|(of, text)| simple(text) && *of / Dimension::TIME == dimension) {
+        if let Some((_, rate)) = self.order.iter().find(|(of, text)| simple(text) && *of / Dimension::TIME == dimension)
+        {
             return format!("{rate}/s");
         }
         for (a, first) in self.order.iter().filter(|(_, text)| simple(text)) {

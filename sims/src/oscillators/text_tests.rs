@@ -1,7 +1,7 @@
 //! The oscillators written as a file of equations are the same system.
 
-use super::tests::{predict, pull_back};
 use super::Oscillators;
+use super::tests::{predict, pull_back};
 use crate::equations::tests::{Written, apart, draw};
 
 /// The nominal lattice as text.

@@ -86,7 +86,11 @@ impl<'a> Walker<'a> {
     fn walk(&mut self, written: &'a Written, expr: &'a Expr, values: &mut Values) -> Result<(), Error> {
         self.steps += 1;
         if MOST_STEPS < self.steps {
-            return Err(self.model.error(written, &expr.span, "the indices of this file reach too far to be looked through"));
+            return Err(self.model.error(
+                written,
+                &expr.span,
+                "the indices of this file reach too far to be looked through",
+            ));
         }
         let known = |name: &str| values.iter().find(|(called, _)| called == name).map(|(_, value)| *value as f64);
         match &expr.kind {
@@ -100,11 +104,17 @@ impl<'a> Walker<'a> {
             Kind::Call { name, of } if name == "sum" => {
                 let Kind::Name { name, .. } = &of[0].kind else { return Ok(()) };
                 let Some(Meaning::Index(index)) = self.model.names.get(name) else { return Ok(()) };
-                self.each(std::slice::from_ref(name), &[*index], values, &mut |walker, values| walker.walk(written, &of[1], values))
+                self.each(std::slice::from_ref(name), &[*index], values, &mut |walker, values| {
+                    walker.walk(written, &of[1], values)
+                })
             }
             Kind::Call { name, of } if matches!(name.as_str(), "table" | "delay") => self.walk(written, &of[0], values),
-            Kind::Call { of, .. } | Kind::All(of) | Kind::Any(of) => of.iter().try_for_each(|part| self.walk(written, part, values)),
-            Kind::Sum(parts) | Kind::Product(parts) => parts.iter().try_for_each(|(_, part)| self.walk(written, part, values)),
+            Kind::Call { of, .. } | Kind::All(of) | Kind::Any(of) => {
+                of.iter().try_for_each(|part| self.walk(written, part, values))
+            }
+            Kind::Sum(parts) | Kind::Product(parts) => {
+                parts.iter().try_for_each(|(_, part)| self.walk(written, part, values))
+            }
             Kind::Power(a, b) | Kind::Compare(_, a, b) => {
                 self.walk(written, a, values)?;
                 self.walk(written, b, values)
@@ -113,7 +123,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn name(&mut self, written: &'a Written, expr: &Expr, name: &str, at: &[Expr], values: &Values) -> Result<(), Error> {
+    fn name(
+        &mut self,
+        written: &'a Written,
+        expr: &Expr,
+        name: &str,
+        at: &[Expr],
+        values: &Values,
+    ) -> Result<(), Error> {
         let model = self.model;
         let (shape, inner) = match model.names.get(name) {
             Some(Meaning::Of(role, number)) => (&model.list(*role)[*number].shape, None),
@@ -124,7 +141,9 @@ impl<'a> Walker<'a> {
         for (place, index) in at.iter().zip(shape) {
             let index = &model.indices[*index];
             let Some((named, by)) = constant::place(place) else { return Ok(()) };
-            let base = named.and_then(|named| values.iter().find(|(called, _)| called == named)).map_or(0, |(_, value)| *value);
+            let base = named
+                .and_then(|named| values.iter().find(|(called, _)| called == named))
+                .map_or(0, |(_, value)| *value);
             let (value, size) = (base + by, index.size as i64);
             let value = if index.periodic { value.rem_euclid(size) } else { value };
             if !(0..size).contains(&value) {

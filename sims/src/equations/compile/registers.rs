@@ -69,7 +69,8 @@ pub(super) fn placed(drafts: Vec<Draft>, sizes: &[u32], inputs: u32, outputs: u3
             }
         }
         instructions.push(instruction);
-        let mut done: Vec<u32> = from.iter().flatten().chain(&to).copied().filter(|register| last[*register as usize] == number).collect();
+        let mut done: Vec<u32> =
+            from.iter().flatten().chain(&to).copied().filter(|register| last[*register as usize] == number).collect();
         done.sort_unstable();
         done.dedup();
         for register in done {

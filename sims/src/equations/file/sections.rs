@@ -34,7 +34,9 @@ pub(super) fn time(root: &Table, samples: Option<usize>) -> Result<Time, Error> 
             let known = ["rk4", "semi-implicit", "implicit", "implicit-adaptive"];
             let near = nearest(other, known.into_iter());
             let at = table.get("method").map_or(table.at, |value| value.span().start);
-            return Err(root.source.error(at, format!("unknown method `{other}`{near}; known are {}", known.join(", "))));
+            return Err(root
+                .source
+                .error(at, format!("unknown method `{other}`{near}; known are {}", known.join(", "))));
         }
     };
     let seconds = table.bounded("sample_seconds", 0.0, [1e-18, 1e9])?;
@@ -69,10 +71,17 @@ impl<'a> Reader<'a> {
                 let line = self.equation(&table, text, at, value)?;
                 let Some(state) = states.iter().position(|state| state.name == line.name) else {
                     let near = nearest(&line.name, states.iter().map(|state| state.name.as_str()));
-                    return Err(self.source.error(at, format!("`{text}`: `{}` is no state of [states]{near}", line.name)));
+                    return Err(self
+                        .source
+                        .error(at, format!("`{text}`: `{}` is no state of [states]{near}", line.name)));
                 };
                 if states[state].shape.len() != line.indices.len() {
-                    let what = format!("`{text}`: `{}` has {} indices, not {}", line.name, states[state].shape.len(), line.indices.len());
+                    let what = format!(
+                        "`{text}`: `{}` has {} indices, not {}",
+                        line.name,
+                        states[state].shape.len(),
+                        line.indices.len()
+                    );
                     return Err(self.source.error(at, what));
                 }
                 if here[state] || (found[state].is_some() && !is_plant) {
@@ -85,21 +94,35 @@ impl<'a> Reader<'a> {
         let together = states.iter().zip(found).map(|(state, line)| {
             line.ok_or_else(|| {
                 let index = if state.shape.is_empty() { "" } else { "[k]" };
-                let what = format!("the state `{}` has no equation: write \"der({}{index})\" = \"…\" in [equations]", state.name, state.name);
+                let what = format!(
+                    "the state `{}` has no equation: write \"der({}{index})\" = \"…\" in [equations]",
+                    state.name, state.name
+                );
                 self.source.error(state.at, what)
             })
         });
         together.collect()
     }
 
-    fn equation(&self, table: &Table<'a>, text: &str, at: usize, value: &toml::Spanned<DeValue>) -> Result<Line, Error> {
+    fn equation(
+        &self,
+        table: &Table<'a>,
+        text: &str,
+        at: usize,
+        value: &toml::Spanned<DeValue>,
+    ) -> Result<Line, Error> {
         let parsed = syntax::parse(text).map_err(|error| self.source.error(at, format!("`{text}`: {}", error.what)))?;
         match &parsed.kind {
             Kind::Call { name, of } if name == "der" && of.len() == 1 => {
                 let (name, indices, called) = self.left(&text[of[0].span.clone()], at)?;
                 Ok(Line { name, indices, called, right: table.written(value, text)? })
             }
-            _ => Err(self.source.error(at, format!("`{text}`: an equation is written \"der(state)\" = \"…\"; what follows from others stands in [let]"))),
+            _ => Err(self.source.error(
+                at,
+                format!(
+                    "`{text}`: an equation is written \"der(state)\" = \"…\"; what follows from others stands in [let]"
+                ),
+            )),
         }
     }
 
@@ -123,7 +146,11 @@ impl<'a> Reader<'a> {
             let at_end = match entry.text("at")? {
                 None | Some("sample") => false,
                 Some("end") => true,
-                Some(_) => return Err(self.source.error(at, format!("`{name}` is read at = \"sample\", after each, or at = \"end\""))),
+                Some(_) => {
+                    return Err(self
+                        .source
+                        .error(at, format!("`{name}` is read at = \"sample\", after each, or at = \"end\"")));
+                }
             };
             if outputs.iter().any(|output: &Output| output.line.name == name) {
                 return Err(self.source.error(at, format!("the output `{name}` is declared twice")));
@@ -169,7 +196,8 @@ impl<'a> Reader<'a> {
                 points.push([from.scale * x, scale * y]);
             }
             if !(2..=MOST_POINTS).contains(&points.len()) || points.windows(2).any(|pair| pair[1][0] <= pair[0][0]) {
-                let what = format!("the table `{name}` needs points = [[x, y], …], 2 to {MOST_POINTS} of them, x rising");
+                let what =
+                    format!("the table `{name}` needs points = [[x, y], …], 2 to {MOST_POINTS} of them, x rising");
                 return Err(self.source.error(at, what));
             }
             if self.names.contains_key(name) {

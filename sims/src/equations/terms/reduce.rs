@@ -36,14 +36,13 @@ impl Terms {
     /// A product with a difference of shots' values is spread over it where each part then goes with fewer variables:
     /// Σⱼ K[k,j]·(x[j] − x[k]) = Σⱼ K[k,j]·x[j] − x[k]·Σⱼ K[k,j].
     fn spread(&mut self, parts: &[(Id, i32)], var: u8) -> Option<Id> {
-        let (position, terms, constant) = parts.iter().enumerate().find_map(|(position, (part, halves))| {
-            match self.node(*part) {
+        let (position, terms, constant) =
+            parts.iter().enumerate().find_map(|(position, (part, halves))| match self.node(*part) {
                 Node::Sum(terms, constant) if *halves == 2 && !self.facts(*part).uniform => {
                     Some((position, terms.clone(), f64::from_bits(*constant)))
                 }
                 _ => None,
-            }
-        })?;
+            })?;
         let others: Vec<_> = [&parts[..position], &parts[position + 1..]].concat();
         let others_uniform = others.iter().all(|(part, _)| self.facts(*part).uniform);
         let all = parts.iter().fold(0, |all, (part, _)| all | self.facts(*part).free);

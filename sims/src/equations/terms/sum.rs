@@ -14,7 +14,9 @@ impl Terms {
             match self.node(part) {
                 Node::Number(bits) => constant += factor * f64::from_bits(*bits),
                 // A lone part with its factor always joins; longer sums only where no factor has to be spread over them.
-                Node::Sum(inner, more) if (inner.len() <= JOINED && factor.abs() == 1.0) || (inner.len() == 1 && *more == 0) => {
+                Node::Sum(inner, more)
+                    if (inner.len() <= JOINED && factor.abs() == 1.0) || (inner.len() == 1 && *more == 0) =>
+                {
                     constant += factor * f64::from_bits(*more);
                     flat.extend(inner.iter().map(|(part, own)| (*part, factor * f64::from_bits(*own))));
                 }

@@ -78,7 +78,15 @@ fn ring(size: usize, method: &str) -> String {
 
 #[test]
 fn adjoints_of_arrays_agree_with_finite_differences() {
-    for (size, method) in [(5, "rk4"), (5, "implicit"), (6, "semi-implicit"), (60, "rk4"), (12, "implicit"), (60, "implicit"), (5, "implicit-adaptive")] {
+    for (size, method) in [
+        (5, "rk4"),
+        (5, "implicit"),
+        (6, "semi-implicit"),
+        (60, "rk4"),
+        (12, "implicit"),
+        (60, "implicit"),
+        (5, "implicit-adaptive"),
+    ] {
         let controls = draw(size * size + 1, 0.3, "controls");
         let error = worst(&ring(size, method), 0.7, &controls);
         assert!(error < 1e-6, "{size}, {method}: {error:e}");

@@ -19,7 +19,7 @@ fn grown(stream: &mut Stream, depth: usize) -> String {
             _ => NAMES[stream.below(3)].to_owned(),
         };
     }
-    let mut next = |stream: &mut Stream| grown(stream, depth - 1);
+    let next = |stream: &mut Stream| grown(stream, depth - 1);
     match stream.below(13) {
         0..=2 => format!("({} + {})", next(stream), next(stream)),
         3 => format!("({} - {})", next(stream), next(stream)),
@@ -30,7 +30,9 @@ fn grown(stream: &mut Stream, depth: usize) -> String {
         10 => format!("if({} < {}, {}, {})", next(stream), next(stream), next(stream), next(stream)),
         11 => format!("{}({}, {})", ["min", "max"][stream.below(2)], next(stream), next(stream)),
         _ => {
-            let names = ["exp", "ln", "sqrt", "sin", "cos", "tan", "atan", "tanh", "sinh", "cosh", "abs", "asin", "acos", "sign"];
+            let names = [
+                "exp", "ln", "sqrt", "sin", "cos", "tan", "atan", "tanh", "sinh", "cosh", "abs", "asin", "acos", "sign",
+            ];
             format!("{}({})", names[stream.below(names.len())], next(stream))
         }
     }
@@ -46,7 +48,11 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
         // Next to the edge of a domain nothing is sure, nor a slope at a root of nothing.
         let spread = if x == 0.0 && !f(-1e-9).is_finite() {
             return (value, f64::INFINITY);
-        } else if moved.iter().all(|by| by.is_finite()) { moved[0].max(moved[1]) } else { f64::INFINITY };
+        } else if moved.iter().all(|by| by.is_finite()) {
+            moved[0].max(moved[1])
+        } else {
+            f64::INFINITY
+        };
         rounded(value, if error == 0.0 { 0.0 } else { spread })
     };
     match &expr.kind {
@@ -69,7 +75,15 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
         }),
         Kind::Power(base, exponent) => {
             let exponent = of(exponent).0;
-            let power = |x: f64| if exponent.fract() == 0.0 { x.powi(exponent as i32) } else if exponent == 0.3 { (exponent * x.ln()).exp() } else { x.powf(exponent) };
+            let power = |x: f64| {
+                if exponent.fract() == 0.0 {
+                    x.powi(exponent as i32)
+                } else if exponent == 0.3 {
+                    (exponent * x.ln()).exp()
+                } else {
+                    x.powf(exponent)
+                }
+            };
             through(of(base), &power)
         }
         Kind::Call { name, of: parts } => match name.as_str() {
@@ -78,11 +92,24 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
                 let ((left, a), (right, b)) = (of(left), of(right));
                 let (value, error) = of(&parts[if compare(*comparison, left, right) { 1 } else { 2 }]);
                 // A comparison of what is nearly the same can go either way.
-                (value, if (left - right).abs() <= 1e3 * (a + b) || left.is_nan() || right.is_nan() { f64::INFINITY } else { error })
+                (
+                    value,
+                    if (left - right).abs() <= 1e3 * (a + b) || left.is_nan() || right.is_nan() {
+                        f64::INFINITY
+                    } else {
+                        error
+                    },
+                )
             }
             "min" | "max" => {
                 let ((a, x), (b, y)) = (of(&parts[0]), of(&parts[1]));
-                let value = if a.is_nan() || b.is_nan() { f64::NAN } else if name == "min" { a.min(b) } else { a.max(b) };
+                let value = if a.is_nan() || b.is_nan() {
+                    f64::NAN
+                } else if name == "min" {
+                    a.min(b)
+                } else {
+                    a.max(b)
+                };
                 (value, x.max(y))
             }
             _ => {
@@ -120,7 +147,8 @@ fn trees_terms_and_programs_agree_and_slopes_are_those_of_finite_differences() {
                 }
                 continue;
             }
-            if !exact.is_finite() || 1e100 < exact.abs() || error.is_infinite() || 1e-6 * exact.abs().max(1e-3) < error {
+            if !exact.is_finite() || 1e100 < exact.abs() || error.is_infinite() || 1e-6 * exact.abs().max(1e-3) < error
+            {
                 continue;
             }
             let slack = 1e-12 * exact.abs() + 64.0 * error;
@@ -140,7 +168,10 @@ fn trees_terms_and_programs_agree_and_slopes_are_those_of_finite_differences() {
                 let [wide, narrow] = [difference(1e-3), difference(5e-4)];
                 let size = wide.abs().max(1e-3 * exact.abs()).max(1e-3);
                 if (wide - narrow).abs() < 1e-8 * size {
-                    assert!((slope - narrow).abs() < 1e-6 * size, "{expression} at {point:?} by {port}: {slope} instead of {narrow}");
+                    assert!(
+                        (slope - narrow).abs() < 1e-6 * size,
+                        "{expression} at {point:?} by {port}: {slope} instead of {narrow}"
+                    );
                     slopes += 1;
                 }
             }
@@ -155,8 +186,15 @@ fn what_would_change_a_domain_is_left_unless_the_file_assumes_it() {
         let text = format!("assume = [{assume}]\n{}", file_of(expression));
         predict(&course(&text), &[], &[a, 0.5, 0.25], &[])[0]
     };
-    for expression in ["a/a", "ln(a) - ln(a)", "0*ln(a)", "sqrt(a)*sqrt(a)", "a^2/a", "exp(ln(a))", "(a/a)^0", "if(1/a > 2, b, b)"] {
-        assert!(!value(expression, "", if expression.contains("ln") || expression.contains("sqrt") { -1.0 } else { 0.0 }).is_finite() || expression.starts_with("if"), "{expression}");
+    for expression in
+        ["a/a", "ln(a) - ln(a)", "0*ln(a)", "sqrt(a)*sqrt(a)", "a^2/a", "exp(ln(a))", "(a/a)^0", "if(1/a > 2, b, b)"]
+    {
+        assert!(
+            !value(expression, "", if expression.contains("ln") || expression.contains("sqrt") { -1.0 } else { 0.0 })
+                .is_finite()
+                || expression.starts_with("if"),
+            "{expression}"
+        );
     }
     assert_eq!(value("a/a", "\"a > 0\"", 0.0), 1.0);
     assert_eq!(value("sqrt(a)*sqrt(a)", "\"0 < a\"", -2.0), -2.0);

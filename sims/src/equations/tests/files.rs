@@ -36,12 +36,18 @@ fn the_example_is_a_bench_with_a_twin_and_coefficients() {
     assert!((1.7e-3..2.3e-3).contains(&noise), "{noise}");
     assert!(1e-4 < apart(&twin, &ideal), "the bench has a resistor of its own");
     let lsb = 4.0 / 16383.0;
-    assert!(bench.values().iter().all(|value| { let code = (value + 2.0) / lsb; (code - code.round()).abs() < 0.01 }));
+    assert!(bench.values().iter().all(|value| {
+        let code = (value + 2.0) / lsb;
+        (code - code.round()).abs() < 0.01
+    }));
     let same = Equations { mismatch: 0.0, ..system.clone() }.build().unwrap();
     assert_eq!(same.ideal.predict(&drive, &[0.3]), twin);
     let family = system.adjustable().unwrap();
     let coefficients = family.coefficients();
-    assert_eq!(coefficients.iter().map(|one| (one.name.as_str(), one.unit.as_str())).collect::<Vec<_>>(), [("R", "ohm")]);
+    assert_eq!(
+        coefficients.iter().map(|one| (one.name.as_str(), one.unit.as_str())).collect::<Vec<_>>(),
+        [("R", "ohm")]
+    );
     assert_eq!(family.adjusted(&[200.0], &[]).predict(&drive, &[0.3]), twin);
 }
 
@@ -103,9 +109,15 @@ fn errors_name_file_line_column_and_term() {
         (with("R*i", "Q*i"), "diode.toml:17:22: der(i): unknown name `Q`"),
         (with("(drive - R*i", "(drvie - R*i"), "unknown name `drvie`; did you mean `drive`?"),
         (with("exp((v - bias)/Vd)", "epx((v - bias)/Vd)"), "unknown function `epx`; did you mean `exp`?"),
-        (with("(i - Is*(exp", "(i - R*(exp"), "der(v): `i` is in A, `R*(exp((v - bias)/Vd) - 1)` in ohm: the sum needs one unit"),
+        (
+            with("(i - Is*(exp", "(i - R*(exp"),
+            "der(v): `i` is in A, `R*(exp((v - bias)/Vd) - 1)` in ohm: the sum needs one unit",
+        ),
         (with("exp((v - bias)/Vd)", "exp(v - bias)"), "der(v): `v - bias` is in V: exp needs a pure number"),
-        (with("(drive - R*i - v)/L\"\n\"der(v)", "(drive - R*i - v)\"\n\"der(v)"), "der(i): `(drive - R*i - v)` is in V, where A/s is needed"),
+        (
+            with("(drive - R*i - v)/L\"\n\"der(v)", "(drive - R*i - v)\"\n\"der(v)"),
+            "der(i): `(drive - R*i - v)` is in V, where A/s is needed",
+        ),
         (with("\"der(v)\" = \"(i -", "\"der(w)\" = \"(i -"), "`der(w)`: `w` is no state of [states]"),
         (with("\"der(v)\" = \"(i - Is*(exp((v - bias)/Vd) - 1))/C\"\n", ""), "the state `v` has no equation"),
         (with("unit = \"ohm\"", "unit = \"ohms\""), "`ohms` is no unit that is known"),
@@ -159,8 +171,23 @@ fn absurd_files_are_refused_at_once() {
         (format!("a = {}", "[".repeat(10_000)), ""),
         (DIODE.replace("samples = 12", "samples = 1000000000"), "outside"),
         (DIODE.replace("substeps = 4", "substeps = -1"), "outside"),
-        ((0..60).fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))).replace("LETS", ""), ""),
-        ((0..200).fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))).replace("LETS", "").replace("value = \"v\"", "value = \"z200\""), "deep"),
+        (
+            (0..60)
+                .fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| {
+                    text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))
+                })
+                .replace("LETS", ""),
+            "",
+        ),
+        (
+            (0..200)
+                .fold(DIODE.replace("[equations]", "[let]\nz0 = \"v\"\nLETS[equations]"), |text, n| {
+                    text.replace("LETS", &format!("z{} = \"z{n} + z{n}\"\nLETS", n + 1))
+                })
+                .replace("LETS", "")
+                .replace("value = \"v\"", "value = \"z200\""),
+            "deep",
+        ),
     ];
     for (text, expected) in cases {
         match Equations::from_text("absurd.toml", &text).build() {
