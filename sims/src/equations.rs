@@ -18,6 +18,7 @@ mod check;
 mod compile;
 mod constant;
 mod elimination;
+mod export;
 mod file;
 mod functions;
 mod hoist;
@@ -25,6 +26,7 @@ mod implicit;
 mod machine;
 mod model;
 mod program;
+mod report;
 mod rules;
 mod run;
 mod steps;
@@ -44,7 +46,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
+pub use export::Language;
 use model::{Model, Quantity};
+pub use report::SystemReport;
 use run::Course;
 use twin::{Family, Runner, TextTwin};
 

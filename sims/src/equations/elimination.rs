@@ -5,6 +5,9 @@
 //! larger where a step resolves the solution. Each lane goes through the same operations, so its result is the same bits
 //! whoever its neighbours are.
 
+#![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::sparse::SymbolicSparseColMatRef;
 use faer::sparse::linalg::amd;
@@ -81,7 +84,10 @@ impl Elimination {
         let (diagonal, rest) = values.split_at_mut(self.size);
         let (upper, lower) = rest.split_at_mut(self.later.len());
         for unknown in 0..self.size {
-            let inverse = diagonal[unknown].map(|value| S::of(1.0) / value);
+            let mut inverse = diagonal[unknown];
+            for value in &mut inverse {
+                *value = S::of(1.0) / *value;
+            }
             diagonal[unknown] = inverse;
             let range = self.row(unknown);
             for below in &mut lower[range.clone()] {
@@ -124,7 +130,10 @@ impl Elimination {
             for at in self.row(unknown) {
                 subtract(&mut value, upper[at], work[self.later[at] as usize]);
             }
-            work[unknown] = std::array::from_fn(|lane| value[lane] * diagonal[unknown][lane]);
+            for lane in 0..W {
+                value[lane] = value[lane] * diagonal[unknown][lane];
+            }
+            work[unknown] = value;
         }
         self.leave(work, right);
     }
@@ -141,7 +150,10 @@ impl Elimination {
         let (upper, lower) = rest.split_at(self.later.len());
         self.enter(right, work);
         for unknown in 0..self.size {
-            let value: [S; W] = std::array::from_fn(|lane| work[unknown][lane] * diagonal[unknown][lane]);
+            let mut value = work[unknown];
+            for lane in 0..W {
+                value[lane] = value[lane] * diagonal[unknown][lane];
+            }
             work[unknown] = value;
             for at in self.row(unknown) {
                 subtract(&mut work[self.later[at] as usize], upper[at], value);

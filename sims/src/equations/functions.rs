@@ -69,16 +69,15 @@ fn hyperbolic_sine<S: Real>(x: S) -> S {
 
 #[inline(always)]
 fn arc_tangent<S: Real>(x: S) -> S {
-    let of = S::of;
+    let of = |value: f64| S::of(value);
     let size = x.abs();
     let (steep, middle) = (of(2.414_213_562_373_095) < size, of(0.66) < size);
-    let [flat_base, middle_base, steep_base] = [0.0, std::f64::consts::FRAC_PI_4, std::f64::consts::FRAC_PI_2].map(of);
     let base = if steep {
-        steep_base
+        of(std::f64::consts::FRAC_PI_2)
     } else if middle {
-        middle_base
+        of(std::f64::consts::FRAC_PI_4)
     } else {
-        flat_base
+        of(0.0)
     };
     let (above, below) = if steep {
         (of(-1.0), size)

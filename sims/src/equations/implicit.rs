@@ -96,7 +96,10 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Task<'_, S, W> {
                 let (diagonal, rest) = values.split_at_mut(self.elimination.size);
                 diagonal.fill([S::of(1.0); W]);
                 rest.fill([S::of(0.0); W]);
-                let by = step.map(|step| S::of(-GAMMA) * step);
+                let mut by = step;
+                for by in &mut by {
+                    *by = S::of(-GAMMA) * *by;
+                }
                 for (slot, entry) in slots.iter().zip(entries) {
                     if *slot == NOWHERE {
                         continue;
@@ -128,7 +131,10 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
     fn call(self) {
         self.to.copy_from_slice(self.base);
         for (factor, length, from) in self.from {
-            let by = length.map(|length| S::of(*factor) * length);
+            let mut by = *length;
+            for by in &mut by {
+                *by = S::of(*factor) * *by;
+            }
             for (to, from) in self.to.iter_mut().zip(*from) {
                 for lane in 0..W {
                     to[lane] = by[lane].mul_add(from[lane], to[lane]);

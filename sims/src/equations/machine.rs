@@ -83,23 +83,46 @@ struct Block<'a, S, const W: usize> {
     table: &'a [S],
 }
 
-/// Calls `step` with where the target and the operands are, for all steps of a walk but the innermost, and with the innermost.
-#[inline(always)]
-fn walked(walk: &[Direction], mut step: impl FnMut(usize, [usize; 3], Direction)) {
-    let still = Direction { count: 1, to: 0, from: [0; 3] };
-    let (outer, inner) = walk.split_last().map_or((&[][..], still), |(inner, outer)| (outer, *inner));
-    let steps: usize = outer.iter().map(|direction| direction.count as usize).product();
-    for number in 0..steps {
-        let (mut rest, mut to, mut from) = (number, 0, [0; 3]);
-        for direction in outer.iter().rev() {
+/// The steps of a walk but the innermost: where the target and the operands are in each. Loops are written out with it, as a
+/// closure would not be compiled for the vector unit.
+struct Outer<'a> {
+    walk: &'a [Direction],
+    number: usize,
+    steps: usize,
+}
+
+impl<'a> Outer<'a> {
+    /// The outer steps, and the innermost direction.
+    #[inline(always)]
+    fn of(walk: &'a [Direction]) -> (Self, Direction) {
+        let still = Direction { count: 1, to: 0, from: [0; 3] };
+        let (walk, inner) = match walk.split_last() {
+            Some((inner, outer)) => (outer, *inner),
+            None => (walk, still),
+        };
+        let mut steps = 1;
+        for direction in walk {
+            steps *= direction.count as usize;
+        }
+        (Self { walk, number: 0, steps }, inner)
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<(usize, [usize; 3])> {
+        if self.number == self.steps {
+            return None;
+        }
+        let (mut rest, mut to, mut from) = (self.number, 0, [0; 3]);
+        for direction in self.walk.iter().rev() {
             let at = rest % direction.count as usize;
             rest /= direction.count as usize;
             to += at * direction.to as usize;
-            for (place, stride) in from.iter_mut().zip(direction.from) {
-                *place += at * stride as usize;
+            for operand in 0..3 {
+                from[operand] += at * direction.from[operand] as usize;
             }
         }
-        step(to, from, inner);
+        self.number += 1;
+        Some((to, from))
     }
 }
 
@@ -134,125 +157,227 @@ impl<S: Real, const W: usize> Rows<S, W> for Splat<'_, S> {
     }
 }
 
-/// Element by element with operands whose kinds are known.
+/// An operation of three numbers, of which it may take no notice of some.
+trait Apply {
+    fn of<S: Real>(a: S, b: S, c: S) -> S;
+}
+
+macro_rules! operations {
+    ($($name:ident: |$a:ident, $b:ident, $c:ident| $value:expr;)*) => {
+        $(
+            struct $name;
+
+            impl Apply for $name {
+                #[inline(always)]
+                fn of<S: Real>($a: S, $b: S, $c: S) -> S {
+                    $value
+                }
+            }
+        )*
+    };
+}
+
+operations! {
+    Same: |a, _b, _c| a;
+    Add: |a, b, _c| a + b;
+    Subtract: |a, b, _c| a - b;
+    Multiply: |a, b, _c| a * b;
+    MultiplyAdd: |a, b, c| a.mul_add(b, c);
+    MultiplySubtract: |a, b, c| (-a).mul_add(b, c);
+    Invert: |a, _b, _c| S::of(1.0) / a;
+    Root: |a, _b, _c| a.sqrt();
+    Min: |a, b, _c| Real::min(a, b);
+    Max: |a, b, _c| Real::max(a, b);
+    Power: |a, b, _c| functions::power(a, b);
+    Below: |a, b, _c| truth(a < b);
+    AtMost: |a, b, _c| truth(a <= b);
+    Equal: |a, b, _c| truth(a == b);
+    Select: |a, b, c| if a == S::of(0.0) { c } else { b };
+    Exp: |a, _b, _c| functions::value(Function::Exp, a);
+    Ln: |a, _b, _c| functions::value(Function::Ln, a);
+    Sin: |a, _b, _c| functions::value(Function::Sin, a);
+    Cos: |a, _b, _c| functions::value(Function::Cos, a);
+    Tan: |a, _b, _c| functions::value(Function::Tan, a);
+    Asin: |a, _b, _c| functions::value(Function::Asin, a);
+    Acos: |a, _b, _c| functions::value(Function::Acos, a);
+    Atan: |a, _b, _c| functions::value(Function::Atan, a);
+    Sinh: |a, _b, _c| functions::value(Function::Sinh, a);
+    Cosh: |a, _b, _c| functions::value(Function::Cosh, a);
+    Tanh: |a, _b, _c| functions::value(Function::Tanh, a);
+    Abs: |a, _b, _c| a.abs();
+    Sign: |a, _b, _c| functions::value(Function::Sign, a);
+}
+
 #[inline(always)]
-fn each<S: Real, const W: usize, A: Rows<S, W>, B: Rows<S, W>, C: Rows<S, W>>(
+fn truth<S: Real>(is: bool) -> S {
+    if is { S::of(1.0) } else { S::of(0.0) }
+}
+
+/// Element by element.
+#[inline(always)]
+fn each<O: Apply, S: Real, const W: usize>(
     to: &mut [[S; W]],
-    (a, b, c): (A, B, C),
+    (a, b, c): (impl Rows<S, W>, impl Rows<S, W>, impl Rows<S, W>),
     chunks: usize,
     walk: &[Direction],
-    op: impl Fn(S, S, S) -> S,
 ) {
-    walked(walk, |target, from, inner| {
-        let [sa, sb, sc] = inner.from.map(|stride| stride as usize);
+    if walk.is_empty() {
+        for (chunk, row) in to[..chunks].iter_mut().enumerate() {
+            let (a, b, c) = (a.row(0, chunk), b.row(0, chunk), c.row(0, chunk));
+            for lane in 0..W {
+                row[lane] = O::of(a[lane], b[lane], c[lane]);
+            }
+        }
+        return;
+    }
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, from)) = outer.next() {
         for step in 0..inner.count as usize {
             let rows = &mut to[(target + step * inner.to as usize) * chunks..][..chunks];
-            let [ea, eb, ec] = [from[0] + step * sa, from[1] + step * sb, from[2] + step * sc];
+            let at = [
+                from[0] + step * inner.from[0] as usize,
+                from[1] + step * inner.from[1] as usize,
+                from[2] + step * inner.from[2] as usize,
+            ];
             for (chunk, row) in rows.iter_mut().enumerate() {
-                let (a, b, c) = (a.row(ea, chunk), b.row(eb, chunk), c.row(ec, chunk));
+                let (a, b, c) = (a.row(at[0], chunk), b.row(at[1], chunk), c.row(at[2], chunk));
                 for lane in 0..W {
-                    row[lane] = op(a[lane], b[lane], c[lane]);
+                    row[lane] = O::of(a[lane], b[lane], c[lane]);
                 }
             }
         }
-    });
+    }
+}
+
+/// What an instruction reads: the lanes before and behind its target, and the table.
+#[derive(Clone, Copy)]
+struct Around<'a, S, const W: usize> {
+    before: &'a [[S; W]],
+    after: &'a [[S; W]],
+    /// Where the lanes behind the target begin.
+    end: usize,
+    chunks: usize,
+    table: &'a [S],
+}
+
+impl<'a, S: Real, const W: usize> Around<'a, S, W> {
+    #[inline(always)]
+    fn lane(self, operand: Operand) -> Lane<'a, S, W> {
+        let at = operand.base as usize * self.chunks;
+        let values = if at < self.before.len() { &self.before[at..] } else { &self.after[at - self.end..] };
+        Lane { values, chunks: self.chunks }
+    }
+
+    #[inline(always)]
+    fn splat(self, operand: Operand) -> Splat<'a, S> {
+        Splat { values: &self.table[operand.base as usize..] }
+    }
 }
 
 #[inline(always)]
 fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Direction], block: Block<S, W>) {
     let Block { chunks, lanes, table } = block;
-    let reach: usize =
-        walk.iter().map(|direction| (direction.count as usize - 1) * direction.to as usize).sum::<usize>() + 1;
+    let mut reach = 1;
+    for direction in walk {
+        reach += (direction.count as usize - 1) * direction.to as usize;
+    }
     let copies = if op == Op::SineCosine { 2 } else { 1 };
     let (start, length) = (to as usize * chunks, copies * reach * chunks);
     // The target shares its place with no operand.
     let (before, rest) = lanes.split_at_mut(start);
     let (target, after) = rest.split_at_mut(length);
-    let (before, after) = (&*before, &*after);
-    let lane = |operand: Operand| {
-        let at = operand.base as usize * chunks;
-        Lane { values: if at < start { &before[at..] } else { &after[at - start - length..] }, chunks }
-    };
-    let splat = |operand: Operand| Splat { values: &table[operand.base as usize..] };
+    let around = Around { before, after, end: start + length, chunks, table };
     let [a, b, c] = *from;
     let nothing = Splat { values: &[S::of(0.0); 1] };
-    let is_shared = |operand: Operand| operand.bank == Bank::Shared;
+    let shared = [a.bank == Bank::Shared, b.bank == Bank::Shared, c.bank == Bank::Shared];
     // Which operands may be shared is decided where programs are written.
     macro_rules! one {
-        ($op:expr) => {
-            each(target, (lane(a), nothing, nothing), chunks, walk, $op)
+        ($op:ident) => {
+            each::<$op, S, W>(target, (around.lane(a), nothing, nothing), chunks, walk)
         };
     }
     macro_rules! two {
-        ($op:expr) => {
-            if is_shared(b) {
-                each(target, (lane(a), splat(b), nothing), chunks, walk, $op)
+        ($op:ident) => {
+            if shared[1] {
+                each::<$op, S, W>(target, (around.lane(a), around.splat(b), nothing), chunks, walk)
             } else {
-                each(target, (lane(a), lane(b), nothing), chunks, walk, $op)
+                each::<$op, S, W>(target, (around.lane(a), around.lane(b), nothing), chunks, walk)
             }
         };
     }
     macro_rules! three {
-        ($op:expr) => {
-            match (is_shared(b), is_shared(c)) {
-                (false, false) => each(target, (lane(a), lane(b), lane(c)), chunks, walk, $op),
-                (false, true) => each(target, (lane(a), lane(b), splat(c)), chunks, walk, $op),
-                (true, false) => each(target, (lane(a), splat(b), lane(c)), chunks, walk, $op),
-                (true, true) => each(target, (lane(a), splat(b), splat(c)), chunks, walk, $op),
+        ($op:ident) => {
+            match (shared[1], shared[2]) {
+                (false, false) => {
+                    each::<$op, S, W>(target, (around.lane(a), around.lane(b), around.lane(c)), chunks, walk)
+                }
+                (false, true) => {
+                    each::<$op, S, W>(target, (around.lane(a), around.lane(b), around.splat(c)), chunks, walk)
+                }
+                (true, false) => {
+                    each::<$op, S, W>(target, (around.lane(a), around.splat(b), around.lane(c)), chunks, walk)
+                }
+                (true, true) => {
+                    each::<$op, S, W>(target, (around.lane(a), around.splat(b), around.splat(c)), chunks, walk)
+                }
             }
         };
     }
     macro_rules! pair {
-        ($op:expr) => {
-            each(target, (lane(a), lane(b), nothing), chunks, walk, $op)
+        ($op:ident) => {
+            each::<$op, S, W>(target, (around.lane(a), around.lane(b), nothing), chunks, walk)
         };
     }
-    let truth = |is: bool| if is { S::of(1.0) } else { S::of(0.0) };
     match op {
-        Op::Copy if is_shared(a) => each(target, (splat(a), nothing, nothing), chunks, walk, |a, _, _| a),
-        Op::Copy => one!(|a, _, _| a),
-        Op::Add => two!(|a, b, _| a + b),
-        Op::Subtract => two!(|a, b, _| a - b),
-        Op::Multiply => two!(|a, b, _| a * b),
-        Op::MultiplyAdd => three!(|a: S, b, c| a.mul_add(b, c)),
-        Op::MultiplySubtract => three!(|a: S, b, c| (-a).mul_add(b, c)),
-        Op::Invert => one!(|a, _, _| S::of(1.0) / a),
-        Op::Root => one!(|a: S, _, _| a.sqrt()),
-        Op::Min => pair!(|a: S, b, _| a.min(b)),
-        Op::Max => pair!(|a: S, b, _| a.max(b)),
-        Op::Power => pair!(|a, b, _| functions::power(a, b)),
-        Op::Below => pair!(|a, b, _| truth(a < b)),
-        Op::AtMost => pair!(|a, b, _| truth(a <= b)),
-        Op::Equal => pair!(|a, b, _| truth(a == b)),
-        Op::Select => {
-            each(target, (lane(a), lane(b), lane(c)), chunks, walk, |a, b, c| if a == S::of(0.0) { c } else { b });
-        }
-        Op::SineCosine => {
-            let (sines, cosines) = target.split_at_mut(reach * chunks);
-            let a = lane(a);
-            walked(walk, |target, from, inner| {
-                for step in 0..inner.count as usize {
-                    let at = (target + step * inner.to as usize) * chunks;
-                    let element = from[0] + step * inner.from[0] as usize;
-                    for chunk in 0..chunks {
-                        let row = a.row(element, chunk);
-                        let (sine, cosine) = (&mut sines[at + chunk], &mut cosines[at + chunk]);
-                        for lane in 0..W {
-                            (sine[lane], cosine[lane]) = row[lane].sin_cos();
-                        }
-                    }
+        Op::Copy if shared[0] => each::<Same, S, W>(target, (around.splat(a), nothing, nothing), chunks, walk),
+        Op::Copy => one!(Same),
+        Op::Add => two!(Add),
+        Op::Subtract => two!(Subtract),
+        Op::Multiply => two!(Multiply),
+        Op::MultiplyAdd => three!(MultiplyAdd),
+        Op::MultiplySubtract => three!(MultiplySubtract),
+        Op::Invert => one!(Invert),
+        Op::Root | Op::Call(Function::Sqrt) => one!(Root),
+        Op::Min => pair!(Min),
+        Op::Max => pair!(Max),
+        Op::Power => pair!(Power),
+        Op::Below => pair!(Below),
+        Op::AtMost => pair!(AtMost),
+        Op::Equal => pair!(Equal),
+        Op::Select => each::<Select, S, W>(target, (around.lane(a), around.lane(b), around.lane(c)), chunks, walk),
+        Op::SineCosine => sine_cosine(target, around.lane(a), reach * chunks, walk),
+        Op::Call(Function::Exp) => one!(Exp),
+        Op::Call(Function::Ln) => one!(Ln),
+        Op::Call(Function::Sin) => one!(Sin),
+        Op::Call(Function::Cos) => one!(Cos),
+        Op::Call(Function::Tan) => one!(Tan),
+        Op::Call(Function::Asin) => one!(Asin),
+        Op::Call(Function::Acos) => one!(Acos),
+        Op::Call(Function::Atan) => one!(Atan),
+        Op::Call(Function::Sinh) => one!(Sinh),
+        Op::Call(Function::Cosh) => one!(Cosh),
+        Op::Call(Function::Tanh) => one!(Tanh),
+        Op::Call(Function::Abs) => one!(Abs),
+        Op::Call(Function::Sign) => one!(Sign),
+    }
+}
+
+#[inline(always)]
+fn sine_cosine<S: Real, const W: usize>(to: &mut [[S; W]], from: Lane<S, W>, half: usize, walk: &[Direction]) {
+    let chunks = from.chunks;
+    let (sines, cosines) = to.split_at_mut(half);
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, source)) = outer.next() {
+        for step in 0..inner.count as usize {
+            let at = (target + step * inner.to as usize) * chunks;
+            let element = source[0] + step * inner.from[0] as usize;
+            for chunk in 0..chunks {
+                let row = from.row(element, chunk);
+                let (sine, cosine) = (&mut sines[at + chunk], &mut cosines[at + chunk]);
+                for lane in 0..W {
+                    (sine[lane], cosine[lane]) = row[lane].sin_cos();
                 }
-            });
-        }
-        Op::Call(function) => {
-            macro_rules! functions {
-                ($($name:ident),*) => {
-                    match function {
-                        $(Function::$name => one!(|a, _, _| functions::value(Function::$name, a)),)*
-                    }
-                };
             }
-            functions!(Exp, Ln, Sqrt, Sin, Cos, Tan, Asin, Acos, Atan, Sinh, Cosh, Tanh, Abs, Sign);
         }
     }
 }
@@ -277,7 +402,8 @@ fn total<S: Real, const W: usize>(
     lanes: &mut [[S; W]],
     chunks: usize,
 ) {
-    walked(walk, |target, source, inner| {
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, source)) = outer.next() {
         for step in 0..inner.count as usize {
             let first = from as usize + source[0] + step * inner.from[0] as usize;
             let target = (to as usize + target + step * inner.to as usize) * chunks;
@@ -292,7 +418,7 @@ fn total<S: Real, const W: usize>(
                 lanes[target + chunk] = sum;
             }
         }
-    });
+    }
 }
 
 /// Rows of a contraction whose sums are kept in registers together.
@@ -306,47 +432,48 @@ fn contract<S: Real, const W: usize>(
     block: Block<S, W>,
 ) {
     let Block { chunks, lanes, table } = block;
-    let [shared_stride, lane_stride] = strides.map(|stride| stride as usize);
-    walked(walk, |target, source, inner| {
+    let [shared_stride, lane_stride] = [strides[0] as usize, strides[1] as usize];
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, source)) = outer.next() {
         let steps = inner.count as usize;
         // Only where the same lanes serve several targets are those taken together.
         let height = if inner.from[1] == 0 { HEIGHT } else { 1 };
         let mut step = 0;
         while step < steps {
             let together = if step + height <= steps { height } else { 1 };
-            let number = |step: usize| shared as usize + source[0] + step * inner.from[0] as usize;
+            let first = shared as usize + source[0] + step * inner.from[0] as usize;
             let row = from as usize + source[1] + step * inner.from[1] as usize;
-            let place = |step: usize| (to as usize + target + step * inner.to as usize) * chunks;
+            let place = to as usize + target + step * inner.to as usize;
             for chunk in 0..chunks {
                 if together == HEIGHT {
                     let mut sums = [[S::of(0.0); W]; HEIGHT];
                     for term in 0..count as usize {
                         let values = lanes[(row + term * lane_stride) * chunks + chunk];
                         for (k, sums) in sums.iter_mut().enumerate() {
-                            let factor = table[number(step + k) + term * shared_stride];
+                            let factor = table[first + k * inner.from[0] as usize + term * shared_stride];
                             for (sum, value) in sums.iter_mut().zip(values) {
                                 *sum = factor.mul_add(value, *sum);
                             }
                         }
                     }
                     for (k, sums) in sums.into_iter().enumerate() {
-                        lanes[place(step + k) + chunk] = sums;
+                        lanes[(place + k * inner.to as usize) * chunks + chunk] = sums;
                     }
                 } else {
                     let mut sums = [S::of(0.0); W];
                     for term in 0..count as usize {
                         let values = lanes[(row + term * lane_stride) * chunks + chunk];
-                        let factor = table[number(step) + term * shared_stride];
+                        let factor = table[first + term * shared_stride];
                         for (sum, value) in sums.iter_mut().zip(values) {
                             *sum = factor.mul_add(value, *sum);
                         }
                     }
-                    lanes[place(step) + chunk] = sums;
+                    lanes[place * chunks + chunk] = sums;
                 }
             }
             step += together;
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -359,7 +486,8 @@ fn put<S: Real, const W: usize>(
     outputs: &mut [[S; W]],
 ) {
     let values = Lane { values: &lanes[from.base as usize * chunks..], chunks };
-    walked(walk, |target, source, inner| {
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, source)) = outer.next() {
         for step in 0..inner.count as usize {
             let place = places[target + step * inner.to as usize];
             if place == NOWHERE {
@@ -377,7 +505,7 @@ fn put<S: Real, const W: usize>(
                 }
             }
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -404,9 +532,11 @@ fn gained<S: Real, const W: usize>(
     chunks: usize,
     sums: &mut [[S; W]],
 ) {
-    walked(walk, |target, source, inner| {
+    let (mut outer, inner) = Outer::of(walk);
+    while let Some((target, source)) = outer.next() {
         for step in 0..inner.count as usize {
-            let [first, second] = [0, 1].map(|k| source[k] + step * inner.from[k] as usize);
+            let first = source[0] + step * inner.from[0] as usize;
+            let second = source[1] + step * inner.from[1] as usize;
             let sum = &mut sums[to as usize + target + step * inner.to as usize];
             for chunk in 0..chunks {
                 let (a, b) = (a.row(first, chunk), b.row(second, chunk));
@@ -415,5 +545,5 @@ fn gained<S: Real, const W: usize>(
                 }
             }
         }
-    });
+    }
 }

@@ -86,21 +86,3 @@ pub(super) struct Program {
     /// Elements of the outputs.
     pub outputs: usize,
 }
-
-impl Program {
-    /// Arithmetic operations for one shot.
-    pub fn operations(&self) -> usize {
-        let steps = |walk: &[Direction]| walk.iter().map(|direction| direction.count as usize).product::<usize>();
-        let of = |instruction: &Instruction| match instruction {
-            Instruction::Map { op: Op::Copy, .. } | Instruction::Gather { .. } | Instruction::Put { .. } => 0,
-            Instruction::Map { op: Op::MultiplyAdd | Op::MultiplySubtract | Op::SineCosine, walk, .. } => {
-                2 * steps(walk)
-            }
-            Instruction::Map { walk, .. } => steps(walk),
-            Instruction::Total { count, walk, .. } => *count as usize * steps(walk),
-            Instruction::Contract { count, walk, .. } => 2 * *count as usize * steps(walk),
-            Instruction::Gain { walk, .. } => 2 * steps(walk),
-        };
-        self.instructions.iter().map(of).sum()
-    }
-}

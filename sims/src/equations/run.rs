@@ -164,10 +164,36 @@ impl Course {
         matches!(&self.compiled.stepper, Stepper::Implicit(implicit) if LARGE < implicit.bytes())
     }
 
-    /// Bytes of one chunk of registers and waves.
+    /// Bytes of one chunk of registers.
     pub fn bytes(&self) -> usize {
         let elements = self.compiled.programs().iter().map(|program| program.elements).max().unwrap_or(0);
-        LANES * size_of::<f32>() * (elements + self.input_width + self.output_width)
+        LANES * size_of::<f32>() * elements
+    }
+
+    /// States at the beginning and after each sample of one shot with inputs that stay as they are, one value for each element.
+    pub fn visited(&self, inputs: &[f64], controls: &[f64], coefficients: &[f64]) -> Vec<Vec<f64>> {
+        let mut work = Work::<f64, 1>::new(self, 1);
+        let table = self.compiled.settled(controls, coefficients);
+        let mut wave = vec![[0.0]; self.input_width];
+        for ports in &self.inputs {
+            let from = ports.element - self.compiled.states;
+            for at in 0..ports.count {
+                let samples = if ports.stride == 0 { 1 } else { self.samples };
+                for sample in 0..samples {
+                    wave[ports.wave + sample * ports.stride + at] = [inputs[from + at]];
+                }
+            }
+        }
+        let mut outputs = vec![[0.0]; self.output_width];
+        self.forward(&table, &mut work, &wave, &mut outputs, true);
+        let states = self.compiled.states;
+        let last = work.tape.len() - states;
+        let every = self.kept() * states;
+        [0, every, last]
+            .into_iter()
+            .filter(|at| *at <= last)
+            .map(|at| work.tape[at..][..states].iter().map(|lane| lane[0]).collect())
+            .collect()
     }
 
     /// Puts the inputs of a sample and the delayed values into the programs' memory.

@@ -66,9 +66,7 @@ pub(super) struct Compiled {
     constants: Shared,
     pub controls: usize,
     indices: Vec<Extent>,
-    /// Terms as they were written, and as they are computed: for reports.
     pub terms: Terms,
-    pub motions: Vec<Motion>,
     pub step_seconds: f64,
 }
 
@@ -148,7 +146,7 @@ impl Assembly {
         let (mut wanted, mut places, mut end) = (Vec::new(), Vec::new(), 0);
         let ids: Vec<Id> = jacobian.iter().map(|block| block.value).collect();
         for (block, id) in jacobian.iter().zip(self.terms.hoist(&ids)) {
-            let over = over(&self.terms, &block.row) | over(&self.terms, &block.column);
+            let over = block.over(&self.terms);
             places.extend(block.places(&self.terms, &self.layout));
             wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });
             end += self.terms.count(over) as u32;
@@ -206,9 +204,14 @@ pub(super) fn jacobian(terms: &mut Terms, motions: &[Motion]) -> Vec<Block> {
 }
 
 impl Block {
+    /// The variables of its entries.
+    pub fn over(&self, terms: &Terms) -> u32 {
+        over(terms, &self.row) | over(terms, &self.column)
+    }
+
     /// Row and column of each entry, in the order of the term's elements; `None` where the column is outside its array.
     pub fn places(&self, terms: &Terms, layout: &Layout) -> Vec<Option<(u32, u32)>> {
-        let vars = over(terms, &self.row) | over(terms, &self.column);
+        let vars = self.over(terms);
         let [rows, columns] = [&self.row, &self.column].map(|leaf| {
             let base = layout[&(leaf.origin, leaf.array)];
             places(terms, leaf, vars)
@@ -350,7 +353,6 @@ impl Compiled {
             controls: model.total(Role::Control),
             indices,
             terms,
-            motions,
             step_seconds,
         }
     }

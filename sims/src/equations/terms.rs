@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 pub(super) use function::Function;
+pub(super) use product::power;
 
 /// A term's number. Its parts have smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

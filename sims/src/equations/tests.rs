@@ -4,6 +4,7 @@ mod derivatives;
 mod expressions;
 mod files;
 mod integrators;
+mod reports;
 
 use super::file;
 use super::run::{Course, Work};

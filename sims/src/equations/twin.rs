@@ -10,9 +10,10 @@ use crate::adjustable::plausible;
 use crate::dual::Dual;
 use crate::{Adjustable, Coefficient, LANES, Pullback, Real, Sensitivity, Twin, blocks};
 
-/// What a block may take of the caches, in bytes, and the most chunks that it is worth to advance together.
-const CACHE: usize = 192 << 10;
-const MOST_CHUNKS: usize = 4;
+/// What the registers of a block may take of the nearest cache, in bytes, and the most chunks that are advanced together: choosing an
+/// instruction costs as much as eight rows of lanes.
+const CACHE: usize = 48 << 10;
+const MOST_CHUNKS: usize = 8;
 
 /// Memory that outlives a batch, in one precision and width.
 type Shelf<S, const W: usize> = Mutex<Vec<Work<S, W>>>;

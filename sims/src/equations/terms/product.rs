@@ -78,11 +78,6 @@ impl Terms {
     pub fn multiply(&mut self, a: Id, b: Id) -> Id {
         self.product(vec![(a, 2), (b, 2)], 1.0)
     }
-
-    /// a/b.
-    pub fn divide(&mut self, a: Id, b: Id) -> Id {
-        self.product(vec![(a, 2), (b, -2)], 1.0)
-    }
 }
 
 /// Whether x^a·x^b is x^(a+b) wherever x is any number.
@@ -91,6 +86,6 @@ fn may_join(a: i32, b: i32) -> bool {
 }
 
 /// x^(`halves`/2).
-pub(in super::super) fn power(x: f64, halves: i32) -> f64 {
+pub(in crate::equations) fn power(x: f64, halves: i32) -> f64 {
     if halves % 2 == 0 { x.powi(halves / 2) } else { x.sqrt().powi(halves) }
 }

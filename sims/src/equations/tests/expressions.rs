@@ -19,7 +19,7 @@ fn grown(stream: &mut Stream, depth: usize) -> String {
             _ => NAMES[stream.below(3)].to_owned(),
         };
     }
-    let mut next = |stream: &mut Stream| grown(stream, depth - 1);
+    let next = |stream: &mut Stream| grown(stream, depth - 1);
     match stream.below(13) {
         0..=2 => format!("({} + {})", next(stream), next(stream)),
         3 => format!("({} - {})", next(stream), next(stream)),

@@ -1,0 +1,306 @@
+//! The right-hand side of a system and its Jacobian as source text in other languages, with one point to test it at.
+//!
+//! The functions take the states, inputs, controls and coefficients in the order of the file, elements of arrays row by row, and give
+//! the derivatives in time, and the entries of the Jacobian with their rows and columns. What is common is computed once.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use super::model::{Model, Role};
+use super::report::{Looked, Style, is_plain, lines, written};
+use super::system::{Block, Compiled};
+use super::terms::{Id, Leaf, Node, Origin, Place, Terms, vars_of};
+use super::{Equations, nominal};
+use crate::{Error, Key};
+
+/// States of a system that is written out at most: every element has terms of its own there.
+const MOST_PARTS: usize = 200_000;
+
+/// A language that a system is written out in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// C99.
+    C,
+    /// Rust.
+    Rust,
+    /// Python with `math` alone.
+    Python,
+}
+
+/// The values of all quantities at one point.
+pub(super) struct Values<'a> {
+    pub model: &'a Model,
+    pub states: &'a [f64],
+    pub inputs: &'a [f64],
+    pub controls: &'a [f64],
+    pub coefficients: &'a [f64],
+}
+
+impl Values<'_> {
+    /// Where an element is among those of its role; `None` outside its array.
+    fn place(&self, terms: &Terms, leaf: &Leaf, vars: &[(u8, usize)]) -> Option<usize> {
+        let role = role_of(leaf.origin)?;
+        let before: usize =
+            self.model.list(role)[..leaf.array as usize].iter().map(|quantity| self.model.count(&quantity.shape)).sum();
+        let mut place = 0;
+        for (extent, at) in terms.shapes[&(leaf.origin, leaf.array)].iter().zip(&leaf.at) {
+            let size = extent.size as i64;
+            let at = match at {
+                Place::At(at) => i64::from(*at),
+                Place::Along { var, by } => {
+                    let value = vars.iter().find(|(own, _)| own == var).map_or(0, |(_, value)| *value);
+                    value as i64 + i64::from(*by)
+                }
+            };
+            let at = if extent.periodic { at.rem_euclid(size) } else { at };
+            if !(0..size).contains(&at) {
+                return None;
+            }
+            place = place * extent.size + at as usize;
+        }
+        Some(before + place)
+    }
+
+    fn list(&self, origin: Origin) -> &[f64] {
+        match origin {
+            Origin::State => self.states,
+            Origin::Input => self.inputs,
+            Origin::Control => self.controls,
+            _ => self.coefficients,
+        }
+    }
+}
+
+fn role_of(origin: Origin) -> Option<Role> {
+    match origin {
+        Origin::State => Some(Role::State),
+        Origin::Input => Some(Role::Input),
+        Origin::Control => Some(Role::Control),
+        Origin::Coefficient => Some(Role::Coefficient),
+        Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Settled => None,
+    }
+}
+
+/// The value of one term, what is delayed counting as 0. `vars` are the values of its variables.
+pub(super) fn value(terms: &Terms, id: Id, values: &Values, vars: &[(u8, usize)], known: &mut HashMap<Id, f64>) -> f64 {
+    if let Some(known) = known.get(&id) {
+        return *known;
+    }
+    let mut of = |id: Id| value(terms, id, values, vars, known);
+    let found = match terms.node(id) {
+        Node::Number(bits) => f64::from_bits(*bits),
+        Node::Leaf(leaf) => values.place(terms, leaf, vars).map_or(0.0, |place| values.list(leaf.origin)[place]),
+        Node::Index(var) => vars.iter().find(|(own, _)| own == var).map_or(0.0, |(_, value)| *value as f64),
+        Node::Sum(parts, constant) => parts
+            .iter()
+            .fold(f64::from_bits(*constant), |sum, (part, factor)| sum + f64::from_bits(*factor) * of(*part)),
+        Node::Product(parts) => {
+            parts.iter().fold(1.0, |product, (part, halves)| product * super::terms::power(of(*part), *halves))
+        }
+        Node::Call(function, part) => function.value(of(*part)),
+        Node::Pair(pair, a, b) => {
+            let (a, b) = (of(*a), of(*b));
+            pair.value(a, b)
+        }
+        Node::Select(condition, yes, no) => {
+            if of(*condition) == 0.0 {
+                of(*no)
+            } else {
+                of(*yes)
+            }
+        }
+        Node::Hoisted(part) => of(*part),
+        Node::Reduce(var, body) => {
+            let size = terms.vars[usize::from(*var)].size;
+            let mut inner: Vec<(u8, usize)> = vars.to_vec();
+            inner.push((*var, 0));
+            let mut sum = 0.0;
+            for at in 0..size {
+                if let Some(last) = inner.last_mut() {
+                    last.1 = at;
+                }
+                sum += value(terms, *body, values, &inner, &mut HashMap::new());
+            }
+            sum
+        }
+    };
+    known.insert(id, found);
+    found
+}
+
+/// The entries of a block of the Jacobian at one point.
+pub(super) fn evaluated(terms: &Terms, block: &Block, values: &Values) -> Vec<f64> {
+    let over = block.over(terms);
+    let vars: Vec<u8> = vars_of(over).collect();
+    let mut entries = Vec::with_capacity(terms.count(over));
+    for element in 0..terms.count(over) {
+        let mut rest = element;
+        let mut at: Vec<(u8, usize)> = vars.iter().map(|var| (*var, 0)).collect();
+        for (var, value) in at.iter_mut().rev() {
+            let size = terms.vars[usize::from(*var)].size;
+            (*value, rest) = (rest % size, rest / size);
+        }
+        entries.push(value(terms, block.value, values, &at, &mut HashMap::new()));
+    }
+    entries
+}
+
+impl Equations {
+    /// The right-hand side and its Jacobian as source text, with a test at one point.
+    pub fn export(&self, language: Language) -> Result<String, Error> {
+        let (model, _) = self.read()?;
+        if MOST_PARTS < super::build::work(&model, model.equations.iter()) || model.states.is_empty() {
+            let what =
+                "only a system with states, and not too many, is written out: every element becomes lines of its own";
+            return Err(model.source.error(0, what));
+        }
+        let looked = Looked::new(&model, true);
+        let compiled = Compiled::new(&model, true);
+        let mut stream = Key::new(0).branch("export").stream();
+        let mut drawn = |role: Role| -> Vec<f64> {
+            let ranges = model
+                .list(role)
+                .iter()
+                .flat_map(|quantity| vec![quantity.range.unwrap_or([-0.1, 0.1]); model.count(&quantity.shape)]);
+            ranges.map(|[low, high]| low + (high - low) * f64::from(stream.uniform())).collect()
+        };
+        let point = [drawn(Role::State), drawn(Role::Input), drawn(Role::Control), nominal(&model)];
+        let values = Values {
+            model: &model,
+            states: &point[0],
+            inputs: &point[1],
+            controls: &point[2],
+            coefficients: &point[3],
+        };
+        let mut known = HashMap::new();
+        let mut all = |id: Id| value(&looked.terms, id, &values, &[], &mut known);
+        let slopes: Vec<f64> = looked.motions.iter().map(|motion| all(motion.slope)).collect();
+        let entries: Vec<f64> = looked.blocks.iter().map(|block| all(block.value)).collect();
+        let places = looked.blocks.iter().flat_map(|block| block.places(&looked.terms, &compiled.layout));
+        let places: Vec<(u32, u32)> = places.flatten().collect();
+        let source = Source { looked: &looked, values: &values, language };
+        Ok(source.whole(&places, &point, [&slopes, &entries]))
+    }
+}
+
+/// A system on its way into a language.
+struct Source<'a> {
+    looked: &'a Looked<'a>,
+    values: &'a Values<'a>,
+    language: Language,
+}
+
+impl Source<'_> {
+    fn style(&self) -> Style {
+        match self.language {
+            Language::C => Style::C,
+            Language::Rust => Style::Rust,
+            Language::Python => Style::Python,
+        }
+    }
+
+    /// The statements that compute `roots` into `to`.
+    fn body(&self, roots: &[Id], to: &str) -> String {
+        let terms = &self.looked.terms;
+        let mut uses: HashMap<Id, usize> = HashMap::new();
+        let order = terms.reachable(roots);
+        for id in &order {
+            terms.parts(*id, |part| *uses.entry(part).or_default() += 1);
+        }
+        let mut names: HashMap<Id, String> = HashMap::new();
+        let mut text = String::new();
+        let [before, end] = match self.language {
+            Language::C => ["    const double ", ";"],
+            Language::Rust => ["    let ", ";"],
+            Language::Python => ["    ", ""],
+        };
+        let typed = if self.language == Language::Rust { ": f64" } else { "" };
+        for id in order {
+            if let Node::Leaf(leaf) = terms.node(id) {
+                let array = match leaf.origin {
+                    Origin::State => "x",
+                    Origin::Input => "u",
+                    Origin::Control => "c",
+                    Origin::Coefficient => "p",
+                    _ => "0.0",
+                };
+                let place = self.values.place(terms, leaf, &[]);
+                names.insert(id, place.map_or("0.0".to_owned(), |place| format!("{array}[{place}]")));
+            } else if !is_plain(terms.node(id)) && uses.get(&id).is_some_and(|uses| 1 < *uses) {
+                let line = written(self.looked, id, self.style(), &|id| names.get(&id).cloned()).0;
+                let name = format!("t{}", names.len());
+                let _ = writeln!(text, "{before}{name}{typed} = {line}{end}");
+                names.insert(id, name);
+            }
+        }
+        for (place, root) in roots.iter().enumerate() {
+            let line = written(self.looked, *root, self.style(), &|id| names.get(&id).cloned()).0;
+            let _ = writeln!(text, "    {to}[{place}] = {line}{end}");
+        }
+        text
+    }
+
+    fn list(&self, values: &[f64]) -> String {
+        values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn whole(&self, places: &[(u32, u32)], point: &[Vec<f64>; 4], [slopes, entries]: [&[f64]; 2]) -> String {
+        let roots: Vec<Id> = self.looked.motions.iter().map(|motion| motion.slope).collect();
+        let blocks: Vec<Id> = self.looked.blocks.iter().map(|block| block.value).collect();
+        let (right, jacobian) = (self.body(&roots, "to"), self.body(&blocks, "to"));
+        let model = self.values.model;
+        let comment = if self.language == Language::Python { "#" } else { "//" };
+        let names = |title: &str, role: Role| {
+            let elements: Vec<String> = model.list(role).iter().flat_map(|quantity| model.elements(quantity)).collect();
+            format!("{comment} {title}: {}", elements.join(", "))
+        };
+        let head = lines([
+            format!("{comment} {} (by pnnlab)", if model.title.is_empty() { &model.source.name } else { &model.title }),
+            names("x, states", Role::State),
+            names("u, inputs", Role::Input),
+            names("c, controls", Role::Control),
+            names("p, coefficients", Role::Coefficient),
+        ]);
+        let numbers = |pick: fn(&(u32, u32)) -> u32| {
+            places.iter().map(|place| pick(place).to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let (rows, columns) = (numbers(|place| place.0), numbers(|place| place.1));
+        let [states, inputs, controls, coefficients] = point.each_ref().map(|values| self.list(values));
+        let (slopes_text, entries_text) = (self.list(slopes), self.list(entries));
+        let (count, size) = (blocks.len(), roots.len());
+        match self.language {
+            Language::C => {
+                let padded = |list: &str| if list.is_empty() { "0.0".to_owned() } else { list.to_owned() };
+                let (inputs, controls, coefficients) = (padded(&inputs), padded(&controls), padded(&coefficients));
+                format!(
+                    "{head}#include <math.h>\n#include <stdio.h>\n\n\
+                     const int rows[{count}] = {{{rows}}}, columns[{count}] = {{{columns}}};\n\n\
+                     void right_hand_side(const double *x, const double *u, const double *c, const double *p, double *to) {{\n    (void)u, (void)c, (void)p;\n{right}}}\n\n\
+                     void jacobian(const double *x, const double *u, const double *c, const double *p, double *to) {{\n    (void)x, (void)u, (void)c, (void)p;\n{jacobian}}}\n\n\
+                     static int differs(const double *a, const double *b, int count) {{\n    for (int k = 0; k < count; k++)\n        if (!(fabs(a[k] - b[k]) <= 1e-10 * (fabs(b[k]) + 1e-30))) return 1;\n    return 0;\n}}\n\n\
+                     int main(void) {{\n    const double x[] = {{{states}}}, u[] = {{{inputs}}}, c[] = {{{controls}}}, p[] = {{{coefficients}}};\n    \
+                     const double slopes[] = {{{slopes_text}}}, entries[] = {{{entries_text}}};\n    double f[{size}], j[{count}];\n    \
+                     right_hand_side(x, u, c, p, f);\n    jacobian(x, u, c, p, j);\n    int bad = differs(f, slopes, {size}) || differs(j, entries, {count});\n    \
+                     puts(bad ? \"differs\" : \"agrees\");\n    return bad;\n}}\n"
+                )
+            }
+            Language::Rust => format!(
+                "{head}#![allow(unused_variables, unused_parens)]\n\npub const ROWS: [usize; {count}] = [{rows}];\npub const COLUMNS: [usize; {count}] = [{columns}];\n\n\
+                 fn sign(x: f64) -> f64 {{\n    if x == 0.0 {{ x }} else {{ x.signum() }}\n}}\n\n\
+                 pub fn right_hand_side(x: &[f64], u: &[f64], c: &[f64], p: &[f64], to: &mut [f64]) {{\n{right}}}\n\n\
+                 pub fn jacobian(x: &[f64], u: &[f64], c: &[f64], p: &[f64], to: &mut [f64]) {{\n{jacobian}}}\n\n\
+                 fn agrees(a: &[f64], b: &[f64]) -> bool {{\n    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-10 * (b.abs() + 1e-30))\n}}\n\n\
+                 fn main() {{\n    let (x, u, c, p): ([f64; {size}], &[f64], &[f64], &[f64]) = ([{states}], &[{inputs}], &[{controls}], &[{coefficients}]);\n    \
+                 let (mut f, mut j) = ([0.0; {size}], [0.0; {count}]);\n    right_hand_side(&x, u, c, p, &mut f);\n    jacobian(&x, u, c, p, &mut j);\n    \
+                 assert!(agrees(&f, &[{slopes_text}]) && agrees(&j, &[{entries_text}]) && sign(0.0) == 0.0);\n}}\n"
+            ),
+            Language::Python => format!(
+                "{head}import math\n\nROWS = [{rows}]\nCOLUMNS = [{columns}]\n\n\ndef right_hand_side(x, u, c, p):\n    to = [0.0]*{size}\n{right}    return to\n\n\n\
+                 def jacobian(x, u, c, p):\n    to = [0.0]*{count}\n{jacobian}    return to\n\n\nif __name__ == \"__main__\":\n    \
+                 x, u, c, p = [{states}], [{inputs}], [{controls}], [{coefficients}]\n    slopes, entries = [{slopes_text}], [{entries_text}]\n    \
+                 for found, exact in zip(right_hand_side(x, u, c, p) + jacobian(x, u, c, p), slopes + entries):\n        \
+                 assert abs(found - exact) <= 1e-10*(abs(exact) + 1e-30), (found, exact)\n    print(\"agrees\")\n"
+            ),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What became of a file: equations as they are computed, how much is computed, what the Jacobian looks like, how fast the system is.
+
+mod print;
+
+use std::fmt::Write;
+
+use super::build::Builder;
+use super::model::{Model, Role};
+use super::steps::Motion;
+use super::system::{Block, Compiled, Stepper, jacobian};
+use super::terms::{Id, Leaf, Node, Origin, Place, Terms};
+use super::{Equations, nominal};
+use crate::{Error, Key};
+
+pub(super) use print::{Style, is_plain, printed, written};
+
+/// Points of the ranges at which time constants are looked for, and the largest system in which they are.
+const POINTS: usize = 12;
+const MOST_STATES: usize = 200;
+/// Equations that are written out at most.
+const MOST_EQUATIONS: usize = 200;
+
+/// What a file holds and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SystemReport {
+    /// What the file calls itself.
+    pub title: String,
+    /// Elements of all states.
+    pub states: usize,
+    /// Names of quantities with their units, inputs first, then controls, coefficients, states, outputs.
+    pub quantities: Vec<(String, String)>,
+    /// Each equation as it is computed: the left side, the right side as text, and the same in LaTeX.
+    pub equations: Vec<[String; 3]>,
+    /// Arithmetic operations of all slopes as they are written, and as they are computed, for one shot.
+    pub operations: [usize; 2],
+    /// Rows and columns of the entries of the Jacobian that are not always 0.
+    pub pattern: Vec<(u32, u32)>,
+    /// The fastest and the slowest time constant over the ranges, in s, where there are any.
+    pub time_constants: Option<[f64; 2]>,
+}
+
+impl SystemReport {
+    /// The pattern of the Jacobian as lines of `#` and `·`, at most so many wide.
+    pub fn picture(&self, most: usize) -> Vec<String> {
+        let size = self.states.min(most);
+        let mut lines = vec![vec!['·'; size]; size];
+        for (row, column) in &self.pattern {
+            let [row, column] = [row, column].map(|at| *at as usize * size / self.states);
+            lines[row][column] = '#';
+        }
+        lines.into_iter().map(|line| line.into_iter().collect()).collect()
+    }
+}
+
+/// The derivatives in time of a model, with terms that can be looked at.
+pub(super) struct Looked<'a> {
+    pub model: &'a Model,
+    pub terms: Terms,
+    pub motions: Vec<Motion>,
+    pub blocks: Vec<Block>,
+}
+
+impl<'a> Looked<'a> {
+    /// Builds the slopes and their Jacobian.
+    pub fn new(model: &'a Model, unrolls: bool) -> Self {
+        let mut builder = Builder::new(model, unrolls);
+        let mut motions = Vec::new();
+        for (array, line) in model.equations.iter().enumerate() {
+            builder.each(line, |_, slope, at| {
+                motions
+                    .push(Motion { state: Leaf { origin: Origin::State, array: array as u32, at: at.into() }, slope });
+            });
+        }
+        let mut terms = builder.terms;
+        let blocks = jacobian(&mut terms, &motions);
+        Self { model, terms, motions, blocks }
+    }
+
+    /// A leaf by its name in the file.
+    pub fn name(&self, leaf: &Leaf) -> String {
+        let role = match leaf.origin {
+            Origin::State => Role::State,
+            Origin::Input => Role::Input,
+            Origin::Control => Role::Control,
+            Origin::Coefficient => Role::Coefficient,
+            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Settled => {
+                return format!("delayed{}", leaf.array);
+            }
+        };
+        let name = &self.model.list(role)[leaf.array as usize].name;
+        if leaf.at.is_empty() { name.clone() } else { format!("{name}[{}]", self.places(&leaf.at)) }
+    }
+
+    fn places(&self, places: &[Place]) -> String {
+        let place = |place: &Place| match place {
+            Place::At(at) => at.to_string(),
+            Place::Along { var, by: 0 } => self.variable(*var),
+            Place::Along { var, by } => format!("{}{by:+}", self.variable(*var)),
+        };
+        places.iter().map(place).collect::<Vec<_>>().join(",")
+    }
+
+    /// What a loop variable is called.
+    pub fn variable(&self, var: u8) -> String {
+        let size = self.terms.vars[usize::from(var)].size;
+        let index = self.model.indices.iter().find(|index| index.size == size);
+        let name = index.map_or("k", |index| index.name.as_str());
+        let before = self.terms.vars[..usize::from(var)].iter().filter(|extent| extent.size == size).count();
+        format!("{name}{}", "'".repeat(before))
+    }
+}
+
+impl Equations {
+    /// What the file holds and what became of it.
+    pub fn report(&self) -> Result<SystemReport, Error> {
+        let (model, _) = self.read()?;
+        let unrolls = Compiled::is_small(&model);
+        let compiled = Compiled::new(&model, unrolls);
+        let looked = Looked::new(&model, unrolls);
+        let mut quantities = Vec::new();
+        for role in [Role::Input, Role::Control, Role::Coefficient, Role::State] {
+            quantities.extend(model.list(role).iter().map(|quantity| (quantity.name.clone(), quantity.unit.clone())));
+        }
+        quantities.extend(model.outputs.iter().map(|output| (output.line.name.clone(), output.unit.clone())));
+        let mut equations = Vec::new();
+        for motion in looked.motions.iter().take(MOST_EQUATIONS) {
+            let [text, latex] = [Style::Text, Style::Latex].map(|style| printed(&looked, motion.slope, style));
+            equations.push([format!("der({})", looked.name(&motion.state)), text, latex]);
+        }
+        let mut pattern: Vec<(u32, u32)> = looked
+            .blocks
+            .iter()
+            .flat_map(|block| block.places(&looked.terms, &compiled.layout).into_iter().flatten())
+            .collect();
+        pattern.sort_unstable();
+        pattern.dedup();
+        let time_constants =
+            if (1..=MOST_STATES).contains(&compiled.states) { time_constants(&looked, &compiled) } else { None };
+        let slopes: Vec<Id> = looked.motions.iter().map(|motion| motion.slope).collect();
+        let shared = looked.terms.reachable(&slopes).into_iter().map(|id| own_operations(&looked.terms, id)).sum();
+        Ok(SystemReport {
+            title: model.title.clone(),
+            states: compiled.states,
+            quantities,
+            equations,
+            operations: [written_operations(&looked.terms, &slopes), shared],
+            pattern,
+            time_constants,
+        })
+    }
+
+    /// The slowest decay of numbers that a step of the file's method cannot follow, as advice; `None` where all is well.
+    pub fn unstable_step(&self) -> Result<Option<String>, Error> {
+        let (model, _) = self.read()?;
+        let compiled = Compiled::new(&model, Compiled::is_small(&model));
+        if !matches!(&compiled.stepper, Stepper::Map(_) | Stepper::RungeKutta(_))
+            || model.time.method != super::model::Method::Rk4
+            || !(1..=MOST_STATES).contains(&compiled.states)
+        {
+            return Ok(None);
+        }
+        let looked = Looked::new(&model, Compiled::is_small(&model));
+        let Some([fastest, _]) = time_constants(&looked, &compiled) else { return Ok(None) };
+        // The classical method is stable on the negative axis to 2.785, on the imaginary one to 2.828.
+        let most = 2.785 * fastest;
+        let step = compiled.step_seconds;
+        Ok((most < step).then(|| {
+            let substeps = (model.time.sample_seconds / most).ceil();
+            format!(
+                "rk4 is unstable where the system is fastest: its step is {step:e} s, the fastest time constant over the ranges {fastest:e} s; \
+                 take substeps = {substeps}, or method = \"implicit\""
+            )
+        }))
+    }
+}
+
+/// Operations of one term, its parts left out.
+fn own_operations(terms: &Terms, id: Id) -> usize {
+    let times = terms.count(terms.facts(id).free);
+    times
+        * match terms.node(id) {
+            Node::Number(_) | Node::Leaf(_) | Node::Index(_) | Node::Hoisted(_) => 0,
+            Node::Sum(parts, constant) => {
+                let factors = parts.iter().filter(|(_, factor)| f64::from_bits(*factor).abs() != 1.0).count();
+                parts.len() + factors - usize::from(*constant == 0)
+            }
+            Node::Product(parts) => parts
+                .iter()
+                .map(|(_, halves)| (halves.unsigned_abs() as usize).div_ceil(2))
+                .sum::<usize>()
+                .saturating_sub(1)
+                .max(1),
+            Node::Call(..) | Node::Pair(..) | Node::Select(..) => 1,
+            Node::Reduce(var, _) => terms.vars[usize::from(*var)].size,
+        }
+}
+
+/// Operations where every term is computed wherever it stands.
+fn written_operations(terms: &Terms, roots: &[Id]) -> usize {
+    let mut total = std::collections::HashMap::new();
+    for id in terms.reachable(roots) {
+        let mut sum = own_operations(terms, id);
+        terms.parts(id, |part| sum = sum.saturating_add(*total.get(&part).unwrap_or(&0)));
+        total.insert(id, sum);
+    }
+    roots.iter().fold(0, |sum, root| sum.saturating_add(total[root]))
+}
+
+/// 1/|λ| of the fastest and the slowest eigenvalue of the Jacobian at points drawn from the ranges and along a few samples of them.
+fn time_constants(looked: &Looked, compiled: &Compiled) -> Option<[f64; 2]> {
+    let model = looked.model;
+    let mut stream = Key::new(0).branch("time constants").stream();
+    let mut found: Option<[f64; 2]> = None;
+    let course = super::run::Course::with(model, Compiled::is_small(model));
+    for point in 0..POINTS {
+        // The first points lie at the ends of the ranges.
+        let mut drawn = |range: [f64; 2]| match point {
+            0 => range[0],
+            1 => range[1],
+            _ => range[0] + (range[1] - range[0]) * f64::from(stream.uniform()),
+        };
+        let mut all = |role: Role| -> Vec<f64> {
+            let list = model.list(role).iter();
+            list.flat_map(|quantity| vec![quantity.range.unwrap_or_default(); model.count(&quantity.shape)])
+                .map(&mut drawn)
+                .collect()
+        };
+        let (inputs, controls) = (all(Role::Input), all(Role::Control));
+        let coefficients = nominal(model);
+        for states in course.visited(&inputs, &controls, &coefficients) {
+            let values = super::export::Values {
+                model,
+                states: &states,
+                inputs: &inputs,
+                controls: &controls,
+                coefficients: &coefficients,
+            };
+            let mut matrix = nalgebra::DMatrix::<f64>::zeros(compiled.states, compiled.states);
+            for block in &looked.blocks {
+                let entries = super::export::evaluated(&looked.terms, block, &values);
+                for (place, value) in block.places(&looked.terms, &compiled.layout).into_iter().zip(entries) {
+                    if let Some((row, column)) = place {
+                        matrix[(row as usize, column as usize)] += value;
+                    }
+                }
+            }
+            if matrix.iter().any(|value| !value.is_finite()) {
+                continue;
+            }
+            let Some(schur) = nalgebra::linalg::Schur::try_new(matrix, f64::EPSILON, 10_000) else { continue };
+            for value in schur.complex_eigenvalues().iter() {
+                let size = value.norm();
+                if 1e-12 < size * model.time.sample_seconds {
+                    let [fast, slow] = found.unwrap_or([f64::INFINITY, 0.0]);
+                    found = Some([fast.min(1.0 / size), slow.max(1.0 / size)]);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Joins lines.
+pub(super) fn lines(parts: impl IntoIterator<Item = String>) -> String {
+    parts.into_iter().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    })
+}
