@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
     ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
-    schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, systems::SystemsArgs, train::TrainArgs,
-    watch::WatchArgs,
+    schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
+    train::TrainArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -69,6 +69,11 @@ enum Command {
         after_help = "Examples:\n  pnnlab response electrical\n  pnnlab response mechanical --set plants.mechanical.simulated.samples=4096\n  pnnlab response optical --rig bench.toml --repeats 5000 --json"
     )]
     Response(ResponseArgs),
+    /// Says what a file of equations holds and what becomes of it: units, simplified equations, Jacobian, time constants, speed
+    #[command(
+        after_help = "Examples:\n  pnnlab system diode.toml\n  pnnlab system diode.toml --json\n  pnnlab system diode.toml --export c > diode.c\n\nThe file is described in docs/equations.md."
+    )]
+    System(SystemArgs),
     /// Lists the systems: ports, units, ranges, twins, timing, and the plants that are made of them
     #[command(after_help = "Examples:\n  pnnlab systems\n  pnnlab systems --rig bench.toml --json")]
     Systems(SystemsArgs),
@@ -161,6 +166,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),
         Some(Command::Response(arguments)) => command::response::run(&arguments),
+        Some(Command::System(arguments)) => command::system::run(&arguments),
         Some(Command::Systems(arguments)) => command::systems::run(&arguments),
         Some(Command::Data(command)) => command::data::run(&command),
         Some(Command::Soak(arguments)) => command::soak::run(&arguments),

@@ -17,6 +17,7 @@ pub mod schema;
 pub mod serve;
 pub mod soak;
 pub mod sweep;
+pub mod system;
 pub mod systems;
 pub mod train;
 pub mod watch;

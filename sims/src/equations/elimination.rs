@@ -1,16 +1,12 @@
 //! Gauss's elimination of a sparse matrix, for all shots of a row of lanes at once.
 //!
-//! The places that fill up are found once. The order of the unknowns is that of approximate minimum degree (by `faer`), which
-//! keeps them few. Rows are not exchanged: the matrices are those of implicit steps, 1 − γhJ, whose diagonal stays near 1 or
+//! The places that fill up are found once. The order of the unknowns is that of approximate minimum degree (Amestoy, Davis and Duff, by
+//! the crate `amd`), which keeps them few. Rows are not exchanged: the matrices are those of implicit steps, 1 − γhJ, whose diagonal stays near 1 or
 //! larger where a step resolves the solution. Each lane goes through the same operations, so its result is the same bits
 //! whoever its neighbours are.
 
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 #![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
-
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::sparse::SymbolicSparseColMatRef;
-use faer::sparse::linalg::amd;
 
 use crate::Real;
 
@@ -194,26 +190,21 @@ fn subtract<S: Real, const W: usize>(to: &mut [S; W], a: [S; W], b: [S; W]) {
 
 /// The order of approximate minimum degree; the given order where it cannot be had.
 fn ordered(size: usize, entries: &[(u32, u32)]) -> Vec<u32> {
-    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); size];
+    let mut columns: Vec<Vec<i32>> = vec![Vec::new(); size];
     for (row, column) in entries {
-        columns[*column as usize].push(*row as usize);
+        columns[*column as usize].push(*row as i32);
     }
-    let (mut pointers, mut rows) = (vec![0], Vec::new());
+    let (mut pointers, mut rows) = (vec![0_i32], Vec::new());
     for column in &mut columns {
         column.sort_unstable();
         column.dedup();
         rows.extend_from_slice(column);
-        pointers.push(rows.len());
+        pointers.push(rows.len() as i32);
     }
-    let pattern = SymbolicSparseColMatRef::new_checked(size, size, &pointers, None, &rows);
-    let (mut order, mut back) = (vec![0_usize; size], vec![0_usize; size]);
-    let mut memory = MemBuffer::new(amd::order_maybe_unsorted_scratch::<usize>(size, rows.len()));
-    let stack = MemStack::new(&mut memory);
-    let found = amd::order_maybe_unsorted(&mut order, &mut back, pattern, amd::Control::default(), stack);
-    if found.is_err() {
-        return (0..size as u32).collect();
+    match amd::order(size as i32, &pointers, &rows, &amd::Control::default()) {
+        Ok((order, ..)) => order.into_iter().map(|old| old as u32).collect(),
+        Err(_) => (0..size as u32).collect(),
     }
-    order.into_iter().map(|old| old as u32).collect()
 }
 
 #[cfg(test)]
