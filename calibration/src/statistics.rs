@@ -1,6 +1,6 @@
 //! Statistics of rows of values that can be merged: count, mean, variance and, where they are asked for, cross-moments.
 //!
-//! What was gathered in parts is what would have been gathered at once, whatever the parts are (Chan, Golub and LeVeque, The American
+//! What was gathered in parts is what would have been gathered at once, whatever the parts are (Chan and others, The American
 //! Statistician 37, 242, 1983):
 //!
 //! ```text
@@ -347,7 +347,9 @@ mod tests {
                 })
                 .collect();
             let mut chain = Statistics::with_cross_moments("a", width);
-            parts.iter().for_each(|part| chain.merge(part).unwrap());
+            for part in &parts {
+                chain.merge(part).unwrap();
+            }
             same(&chain, &whole);
             let mut tree = parts;
             while tree.len() > 1 {

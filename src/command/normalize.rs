@@ -22,7 +22,7 @@ pub struct NormalizeArgs {
     /// Training rows to measure on; without it, as the layers say (1,000)
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
-    /// Changes one key of the rig's plants, such as plants.electrical.simulated.plant_seed=2
+    /// Changes one key of the rig's plants, such as plants.electrical.simulated.mismatch=0.5
     #[arg(long = "set", value_name = "K=V")]
     pub set: Vec<String>,
     /// Tries the test set before and after: the only use of labels

@@ -1,4 +1,4 @@
-//! Exact statistics of the layers that normalize: measured on many rows with the weights as they are (PreciseBN, Wu and Johnson 2021).
+//! Exact statistics of the layers that normalize: measured on many rows with the weights as they are (Wu and Johnson 2021).
 //!
 //! All batches go through one layer before they go through the next, so that each layer sees what the layers before it give with their new
 //! statistics, and how the rows were divided into batches changes nothing.

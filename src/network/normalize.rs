@@ -279,7 +279,7 @@ impl Normalize {
     }
 
     /// Normalizes by the batch itself, or by parts of it, and remembers its statistics where the pass trains.
-    fn by_batch(&self, values: Tensor<3>, pass: &mut Pass<'_>, bench: &str) -> Result<Tensor<3>, Error> {
+    fn by_batch(&self, values: &Tensor<3>, pass: &mut Pass<'_>, bench: &str) -> Result<Tensor<3>, Error> {
         let shots = values.dims()[0];
         let parts = match (self.config.size, pass.purpose) {
             (Some(size), Purpose::Train { .. }) => (shots / size).max(1),
@@ -373,7 +373,7 @@ impl Layer for Normalize {
         let bench = pass.bench();
         let normalized = match self.set(pass, &bench)? {
             Some(set) => self.by_set(grouped, &set),
-            None => self.by_batch(grouped, pass, &bench)?,
+            None => self.by_batch(&grouped, pass, &bench)?,
         };
         let [scale, offset] = [0, 1].map(|weight: usize| weights[weight].clone().reshape([1, self.channels, 1]));
         let channels = normalized.reshape([shots, self.channels, self.width / self.channels]);

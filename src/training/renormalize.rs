@@ -85,7 +85,9 @@ impl Prepared {
         }
         let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
         // Nobody wants it soon enough to end for a limit that is over in a minute.
-        opened.iter_mut().for_each(|plant| plant.allowance.pace());
+        for plant in &mut opened {
+            plant.allowance.pace();
+        }
         let mut lab = Lab::new(opened, Derivatives::Twin)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?;
         if !network.has_statistics() {

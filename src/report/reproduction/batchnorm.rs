@@ -14,7 +14,7 @@ pub const PROGRAM: Program = Program { name: "batchnorm", checks: || judge(|_| N
 
 /// Seeds of A2, each of which is a training, and of A3 to A6.
 const TRAININGS: [u64; 4] = [1, 2, 3, 4];
-const SEEDS: [u64; 2] = [1, 2];
+const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 /// Seeds of the networks that meet other benches.
 const NETWORKS: [u64; 5] = [1, 2, 3, 4, 5];
 /// Updates of a training: of A2, of A3 to A6, of the networks that meet other benches.
@@ -76,11 +76,9 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let [gap, small, large] = if asked.quick { UPDATES.map(|updates| updates / 2) } else { UPDATES };
     tell!("batchnorm: A2 to A6");
     measured.take(&[moving_average_gap(trainings, gap)?], trainings);
-    let of_seed = |&seed: &u64| -> Result<Vec<Finding>, Error> {
-        let parts = [drift(false, seed, small)?, drift(true, seed, small)?];
-        Ok([&parts.concat()[..], &sorted_batches(seed, small)?, &sample_curve(seed, small)?].concat())
-    };
-    measured.take(&seeds.iter().map(of_seed).collect::<Result<Vec<_>, _>>()?, seeds);
+    // The share that is recovered is that of means: of one network it may be a small number over another.
+    measured.take(&[[drift(false, seeds, small)?, drift(true, seeds, small)?].concat()], seeds);
+    measured.take(&[[sorted_batches(SEEDS[0], small)?, sample_curve(SEEDS[0], small)?].concat()], &SEEDS[..1]);
     let networks = if asked.quick { &NETWORKS[..1] } else { &NETWORKS[..] };
     for system in [System::Electrical, System::Optical] {
         tell!("batchnorm: other benches, {system:?}");

@@ -97,7 +97,7 @@ fn met(
 /// Means over seeds and benches.
 pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<Vec<Finding>, Error> {
     let text = system.experiment(steps);
-    let mut document = Document::parse("benches", &text)?;
+    let document = Document::parse("benches", &text)?;
     let experiment: Experiment = document.check()?;
     let (mut home, mut others, mut drifted) = (0.0, [0.0; 3], [0.0; 3]);
     for &seed in seeds {

@@ -65,7 +65,9 @@ impl Sorted {
         let mut rows: Vec<u32> = starts.flat_map(|start| &labels[start..start + size]).copied().collect();
         let classes = rows.iter().max().map_or(0, |last| *last as usize + 1);
         let mut totals = vec![0; classes];
-        rows.iter().for_each(|label| totals[*label as usize] += 1);
+        for label in &rows {
+            totals[*label as usize] += 1;
+        }
         let (given, purity) = spread(&rows, size, &totals);
         let mut stream = key.stream();
         let mut shuffled = 0.0;
@@ -87,7 +89,9 @@ fn spread(rows: &[u32], size: usize, totals: &[u32]) -> (f64, f64) {
     let mut counts = vec![0_u32; totals.len()];
     for batch in rows.chunks_exact(size) {
         counts.fill(0);
-        batch.iter().for_each(|label| counts[*label as usize] += 1);
+        for label in batch {
+            counts[*label as usize] += 1;
+        }
         let part = |(count, total): (&u32, &u32)| f64::from(*count).powi(2) / f64::from((*total).max(1));
         uneven += counts.iter().zip(totals).map(part).sum::<f64>();
         purity += f64::from(counts.iter().copied().max().unwrap_or(0)) / size as f64;
