@@ -8,6 +8,7 @@ mod blocks;
 mod converter;
 mod dual;
 mod electrical;
+mod equations;
 mod error;
 #[cfg(test)]
 mod gradient_check;
@@ -23,6 +24,7 @@ mod twin;
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
+pub use equations::{Equations, Language, SystemReport};
 pub use error::Error;
 pub use mechanical::Mechanical;
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
