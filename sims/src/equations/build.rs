@@ -235,13 +235,12 @@ impl<'a> Builder<'a> {
                     inner.push((called.clone(), place, *index));
                 }
                 let key = (*number, inner.iter().map(|(_, place, _)| *place).collect());
-                let body = match self.named.get(&key) {
-                    Some(known) => *known,
-                    None => {
-                        let body = self.build(&line.right.expr, &inner);
-                        self.named.insert(key, body);
-                        body
-                    }
+                let body = if let Some(known) = self.named.get(&key) {
+                    *known
+                } else {
+                    let body = self.build(&line.right.expr, &inner);
+                    self.named.insert(key, body);
+                    body
                 };
                 let zero = self.terms.number(0.0);
                 self.terms.select(inside, body, zero)

@@ -64,7 +64,10 @@ impl Terms {
     /// What each part of `id` gets of what `id` is worth, before sums over variables.
     fn shares(&mut self, id: Id, worth: Id, mut give: impl FnMut(&mut Terms, Id, Id)) {
         match self.node(id).clone() {
-            Node::Number(_) | Node::Leaf(_) | Node::Index(_) => (),
+            Node::Number(_)
+            | Node::Leaf(_)
+            | Node::Index(_)
+            | Node::Pair(Pair::Below | Pair::AtMost | Pair::Equal, ..) => (),
             Node::Hoisted(part) => give(self, part, worth),
             Node::Sum(parts, _) => {
                 for (part, factor) in parts {
@@ -106,7 +109,6 @@ impl Terms {
                 give(self, a, to_a);
                 give(self, b, to_b);
             }
-            Node::Pair(..) => (),
             Node::Select(condition, yes, no) => {
                 let zero = self.number(0.0);
                 let [to_yes, to_no] = [self.select(condition, worth, zero), self.select(condition, zero, worth)];

@@ -1,5 +1,6 @@
 //! Whether what a file says makes sense: names, indices, units. What passes can be built without another question.
 
+mod calls;
 mod places;
 
 use std::collections::HashMap;
@@ -7,7 +8,6 @@ use std::collections::HashMap;
 use super::constant;
 use super::model::{Line, Meaning, Model, Quantity, Role, Written, nearest};
 use super::syntax::{Expr, Kind, Span};
-use super::terms::Function;
 use super::units::Dimension;
 use crate::Error;
 
@@ -321,16 +321,15 @@ impl<'a> Checker<'a> {
                 .find(|under| (value * f64::from(*under)).fract().abs() < 1e-12)
                 .map(|under| ((value * f64::from(under)).round() as i64, i64::from(under)))
         });
-        match rational.and_then(|(over, under)| dimension.power(over, under)) {
-            Some(power) => Ok(Measure::Of(power)),
-            None => {
-                let (text, unit) = (scope.written.part(&base.span), self.model.words.say(dimension));
-                self.fail(
-                    exponent,
-                    scope,
-                    format_args!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"),
-                )
-            }
+        if let Some(power) = rational.and_then(|(over, under)| dimension.power(over, under)) {
+            Ok(Measure::Of(power))
+        } else {
+            let (text, unit) = (scope.written.part(&base.span), self.model.words.say(dimension));
+            self.fail(
+                exponent,
+                scope,
+                format_args!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"),
+            )
         }
     }
 
@@ -418,127 +417,5 @@ impl<'a> Checker<'a> {
                 self.named(*number, line, scope.written, &expr.span)
             }
         }
-    }
-
-    fn call(&mut self, expr: &'a Expr, name: &str, of: &'a [Expr], scope: &Scope<'a>) -> Result<Measure, Error> {
-        let count = match name {
-            "if" => 3..=3,
-            "min" | "max" => 2..=16,
-            "sum" | "table" | "delay" | "mod" => 2..=2,
-            _ => 1..=1,
-        };
-        if !FUNCTIONS.contains(&name) {
-            let known = self.model.names.keys().map(String::as_str).chain(FUNCTIONS);
-            let near = nearest(name, known);
-            let hint = if name == "der" { "; a derivative stands on the left only" } else { &near };
-            return self.fail(expr, scope, format_args!("unknown function `{name}`{hint}"));
-        }
-        if !count.contains(&of.len()) {
-            let wanted = *count.start();
-            return self.fail(expr, scope, format_args!("`{name}` takes {wanted} arguments, not {}", of.len()));
-        }
-        match name {
-            "if" => {
-                self.truth(&of[0], scope)?;
-                self.alike(&[&of[1], &of[2]], scope, "both branches")
-            }
-            "min" | "max" => self.alike(&of.iter().collect::<Vec<_>>(), scope, name),
-            "abs" => self.number(&of[0], scope),
-            "sign" => {
-                self.number(&of[0], scope)?;
-                Ok(Measure::Of(Dimension::NONE))
-            }
-            "sqrt" => match self.number(&of[0], scope)? {
-                Measure::Of(dimension) => Ok(dimension.power(1, 2).map_or(Measure::Any, Measure::Of)),
-                other => Ok(other),
-            },
-            "mod" => self.fail(expr, scope, "`mod` is for conditions on indices and for values: `where` and `value`"),
-            "sum" => self.sum(&of[0], &of[1], scope),
-            "table" => self.table(&of[0], &of[1], scope),
-            "delay" => self.delay(&of[0], &of[1], scope),
-            _ => {
-                let Some(_) = Function::named(name) else {
-                    return self.fail(expr, scope, format_args!("unknown function `{name}`"));
-                };
-                self.pure(&of[0], scope, name)?;
-                Ok(Measure::Of(Dimension::NONE))
-            }
-        }
-    }
-
-    fn sum(&mut self, index: &'a Expr, body: &'a Expr, scope: &Scope<'a>) -> Result<Measure, Error> {
-        let found = match &index.kind {
-            Kind::Name { name, at } if at.is_empty() => match self.model.names.get(name) {
-                Some(Meaning::Index(number)) => Some((name.as_str(), *number)),
-                _ => None,
-            },
-            _ => None,
-        };
-        let text = scope.written.part(&index.span);
-        let Some((name, number)) = found else {
-            let near = nearest(text, self.model.indices.iter().map(|index| index.name.as_str()));
-            return self.fail(index, scope, format_args!("`{text}` is no index of [indices]{near}"));
-        };
-        if scope.indices.iter().any(|(called, _)| *called == name) {
-            return self.fail(
-                index,
-                scope,
-                format_args!("the index `{name}` is in use: sum over another of the same size"),
-            );
-        }
-        if scope.indices.len() == MOST_LOOPS {
-            return self.fail(index, scope, format_args!("more than {MOST_LOOPS} indices are in use at once"));
-        }
-        let indices = [scope.indices.as_slice(), &[(name, number)]].concat();
-        self.number(body, &Scope { indices, whose: scope.whose.clone(), ..*scope })
-    }
-
-    fn table(&mut self, x: &'a Expr, name: &'a Expr, scope: &Scope<'a>) -> Result<Measure, Error> {
-        let text = scope.written.part(&name.span);
-        let model = self.model;
-        let Some(curve) = model.curves.get(text) else {
-            let near = nearest(text, model.curves.keys().map(String::as_str));
-            return self.fail(name, scope, format_args!("`{text}` is no table of [tables]{near}"));
-        };
-        match self.number(x, scope)? {
-            Measure::Of(dimension) if dimension != curve.from => {
-                let (found, wanted) = (model.words.say(dimension), model.words.say(curve.from));
-                self.fail(
-                    x,
-                    scope,
-                    format_args!(
-                        "`{}` is in {found}, but the table `{text}` is of {wanted}",
-                        scope.written.part(&x.span)
-                    ),
-                )
-            }
-            _ => Ok(Measure::Of(curve.to)),
-        }
-    }
-
-    fn delay(&mut self, of: &'a Expr, samples: &'a Expr, scope: &Scope<'a>) -> Result<Measure, Error> {
-        match samples.kind {
-            Kind::Number { value, .. } if value.fract() == 0.0 && (1.0..=LONGEST_DELAY).contains(&value) => (),
-            _ => {
-                let what = format_args!("a delay is a whole number of samples from 1 to {LONGEST_DELAY}");
-                return self.fail(samples, scope, what);
-            }
-        }
-        let known = match &of.kind {
-            Kind::Name { name, .. } => match self.model.names.get(name) {
-                Some(Meaning::Of(Role::State, _)) => true,
-                Some(Meaning::Of(Role::Input, number)) => !self.model.inputs[*number].is_static,
-                _ => false,
-            },
-            _ => false,
-        };
-        if !known || scope.among != Among::All {
-            return self.fail(
-                of,
-                scope,
-                format_args!("`{}`: only states and inputs of each sample are delayed", scope.written.part(&of.span)),
-            );
-        }
-        self.number(of, scope)
     }
 }

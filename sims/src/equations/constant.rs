@@ -16,10 +16,10 @@ pub(super) fn value(expr: &Expr, known: &dyn Fn(&str) -> Option<f64>) -> Option<
             let arguments = arguments.iter().map(of).collect::<Option<Vec<_>>>()?;
             match (name.as_str(), arguments.as_slice()) {
                 ("if", [condition, yes, no]) => {
-                    if *condition != 0.0 {
-                        *yes
-                    } else {
+                    if *condition == 0.0 {
                         *no
+                    } else {
+                        *yes
                     }
                 }
                 ("min", [first, rest @ ..]) => rest.iter().fold(*first, |least, next| least.min(*next)),
@@ -85,7 +85,7 @@ pub(super) fn place(expr: &Expr) -> Option<(Option<&str>, i64)> {
             for (minus, part) in parts {
                 match (&part.kind, minus) {
                     (Kind::Name { name, at }, false) if at.is_empty() && called.is_none() => {
-                        called = Some(name.as_str())
+                        called = Some(name.as_str());
                     }
                     _ => offset += if *minus { -whole(part)? } else { whole(part)? },
                 }

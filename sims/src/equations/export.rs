@@ -240,10 +240,6 @@ impl Source<'_> {
         text
     }
 
-    fn list(&self, values: &[f64]) -> String {
-        values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
-    }
-
     fn whole(&self, places: &[(u32, u32)], point: &[Vec<f64>; 4], [slopes, entries]: [&[f64]; 2]) -> String {
         let roots: Vec<Id> = self.looked.motions.iter().map(|motion| motion.slope).collect();
         let blocks: Vec<Id> = self.looked.blocks.iter().map(|block| block.value).collect();
@@ -265,8 +261,8 @@ impl Source<'_> {
             places.iter().map(|place| pick(place).to_string()).collect::<Vec<_>>().join(", ")
         };
         let (rows, columns) = (numbers(|place| place.0), numbers(|place| place.1));
-        let [states, inputs, controls, coefficients] = point.each_ref().map(|values| self.list(values));
-        let (slopes_text, entries_text) = (self.list(slopes), self.list(entries));
+        let [states, inputs, controls, coefficients] = point.each_ref().map(|values| list(values));
+        let (slopes_text, entries_text) = (list(slopes), list(entries));
         let (count, size) = (blocks.len(), roots.len());
         match self.language {
             Language::C => {
@@ -303,4 +299,8 @@ impl Source<'_> {
             ),
         }
     }
+}
+
+fn list(values: &[f64]) -> String {
+    values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ")
 }

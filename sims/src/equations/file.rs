@@ -1,6 +1,7 @@
 //! From the text of a file to what it declares. What the lines mean is checked in [`check`](super::check).
 
 mod sections;
+mod values;
 
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ pub(super) fn read(name: &str, text: &str, samples: Option<usize>) -> Result<(Mo
     let source = Source { name: name.to_owned(), text: text.to_owned() };
     let table = DeTable::parse(text)
         .map_err(|error| source.error(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-    let root = Table { source: &source, at: 0, name: "", table: table.get_ref() };
+    let root = Table { source: &source, at: 0, name: "", entries: table.get_ref() };
     let model = Reader::new(&root, samples)?.model(&root, None)?;
     check::check(&model)?;
     let plant = match root.table("plant")? {
@@ -45,12 +46,12 @@ struct Table<'a> {
     source: &'a Source,
     at: usize,
     name: &'a str,
-    table: &'a DeTable<'a>,
+    entries: &'a DeTable<'a>,
 }
 
 impl<'a> Table<'a> {
     fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+        self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
     fn fail<T>(&self, value: &Spanned<DeValue>, what: impl Into<String>) -> Result<T, Error> {
@@ -59,7 +60,7 @@ impl<'a> Table<'a> {
 
     /// Refuses keys that nobody knows.
     fn only(&self, known: &[&str]) -> Result<(), Error> {
-        for (key, _) in self.table {
+        for (key, _) in self.entries {
             if !known.contains(&key.get_ref().as_ref()) {
                 let near = nearest(key.get_ref(), known.iter().copied());
                 let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
@@ -72,7 +73,7 @@ impl<'a> Table<'a> {
 
     fn as_table(&self, name: &'a str, value: &'a Spanned<DeValue<'a>>) -> Result<Table<'a>, Error> {
         match value.get_ref() {
-            DeValue::Table(table) => Ok(Table { source: self.source, at: value.span().start, name, table }),
+            DeValue::Table(entries) => Ok(Table { source: self.source, at: value.span().start, name, entries }),
             _ => self.fail(value, format!("`{name}` must be a table such as {{ unit = \"V\" }}")),
         }
     }
@@ -221,7 +222,7 @@ impl<'a> Reader<'a> {
 
     fn read_indices(&mut self, root: &Table<'a>) -> Result<(), Error> {
         let Some(table) = root.table("indices")? else { return Ok(()) };
-        for (key, value) in table.table {
+        for (key, value) in table.entries {
             let name = key.get_ref().as_ref();
             let (size, periodic, zero_outside) = if value.get_ref().as_table().is_some() {
                 let inner = table.as_table(name, value)?;
@@ -281,12 +282,11 @@ impl<'a> Reader<'a> {
         let mut shape = Vec::new();
         for entry in list {
             let name = entry.get_ref().as_str().unwrap_or_default();
-            match self.names.get(name) {
-                Some(Meaning::Index(index)) => shape.push(*index),
-                _ => {
-                    let near = nearest(name, self.indices.iter().map(|index| index.name.as_str()));
-                    return table.fail(entry, format!("`{name}` is no index of [indices]{near}"));
-                }
+            if let Some(Meaning::Index(index)) = self.names.get(name) {
+                shape.push(*index);
+            } else {
+                let near = nearest(name, self.indices.iter().map(|index| index.name.as_str()));
+                return table.fail(entry, format!("`{name}` is no index of [indices]{near}"));
             }
         }
         let sizes = shape.iter().map(|index: &usize| self.indices[*index].size);
@@ -312,7 +312,7 @@ impl<'a> Reader<'a> {
         let mut list = Vec::new();
         for table in tables.iter().copied().flatten() {
             let Some(declared) = table.table(key)? else { continue };
-            for (name, value) in declared.table {
+            for (name, value) in declared.entries {
                 let at = name.span().start;
                 let name = name.get_ref().as_ref();
                 let entry = Table { at, ..declared.as_table(name, value)? };
@@ -360,57 +360,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// One number for all elements, a list of them row by row, or an expression of the indices.
-    fn values(&self, entry: &Table<'a>, shape: &[usize], scale: f64) -> Result<Vec<f64>, Error> {
-        let sizes: Vec<usize> = shape.iter().map(|index| self.indices[*index].size).collect();
-        let count = sizes.iter().product();
-        let Some(value) = entry.get("value") else {
-            return Err(self.source.error(entry.at, format!("`{}` needs a value such as value = 1", entry.name)));
-        };
-        let mut values = Vec::new();
-        match value.get_ref() {
-            DeValue::Array(_) => {
-                let mut waiting = vec![value];
-                while let Some(next) = waiting.pop() {
-                    match next.get_ref() {
-                        DeValue::Array(inner) => waiting.extend(inner.iter().rev()),
-                        _ => values.push(scale * entry.number(next, "value")?),
-                    }
-                }
-                if values.len() != count {
-                    let what = format!("`{}` has {count} elements, but {} values are given", entry.name, values.len());
-                    return entry.fail(value, what);
-                }
-            }
-            DeValue::String(_) => {
-                let written = entry.written(value, "value")?;
-                for element in 0..count {
-                    let mut rest = element;
-                    let mut places = vec![0; shape.len()];
-                    for (place, size) in places.iter_mut().zip(&sizes).rev() {
-                        (*place, rest) = (rest % size, rest / size);
-                    }
-                    let known = |name: &str| {
-                        let position = shape.iter().position(|index| self.indices[*index].name == name)?;
-                        Some(places[position] as f64)
-                    };
-                    match constant::value(&written.expr, &known).filter(|number| number.is_finite()) {
-                        Some(number) => values.push(scale * number),
-                        None => {
-                            let what = format!(
-                                "`{}` must be a finite number at every place, of numbers and its own indices",
-                                entry.name
-                            );
-                            return entry.fail(value, what);
-                        }
-                    }
-                }
-            }
-            _ => values = vec![scale * entry.number(value, "value")?; count],
-        }
-        Ok(values)
-    }
-
     /// A name as it stands on the left of an equation: `v`, `v[k]`.
     fn left(&self, text: &str, at: usize) -> Result<(String, Vec<usize>, Vec<String>), Error> {
         let parsed = syntax::parse(text).map_err(|error| self.source.error(at, format!("`{text}`: {}", error.what)))?;
@@ -419,14 +368,11 @@ impl<'a> Reader<'a> {
         };
         let (mut indices, mut called) = (Vec::new(), Vec::new());
         for place in &places {
-            let index = match constant::place(place) {
-                Some((Some(index), 0)) => index,
-                _ => {
-                    let what = format!(
-                        "`{text}`: an array is written with an index, such as `{name}[k]`; one element is told by if(k == 0, …, …)"
-                    );
-                    return Err(self.source.error(at, what));
-                }
+            let Some((Some(index), 0)) = constant::place(place) else {
+                let what = format!(
+                    "`{text}`: an array is written with an index, such as `{name}[k]`; one element is told by if(k == 0, …, …)"
+                );
+                return Err(self.source.error(at, what));
             };
             let Some(Meaning::Index(number)) = self.names.get(index) else {
                 let near = nearest(index, self.indices.iter().map(|index| index.name.as_str()));
@@ -443,7 +389,7 @@ impl<'a> Reader<'a> {
 
     fn lines(&self, table: &Table<'a>) -> Result<Vec<(Line, usize)>, Error> {
         let mut lines = Vec::new();
-        for (key, value) in table.table {
+        for (key, value) in table.entries {
             let at = key.span().start;
             let (name, indices, called) = self.left(key.get_ref(), at)?;
             lines.push((Line { name, indices, called, right: table.written(value, key.get_ref())? }, at));

@@ -5,6 +5,7 @@
 //! while others still step, and what becomes of a step that is refused.
 
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 
 use super::elimination::Elimination;
 use super::machine::Memory;
@@ -117,11 +118,14 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Task<'_, S, W> {
     }
 }
 
+/// A factor, the length of each lane's step, and what they multiply.
+type Part<'a, S, const W: usize> = (f64, [S; W], &'a [[S; W]]);
+
 /// `to` = Σ `factor`·`length`·`from`, on top of `base`.
 struct Sum<'a, S, const W: usize> {
     to: &'a mut [[S; W]],
     base: &'a [[S; W]],
-    from: &'a [(f64, [S; W], &'a [[S; W]])],
+    from: &'a [Part<'a, S, W>],
 }
 
 impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
@@ -144,7 +148,7 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
     }
 }
 
-fn sum<S: Real, const W: usize>(to: &mut [[S; W]], base: &[[S; W]], from: &[(f64, [S; W], &[[S; W]])]) {
+fn sum<S: Real, const W: usize>(to: &mut [[S; W]], base: &[[S; W]], from: &[Part<S, W>]) {
     pulp::Arch::new().dispatch(Sum { to, base, from });
 }
 
@@ -196,7 +200,7 @@ impl Implicit {
             let step: [f64; W] =
                 std::array::from_fn(|lane| if last { left[lane] } else { length[lane].min(left[lane]) });
             self.step(table, memory, room, step.map(S::of));
-            let errors = self.errors(room, tolerance);
+            let errors = errors(room, tolerance);
             let mut taken = step;
             for lane in 0..W {
                 // What is no number is taken, and stays none.
@@ -220,20 +224,6 @@ impl Implicit {
                 }
             }
         }
-    }
-
-    /// The error of each lane's step, 1 where it is just allowed: the distance of the step from one of first order.
-    fn errors<S: Real, const W: usize>(&self, room: &Room<S, W>, tolerance: f64) -> [f64; W] {
-        let mut errors = [0.0_f64; W];
-        for ((next, moved), scale) in room.next.iter().zip(&room.moved).zip(&room.scale) {
-            for lane in 0..W {
-                let distance = (next[lane].to_f64() - moved[lane].to_f64()).abs();
-                let error = distance / (tolerance * scale[lane].to_f64()).max(f64::MIN_POSITIVE);
-                // A comparison with what is no number must not hide it.
-                errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
-            }
-        }
-        errors
     }
 
     /// One step from the states in the memory, which stay; `room.next` has what they become.
@@ -314,4 +304,18 @@ fn add<S: Real, const W: usize>(to: &mut [[S; W]], from: &[[S; W]]) {
     for (to, from) in to.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
         *to += *from;
     }
+}
+
+/// The error of each lane's step, 1 where it is just allowed: the distance of the step from one of first order.
+fn errors<S: Real, const W: usize>(room: &Room<S, W>, tolerance: f64) -> [f64; W] {
+    let mut errors = [0.0_f64; W];
+    for ((next, moved), scale) in room.next.iter().zip(&room.moved).zip(&room.scale) {
+        for lane in 0..W {
+            let distance = (next[lane].to_f64() - moved[lane].to_f64()).abs();
+            let error = distance / (tolerance * scale[lane].to_f64()).max(f64::MIN_POSITIVE);
+            // A comparison with what is no number must not hide it.
+            errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
+        }
+    }
+    errors
 }

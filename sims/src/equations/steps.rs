@@ -10,6 +10,8 @@
 //! The last is ROS2 of Verwer, Spee, Blom and Hundsdorfer (SIAM J. Sci. Comput. 20, 1456, 1999): linearly implicit, order 2, L-stable.
 //! Its matrix is eliminated without exchanging rows: steps that resolve the solution keep its diagonal near 1 or larger.
 
+#![allow(clippy::needless_range_loop)] // Rows and columns are numbers in Gauss's elimination.
+
 use super::model::Method;
 use super::terms::{Id, Leaf, Map, Node, Origin, Terms};
 

