@@ -95,7 +95,7 @@ impl PhysicsFit {
             Estimate {
                 name: coefficient.name.clone(),
                 value: value.clamp(coefficient.low, coefficient.high),
-                unit: coefficient.unit.to_owned(),
+                unit: coefficient.unit.clone(),
                 // Two-sided 95 % of a normal error.
                 uncertainty: 1.96 * deviation(index) * coefficient.span(),
                 identified: 2.0 * deviation(index) < UNKNOWN,

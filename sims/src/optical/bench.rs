@@ -416,7 +416,8 @@ mod tests {
         };
         let error = refused(|optical| optical.pulse_seconds = 0.0);
         assert_eq!(error.to_string(), "optical: `pulse_seconds` = 0 s makes no sense: it must be above 0");
-        let name = |error: Error| matches!(error, Error::Coefficient { name: "imperfections.power_noise" | "mismatch", .. });
+        let name =
+            |error: Error| matches!(error, Error::Coefficient { name: "imperfections.power_noise" | "mismatch", .. });
         assert!(name(refused(|optical| optical.imperfections.power_noise = f64::NAN)));
         assert!(name(refused(|optical| optical.mismatch = -1.0)));
     }

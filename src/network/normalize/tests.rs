@@ -211,14 +211,14 @@ fn reference(x: &[f32], weights: &[Vec<f64>], parts: &[std::ops::Range<usize>], 
     let mut values: Vec<f64> =
         x.iter().enumerate().map(|(at, x)| weights[0][at % width] * f64::from(*x) + weights[1][at % width]).collect();
     for part in parts {
-        for column in 0..width {
+        for (column, (scale, offset)) in weights[2].iter().zip(&weights[3]).enumerate() {
             let own = part.clone().map(|row| row * width + column);
             let (mean, variance) = match set {
                 Some(set) => (f64::from(set.mean[column]), f64::from(set.variance[column])),
                 None => moments(own.clone().map(|at| values[at]).collect::<Vec<_>>().into_iter()),
             };
             for at in own {
-                values[at] = (values[at] - mean) / (variance + 1e-5).sqrt() * weights[2][column] + weights[3][column];
+                values[at] = (values[at] - mean) / (variance + 1e-5).sqrt() * scale + offset;
             }
         }
     }
