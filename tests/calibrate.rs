@@ -93,7 +93,7 @@ fn what_cannot_be_calibrated_is_refused() {
     place.write("noise.arrow", "no trace").write("noise.npz", "no archive");
     for (arguments, code, words) in [
         (&["calibrate"][..], 2, "name a rig file to measure"),
-        (&["calibrate", "simulated"], 2, "has several plants: name one of electrical"),
+        (&["calibrate", "simulated"], 2, "has several plants: name one of coupled, diode, electrical"),
         (&["calibrate", "simulated", "elektrical"], 2, "has no plant `elektrical`"),
         (&["calibrate", "--from", "noise.arrow"], 4, "noise.arrow: the trace is not an Arrow IPC file"),
         (&["calibrate", "--from", "noise.npz"], 4, "noise.npz: the numpy archive cannot be read"),

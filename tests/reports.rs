@@ -11,11 +11,12 @@ use crate::program::{Place, names};
 fn systems_are_listed_with_ports_units_timing_and_plants() {
     let listing = Place::new().json(&["systems", "--json"]);
     let systems = listing["systems"].as_array().unwrap();
-    assert_eq!(systems.len(), 4);
+    assert_eq!(systems.len(), 5);
     for system in systems {
         let name = system["system"].as_str().unwrap();
-        // The built-in rig calls each plant by its system's name.
-        assert!(system["plants"].as_array().unwrap().iter().any(|plant| plant == name), "{name}");
+        // The built-in rig calls each plant by its system's name; what a file of equations says has one of its own.
+        let own = if name == "equations" { "diode" } else { name };
+        assert!(system["plants"].as_array().unwrap().iter().any(|plant| plant == own), "{name}");
         assert!(!system["ports"]["inputs"].as_array().unwrap().is_empty(), "{name}");
         for bank in system["ports"]["outputs"].as_array().unwrap() {
             assert!(

@@ -4,62 +4,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drivers::{
-    Allowance, Card, Interlock, Interlocked, Limited, MEBIBYTE, Plant, Recorded, Rejections, Replayed, Screen,
-    Screened, read_bounded,
+    Allowance, Card, Interlock, Interlocked, Limited, Plant, Recorded, Rejections, Replayed, Screen, Screened,
 };
 use hil::{Faults, Wire};
 use sims::{Adjustable, Shifted, Simulated};
 
 use crate::Error;
-use crate::document::{Document, list, name_complaint, nearest};
+use crate::document::{Document, list, name_complaint};
 use crate::plants::{
     Guarded, Opened, fits,
     lab::guard::{self, Guard},
 };
 
 mod bench;
+mod changes;
 mod config;
+mod equations;
 mod gauges;
 mod kept;
 mod offline;
 mod twin_ports;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
+use changes::known_plants;
 use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
+use equations::read_equations;
 use gauges::Gauges;
 use kept::Kept;
 use twin_ports::{same_ports, unlearned};
-
-/// The most that is read of a file of equations.
-const MOST_EQUATIONS: u64 = 10 * MEBIBYTE;
-
-/// Reads the files of equations that plants name: beside the rig file in `folder`, or those that come with the program.
-fn read_equations(config: &mut RigConfig, document: &Document, folder: Option<&PathBuf>) -> Result<(), Error> {
-    for (name, plant) in &mut config.plants {
-        for (key, system) in plant.equations() {
-            // A run keeps the text beside the name.
-            if !system.text.is_empty() {
-                continue;
-            }
-            let refuse = |message: String| document.refuse(&format!("plants.{name}.{key}.file"), message);
-            let built_in = hil::SYSTEMS.iter().find(|(file, _)| *file == system.file);
-            system.text = match (folder, built_in) {
-                (None, Some((_, text))) => (*text).to_owned(),
-                _ if system.file.is_empty() => {
-                    return Err(refuse("is missing: name the file of equations, such as \"diode.toml\"".to_owned()));
-                }
-                (folder, _) => {
-                    let path = folder.map_or_else(|| PathBuf::from(&system.file), |folder| folder.join(&system.file));
-                    let read = read_bounded(&path, MOST_EQUATIONS);
-                    let bytes = read.map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?;
-                    String::from_utf8(bytes).map_err(|_| refuse(format!("{}: is no text", path.display())))?
-                }
-            };
-        }
-    }
-    Ok(())
-}
 
 /// What a plant must have.
 const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
@@ -509,33 +482,6 @@ fn leave_out(value: &mut serde_json::Value) {
         serde_json::Value::Array(items) => items.iter_mut().for_each(leave_out),
         _ => {}
     }
-}
-
-/// Refuses an experiment that changes a plant which the rig does not have, or more of it than its simulation.
-fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
-    let tables = |document: &'_ Document| {
-        document.table().get("plants").and_then(toml::Value::as_table).cloned().unwrap_or_default()
-    };
-    let (known, wanted) = (tables(rig), tables(experiment));
-    let names: Vec<&str> = known.keys().map(String::as_str).collect();
-    for (name, keys) in &wanted {
-        let path = format!("plants.{name}");
-        if !known.contains_key(name) {
-            let hint = nearest(name, &names).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-            return Err(experiment
-                .refuse(&path, format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names))));
-        }
-        let foreign = keys
-            .as_table()
-            .into_iter()
-            .flat_map(toml::Table::keys)
-            .find(|key| !["simulated", "shift", "fit"].contains(&key.as_str()));
-        if let Some(key) = foreign {
-            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated` and `shift`, and its `fit`";
-            return Err(experiment.refuse(&format!("{path}.{key}"), message));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

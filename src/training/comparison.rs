@@ -240,12 +240,6 @@ impl Prepared {
         Ok(cards)
     }
 
-    /// Whether all plants are simulated.
-    pub(crate) fn all_simulated(&self) -> Result<bool, Error> {
-        let cards = self.cards()?;
-        Ok(cards.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated")))
-    }
-
     /// The plants with their origins, in words.
     pub(crate) fn origins(&self) -> Result<String, Error> {
         Ok(origins(&self.cards()?))
@@ -336,7 +330,9 @@ fn compare_in(
     let simulated = cards
         .as_array()
         .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
-    let finished = run_all(prepared, &jobs, if simulated { rayon::current_num_threads() } else { 1 }, folder)?;
+    // Benches on wires have one user at a time, also where what answers is simulated.
+    let workers = if prepared.may_be_asked() { rayon::current_num_threads() } else { 1 };
+    let finished = run_all(prepared, &jobs, workers, folder)?;
     let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
     let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| {
         let learning_rate = prepared.experiment.by(method, first, &prepared.document).training.learning_rate;

@@ -193,8 +193,8 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
     }
     let first = prepared.first().ok_or_else(|| Error::Usage("--values: name at least one value".to_owned()))?;
     // Each setting's plants are opened once: one that cannot be built is refused now, not hours later.
-    let simulated = prepared.iter().map(Prepared::all_simulated).collect::<Result<Vec<_>, _>>()?;
-    let simulated = simulated.into_iter().all(|simulated| simulated);
+    prepared.iter().try_for_each(|prepared| prepared.origins().map(drop))?;
+    let alone = prepared.iter().all(Prepared::may_be_asked);
     let folder = &folder.make()?;
     let keys: Vec<String> = plan.settings[0].values.iter().map(|(key, _)| key.clone()).collect();
     let mut sweep = Sweep {
@@ -218,7 +218,7 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
             let below = folder.join(format!("{}-{}", setting.name(), variant.name()));
             let (mut runs, workers) = (plan.prepare(setting, variant.refresh)?, rayon::current_num_threads());
             runs.rig = runs.rig.sharing(&first.rig);
-            let finished = plan.run(&runs, variant.method, if simulated { workers } else { 1 }, &below)?;
+            let finished = plan.run(&runs, variant.method, if alone { workers } else { 1 }, &below)?;
             let last: Vec<Evaluated> = finished.iter().filter_map(|run| run.outcome.last).collect();
             sweep.points.push(Point {
                 method: variant.name(),

@@ -7,15 +7,10 @@ use std::collections::HashMap;
 
 use super::constant;
 use super::model::{Line, Meaning, Model, Quantity, Role, Written, nearest};
-use super::syntax::{Expr, Kind, Span};
+use super::syntax::{Expr, FUNCTIONS, Kind, Span};
 use super::units::Dimension;
 use crate::Error;
 
-/// The names that stand for functions.
-pub(super) const FUNCTIONS: [&str; 22] = [
-    "exp", "ln", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs", "sign",
-    "min", "max", "mod", "if", "sum", "table", "delay",
-];
 /// How deep names of [let] may stand within one another, and how many indices may be in use at once.
 const DEEPEST_LET: usize = 100;
 const MOST_LOOPS: usize = 6;

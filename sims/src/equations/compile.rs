@@ -1,5 +1,7 @@
 //! From terms to a program: every term once, in an order that uses values soon, in as few places as are needed.
 
+// Circle with equations/compile/registers.rs: a draft is filled here and brought into registers there; split for its length.
+
 mod lower;
 mod registers;
 

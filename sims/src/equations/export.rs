@@ -3,6 +3,8 @@
 //! The functions take the states, inputs, controls and coefficients in the order of the file, elements of arrays row by row, and give
 //! the derivatives in time, and the entries of the Jacobian with their rows and columns. What is common is computed once.
 
+// Circle with equations/report.rs: both look at one form of the slopes, and a report tries a point as an export does.
+
 use std::collections::HashMap;
 use std::fmt::Write;
 

@@ -1,5 +1,7 @@
 //! From the text of a file to what it declares. What the lines mean is checked in [`check`](super::check).
 
+// Circle with equations/file/sections.rs: one reader of one file; split for its length.
+
 mod sections;
 mod values;
 
@@ -211,7 +213,7 @@ impl<'a> Reader<'a> {
             let what = format!("`{name}` is no name: letters, digits and `_`, not beginning with a digit, at most 64");
             return Err(self.source.error(at, what));
         }
-        if check::FUNCTIONS.contains(&name) || matches!(name, "pi" | "and" | "or" | "not") {
+        if syntax::FUNCTIONS.contains(&name) || matches!(name, "pi" | "and" | "or" | "not") {
             return Err(self.source.error(at, format!("`{name}` has a meaning already: take another name")));
         }
         if self.names.insert(name.to_owned(), meaning).is_some() {

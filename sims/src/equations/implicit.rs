@@ -4,6 +4,8 @@
 //! Each lane has a step length of its own. A step of length 0 changes nothing, forward or back: that is what a lane waits with
 //! while others still step, and what becomes of a step that is refused.
 
+// Circle with equations/system.rs: a stage is a part of a system, and a system holds the stepper that runs it.
+
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 #![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 

@@ -225,6 +225,6 @@ impl Model {
 
     /// `; did you mean …` among all names.
     pub fn near(&self, name: &str) -> String {
-        nearest(name, self.names.keys().map(String::as_str).chain(super::check::FUNCTIONS))
+        nearest(name, self.names.keys().map(String::as_str).chain(super::syntax::FUNCTIONS))
     }
 }

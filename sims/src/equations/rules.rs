@@ -3,6 +3,8 @@
 //! Each holds wherever its left side has a value, and its right side has none elsewhere; where one would need more, it says what
 //! must be known to be above 0 (by form, such as `exp(x)`, or by `assume`). Letters stand for any term.
 
+// Circle with equations/terms.rs: constructors apply the rules, and rules construct terms.
+
 use std::sync::OnceLock;
 
 use super::syntax::{Expr, Kind, parse};

@@ -7,6 +7,12 @@
 //!
 //! Sums and products keep all their parts side by side, so that a long line is not a deep tree.
 
+/// The names that stand for functions.
+pub(super) const FUNCTIONS: [&str; 22] = [
+    "exp", "ln", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs", "sign",
+    "min", "max", "mod", "if", "sum", "table", "delay",
+];
+
 /// The most characters of one expression, and the deepest nesting: what nobody writes by hand.
 const LONGEST: usize = 65_536;
 const DEEPEST: usize = 100;

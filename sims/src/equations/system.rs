@@ -5,6 +5,9 @@
 //! backward pass leaves what its inputs are worth at the same places of its outputs. What shared terms are worth adds up over steps
 //! and shots; one last program takes it from there to the controls.
 
+// Circle with equations/system/jacobian.rs: one compilation; split for its length.
+// Circle with equations/implicit.rs: a stage is a part of a system, and a system holds the stepper that runs it.
+
 mod jacobian;
 
 use super::build::{Builder, Delay, work};

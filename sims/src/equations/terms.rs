@@ -5,6 +5,8 @@
 //! would change where a term is defined: `x/x` stays, and so does `0·ln(x)`, unless the file assumes what is needed. The other
 //! rules stand in [`rules`](super::rules).
 
+// Circle with equations/rules.rs: constructors apply the rules, and rules construct terms.
+
 mod function;
 mod product;
 mod reduce;

@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(
             said,
             [
-                ("physics-aware ≤ NRMSE 0.500", Some(true), "met by 0.250".to_owned()),
+                ("physics-aware ≤ NRMSE 0.500", Some(true), "met by 0.25".to_owned()),
                 ("physics-aware ≥ 0.040 below in-silico", Some(true), "met by 0.085".to_owned())
             ]
         );

@@ -103,7 +103,9 @@ fn chapter(entry: &Entry, section: &Section) -> String {
             let _ = writeln!(text, "**Failed**: {}\n", section.reason);
         }
         State::Done => {
-            text.push_str(&section.measured.as_ref().map_or_else(|| numbers(section), |found| measured(section, found)));
+            text.push_str(
+                &section.measured.as_ref().map_or_else(|| numbers(section), |found| measured(section, found)),
+            );
         }
     }
     for known in &entry.published {

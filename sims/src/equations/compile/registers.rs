@@ -1,6 +1,8 @@
 //! Places for virtual registers: a place is free again after the last use of what lies there. A target never shares its place with
 //! an operand of its instruction.
 
+// Circle with equations/compile.rs: a draft is filled here and brought into registers there; split for its length.
+
 use std::collections::BTreeMap;
 
 use super::super::program::{Instruction, Program};

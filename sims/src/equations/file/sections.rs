@@ -1,5 +1,7 @@
 //! The tables of a file that are not lists of quantities: equations, outputs, curves, time.
 
+// Circle with equations/file.rs: one reader of one file; split for its length.
+
 use std::collections::HashMap;
 
 use toml::de::DeValue;

@@ -1,5 +1,7 @@
 //! Instructions that bring values together or elsewhere: gathering, sums, outputs.
 
+// Circle with equations/machine.rs: instructions and their sums work on one memory; split for its length.
+
 use super::super::program::{Bank, Direction, NOWHERE, Operand};
 use super::{Block, Lane, Outer, Rows, Splat};
 use crate::Real;

@@ -1,5 +1,7 @@
 //! Terms as text, in LaTeX, and in programming languages.
 
+// Circle with equations/report.rs: what is looked at and how it is written; split for its length.
+
 use super::Looked;
 use crate::equations::terms::{Function, Id, Node, Pair};
 

@@ -1,5 +1,7 @@
 //! The Jacobian of the slopes as blocks of entries, and what an implicit step makes of it.
 
+// Circle with equations/system.rs: one compilation; split for its length.
+
 use super::super::compile::{Layout, Target, Wanted, compile, places};
 use super::super::elimination::Elimination;
 use super::super::implicit::Implicit;
