@@ -17,6 +17,8 @@ const SHOTS: usize = 256;
 const TIMED: Duration = Duration::from_millis(300);
 /// Characters of the picture of a Jacobian at most.
 const WIDE: usize = 64;
+/// Equations that are printed at most; `--json` has all that are written out.
+const LINES: usize = 16;
 
 /// `pnnlab system`.
 #[derive(Debug, Args)]
@@ -136,10 +138,14 @@ fn print(report: &SystemReport, twin: &dyn Twin, (seconds, [forward, back]): (f6
     );
     let quantities: Vec<String> = report.quantities.iter().map(|(name, unit)| format!("{name} [{unit}]")).collect();
     say!("quantities: {}", quantities.join(", "));
+    let more = report.states.saturating_sub(LINES);
+    let rest = || if more > 0 { say!("  and {more} more: --json has them") };
     say!("\nas it is computed:");
-    report.equations.iter().for_each(|[left, right, _]| say!("  {left} = {right}"));
+    report.equations.iter().take(LINES).for_each(|[left, right, _]| say!("  {left} = {right}"));
+    rest();
     say!("\nin LaTeX:");
-    report.equations.iter().for_each(|[_, _, latex]| say!("  {latex}"));
+    report.equations.iter().take(LINES).for_each(|[_, _, latex]| say!("  {latex}"));
+    rest();
     let [written, computed] = report.operations;
     say!("\noperations for all slopes: {written} as written, {computed} as computed");
     let all = report.states * report.states;

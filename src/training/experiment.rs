@@ -28,7 +28,6 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mnist-optical-digital", include_str!("../../experiments/mnist-optical-digital.toml")),
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
-    ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
 ];
 
