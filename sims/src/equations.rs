@@ -47,9 +47,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
 pub use export::Language;
-use model::{Model, Quantity};
+use model::{Method, Model, Quantity};
 pub use report::SystemReport;
 use run::Course;
+use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
 /// A system from a file of equations, as a rig file describes it.
@@ -182,7 +183,14 @@ impl Equations {
             let expected = "a shot has 1 to 65,536 samples";
             return Err(Error::Coefficient { system: "equations", name, value, unit: "1", expected });
         }
-        file::read(&self.file, &self.text, self.samples)
+        let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
+        for model in [Some(&model), plant.as_ref()].into_iter().flatten() {
+            if model.time.method == Method::SemiImplicit && !Compiled::is_small(model) {
+                let what = "semi-implicit steps are for small systems: take method = \"implicit\"";
+                return Err(model.source.error(model.time.at, what));
+            }
+        }
+        Ok((model, plant))
     }
 
     /// The bench's coefficients: each off by its spread, as `plant_seed` has it.

@@ -376,15 +376,24 @@ impl Compiler<'_> {
             }
             Target::Gain { to, vars } => {
                 let target = Value { bank: Bank::Lanes, register: None, base: *to, strides: self.dense(*vars) };
-                let factors = match self.terms.node(wanted.id).clone() {
-                    Node::Product(parts) if !self.values.contains_key(&wanted.id) && parts.len() == 2 => {
+                // A product is not computed by itself: it is multiplied out while it is added.
+                let (inner, scale) = match self.terms.node(wanted.id) {
+                    Node::Sum(parts, 0) if parts.len() == 1 => (parts[0].0, f64::from_bits(parts[0].1)),
+                    _ => (wanted.id, 1.0),
+                };
+                let mut factors = match self.terms.node(inner).clone() {
+                    Node::Product(parts) if !self.values.contains_key(&inner) && 1 < parts.len() => {
                         parts.iter().for_each(|(part, _)| _ = self.value(*part));
                         self.factors(&parts)
                     }
-                    _ => vec![self.value(wanted.id)],
+                    _ => vec![self.value(inner)],
                 };
-                let mut factors = factors;
-                let first = factors.remove(0);
+                factors.sort_by_key(|factor| Self::vars(std::slice::from_ref(factor)));
+                let mut first = factors.remove(0);
+                if scale != 1.0 {
+                    let scale = self.number(scale);
+                    first = self.multiply(first, scale);
+                }
                 let second = if factors.is_empty() { self.number(1.0) } else { self.joined(factors) };
                 let (mut first, second) = if first.bank == Bank::Shared { (second, first) } else { (first, second) };
                 if first.bank == Bank::Shared {

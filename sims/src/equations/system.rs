@@ -19,7 +19,9 @@ use crate::Real;
 pub(super) use jacobian::{Block, jacobian};
 
 /// Up to so many parts, every element has terms of its own.
-const UNROLLED_PARTS: usize = 24_000;
+const UNROLLED_PARTS: usize = 4_000;
+/// The same for steps that take one state after the other: they have no other form.
+const MOST_PARTS: usize = 100_000;
 /// Up to so many elements, the matrix of an implicit step is eliminated as terms.
 const DENSE_STATES: usize = 16;
 
@@ -155,7 +157,8 @@ impl Compiled {
     /// Whether every element can have terms of its own.
     pub fn is_small(model: &Model) -> bool {
         let lines = model.equations.iter().chain(model.outputs.iter().map(|output| &output.line));
-        work(model, lines) <= UNROLLED_PARTS
+        let most = if model.time.method == Method::SemiImplicit { MOST_PARTS } else { UNROLLED_PARTS };
+        work(model, lines) <= most
     }
 
     /// Compiles a model that has passed the check.

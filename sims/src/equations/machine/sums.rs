@@ -66,28 +66,37 @@ pub(super) fn contract<S: Real, const W: usize>(
             let first = shared as usize + source[0] + step * inner.from[0] as usize;
             let row = from as usize + source[1] + step * inner.from[1] as usize;
             let place = to as usize + target + step * inner.to as usize;
+            let (stride, next) = (lane_stride * chunks, inner.from[0] as usize);
+            let length = (count as usize - 1) * shared_stride + 1;
             for chunk in 0..chunks {
+                let values = &lanes[row * chunks + chunk..];
                 if together == HEIGHT {
+                    let factors = [
+                        &table[first..][..length],
+                        &table[first + next..][..length],
+                        &table[first + 2 * next..][..length],
+                        &table[first + 3 * next..][..length],
+                    ];
                     let mut sums = [[S::of(0.0); W]; HEIGHT];
                     for term in 0..count as usize {
-                        let values = lanes[(row + term * lane_stride) * chunks + chunk];
-                        for (k, sums) in sums.iter_mut().enumerate() {
-                            let factor = table[first + k * inner.from[0] as usize + term * shared_stride];
-                            for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum = factor.mul_add(value, *sum);
+                        let values = values[term * stride];
+                        for k in 0..HEIGHT {
+                            let factor = factors[k][term * shared_stride];
+                            for lane in 0..W {
+                                sums[k][lane] = factor.mul_add(values[lane], sums[k][lane]);
                             }
                         }
                     }
-                    for (k, sums) in sums.into_iter().enumerate() {
-                        lanes[(place + k * inner.to as usize) * chunks + chunk] = sums;
+                    for k in 0..HEIGHT {
+                        lanes[(place + k * inner.to as usize) * chunks + chunk] = sums[k];
                     }
                 } else {
+                    let factors = &table[first..][..length];
                     let mut sums = [S::of(0.0); W];
                     for term in 0..count as usize {
-                        let values = lanes[(row + term * lane_stride) * chunks + chunk];
-                        let factor = table[first + term * shared_stride];
-                        for (sum, value) in sums.iter_mut().zip(values) {
-                            *sum = factor.mul_add(value, *sum);
+                        let (values, factor) = (values[term * stride], factors[term * shared_stride]);
+                        for lane in 0..W {
+                            sums[lane] = factor.mul_add(values[lane], sums[lane]);
                         }
                     }
                     lanes[place * chunks + chunk] = sums;
