@@ -2,6 +2,8 @@
 //!
 //! Records, tables, figures and the dashboard speak of scores by these names; what computes them is `training/objective/`.
 
+// Circle with scores/keyed.rs: values by key say whose they are, and an objective makes them; split for its length.
+
 mod keyed;
 
 use schemars::JsonSchema;

@@ -139,7 +139,11 @@ fn print(report: &SystemReport, twin: &dyn Twin, (seconds, [forward, back]): (f6
     let quantities: Vec<String> = report.quantities.iter().map(|(name, unit)| format!("{name} [{unit}]")).collect();
     say!("quantities: {}", quantities.join(", "));
     let more = report.states.saturating_sub(LINES);
-    let rest = || if more > 0 { say!("  and {more} more: --json has them") };
+    let rest = || {
+        if more > 0 {
+            say!("  and {more} more: --json has them")
+        }
+    };
     say!("\nas it is computed:");
     report.equations.iter().take(LINES).for_each(|[left, right, _]| say!("  {left} = {right}"));
     rest();

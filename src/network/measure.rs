@@ -3,6 +3,8 @@
 //! All batches go through one layer before they go through the next, so that each layer sees what the layers before it give with their new
 //! statistics, and how the rows were divided into batches changes nothing.
 
+// Circle with network/normalize.rs: a layer says what it wants measured, and measuring asks each layer that normalizes.
+
 use burn::tensor::Tensor;
 use calibration::Statistics;
 

@@ -8,6 +8,8 @@
 //! whoever changes the bench changes the set, and nothing is trained again. After a plant, x is what was measured: so are the statistics
 //! of a batch, and the backward pass goes through them.
 
+// Circle with network/measure.rs: a layer says what it wants measured, and measuring asks each layer that normalizes.
+
 mod bank;
 
 use burn::tensor::{Tensor, TensorData};

@@ -1,5 +1,7 @@
 //! Values under keys that depend on the objective, in an order of their own: `test_accuracy` here, `test_nrmse` there.
 
+// Circle with scores.rs: values by key say whose they are, and an objective makes them; split for its length.
+
 use std::fmt;
 use std::marker::PhantomData;
 
