@@ -141,7 +141,7 @@ fn print(report: &SystemReport, twin: &dyn Twin, (seconds, [forward, back]): (f6
     let more = report.states.saturating_sub(LINES);
     let rest = || {
         if more > 0 {
-            say!("  and {more} more: --json has them")
+            say!("  and {more} more: --json has them");
         }
     };
     say!("\nas it is computed:");
