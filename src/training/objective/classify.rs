@@ -1,6 +1,9 @@
 //! A class for each row: cross-entropy of the softmax of the outputs, judged by the fraction of rows whose largest output is that of
 //! their class.
 
+// Circle with training/objective/logistic.rs: the baseline of the objective learns by its loss.
+// Circle with training/objective.rs: the list of objectives names this one, which is one of them.
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use super::Objective;

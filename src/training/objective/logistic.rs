@@ -7,6 +7,8 @@
 //! That is scikit-learn's `LogisticRegression()` as it comes, and it is minimized likewise, by L-BFGS, until no slope of the loss is
 //! above 1e-5 (there 1e-4) or single precision shows no descent any more.
 
+// Circle with training/objective/classify.rs: the baseline of the objective learns by its loss.
+
 use burn::module::Param;
 use burn::optim::{GradientsParams, LBFGSConfig, LineSearchFn};
 use burn::tensor::Tensor;

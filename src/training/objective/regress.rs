@@ -10,6 +10,8 @@
 //! 0 is the best NRMSE, and 1 that of the mean of the judged rows. Neither depends on the targets' units. A batch has no variance of its
 //! own that could be relied on: its scores take that of the training rows, which is 1.
 
+// Circle with training/objective.rs: the list of objectives names this one, which is one of them.
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Objective;
