@@ -1,7 +1,5 @@
 //! `learned-twins`: twins from recorded shots alone, beside least squares, on benches that others recorded.
 
-// Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
-
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

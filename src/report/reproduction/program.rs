@@ -1,6 +1,5 @@
 //! Programs of the report: what is measured otherwise than by training each method and testing it.
 
-// Circle with report/reproduction/learned_twins.rs: the list of programs names this one, which is made of its types.
 // Circle with report/reproduction/batchnorm.rs: the list of programs names this one, which is made of its types.
 
 use std::path::Path;
