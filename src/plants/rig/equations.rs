@@ -34,7 +34,12 @@ pub(super) fn read_equations(
                 Some((_, text)) if folder.is_none() || !path.exists() => (*text).to_owned(),
                 _ => {
                     let read = read_bounded(&path, MOST_EQUATIONS);
-                    let bytes = read.map_err(|error| refuse(format!("{}: cannot be read: {error}", path.display())))?;
+                    let bytes = read.map_err(|error| {
+                        refuse(format!(
+                            "{}: cannot be read: {error}. Put the file beside the rig, or give its path",
+                            path.display()
+                        ))
+                    })?;
                     String::from_utf8(bytes).map_err(|_| refuse(format!("{}: is no text", path.display())))?
                 }
             };
