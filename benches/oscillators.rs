@@ -45,7 +45,7 @@ fn time(method: Method) -> Result<(), Error> {
     let rig = Rig::find(None, &document)?;
     let mut lab = Lab::new(rig.open(&["oscillators", "oscillators-2"], 1)?, method.derivatives())?;
     let data = Dataset::load(&experiment.data, None, &document, Key::new(1))?;
-    let network = Network::build(&experiment.layers, &document, &lab, &data)?;
+    let network = Network::build(experiment.layout(), &document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(1));
     let mut best = [f64::INFINITY; 4];
     for round in 0..ROUNDS {

@@ -44,7 +44,7 @@ fn time(method: Method) -> Result<(), Error> {
     let mut lab = Lab::new(rig.open(&["electrical"], 1)?, method.derivatives())?;
     let config: &DataConfig = &experiment.data;
     let data = Dataset::load(config, None, &document, Key::new(1))?;
-    let network = Network::build(&experiment.layers, &document, &lab, &data)?;
+    let network = Network::build(experiment.layout(), &document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(1));
     let shares = trainer.run(&mut lab, &mut Helm::new(Control::new(), None, &mut Nobody))?.time;
     let each = |time: std::time::Duration| 1e3 * time.as_secs_f64() / STEPS as f64;

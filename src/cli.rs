@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
     ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
-    schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
+    schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
     train::TrainArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
@@ -48,6 +48,11 @@ enum Command {
         after_help = "The network needs a layer `normalize` (docs/normalize.md). Old and new statistics stand side by side in normalize.json of the run.\n\nExamples:\n  pnnlab normalize runs/mine\n  pnnlab normalize runs/mine --rig other-bench.toml --samples 1000 --test\n  pnnlab normalize mine --set plants.electrical.simulated.plant_seed=2 --test --json"
     )]
     Normalize(NormalizeArgs),
+    /// Chooses among several read-outs of a trained network by what training did not see; nothing is trained
+    #[command(
+        after_help = "The experiment needs a table [heads] (docs/readings.md). Each choice is added to select.json of the run.\n\nExamples:\n  pnnlab select runs/mine --data validation.csv\n  pnnlab select runs/mine --data benches.csv --environment bench\n  pnnlab select mine --perturb shuffle=15 --perturb noise=0.02 --json\n  pnnlab select mine --ensemble"
+    )]
+    Select(SelectArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -162,6 +167,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
         Some(Command::Normalize(arguments)) => command::normalize::run(&arguments),
+        Some(Command::Select(arguments)) => command::select::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

@@ -14,6 +14,7 @@ pub mod response;
 pub mod runs;
 pub mod safe;
 pub mod schema;
+pub mod select;
 pub mod serve;
 pub mod soak;
 pub mod sweep;

@@ -6,6 +6,7 @@ mod config;
 mod csv_file;
 mod digits;
 pub(crate) mod fetch;
+pub mod further;
 mod gzip;
 mod idx;
 mod pixels;
@@ -26,6 +27,7 @@ use crate::Error;
 use crate::document::Document;
 use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
+use scaling::Column;
 
 pub use augmentation::AugmentationConfig;
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
@@ -53,6 +55,8 @@ pub struct Dataset {
     pub test: Rows,
     /// How the training images are varied, if they are.
     augmented: Option<Augmented>,
+    /// The columns of a table, by the places of their values in a row; data that is no table has none.
+    columns: Vec<Column>,
 }
 
 /// Training, validation or test.

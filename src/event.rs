@@ -28,6 +28,9 @@ pub struct Step {
     pub penalty: f32,
     /// Of the batch, by the method's own forward pass.
     pub batch: Scores,
+    /// Of several read-outs: the mean squared cosine between the gradients of two, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<f32>,
     /// Fraction of the range that the batch covered, averaged over ports and physical layers.
     pub range_use: f64,
     /// Fraction of the values sent that the hard clamp changed.
@@ -54,6 +57,30 @@ pub struct Evaluated {
     pub shots: u64,
     /// Bench time so far, in s.
     pub plant_seconds: f64,
+    /// Of several read-outs: each by itself, on the rows of [`Self::scores`].
+    pub heads: Option<HeadScores>,
+}
+
+/// How several read-outs did by themselves on the plant, by the score that decides. The best is known only to who has the labels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeadScores {
+    /// The best of them.
+    pub best: f64,
+    /// The median.
+    pub median: f64,
+    /// The worst of them.
+    pub worst: f64,
+}
+
+impl HeadScores {
+    /// Of the scores of each; none of none.
+    pub fn of(scores: &[Scores]) -> Option<Self> {
+        let score = scores.first()?.kind().score();
+        let mut values: Vec<f64> = scores.iter().map(Scores::first).collect();
+        values.sort_by(|a, b| score.lead(*b, *a).total_cmp(&0.0));
+        let (count, at) = (values.len(), |place: usize| values.get(place).copied().unwrap_or(f64::NAN));
+        Some(Self { best: at(0), median: 0.5 * (at((count - 1) / 2) + at(count / 2)), worst: at(count - 1) })
+    }
 }
 
 impl Evaluated {
@@ -77,11 +104,14 @@ struct Written {
     scores: Keyed<Option<f64>>,
     shots: u64,
     plant_seconds: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heads: Option<HeadScores>,
 }
 
 impl From<Evaluated> for Written {
     fn from(test: Evaluated) -> Self {
-        Self { step: test.step, scores: test.keyed(), shots: test.shots, plant_seconds: test.plant_seconds }
+        let Evaluated { step, shots, plant_seconds, heads, .. } = test;
+        Self { step, scores: test.keyed(), shots, plant_seconds, heads }
     }
 }
 
@@ -89,11 +119,11 @@ impl TryFrom<Written> for Evaluated {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        let Written { step, scores, shots, plant_seconds } = written;
+        let Written { step, scores, shots, plant_seconds, heads } = written;
         let read = |part: &str| Scores::read(part, |key| scores.get(key).copied().flatten());
         let names = || ObjectiveKind::ALL.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
         let believed = read("believed").ok_or_else(|| format!("a test has no {}", names()))?;
-        Ok(Self { step, test: read("test"), validation: read("validation"), believed, shots, plant_seconds })
+        Ok(Self { step, test: read("test"), validation: read("validation"), believed, shots, plant_seconds, heads })
     }
 }
 
@@ -282,7 +312,22 @@ mod tests {
 
     fn test(kind: ObjectiveKind, values: &[f64]) -> Evaluated {
         let scores = Scores::new(kind, values);
-        Evaluated { step: 4, test: None, validation: Some(scores), believed: scores, shots: 12, plant_seconds: 0.5 }
+        Evaluated { step: 4, test: None, validation: Some(scores), believed: scores, shots: 12, plant_seconds: 0.5, heads: None }
+    }
+
+    #[test]
+    fn the_best_of_errors_is_the_lowest() {
+        let of = |kind, values: &[f64]| {
+            let scores: Vec<Scores> = values.iter().map(|value| Scores::new(kind, &[*value, 0.0])).collect();
+            HeadScores::of(&scores)
+        };
+        let found = of(ObjectiveKind::Regress, &[0.5, 0.25, 0.75, 0.25]);
+        assert_eq!(found, Some(HeadScores { best: 0.25, median: 0.375, worst: 0.75 }));
+        let found = of(ObjectiveKind::Classify, &[0.5, 1.0, 0.25]);
+        assert_eq!(found, Some(HeadScores { best: 1.0, median: 0.5, worst: 0.25 }));
+        assert_eq!(HeadScores::of(&[]), None);
+        let whole = Evaluated { heads: found, ..test(ObjectiveKind::Classify, &[0.75]) };
+        assert_eq!(toml::from_str::<Evaluated>(&toml::to_string(&whole).unwrap()).unwrap(), whole);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod activation;
 mod bins;
 pub(crate) mod full_scale;
+mod heads;
 mod linear;
 mod measure;
 mod normalize;
@@ -28,11 +29,14 @@ use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
 use crate::plants::Lab;
+use crate::scores::ObjectiveKind;
+use heads::Heads;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
 pub use full_scale::{FullScale, FullScales, Units};
+pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use linear::LinearConfig;
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
@@ -130,6 +134,12 @@ pub trait Layer: Send {
         None
     }
 
+    /// The gradient, at the values that came in, of its outputs weighed by `cotangents`: as tensor operations, which can be differentiated
+    /// again. None where it cannot be part of a read-out.
+    fn pull_back(&self, _values: &Tensor<2>, _weights: &[Tensor<2>], _cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        None
+    }
+
     /// `[shots, width before]` → `[shots, width]`.
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
 }
@@ -202,6 +212,8 @@ pub struct Chain<'a> {
     pub lab: &'a Lab,
     /// Kind and width of all before, the data first.
     pub before: &'a [(&'static str, usize)],
+    /// From this layer on they are those of `[[heads.layers]]`.
+    own_from: usize,
 }
 
 impl Chain<'_> {
@@ -217,7 +229,7 @@ impl Chain<'_> {
 
     /// An error about a key of this layer.
     pub fn refuse(&self, key: &str, message: String) -> Error {
-        self.document.refuse(&format!("layers.{}.{key}", self.index()), message)
+        self.document.refuse(&format!("{}.{key}", heads::path(self)), message)
     }
 
     /// Refuses a layer that takes another width than the one before gives.
@@ -250,18 +262,21 @@ pub struct Ends {
     pub outputs: usize,
     /// What those are.
     pub what: &'static str,
+    /// Whether they tell classes apart.
+    pub classes: bool,
 }
 
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
-        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word() }
+        let classes = data.kind() == ObjectiveKind::Classify;
+        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word(), classes }
     }
 }
 
 /// Inputs and classes.
 impl From<[usize; 2]> for Ends {
     fn from([inputs, outputs]: [usize; 2]) -> Self {
-        Self { inputs, outputs, what: "classes" }
+        Self { inputs, outputs, what: "classes", classes: true }
     }
 }
 
@@ -271,37 +286,44 @@ pub struct Network {
     kinds: Vec<&'static str>,
     /// Weights of each layer.
     counts: Vec<usize>,
+    /// Several read-outs, whose layers stand behind those that they share, one read-out after another.
+    heads: Option<Heads>,
 }
 
 impl Network {
     /// Builds and chains the layers between its ends: those of the data.
-    pub fn build(
-        configs: &[LayerConfig],
+    pub fn build<'c>(
+        layout: impl Into<Layout<'c>>,
         document: &Document,
         lab: &Lab,
         ends: impl Into<Ends>,
     ) -> Result<Self, Error> {
-        let Ends { inputs, outputs, what } = ends.into();
+        let Ends { inputs, outputs, what, classes } = ends.into();
+        let layout = layout.into();
+        let (configs, shared) = layout.chain(document)?;
         if MOST_LAYERS < configs.len() {
             return Err(
                 document.refuse("layers", format!("are {}: at most {MOST_LAYERS} can be chained", configs.len()))
             );
         }
+        let has_own = layout.heads.is_some_and(|heads| !heads.layers.is_empty());
+        let own_from = if has_own { layout.layers.len() } else { usize::MAX };
         let mut before = vec![("the data", inputs)];
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
-        for config in configs {
-            let chain = Chain { document, lab, before: &before };
+        for (index, config) in configs.iter().enumerate() {
+            let chain = Chain { document, lab, before: &before, own_from };
             let layer = config.build(&chain)?;
             if layer.width() > WIDEST {
                 let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
-                return Err(document.refuse(&format!("layers.{}", chain.index()), message));
+                return Err(document.refuse(&heads::path(&chain), message));
             }
             // A layer has as many weights whatever their values are drawn from.
             let own = layer.weights(Key::new(0));
-            weights += own.iter().map(|weight| weight.values.len()).sum::<usize>();
+            let times = layout.heads.filter(|_| shared <= index).map_or(1, |heads| heads.count);
+            weights += times * own.iter().map(|weight| weight.values.len()).sum::<usize>();
             if MOST_WEIGHTS < weights {
                 let message = format!("is where there are {weights} weights: at most {MOST_WEIGHTS} can be trained");
-                return Err(document.refuse(&format!("layers.{}", chain.index()), message));
+                return Err(document.refuse(&heads::path(&chain), message));
             }
             counts.push(own.len());
             before.push((config.kind(), layer.width()));
@@ -313,9 +335,18 @@ impl Network {
                 "end with {} ({} values), but the data has {outputs} {what}: end with a layer that gives {outputs}",
                 last.0, last.1
             );
-            return Err(document.refuse("layers", message));
+            return Err(document.refuse(if has_own { "heads.layers" } else { "layers" }, message));
         }
-        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
+        let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
+        for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
+            for (index, config) in configs.iter().enumerate().skip(shared) {
+                layers.push(config.build(&Chain { document, lab, before: &before[..=index], own_from })?);
+                kinds.push(config.kind());
+                counts.push(counts[index]);
+            }
+        }
+        let heads = layout.heads.map(|heads| Heads::new(heads, shared, classes));
+        Ok(Self { layers, kinds, counts, heads })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -328,21 +359,35 @@ impl Network {
         Err(document.refuse("layers", message))
     }
 
-    /// Names and initial values of all weights: `layers.3.physical.mask`.
+    /// Names and initial values of all weights: `layers.3.physical.mask`, and of several read-outs `heads.0.layers.5.linear.matrix`.
     pub fn weights(&self, key: Key) -> Vec<(String, Weight)> {
         let mut named = Vec::new();
         for (index, (layer, kind)) in self.layers.iter().zip(&self.kinds).enumerate() {
-            let weights = layer.weights(key.branch("weights").number(index as u64));
-            named.extend(weights.into_iter().map(|weight| (format!("layers.{index}.{kind}.{}", weight.name), weight)));
+            let (head, number) = self.place(index);
+            let key = key.branch("weights").number(number as u64);
+            let (before, key) = match head {
+                Some(head) => (format!("heads.{head}."), key.branch("head").number(head as u64)),
+                None => (String::new(), key),
+            };
+            let weights = layer.weights(key);
+            named.extend(
+                weights.into_iter().map(|weight| (format!("{before}layers.{number}.{kind}.{}", weight.name), weight)),
+            );
         }
         named
     }
 
     /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        self.outputs(inputs, weights, pass).map(|outputs| outputs.said)
+    }
+
+    /// Through the layers that all read-outs share; without several read-outs these are all.
+    fn shared(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         pass.begin();
         let mut values = inputs;
-        for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate() {
+        let shared = self.heads.as_ref().map_or(self.layers.len(), |heads| heads.shared);
+        for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().take(shared) {
             pass.enter(index, values.clone());
             values = layer.forward(values, these, pass)?;
         }

@@ -7,6 +7,7 @@
 
 pub mod catalog;
 mod checkpoint;
+mod entries;
 mod facts;
 mod journal;
 mod lock;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use catalog::{Catalog, Filter, Metric, Row};
 pub use checkpoint::{Cadence, Checkpoint, Keeper};
+pub use entries::add_entry;
 pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts, read_text};
 pub(crate) use facts::{command_line, commit_words, fingerprint, git_state, program, unix_seconds};
 #[cfg(test)]
@@ -34,4 +36,5 @@ pub use room::CHECKPOINTS;
 pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use snapshot::{Choice, Position, Snapshot};
 pub use weights::Saved;
+pub(crate) use writer::note;
 pub use writer::Record;

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod rehearsal;
 mod renormalize;
 mod resume;
+pub mod select;
 pub mod sweep;
 mod trainer;
 pub mod upkeep;

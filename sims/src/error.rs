@@ -17,6 +17,16 @@ pub enum Error {
         /// What would make sense, such as `it must be above 0`.
         expected: &'static str,
     },
+    /// A feed-through from or to ports that are not there.
+    #[error("feedthrough: `{key}` is {value}: {expected}")]
+    Feedthrough {
+        /// The key in the rig file.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would make sense.
+        expected: String,
+    },
     /// An equation file that cannot be taken as it is written.
     #[error("{file}:{line}:{column}: {what}")]
     Equations {

@@ -10,6 +10,7 @@ mod dual;
 mod electrical;
 mod equations;
 mod error;
+mod feedthrough;
 #[cfg(test)]
 mod gradient_check;
 pub mod mechanical;
@@ -26,6 +27,7 @@ pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use equations::{Equations, Language, SystemReport};
 pub use error::Error;
+pub use feedthrough::Feedthrough;
 pub use mechanical::Mechanical;
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};

@@ -262,6 +262,8 @@ impl Board {
             steps_per_second: speed,
             range_use: now.step.map(|step| step.range_use),
             clipping_rate: now.step.map(|step| step.clipping_rate),
+            alignment: now.step.and_then(|step| step.alignment).map(f64::from),
+            heads: now.test.and_then(|test| test.heads),
             time_shares: (total > 0.0).then(|| shares.map(|share| share / total)),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::further::Columns;
 use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Scaling, Span, SplitRule};
 use crate::Error;
 use crate::document::Document;
@@ -162,6 +163,16 @@ fn ten() -> usize {
 }
 
 impl DataConfig {
+    /// What the columns are called of another table with the same things to learn.
+    pub fn columns<'a>(&'a self, environment: Option<&'a str>) -> Columns<'a> {
+        match self {
+            Self::Csv(config) => {
+                Columns { label: (&config.label, config.label_skip), leave_out: &config.leave_out, environment }
+            }
+            _ => Columns { label: ("label", 0), leave_out: &[], environment },
+        }
+    }
+
     /// What can be learned of it.
     pub fn kind(&self) -> ObjectiveKind {
         match self {

@@ -52,8 +52,9 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         validation: rows.select(&validation, width),
         test: rows.select(&test, width),
         augmented: None,
+        columns: vec![],
     };
-    scale(&mut dataset, config.scaling, config.range);
+    dataset.columns = scale(&mut dataset, (&table.names, config.scaling), config.range);
     Ok(dataset)
 }
 

@@ -65,6 +65,7 @@ pub fn dataset(config: &IdxConfig, folder: &Path, asked: Asked<'_>) -> Result<Da
         train: rows(&images, &labels, &train),
         validation: rows(&images, &labels, &validation),
         test: rows(&test_images, &test_labels, &test),
+        columns: vec![],
         augmented: config.augmentation.clone().map(|config| Augmented {
             images: images.select(&train),
             reduction,

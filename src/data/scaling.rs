@@ -20,9 +20,19 @@ pub enum Scaling {
     None,
 }
 
+/// One column of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Column {
+    /// As the header calls it.
+    pub name: String,
+    /// How it was scaled.
+    pub map: Map,
+}
+
 /// Scales each column as its training rows say.
-pub(super) fn scale(dataset: &mut Dataset, scaling: Scaling, range: Span) {
-    for column in 0..dataset.width {
+pub(super) fn scale(dataset: &mut Dataset, (names, scaling): (&[String], Scaling), range: Span) -> Vec<Column> {
+    let mut columns = Vec::with_capacity(names.len());
+    for (column, name) in names.iter().enumerate() {
         let column_of = |values: &[f32]| values.iter().skip(column).step_by(dataset.width).copied().collect::<Vec<_>>();
         let map = Map::of(&column_of(&dataset.train.values), scaling, range);
         for rows in [&mut dataset.train, &mut dataset.validation, &mut dataset.test] {
@@ -30,10 +40,13 @@ pub(super) fn scale(dataset: &mut Dataset, scaling: Scaling, range: Span) {
                 *value = map.apply(*value);
             }
         }
+        columns.push(Column { name: name.clone(), map });
     }
+    columns
 }
 
 /// How a column is scaled: `(value − zero)/unit`, then clipped to `floor` to 1 and put into a range, if there is one.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Map {
     zero: f32,
     unit: f32,
@@ -95,8 +108,8 @@ mod tests {
             let validation = Rows::default();
             let name = String::new();
             let meaning = Meaning::Classes(vec![String::new()]);
-            let mut dataset = Dataset { name, width: 2, meaning, train, validation, test, augmented: None };
-            scale(&mut dataset, scaling, range);
+            let mut dataset = Dataset { name, width: 2, meaning, train, validation, test, augmented: None, columns: vec![] };
+            scale(&mut dataset, (&["a".to_owned(), "b".to_owned()], scaling), range);
             [dataset.train.values, dataset.test.values].concat()
         };
         let unit = Span::default();

@@ -115,6 +115,14 @@ impl Meaning {
         self.len() == 0
     }
 
+    /// What belongs to no rows at all.
+    pub fn no_targets(&self) -> Targets {
+        match self {
+            Self::Classes(_) => Targets::Classes(vec![]),
+            Self::Targets(targets) => Targets::Values { values: vec![], width: targets.len() },
+        }
+    }
+
     /// The objective that learns it.
     pub fn kind(&self) -> ObjectiveKind {
         match self {

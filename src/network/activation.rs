@@ -1,5 +1,7 @@
 //! A fixed function of each value, as between digital layers.
 
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
+
 use burn::tensor::{Tensor, activation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,11 +74,34 @@ impl Layer for Activation {
         vec![]
     }
 
+    fn pull_back(&self, values: &Tensor<2>, _: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        let values = values.clone();
+        let sigmoid = || activation::sigmoid(values.clone());
+        let is_above = || values.clone().greater_elem(0.0).float();
+        let slope = match self.config.function {
+            Function::Relu => is_above(),
+            Function::LeakyRelu => is_above().mul_scalar(1.0 - self.config.slope).add_scalar(self.config.slope),
+            Function::Gelu => {
+                let density = values.clone().square().mul_scalar(-0.5).exp().mul_scalar((2.0 * PI).sqrt().recip());
+                normal(values.clone()) + values * density
+            }
+            Function::Silu => sigmoid() * (values.clone() * (-sigmoid()).add_scalar(1.0)).add_scalar(1.0),
+            Function::Sigmoid => sigmoid() * (-sigmoid()).add_scalar(1.0),
+            Function::Tanh => (-activation::tanh(values).square()).add_scalar(1.0),
+            Function::Softplus => sigmoid(),
+            Function::Abs => values.sign(),
+            Function::Square => values.mul_scalar(2.0),
+            Function::Sin => values.cos(),
+        };
+        Some(cotangents * slope)
+    }
+
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(match self.config.function {
             Function::Relu => activation::relu(values),
             Function::LeakyRelu => activation::leaky_relu(values, self.config.slope),
-            Function::Gelu => activation::gelu(values),
+            // Not the library's, whose backward pass is that of an approximation.
+            Function::Gelu => values.clone() * normal(values),
             Function::Silu => activation::silu(values),
             Function::Sigmoid => activation::sigmoid(values),
             Function::Tanh => activation::tanh(values),
@@ -86,4 +111,9 @@ impl Layer for Activation {
             Function::Sin => values.sin(),
         })
     }
+}
+
+/// Φ(x), the share of the normal distribution below x.
+fn normal(values: Tensor<2>) -> Tensor<2> {
+    values.mul_scalar(FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5)
 }

@@ -67,6 +67,23 @@ impl Layer for Bins {
         vec![Weight::row("attenuation", vec![self.config.attenuation; bins]), Weight::row("offset", vec![0.0; bins])]
     }
 
+    fn pull_back(&self, values: &Tensor<2>, weights: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        let [shots, before] = values.dims();
+        let (bins, used) = (self.config.bins, self.config.bins * self.each);
+        let own = (cotangents * weights[0].clone()).reshape([shots, bins, 1]).div_scalar(self.each as f64);
+        let spread = match self.config.statistic {
+            Statistic::Mean => own.repeat_dim(2, self.each),
+            Statistic::RootMeanSquare => {
+                let values = values.clone().narrow(1, 0, used).reshape([shots, bins, self.each]);
+                let power: Tensor<3> = values.clone().square().mean_dim(2).add_scalar(1e-12).sqrt();
+                values * (own / power)
+            }
+        };
+        let spread = spread.reshape([shots, used]);
+        let device = spread.device();
+        Some(if used == before { spread } else { Tensor::cat(vec![spread, Tensor::zeros([shots, before - used], &device)], 1) })
+    }
+
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         let [shots, before] = values.dims();
         let (bins, used) = (self.config.bins, self.config.bins * self.each);

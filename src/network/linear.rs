@@ -58,6 +58,10 @@ impl Layer for Linear {
         ]
     }
 
+    fn pull_back(&self, _: &Tensor<2>, weights: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        Some(cotangents.matmul(weights[0].clone().transpose()))
+    }
+
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(values.matmul(weights[0].clone()) + weights[1].clone())
     }

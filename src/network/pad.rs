@@ -46,6 +46,10 @@ impl Layer for Pad {
         vec![]
     }
 
+    fn pull_back(&self, _: &Tensor<2>, _: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        Some(cotangents.narrow(1, 0, self.config.width - self.added))
+    }
+
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         if self.added == 0 {
             return Ok(values);

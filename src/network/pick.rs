@@ -51,6 +51,13 @@ impl Layer for Pick {
         vec![]
     }
 
+    fn pull_back(&self, values: &Tensor<2>, _: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        let ([shots, width], device) = (values.dims(), cotangents.device());
+        let zeros = |count: usize| Tensor::zeros([shots, count], &device);
+        let parts = [zeros(self.from), cotangents, zeros(width - self.from - self.count)];
+        Some(Tensor::cat(parts.into_iter().filter(|part: &Tensor<2>| part.dims()[1] > 0).collect(), 1))
+    }
+
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(values.narrow(1, self.from, self.count))
     }

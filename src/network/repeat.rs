@@ -79,6 +79,17 @@ impl Layer for Repeat {
         vec![]
     }
 
+    /// What stands at several places gets the sum.
+    fn pull_back(&self, _: &Tensor<2>, _: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        let mut sums = vec![0.0_f32; self.width * self.before];
+        for (place, source) in self.sources().into_iter().enumerate() {
+            sums[place * self.before + source as usize] = 1.0;
+        }
+        let sums = TensorData::new(sums, [self.width, self.before]);
+        let device = cotangents.device();
+        Some(cotangents.matmul(Tensor::from_data(sums, &device)))
+    }
+
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         let [shots, before] = values.dims();
         if !self.width.is_multiple_of(before) {

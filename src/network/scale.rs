@@ -52,6 +52,13 @@ impl Layer for Scale {
         if self.config.trainable { vec![Weight::row("scale", vec![self.config.scale])] } else { vec![] }
     }
 
+    fn pull_back(&self, _: &Tensor<2>, weights: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        Some(match weights.first() {
+            Some(scale) => cotangents * scale.clone(),
+            None => cotangents.mul_scalar(self.config.scale),
+        })
+    }
+
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(match weights.first() {
             Some(scale) => values * scale.clone(),

@@ -67,6 +67,10 @@ impl Layer for ScaleOffset {
         ]
     }
 
+    fn pull_back(&self, _: &Tensor<2>, weights: &[Tensor<2>], cotangents: Tensor<2>) -> Option<Tensor<2>> {
+        Some(cotangents * weights[0].clone())
+    }
+
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(values * weights[0].clone() + weights[1].clone())
     }

@@ -6,6 +6,9 @@ use burn::tensor::Tensor;
 
 use super::{NamedTensor, Network};
 
+/// How the names begin of what a network remembers of its read-outs, as if they were one more layer.
+const HEADS: &str = "heads.";
+
 /// What one layer remembers, by name.
 pub type Remembered = BTreeMap<String, Tensor<2>>;
 
@@ -43,6 +46,10 @@ impl Network {
     pub fn recall(&self, tensors: &[NamedTensor]) -> Result<State, String> {
         let mut state = State::default();
         for NamedTensor { name, tensor } in tensors {
+            if let Some(own) = name.strip_prefix(HEADS).filter(|own| self.heads_remember(own, tensor)) {
+                state.of_mut(self.layers.len()).insert(own.to_owned(), tensor.clone());
+                continue;
+            }
             let rest = name.strip_prefix("layers.");
             let index: Option<usize> = rest.and_then(|rest| rest.split('.').next()?.parse().ok());
             let own = index.filter(|index| *index < self.layers.len()).and_then(|index| {
@@ -60,6 +67,9 @@ impl Network {
 
     /// How the names of a layer's tensors begin.
     fn before(&self, index: usize) -> String {
+        if index == self.layers.len() {
+            return HEADS.to_owned();
+        }
         format!("layers.{index}.{}.", self.kinds[index])
     }
 }

@@ -20,8 +20,10 @@ mod bench;
 mod changes;
 mod config;
 mod equations;
+mod feedthrough;
 mod gauges;
 mod kept;
+mod next_free;
 mod offline;
 mod twin_ports;
 
@@ -30,8 +32,10 @@ use changes::known_plants;
 use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use equations::read_equations;
+pub use feedthrough::FeedthroughConfig;
 use gauges::Gauges;
 use kept::Kept;
+use next_free::next_free;
 use twin_ports::{same_ports, unlearned};
 
 /// What a plant must have.
@@ -86,9 +90,10 @@ impl Rig {
             if kinds.iter().filter(|given| **given).count() != 1 {
                 return Err(document.refuse(&format!("plants.{name}"), ONE_KIND));
             }
-            if plant.shift.is_some() && plant.simulated.is_none() {
-                let message = "needs `simulated`: only a simulated plant can be told to change";
-                return Err(document.refuse(&format!("plants.{name}.shift"), message));
+            let told = [("shift", plant.shift.is_some()), ("feedthrough", plant.feedthrough.is_some())];
+            if let Some((key, _)) = told.into_iter().find(|(_, given)| *given && plant.simulated.is_none()) {
+                let message = "needs `simulated`: only a simulated plant can be told how it is to err";
+                return Err(document.refuse(&format!("plants.{name}.{key}"), message));
             }
             if let Some((key, message)) = plant.limits.complaint() {
                 return Err(document.refuse(&format!("plants.{name}.limits.{key}"), message));
@@ -266,10 +271,11 @@ impl Rig {
         let (mut clock, mut playhead, mut links, mut guard) = (None, None, vec![], Posted(None));
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
-                let built = build(system, "simulated")?;
+                let leaking = |built| config.leaking(built).map_err(|error| self.document.refuse(&path, error.to_string()));
+                let built = leaking(build(system, "simulated")?)?;
                 let simulated = Simulated::new(match &config.shift {
                     Some(shift) => {
-                        let after = build(&shift.to, "shift.to")?.system;
+                        let after = leaking(build(&shift.to, "shift.to")?)?.system;
                         let shifted = Shifted::new(built.system, after, shift.after_shots, shift.over_shots);
                         Arc::new(shifted.ok_or_else(|| self.document.refuse(&format!("{path}.shift.to"), OTHER_PORTS))?)
                     }
@@ -454,22 +460,6 @@ impl Rig {
         }
         Ok((all, config))
     }
-}
-
-/// `path`, or where that exists in `folder`, its name with the first number from 2 on that does not.
-fn next_free(folder: &Path, path: &Path) -> PathBuf {
-    let (stem, ending) = (path.file_stem().unwrap_or_default(), path.extension());
-    let numbered = |number: usize| {
-        let mut name = stem.to_owned();
-        name.push(format!("-{number}"));
-        if let Some(ending) = ending {
-            name.push(".");
-            name.push(ending);
-        }
-        path.with_file_name(name)
-    };
-    let mut all = std::iter::once(path.to_owned()).chain((2..).map(numbered));
-    all.find(|path| !folder.join(path).exists()).unwrap_or_else(|| path.to_owned())
 }
 
 /// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.

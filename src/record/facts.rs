@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::data::Dataset;
+use crate::network::HeadsConfig;
 use crate::plants::{Lab, RigConfig};
 use crate::record::lock::is_held;
 
@@ -30,13 +31,15 @@ pub struct Header<'a> {
     pub data: &'a Dataset,
     /// `--data`.
     pub data_path: Option<&'a Path>,
+    /// Several read-outs, where there are several.
+    pub heads: Option<&'a HeadsConfig>,
 }
 
 /// All that decides a run, and where it ran.
 pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
     let plants = plant_facts(lab);
     let simulated = plants.as_array().is_some_and(|plants| plants.iter().all(|plant| plant["origin"] == "simulated"));
-    json!({
+    let mut facts = json!({
         "experiment": header.name,
         "method": header.method,
         "seed": header.seed,
@@ -56,7 +59,11 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "started_unix_seconds": unix_seconds(),
         "process": this_process(),
         "state": "running",
-    })
+    });
+    if let Some(HeadsConfig { count, diversity, penalty, metric, .. }) = header.heads {
+        facts["heads"] = json!({ "count": count, "diversity": diversity, "penalty": penalty, "metric": metric });
+    }
+    facts
 }
 
 /// One continuation of a run.

@@ -1,16 +1,19 @@
 //! The rows of `metrics.csv`: what its columns are called, which depends on the objective, and what stands in them.
 //!
 //! A test's row leaves the columns of an update empty, and the other way around. The columns of the score that decides stand where those
-//! of accuracy always did; those of further scores come last.
+//! of accuracy always did; those of further scores come last, and behind them those of several read-outs, where there are several.
 
-use crate::event::{Evaluated, Step};
+use crate::event::{Evaluated, HeadScores, Step};
 use crate::scores::{ObjectiveKind, Score};
 
 /// The parts that a test has scores of, in the order of further columns.
 const PARTS: [&str; 3] = ["test", "believed", "validation"];
 
-/// The header.
-pub fn metric_columns(kind: ObjectiveKind) -> String {
+/// The columns of several read-outs: one of an update, three of a test.
+const HEADS: [&str; 4] = ["alignment", "heads_best", "heads_median", "heads_worst"];
+
+/// The header; `heads` says whether there are several read-outs.
+pub fn metric_columns(kind: ObjectiveKind, heads: bool) -> String {
     let (score, [loss, _]) = (kind.score(), kind.loss());
     let first = ["kind", "step", "epoch", "learning_rate", "loss", loss, "penalty"].map(str::to_owned);
     let own = [
@@ -22,7 +25,8 @@ pub fn metric_columns(kind: ObjectiveKind) -> String {
     ];
     let last = ["shots".to_owned(), "plant_seconds".to_owned(), score.key("validation")];
     let further = further(kind).flat_map(|score| std::iter::once("batch").chain(PARTS).map(|part| score.key(part)));
-    first.into_iter().chain(own).chain(last).chain(further).collect::<Vec<_>>().join(",")
+    let of_heads = HEADS.into_iter().filter(|_| heads).map(str::to_owned);
+    first.into_iter().chain(own).chain(last).chain(further).chain(of_heads).collect::<Vec<_>>().join(",")
 }
 
 /// The scores behind the first.
@@ -53,6 +57,10 @@ pub fn step_row(step: &Step) -> String {
         cells.push(cell(step.batch.get(score.name)));
         cells.extend(PARTS.map(|_| String::new()));
     }
+    if let Some(alignment) = step.alignment {
+        cells.push(alignment.to_string());
+        cells.extend(HEADS.iter().skip(1).map(|_| String::new()));
+    }
     cells.join(",")
 }
 
@@ -73,6 +81,10 @@ pub fn test_row(test: &Evaluated) -> String {
         cells.push(String::new());
         cells.extend(PARTS.map(|part| of(score, part)));
     }
+    if let Some(HeadScores { best, median, worst }) = test.heads {
+        cells.push(String::new());
+        cells.extend([best, median, worst].map(|value| value.to_string()));
+    }
     cells.join(",")
 }
 
@@ -89,12 +101,16 @@ mod tests {
     #[test]
     fn columns_are_called_after_the_scores_and_every_row_fills_them() {
         assert_eq!(
-            metric_columns(ObjectiveKind::Classify),
+            metric_columns(ObjectiveKind::Classify, false),
             "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,test_accuracy,\
              believed_accuracy,shots,plant_seconds,validation_accuracy"
         );
-        for (kind, values) in [(ObjectiveKind::Classify, &[0.25][..]), (ObjectiveKind::Regress, &[0.25, 0.125])] {
-            let header = metric_columns(kind);
+        for (kind, values, heads) in [
+            (ObjectiveKind::Classify, &[0.25][..], false),
+            (ObjectiveKind::Regress, &[0.25, 0.125], false),
+            (ObjectiveKind::Regress, &[0.25, 0.125], true),
+        ] {
+            let header = metric_columns(kind, heads);
             let names: Vec<&str> = header.split(',').collect();
             let batch = Scores::new(kind, values);
             let step = Step {
@@ -105,6 +121,7 @@ mod tests {
                 objective: 2.0,
                 penalty: 0.5,
                 batch,
+                alignment: heads.then_some(0.5),
                 range_use: 0.75,
                 clipping_rate: 0.0,
                 shots: 9,
@@ -117,6 +134,7 @@ mod tests {
                 believed: batch,
                 shots: 9,
                 plant_seconds: 1.5,
+                heads: heads.then_some(HeadScores { best: 0.0625, median: 0.5, worst: 2.5 }),
             };
             let value = |row: &str, name: String| {
                 let cells: Vec<&str> = row.split(',').collect();
@@ -130,6 +148,12 @@ mod tests {
                 assert_eq!(value(&test_row(&test), score.key("believed")), known);
                 assert_eq!(value(&test_row(&test), score.key("validation")), known);
                 assert_eq!(value(&test_row(&test), score.key("test")), "");
+            }
+            if heads {
+                assert_eq!(value(&step_row(&step), "alignment".to_owned()), "0.5");
+                assert_eq!(value(&test_row(&test), "alignment".to_owned()), "");
+                assert_eq!(value(&test_row(&test), "heads_best".to_owned()), "0.0625");
+                assert_eq!(value(&test_row(&test), "heads_worst".to_owned()), "2.5");
             }
             assert_eq!(value(&step_row(&step), kind.loss()[0].to_owned()), "2");
             assert_eq!(value(&test_row(&test), "shots".to_owned()), "9");

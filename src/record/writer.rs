@@ -74,7 +74,7 @@ impl Record {
         let mut bytes = checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes);
         let mut rows = cut(&metrics, bytes)?;
         if bytes == 0 {
-            let first = format!("{}\n", metric_columns(header.data.kind()));
+            let first = format!("{}\n", metric_columns(header.data.kind(), header.heads.is_some()));
             rows.write_all(first.as_bytes()).map_err(Error::record(&metrics, "cannot be written"))?;
             bytes = first.len() as u64;
         }
@@ -204,8 +204,17 @@ fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, (File,
     facts["state"] = json!("running");
     write_facts(folder, &facts)?;
     write_configs(folder, header)?;
-    let first = format!("{}\n", metric_columns(header.data.kind()));
+    let first = format!("{}\n", metric_columns(header.data.kind(), header.heads.is_some()));
     Ok((facts, (open("metrics.csv", &first)?, first.len() as u64), events))
+}
+
+/// Adds facts to the `run.json` of a run that is not going on.
+pub(crate) fn note(folder: &Path, facts: &Value) -> Result<(), Error> {
+    let mut all = read_facts(folder)?;
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, facts) {
+        all.extend(more.clone());
+    }
+    write_facts(folder, &all)
 }
 
 fn write_facts(folder: &Path, facts: &Value) -> Result<(), Error> {

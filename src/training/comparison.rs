@@ -22,6 +22,7 @@ use crate::network::{LayerConfig, Network};
 use crate::plants::{Lab, Rig};
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
+use crate::training::experiment::no_heads;
 use crate::training::{Drawer, Experiment, Finished, Method, Plan, check_statistics, objective};
 
 pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each, write_tests};
@@ -203,7 +204,7 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
         check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
@@ -299,7 +300,7 @@ fn compare_in(
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        let network = Network::build(&prepared.experiment.layers, &prepared.document, &lab, &data)?
+        let network = Network::build(prepared.experiment.layout(), &prepared.document, &lab, &data)?
             .trained(&prepared.document)?;
         check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
@@ -373,6 +374,9 @@ fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(),
     }
     if end > i64::MAX as u64 {
         return Err(Error::Usage("--seed: the last seed is too large: stay below 2^63".into()));
+    }
+    if let Some(unable) = methods.iter().find(|method| prepared.experiment.heads.is_some() && !method.trains_heads()) {
+        return Err(Error::Usage(format!("--methods: {}", no_heads(*unable))));
     }
     let plants = prepared.plants();
     let recorded = prepared

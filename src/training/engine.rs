@@ -107,7 +107,7 @@ impl Prepared {
             Start::New(_) => self.lab(method, seed)?,
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
         check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
@@ -120,6 +120,7 @@ impl Prepared {
             seed,
             data: &data,
             data_path: self.data.as_deref(),
+            heads: experiment.heads.as_ref(),
         };
         let runs = start.folder().parent().unwrap_or(Path::new(""));
         let (done, before) = start.spent()?;
@@ -472,12 +473,17 @@ fn together<const N: usize>(parts: [Value; N]) -> Value {
 
 /// The scores of the last test under their names in files; null where there was none.
 fn scores(last: Option<Evaluated>, kind: ObjectiveKind) -> Value {
-    json!(
+    let mut facts = json!(
         last.map_or_else(
             || kind.keyed([("test", None), ("validation", None), ("believed", None)]),
             |last| last.keyed()
         )
-    )
+    );
+    // Of several read-outs each by itself; the scores above are those of all together.
+    if let Some(heads) = last.and_then(|last| last.heads) {
+        facts["head_scores"] = json!(heads);
+    }
+    facts
 }
 
 fn to_toml(experiment: &Experiment, folder: &Path) -> Result<String, Error> {

@@ -5,6 +5,7 @@
 //! draws the same.
 
 mod backpropagation;
+mod heads;
 mod spsa;
 
 use burn::tensor::{Device, Tensor};
@@ -61,6 +62,8 @@ pub struct Loss {
     pub objective: f32,
     /// The range penalty without its weight.
     pub penalty: f32,
+    /// Of several read-outs: the mean squared cosine between the gradients of two.
+    pub alignment: Option<f32>,
     /// Of the batch.
     pub scores: Scores,
 }
@@ -68,7 +71,7 @@ pub struct Loss {
 impl Loss {
     /// Nothing yet, for a mean.
     fn none(kind: ObjectiveKind) -> Self {
-        Self { total: 0.0, objective: 0.0, penalty: 0.0, scores: Scores::new(kind, &[]) }
+        Self { total: 0.0, objective: 0.0, penalty: 0.0, alignment: None, scores: Scores::new(kind, &[]) }
     }
 }
 
@@ -116,8 +119,13 @@ impl Graph {
             None => own.clone(),
         };
         let number = |tensor: Tensor<1>| rows::values(tensor.detach())[0];
-        let numbers =
-            Loss { total: number(loss.clone()), objective: number(own), penalty: penalty.map_or(0.0, number), scores };
+        let numbers = Loss {
+            total: number(loss.clone()),
+            objective: number(own),
+            penalty: penalty.map_or(0.0, number),
+            alignment: None,
+            scores,
+        };
         Self { loss, numbers }
     }
 }

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::control::RunConfig;
 use crate::data::DataConfig;
 use crate::document::{Document, list, name_complaint, nearest};
-use crate::network::LayerConfig;
+use crate::network::{HeadsConfig, LayerConfig, Layout};
 use crate::scores::ObjectiveKind;
 use crate::training::{Method, ObjectiveConfig, TrainingConfig};
 
@@ -60,6 +60,9 @@ pub struct Experiment {
     pub run: RunConfig,
     /// The network, first layer first.
     pub layers: Vec<LayerConfig>,
+    /// Several read-outs on the same readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<HeadsConfig>,
     /// What `compare` compares, unless its options say otherwise.
     #[serde(default)]
     pub comparison: ComparisonConfig,
@@ -190,6 +193,11 @@ impl Experiment {
         own
     }
 
+    /// The network as it is written.
+    pub fn layout(&self) -> Layout<'_> {
+        Layout { layers: &self.layers, heads: self.heads.as_ref() }
+    }
+
     /// What is learned.
     pub fn objective(&self) -> ObjectiveKind {
         self.objective.map_or_else(|| self.data.kind(), |objective| objective.kind)
@@ -219,6 +227,9 @@ impl Experiment {
             let message = format!("is no method: name one of {}", names.join(", "));
             return Err(document.refuse(&format!("comparison.settings.{name}"), message));
         }
+        if self.heads.is_some() && !self.training.method.trains_heads() {
+            return Err(document.refuse("training.method", no_heads(self.training.method)));
+        }
         for method in Method::ALL {
             self.by(method, self.seed, document).training.sensible(document)?;
         }
@@ -230,6 +241,12 @@ impl Experiment {
         }
         Ok(())
     }
+}
+
+/// Why a method does not train several read-outs.
+pub(super) fn no_heads(method: Method) -> String {
+    let able: Vec<&str> = Method::ALL.into_iter().filter(|method| method.trains_heads()).map(Method::name).collect();
+    format!("is `{method}`, which does not differentiate the penalty of [heads]: take {}", able.join(", "))
 }
 
 /// Puts a value in its place, where there is one.

@@ -52,6 +52,11 @@ impl Method {
         }
     }
 
+    /// Whether it trains several read-outs ([heads]): it differentiates their loss.
+    pub fn trains_heads(self) -> bool {
+        matches!(self, Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Ideal)
+    }
+
     /// Whether it learns nothing without a twin.
     pub fn needs_twin(self) -> bool {
         self != Self::Spsa

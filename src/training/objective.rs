@@ -43,6 +43,12 @@ pub trait Objective: Send + Sync {
     /// The scores of one batch while it trains.
     fn batch_scores(&self, outputs: &Tensor<2>, targets: &Targets) -> Scores;
 
+    /// For every score of a row whose slope tells what a read-out goes by, the weights of so many outputs in it, row after row; none where
+    /// nobody has said them, and several read-outs cannot be told apart.
+    fn directions(&self, _targets: &Targets, _outputs: usize) -> Option<Vec<Vec<f32>>> {
+        None
+    }
+
     /// What a network says by `[shots, outputs]`.
     fn answers(&self, outputs: &Tensor<2>) -> Answers;
 

@@ -37,7 +37,7 @@ impl Prepared {
     pub fn rehearse(&self, method: Method, seed: u64, runs: &Path) -> Result<Rehearsal, Error> {
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
         check_statistics(&network, &data, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));

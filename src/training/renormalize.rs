@@ -1,7 +1,7 @@
 //! A trained network on a bench that has changed, or on another one: the statistics of its normalizing layers are measured anew there. Nothing
 //! is trained.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,10 +11,9 @@ use crate::Error;
 use crate::control::Attendant;
 use crate::network::{Measurement, Network};
 use crate::plants::{Derivatives, Lab};
-use crate::record::{Checkpoint, Saved, command_line, plant_facts, read_text, unix_seconds};
+use crate::record::{Checkpoint, Saved, add_entry, command_line, plant_facts, unix_seconds};
 use crate::scores::{Keyed, ObjectiveKind, Score, Scores};
 use crate::training::{Interrupted, Prepared, Trainer};
-use crate::whole_file;
 
 /// What was measured, and what it has changed.
 #[derive(Debug, Serialize)]
@@ -89,7 +88,7 @@ impl Prepared {
             plant.allowance.pace();
         }
         let mut lab = Lab::new(opened, Derivatives::Twin)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
         if !network.has_statistics() {
             return Err(Error::Usage(format!(
                 "{}: no layer of this run's network keeps statistics: add a layer `normalize` whose statistics are not `batch`, and train again",
@@ -122,7 +121,7 @@ impl Prepared {
             tests: keyed(data.kind(), tests),
             record: run.folder.join(RECORD),
         };
-        done.write_down()?;
+        add_entry(&done.record, json!(done))?;
         trainer.saved().write(&run.folder)?;
         Ok(done)
     }
@@ -146,27 +145,4 @@ fn try_out(trainer: &mut Trainer<'_>, (samples, tests): (Option<usize>, bool), l
     let layers = trainer.measure_all(samples, lab)?;
     let new = tests.then(|| trainer.test_scores(lab)).transpose()?;
     Ok((layers, old.zip(new).map(|(old, new)| [old, new]), lab.meter().shots - before))
-}
-
-impl Renormalized {
-    /// Adds this to what earlier calls have left.
-    fn write_down(&self) -> Result<(), Error> {
-        let mut all = read(&self.record)?;
-        all.push(json!(self));
-        whole_file::replace(&self.record, format!("{:#}\n", Value::Array(all)).as_bytes())
-            .map_err(Error::record(&self.record, "cannot be written"))
-    }
-}
-
-/// What earlier calls have left; nothing before the first.
-fn read(path: &Path) -> Result<Vec<Value>, Error> {
-    if !path.exists() {
-        return Ok(vec![]);
-    }
-    let bad = |message: String| Error::Record {
-        path: path.to_owned(),
-        message: format!("cannot be read: {message}. Move it elsewhere"),
-    };
-    let text = read_text(path).map_err(|error| bad(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| bad(error.to_string()))
 }

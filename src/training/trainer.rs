@@ -8,6 +8,7 @@ mod batches;
 mod choice;
 mod config;
 mod evaluation;
+mod heads;
 mod optimizer;
 mod snapshot;
 mod statistics;
@@ -305,6 +306,7 @@ impl<'a> Trainer<'a> {
             objective: loss.objective,
             penalty: loss.penalty,
             batch: loss.scores,
+            alignment: loss.alignment,
             range_use: usage.mean_range_use(),
             clipping_rate: usage.clipping_rate(),
             shots: 0,

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::control::TriedOn;
+use crate::event::HeadScores;
 use crate::scores::Scores;
 
 /// Buckets at most.
@@ -29,6 +30,10 @@ pub struct Row {
     pub range_use: Option<f64>,
     /// Fraction of the values that were clamped.
     pub clipping_rate: Option<f64>,
+    /// Mean squared cosine between the gradients of two read-outs, where there are several.
+    pub alignment: Option<f64>,
+    /// Of a test: each read-out by itself, where there are several.
+    pub heads: Option<HeadScores>,
     /// Of a test or a validation, on the plant.
     pub scores: Option<Scores>,
     /// Which of the two.
@@ -56,13 +61,15 @@ pub struct Test {
     pub tried_on: Option<TriedOn>,
     /// As the method believes.
     pub believed: Scores,
+    /// Each read-out by itself, where there are several.
+    pub heads: Option<HeadScores>,
 }
 
 impl Test {
     /// What a row says whose scores are these.
     pub fn of(row: &Row, scores: Scores) -> Self {
         let believed = row.believed.unwrap_or(scores);
-        Self { step: row.step, scores, tried_on: row.tried_on, believed }
+        Self { step: row.step, scores, tried_on: row.tried_on, believed, heads: row.heads }
     }
 }
 

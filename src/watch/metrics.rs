@@ -11,6 +11,7 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use super::history::{History, Row};
 use crate::control::TriedOn;
+use crate::event::HeadScores;
 use crate::scores::Scores;
 
 /// Rows between two entries of the index.
@@ -38,6 +39,8 @@ impl Columns {
             loss: value("loss"),
             range_use: value("range_use"),
             clipping_rate: value("clipping_rate"),
+            alignment: value("alignment"),
+            heads: heads(value),
             scores: test.or(validation),
             tried_on: match (test, validation) {
                 (Some(_), _) => Some(TriedOn::Test),
@@ -51,6 +54,12 @@ impl Columns {
             drift_score: value("drift_score"),
         })
     }
+}
+
+/// What a test says of several read-outs.
+fn heads(value: impl Fn(&str) -> Option<f64>) -> Option<HeadScores> {
+    let (best, median, worst) = (value("heads_best")?, value("heads_median")?, value("heads_worst")?);
+    Some(HeadScores { best, median, worst })
 }
 
 /// One `metrics.csv`.

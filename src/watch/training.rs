@@ -86,6 +86,8 @@ fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
         steps_per_second: None,
         range_use: row.range_use,
         clipping_rate: row.clipping_rate,
+        alignment: row.alignment,
+        heads: test.and_then(|test| test.heads),
         time_shares: run.facts.step_seconds.and_then(StepSeconds::shares),
     };
     (training, test)
@@ -127,10 +129,26 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
         fourth.extend(pair("tested", format!("@{}", count(test.step)), Tone::Plain));
     }
     let mut text = vec![Line::from(first), Line::from(second), Line::from(third), Line::from(fourth)];
+    if let Some(line) = heads_line(training) {
+        text.insert(2, line);
+    }
     if let Some(shares) = training.time_shares {
         text.push(shares_line(shares, width));
     }
     text
+}
+
+/// Several read-outs: how far each goes its own way, and how good each is by itself.
+fn heads_line(training: &TrainingStatus) -> Option<Line<'static>> {
+    let alignment = training.alignment?;
+    let mut line = pair("read-outs aligned", format!("{alignment:.3}"), Tone::Plain).to_vec();
+    if let Some(heads) = training.heads {
+        let show = |value: f64| training.tried.kind.score().show(value);
+        line.extend(pair("best", show(heads.best), Tone::Plain));
+        line.extend(pair("median", show(heads.median), Tone::Plain));
+        line.extend(pair("worst", show(heads.worst), Tone::Plain));
+    }
+    Some(Line::from(line))
 }
 
 /// Where the time of a step goes, in words and as a bar of letters.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
 
-use super::BenchConfig;
+use super::{BenchConfig, FeedthroughConfig};
 
 /// What a rig file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,9 @@ pub struct PlantConfig {
     /// A simulated plant that changes while it is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shift: Option<ShiftConfig>,
+    /// An input that leaks into the readings of a simulated plant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedthrough: Option<FeedthroughConfig>,
     /// A plant behind real instruments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bench: Option<BenchConfig>,
@@ -292,6 +295,11 @@ impl TwinConfig {
 }
 
 impl PlantConfig {
+    /// A simulated system with the feed-through that the plant has.
+    pub(super) fn leaking(&self, built: Built) -> Result<Built, sims::Error> {
+        self.feedthrough.as_ref().map_or(Ok(built.clone()), |leak| leak.into(built))
+    }
+
     /// The twin that a bench or a recording has.
     pub fn twin(&self) -> Option<&TwinConfig> {
         let of_bench = self.bench.as_ref().map(|bench| &bench.twin);

@@ -82,7 +82,7 @@ fn met(
 ) -> Result<[f64; 3], Error> {
     let config =
         TrainingConfig { learning_rate: STEP_SIZE, schedule: Schedule::Constant, ..experiment.training.clone() };
-    let network = Network::build(&experiment.layers, document, lab, data)?;
+    let network = Network::build(experiment.layout(), document, lab, data)?;
     let mut trainer = Trainer::new(network, data, &config, config.method, Key::new(seed));
     trainer.take_over(saved).map_err(Error::Data)?;
     let before = trainer.test_scores(lab)?.first();
@@ -103,7 +103,7 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
     for &seed in seeds {
         let data = Dataset::load(&experiment.data, None, &document, Key::new(seed).branch("data"))?;
         let mut own = lab(system, &text, HOME, seed)?;
-        let network = Network::build(&experiment.layers, &document, &own, &data)?;
+        let network = Network::build(experiment.layout(), &document, &own, &data)?;
         let training = &experiment.training;
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
         (1..=steps).try_for_each(|step| trainer.step(step, &mut own).map(drop))?;

@@ -106,7 +106,7 @@ impl Heard {
         document: &Document,
         data: &Dataset,
     ) -> Result<(ChainCosine, u64), Error> {
-        let network = Network::build(&experiment.layers, document, &self.lab, data)?;
+        let network = Network::build(experiment.layout(), document, &self.lab, data)?;
         let depth = experiment.layers.iter().filter(|layer| matches!(layer, LayerConfig::Physical(_))).count();
         let objective = objective(data);
         let before = self.lab.meter().shots;

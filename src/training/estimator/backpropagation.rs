@@ -23,9 +23,12 @@ impl Estimator for Backpropagation {
         let inputs = Tensor::from_inner(problem.inputs.clone());
         let (mut state, purpose) = (problem.state.clone(), Purpose::Train { step: problem.step });
         let mut pass = Pass::new(lab, self.on, purpose, &mut state).penalized(sharpness(problem.config));
-        let outputs = problem.network.forward(inputs, &weights, &mut pass)?;
+        let outputs = problem.network.outputs(inputs, &weights, &mut pass)?;
         let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-        let Graph { loss, numbers } = Graph::new(problem, outputs, penalties, &device);
+        let Graph { loss, numbers } = match problem.network.heads() {
+            None => Graph::new(problem, outputs.said, penalties, &device),
+            Some(heads) => Graph::of_heads((problem, heads), (outputs, penalties), (&weights, &device), &mut pass)?,
+        };
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();

@@ -56,6 +56,15 @@ impl Objective for Regress {
         of_share(errors.sum::<f64>() / wanted.len().max(1) as f64)
     }
 
+    /// Each output by itself.
+    fn directions(&self, targets: &Targets, outputs: usize) -> Option<Vec<Vec<f32>>> {
+        let of = |wanted: usize| {
+            let row = move |_| (0..outputs).map(move |output| f32::from(u8::from(output == wanted)));
+            (0..targets.len()).flat_map(row).collect()
+        };
+        Some((0..outputs).map(of).collect())
+    }
+
     fn answers(&self, outputs: &Tensor<2>) -> Answers {
         Answers::Values(rows::values(outputs.clone()).into_iter().map(f64::from).collect())
     }

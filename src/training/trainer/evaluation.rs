@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 
 use super::{Keep, Trainer};
 use crate::Error;
-use crate::data::{Answers, Split};
-use crate::event::Evaluated;
+use crate::data::{Answers, Rows, Split};
+use crate::event::{Evaluated, HeadScores};
 use crate::network::{Pass, Purpose, Wants, rows};
 use crate::plants::{Forward, Lab};
 use crate::scores::Scores;
@@ -25,7 +25,7 @@ impl Trainer<'_> {
         if !self.data.validation.is_empty() {
             let found = self.score(Split::Validation, lab)?;
             validation = Some(found);
-            self.choose(step, &found.0);
+            self.choose(step, &found.plant);
         }
         let is_end = self.choice.ended || step == self.config.steps;
         if is_end && !self.best.0.is_empty() {
@@ -37,11 +37,12 @@ impl Trainer<'_> {
         let meter = lab.meter();
         Ok(Evaluated {
             step,
-            test: test.map(|found| found.0),
-            validation: validation.map(|found| found.0),
-            believed: test.or(validation).map_or(Scores::new(self.objective.kind(), &[]), |found| found.1),
+            test: test.map(|found| found.plant),
+            validation: validation.map(|found| found.plant),
+            believed: test.or(validation).map_or(Scores::new(self.objective.kind(), &[]), |found| found.believed),
             shots: meter.shots,
             plant_seconds: meter.plant_seconds,
+            heads: test.or(validation).and_then(|found| found.heads),
         })
     }
 
@@ -59,34 +60,47 @@ impl Trainer<'_> {
     }
 
     /// The scores of a split: on the plant, and by the method's own forward pass.
-    fn score(&mut self, split: Split, lab: &mut Lab) -> Result<(Scores, Scores), Error> {
+    fn score(&mut self, split: Split, lab: &mut Lab) -> Result<Tried, Error> {
         let targets = &self.data.rows(split).targets;
-        let answers = self.answer(split, lab, Forward::Plant)?;
-        let on_plant = self.objective.scores(&answers, targets);
+        let (answers, each) = self.answer(self.data.rows(split), lab, Forward::Plant)?;
+        let plant = self.objective.scores(&answers, targets);
+        let each: Vec<Scores> = each.iter().map(|answers| self.objective.scores(answers, targets)).collect();
         if split == Split::Test {
             self.answers = answers;
         }
         let believed = match self.method.forward() {
-            Forward::Plant => on_plant,
-            Forward::Twin => self.objective.scores(&self.answer(split, lab, Forward::Twin)?, targets),
+            Forward::Plant => plant,
+            Forward::Twin => self.objective.scores(&self.answer(self.data.rows(split), lab, Forward::Twin)?.0, targets),
         };
-        if let Some((score, _)) = on_plant.impossible().or(believed.impossible()) {
+        if let Some((score, _)) = plant.impossible().or(believed.impossible()) {
             return Err(Error::Diverged { what: format!("the {} of a test", score.words) });
         }
-        Ok((on_plant, believed))
+        Ok(Tried { plant, believed, heads: HeadScores::of(&each) })
     }
 
-    /// What the network says of each row of a split.
-    pub(super) fn answer(&self, split: Split, lab: &mut Lab, on: Forward) -> Result<Answers, Error> {
-        let rows = self.data.rows(split);
+    /// What the network says of each of some rows, and what each of its read-outs says where there are several.
+    pub(super) fn answer(&self, rows: &Rows, lab: &mut Lab, on: Forward) -> Result<(Answers, Vec<Answers>), Error> {
         let weights: Vec<Tensor<2>> = self.weights.iter().map(|weight| weight.tensor.clone()).collect();
         let order: Vec<usize> = (0..rows.len()).collect();
-        let (mut answers, mut state) = (Vec::new(), self.state.clone());
+        let (mut answers, mut each, mut state) = (Vec::new(), Vec::new(), self.state.clone());
         for indices in order.chunks(EVALUATION_BATCH) {
             let inputs = rows::tensor(rows.pick(indices, self.data.width).0, [indices.len(), self.data.width]);
             let pass = &mut Pass::new(lab, on, Purpose::Test, &mut state);
-            answers.push(self.objective.answers(&self.network.forward(inputs, &weights, pass)?));
+            let outputs = self.network.outputs(inputs, &weights, pass)?;
+            answers.push(self.objective.answers(&outputs.said));
+            each.resize_with(outputs.each.len(), Vec::new);
+            for (all, outputs) in each.iter_mut().zip(&outputs.each) {
+                all.push(self.objective.answers(outputs));
+            }
         }
-        Ok(joined(answers))
+        Ok((joined(answers), each.into_iter().map(joined).collect()))
     }
+}
+
+/// The scores of one split.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    plant: Scores,
+    believed: Scores,
+    heads: Option<HeadScores>,
 }

@@ -85,7 +85,7 @@ impl Trainer<'_> {
 
     /// The scores of the test set on the plant.
     pub fn test_scores(&self, lab: &mut Lab) -> Result<Scores, Error> {
-        let answers = self.answer(Split::Test, lab, Forward::Plant)?;
+        let answers = self.answer(self.data.rows(Split::Test), lab, Forward::Plant)?.0;
         Ok(self.objective.scores(&answers, &self.data.rows(Split::Test).targets))
     }
 
