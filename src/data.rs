@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod clusters;
+pub mod collages;
 mod config;
 mod csv_file;
 mod digits;

@@ -13,6 +13,7 @@ pub(crate) mod rehearsal;
 mod renormalize;
 mod resume;
 pub mod select;
+pub mod simplicity_bias;
 pub mod sweep;
 mod trainer;
 pub mod upkeep;

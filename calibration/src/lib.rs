@@ -13,6 +13,7 @@ mod csv_file;
 mod curve;
 mod drift;
 mod error;
+mod evolution;
 mod fit;
 mod learned;
 mod learner;
@@ -23,6 +24,7 @@ mod measure;
 mod network;
 mod noise;
 mod observer;
+mod pattern;
 mod physics;
 mod readings;
 mod recorded;
@@ -32,6 +34,7 @@ mod response;
 mod saturation;
 mod score;
 mod shot_file;
+mod signature;
 mod statistics;
 mod stimuli;
 mod timing;
@@ -39,6 +42,7 @@ mod trace;
 mod trace_file;
 mod trace_stream;
 mod trainability;
+mod tuner;
 mod unlearned;
 
 pub use agreement::{Agreement, agreement};
@@ -62,6 +66,7 @@ pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
 pub use score::Residual;
+pub use signature::{MOST_CROSSED, Reduction, Signature};
 pub use statistics::{Statistics, StatisticsShift};
 pub use stimuli::Stimuli;
 pub use timing::{SAMPLE_SECONDS, TimingFit, fit_timing};
@@ -71,4 +76,5 @@ pub use trainability::{
     ChainCosine, NETWORK_SHOTS, NETWORKS, Passage, Trainability, check_trainable, trainable_shots, way_back,
     way_back_shots,
 };
+pub use tuner::{Kept as KeptSetting, Strategy, Tuner};
 pub use unlearned::Unlearned;

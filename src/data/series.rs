@@ -110,7 +110,7 @@ impl Windows {
             validation: rows.select(&chosen.validation, width),
             test: rows.select(&chosen.test, width),
             augmented: None,
-        columns: vec![],
+            columns: vec![],
         })
     }
 }

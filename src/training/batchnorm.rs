@@ -38,7 +38,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(name: impl Into<String>, value: f64) -> Self {
+    /// Of one experiment.
+    pub fn new(name: impl Into<String>, value: f64) -> Self {
         Self { name: name.into(), value }
     }
 }
