@@ -153,6 +153,9 @@ pub enum Error {
     /// The user stopped a measurement.
     #[error("stopped by the user; the plant is safe, and nothing was kept")]
     CalibrationStopped,
+    /// The user stopped a search for the settings of knobs.
+    #[error("stopped by the user; the knobs are where they were, and `--resume` goes on with what was tried")]
+    TuningStopped,
     /// The user stopped an export.
     #[error("stopped by the user; nothing was exported")]
     ExportStopped,
@@ -250,6 +253,7 @@ impl Error {
             Self::Stopped(_)
             | Self::Halted(_)
             | Self::CalibrationStopped
+            | Self::TuningStopped
             | Self::CalibrationBegun { .. }
             | Self::FitStopped(_)
             | Self::ExportStopped => 130,

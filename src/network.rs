@@ -21,6 +21,7 @@ mod skip;
 mod state;
 
 use burn::tensor::Tensor;
+use drivers::Batch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -131,6 +132,11 @@ pub trait Layer: Send {
 
     /// Itself, where it normalizes by statistics that are measured.
     fn normalize(&self) -> Option<&Normalize> {
+        None
+    }
+
+    /// Readings of its plant, in SI units, as it gives them; none where it drives no plant.
+    fn readings(&self, _readings: &Batch) -> Option<Tensor<2>> {
         None
     }
 

@@ -16,6 +16,7 @@ pub mod select;
 pub mod simplicity_bias;
 pub mod sweep;
 mod trainer;
+pub mod tune;
 pub mod upkeep;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread};

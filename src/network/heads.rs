@@ -217,17 +217,28 @@ impl Network {
     pub fn outputs(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Outputs, Error> {
         let readings = self.shared(inputs, weights, pass)?;
         let Some(heads) = &self.heads else { return Ok(Outputs { said: readings.clone(), each: vec![], readings }) };
-        let mut each = Vec::with_capacity(heads.config.count);
-        for head in 0..heads.config.count {
-            let mut values = readings.clone();
-            for (layer, these) in self.read_out(heads, head, weights) {
-                values = layer.forward(values, these, pass)?;
-            }
-            each.push(values);
-        }
+        let each = self.read_outs(&readings, 0, weights, pass)?;
         let chosen = self.selected(pass.state).and_then(|head| each.get(head).cloned());
         let said = chosen.or_else(|| heads.together(&each)).unwrap_or_else(|| readings.clone());
         Ok(Outputs { said, each, readings })
+    }
+
+    /// What each read-out makes of what comes to it, where that comes from layers behind `first`, none of which drives a plant.
+    pub(super) fn read_outs(
+        &self,
+        values: &Tensor<2>,
+        first: usize,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Tensor<2>>, Error> {
+        let Some(heads) = self.heads.as_ref().filter(|heads| first < heads.shared.max(1)) else { return Ok(vec![]) };
+        (0..heads.config.count)
+            .map(|head| {
+                self.read_out(heads, head, weights)
+                    .into_iter()
+                    .try_fold(values.clone(), |values, (layer, these)| layer.forward(values, these, pass))
+            })
+            .collect()
     }
 
     /// The sum of `δ` over the pairs m ≠ n, the mean over shots, for every set of cotangents of the outputs; their mean. It can be differentiated by

@@ -7,6 +7,7 @@
 
 use burn::tensor::Tensor;
 use calibration::Statistics;
+use drivers::Batch;
 
 use super::normalize::FEWEST;
 use super::{Network, Pass, StatisticsRule};
@@ -66,6 +67,33 @@ impl Network {
     /// Whether any layer has statistics that can be measured.
     pub fn has_statistics(&self) -> bool {
         self.samples(Wants::All, usize::MAX).is_some()
+    }
+
+    /// What the layers behind the physical layer `first` make of readings of its plant, up to the next one that drives a plant or needs what came
+    /// before: all their outputs side by side, and those of every read-out.
+    pub fn behind(
+        &self,
+        first: usize,
+        readings: &Batch,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, Error> {
+        let given = self.layers.get(first).and_then(|layer| layer.readings(readings));
+        let mut values = given.ok_or_else(|| Error::Usage(format!("layer {first} drives no plant: it has no readings")))?;
+        let mut found = Vec::new();
+        for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().skip(first + 1) {
+            let (head, _) = self.place(index);
+            if head.is_some() || layer.readings(readings).is_some() || self.kinds[index] == "skip" {
+                break;
+            }
+            values = layer.forward(values, these, pass)?;
+            found.push(values.clone());
+        }
+        found.extend(self.read_outs(&values, first, weights, pass)?);
+        if found.is_empty() {
+            found.push(values);
+        }
+        Ok(Tensor::cat(found, 1))
     }
 
     /// Measures on these batches what is wanted, and leaves it in the state of the pass. After an error that state is no whole one.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use drivers::{Direction, Range};
+use drivers::{Batch, Direction, Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -131,6 +131,11 @@ impl Layer for Physical {
             range.at(fraction)
         };
         vec![Weight::row("controls", controls.ranges().iter().map(draw).collect())]
+    }
+
+    fn readings(&self, readings: &Batch) -> Option<Tensor<2>> {
+        let values = self.scales.outputs.count_in(readings.values().to_vec());
+        Some(rows::tensor(values, [readings.rows(), readings.columns()]))
     }
 
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {

@@ -22,8 +22,11 @@ mod config;
 mod equations;
 mod feedthrough;
 mod gauges;
+mod held;
+mod knobs;
 mod kept;
 mod next_free;
+mod retuned;
 mod offline;
 mod twin_ports;
 
@@ -33,8 +36,10 @@ use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use equations::read_equations;
 pub use feedthrough::FeedthroughConfig;
+pub use knobs::{KnobConfig, Knobs};
 use gauges::Gauges;
 use kept::Kept;
+use knobs::OfPlant;
 use next_free::next_free;
 use twin_ports::{same_ports, unlearned};
 
@@ -65,6 +70,7 @@ pub struct Rig {
     document: Document,
     folder: PathBuf,
     kept: Kept,
+    knobs: Knobs,
 }
 
 impl Rig {
@@ -103,7 +109,9 @@ impl Rig {
                 return Err(document.refuse(&format!("plants.{name}.interlocks.{index}.{key}"), message));
             }
         }
-        Ok(Self { config, document, folder, kept: Kept::default() })
+        knobs::check(&config, &document)?;
+        let knobs = Knobs::of(&config);
+        Ok(Self { config, document, folder, kept: Kept::default(), knobs })
     }
 
     /// The same with the changes to its plants that the command line asks for.
@@ -144,6 +152,11 @@ impl Rig {
                 self.kept.keep(config.clone(), opened);
             }
         }
+    }
+
+    /// Where its knobs stand.
+    pub fn knobs(&self) -> &Knobs {
+        &self.knobs
     }
 
     /// The same rig; benches that `other` keeps open are its own as well.
@@ -260,6 +273,8 @@ impl Rig {
 
     fn open_plant(&self, name: &str, config: &PlantConfig, seed: u64, gauges: &mut Gauges) -> Result<Opened, Error> {
         let path = format!("plants.{name}");
+        let own = OfPlant::new(&self.config, name);
+        let config = &own.as_controls(config);
         // What watches a plant is there before the plant is.
         let interlocks = self.interlocks(name, &config.interlocks, gauges)?;
         let build = |system: &SimulatedConfig, key: &str| {
@@ -282,7 +297,9 @@ impl Rig {
                     None => built.system,
                 });
                 clock = Some(simulated.clock());
-                (Box::new(simulated), built.twin, Some(built.ideal))
+                same_ports(config, simulated.card(), built.twin.card()).map_err(|message| self.document.refuse(&path, message))?;
+                let plant = own.retuned(config, simulated, seed);
+                (plant.map_err(|error| self.document.refuse(&path, error.to_string()))?, built.twin, Some(built.ideal))
             }
             (None, Some(bench), _) => {
                 let twin = bench.twin.system().map(|system| build(system, "bench.twin")).transpose()?;
@@ -305,9 +322,15 @@ impl Rig {
             }
             (None, None, None) => return Err(self.document.refuse(&path, ONE_KIND)),
         };
-        same_ports(config, plant.card(), twin.card()).map_err(|message| self.document.refuse(&path, message))?;
+        if config.simulated.is_none() {
+            same_ports(config, plant.card(), twin.card()).map_err(|message| self.document.refuse(&path, message))?;
+        }
         let rejections = Rejections::default();
         let (plant, allowance) = self.guard(name, config, (plant, interlocks), &rejections)?;
+        let held = |message: String| self.document.refuse(&path, message);
+        let plant = own.hold(plant, &self.knobs).map_err(held)?;
+        let twin = own.hold_twin(twin, &self.knobs).map_err(held)?;
+        let ideal = ideal.map(|ideal| own.hold_twin(ideal, &self.knobs)).transpose().map_err(held)?;
         let adjustable = config.twin_system().map(SimulatedConfig::adjustable).transpose();
         let adjustable = adjustable.map_err(|error| self.document.refuse(&path, error.to_string()))?;
         let description = self.description(name);
@@ -446,7 +469,9 @@ impl Rig {
             let built = system.build(seed);
             let built = built
                 .map_err(|error| self.document.refuse(&format!("{path}.twin"), format!("cannot be built: {error}")))?;
-            let served = bench.instruments.serve(name, built.system, wire, faults);
+            let with_knobs = OfPlant::new(&self.config, name).as_controls(&self.config.plants[name]);
+            let instruments = with_knobs.bench.map_or_else(|| bench.instruments.clone(), |bench| bench.instruments);
+            let served = instruments.serve(name, built.system, wire, faults);
             let served = served.map_err(|error| self.document.refuse(&path, format!("cannot be served: {error}")))?;
             for (wired, served) in bench.instruments.wired().into_iter().zip(&served) {
                 *wired.address = served.address.to_string();

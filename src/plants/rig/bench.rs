@@ -9,7 +9,7 @@ use drivers::audio::AudioPlateConfig;
 use drivers::pnnlink::PnnlinkConfig;
 use drivers::pnnlink::link::Pnnlink;
 use drivers::{
-    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, Ports, RedPitaya, RedPitayaConfig, SafeOrder, ScpiPair,
+    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, Ports, RedPitaya, RedPitayaConfig, SafeOrder, ScpiControlsConfig, ScpiPair,
     ScpiPairConfig, SpectralBench, SpectralBenchConfig, WaveformBench,
 };
 use hil::pnnlink::{Build, Firmware, Place};
@@ -170,6 +170,24 @@ impl InstrumentsConfig {
         };
         let links = bench.watches();
         Ok((Box::new(bench), links))
+    }
+
+    /// The controls that commands of the rig file set, where its protocol has any.
+    pub(super) fn scpi_controls(&self) -> Option<&ScpiControlsConfig> {
+        match self {
+            Self::RedPitaya(config) => Some(&config.controls),
+            Self::Scpi(config) => Some(&config.controls),
+            _ => None,
+        }
+    }
+
+    /// The same, to be added to.
+    pub(super) fn scpi_controls_mut(&mut self) -> Option<&mut ScpiControlsConfig> {
+        match self {
+            Self::RedPitaya(config) => Some(&mut config.controls),
+            Self::Scpi(config) => Some(&mut config.controls),
+            _ => None,
+        }
     }
 
     /// The ports that the bench will have; nothing where only its instruments can say.

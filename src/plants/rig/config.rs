@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
 
-use super::{BenchConfig, FeedthroughConfig};
+use super::{BenchConfig, FeedthroughConfig, KnobConfig};
 
 /// What a rig file says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,9 @@ pub struct RigConfig {
     pub name: String,
     /// Its plants, by name.
     pub plants: BTreeMap<String, PlantConfig>,
+    /// What can be set on the bench but is not trained, by name: `pnnlab tune` turns it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub knobs: BTreeMap<String, KnobConfig>,
 }
 
 /// One plant: where its readings come from, and what it may be driven with. Give exactly one of `simulated`, `bench`,

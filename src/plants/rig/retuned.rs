@@ -1,0 +1,104 @@
+//! A simulated plant some of whose keys are controls: it is built anew where one of them is turned, and its clock goes on.
+
+// Circle with plants/rig/knobs.rs: a knob says which key it is, and what is turned is made of knobs.
+
+use drivers::{Bank, Batch, Card, Error, Plant, Range};
+use serde_json::Value;
+use sims::{Simulated, System};
+use std::sync::Arc;
+
+use super::config::{PlantConfig, SimulatedConfig};
+use super::knobs::KnobConfig;
+
+/// A simulated plant with keys as controls, behind those that it has.
+pub struct Retuned {
+    inner: Simulated,
+    card: Card,
+    config: PlantConfig,
+    /// Path of the key, and what is added to its value.
+    keys: Vec<(String, f32)>,
+    seed: u64,
+    /// What the keys are now.
+    values: Vec<f32>,
+}
+
+impl Retuned {
+    /// `inner` as `config` describes it, with these knobs.
+    pub fn new(inner: Simulated, config: &PlantConfig, knobs: &[(&str, &KnobConfig)], seed: u64) -> Result<Self, sims::Error> {
+        let mut card = inner.card().clone();
+        for (name, knob) in knobs {
+            card.ports.controls.push(Bank::new(name, 1, &knob.unit, Range::new(knob.low, knob.high)));
+        }
+        let keys = knobs.iter().map(|(_, knob)| (knob.simulated.clone().unwrap_or_default(), knob.hidden)).collect();
+        let mut plant = Self { inner, card, config: config.clone(), keys, seed, values: vec![] };
+        // What cannot be built is refused now, at both ends of each range.
+        for ends in [|knob: &KnobConfig| knob.low, |knob: &KnobConfig| knob.high, |knob: &KnobConfig| knob.value] {
+            let values: Vec<f32> = knobs.iter().map(|(_, knob)| ends(knob)).collect();
+            let system = plant.system(&values)?;
+            plant.inner.become_system(system);
+            plant.values = values;
+        }
+        Ok(plant)
+    }
+
+    /// Whether a system has such a key, with a number; a sentence says why not.
+    pub fn known(system: &SimulatedConfig, key: &str) -> Result<(), String> {
+        let mut value = serde_json::to_value(system).unwrap_or_default();
+        match place(&mut value, key) {
+            Some(Value::Number(_)) => Ok(()),
+            Some(_) => Err(format!("is `{key}`, which is no number")),
+            None => Err(format!("is `{key}`, but the plant's system has no such key: `pnnlab schema` lists them")),
+        }
+    }
+
+    fn system(&self, values: &[f32]) -> Result<Arc<dyn System>, sims::Error> {
+        let mut written = self.config.simulated.as_ref().map(serde_json::to_value).and_then(Result::ok).unwrap_or_default();
+        for ((key, hidden), value) in self.keys.iter().zip(values) {
+            if let Some(place) = place(&mut written, key) {
+                let whole = place.is_u64() || place.is_i64();
+                let value = f64::from(*value) + f64::from(*hidden);
+                *place = if whole { serde_json::json!(value.round() as i64) } else { serde_json::json!(value) };
+            }
+        }
+        let config: SimulatedConfig = serde_json::from_value(written).map_err(|_| sims::Error::Coefficient {
+            system: "simulated",
+            name: "knobs",
+            value: f64::from(values.first().copied().unwrap_or_default()),
+            unit: "1",
+            expected: "the key must be able to take it",
+        })?;
+        let built = config.build(self.seed)?;
+        self.config.leaking(built).map(|built| built.system)
+    }
+}
+
+/// The value at a path of keys.
+fn place<'a>(value: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    path.split('.').try_fold(value, |value, key| value.get_mut(key))
+}
+
+impl Plant for Retuned {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
+        let (own, values) = controls.split_at(controls.len().saturating_sub(self.keys.len()));
+        if self.values != values {
+            let system = self.system(values).map_err(|error| Error::Description { key: "simulated".to_owned(), message: error.to_string() })?;
+            self.inner.become_system(system);
+            self.values = values.to_vec();
+        }
+        let mut applied = self.inner.apply(own)?;
+        applied.extend_from_slice(values);
+        Ok(applied)
+    }
+
+    fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
+        self.inner.measure(inputs)
+    }
+
+    fn make_safe(&mut self) -> Result<(), Error> {
+        self.inner.make_safe()
+    }
+}

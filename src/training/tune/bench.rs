@@ -1,0 +1,295 @@
+//! The knobs of a plant: its signature on a fixed set of shots, from a reference that was measured when it was healthy, or on another bench.
+
+// Circle with training/tune.rs: the search is given something that is turned, and what is turned is searched.
+
+use std::path::{Path, PathBuf};
+
+use calibration::{Reduction, Signature, Stimuli, Strategy, Trace};
+use drivers::{Batch, MEBIBYTE, Plant, read_bounded};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sims::Key;
+
+use super::features::Features;
+use super::{Found, Journal, Range, Search, Turned};
+use crate::Error;
+use crate::document::list;
+use crate::plants::{Opened, Rig};
+use crate::record::command_line;
+
+/// The most that is read of a trace.
+const MOST: u64 = 4096 * MEBIBYTE;
+
+/// What two readings are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Means, deviations and correlations of the readings over the shots.
+    #[default]
+    Statistics,
+    /// The same of what does not depend on where a shot begins: a delay is not seen.
+    Shiftless,
+    /// Means, deviations and correlations of what the layers of a run's network make of the readings.
+    Features,
+}
+
+/// What is asked of a search on a bench.
+pub struct Tuning<'a> {
+    /// The bench.
+    pub rig: &'a Rig,
+    /// The plant, where knobs are of several.
+    pub plant: Option<&'a str>,
+    /// Those that are turned; empty: all of the plant.
+    pub knobs: &'a [String],
+    /// A trace, or a run that recorded its shots; none: what the twin says.
+    pub reference: Option<&'a Path>,
+    /// Shots of a signature.
+    pub shots: usize,
+    /// What is compared.
+    pub metric: Metric,
+    /// Signatures to read, in all.
+    pub evaluations: usize,
+    /// How it is searched.
+    pub strategy: Strategy,
+    /// Draws what is random.
+    pub seed: u64,
+    /// Where the settings that were tried are kept, line by line.
+    pub journal: &'a Path,
+    /// Whether it goes on with them.
+    pub resume: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tuned {
+    /// The plant.
+    pub plant: String,
+    /// What the reference is.
+    pub reference: String,
+    /// What was compared.
+    pub metric: Metric,
+    /// Shots of a signature.
+    pub shots_each: usize,
+    /// Shots on the plant in all.
+    pub shots: u64,
+    /// The command line.
+    pub command: String,
+    /// The search.
+    #[serde(flatten)]
+    pub found: Found,
+}
+
+/// Shots with what was read of them.
+struct Reference {
+    /// Controls and inputs.
+    shots: Vec<(Vec<f32>, Batch)>,
+    outputs: Vec<Batch>,
+    words: String,
+}
+
+impl Tuning<'_> {
+    /// The knobs that are turned, and their plant.
+    pub fn ranges(&self) -> Result<(String, Vec<Range>), Error> {
+        let all = &self.rig.config.knobs;
+        if all.is_empty() {
+            return Err(Error::Usage(format!(
+                "rig `{}` has no knobs: declare what can be turned as [knobs.NAME] (docs/readings.md)",
+                self.rig.config.name
+            )));
+        }
+        if let Some(unknown) = self.knobs.iter().find(|name| !all.contains_key(*name)) {
+            let known: Vec<&str> = all.keys().map(String::as_str).collect();
+            return Err(Error::Usage(format!("--knobs: the rig has no knob `{unknown}`: it has {}", list(&known))));
+        }
+        let is_wanted = |name: &String, plant: &str| {
+            (self.knobs.is_empty() || self.knobs.contains(name)) && self.plant.is_none_or(|wanted| wanted == plant)
+        };
+        let wanted: Vec<_> = all.iter().filter(|(name, knob)| is_wanted(name, &knob.plant)).collect();
+        let Some((_, first)) = wanted.first() else {
+            let plant = self.plant.unwrap_or_default();
+            return Err(Error::Usage(format!("--plant {plant}: none of the knobs that are asked for is of this plant")));
+        };
+        if let Some((_, other)) = wanted.iter().find(|(_, knob)| knob.plant != first.plant) {
+            return Err(Error::Usage(format!(
+                "the knobs are of the plants `{}` and `{}`: tune one after the other, with --plant",
+                first.plant, other.plant
+            )));
+        }
+        let range = |(name, knob): &(&String, &crate::plants::KnobConfig)| Range {
+            name: (*name).clone(),
+            unit: knob.unit.clone(),
+            low: knob.low,
+            high: knob.high,
+            value: knob.value,
+        };
+        Ok((first.plant.clone(), wanted.iter().map(range).collect()))
+    }
+
+    /// Searches on the bench, and leaves it with what is kept; after an error or a stop with the settings that it had.
+    pub fn run(&self, tell: &mut dyn FnMut(usize, f64)) -> Result<Tuned, Error> {
+        let (plant, ranges) = self.ranges()?;
+        let opened = self.open(&plant)?;
+        let reference = self.reference(&plant, &opened)?;
+        let features = match self.metric {
+            Metric::Features => Some(Features::of(self.reference, &plant, &opened)?),
+            _ => None,
+        };
+        let reduction = if self.metric == Metric::Shiftless { Reduction::Shiftless } else { Reduction::Each };
+        let names: Vec<String> = ranges.iter().map(|range| range.name.clone()).collect();
+        let before: Vec<f32> = ranges.iter().map(|range| range.value).collect();
+        let mut bench = Bench { rig: self.rig, opened, names, shots: &reference.shots, reduction, features, taken: 0 };
+        let known = bench.signature(&reference.outputs)?;
+        let asked = json!({
+            "rig": self.rig.config.name, "plant": plant, "knobs": ranges, "reference": reference.words, "metric": self.metric,
+            "shots": self.shots, "evaluations": self.evaluations, "strategy": self.strategy, "seed": self.seed,
+        });
+        let mut journal = if self.resume { Journal::go_on(self.journal, &asked) } else { Journal::begin(self.journal, &asked) }?;
+        let search = Search { evaluations: self.evaluations, strategy: self.strategy, key: Key::new(self.seed).branch("tune") };
+        let told = std::mem::take(&mut journal.known);
+        let mut done = told.len();
+        let mut note = |values: &[f32], squared: f64| {
+            done += 1;
+            tell(done, squared.max(0.0).sqrt());
+            journal.note(values, squared)
+        };
+        let found = search.run(&ranges, &known, &mut bench, (&told, &mut note));
+        let last: Vec<f32> = match &found {
+            Ok(found) => found.knobs.iter().map(|knob| knob.after).collect(),
+            Err(_) => before,
+        };
+        let left = bench.leave(&last);
+        let found = found?;
+        left?;
+        Ok(Tuned {
+            plant,
+            reference: reference.words,
+            metric: self.metric,
+            shots_each: reference.shots.iter().map(|(_, inputs)| inputs.rows()).sum(),
+            shots: bench.taken,
+            command: command_line(),
+            found,
+        })
+    }
+
+    fn open(&self, plant: &str) -> Result<Opened, Error> {
+        let mut opened = self.rig.clone().unrecorded().open(&[plant], self.seed)?;
+        let mut one = opened.pop().ok_or_else(|| Error::Usage(format!("the rig has no plant `{plant}`")))?;
+        // Nobody wants it soon enough to end for a limit that is over in a minute.
+        one.allowance.pace();
+        Ok(one)
+    }
+
+    /// The shots of a signature, and what a healthy bench reads for them.
+    fn reference(&self, plant: &str, opened: &Opened) -> Result<Reference, Error> {
+        let ports = &opened.plant.card().ports;
+        let Some(path) = self.reference else {
+            let stimuli = Stimuli::white(ports, self.shots, self.shots, Key::new(self.seed).branch("tune stimuli"));
+            let shots: Vec<(Vec<f32>, Batch)> = stimuli
+                .by_setting()
+                .into_iter()
+                .map(|(setting, inputs)| (stimuli.settings.row(setting as usize).to_vec(), inputs))
+                .collect();
+            let outputs = shots.iter().map(|(controls, inputs)| opened.twin.predict(inputs, controls)).collect();
+            return Ok(Reference { shots, outputs, words: "the twin".to_owned() });
+        };
+        let file = trace_of(path, plant)?;
+        let trace = read(&file)?;
+        let widths = |ports: &drivers::Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
+        if widths(&trace.card.ports) != widths(ports) {
+            return Err(Error::Data(format!(
+                "{}: has {:?} inputs, controls and outputs, but plant `{plant}` has {:?} without its knobs: take the reference on this bench",
+                file.display(),
+                widths(&trace.card.ports),
+                widths(ports)
+            )));
+        }
+        // The shots of the setting that has most of them.
+        let settings = trace.by_setting();
+        let most = settings.iter().max_by_key(|shots| shots.len());
+        let chosen: Vec<usize> = most.into_iter().flatten().copied().take(self.shots).collect();
+        let Some(first) = chosen.first() else {
+            return Err(Error::Data(format!("{}: holds no shots", file.display())));
+        };
+        let controls = trace.controls(*first).to_vec();
+        let rows = |batch: &Batch| Batch::from_fn(chosen.len(), batch.columns(), |row, column| batch.row(chosen[row])[column]);
+        let words = format!("{} shots of {}", chosen.len(), file.display());
+        Ok(Reference { shots: vec![(controls, rows(&trace.inputs))], outputs: vec![rows(&trace.outputs)], words })
+    }
+}
+
+/// The trace that a path means: itself, or the recorded shots of a run.
+pub(super) fn trace_of(path: &Path, plant: &str) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let shots = path.join("shots").join(format!("{plant}-1.arrows"));
+    if shots.is_file() {
+        return Ok(shots);
+    }
+    Err(Error::Data(format!(
+        "--reference {}: the run has not recorded the shots of plant `{plant}`: train with --record, or name a trace that `pnnlab calibrate` has left",
+        path.display()
+    )))
+}
+
+fn read(file: &Path) -> Result<Trace, Error> {
+    let content = |file: &Path| {
+        read_bounded(file, MOST).map_err(|error| Error::Data(format!("{}: cannot be read: {error}. Name a trace (.arrow) or a run", file.display())))
+    };
+    let bytes = content(file)?;
+    let trace = if file.extension().is_some_and(|ending| ending == "arrows") {
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let beside = file.with_file_name(format!("{stem}-controls.arrows"));
+        let controls = if beside.is_file() { Some(content(&beside)?) } else { None };
+        Trace::from_shots(&bytes, controls.as_deref())
+    } else {
+        Trace::from_arrow(&bytes)
+    };
+    trace.map_err(|error| Error::Data(format!("{}: {error}", file.display())))
+}
+
+/// A plant whose knobs are turned.
+struct Bench<'a> {
+    rig: &'a Rig,
+    opened: Opened,
+    names: Vec<String>,
+    shots: &'a [(Vec<f32>, Batch)],
+    reduction: Reduction,
+    features: Option<Features>,
+    taken: u64,
+}
+
+impl Bench<'_> {
+    fn signature(&mut self, outputs: &[Batch]) -> Result<Signature, Error> {
+        let rows: Vec<Vec<f64>> = match &mut self.features {
+            Some(features) => outputs.iter().map(|batch| features.rows(batch)).collect::<Result<Vec<_>, _>>()?.concat(),
+            None => outputs.iter().flat_map(Batch::iter).map(|row| self.reduction.columns(row)).collect(),
+        };
+        let columns = rows.first().map_or(0, Vec::len);
+        Ok(Signature::of(&self.opened.name, &rows.concat(), columns))
+    }
+
+    /// Leaves the knobs at these values, and the plant safe.
+    fn leave(&mut self, values: &[f32]) -> Result<(), Error> {
+        self.rig.knobs().turn(&self.names, values);
+        let controls = self.shots.first().map(|(controls, _)| controls.clone()).unwrap_or_default();
+        let set = self.opened.plant.apply(&controls).map(drop);
+        let safe = self.opened.plant.make_safe();
+        safe.and(set).map_err(Error::plant(&self.opened.name))
+    }
+}
+
+impl Turned for Bench<'_> {
+    fn read(&mut self, values: &[f32]) -> Result<Signature, Error> {
+        self.rig.knobs().turn(&self.names, values);
+        let mut outputs = Vec::with_capacity(self.shots.len());
+        for (controls, inputs) in self.shots {
+            let plant = &mut self.opened.plant;
+            plant.apply(controls).map_err(Error::plant(&self.opened.name))?;
+            outputs.push(plant.measure(inputs).map_err(Error::plant(&self.opened.name))?);
+            self.taken += inputs.rows() as u64;
+        }
+        self.signature(&outputs)
+    }
+}
