@@ -9,7 +9,7 @@ use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
     ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
     schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
-    train::TrainArgs, watch::WatchArgs,
+    train::TrainArgs, tune::TuneArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -53,6 +53,11 @@ enum Command {
         after_help = "The experiment needs a table [heads] (docs/readings.md). Each choice is added to select.json of the run.\n\nExamples:\n  pnnlab select runs/mine --data validation.csv\n  pnnlab select runs/mine --data benches.csv --environment bench\n  pnnlab select mine --perturb shuffle=15 --perturb noise=0.02 --json\n  pnnlab select mine --ensemble"
     )]
     Select(SelectArgs),
+    /// Turns the knobs of a bench, which have no gradient, until its readings are those of a reference; nothing is trained
+    #[command(
+        after_help = "Knobs are declared in the rig file as [knobs.NAME] (docs/readings.md). What is better is written into that file; where nothing is, or when the search is stopped, the knobs are where they were.\n\nExamples:\n  pnnlab tune bench.toml --dry-run\n  pnnlab tune bench.toml --reference fits/electrical-1a2b3c4d5e6f.arrow\n  pnnlab tune bench.toml --reference runs/healthy --metric features --test runs/healthy\n  pnnlab tune bench.toml --evaluations 150 --resume --json"
+    )]
+    Tune(TuneArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -168,6 +173,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
         Some(Command::Normalize(arguments)) => command::normalize::run(&arguments),
         Some(Command::Select(arguments)) => command::select::run(&arguments),
+        Some(Command::Tune(arguments)) => command::tune::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

@@ -21,6 +21,7 @@ pub mod sweep;
 pub mod system;
 pub mod systems;
 pub mod train;
+pub mod tune;
 pub mod watch;
 
 use std::path::Path;

@@ -15,6 +15,7 @@ mod resume;
 pub mod select;
 pub mod simplicity_bias;
 pub mod sweep;
+pub mod style_parameters;
 mod trainer;
 pub mod tune;
 pub mod upkeep;

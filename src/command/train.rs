@@ -113,6 +113,9 @@ fn rehearse(arguments: &TrainArgs) -> Result<(), Error> {
         100.0 * rehearsal.range_use,
         100.0 * rehearsal.clipping_rate
     );
+    if let Some(count) = rehearsal.read_outs {
+        say!("{count} read-outs on the same readings: they cost no further shots");
+    }
     for sentence in &rehearsal.cannot_be_known {
         say!("not known before: {sentence}");
     }

@@ -19,6 +19,7 @@ use crate::plants::{
 mod bench;
 mod changes;
 mod config;
+mod description;
 mod equations;
 mod feedthrough;
 mod gauges;
@@ -76,10 +77,19 @@ pub struct Rig {
 impl Rig {
     /// The built-in rig of simulated plants, or the one in `file`; with the keys of `experiment` laid over its plants.
     pub fn find(file: Option<&Path>, experiment: &Document) -> Result<Self, Error> {
-        let mut document = match file {
+        let document = match file {
             Some(path) => Document::read(path)?,
             None => Document::parse("hil/rigs/simulated.toml", hil::SIMULATED_RIG)?,
         };
+        Self::of(document, experiment, file)
+    }
+
+    /// The rig that a text describes, as if it stood in a file of this name in the present folder.
+    pub fn of_text(name: &str, text: &str) -> Result<Self, Error> {
+        Self::of(Document::parse(name, text)?, &Document::parse("none", "")?, None)
+    }
+
+    fn of(mut document: Document, experiment: &Document, file: Option<&Path>) -> Result<Self, Error> {
         known_plants(&document, experiment)?;
         document.overlay(experiment, "plants");
         let mut config: RigConfig = document.check()?;
@@ -239,20 +249,6 @@ impl Rig {
         let adjustable =
             system.adjustable().map_err(|error| self.document.refuse(&format!("plants.{name}"), error.to_string()))?;
         Ok(Some((adjustable, built.twin.card().clone())))
-    }
-
-    /// A digest of what the rig and the experiment say about a plant: all that a fit of it depends on. The seed of the shots' noise,
-    /// recordings, the choice of a fit, interlocks, the screen and limits over time are left out: they decide what is driven and believed,
-    /// not how the plant answers.
-    pub fn description(&self, name: &str) -> String {
-        let Some(config) = self.config.plants.get(name) else { return String::new() };
-        let LimitsConfig { inputs, controls, .. } = config.limits.clone();
-        let limits = LimitsConfig { inputs, controls, ..LimitsConfig::default() };
-        let config =
-            PlantConfig { fit: None, record: None, limits, interlocks: vec![], screen: None, ..config.clone() };
-        let mut value = serde_json::to_value(&config).unwrap_or_default();
-        leave_out(&mut value);
-        calibration::digest(value.to_string().as_bytes())
     }
 
     /// The fit that the rig names for a plant.
@@ -484,18 +480,6 @@ impl Rig {
             return Err(self.document.refuse("", message));
         }
         Ok((all, config))
-    }
-}
-
-/// Takes out of a description what a fit does not depend on: where an instrument is found, recordings, the seed of the shots' noise.
-fn leave_out(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(keys) => {
-            keys.retain(|key, _| !["address", "record", "shot_seed"].contains(&key.as_str()));
-            keys.values_mut().for_each(leave_out);
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(leave_out),
-        _ => {}
     }
 }
 

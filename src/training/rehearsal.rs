@@ -28,6 +28,9 @@ pub struct Rehearsal {
     pub range_use: f64,
     /// Fraction of the values that the hard clamp would change.
     pub clipping_rate: f64,
+    /// Read-outs on the same readings, where there are several: they cost no further shots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_outs: Option<usize>,
     /// What cannot be told before the plants are driven, as sentences.
     pub cannot_be_known: Vec<String>,
 }
@@ -52,6 +55,7 @@ impl Prepared {
             checked_shots: rehearsed.iter().map(|plant| plant.shots).sum(),
             range_use: usage.mean_range_use(),
             clipping_rate: usage.clipping_rate(),
+            read_outs: self.experiment.heads.as_ref().map(|heads| heads.count),
             cannot_be_known: self.unknown(&lab),
         })
     }

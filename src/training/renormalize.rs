@@ -127,6 +127,24 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// The score that decides of the test set of `run` on this rig, with the weights and the state that the run has left.
+    pub fn test_as_saved(&self, run: &Interrupted) -> Result<f64, Error> {
+        let data = self.load(run.seed)?;
+        let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
+        opened.iter_mut().for_each(|plant| plant.allowance.pace());
+        let mut lab = Lab::new(opened, Derivatives::Twin)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
+        let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));
+        let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
+        trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+        lab.attend(Attendant::new());
+        let scores = trainer.test_scores(&mut lab);
+        lab.make_safe()?;
+        scores.map(|scores| scores.first())
+    }
+}
+
 /// Scores before and after under their keys.
 fn keyed(kind: ObjectiveKind, tests: Option<[Scores; 2]>) -> Keyed<Option<[f64; 2]>> {
     let of = |score: &'static Score| {

@@ -15,7 +15,7 @@ use sims::Key;
 use crate::{Error, stop};
 use calibration::{KeptSetting, Signature, Strategy, Tuner};
 
-pub use bench::{Metric, Tuned, Tuning};
+pub use bench::{Healthy, Metric, Tuned, Tuning, take_reference};
 pub use journal::Journal;
 pub use tool::{Tool, ToolFile, ToolKnob};
 

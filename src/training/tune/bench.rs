@@ -2,10 +2,11 @@
 
 // Circle with training/tune.rs: the search is given something that is turned, and what is turned is searched.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use calibration::{Reduction, Signature, Stimuli, Strategy, Trace};
-use drivers::{Batch, MEBIBYTE, Plant, read_bounded};
+use drivers::{Batch, MEBIBYTE, Plant, Ports, read_bounded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,6 +35,17 @@ pub enum Metric {
     Features,
 }
 
+/// What the readings are to be like.
+#[derive(Debug, Clone, Copy)]
+pub enum Healthy<'a> {
+    /// What the twin says.
+    Twin,
+    /// A trace, or a run that recorded its shots.
+    File(&'a Path),
+    /// A trace at hand.
+    Trace(&'a Trace),
+}
+
 /// What is asked of a search on a bench.
 pub struct Tuning<'a> {
     /// The bench.
@@ -42,8 +54,8 @@ pub struct Tuning<'a> {
     pub plant: Option<&'a str>,
     /// Those that are turned; empty: all of the plant.
     pub knobs: &'a [String],
-    /// A trace, or a run that recorded its shots; none: what the twin says.
-    pub reference: Option<&'a Path>,
+    /// What the readings are to be like.
+    pub reference: Healthy<'a>,
     /// Shots of a signature.
     pub shots: usize,
     /// What is compared.
@@ -132,7 +144,10 @@ impl Tuning<'_> {
         let opened = self.open(&plant)?;
         let reference = self.reference(&plant, &opened)?;
         let features = match self.metric {
-            Metric::Features => Some(Features::of(self.reference, &plant, &opened)?),
+            Metric::Features => {
+                let run = if let Healthy::File(path) = self.reference { Some(path) } else { None };
+                Some(Features::of(run, &plant, &opened)?)
+            },
             _ => None,
         };
         let reduction = if self.metric == Metric::Shiftless { Reduction::Shiftless } else { Reduction::Each };
@@ -183,23 +198,22 @@ impl Tuning<'_> {
     /// The shots of a signature, and what a healthy bench reads for them.
     fn reference(&self, plant: &str, opened: &Opened) -> Result<Reference, Error> {
         let ports = &opened.plant.card().ports;
-        let Some(path) = self.reference else {
-            let stimuli = Stimuli::white(ports, self.shots, self.shots, Key::new(self.seed).branch("tune stimuli"));
-            let shots: Vec<(Vec<f32>, Batch)> = stimuli
-                .by_setting()
-                .into_iter()
-                .map(|(setting, inputs)| (stimuli.settings.row(setting as usize).to_vec(), inputs))
-                .collect();
-            let outputs = shots.iter().map(|(controls, inputs)| opened.twin.predict(inputs, controls)).collect();
-            return Ok(Reference { shots, outputs, words: "the twin".to_owned() });
+        let (trace, name) = match self.reference {
+            Healthy::Twin => {
+                let shots = white(ports, self.shots, self.seed);
+                let outputs = shots.iter().map(|(controls, inputs)| opened.twin.predict(inputs, controls)).collect();
+                return Ok(Reference { shots, outputs, words: "the twin".to_owned() });
+            }
+            Healthy::File(path) => {
+                let file = trace_of(path, plant)?;
+                (&read(&file)?, file.display().to_string())
+            }
+            Healthy::Trace(trace) => (trace, "a trace".to_owned()),
         };
-        let file = trace_of(path, plant)?;
-        let trace = read(&file)?;
-        let widths = |ports: &drivers::Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
+        let widths = |ports: &Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
         if widths(&trace.card.ports) != widths(ports) {
             return Err(Error::Data(format!(
-                "{}: has {:?} inputs, controls and outputs, but plant `{plant}` has {:?} without its knobs: take the reference on this bench",
-                file.display(),
+                "{name}: has {:?} inputs, controls and outputs, but plant `{plant}` has {:?} without its knobs: take the reference on this bench",
                 widths(&trace.card.ports),
                 widths(ports)
             )));
@@ -209,13 +223,44 @@ impl Tuning<'_> {
         let most = settings.iter().max_by_key(|shots| shots.len());
         let chosen: Vec<usize> = most.into_iter().flatten().copied().take(self.shots).collect();
         let Some(first) = chosen.first() else {
-            return Err(Error::Data(format!("{}: holds no shots", file.display())));
+            return Err(Error::Data(format!("{name}: holds no shots")));
         };
         let controls = trace.controls(*first).to_vec();
         let rows = |batch: &Batch| Batch::from_fn(chosen.len(), batch.columns(), |row, column| batch.row(chosen[row])[column]);
-        let words = format!("{} shots of {}", chosen.len(), file.display());
+        let words = format!("{} shots of {name}", chosen.len());
         Ok(Reference { shots: vec![(controls, rows(&trace.inputs))], outputs: vec![rows(&trace.outputs)], words })
     }
+}
+
+/// Shots that are drawn evenly over all ranges, at one setting of the controls.
+fn white(ports: &Ports, count: usize, seed: u64) -> Vec<(Vec<f32>, Batch)> {
+    let stimuli = Stimuli::white(ports, count, count, Key::new(seed).branch("tune stimuli"));
+    let setting = |(setting, inputs): (u32, Batch)| (stimuli.settings.row(setting as usize).to_vec(), inputs);
+    stimuli.by_setting().into_iter().map(setting).collect()
+}
+
+/// What a plant reads now for so many shots drawn by `seed`, as a reference for later.
+pub fn take_reference(rig: &Rig, plant: &str, shots: usize, seed: u64) -> Result<Trace, Error> {
+    let mut opened = rig.clone().unrecorded().open(&[plant], seed)?;
+    let mut one = opened.pop().ok_or_else(|| Error::Usage(format!("the rig has no plant `{plant}`")))?;
+    one.allowance.pace();
+    let card = one.plant.card().clone();
+    let mut parts = white(&card.ports, shots, seed);
+    let (controls, inputs) = parts.pop().unwrap_or_default();
+    let read = one.plant.apply(&controls).and_then(|_| one.plant.measure(&inputs));
+    let safe = one.plant.make_safe();
+    let outputs = safe.and(read).map_err(Error::plant(plant))?;
+    let rows = inputs.rows();
+    Ok(Trace {
+        card,
+        provenance: BTreeMap::new(),
+        settings: Batch::from_fn(1, controls.len(), |_, column| controls[column]),
+        setting_of: vec![0; rows],
+        stimulus: (0..rows as u32).collect(),
+        seconds: vec![0.0; rows],
+        inputs,
+        outputs,
+    })
 }
 
 /// The trace that a path means: itself, or the recorded shots of a run.
