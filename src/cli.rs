@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
     ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
-    schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
-    train::TrainArgs, tune::TuneArgs, watch::WatchArgs,
+    schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs,
+    systems::SystemsArgs, train::TrainArgs, tune::TuneArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;

@@ -312,7 +312,15 @@ mod tests {
 
     fn test(kind: ObjectiveKind, values: &[f64]) -> Evaluated {
         let scores = Scores::new(kind, values);
-        Evaluated { step: 4, test: None, validation: Some(scores), believed: scores, shots: 12, plant_seconds: 0.5, heads: None }
+        Evaluated {
+            step: 4,
+            test: None,
+            validation: Some(scores),
+            believed: scores,
+            shots: 12,
+            plant_seconds: 0.5,
+            heads: None,
+        }
     }
 
     #[test]

@@ -36,5 +36,5 @@ pub use room::CHECKPOINTS;
 pub use shots::{SHOTS, ShotMark, ShotMarks, ShotRecorder};
 pub use snapshot::{Choice, Position, Snapshot};
 pub use weights::Saved;
-pub(crate) use writer::note;
 pub use writer::Record;
+pub(crate) use writer::note;

@@ -50,7 +50,8 @@ fn a_drifted_knob_is_turned_back_and_kept_in_the_file() {
     // What was tried is on disk, and the same question goes on with it.
     let lines = place.read("tune/drifted.jsonl").lines().count();
     place.write("rig.toml", RIG);
-    let cut: String = place.read("tune/drifted.jsonl").lines().take(lines / 2).map(|line| format!("{line}\n")).collect();
+    let cut: String =
+        place.read("tune/drifted.jsonl").lines().take(lines / 2).map(|line| format!("{line}\n")).collect();
     place.write("tune/drifted.jsonl", &cut);
     let again = place.json(&[&["tune", "rig.toml", "--json", "--resume", "--keep-file"], &ENOUGH[..]].concat());
     assert!((number(&again, "/knobs/0/after") - found).abs() < 0.02, "{again}");
@@ -67,32 +68,71 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         place.refusal(&[&["tune", "rig.toml"], arguments].concat()).1
     };
     let bad = |from: &str, to: &str| refused(&RIG.replace(from, to), &[]);
-    assert!(bad("simulated = \"device.offset_volts\"", "").contains("must have exactly one of `control`, `setting`, `command` and `simulated`"));
-    assert!(bad("device.offset_volts", "device.volume").contains("`knobs.bias.simulated` is `device.volume`, but the plant's system has no such key"));
+    assert!(
+        bad("simulated = \"device.offset_volts\"", "")
+            .contains("must have exactly one of `control`, `setting`, `command` and `simulated`")
+    );
+    assert!(
+        bad("device.offset_volts", "device.volume")
+            .contains("`knobs.bias.simulated` is `device.volume`, but the plant's system has no such key")
+    );
     assert!(bad("value = 0.0", "value = 0.7").contains("`knobs.bias.value` is 0.7 V: it must be from -0.3 to 0.3 V"));
-    assert!(bad("plant = \"electrical\"", "plant = \"optical\"").contains("`knobs.bias.plant` is `optical`, but the rig has `electrical`"));
+    assert!(
+        bad("plant = \"electrical\"", "plant = \"optical\"")
+            .contains("`knobs.bias.plant` is `optical`, but the rig has `electrical`")
+    );
     assert!(bad("low = -0.3", "low = 0.4").contains("`knobs.bias.high` is 0.3, which is not above `low`, 0.4"));
-    assert!(bad("simulated = \"device.offset_volts\"", "command = \"VOLT {value}\"").contains("has no instrument that takes any"));
+    assert!(
+        bad("simulated = \"device.offset_volts\"", "command = \"VOLT {value}\"")
+            .contains("has no instrument that takes any")
+    );
     assert!(refused(RIG, &["--evaluations", "5"]).contains("--evaluations 5: 1 knobs need at least"));
     assert!(refused(RIG, &["--knobs", "tilt"]).contains("the rig has no knob `tilt`: it has `bias`"));
     assert!(refused(RIG.split("[knobs").next().unwrap(), &[]).contains("has no knobs: declare what can be turned"));
-    let twice = format!("{RIG}[knobs.other]\nplant = \"electrical\"\nsimulated = \"device.offset_volts\"\nunit = \"V\"\nlow = 0.0\nhigh = 1.0\nvalue = 0.5\n");
+    let twice = format!(
+        "{RIG}[knobs.other]\nplant = \"electrical\"\nsimulated = \"device.offset_volts\"\nunit = \"V\"\nlow = 0.0\nhigh = 1.0\nvalue = 0.5\n"
+    );
     assert!(refused(&twice, &[]).contains("turns what the knob `other` turns"));
     // A control that training sets, on a bench of SCPI instruments.
-    let scpi = include_str!("../hil/rigs/scpi.toml").replace("# [plants.electrical.bench.instruments.controls.bias]", "[plants.electrical.bench.instruments.controls.bias]");
-    let scpi = scpi.lines().map(|line| if line.starts_with("# command") || line.starts_with("# query") || line.starts_with("# unit") || line.starts_with("# low") || line.starts_with("# high") { &line[2..] } else { line }).collect::<Vec<_>>().join("\n");
+    let scpi = include_str!("../hil/rigs/scpi.toml").replace(
+        "# [plants.electrical.bench.instruments.controls.bias]",
+        "[plants.electrical.bench.instruments.controls.bias]",
+    );
+    let scpi = scpi
+        .lines()
+        .map(|line| {
+            if line.starts_with("# command")
+                || line.starts_with("# query")
+                || line.starts_with("# unit")
+                || line.starts_with("# low")
+                || line.starts_with("# high")
+            {
+                &line[2..]
+            } else {
+                line
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
     let knob = "\n[knobs.level]\nplant = \"electrical\"\ncommand = \"SOUR2:VOLT:OFFS {value}\"\nunit = \"V\"\nlow = -0.5\nhigh = 0.5\nvalue = 0.0\n";
     let said = refused(&(scpi + knob), &[]);
-    assert!(said.contains("`knobs.level.command` sets what the control `bias` sets, which training sets too"), "{said}");
+    assert!(
+        said.contains("`knobs.level.command` sets what the control `bias` sets, which training sets too"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_program_is_told_what_makes_its_output_like_a_reference() {
     let place = Place::new();
     // y = gain·x + offset for x from 0 to 199, as a text of numbers.
-    let program = "awk -v g=\"$1\" -v o=\"$2\" 'BEGIN { for (k = 0; k < 192; k++) print g * sin(k) + o * cos(3 * k) }' > \"$3\"";
+    let program =
+        "awk -v g=\"$1\" -v o=\"$2\" 'BEGIN { for (k = 0; k < 192; k++) print g * sin(k) + o * cos(3 * k) }' > \"$3\"";
     place.write("filter.sh", &format!("#!/bin/sh\n{program}\n"));
-    let run = std::process::Command::new("sh").args(["filter.sh", "1.4", "-0.6", "wanted.txt"]).current_dir(place.path("")).status();
+    let run = std::process::Command::new("sh")
+        .args(["filter.sh", "1.4", "-0.6", "wanted.txt"])
+        .current_dir(place.path(""))
+        .status();
     assert!(run.unwrap().success());
     let knob = |name: &str| format!("[knobs.{name}]\nlow = -2.0\nhigh = 2.0\nvalue = 0.5\n");
     let file = format!(

@@ -103,7 +103,8 @@ impl Evolution {
         let eigen = SymmetricEigen::new(self.covariance.clone());
         let whitening = eigen.eigenvalues.map(|value| 1.0 / value.max(1e-20).sqrt());
         let white = &eigen.eigenvectors * (eigen.eigenvectors.transpose() * &step).component_mul(&whitening);
-        self.sigma_path = &self.sigma_path * (1.0 - sigma_rate) + white * (sigma_rate * (2.0 - sigma_rate) * effective).sqrt();
+        self.sigma_path =
+            &self.sigma_path * (1.0 - sigma_rate) + white * (sigma_rate * (2.0 - sigma_rate) * effective).sqrt();
         let length = self.sigma_path.norm();
         let grown = (1.0 - (1.0 - sigma_rate).powf(2.0 * (self.generation as f64 + 1.0))).sqrt();
         let is_steady = length / grown < (1.4 + 2.0 / (count + 1.0)) * expected;
@@ -157,11 +158,13 @@ mod tests {
     fn the_same_key_asks_the_same_and_what_is_no_number_is_the_worst() {
         let run = |seed: u64| {
             let mut search = Evolution::new(&[0.5; 4], 0.3, Key::new(seed));
-            (0..60).map(|k| {
-                let setting = search.ask();
-                search.tell(if k % 7 == 0 { f64::NAN } else { setting[0] });
-                setting
-            }).collect::<Vec<_>>()
+            (0..60)
+                .map(|k| {
+                    let setting = search.ask();
+                    search.tell(if k % 7 == 0 { f64::NAN } else { setting[0] });
+                    setting
+                })
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));

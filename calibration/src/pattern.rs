@@ -18,8 +18,12 @@ enum Trying {
     Center,
     /// A step up, then a step down, then the bottom between.
     Up,
-    Down { up: f64 },
-    Bottom { at: f64 },
+    Down {
+        up: f64,
+    },
+    Bottom {
+        at: f64,
+    },
 }
 
 /// The search.

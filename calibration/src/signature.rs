@@ -46,7 +46,9 @@ impl Reduction {
         let lags = (0..).map(|power| 1_usize << power).take_while(|lag| *lag <= readings.len() / 2);
         for lag in lags {
             let shifted = readings.iter().cycle().skip(lag);
-            let product = readings.iter().zip(shifted).map(|(a, b)| (f64::from(*a) - mean) * (f64::from(*b) - mean)).sum::<f64>() / count;
+            let product =
+                readings.iter().zip(shifted).map(|(a, b)| (f64::from(*a) - mean) * (f64::from(*b) - mean)).sum::<f64>()
+                    / count;
             columns.push(product.abs().sqrt().copysign(product));
         }
         columns
@@ -57,7 +59,8 @@ impl Signature {
     /// Of rows of `columns` values.
     pub fn of(name: &str, rows: &[f64], columns: usize) -> Self {
         let crossed = columns <= MOST_CROSSED;
-        let mut statistics = if crossed { Statistics::with_cross_moments(name, columns) } else { Statistics::new(name, columns) };
+        let mut statistics =
+            if crossed { Statistics::with_cross_moments(name, columns) } else { Statistics::new(name, columns) };
         statistics.add(rows);
         Self(statistics)
     }
@@ -70,7 +73,8 @@ impl Signature {
             return Err(Error::statistics(own.of(), message));
         }
         let width = own.width().max(1);
-        let deviations = |one: &Statistics| one.variance().into_iter().map(|value| value.max(0.0).sqrt()).collect::<Vec<_>>();
+        let deviations =
+            |one: &Statistics| one.variance().into_iter().map(|value| value.max(0.0).sqrt()).collect::<Vec<_>>();
         let (now, then) = (deviations(own), deviations(other));
         let largest = then.iter().copied().fold(0.0, f64::max);
         let floor = if largest > 0.0 { FLOOR * largest } else { 1.0 };
@@ -107,10 +111,12 @@ mod tests {
     use super::*;
 
     fn rows(gain: f64, offset: f64) -> Vec<f64> {
-        (0..40).flat_map(|k| {
-            let x = (1.7 * f64::from(k)).sin();
-            [gain * x + offset, gain * (x * x + 0.3 * f64::from(k).cos()) + offset]
-        }).collect()
+        (0..40)
+            .flat_map(|k| {
+                let x = (1.7 * f64::from(k)).sin();
+                [gain * x + offset, gain * (x * x + 0.3 * f64::from(k).cos()) + offset]
+            })
+            .collect()
     }
 
     #[test]

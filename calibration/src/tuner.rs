@@ -52,7 +52,8 @@ pub struct Tuner {
 impl Tuner {
     /// From `start`, shares of each range from 0 to 1, with so many settings in all.
     pub fn new(start: &[f64], evaluations: usize, strategy: Strategy, key: Key) -> Self {
-        let evolution = (strategy == Strategy::Evolution).then(|| Evolution::new(start, SPREADS[0], key.branch("evolution")));
+        let evolution =
+            (strategy == Strategy::Evolution).then(|| Evolution::new(start, SPREADS[0], key.branch("evolution")));
         Self {
             strategy,
             key,
@@ -131,7 +132,11 @@ impl Tuner {
 
     /// Says who is tried again.
     fn end(&mut self) {
-        let best = self.told.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(self.start.clone(), |(setting, _)| setting.clone());
+        let best = self
+            .told
+            .iter()
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map_or(self.start.clone(), |(setting, _)| setting.clone());
         let middle = match (&self.evolution, self.strategy) {
             (Some(evolution), _) => evolution.center().0,
             (None, Strategy::Random) => best.clone(),
@@ -213,7 +218,12 @@ mod tests {
 
     #[test]
     fn it_keeps_to_its_budget_and_comes_near_the_bottom() {
-        for (strategy, most) in [(Strategy::PatternFirst, 0.01), (Strategy::Pattern, 0.01), (Strategy::Evolution, 0.02), (Strategy::Random, 0.1)] {
+        for (strategy, most) in [
+            (Strategy::PatternFirst, 0.01),
+            (Strategy::Pattern, 0.01),
+            (Strategy::Evolution, 0.02),
+            (Strategy::Random, 0.1),
+        ] {
             let tuner = search(strategy, 120, bowl);
             assert!(tuner.told().len() <= 120, "{strategy:?}: {}", tuner.told().len());
             let kept = tuner.kept().unwrap();

@@ -36,7 +36,8 @@ impl Feedthrough {
             return refuse("input", self.input.to_string(), expected);
         }
         if self.outputs.is_empty() || outputs < self.outputs.end {
-            let expected = format!("the plant has {outputs} outputs, numbered from 0, and at least one must be reached");
+            let expected =
+                format!("the plant has {outputs} outputs, numbered from 0, and at least one must be reached");
             return refuse("outputs", format!("{} up to {}", self.outputs.start, self.outputs.end), expected);
         }
         if !self.gain.is_finite() {
@@ -98,7 +99,8 @@ impl Twin for Leaking<dyn Twin> {
         let mut back = self.inner.pull_back(inputs, controls, cotangents);
         let columns = back.inputs.columns().max(1);
         for (row, slopes) in back.inputs.values_mut().chunks_exact_mut(columns).enumerate() {
-            slopes[self.leak.input] += self.leak.gain * cotangents.row(row)[self.leak.outputs.clone()].iter().sum::<f32>();
+            slopes[self.leak.input] +=
+                self.leak.gain * cotangents.row(row)[self.leak.outputs.clone()].iter().sum::<f32>();
         }
         back
     }
@@ -124,7 +126,11 @@ mod tests {
                 assert!((b - a - leak).abs() < 1e-6, "shot {row}, output {output}: {a} and {b}");
             }
         }
-        assert_eq!(built(0.1).twin.predict(&drive, &[]), built(0.0).twin.predict(&drive, &[]), "the twin knows nothing of it");
+        assert_eq!(
+            built(0.1).twin.predict(&drive, &[]),
+            built(0.0).twin.predict(&drive, &[]),
+            "the twin knows nothing of it"
+        );
     }
 
     #[test]
@@ -133,13 +139,17 @@ mod tests {
         let weights = Batch::from_fn(1, 8, |_, output| 1.0 - 0.2 * output as f32);
         let slopes = ideal.pull_back(&drive, &[], &weights).inputs;
         let at = |input: usize, step: f32| {
-            let moved = Batch::from_fn(1, 8, |_, sample| drive.row(0)[sample] + if sample == input { step } else { 0.0 });
+            let moved =
+                Batch::from_fn(1, 8, |_, sample| drive.row(0)[sample] + if sample == input { step } else { 0.0 });
             let out = ideal.predict(&moved, &[]);
             out.row(0).iter().zip(weights.row(0)).map(|(a, b)| f64::from(a * b)).sum::<f64>()
         };
         for input in [3, 7] {
             let slope = (at(input, 5e-3) - at(input, -5e-3)) / 1e-2;
-            assert!((f64::from(slopes.row(0)[input]) - slope).abs() < 1e-2 * slope.abs().max(1.0), "input {input}: {slope}");
+            assert!(
+                (f64::from(slopes.row(0)[input]) - slope).abs() < 1e-2 * slope.abs().max(1.0),
+                "input {input}: {slope}"
+            );
         }
     }
 
@@ -147,7 +157,10 @@ mod tests {
     fn ports_that_are_not_there_are_refused_with_those_that_are() {
         let bench = || Electrical { samples: 8, ..Electrical::default() }.build().unwrap();
         let refused = |leak: Feedthrough| leak.into(bench()).unwrap_err().to_string();
-        assert!(refused(Feedthrough { input: 8, outputs: 0..8, gain: 0.1 }).contains("`input` is 8: the plant has 8 inputs"));
+        assert!(
+            refused(Feedthrough { input: 8, outputs: 0..8, gain: 0.1 })
+                .contains("`input` is 8: the plant has 8 inputs")
+        );
         assert!(refused(Feedthrough { input: 0, outputs: 4..9, gain: 0.1 }).contains("has 8 outputs"));
         assert!(refused(Feedthrough { input: 0, outputs: 4..4, gain: 0.1 }).contains("`outputs` is 4 up to 4"));
         assert!(refused(Feedthrough { input: 0, outputs: 0..4, gain: f32::NAN }).contains("finite"));

@@ -57,7 +57,7 @@ pub fn run(arguments: &SystemArgs) -> Result<(), Error> {
         sims::Error::Equations { file, line, column, what } => {
             Error::Malformed { place: format!("{file}:{line}:{column}"), message: what }
         }
-        other @ sims::Error::Coefficient { .. } => Error::Usage(other.to_string()),
+        other @ (sims::Error::Coefficient { .. } | sims::Error::Feedthrough { .. }) => Error::Usage(other.to_string()),
     };
     if let Some(language) = arguments.export {
         let language = match language {

@@ -102,7 +102,12 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
         return plan(arguments, &plant, &ranges);
     }
     let before = test(arguments, &rig)?;
-    tell!("pnnlab: tunes {} knobs of plant `{plant}`, at most {} signatures of {} shots", ranges.len(), arguments.evaluations, arguments.shots);
+    tell!(
+        "pnnlab: tunes {} knobs of plant `{plant}`, at most {} signatures of {} shots",
+        ranges.len(),
+        arguments.evaluations,
+        arguments.shots
+    );
     let mut best = f64::INFINITY;
     let done = tuning.run(&mut |number, distance| {
         if distance < best {
@@ -150,7 +155,10 @@ fn refuse_few(arguments: &TuneArgs, knobs: usize) -> Result<(), Error> {
 fn plan(arguments: &TuneArgs, what: &str, ranges: &[Range]) -> Result<(), Error> {
     let shots = arguments.evaluations as u64 * arguments.shots as u64;
     if arguments.json {
-        say!("{:#}", json!({ "plan": { "plant": what, "knobs": ranges, "evaluations": arguments.evaluations, "shots": shots } }));
+        say!(
+            "{:#}",
+            json!({ "plan": { "plant": what, "knobs": ranges, "evaluations": arguments.evaluations, "shots": shots } })
+        );
         return Ok(());
     }
     say!("plan: at most {} signatures, {shots} shots on `{what}`", arguments.evaluations);
@@ -177,13 +185,23 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
     std::fs::create_dir_all(&arguments.out).map_err(Error::record(&arguments.out, "cannot be made"))?;
     let journal = arguments.out.join(format!("{}.jsonl", file.name));
     let asked = json!({ "tool": file, "evaluations": arguments.evaluations, "strategy": arguments.strategy, "seed": arguments.seed });
-    let mut journal = if arguments.resume { Journal::go_on(&journal, &asked) } else { Journal::begin(&journal, &asked) }?;
+    let mut journal =
+        if arguments.resume { Journal::go_on(&journal, &asked) } else { Journal::begin(&journal, &asked) }?;
     let folder = arguments.rig.parent().unwrap_or(Path::new("."));
     let mut program = Tool::new(file, folder, &arguments.out);
     let reference = program.reference()?;
-    let search = Search { evaluations: arguments.evaluations, strategy: arguments.strategy, key: Key::new(arguments.seed).branch("tune") };
+    let search = Search {
+        evaluations: arguments.evaluations,
+        strategy: arguments.strategy,
+        key: Key::new(arguments.seed).branch("tune"),
+    };
     let known = std::mem::take(&mut journal.known);
-    let found = search.run(&ranges, &reference, &mut program, (&known, &mut |values, squared| journal.note(values, squared)))?;
+    let found = search.run(
+        &ranges,
+        &reference,
+        &mut program,
+        (&known, &mut |values, squared| journal.note(values, squared)),
+    )?;
     let record = arguments.out.join(format!("{}.json", file.name));
     let mut facts = json!(found);
     (facts["tool"], facts["command"]) = (json!(file.tool), json!(command_line()));
@@ -240,7 +258,9 @@ fn with_value(text: &str, knob: &str, value: f32) -> Option<String> {
         let is_value = inside && bare.split_once('=').is_some_and(|(key, _)| key.trim() == "value");
         if is_value && !found {
             found = true;
-            let comment = line.split_once('#').map_or(String::new(), |(_, comment)| format!(" #{}", comment.trim_end_matches('\n')));
+            let comment = line
+                .split_once('#')
+                .map_or(String::new(), |(_, comment)| format!(" #{}", comment.trim_end_matches('\n')));
             lines.push(format!("value = {value:?}{comment}\n"));
         } else {
             lines.push(line.to_owned());
@@ -250,10 +270,21 @@ fn with_value(text: &str, knob: &str, value: f32) -> Option<String> {
 }
 
 fn print(found: &Found, reference: &str) {
-    say!("{} signatures beside {reference}: distance {:.4} before, {:.4} after; noise of a signature {:.4}", found.evaluations, found.distance_before, found.distance_after, found.noise);
+    say!(
+        "{} signatures beside {reference}: distance {:.4} before, {:.4} after; noise of a signature {:.4}",
+        found.evaluations,
+        found.distance_before,
+        found.distance_after,
+        found.noise
+    );
     for knob in &found.knobs {
-        let seen = if knob.seen { String::new() } else { "   not seen by the signature: its value means nothing".to_owned() };
-        let alike = if knob.alike.is_empty() { String::new() } else { format!("   changes the signature as {} does", knob.alike.join(", ")) };
+        let seen =
+            if knob.seen { String::new() } else { "   not seen by the signature: its value means nothing".to_owned() };
+        let alike = if knob.alike.is_empty() {
+            String::new()
+        } else {
+            format!("   changes the signature as {} does", knob.alike.join(", "))
+        };
         say!("  {}: {} -> {} {}{seen}{alike}", knob.name, knob.before, knob.after, knob.unit);
     }
 }

@@ -46,9 +46,12 @@ fn rows(file: &Path) -> Result<Rows, Error> {
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for (line, text) in text.lines().enumerate() {
         let wrong = || bad(format!("line {}: four numbers and the class 0 or 1 were expected, not `{text}`", line + 1));
-        let fields: Vec<f32> = text.split(',').map(|field| field.trim().parse().ok()).collect::<Option<_>>().ok_or_else(wrong)?;
+        let fields: Vec<f32> =
+            text.split(',').map(|field| field.trim().parse().ok()).collect::<Option<_>>().ok_or_else(wrong)?;
         match fields.as_slice() {
-            [row @ .., label] if row.len() == 4 && [0.0, 1.0].contains(label) && row.iter().all(|value| value.is_finite()) => {
+            [row @ .., label]
+                if row.len() == 4 && [0.0, 1.0].contains(label) && row.iter().all(|value| value.is_finite()) =>
+            {
                 values.extend_from_slice(row);
                 labels.push(*label as u32);
             }
@@ -107,7 +110,9 @@ mod tests {
     fn a_table_that_is_none_is_told_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.csv");
-        for (text, words) in [("0.1,0.2,0.3,0.4,1\n0.1,x,0,0,1\n", "line 2"), ("0.1,0.2,0.3,1\n", "line 1"), ("", "has no rows")] {
+        for (text, words) in
+            [("0.1,0.2,0.3,0.4,1\n0.1,x,0,0,1\n", "line 2"), ("0.1,0.2,0.3,1\n", "line 1"), ("", "has no rows")]
+        {
             std::fs::write(&file, text).unwrap();
             assert!(rows(&file).unwrap_err().to_string().contains(words), "{text}");
         }

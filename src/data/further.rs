@@ -39,7 +39,8 @@ impl Dataset {
     pub fn further(&self, file: &Path, columns: Columns<'_>) -> Result<Further, Error> {
         let name = file.display().to_string();
         let bad = |place: String, message: String| Error::Data(format!("{name}{place}: {message}"));
-        let opened = source::open(file, LONGEST).map_err(|error| bad(String::new(), format!("cannot be read: {error}. Name a CSV file")))?;
+        let opened = source::open(file, LONGEST)
+            .map_err(|error| bad(String::new(), format!("cannot be read: {error}. Name a CSV file")))?;
         let mut reader = csv::ReaderBuilder::new().from_reader(opened);
         let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
         let names: Vec<&str> = header.iter().map(str::trim).collect();
@@ -59,14 +60,17 @@ impl Dataset {
         };
         let numbers: Vec<usize> = if self.columns.is_empty() {
             let is_free = |place: &usize| {
-                !wanted.contains(place) && environment != Some(*place) && !columns.leave_out.iter().any(|name| name == names[*place])
+                !wanted.contains(place)
+                    && environment != Some(*place)
+                    && !columns.leave_out.iter().any(|name| name == names[*place])
             };
             (0..names.len()).filter(is_free).collect()
         } else {
             self.columns.iter().map(|column| needed(&column.name)).collect::<Result<_, _>>()?
         };
         if numbers.len() != self.width {
-            let message = format!("has {} columns of numbers, but the network takes {} values", numbers.len(), self.width);
+            let message =
+                format!("has {} columns of numbers, but the network takes {} values", numbers.len(), self.width);
             return Err(header_error(message));
         }
         let (mut values, mut targets, mut environments) = (Vec::new(), self.meaning.no_targets(), Vec::new());
@@ -78,7 +82,10 @@ impl Dataset {
             let number = |place: usize| {
                 let value = field(place).parse::<f32>().ok().filter(|value| value.is_finite());
                 value.ok_or_else(|| {
-                    bad(format!(":{line}"), format!("column `{}` is `{}`, but a finite number was expected", names[place], field(place)))
+                    bad(
+                        format!(":{line}"),
+                        format!("column `{}` is `{}`, but a finite number was expected", names[place], field(place)),
+                    )
                 })
             };
             for (index, place) in numbers.iter().enumerate() {
@@ -88,10 +95,20 @@ impl Dataset {
             match (&mut targets, &self.meaning) {
                 (Targets::Classes(classes), Meaning::Classes(words)) => classes.push(match wanted.first() {
                     None => 0,
-                    Some(place) => words.iter().position(|word| field(*place).chars().skip(columns.label.1).eq(word.chars())).ok_or_else(|| {
-                        let known: Vec<&str> = words.iter().map(String::as_str).collect();
-                        bad(format!(":{line}"), format!("the label `{}` was not learned: those that were are {}", field(*place), list(&known)))
-                    })? as u32,
+                    Some(place) => words
+                        .iter()
+                        .position(|word| field(*place).chars().skip(columns.label.1).eq(word.chars()))
+                        .ok_or_else(|| {
+                            let known: Vec<&str> = words.iter().map(String::as_str).collect();
+                            bad(
+                                format!(":{line}"),
+                                format!(
+                                    "the label `{}` was not learned: those that were are {}",
+                                    field(*place),
+                                    list(&known)
+                                ),
+                            )
+                        })? as u32,
                 }),
                 (Targets::Values { values, .. }, Meaning::Targets(known)) if labeled => {
                     for (place, target) in wanted.iter().zip(known) {

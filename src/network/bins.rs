@@ -81,7 +81,11 @@ impl Layer for Bins {
         };
         let spread = spread.reshape([shots, used]);
         let device = spread.device();
-        Some(if used == before { spread } else { Tensor::cat(vec![spread, Tensor::zeros([shots, before - used], &device)], 1) })
+        Some(if used == before {
+            spread
+        } else {
+            Tensor::cat(vec![spread, Tensor::zeros([shots, before - used], &device)], 1)
+        })
     }
 
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {

@@ -19,8 +19,6 @@
 //! ([`Layer::pull_back`]), and those are differentiated once more, which is exact. In the penalty the readings are held fixed: it
 //! trains the read-outs alone, and nothing is differentiated twice through a plant.
 
-// Circle with network.rs: a network has read-outs, which are made of its layers.
-
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,7 +111,9 @@ impl<'a> Layout<'a> {
             return Err(document.refuse("heads.count", format!("is {}: train 2 to {MOST} read-outs", heads.count)));
         }
         if !(heads.diversity >= 0.0 && heads.diversity.is_finite()) {
-            return Err(document.refuse("heads.diversity", format!("is {}, but it must be at least 0", heads.diversity)));
+            return Err(
+                document.refuse("heads.diversity", format!("is {}, but it must be at least 0", heads.diversity))
+            );
         }
         if heads.layers.is_empty() {
             let shared = all.iter().rposition(|layer| !layer.reads_out()).map_or(0, |last| last + 1);
@@ -193,7 +193,8 @@ impl Network {
 
     /// Which read-out a layer belongs to, where there are several, and its number in a chain from the data to the outputs.
     pub(super) fn place(&self, index: usize) -> (Option<usize>, usize) {
-        let own = self.heads.as_ref().map(|heads| (heads.shared, (self.layers.len() - heads.shared) / heads.config.count));
+        let own =
+            self.heads.as_ref().map(|heads| (heads.shared, (self.layers.len() - heads.shared) / heads.config.count));
         match own {
             Some((shared, own)) if shared <= index => (Some((index - shared) / own), shared + (index - shared) % own),
             _ => (None, index),
@@ -266,7 +267,10 @@ impl Network {
                 let mut gradient = cotangents.clone();
                 for ((layer, these), input) in layers.iter().zip(&inputs).rev() {
                     gradient = layer.pull_back(input, these, gradient).ok_or_else(|| {
-                        Error::Usage("[heads]: a layer of a read-out has no backward pass that can be differentiated again".to_owned())
+                        Error::Usage(
+                            "[heads]: a layer of a read-out has no backward pass that can be differentiated again"
+                                .to_owned(),
+                        )
                     })?;
                 }
                 gradients.push(gradient.reshape([shots, 1, width]));
@@ -285,7 +289,8 @@ impl Network {
             let products = all.matmul(seen.swap_dims(1, 2)).square();
             // [shots, heads, heads] of squared cosines; each with itself is 1.
             let cosines = products / (squares.clone() * squares.swap_dims(1, 2));
-            let mask: Vec<f32> = (0..count * count).map(|at| if at / count == at % count { 0.0 } else { 1.0 }).collect();
+            let mask: Vec<f32> =
+                (0..count * count).map(|at| if at / count == at % count { 0.0 } else { 1.0 }).collect();
             let mask = Tensor::<3>::from_data(TensorData::new(mask, [1, count, count]), &cosines.device());
             (cosines * mask).sum().div_scalar(shots as f64)
         });

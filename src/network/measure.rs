@@ -79,7 +79,8 @@ impl Network {
         pass: &mut Pass<'_>,
     ) -> Result<Tensor<2>, Error> {
         let given = self.layers.get(first).and_then(|layer| layer.readings(readings));
-        let mut values = given.ok_or_else(|| Error::Usage(format!("layer {first} drives no plant: it has no readings")))?;
+        let mut values =
+            given.ok_or_else(|| Error::Usage(format!("layer {first} drives no plant: it has no readings")))?;
         let mut found = Vec::new();
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().skip(first + 1) {
             let (head, _) = self.place(index);

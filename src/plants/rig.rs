@@ -24,11 +24,11 @@ mod equations;
 mod feedthrough;
 mod gauges;
 mod held;
-mod knobs;
 mod kept;
+mod knobs;
 mod next_free;
-mod retuned;
 mod offline;
+mod retuned;
 mod twin_ports;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
@@ -37,10 +37,10 @@ use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use equations::read_equations;
 pub use feedthrough::FeedthroughConfig;
-pub use knobs::{KnobConfig, Knobs};
 use gauges::Gauges;
 use kept::Kept;
 use knobs::OfPlant;
+pub use knobs::{KnobConfig, Knobs};
 use next_free::next_free;
 use twin_ports::{same_ports, unlearned};
 
@@ -282,7 +282,8 @@ impl Rig {
         let (mut clock, mut playhead, mut links, mut guard) = (None, None, vec![], Posted(None));
         let (plant, twin, ideal): (Box<dyn Plant>, _, _) = match (&config.simulated, &config.bench, &config.replay) {
             (Some(system), ..) => {
-                let leaking = |built| config.leaking(built).map_err(|error| self.document.refuse(&path, error.to_string()));
+                let leaking =
+                    |built| config.leaking(built).map_err(|error| self.document.refuse(&path, error.to_string()));
                 let built = leaking(build(system, "simulated")?)?;
                 let simulated = Simulated::new(match &config.shift {
                     Some(shift) => {
@@ -293,7 +294,8 @@ impl Rig {
                     None => built.system,
                 });
                 clock = Some(simulated.clock());
-                same_ports(config, simulated.card(), built.twin.card()).map_err(|message| self.document.refuse(&path, message))?;
+                same_ports(config, simulated.card(), built.twin.card())
+                    .map_err(|message| self.document.refuse(&path, message))?;
                 let plant = own.retuned(config, simulated, seed);
                 (plant.map_err(|error| self.document.refuse(&path, error.to_string()))?, built.twin, Some(built.ideal))
             }

@@ -11,6 +11,7 @@ mod published;
 mod report;
 mod section;
 mod simplicity_bias;
+mod style_parameters;
 
 pub use program::{Asked, Measured, Measurement, Program};
 pub use provenance::Provenance;

@@ -473,12 +473,11 @@ fn together<const N: usize>(parts: [Value; N]) -> Value {
 
 /// The scores of the last test under their names in files; null where there was none.
 fn scores(last: Option<Evaluated>, kind: ObjectiveKind) -> Value {
-    let mut facts = json!(
-        last.map_or_else(
+    let mut facts =
+        json!(last.map_or_else(
             || kind.keyed([("test", None), ("validation", None), ("believed", None)]),
             |last| last.keyed()
-        )
-    );
+        ));
     // Of several read-outs each by itself; the scores above are those of all together.
     if let Some(heads) = last.and_then(|last| last.heads) {
         facts["head_scores"] = json!(heads);

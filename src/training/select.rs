@@ -113,11 +113,15 @@ impl Prepared {
             By::Labels(file) => labeled(further(file, None)?, file)?,
             By::Environment(file, column) => labeled(further(file, Some(*column))?, file)?,
             By::Consistency(Some(file), _) => further(file, None)?,
-            By::Consistency(None, _) | By::Hand(_) => Further { rows: data.validation.clone(), labeled: true, environments: vec![] },
+            By::Consistency(None, _) | By::Hand(_) => {
+                Further { rows: data.validation.clone(), labeled: true, environments: vec![] }
+            }
         };
         if let By::Consistency(_, perturbations) = by {
             if rows.rows.is_empty() {
-                return Err(Error::Usage("--perturb: the run holds no rows back for validation: name others with --data".to_owned()));
+                return Err(Error::Usage(
+                    "--perturb: the run holds no rows back for validation: name others with --data".to_owned(),
+                ));
             }
             if let Some(bad) = perturbations.iter().find_map(|one| one.complaint(data.width)) {
                 return Err(Error::Usage(bad));
@@ -153,7 +157,8 @@ impl Prepared {
         };
         let found = find(&trainer, by, &rows, &mut lab, &mut on_another);
         lab.make_safe()?;
-        let found = found.map_err(|error| if matches!(error, Error::Halted(_)) { Error::CalibrationStopped } else { error })?;
+        let found =
+            found.map_err(|error| if matches!(error, Error::Halted(_)) { Error::CalibrationStopped } else { error })?;
         let score = trainer.objective().kind().score();
         let selected = match by {
             By::Hand(head) => *head,
@@ -161,7 +166,8 @@ impl Prepared {
             _ => found.best_of(score, None),
         };
         let chooses = if matches!(by, By::Consistency(..)) { &CONSISTENCY } else { score };
-        let of = |head: usize, value: f64| HeadScore { head, score: value, own: found.own.get(head).copied().flatten() };
+        let of =
+            |head: usize, value: f64| HeadScore { head, score: value, own: found.own.get(head).copied().flatten() };
         let done = Selected {
             unix_seconds: unix_seconds(),
             command: command_line(),
@@ -354,7 +360,11 @@ mod tests {
     fn whoever_always_answers_the_same_is_not_chosen_for_its_consistency() {
         let accuracy = ObjectiveKind::Classify.score();
         let all = found(&[1.0, 0.8, 0.9, 0.9], &[0.5, 0.99, 0.98, 0.985]);
-        assert_eq!(all.best_of(&CONSISTENCY, Some(accuracy)), Some(3), "of equals the one that is better on its own rows");
+        assert_eq!(
+            all.best_of(&CONSISTENCY, Some(accuracy)),
+            Some(3),
+            "of equals the one that is better on its own rows"
+        );
     }
 
     #[test]

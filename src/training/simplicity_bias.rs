@@ -144,7 +144,11 @@ fn drives(count: usize, tells: bool, key: Key) -> Rows {
 pub fn on_a_plant(of: Trained) -> Result<Vec<Finding>, Error> {
     let key = Key::new(of.seed).branch("simplicity-bias");
     let part = |name: &str, count: usize, tells: bool| drives(count, tells, key.branch(name));
-    let data = Dataset::of_rows("drives", [SAMPLES, 2], [part("train", 4000, true), part("validation", 1000, true), part("test", 1000, true)]);
+    let data = Dataset::of_rows(
+        "drives",
+        [SAMPLES, 2],
+        [part("train", 4000, true), part("validation", 1000, true), part("test", 1000, true)],
+    );
     let text = |gain: f64| {
         format!(
             "layers = [{{ kind = \"physical\", plant = \"electrical\" }}, {{ kind = \"normalize\", epsilon = 1e-8 }}]\n{HEADER}\
@@ -165,11 +169,13 @@ pub fn on_a_plant(of: Trained) -> Result<Vec<Finding>, Error> {
     let network = Network::build(experiment.layout(), &document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &training, training.method, Key::new(of.seed));
     (1..=of.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
-    let on = |rows: &Rows, lab: &mut Lab| trainer.answer_rows(rows, lab).map(|(_, each)| accuracies(&each, rows.labels()));
+    let on =
+        |rows: &Rows, lab: &mut Lab| trainer.answer_rows(rows, lab).map(|(_, each)| accuracies(&each, rows.labels()));
     let elsewhere = part("elsewhere", 1000 + CHOOSING, false);
     let [choosing, others] = split(&elsewhere, SAMPLES, CHOOSING);
     let name = format!("plant, {} read-outs, diversity {}", of.heads, of.diversity);
-    let mut found = vec![Finding::new(format!("{name}: worst on its own distribution"), worst(&on(&data.test, &mut lab)?))];
+    let mut found =
+        vec![Finding::new(format!("{name}: worst on its own distribution"), worst(&on(&data.test, &mut lab)?))];
     for (lab, bench) in [(&mut without, "without the feed-through"), (&mut lab, "with it, nuisance at random")] {
         let choice = chosen(&on(&choosing, lab)?);
         let each = on(&others, lab)?;
@@ -192,7 +198,11 @@ mod tests {
         let of = |diversity: f64| {
             let found = on_a_plant(Trained { heads: 6, diversity, steps: 150, seed: 11 }).unwrap();
             let value = |what: &str| found.iter().find(|one| one.name.ends_with(what)).unwrap().value;
-            (value("own distribution"), value("best without the feed-through"), value("selected without the feed-through"))
+            (
+                value("own distribution"),
+                value("best without the feed-through"),
+                value("selected without the feed-through"),
+            )
         };
         let (independent, diverse) = (of(0.0), of(0.3));
         assert!(independent.0 > 0.9 && diverse.0 > 0.9, "{independent:?}, {diverse:?}");

@@ -142,7 +142,8 @@ impl Search {
         let start: Vec<f64> = ranges.iter().map(|range| range.share(range.value)).collect();
         let own = self.evaluations - (2 * ranges.len() + 2);
         let mut tuner = Tuner::new(&start, own, self.strategy, self.key);
-        let at = |shares: &[f64]| ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect::<Vec<f32>>();
+        let at =
+            |shares: &[f64]| ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect::<Vec<f32>>();
         let mut path = Vec::new();
         while let Some(shares) = tuner.ask() {
             let values = at(&shares);
@@ -160,7 +161,8 @@ impl Search {
             tuner.tell(squared);
             path.push(Tried { values, distance: squared.max(0.0).sqrt() });
         }
-        let kept = tuner.kept().unwrap_or(KeptSetting { setting: start, value: f64::NAN, start: f64::NAN, is_better: false });
+        let kept =
+            tuner.kept().unwrap_or(KeptSetting { setting: start, value: f64::NAN, start: f64::NAN, is_better: false });
         let (knobs, noise) = self.probe(ranges, &kept.setting, reference, turned)?;
         Ok(Found {
             evaluations: path.len() + 2 * ranges.len() + 2,
@@ -199,7 +201,8 @@ impl Search {
             changes.push(difference(&side(PROBE)?, &side(-PROBE)?));
         }
         let cosine = |a: &[f64], b: &[f64]| {
-            a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>().abs() / (square(a) * square(b)).sqrt().max(f64::MIN_POSITIVE)
+            a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>().abs()
+                / (square(a) * square(b)).sqrt().max(f64::MIN_POSITIVE)
         };
         let is_seen = |change: &[f64]| SEEN * noise + ROUNDING < square(change);
         let of = |(knob, range): (usize, &Range)| KnobFound {
@@ -248,7 +251,12 @@ mod tests {
 
     fn ranges() -> Vec<Range> {
         let range = |name: &str, low, high, value| Range { name: name.into(), unit: "1".into(), low, high, value };
-        vec![range("gain", 0.5, 2.0, 1.0), range("bias", -1.0, 1.0, 0.0), range("idle", 0.0, 1.0, 0.5), range("level", 0.5, 2.0, 1.0)]
+        vec![
+            range("gain", 0.5, 2.0, 1.0),
+            range("bias", -1.0, 1.0, 0.0),
+            range("idle", 0.0, 1.0, 0.5),
+            range("level", 0.5, 2.0, 1.0),
+        ]
     }
 
     #[test]
@@ -263,12 +271,20 @@ mod tests {
         };
         let found = search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut note)).unwrap();
         assert!(found.evaluations <= 150 && found.is_better, "{found:?}");
-        assert!(found.distance_after < 0.1 * found.distance_before, "{} to {}", found.distance_before, found.distance_after);
+        assert!(
+            found.distance_after < 0.1 * found.distance_before,
+            "{} to {}",
+            found.distance_before,
+            found.distance_after
+        );
         let knob = |name: &str| found.knobs.iter().find(|knob| knob.name == name).unwrap();
         assert!((knob("bias").after - 0.4).abs() < 0.03, "{:?}", knob("bias"));
         assert!((knob("gain").after * knob("level").after - 1.3).abs() < 0.05);
         assert!(!knob("idle").seen && knob("gain").seen && knob("bias").seen);
-        assert_eq!((&knob("gain").alike[..], &knob("level").alike[..]), (&["level".to_owned()][..], &["gain".to_owned()][..]));
+        assert_eq!(
+            (&knob("gain").alike[..], &knob("level").alike[..]),
+            (&["level".to_owned()][..], &["gain".to_owned()][..])
+        );
         assert!(knob("bias").alike.is_empty());
         // Half of it told again leads to the same end.
         let mut more = Vec::new();
@@ -276,7 +292,9 @@ mod tests {
             more.push(squared);
             Ok(())
         };
-        let again = search.run(&ranges(), &reference, &mut Toy(noted.len() as u64 / 2), (&noted[..noted.len() / 2], &mut note)).unwrap();
+        let again = search
+            .run(&ranges(), &reference, &mut Toy(noted.len() as u64 / 2), (&noted[..noted.len() / 2], &mut note))
+            .unwrap();
         assert_eq!(again.path, found.path);
         assert_eq!(more, noted[noted.len() / 2..]);
     }
@@ -285,7 +303,8 @@ mod tests {
     fn too_few_evaluations_are_refused_with_how_many_it_takes() {
         let reference = Toy(0).read(&[1.0, 0.0, 0.5, 1.0]).unwrap();
         let search = Search { evaluations: 20, strategy: Strategy::PatternFirst, key: Key::new(1) };
-        let refused = search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut |_, _| Ok(()))).unwrap_err().to_string();
+        let refused =
+            search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut |_, _| Ok(()))).unwrap_err().to_string();
         assert!(refused.contains("--evaluations 20: 4 knobs need at least 34"), "{refused}");
     }
 }

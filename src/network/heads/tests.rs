@@ -47,7 +47,13 @@ fn erf(x: f64) -> f64 {
 fn function(name: &str, x: f64) -> f64 {
     match name {
         "relu" => x.max(0.0),
-        "leaky-relu" => if x > 0.0 { x } else { 0.01 * x },
+        "leaky-relu" => {
+            if x > 0.0 {
+                x
+            } else {
+                0.01 * x
+            }
+        }
         "gelu" => 0.5 * x * (1.0 + erf(x / 2.0_f64.sqrt())),
         "silu" => x / (1.0 + (-x).exp()),
         "sigmoid" => 1.0 / (1.0 + (-x).exp()),
@@ -136,7 +142,8 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
     for name in FUNCTIONS {
         let network = build(&layers(name), [5, 2]).unwrap();
         let values: Vec<Weight> = network.weights(Key::new(4)).into_iter().map(|(_, weight)| weight).collect();
-        let tensor = |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
+        let tensor =
+            |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
         let weights: Vec<Tensor<2>> =
             values.iter().map(|weight| tensor(weight.values.clone(), weight.shape).require_grad()).collect();
         let (inputs, cotangents) = (wave(20, 0.4), wave(8, 1.1));
@@ -144,7 +151,9 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
         let spread = Network::spread(&readings, Some(&[0, 1, 0, 1]));
         for metric in [None, Some(spread)] {
             let by = metric.clone().map(|metric| tensor(metric, [5, 5]));
-            let found = pass(|pass| network.alignment(&readings, &weights, (&[tensor(cotangents.clone(), [4, 2])], by.as_ref()), pass));
+            let found = pass(|pass| {
+                network.alignment(&readings, &weights, (&[tensor(cotangents.clone(), [4, 2])], by.as_ref()), pass)
+            });
             let found = found.unwrap().unwrap();
             let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<_>>();
             let all: Vec<Vec<f64>> = values.iter().map(|weight| wide(&weight.values)).collect();
@@ -168,7 +177,11 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
                     };
                     let difference = (moved(1e-4) - moved(-1e-4)) / 2e-4;
                     let error = (f64::from(slope[place]) - difference).abs();
-                    assert!(error < 5e-3 * difference.abs().max(1.0), "{name}: weight {at}, {place}: {}, not {difference}", slope[place]);
+                    assert!(
+                        error < 5e-3 * difference.abs().max(1.0),
+                        "{name}: weight {at}, {place}: {}, not {difference}",
+                        slope[place]
+                    );
                 }
             }
         }
@@ -187,7 +200,8 @@ fn the_spread_of_readings_makes_the_angle_independent_of_their_units() {
     let direction = rows::tensor(wave(60, 0.3), [20, 3]);
     let of = |readings: &Tensor<2>, weights: &[Tensor<2>]| {
         let spread = rows::tensor(Network::spread(readings, None), [2, 2]);
-        let found = pass(|pass| network.alignment(readings, weights, (std::slice::from_ref(&direction), Some(&spread)), pass));
+        let found =
+            pass(|pass| network.alignment(readings, weights, (std::slice::from_ref(&direction), Some(&spread)), pass));
         rows::values(found.unwrap().unwrap())[0]
     };
     // The same read-outs for readings in other units.
@@ -204,7 +218,12 @@ fn read_outs_share_what_is_before_them_and_are_named() {
     let text = "layers = [{ kind = \"scale-offset\" }, { kind = \"normalize\" }, { kind = \"linear\", width = 2 }]\n[heads]\ncount = 2\n";
     let network = build(text, [3, 2]).unwrap();
     let names: Vec<String> = network.weights(Key::new(1)).into_iter().map(|(name, _)| name).collect();
-    let shared = ["layers.0.scale-offset.scale", "layers.0.scale-offset.offset", "layers.1.normalize.scale", "layers.1.normalize.offset"];
+    let shared = [
+        "layers.0.scale-offset.scale",
+        "layers.0.scale-offset.offset",
+        "layers.1.normalize.scale",
+        "layers.1.normalize.offset",
+    ];
     assert_eq!(names[..4], shared);
     assert_eq!(names[4..6], ["heads.0.layers.2.linear.matrix", "heads.0.layers.2.linear.offset"]);
     assert_eq!(names[6..], ["heads.1.layers.2.linear.matrix", "heads.1.layers.2.linear.offset"]);
@@ -251,13 +270,21 @@ fn all_together_say_the_mean_probability_until_one_is_selected() {
 fn what_cannot_be_a_read_out_is_refused_by_its_key() {
     let error = |text: &str| build(text, [2, 2]).err().unwrap().to_string();
     let said = error("layers = [{ kind = \"linear\", width = 2 }, { kind = \"normalize\" }]\n[heads]\ncount = 2\n");
-    assert!(said.contains("`heads` is there, but behind the last layer that is physical, normalizes or skips there is none"), "{said}");
-    let said = error("layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 2 }, { kind = \"normalize\" }]\n");
+    assert!(
+        said.contains(
+            "`heads` is there, but behind the last layer that is physical, normalizes or skips there is none"
+        ),
+        "{said}"
+    );
+    let said = error(
+        "layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 2 }, { kind = \"normalize\" }]\n",
+    );
     assert!(said.contains("`heads.layers.1.kind` is `normalize`, which cannot be part of a read-out"), "{said}");
     let said = error("layers = [{ kind = \"linear\", width = 2 }]\n[heads]\ncount = 1\n");
     assert!(said.contains("`heads.count` is 1: train 2 to 256 read-outs"), "{said}");
     let said = error("layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 3 }]\n");
     assert!(said.contains("`heads.layers` end with linear (3 values), but the data has 2 classes"), "{said}");
-    let said = error("layers = [{ kind = \"scale\" }]\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 0 }]\n");
+    let said =
+        error("layers = [{ kind = \"scale\" }]\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 0 }]\n");
     assert!(said.contains("`heads.layers.0.width` is 0"), "{said}");
 }

@@ -9,8 +9,8 @@ use drivers::audio::AudioPlateConfig;
 use drivers::pnnlink::PnnlinkConfig;
 use drivers::pnnlink::link::Pnnlink;
 use drivers::{
-    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, Ports, RedPitaya, RedPitayaConfig, SafeOrder, ScpiControlsConfig, ScpiPair,
-    ScpiPairConfig, SpectralBench, SpectralBenchConfig, WaveformBench,
+    Address, Batch, Direction, LinkOptions, LinkWatch, Plant, Ports, RedPitaya, RedPitayaConfig, SafeOrder,
+    ScpiControlsConfig, ScpiPair, ScpiPairConfig, SpectralBench, SpectralBenchConfig, WaveformBench,
 };
 use hil::pnnlink::{Build, Firmware, Place};
 use hil::{

@@ -1,5 +1,7 @@
 //! What a rig file says: its plants, where their readings come from, and what they may be driven with.
 
+// Circle with plants/rig/knobs.rs: a rig declares its knobs, and a knob is checked against the rig that it is of.
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

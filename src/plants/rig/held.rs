@@ -77,7 +77,9 @@ impl HeldApart {
     fn set(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         let wanted = self.knobs.values(&self.places.names);
         if let Some((before, from)) = self.set.take() {
-            let far = |((from, to), slew): ((&f32, &f32), &Option<f32>)| slew.map_or(1.0, |slew| ((to - from).abs() / slew).ceil());
+            let far = |((from, to), slew): ((&f32, &f32), &Option<f32>)| {
+                slew.map_or(1.0, |slew| ((to - from).abs() / slew).ceil())
+            };
             let steps = from.iter().zip(&wanted).zip(&self.places.slews).map(far).fold(1.0, f32::max);
             for step in 1..steps as usize {
                 let share = step as f32 / steps;
@@ -209,7 +211,11 @@ mod tests {
     #[test]
     fn training_does_not_see_a_knob_and_a_knob_moves_in_steps() {
         let bank = |name: &str, count| Bank::new(name, count, "V", Range::new(-2.0, 2.0));
-        let ports = Ports { inputs: vec![bank("drive", 1)], controls: vec![bank("a", 1), bank("gain", 1), bank("b", 2)], outputs: vec![bank("node", 1)] };
+        let ports = Ports {
+            inputs: vec![bank("drive", 1)],
+            controls: vec![bank("a", 1), bank("gain", 1), bank("b", 2)],
+            outputs: vec![bank("node", 1)],
+        };
         let identity = Identity { system: "test".into(), serial: "1".into(), origin: Origin::Simulated };
         let card = Card { identity, ports, timing: Timing::default() };
         let noted = Arc::new(Mutex::new(Vec::new()));

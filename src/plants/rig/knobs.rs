@@ -3,6 +3,10 @@
 //! A knob is a control of a plant that is held apart: training does not see it, limits and slew hold for it as for any control, and it stands where the
 //! rig file says. What a SCPI command sets becomes such a control of the bench; on a simulated plant it is a key of its system.
 
+// Circle with plants/rig/config.rs: a rig declares its knobs, and a knob is checked against the rig that it is of.
+// Circle with plants/rig/held.rs: a plant that is held looks where its knobs stand, and knobs say what is held.
+// Circle with plants/rig/retuned.rs: a knob says which key it is, and what is turned is made of knobs.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -100,14 +104,21 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
         let refuse = |key: &str, message: String| Err(document.refuse(&format!("knobs.{name}{key}"), message));
         let ways = [&knob.control, &knob.setting, &knob.command, &knob.simulated];
         if ways.iter().filter(|way| way.is_some()).count() != 1 {
-            return refuse("", "must have exactly one of `control`, `setting`, `command` and `simulated`: say what is turned".to_owned());
+            return refuse(
+                "",
+                "must have exactly one of `control`, `setting`, `command` and `simulated`: say what is turned"
+                    .to_owned(),
+            );
         }
         if knob.low.partial_cmp(&knob.high) != Some(std::cmp::Ordering::Less) {
             return refuse(".high", format!("is {}, which is not above `low`, {}", knob.high, knob.low));
         }
         if !(knob.low..=knob.high).contains(&knob.value) {
             let (value, unit) = (knob.value, &knob.unit);
-            return refuse(".value", format!("is {value} {unit}: it must be from {} to {} {unit}", knob.low, knob.high));
+            return refuse(
+                ".value",
+                format!("is {value} {unit}: it must be from {} to {} {unit}", knob.low, knob.high),
+            );
         }
         if knob.slew.is_some_and(|slew| !(slew.is_finite() && 0.0 < slew)) {
             return refuse(".slew", "must be above 0: leave it out for any step".to_owned());
@@ -117,38 +128,69 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
             return refuse(".plant", format!("is `{}`, but the rig has {}", knob.plant, list(&known)));
         };
         let others = config.knobs.iter().filter(|(other, _)| *other != name);
-        let same = |other: &KnobConfig| other.plant == knob.plant && (&other.simulated, &other.command, other.control.as_ref().or(other.setting.as_ref())) == (&knob.simulated, &knob.command, knob.control.as_ref().or(knob.setting.as_ref()));
+        let same = |other: &KnobConfig| {
+            other.plant == knob.plant
+                && (&other.simulated, &other.command, other.control.as_ref().or(other.setting.as_ref()))
+                    == (&knob.simulated, &knob.command, knob.control.as_ref().or(knob.setting.as_ref()))
+        };
         if let Some((other, _)) = others.into_iter().find(|(_, other)| same(other)) {
             return refuse("", format!("turns what the knob `{other}` turns: leave one of the two out"));
         }
         if let Some(key) = &knob.simulated {
             let Some(system) = &plant.simulated else {
-                return refuse(".simulated", format!("is a key of a simulated plant, but plant `{}` is none", knob.plant));
+                return refuse(
+                    ".simulated",
+                    format!("is a key of a simulated plant, but plant `{}` is none", knob.plant),
+                );
             };
             if plant.shift.is_some() {
-                return refuse(".simulated", format!("cannot be turned on plant `{}`, which has a `shift` that changes it as well", knob.plant));
+                return refuse(
+                    ".simulated",
+                    format!("cannot be turned on plant `{}`, which has a `shift` that changes it as well", knob.plant),
+                );
             }
             if let Err(message) = Retuned::known(system, key) {
                 return refuse(".simulated", message);
             }
         } else if knob.hidden != 0.0 {
-            return refuse(".hidden", "is for knobs that are keys of a simulated plant: nothing else can be told to drift".to_owned());
+            return refuse(
+                ".hidden",
+                "is for knobs that are keys of a simulated plant: nothing else can be told to drift".to_owned(),
+            );
         }
         let controls = plant.bench.as_ref().and_then(|bench| bench.instruments.scpi_controls());
         if let Some(command) = &knob.command {
             let Some(controls) = controls else {
-                return refuse(".command", format!("is a SCPI command, but plant `{}` has no instrument that takes any", knob.plant));
+                return refuse(
+                    ".command",
+                    format!("is a SCPI command, but plant `{}` has no instrument that takes any", knob.plant),
+                );
             };
             let header = |command: &str| command.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-            if let Some((control, _)) = controls.0.iter().find(|(_, control)| header(&control.command) == header(command)) {
-                return refuse(".command", format!("sets what the control `{control}` sets, which training sets too: hold it apart with `control = \"{control}\"`"));
+            if let Some((control, _)) =
+                controls.0.iter().find(|(_, control)| header(&control.command) == header(command))
+            {
+                return refuse(
+                    ".command",
+                    format!(
+                        "sets what the control `{control}` sets, which training sets too: hold it apart with `control = \"{control}\"`"
+                    ),
+                );
             }
             if controls.0.contains_key(name) {
-                return refuse("", format!("has the name of the control `{name}`, which training sets: give the knob another name"));
+                return refuse(
+                    "",
+                    format!("has the name of the control `{name}`, which training sets: give the knob another name"),
+                );
             }
         }
-        if knob.setting.is_some() && !plant.bench.as_ref().is_some_and(|bench| matches!(bench.instruments, InstrumentsConfig::Pnnlink(_))) {
-            return refuse(".setting", format!("is of a board that speaks pnnlink, but plant `{}` is none: name a `control`", knob.plant));
+        if knob.setting.is_some()
+            && !plant.bench.as_ref().is_some_and(|bench| matches!(bench.instruments, InstrumentsConfig::Pnnlink(_)))
+        {
+            return refuse(
+                ".setting",
+                format!("is of a board that speaks pnnlink, but plant `{}` is none: name a `control`", knob.plant),
+            );
         }
     }
     Ok(())
@@ -195,9 +237,18 @@ impl<'a> OfPlant<'a> {
     }
 
     /// A simulated plant whose keys are controls of it; any other as it is.
-    pub fn retuned(&self, config: &PlantConfig, plant: sims::Simulated, seed: u64) -> Result<Box<dyn Plant>, sims::Error> {
-        let keys: Vec<(&str, &KnobConfig)> =
-            self.knobs.iter().filter(|(_, knob)| knob.simulated.is_some()).map(|(name, knob)| (name.as_str(), *knob)).collect();
+    pub fn retuned(
+        &self,
+        config: &PlantConfig,
+        plant: sims::Simulated,
+        seed: u64,
+    ) -> Result<Box<dyn Plant>, sims::Error> {
+        let keys: Vec<(&str, &KnobConfig)> = self
+            .knobs
+            .iter()
+            .filter(|(_, knob)| knob.simulated.is_some())
+            .map(|(name, knob)| (name.as_str(), *knob))
+            .collect();
         match &config.simulated {
             Some(_) if !keys.is_empty() => Ok(Box::new(Retuned::new(plant, config, &keys, seed)?)),
             _ => Ok(Box::new(plant)),
@@ -237,12 +288,19 @@ impl<'a> OfPlant<'a> {
             match found {
                 Some(found) if found.count == 1 => places.add(name, first, knob.slew),
                 Some(found) => {
-                    return Err(format!("has the knob `{name}`, but its control `{bank}` has {} ports: a knob is one", found.count));
+                    return Err(format!(
+                        "has the knob `{name}`, but its control `{bank}` has {} ports: a knob is one",
+                        found.count
+                    ));
                 }
                 None if all => {
                     let known: Vec<&str> = banks.iter().map(|bank| bank.name.as_str()).collect();
-                    let has = if known.is_empty() { "has no controls".to_owned() } else { format!("has {}", list(&known)) };
-                    return Err(format!("has the knob `{name}`, which is the control `{bank}`, but plant `{}` {has}", self.name));
+                    let has =
+                        if known.is_empty() { "has no controls".to_owned() } else { format!("has {}", list(&known)) };
+                    return Err(format!(
+                        "has the knob `{name}`, which is the control `{bank}`, but plant `{}` {has}",
+                        self.name
+                    ));
                 }
                 None => {}
             }

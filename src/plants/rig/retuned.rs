@@ -24,7 +24,12 @@ pub struct Retuned {
 
 impl Retuned {
     /// `inner` as `config` describes it, with these knobs.
-    pub fn new(inner: Simulated, config: &PlantConfig, knobs: &[(&str, &KnobConfig)], seed: u64) -> Result<Self, sims::Error> {
+    pub fn new(
+        inner: Simulated,
+        config: &PlantConfig,
+        knobs: &[(&str, &KnobConfig)],
+        seed: u64,
+    ) -> Result<Self, sims::Error> {
         let mut card = inner.card().clone();
         for (name, knob) in knobs {
             card.ports.controls.push(Bank::new(name, 1, &knob.unit, Range::new(knob.low, knob.high)));
@@ -52,7 +57,8 @@ impl Retuned {
     }
 
     fn system(&self, values: &[f32]) -> Result<Arc<dyn System>, sims::Error> {
-        let mut written = self.config.simulated.as_ref().map(serde_json::to_value).and_then(Result::ok).unwrap_or_default();
+        let mut written =
+            self.config.simulated.as_ref().map(serde_json::to_value).and_then(Result::ok).unwrap_or_default();
         for ((key, hidden), value) in self.keys.iter().zip(values) {
             if let Some(place) = place(&mut written, key) {
                 let whole = place.is_u64() || place.is_i64();
@@ -85,7 +91,9 @@ impl Plant for Retuned {
     fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         let (own, values) = controls.split_at(controls.len().saturating_sub(self.keys.len()));
         if self.values != values {
-            let system = self.system(values).map_err(|error| Error::Description { key: "simulated".to_owned(), message: error.to_string() })?;
+            let system = self
+                .system(values)
+                .map_err(|error| Error::Description { key: "simulated".to_owned(), message: error.to_string() })?;
             self.inner.become_system(system);
             self.values = values.to_vec();
         }

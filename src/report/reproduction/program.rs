@@ -1,13 +1,14 @@
 //! Programs of the report: what is measured otherwise than by training each method and testing it.
 
 // Circle with report/reproduction/batchnorm.rs: the list of programs names this one, which is made of its types.
+// Circle with report/reproduction/style_parameters.rs: the list of programs names this one, which is made of its types.
 // Circle with report/reproduction/simplicity_bias.rs: the list of programs names this one, which is made of its types.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, batchnorm, learned_twins, simplicity_bias};
+use super::{Check, batchnorm, learned_twins, simplicity_bias, style_parameters};
 use crate::Error;
 
 /// One program of the report.
@@ -22,7 +23,8 @@ pub struct Program {
 }
 
 /// All programs.
-const PROGRAMS: [Program; 3] = [batchnorm::PROGRAM, learned_twins::PROGRAM, simplicity_bias::PROGRAM];
+const PROGRAMS: [Program; 4] =
+    [batchnorm::PROGRAM, learned_twins::PROGRAM, simplicity_bias::PROGRAM, style_parameters::PROGRAM];
 
 impl Program {
     /// The program of that name.

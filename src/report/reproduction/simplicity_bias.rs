@@ -108,7 +108,8 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     };
     let [steps, on_plant] = if asked.quick { QUICK } else { UPDATES };
     let seeds = if asked.quick { &SEEDS[..1] } else { &SEEDS[..] };
-    let settings: &[(usize, f64)] = if asked.quick { &[(8, 0.0), (8, DIVERSITY)] } else { &[(8, 0.0), (8, DIVERSITY), (32, DIVERSITY)] };
+    let settings: &[(usize, f64)] =
+        if asked.quick { &[(8, 0.0), (8, DIVERSITY)] } else { &[(8, 0.0), (8, DIVERSITY), (32, DIVERSITY)] };
     let mut known = Vec::new();
     for &(heads, diversity) in settings {
         tell!("simplicity-bias: collages, {heads} read-outs, diversity {diversity}");
@@ -125,7 +126,10 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
 }
 
 /// Every seed, several at a time.
-fn each(seeds: &[u64], of_seed: impl Fn(u64) -> Result<Vec<Finding>, Error> + Sync) -> Result<Vec<Vec<Finding>>, Error> {
+fn each(
+    seeds: &[u64],
+    of_seed: impl Fn(u64) -> Result<Vec<Finding>, Error> + Sync + Send,
+) -> Result<Vec<Vec<Finding>>, Error> {
     seeds.to_vec().into_par_iter().map(of_seed).collect()
 }
 
@@ -135,7 +139,8 @@ impl Measured {
         let names: Vec<&String> = of_seeds.iter().take(1).flatten().map(|finding| &finding.name).collect();
         let mut all = Vec::new();
         for (place, name) in names.into_iter().enumerate() {
-            let values: Vec<f64> = of_seeds.iter().filter_map(|found| found.get(place)).map(|found| found.value).collect();
+            let values: Vec<f64> =
+                of_seeds.iter().filter_map(|found| found.get(place)).map(|found| found.value).collect();
             let value = median(&values);
             self.measurements.push(Measurement {
                 name: name.clone(),

@@ -107,7 +107,15 @@ mod tests {
         let test = |on_plant: [f64; 2], believed: [f64; 2]| {
             let scores = |values: [f64; 2]| Scores::new(kind, &values[..kind.scores().len()]);
             let test = Some(scores(on_plant));
-            Evaluated { step: 1, test, validation: None, believed: scores(believed), shots: 1, plant_seconds: 0.0, heads: None }
+            Evaluated {
+                step: 1,
+                test,
+                validation: None,
+                believed: scores(believed),
+                shots: 1,
+                plant_seconds: 0.0,
+                heads: None,
+            }
         };
         vec![
             Some(test([0.5, 0.75], [0.25, 0.5])),

@@ -22,9 +22,13 @@ impl Graph {
         let losses = each.into_iter().map(|outputs| problem.objective.loss(outputs, problem.targets, device)).collect();
         let own = mean(losses).ok_or_else(|| Error::Usage("[heads]: there is no read-out".to_owned()))?;
         let directions = problem.objective.directions(problem.targets, width).ok_or_else(|| {
-            Error::Usage(format!("[heads]: the objective `{}` does not say what read-outs could differ in", problem.objective.kind()))
+            Error::Usage(format!(
+                "[heads]: the objective `{}` does not say what read-outs could differ in",
+                problem.objective.kind()
+            ))
         })?;
-        let tensor = |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), device);
+        let tensor =
+            |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), device);
         let directions: Vec<Tensor<2>> = directions.into_iter().map(|values| tensor(values, [shots, width])).collect();
         let spread = (heads.metric == Metric::Spread).then(|| {
             let labels = if let Targets::Classes(labels) = problem.targets { Some(labels.as_slice()) } else { None };

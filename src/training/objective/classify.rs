@@ -46,7 +46,9 @@ impl Objective for Classify {
     /// The output of the row's class less the mean of all: what all outputs share changes no probability.
     fn directions(&self, targets: &Targets, outputs: usize) -> Option<Vec<Vec<f32>>> {
         let share = 1.0 / outputs as f32;
-        let row = |label: &u32| (0..outputs).map(|output| f32::from(u8::from(output == *label as usize)) - share).collect::<Vec<_>>();
+        let row = |label: &u32| {
+            (0..outputs).map(|output| f32::from(u8::from(output == *label as usize)) - share).collect::<Vec<_>>()
+        };
         Some(vec![targets.classes().iter().flat_map(row).collect()])
     }
 

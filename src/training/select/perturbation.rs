@@ -1,7 +1,5 @@
 //! Changes of the shots that should change no answer.
 
-// Circle with training/select.rs: what chooses holds changes, one of which is another bench to choose on.
-
 use sims::Key;
 
 use crate::Error;
@@ -88,7 +86,11 @@ mod tests {
 
     #[test]
     fn perturbations_are_read_and_do_what_they_say() {
-        let rows = Rows { values: vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0], targets: Targets::Classes(vec![0, 1, 0]), numbers: vec![0, 1, 2] };
+        let rows = Rows {
+            values: vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0],
+            targets: Targets::Classes(vec![0, 1, 0]),
+            numbers: vec![0, 1, 2],
+        };
         let apply = |text: &str| Perturbation::parse(text).unwrap().apply(&rows, Key::new(3)).values;
         assert_eq!(apply("offset=0.5")[..2], [1.5, 10.5]);
         assert_eq!(apply("scale=2")[..2], [2.0, 20.0]);

@@ -1,7 +1,5 @@
 //! The knobs of a plant: its signature on a fixed set of shots, from a reference that was measured when it was healthy, or on another bench.
 
-// Circle with training/tune.rs: the search is given something that is turned, and what is turned is searched.
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -120,7 +118,9 @@ impl Tuning<'_> {
         let wanted: Vec<_> = all.iter().filter(|(name, knob)| is_wanted(name, &knob.plant)).collect();
         let Some((_, first)) = wanted.first() else {
             let plant = self.plant.unwrap_or_default();
-            return Err(Error::Usage(format!("--plant {plant}: none of the knobs that are asked for is of this plant")));
+            return Err(Error::Usage(format!(
+                "--plant {plant}: none of the knobs that are asked for is of this plant"
+            )));
         };
         if let Some((_, other)) = wanted.iter().find(|(_, knob)| knob.plant != first.plant) {
             return Err(Error::Usage(format!(
@@ -147,7 +147,7 @@ impl Tuning<'_> {
             Metric::Features => {
                 let run = if let Healthy::File(path) = self.reference { Some(path) } else { None };
                 Some(Features::of(run, &plant, &opened)?)
-            },
+            }
             _ => None,
         };
         let reduction = if self.metric == Metric::Shiftless { Reduction::Shiftless } else { Reduction::Each };
@@ -159,8 +159,10 @@ impl Tuning<'_> {
             "rig": self.rig.config.name, "plant": plant, "knobs": ranges, "reference": reference.words, "metric": self.metric,
             "shots": self.shots, "evaluations": self.evaluations, "strategy": self.strategy, "seed": self.seed,
         });
-        let mut journal = if self.resume { Journal::go_on(self.journal, &asked) } else { Journal::begin(self.journal, &asked) }?;
-        let search = Search { evaluations: self.evaluations, strategy: self.strategy, key: Key::new(self.seed).branch("tune") };
+        let mut journal =
+            if self.resume { Journal::go_on(self.journal, &asked) } else { Journal::begin(self.journal, &asked) }?;
+        let search =
+            Search { evaluations: self.evaluations, strategy: self.strategy, key: Key::new(self.seed).branch("tune") };
         let told = std::mem::take(&mut journal.known);
         let mut done = told.len();
         let mut note = |values: &[f32], squared: f64| {
@@ -189,7 +191,7 @@ impl Tuning<'_> {
 
     fn open(&self, plant: &str) -> Result<Opened, Error> {
         let mut opened = self.rig.clone().unrecorded().open(&[plant], self.seed)?;
-        let mut one = opened.pop().ok_or_else(|| Error::Usage(format!("the rig has no plant `{plant}`")))?;
+        let one = opened.pop().ok_or_else(|| Error::Usage(format!("the rig has no plant `{plant}`")))?;
         // Nobody wants it soon enough to end for a limit that is over in a minute.
         one.allowance.pace();
         Ok(one)
@@ -226,7 +228,8 @@ impl Tuning<'_> {
             return Err(Error::Data(format!("{name}: holds no shots")));
         };
         let controls = trace.controls(*first).to_vec();
-        let rows = |batch: &Batch| Batch::from_fn(chosen.len(), batch.columns(), |row, column| batch.row(chosen[row])[column]);
+        let rows =
+            |batch: &Batch| Batch::from_fn(chosen.len(), batch.columns(), |row, column| batch.row(chosen[row])[column]);
         let words = format!("{} shots of {name}", chosen.len());
         Ok(Reference { shots: vec![(controls, rows(&trace.inputs))], outputs: vec![rows(&trace.outputs)], words })
     }
@@ -280,7 +283,9 @@ pub(super) fn trace_of(path: &Path, plant: &str) -> Result<PathBuf, Error> {
 
 fn read(file: &Path) -> Result<Trace, Error> {
     let content = |file: &Path| {
-        read_bounded(file, MOST).map_err(|error| Error::Data(format!("{}: cannot be read: {error}. Name a trace (.arrow) or a run", file.display())))
+        read_bounded(file, MOST).map_err(|error| {
+            Error::Data(format!("{}: cannot be read: {error}. Name a trace (.arrow) or a run", file.display()))
+        })
     };
     let bytes = content(file)?;
     let trace = if file.extension().is_some_and(|ending| ending == "arrows") {

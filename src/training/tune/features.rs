@@ -32,17 +32,28 @@ impl Features {
         };
         let (experiment, document) = Experiment::find(&run.join("experiment.toml").to_string_lossy(), &[])?;
         let is_it = |layer: &LayerConfig| matches!(layer, LayerConfig::Physical(config) if config.plant == plant);
-        let layer = experiment.layers.iter().rposition(is_it).ok_or_else(|| usage(format!("the network of {} has no layer on plant `{plant}`", run.display())))?;
+        let layer = experiment
+            .layers
+            .iter()
+            .rposition(is_it)
+            .ok_or_else(|| usage(format!("the network of {} has no layer on plant `{plant}`", run.display())))?;
         let saved = Saved::read(run)?;
         // The network is built onto the ports alone: nothing of it drives this stand-in.
         let lab = Lab::new(vec![stand_in(opened)], Derivatives::Twin)?;
-        let data = Dataset::load(&experiment.data, data_path(run)?.as_deref(), &document, Key::new(experiment.seed).branch("data"))?;
+        let data = Dataset::load(
+            &experiment.data,
+            data_path(run)?.as_deref(),
+            &document,
+            Key::new(experiment.seed).branch("data"),
+        )?;
         let network = Network::build(experiment.layout(), &document, &lab, &data)?;
         let named = network.weights(Key::new(0));
-        let find = |name: &str| saved.weights.iter().find(|weight| weight.name == name).map(|weight| weight.tensor.clone());
+        let find =
+            |name: &str| saved.weights.iter().find(|weight| weight.name == name).map(|weight| weight.tensor.clone());
         let weights = named.iter().map(|(name, _)| find(name)).collect::<Option<Vec<_>>>();
         let weights = weights.ok_or_else(|| usage(format!("{}: lacks weights of its network", run.display())))?;
-        let state = network.recall(&saved.state).map_err(|message| Error::Record { path: Saved::path(run), message })?;
+        let state =
+            network.recall(&saved.state).map_err(|message| Error::Record { path: Saved::path(run), message })?;
         Ok(Self { network, weights, state, layer, lab })
     }
 

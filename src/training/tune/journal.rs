@@ -78,6 +78,11 @@ mod tests {
         assert_eq!(Journal::go_on(&path, &asked).unwrap().known.len(), 3);
         let refused = Journal::go_on(&path, &json!({ "seed": 2 })).unwrap_err().to_string();
         assert!(refused.contains("was asked otherwise"), "{refused}");
-        assert!(Journal::go_on(&folder.path().join("none"), &asked).unwrap_err().to_string().contains("Begin without --resume"));
+        assert!(
+            Journal::go_on(&folder.path().join("none"), &asked)
+                .unwrap_err()
+                .to_string()
+                .contains("Begin without --resume")
+        );
     }
 }

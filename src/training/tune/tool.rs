@@ -13,8 +13,6 @@
 //! unit = "dB"
 //! ```
 
-// Circle with training/tune.rs: the search is given something that is turned, and what is turned is searched.
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -96,7 +94,8 @@ impl ToolFile {
             return Err(document.refuse("knobs", "or `tool` is empty: name a program, and what it is told"));
         }
         if !file.tool.iter().any(|word| word.contains("{output}")) {
-            return Err(document.refuse("tool", "does not name its output: write {output} where the file that it writes belongs"));
+            return Err(document
+                .refuse("tool", "does not name its output: write {output} where the file that it writes belongs"));
         }
         Ok(Some(file))
     }
@@ -194,7 +193,10 @@ fn numbers(bytes: &[u8]) -> Vec<f64> {
         && let Some(at) = bytes.windows(4).position(|word| word == b"data")
     {
         let samples = bytes.get(at + 8..).unwrap_or_default();
-        return samples.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0).collect();
+        return samples
+            .chunks_exact(2)
+            .map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0)
+            .collect();
     }
     if bytes.starts_with(b"P5") || bytes.starts_with(b"P6") {
         // Magic, width, height and maximum, each before one white byte.
@@ -204,7 +206,8 @@ fn numbers(bytes: &[u8]) -> Vec<f64> {
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         let words = text.split(|letter: char| letter.is_whitespace() || letter == ',' || letter == ';');
-        let numbers: Vec<f64> = words.filter_map(|word| word.parse().ok()).filter(|value: &f64| value.is_finite()).collect();
+        let numbers: Vec<f64> =
+            words.filter_map(|word| word.parse().ok()).filter(|value: &f64| value.is_finite()).collect();
         if !numbers.is_empty() {
             return numbers;
         }
