@@ -13,6 +13,7 @@ mod learning;
 mod lookout;
 mod metrics;
 mod progress;
+mod quantity;
 mod reference;
 mod run_control;
 mod server;
@@ -33,6 +34,7 @@ pub use learning::Learning;
 pub use lookout::Lookout;
 pub use metrics::{Metrics, MetricsListener};
 pub use progress::Progress;
+pub use quantity::Quantity;
 pub use reference::Reference;
 pub use run_control::Control;
 pub use server::{SOCKET, Server, connect};
@@ -40,5 +42,5 @@ pub use status::{
     BankStatus, Budget, LinkStatus, PlantStatus, Reply, Request, RunState, Status, TrainingStatus, Tried, TriedOn,
 };
 pub use supervisor::RunSupervisor;
-pub use thresholds::{AlarmConfig, Quantity, Thresholds};
+pub use thresholds::{AlarmConfig, Thresholds};
 pub use viewer::{Shots, Viewer, Watching, Wires, twin_residual};

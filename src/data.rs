@@ -1,5 +1,7 @@
 //! What is learned: rows of numbers, each with a class or with numbers to predict, split into training, validation and test.
 
+// Circle with data/: the list of sources names each, and each makes the data set that is declared here.
+
 mod augmentation;
 mod clusters;
 pub mod collages;

@@ -3,6 +3,8 @@
 //! Whatever is wrong in it is refused with the file, the line, the key, and the nearest key that exists. The schema is
 //! the one that `pnnlab schema` prints, so the two cannot disagree.
 
+// Circle with document/: one reader of one document; split for its length.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

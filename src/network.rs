@@ -1,5 +1,7 @@
 //! One stage of a network, physical or digital. A layer does not change; what training changes are its weights.
 
+// Circle with network/: the list of layers names each kind, and each is made of the trait and the words here.
+
 mod activation;
 mod bins;
 pub(crate) mod full_scale;

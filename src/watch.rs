@@ -4,13 +4,16 @@
 //! never happens to the run. One struct holds all that is known ([`Dashboard`]); threads bring [`News`]; drawing only reads.
 
 mod alarms;
+mod ask;
 mod bench;
 mod budget;
 mod calibration;
 mod client;
+mod connection;
 mod dashboard;
 mod find;
 mod follow;
+mod frame;
 #[cfg(test)]
 mod golden;
 mod history;
@@ -42,19 +45,9 @@ use crate::Error;
 use crate::record::unix_seconds;
 
 use dashboard::Dashboard;
+pub use session::Start;
 pub use terminal::{give_back as give_terminal_back, take_again as take_terminal_again};
 use theme::Theme;
-
-/// What to open first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Start {
-    /// The table of the runs of a folder.
-    Table,
-    /// The newest run of a folder, and each newer one that appears.
-    Newest,
-    /// One run.
-    Run(PathBuf),
-}
 
 /// Opens the dashboard on the runs in `runs`, until the user leaves it.
 pub fn watch(start: Start, runs: &Path, ascii: bool) -> Result<(), Error> {

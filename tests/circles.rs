@@ -2,10 +2,12 @@
 //!
 //! What a file uses is read from its paths (`crate::…`, `super::…`, and those that begin at a module in scope), each followed
 //! through re-exports to the file that defines the name. A module by itself is not a use, nor is a re-export of what the file
-//! itself does not name otherwise; tests are left out. Two files may use each other where both say why:
+//! itself does not name otherwise; tests are left out. Two files may use each other where both say why, and a file and those of
+//! its own folder where the file says why:
 //!
 //! ```text
 //! // Circle with electrical/kernel.rs: why neither can do without the other
+//! // Circle with network/: why it cannot do without them
 //! ```
 
 mod files;
@@ -57,17 +59,19 @@ impl Files {
     }
 
     /// What is wrong with the circles of a crate: those that nobody allows, and what allows one that is not there. Allowed are
-    /// those of `list`, pairs of a file with a file or a folder, and those that both files give a reason for.
-    fn complaints(&self, list: &[(&str, &str)]) -> Vec<String> {
+    /// those that both files give a reason for, and those of a file with its own folder that the file gives a reason for.
+    fn complaints(&self) -> Vec<String> {
         let arrows = self.arrows();
         let says = |one: &str, other: &str| {
             self.0.iter().any(|file| file.path == one && file.allowed.iter().any(|allowed| allowed == other))
         };
-        let mut pairs: Vec<(&str, &str)> = list.to_vec();
+        let mut pairs: Vec<(&str, &str)> = vec![];
         let mut wrong = vec![];
         for file in &self.0 {
             for other in &file.allowed {
-                if !says(other, &file.path) {
+                if other.strip_suffix('/').is_some_and(|folder| file.path.strip_suffix(".rs") == Some(folder)) {
+                    pairs.push((&file.path, other));
+                } else if !says(other, &file.path) {
                     wrong.push(format!(
                         "{} speaks of a circle with {other}, which does not: both give a reason",
                         file.path
@@ -95,49 +99,20 @@ impl Files {
     }
 }
 
-/// The circles that are left in `src/`, each between a file and another file or a folder: they may become fewer, not more.
-const LEFT: [(&str, &str); 24] = [
-    ("command/attended.rs", "command/train.rs"),
-    ("command/calibrate.rs", "command/calibrate/"),
-    ("command/runs.rs", "command/runs/"),
-    ("control/board.rs", "control/thresholds.rs"),
-    ("data.rs", "data/"),
-    ("document.rs", "document/"),
-    ("network.rs", "network/"),
-    ("plants/lab.rs", "plants/lab/"),
-    ("plants/rig.rs", "plants/rig/gauges.rs"),
-    ("plants/rig/bench.rs", "plants/rig/config.rs"),
-    ("report/calibration.rs", "report/calibration/sections.rs"),
-    ("report/calibration.rs", "report/figure/calibration.rs"),
-    ("report/reproduction/learned_twins.rs", "report/reproduction/program.rs"),
-    ("report/reproduction/program.rs", "report/reproduction/published.rs"),
-    ("training/comparison.rs", "training/engine.rs"),
-    ("training/estimator.rs", "training/estimator/"),
-    ("training/trainer/config.rs", "training/trainer/optimizer.rs"),
-    ("training/trainer/config.rs", "training/upkeep/config.rs"),
-    ("training/upkeep.rs", "training/upkeep/config.rs"),
-    ("watch.rs", "watch/session.rs"),
-    ("watch/client.rs", "watch/find.rs"),
-    ("watch/dashboard.rs", "watch/panel.rs"),
-    ("watch/dashboard.rs", "watch/safety.rs"),
-    ("watch/runs_table.rs", "watch/screen.rs"),
-];
-
 #[test]
 fn no_circle_of_files_is_without_a_reason() {
-    let crates = ["drivers/src", "sims/src", "calibration/src", "hil/src"].map(|source| (source, [].as_slice()));
-    for (source, left) in crates.into_iter().chain([("src", LEFT.as_slice())]) {
+    for source in ["drivers/src", "sims/src", "calibration/src", "hil/src", "src"] {
         let files = Files::of_crate(source);
         assert!(files.0.len() > 20, "{source}: the files are found");
-        let wrong = files.complaints(left);
+        let wrong = files.complaints();
         assert!(wrong.is_empty(), "{source}:\n{}", wrong.join("\n"));
     }
 }
 
 /// What is wrong with the circles of a crate of these files.
-fn complaints(files: &[(&str, &str)], left: &[(&str, &str)]) -> Vec<String> {
+fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let text = |path: &str| files.iter().find(|(name, _)| *name == path).map_or("", |(_, text)| text).to_owned();
-    Files::of(&text).complaints(left)
+    Files::of(&text).complaints()
 }
 
 const LIB: (&str, &str) = ("lib.rs", "mod a;\nmod b;\npub mod c;\npub use b::{B as Renamed, Other};\npub use a::A;");
@@ -149,17 +124,17 @@ fn circles_are_found_through_others_and_through_re_exports() {
     let c = ("c.rs", "pub mod d;\npub struct C(crate::A);");
     let d = ("c/d.rs", "pub struct D;\nimpl D { fn d(self) { let D = self; } }");
     let circle = "a circle: a.rs uses B of b.rs uses C of c.rs uses A of a.rs";
-    let found = complaints(&[LIB, a, b, c, d], &[]);
+    let found = complaints(&[LIB, a, b, c, d]);
     assert!(found.len() == 1 && found[0].starts_with(circle), "{found:?}");
     // A path that leads nowhere else.
     let c =
         ("c.rs", "pub mod d;\nuse std::fmt;\npub struct C;\nfn f(f: fmt::Result) -> d::D { c::A::b(\"crate::A\") }");
-    assert_eq!(complaints(&[LIB, a, b, c, d], &[]), [""; 0]);
+    assert_eq!(complaints(&[LIB, a, b, c, d]), [""; 0]);
     // A child that uses its parent, of which the parent uses a name and not only shows it.
     let d = ("c/d.rs", "use super::*;\npub struct D(C);");
-    assert_eq!(complaints(&[LIB, a, b, c, d], &[]).len(), 1);
+    assert_eq!(complaints(&[LIB, a, b, c, d]).len(), 1);
     let shown = ("c.rs", "pub mod d;\npub use d::D;\npub struct C;");
-    assert_eq!(complaints(&[LIB, a, b, shown, d], &[]), [""; 0]);
+    assert_eq!(complaints(&[LIB, a, b, shown, d]), [""; 0]);
 }
 
 #[test]
@@ -180,20 +155,34 @@ fn tests_comments_and_texts_use_nothing() {
         fn f() -> Option<crate::A> { None }
         pub struct Other;
     "##;
-    assert_eq!(complaints(&[LIB, a, ("b.rs", quiet)], &[]), [""; 0]);
+    assert_eq!(complaints(&[LIB, a, ("b.rs", quiet)]), [""; 0]);
     let loud = format!("{quiet} #[cfg(not(test))] fn g() -> crate::A {{ f() }}");
-    assert_eq!(complaints(&[LIB, a, ("b.rs", &loud)], &[]).len(), 1);
+    assert_eq!(complaints(&[LIB, a, ("b.rs", &loud)]).len(), 1);
 }
 
 #[test]
 fn a_circle_needs_a_reason_on_both_sides_and_a_reason_a_circle() {
     let a = "use crate::b::B;\npub struct A(Option<Box<B>>);";
     let b = "pub struct B(crate::A);\npub struct Other;";
-    let wrong = |a: &str, b: &str, left: &[(&str, &str)]| complaints(&[LIB, ("a.rs", a), ("b.rs", b)], left);
+    let wrong = |a: &str, b: &str| complaints(&[LIB, ("a.rs", a), ("b.rs", b)]);
     let [why_a, why_b] = ["b.rs", "a.rs"].map(|other| format!("// Circle with {other}: they are two halves.\n"));
-    assert!(wrong(&format!("{why_a}{a}"), b, &[]).iter().any(|wrong| wrong.contains("both give a reason")));
-    assert_eq!(wrong(&format!("{why_a}{a}"), &format!("{why_b}{b}"), &[]), [""; 0]);
-    assert_eq!(wrong(&format!("// Circle with b.rs: \n{a}"), &format!("{why_b}{b}"), &[]).len(), 2);
-    assert_eq!(wrong(a, b, &[("a.rs", "b.rs")]), [""; 0]);
-    assert!(wrong(a, "pub struct B;\npub struct Other;", &[("a.rs", "b.rs")])[0].contains("strike it"));
+    assert!(wrong(&format!("{why_a}{a}"), b).iter().any(|wrong| wrong.contains("both give a reason")));
+    assert_eq!(wrong(&format!("{why_a}{a}"), &format!("{why_b}{b}")), [""; 0]);
+    assert_eq!(wrong(&format!("// Circle with b.rs: \n{a}"), &format!("{why_b}{b}")).len(), 2);
+    let gone = wrong(&format!("{why_a}{a}"), &format!("{why_b}pub struct B;\npub struct Other;"));
+    assert!(gone[0].contains("strike it"), "{gone:?}");
+    // A file says it for all in its own folder, and for no other folder.
+    let (c, d) = ("pub mod d;\npub struct C(d::D);", "pub struct D(Option<Box<super::C>>);");
+    let of_folder = |folder: &str| {
+        let c = format!("// Circle with {folder}/: a list and what is in it.\n{c}");
+        complaints(&[
+            LIB,
+            ("a.rs", "pub struct A;"),
+            ("b.rs", "pub struct B;\npub struct Other;"),
+            ("c.rs", &c),
+            ("c/d.rs", d),
+        ])
+    };
+    assert_eq!(of_folder("c"), [""; 0]);
+    assert!(!of_folder("e").is_empty());
 }

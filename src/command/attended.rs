@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use super::arguments::TrainArgs;
 use super::{new_folder, prepare};
-use crate::command::train::TrainArgs;
 use crate::control::connect;
 use crate::watch::{self, Start};
 use crate::{Error, stop};

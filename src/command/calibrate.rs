@@ -1,5 +1,7 @@
 //! `pnnlab calibrate`: measures a plant, or takes a trace, and leaves a twin with its residual, a noise model and a report.
 
+// Circle with command/calibrate/: the parts of one command; split for its length.
+
 mod begun;
 mod measuring;
 mod reading;

@@ -21,7 +21,7 @@ use crate::output::duration;
 use crate::plants::{InUse, Opened, PlantConfig, Rig};
 use crate::report::Theme;
 use crate::stop::{self, Stoppable};
-use crate::training::{Experiment, Prepared, comparison::slopes_of};
+use crate::training::{Experiment, Prepared, prepared::slopes_of};
 
 /// `pnnlab check`.
 #[derive(Debug, Args)]

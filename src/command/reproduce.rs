@@ -13,7 +13,7 @@ use crate::Error;
 use crate::document::{list, nearest};
 use crate::plants::Rig;
 use crate::record::git_state;
-use crate::report::reproduction::{Asked, Program};
+use crate::report::reproduction::{Asked, program};
 use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
 use crate::scores::Picture;
 use crate::training::comparison::{Seeded, compare};
@@ -146,7 +146,7 @@ fn attempt(
     (folder, git): (&Path, &Value),
     start: Instant,
 ) -> Result<Section, Error> {
-    if let Some(program) = Program::find(&entry.name) {
+    if let Some(program) = program(&entry.name) {
         let measured = (program.run)(&Asked { quick: arguments.quick, data: arguments.data.as_deref() })?;
         let mut provenance = Provenance::of(None, git.clone(), start.elapsed().as_secs_f64());
         provenance.command = super::line();

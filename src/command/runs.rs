@@ -1,5 +1,7 @@
 //! `pnnlab runs`: finds, shows, compares, exports, draws and removes runs.
 
+// Circle with command/runs/: the parts of one command share how a run is named.
+
 mod compare;
 mod export;
 mod figures;

@@ -1,50 +1,16 @@
 //! `pnnlab train`: one network by one method.
 
-use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::arguments::ExperimentArgs;
+use super::arguments::TrainArgs;
 use super::{close_lost, new_folder, prepare};
 use crate::Error;
 use crate::plants::Rig;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Experiment, Finished, Interrupted, Method, Prepared};
-
-/// `pnnlab train`.
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
-pub struct TrainArgs {
-    /// The experiment and where it goes.
-    #[command(flatten)]
-    pub run: ExperimentArgs,
-    /// How gradients are made; without it, as the experiment says
-    #[arg(long)]
-    pub method: Option<Method>,
-    /// Whether each plant is first asked, with some 900 shots, if it will train
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub check: bool,
-    /// Continues the run in this folder from its last checkpoint, to the same end as if it had never stopped
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["method", "seed", "name"])]
-    pub resume: Option<PathBuf>,
-    /// Says what it will cost, holds the first batches against every limit, and stops before anything is driven or written
-    #[arg(long, conflicts_with = "resume")]
-    pub dry_run: bool,
-    /// Records every shot in the run folder, as run.record does
-    #[arg(long)]
-    pub record: bool,
-    /// An address where Prometheus can ask for metrics, such as 127.0.0.1:9090, as run.metrics does
-    #[arg(long, value_name = "ADDRESS")]
-    pub metrics: Option<std::net::SocketAddr>,
-    /// Continues although experiment, rig, data or program differ from what the run was started with
-    #[arg(long, requires = "resume")]
-    pub allow_changes: bool,
-    /// Trains in a process of its own and opens the dashboard on it; leaving the dashboard does not stop it
-    #[arg(long, conflicts_with_all = ["json", "resume", "dry_run"])]
-    pub watch: bool,
-}
 
 /// Trains, records, and says how it went.
 pub fn run(arguments: &TrainArgs) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 //!
 //! Who gives every class the same probability has a cross-entropy of ln(classes), who predicts the mean of the targets a squared error of
 //! their variance. The mean over the last tenth of the updates is compared with it, since single batches scatter around it; the alarm is over when the mean is below.
+//! A loss that falls is no alarm: a network that begins sure of what is wrong has a loss far above that of guessing, and learns.
 
 use std::collections::VecDeque;
 
@@ -15,6 +16,8 @@ use crate::scores::ObjectiveKind;
 const PART: usize = 10;
 /// The fewest updates that say something: a network may guess for its first hundred, and learn then.
 const FEWEST: usize = 100;
+/// A loss falls where the newer half of these updates has at most this part of the older half's.
+const FALLS: f64 = 0.8;
 
 /// Looks whether a run learns.
 pub struct Learning {
@@ -41,9 +44,13 @@ impl Learning {
         if self.window < self.losses.len() {
             self.losses.pop_front();
         }
-        let mean = self.losses.iter().sum::<f64>() / self.losses.len() as f64;
+        if self.losses.len() < self.window {
+            return false;
+        }
+        let mean = |from: usize, to: usize| self.losses.range(from..to).sum::<f64>() / (to - from) as f64;
+        let (all, half) = (mean(0, self.window), self.window / 2);
         // What is no number learns nothing either.
-        self.losses.len() == self.window && (mean.is_nan() || self.guessing < mean)
+        all.is_nan() || self.guessing < all && FALLS * mean(0, half) < mean(half, self.window)
     }
 }
 
@@ -100,6 +107,12 @@ mod tests {
         // The good ones have to leave the window for the mean to reach it.
         assert!((150..=209).contains(&first), "{first}");
         assert!(learning.learns_nothing(f64::NAN));
+        // From far above what guessing gives it falls for 300 updates, and then learns nothing more.
+        let mut learning = Learning::new((ObjectiveKind::Classify, 10.0_f64.ln()), 1000);
+        let falls = (0..400).map(|step: i32| 80.0 * 0.99_f64.powi(step.min(300)));
+        let said: Vec<bool> = falls.map(|loss| learning.learns_nothing(loss)).collect();
+        let first = said.iter().position(|nothing| *nothing);
+        assert!(first.is_some_and(|first| (301..400).contains(&first)), "{first:?}");
         let mut short = Learning::new((ObjectiveKind::Regress, 1.0), 5);
         assert!(!(0..99).any(|_| short.learns_nothing(5.0)), "too few to say anything");
     }

@@ -1,5 +1,7 @@
 //! The opened plants of a rig, each with its twin, metered: what layers drive while a network runs.
 
+// Circle with plants/lab/: the parts of one lab; split for its length.
+
 pub(crate) mod guard;
 mod guarded;
 mod opened;

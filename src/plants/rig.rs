@@ -1,5 +1,7 @@
 //! A rig: the plants of one bench, as one TOML file describes them, and how they are opened.
 
+// Circle with plants/rig/gauges.rs: the instruments of its interlocks are opened with a rig; split for its length.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,22 +28,26 @@ mod gauges;
 mod held;
 mod kept;
 mod knobs;
+mod limits;
 mod next_free;
 mod offline;
 mod retuned;
+mod system;
 mod twin_ports;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
 use changes::known_plants;
 use config::InterlockConfig;
-pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
+pub use config::{PlantConfig, RigConfig, ScreenConfig};
 use equations::read_equations;
 pub use feedthrough::FeedthroughConfig;
 use gauges::Gauges;
 use kept::Kept;
 use knobs::OfPlant;
 pub use knobs::{KnobConfig, Knobs};
+pub use limits::LimitsConfig;
 use next_free::next_free;
+pub use system::SimulatedConfig;
 use twin_ports::{same_ports, unlearned};
 
 /// What a plant must have.

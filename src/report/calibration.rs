@@ -1,19 +1,21 @@
 //! The report of a calibration, as Markdown or HTML, with its figures in a folder beside it: what was measured, how well the twin
 //! predicts, noise, coefficients, what could not be told, and where the fit is valid.
 
+mod calibrated;
 mod paper;
 mod sections;
 mod words;
 
 use std::path::{Path, PathBuf};
 
-use calibration::{FitFacts, Fitted, Residual, Trace};
+use calibration::{FitFacts, Residual};
 
 use crate::Error;
 use crate::output::{printable, timestamp};
 use crate::plants::fits;
 use crate::report::{Theme, figure::calibration_figures};
 
+pub use calibrated::Calibrated;
 use paper::{Piece, html, markdown};
 pub use sections::{LEVELS, level_rows};
 pub use words::counted;
@@ -26,20 +28,6 @@ const DRIFTING: f64 = 0.3;
 
 /// A residual this much below the noise is no chance any more.
 const TELLING: f64 = 0.95;
-
-/// A calibration with what it came from.
-pub struct Calibrated<'a> {
-    /// What the fit says of itself.
-    pub facts: &'a FitFacts,
-    /// What was found.
-    pub fitted: &'a Fitted,
-    /// Of what.
-    pub trace: &'a Trace,
-    /// Where the fit lies.
-    pub fit: &'a Path,
-    /// Time here, in s.
-    pub seconds: f64,
-}
 
 impl Calibrated<'_> {
     /// The result in a few sentences.

@@ -6,6 +6,7 @@
 mod batchnorm;
 mod learned_twins;
 mod program;
+mod programs;
 mod provenance;
 mod published;
 mod report;
@@ -13,8 +14,9 @@ mod section;
 mod simplicity_bias;
 mod style_parameters;
 
-pub use program::{Asked, Measured, Measurement, Program};
+pub use program::{Asked, Check, Measured, Measurement};
+pub use programs::find as program;
 pub use provenance::Provenance;
-pub use published::{Check, Entry, Published, entries};
+pub use published::{Entry, Published, entries};
 pub use report::{over_runs, over_seeds, short, write};
 pub use section::{Ours, Section, State};

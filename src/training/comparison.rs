@@ -1,13 +1,11 @@
 //! The same experiment by several methods on the same plant, side by side, over several seeds.
 
 mod seeds;
-mod slopes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use drivers::Plant;
 use indicatif::MultiProgress;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -16,20 +14,14 @@ use sims::Key;
 
 use crate::Error;
 use crate::control::{Fleet, Keyboard};
-use crate::data::Dataset;
-use crate::document::Document;
-use crate::network::{LayerConfig, Network};
-use crate::plants::{Lab, Rig};
+use crate::network::Network;
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::experiment::no_heads;
-use crate::training::{Drawer, Experiment, Finished, Method, Plan, check_statistics, objective};
+use crate::training::prepared::origins;
+use crate::training::{Finished, Method, Plan, Prepared, check_statistics, objective};
 
 pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each, write_tests};
-pub(crate) use slopes::slopes_of;
-
-/// Shots that measure the error of a twin.
-const AGREEMENT_SHOTS: usize = 500;
 
 /// What one method did, over all seeds.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,166 +97,6 @@ pub struct Comparison {
     pub runs: Vec<PathBuf>,
     /// The figures of all curves.
     pub figures: Vec<PathBuf>,
-}
-
-/// An experiment with its rig, ready to run.
-pub struct Prepared {
-    /// What to do.
-    pub experiment: Experiment,
-    /// For errors.
-    pub document: Document,
-    /// On what.
-    pub rig: Rig,
-    /// `--data`.
-    pub data: Option<PathBuf>,
-    /// Who draws what was trained.
-    pub drawer: Arc<dyn Drawer>,
-}
-
-impl Prepared {
-    /// The names of the plants that the layers use.
-    pub fn plants(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .experiment
-            .layers
-            .iter()
-            .filter_map(
-                |layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None },
-            )
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// Loads the data, split by `seed`.
-    pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
-        let key = Key::new(seed).branch("data");
-        let data = Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, key)?;
-        if self.experiment.training.chooses() && data.validation.is_empty() {
-            let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
-            return Err(self.document.refuse("data.validation", message));
-        }
-        Ok(data)
-    }
-
-    /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
-    pub(crate) fn counted(&self, method: Method, seed: u64, data: &Dataset) -> Experiment {
-        let mut experiment = self.experiment.by(method, seed, &self.document);
-        experiment.training = experiment.training.counted(data.train.len());
-        experiment
-    }
-
-    /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
-    pub(crate) fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
-        self.open(&self.rig, method, seed)
-    }
-
-    /// The same for questions that are no training.
-    pub(crate) fn lab_unrecorded(&self, method: Method, seed: u64) -> Result<Lab, Error> {
-        self.open(&self.rig.clone().unrecorded(), method, seed)
-    }
-
-    /// The same for a run that goes on, which overwrites no recording.
-    pub(crate) fn lab_again(&self, method: Method, seed: u64) -> Result<Lab, Error> {
-        self.open(&self.rig.clone().recording_on(), method, seed)
-    }
-
-    fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {
-        let known = rig.names();
-        let wanted = self.plants();
-        let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
-        let opened = rig.open(&opened, seed)?;
-        let learns = method == Method::PhysicsAware && self.experiment.training.refresh.is_some();
-        if let Some(plant) = opened.iter().find(|plant| plant.unlearned && method.needs_twin() && !learns) {
-            return Err(Error::Unlearned { plant: plant.name.clone() });
-        }
-        Lab::new(opened, method.derivatives())
-    }
-
-    /// Whether the physics of all plants is known, as only a simulation knows it.
-    pub fn knows_physics(&self) -> bool {
-        self.may_be_asked()
-    }
-
-    /// Whether the plants may be asked before a training: only simulated ones. Opening a bench twice costs minutes, and its dialogue
-    /// may be recorded.
-    pub(crate) fn may_be_asked(&self) -> bool {
-        let simulated = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.simulated.is_some());
-        self.plants().into_iter().all(simulated)
-    }
-
-    /// Whether each plant will train, by name. Benches are opened for it alone, so a simulated one is as new afterwards; what is
-    /// replayed answers only the training's own questions.
-    pub fn trainability(&self) -> Result<Vec<(String, calibration::Trainability)>, Error> {
-        let mut found = Vec::new();
-        if !self.may_be_asked() {
-            return Ok(found);
-        }
-        // What is refused is refused before a plant is asked anything.
-        let data = self.load(self.experiment.seed)?;
-        let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
-        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
-        drop(lab);
-        let slopes = self.slopes(&data)?;
-        // A recording holds one training, and nothing else.
-        let recorded = |name: &str| self.rig.config.plants.get(name).is_some_and(|plant| plant.record.is_some());
-        let plants: Vec<&str> = self.plants().into_iter().filter(|name| !recorded(name)).collect();
-        for mut opened in self.rig.open(&plants, self.experiment.seed)? {
-            if opened.plant.card().identity.origin == drivers::Origin::Replayed {
-                continue;
-            }
-            let layers = self.experiment.layers.iter();
-            let depth = layers
-                .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
-                .count();
-            opened.allowance.pace();
-            let key = Key::new(self.experiment.seed).branch("trainability");
-            let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);
-            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
-            let checked = checked.map_err(Error::calibration(&opened.name))?;
-            let checked = match slopes {
-                Some((network, shots)) => checked.with_network(network, shots),
-                None => checked,
-            };
-            found.push((opened.name.clone(), checked));
-        }
-        Ok(found)
-    }
-
-    /// What the plants that the layers use say of themselves.
-    fn cards(&self) -> Result<serde_json::Value, Error> {
-        let lab = self.lab(self.experiment.training.method, self.experiment.seed)?;
-        let cards = crate::record::plant_facts(&lab);
-        self.rig.keep_open(lab.into_plants()?);
-        Ok(cards)
-    }
-
-    /// The plants with their origins, in words.
-    pub(crate) fn origins(&self) -> Result<String, Error> {
-        Ok(origins(&self.cards()?))
-    }
-
-    /// The error of each plant's nominal twin, the worst of them.
-    pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
-        let mut worst = None;
-        let mut plants = self.rig.open(&self.plants(), seed)?;
-        for opened in &mut plants {
-            // What is replayed answers the training's questions, not these; and of what is not learned there is nothing to ask.
-            if opened.unlearned || opened.plant.card().identity.origin == drivers::Origin::Replayed {
-                return Ok(None);
-            }
-            opened.allowance.pace();
-            let key = Key::new(seed).branch("agreement");
-            let agreement = calibration::agreement(&mut opened.plant, &*opened.twin, AGREEMENT_SHOTS, key);
-            opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
-            let error = agreement.map_err(Error::plant(&opened.name))?.relative_error();
-            worst = Some(worst.map_or(error, |worst: f64| worst.max(error)));
-        }
-        self.rig.keep_open(plants);
-        Ok(worst)
-    }
 }
 
 /// Runs every method with every seed below `folder`, and draws the curves.
@@ -355,16 +187,6 @@ fn compare_in(
     let path = folder.join("comparison.json");
     std::fs::write(&path, format!("{:#}\n", json!(comparison))).map_err(Error::record(&path, "cannot be written"))?;
     Ok(comparison)
-}
-
-/// Plants with their origins: `the SIMULATED plant electrical`.
-fn origins(cards: &serde_json::Value) -> String {
-    let word = |card: &serde_json::Value, key: &str| card[key].as_str().unwrap_or("?").to_owned();
-    let plants = cards.as_array().into_iter().flatten();
-    let words: Vec<String> = plants
-        .map(|card| format!("the {} plant `{}`", word(card, "origin").to_uppercase(), word(card, "plant")))
-        .collect();
-    if words.is_empty() { "no plant".to_owned() } else { words.join(", ") }
 }
 
 /// Refuses what cannot be compared.

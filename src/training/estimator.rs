@@ -4,6 +4,8 @@
 //! optimizer follows it. What an estimator draws is a function of the seed and the number of the update, so that a run that is continued
 //! draws the same.
 
+// Circle with training/estimator/: the list of estimators names each, and each is made of the trait here.
+
 mod backpropagation;
 mod heads;
 mod spsa;

@@ -36,9 +36,8 @@ use optimizer::Moments;
 
 pub(crate) use batch_lint::order_warning;
 pub use batches::BatchOrder;
-pub use config::{Keep, Schedule, TrainingConfig};
+pub use config::{Keep, Optimizer, Schedule, TrainingConfig};
 pub(crate) use evaluation::EVALUATION_BATCH;
-pub use optimizer::Optimizer;
 pub(crate) use statistics::check_statistics;
 
 /// What the end of a training says.

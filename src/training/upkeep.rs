@@ -7,11 +7,13 @@
 //! taken anew for it. The new twin is used only if it is better on shots that the fit has not seen.
 
 mod config;
+mod cost;
 mod noise;
 
-pub use config::{DriftConfig, OnAlarm, RefreshConfig, cost};
+pub use config::{DriftConfig, OnAlarm, RefreshConfig};
+pub use cost::cost;
 
-use config::epoch_steps;
+use cost::{REFERENCE_PER_SETTING, epoch_steps};
 use noise::NoiseKeeper;
 
 use calibration::{
@@ -33,9 +35,6 @@ use crate::event::{Event, Severity};
 use crate::plants::{CalibrationStatus, Lab, Memory, Recent};
 use crate::record::unix_seconds;
 use crate::training::{Method, Trainer, TrainingConfig};
-
-/// Shots of the reference set that share one setting of the controls.
-const REFERENCE_PER_SETTING: usize = 20;
 
 /// Why the drift monitor asks for a refresh.
 const DRIFT: &str = "drift";

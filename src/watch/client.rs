@@ -1,4 +1,4 @@
-//! The other end of a run's control socket: asks one thing, or receives its status again and again.
+//! The other end of a run's control socket: receives its status again and again.
 //!
 //! A thread holds the connection and makes it anew by itself, with growing pauses, for as long as it is wanted.
 
@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::dashboard::Connection;
+use super::ask::reason;
+use super::connection::Connection;
 use super::holder::Holder;
 use super::news::News;
 use crate::control::{Reply, Request, RunState, connect};
@@ -24,34 +25,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A status is shorter than this: thousands of ports in decimal numbers.
 const LONGEST_LINE: usize = 16 << 20;
-
-/// Asks the run in `folder` one thing.
-pub fn ask(folder: &Path, request: &Request, patience: Duration) -> Result<Reply, String> {
-    let exchange = || -> std::io::Result<Reply> {
-        let mut stream = connect(folder)?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        writeln!(stream, "{}", serde_json::to_string(request)?)?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        if line.is_empty() {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        serde_json::from_str(&line).map_err(std::io::Error::from)
-    };
-    exchange().map_err(|error| reason(&error))
-}
-
-/// Why there is no connection, in words.
-fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "no control socket".to_owned(),
-        ErrorKind::ConnectionRefused => "nobody listens".to_owned(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => "no answer in time".to_owned(),
-        ErrorKind::UnexpectedEof => "the connection ended".to_owned(),
-        _ => error.to_string(),
-    }
-}
 
 /// Receives the status of the run in `folder` until `wanted` is closed, and tells `news`; `key` says which opening it is.
 pub fn watch(folder: &Path, key: u64, news: &Sender<News>, wanted: &Receiver<()>) {
@@ -144,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::control::SOCKET;
+    use crate::watch::ask::ask;
     use crate::watch::golden;
 
     /// Answers each connection of a run folder with some lines, then ends it.

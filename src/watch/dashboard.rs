@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::connection::Connection;
 use super::find::RunRow;
 use super::history::{History, Row, Test};
 use super::panel::Panel;
 use super::record::{Facts, Log};
-use super::safety::Safety;
 use super::theme::{Theme, Tone};
 use crate::control::{RunState, Status};
 use crate::event::Alarm;
@@ -20,28 +20,6 @@ pub const FRESH_SECONDS: f64 = 2.0;
 pub const NOTICE_SECONDS: f64 = 8.0;
 /// A stretch of the record that is read row by row has at most so many updates.
 pub const DETAIL_STEPS: u64 = 20_000;
-
-/// What is known of the connection to a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Connection {
-    /// The first try is under way.
-    Opening,
-    /// Statuses come.
-    Live,
-    /// Nobody answers; it is tried again and again.
-    Lost {
-        /// Seconds since 1970.
-        since: f64,
-        /// Tries since then.
-        tries: u32,
-        /// Why.
-        why: String,
-        /// The number of its process, where that is gone and the run with it.
-        gone: Option<u64>,
-    },
-    /// The run is closed: there is nobody to connect to.
-    Over,
-}
 
 /// Some rows of the record, for the time slider.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,6 +53,25 @@ pub struct RunView {
     pub detail: Option<Detail>,
     /// Where its files cannot be read, and why.
     pub problem: Option<String>,
+}
+
+/// The requests to one run to be safe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Safety {
+    /// The run.
+    pub folder: PathBuf,
+    /// When it was asked last: seconds since 1970.
+    pub asked: f64,
+    /// When it had been asked what it has answered last.
+    pub answered: f64,
+    /// When it had been asked what it has answered by SAFE.
+    pub safe: f64,
+    /// When it said SAFE.
+    pub safe_since: f64,
+    /// Whether it waits since then, until somebody lets it go on.
+    pub paused: bool,
+    /// Why it is not safe, and what to do.
+    pub failure: Option<String>,
 }
 
 /// How old what a panel shows is.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::client;
+use super::ask::ask;
 use super::holder::Holder;
 use super::record::Facts;
 use crate::control::{Reply, Request, RunState, Status};
@@ -87,6 +87,20 @@ fn reason_word(reason: crate::stop::StopReason) -> &'static str {
     }
 }
 
+/// SIMULATED, REPLAYED PLANT, or where nothing is known, that.
+pub fn origin_badge(origins: &[&str]) -> &'static str {
+    let all = |kind: &str| !origins.is_empty() && origins.iter().all(|origin| *origin == kind);
+    let any = |kind: &str| origins.contains(&kind);
+    match () {
+        () if all("simulated") => "SIMULATED",
+        () if all("replayed") => "REPLAYED PLANT",
+        () if all("real") => "REAL BENCH",
+        () if any("simulated") => "PARTLY SIMULATED",
+        () if any("replayed") => "PARTLY REPLAYED",
+        () => "ORIGIN UNKNOWN",
+    }
+}
+
 /// Looks for runs again and again, and reads only what has changed.
 #[derive(Debug, Default)]
 pub struct Finder {
@@ -122,7 +136,7 @@ impl Finder {
         };
         let status = if facts.open() {
             let start = Instant::now();
-            let answer = client::ask(&folder, &Request::Status, PATIENCE);
+            let answer = ask(&folder, &Request::Status, PATIENCE);
             self.waited += start.elapsed();
             match answer {
                 Ok(Reply::Status(status)) => Some(*status),

@@ -9,7 +9,8 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
 
-use super::dashboard::{Connection, Dashboard, RunView};
+use super::connection::Connection;
+use super::dashboard::{Dashboard, RunView};
 use super::find::RunRow;
 use super::history::{History, Row};
 use super::holder::Holder;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ratatui::crossterm::event::Event as Input;
 
-use super::dashboard::{Connection, Dashboard, Detail, Page};
+use super::connection::Connection;
+use super::dashboard::{Dashboard, Detail, Page};
 use super::find::{self, RunRow};
 use super::history::History;
 use super::holder::Holder;

@@ -8,11 +8,10 @@ use ratatui::widgets::{Block, Widget};
 
 use super::alarms::severity_mark;
 use super::dashboard::{Dashboard, FRESH_SECONDS};
-use super::find::RunRow;
+use super::find::{RunRow, origin_badge};
 use super::layout;
 use super::number::{clock, count, duration, fit, short};
 use super::record::severity_tone;
-use super::screen::origin_badge;
 use super::theme::Tone;
 
 /// Columns: name, how wide at least. The last takes the rest.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dashboard::{Dashboard, NOTICE_SECONDS, Page};
+use super::dashboard::{Dashboard, NOTICE_SECONDS, Page, Safety};
 use super::news::Answer;
 use super::number::{duration, wrapped};
 use super::record::Log;
@@ -11,25 +11,6 @@ use crate::control::{Reply, RunState};
 
 /// Rows at most, so that the page stays in sight.
 const ROWS: usize = 4;
-
-/// The requests to one run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Safety {
-    /// The run.
-    folder: PathBuf,
-    /// When it was asked last: seconds since 1970.
-    asked: f64,
-    /// When it had been asked what it has answered last.
-    answered: f64,
-    /// When it had been asked what it has answered by SAFE.
-    safe: f64,
-    /// When it said SAFE.
-    safe_since: f64,
-    /// Whether it waits since then, until somebody lets it go on.
-    paused: bool,
-    /// Why it is not safe, and what to do.
-    failure: Option<String>,
-}
 
 impl Dashboard {
     /// `!` was pressed at `asked`, and concerns the runs in `folders`.
@@ -180,7 +161,7 @@ mod tests {
     use super::*;
     use crate::control::{Request, Status};
     use crate::watch::{
-        dashboard::Connection,
+        connection::Connection,
         find::RunRow,
         golden::{NOW, SMALL, UNICODE, dashboard, facts, picture, press, status, type_keys},
         holder::Holder,

@@ -9,8 +9,9 @@ use super::alarms::{AlarmsPanel, severity_mark};
 use super::bench::BenchPanel;
 use super::budget::BudgetPanel;
 use super::calibration::CalibrationPanel;
-use super::dashboard::{Connection, Dashboard, FRESH_SECONDS, Overlay, Page, RunView};
-use super::find::state_word;
+use super::connection::Connection;
+use super::dashboard::{Dashboard, FRESH_SECONDS, Overlay, Page, RunView};
+use super::find::{origin_badge, state_word};
 use super::layout;
 use super::log::LogPanel;
 use super::number::{clock, count, duration, fit};
@@ -76,20 +77,6 @@ fn draw_panel(dashboard: &Dashboard, panel: Panel, area: Rect, buffer: &mut Buff
         let inside =
             Rect { x: area.x + 1, y: area.y + 1, width: area.width - 2, height: area.height.saturating_sub(2) };
         buffer.set_style(inside, Tone::Stale);
-    }
-}
-
-/// SIMULATED, REPLAYED PLANT, or where nothing is known, that.
-pub fn origin_badge(origins: &[&str]) -> &'static str {
-    let all = |kind: &str| !origins.is_empty() && origins.iter().all(|origin| *origin == kind);
-    let any = |kind: &str| origins.contains(&kind);
-    match () {
-        () if all("simulated") => "SIMULATED",
-        () if all("replayed") => "REPLAYED PLANT",
-        () if all("real") => "REAL BENCH",
-        () if any("simulated") => "PARTLY SIMULATED",
-        () if any("replayed") => "PARTLY REPLAYED",
-        () => "ORIGIN UNKNOWN",
     }
 }
 

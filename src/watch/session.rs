@@ -5,14 +5,25 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::Start;
-use super::dashboard::{Connection, Dashboard};
+use super::connection::Connection;
+use super::dashboard::Dashboard;
 use super::keys::Effect;
 use super::news::News;
 use super::terminal::{self, Screen, Targets};
 use super::{client, follow};
 use crate::record::unix_seconds;
 use crate::{Error, stop};
+
+/// What to open first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// The table of the runs of a folder.
+    Table,
+    /// The newest run of a folder, and each newer one that appears.
+    Newest,
+    /// One run.
+    Run(PathBuf),
+}
 
 /// Pictures a second at most, but for keys: those are answered at once.
 const PERIOD: Duration = Duration::from_millis(100);

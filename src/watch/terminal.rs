@@ -18,7 +18,7 @@ use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, disab
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
-use super::client;
+use super::ask;
 use super::holder::Holder;
 use super::news::{Answer, News};
 use crate::Error;
@@ -180,7 +180,7 @@ fn ask_at(asked: f64, folder: PathBuf, request: Request, news: &Sender<News>) {
         News::Answer(Box::new(Answer { folder, request, asked, reply, holder }))
     };
     let work = move || {
-        let reply = client::ask(&to, &what, PATIENCE);
+        let reply = ask::ask(&to, &what, PATIENCE);
         drop(sender.send(answer(to, what, reply)));
     };
     if let Err(error) = std::thread::Builder::new().name("ask".into()).spawn(work) {

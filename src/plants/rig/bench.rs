@@ -21,7 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{System, Twin};
 
-use super::{LimitsConfig, TwinConfig};
+use super::limits::LimitsConfig;
+use super::system::TwinConfig;
 
 /// The system of a bench whose physics nobody has named, where its instruments do not say.
 const UNKNOWN: &str = "unknown";

@@ -5,13 +5,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use drivers::{DoseLimits, GaugeConfig, Interlock, Limits, Range, Recovery, Screen, Watched};
+use drivers::{GaugeConfig, Interlock, Range, Recovery, Screen, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
+use sims::{Built, Equations};
 
+use super::limits::LimitsConfig;
+use super::system::{SimulatedConfig, TwinConfig};
 use super::{BenchConfig, FeedthroughConfig, KnobConfig};
 
 /// What a rig file says.
@@ -217,88 +218,6 @@ impl InterlockConfig {
     }
 }
 
-/// The system that a simulated plant or a twin is made of; each has its own keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "system", rename_all = "kebab-case")]
-pub enum SimulatedConfig {
-    /// A transistor in an RLC resonator between a DAC and an ADC.
-    Electrical(Electrical),
-    /// A titanium plate on a voice coil, with a microphone.
-    Mechanical(Mechanical),
-    /// Broadband second-harmonic generation between a spectral shaper and a camera.
-    Optical(Optical),
-    /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
-    Oscillators(Oscillators),
-    /// What a file of equations says.
-    Equations(Equations),
-}
-
-impl SimulatedConfig {
-    /// The physics with coefficients that can be fitted.
-    pub(super) fn adjustable(&self) -> Result<Arc<dyn Adjustable>, sims::Error> {
-        Ok(match self {
-            Self::Electrical(config) => Arc::new(config.clone()),
-            Self::Mechanical(config) => Arc::new(config.clone()),
-            Self::Optical(config) => Arc::new(config.clone()),
-            Self::Oscillators(config) => Arc::new(config.clone()),
-            Self::Equations(config) => config.adjustable()?,
-        })
-    }
-
-    /// Plant, twin and ideal twin; shot noise is that of run `seed`.
-    pub(crate) fn build(&self, seed: u64) -> Result<Built, sims::Error> {
-        let noise = |shot_seed: u64| Key::new(shot_seed).branch("run").number(seed).seed();
-        match self {
-            Self::Electrical(config) => Electrical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-            Self::Equations(config) => Equations { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
-        }
-    }
-}
-
-impl SimulatedConfig {
-    /// Time from sample to sample, in s, where its ports lie along time.
-    pub fn sample_seconds(&self) -> Option<f64> {
-        match self {
-            Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
-            Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
-            Self::Optical(_) | Self::Oscillators(_) => None,
-            Self::Equations(config) => config.sample_seconds(),
-        }
-    }
-}
-
-/// What a twin is made of: a system with its keys, or `"learned"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum TwinConfig {
-    /// Nothing but shots, for any ports and controls: the plant's newest fit, as `pnnlab calibrate` leaves it, or what a training with
-    /// `[training.refresh]` learns on the way.
-    Learned(Learned),
-    /// The equations of a system.
-    System(Box<SimulatedConfig>),
-}
-
-/// The word for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Learned {
-    /// The twin is learned.
-    Learned,
-}
-
-impl TwinConfig {
-    /// The system, where there is one.
-    pub fn system(&self) -> Option<&SimulatedConfig> {
-        match self {
-            Self::Learned(_) => None,
-            Self::System(system) => Some(system.as_ref()),
-        }
-    }
-}
-
 impl PlantConfig {
     /// A simulated system with the feed-through that the plant has.
     pub(super) fn leaking(&self, built: Built) -> Result<Built, sims::Error> {
@@ -353,97 +272,6 @@ pub struct ReplayConfig {
     pub file: PathBuf,
     /// The system whose twin gives the gradient, or `"learned"`.
     pub twin: TwinConfig,
-}
-
-/// Limits by bank name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Of input banks.
-    pub inputs: BTreeMap<String, RangeConfig>,
-    /// Of control banks.
-    pub controls: BTreeMap<String, RangeConfig>,
-    /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings. From the
-    /// safe state a setting further away is reached in as many steps as that takes.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub slew: BTreeMap<String, f32>,
-    /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by
-    /// whichever process with such a limit, counts as well.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duty: Option<f32>,
-    /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub energy_per_minute: BTreeMap<String, f32>,
-    /// Whether the plant waits until a minute has room for what it is to be driven with (true). Without it, what is too much for this
-    /// minute is refused, which ends a run. What alone is too much for any minute is refused in either case.
-    #[serde(skip_serializing_if = "is_default_pace")]
-    pub pace: bool,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            inputs: BTreeMap::new(),
-            controls: BTreeMap::new(),
-            slew: BTreeMap::new(),
-            duty: None,
-            energy_per_minute: BTreeMap::new(),
-            pace: true,
-        }
-    }
-}
-
-/// A fit depends on what a rig says of its plant: one that says nothing of pace reads as it did before there was any.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_default_pace(pace: &bool) -> bool {
-    *pace
-}
-
-/// A closed interval, in the unit of its bank.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RangeConfig {
-    /// Smallest allowed value.
-    pub low: f32,
-    /// Largest allowed value.
-    pub high: f32,
-}
-
-impl LimitsConfig {
-    /// What makes no sense whatever plant it is for, if anything: the key below the limits', and the rest of the sentence.
-    pub(super) fn complaint(&self) -> Option<(String, String)> {
-        for (kind, banks) in [("inputs", &self.inputs), ("controls", &self.controls)] {
-            for (bank, RangeConfig { low, high }) in banks {
-                if low.partial_cmp(high) != Some(Ordering::Less) {
-                    let swapped = if high < low { ": they are swapped" } else { ": no value would be allowed" };
-                    return Some((
-                        format!("{kind}.{bank}"),
-                        format!("has `low` {low} not below `high` {high}{swapped}"),
-                    ));
-                }
-            }
-        }
-        for (key, banks) in [("slew", &self.slew), ("energy_per_minute", &self.energy_per_minute)] {
-            if let Some((bank, value)) = banks.iter().find(|(_, value)| !(value.is_finite() && 0.0 < **value)) {
-                return Some((format!("{key}.{bank}"), format!("is {value}: a limit must be above 0")));
-            }
-        }
-        let duty = self.duty.filter(|duty| !(0.0 < *duty && *duty <= 1.0))?;
-        Some(("duty".to_owned(), format!("is {duty}: it must be above 0 and at most 1")))
-    }
-
-    pub(super) fn limits(&self) -> Limits {
-        let ranges = |banks: &BTreeMap<String, RangeConfig>| {
-            banks.iter().map(|(bank, range)| (bank.clone(), Range::new(range.low, range.high))).collect()
-        };
-        let dose = DoseLimits {
-            slew: self.slew.clone(),
-            duty: self.duty,
-            energy_per_minute: self.energy_per_minute.clone(),
-            pace: self.pace,
-        };
-        Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls), dose }
-    }
 }
 
 #[cfg(test)]

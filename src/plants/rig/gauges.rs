@@ -1,5 +1,7 @@
 //! Instruments beside the plants of a rig, whose readings interlocks watch: opened once each, and served.
 
+// Circle with plants/rig.rs: the instruments of its interlocks are opened with a rig; split for its length.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

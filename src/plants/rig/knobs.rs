@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use sims::Twin;
 
 use super::bench::InstrumentsConfig;
-use super::config::{PlantConfig, RangeConfig, RigConfig};
+use super::config::{PlantConfig, RigConfig};
 use super::held::{HeldApart, HeldTwin, Places};
+use super::limits::RangeConfig;
 use super::retuned::Retuned;
 use crate::Error;
 use crate::document::{Document, list};

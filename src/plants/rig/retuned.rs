@@ -7,8 +7,9 @@ use serde_json::Value;
 use sims::{Simulated, System};
 use std::sync::Arc;
 
-use super::config::{PlantConfig, SimulatedConfig};
+use super::config::PlantConfig;
 use super::knobs::KnobConfig;
+use super::system::SimulatedConfig;
 
 /// A simulated plant with keys as controls, behind those that it has.
 pub struct Retuned {

@@ -2,7 +2,7 @@
 
 use calibration::{FitFacts, Fitted, Levels, TimingFit};
 
-use super::Calibrated;
+use super::calibrated::Calibrated;
 use super::paper::Piece;
 use super::words::{counted, in_runs, measured, number, significant};
 

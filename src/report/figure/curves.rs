@@ -179,9 +179,11 @@ impl Curves {
             }
             let own = differing(settings, &all);
             let name = if own.is_empty() { method.to_owned() } else { format!("{method}, {own}") };
-            // The color of a method is the same everywhere, unless it has several lines.
-            let color = if all.len() == 1 { theme.method(method) } else { theme.series(lines.len()) };
-            lines.push(Line { method, name, color, runs });
+            lines.push(Line { method, name, color: theme.method(method), runs });
+        }
+        // The color of a method is the same everywhere, unless one has several lines.
+        if !lines.is_sorted_by(|one, next| one.method != next.method) {
+            lines.iter_mut().enumerate().for_each(|(index, line)| line.color = theme.series(index));
         }
         lines
     }
@@ -353,6 +355,10 @@ mod tests {
         let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
         assert_eq!(names, ["physics-aware, training.steps 8", "physics-aware, training.steps 16"]);
         assert_ne!(lines[0].color, lines[1].color);
+        // One line of each method, with settings of its own, has the method's color.
+        let each = curves(vec![curve("physics-aware", 1, 8), curve("ideal", 1, 16)]);
+        let colors: Vec<_> = each.lines(Theme::Light).iter().map(|line| line.color).collect();
+        assert_eq!(colors, ["physics-aware", "ideal"].map(|method| Theme::Light.method(method)));
         let caption = both.caption().join("\n");
         assert!(!caption.contains("standard deviation"), "{caption}");
         assert!(caption.contains("--steps 8") && caption.contains("--steps 16"), "every command is named: {caption}");

@@ -1,10 +1,7 @@
 //! `batchnorm`: what normalizing layers need of their statistics, beside the targets set after Wu and Johnson (arXiv 2105.07576); and networks
 //! that meet other benches than the one they were trained on.
 
-// Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
-
-use super::Check;
-use super::program::{Asked, Measured, Measurement, Program};
+use super::program::{Asked, Check, Measured, Measurement, Program};
 use crate::Error;
 use crate::training::Spread;
 use crate::training::batchnorm::{

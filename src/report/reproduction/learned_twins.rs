@@ -7,8 +7,7 @@ use calibration::{Calibration, ColumnNames, Fitted, Procedure, Search, Trace, Un
 use drivers::{MEBIBYTE, read_bounded};
 use sims::Key;
 
-use super::Check;
-use super::program::{Asked, Measured, Program};
+use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
 use crate::training::comparison::median;
 

@@ -1,14 +1,9 @@
-//! Programs of the report: what is measured otherwise than by training each method and testing it.
-
-// Circle with report/reproduction/batchnorm.rs: the list of programs names this one, which is made of its types.
-// Circle with report/reproduction/style_parameters.rs: the list of programs names this one, which is made of its types.
-// Circle with report/reproduction/simplicity_bias.rs: the list of programs names this one, which is made of its types.
+//! A program of the report: what is measured otherwise than by training each method and testing it.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, batchnorm, learned_twins, simplicity_bias, style_parameters};
 use crate::Error;
 
 /// One program of the report.
@@ -20,17 +15,6 @@ pub struct Program {
     pub checks: fn() -> Vec<Check>,
     /// Measures; fails with [`Error::MissingData`] where it has no data.
     pub run: fn(&Asked<'_>) -> Result<Measured, Error>,
-}
-
-/// All programs.
-const PROGRAMS: [Program; 4] =
-    [batchnorm::PROGRAM, learned_twins::PROGRAM, simplicity_bias::PROGRAM, style_parameters::PROGRAM];
-
-impl Program {
-    /// The program of that name.
-    pub fn find(name: &str) -> Option<&'static Self> {
-        const { &PROGRAMS }.iter().find(|program| program.name == name)
-    }
 }
 
 /// What is asked of a program.
@@ -74,4 +58,62 @@ impl Measured {
         let (name, unit) = (name.into(), unit.to_owned());
         self.measurements.push(Measurement { name, value, spread: None, unit, seeds: vec![seed] });
     }
+}
+
+/// One thing that a goal asks, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// In words, such as `physics-aware ≥ 90.0 %`.
+    pub name: String,
+    /// What is asked, in `unit`.
+    pub target: f64,
+    /// What was measured; null where it was not run.
+    pub value: Option<f64>,
+    /// Whether it is met; null where it was not run.
+    pub met: Option<bool>,
+    /// `points` for scores in percent, which are fractions and told in points of a hundred; `1` for plain numbers.
+    pub unit: String,
+}
+
+impl Check {
+    /// That a value is at least `target`.
+    pub fn at_least(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
+        let met = value.map(|value| target <= value);
+        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
+    }
+
+    /// That a value is at most `target`.
+    pub fn at_most(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
+        let met = value.map(|value| value <= target);
+        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
+    }
+
+    /// The same, not run.
+    pub fn unknown(self) -> Self {
+        Self { value: None, met: None, ..self }
+    }
+
+    /// The verdict in words: by how much it is met or missed.
+    pub fn verdict(&self) -> String {
+        let margin = self.value.map_or(0.0, |value| (value - self.target).abs());
+        let margin = match self.unit.as_str() {
+            "points" => format!("{:.1} points", 100.0 * margin),
+            "1" => significant(margin),
+            unit => format!("{} {unit}", significant(margin)),
+        };
+        match self.met {
+            Some(true) => format!("met by {margin}"),
+            Some(false) => format!("MISSED by {margin}"),
+            None => "not run".to_owned(),
+        }
+    }
+}
+
+/// Two digits that say something.
+fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let digits = (1 - value.log10().floor() as i32).max(0);
+    format!("{value:.*}", digits as usize)
 }

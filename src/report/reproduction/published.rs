@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Program;
+use super::program::Check;
+use super::programs;
 use crate::Error;
 use crate::document::Document;
 use crate::scores::{Better, ObjectiveKind, Score};
@@ -40,7 +41,7 @@ impl Entry {
     /// All that is asked of it, not run.
     pub fn checks(&self) -> Vec<Check> {
         let of_goals = || self.goal.iter().flat_map(|goal| goal.checks(self.objective.score(), |_| None)).collect();
-        Program::find(&self.name).map_or_else(of_goals, |program| (program.checks)())
+        programs::find(&self.name).map_or_else(of_goals, |program| (program.checks)())
     }
 }
 
@@ -92,67 +93,10 @@ pub struct Goal {
     pub by: f64,
 }
 
-/// One thing that a goal asks, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Check {
-    /// In words, such as `physics-aware ≥ 90.0 %`.
-    pub name: String,
-    /// What is asked, in `unit`.
-    pub target: f64,
-    /// What was measured; null where it was not run.
-    pub value: Option<f64>,
-    /// Whether it is met; null where it was not run.
-    pub met: Option<bool>,
-    /// `points` for scores in percent, which are fractions and told in points of a hundred; `1` for plain numbers.
-    pub unit: String,
-}
-
-impl Check {
-    fn new(score: &Score, name: &str, (target, value): (f64, Option<f64>), is_upper: bool) -> Self {
-        let check = if is_upper { Self::at_most } else { Self::at_least };
-        check(name, target, value, if score.in_percent { "points" } else { "1" })
-    }
-
-    /// That a value is at least `target`.
-    pub fn at_least(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
-        let met = value.map(|value| target <= value);
-        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
-    }
-
-    /// That a value is at most `target`.
-    pub fn at_most(name: &str, target: f64, value: Option<f64>, unit: &str) -> Self {
-        let met = value.map(|value| value <= target);
-        Self { name: name.to_owned(), target, value, met, unit: unit.to_owned() }
-    }
-
-    /// The same, not run.
-    pub fn unknown(self) -> Self {
-        Self { value: None, met: None, ..self }
-    }
-
-    /// The verdict in words: by how much it is met or missed.
-    pub fn verdict(&self) -> String {
-        let margin = self.value.map_or(0.0, |value| (value - self.target).abs());
-        let margin = match self.unit.as_str() {
-            "points" => format!("{:.1} points", 100.0 * margin),
-            "1" => significant(margin),
-            unit => format!("{} {unit}", significant(margin)),
-        };
-        match self.met {
-            Some(true) => format!("met by {margin}"),
-            Some(false) => format!("MISSED by {margin}"),
-            None => "not run".to_owned(),
-        }
-    }
-}
-
-/// Two digits that say something.
-fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
-    }
-    let digits = (1 - value.log10().floor() as i32).max(0);
-    format!("{value:.*}", digits as usize)
+/// One thing that is asked of a score.
+fn check(score: &Score, name: &str, (target, value): (f64, Option<f64>), is_upper: bool) -> Check {
+    let check = if is_upper { Check::at_most } else { Check::at_least };
+    check(name, target, value, if score.in_percent { "points" } else { "1" })
 }
 
 /// A distance between two values of a score, in words.
@@ -168,13 +112,13 @@ impl Goal {
             let words = if score.in_percent { String::new() } else { format!("{} ", score.words) };
             format!("{method} {sign} {words}{}", score.show(bound))
         };
-        let least = self.at_least.map(|least| Check::new(score, &bound("≥", least), (least, own), false));
-        let most = self.at_most.map(|most| Check::new(score, &bound("≤", most), (most, own), true));
+        let least = self.at_least.map(|least| check(score, &bound("≥", least), (least, own), false));
+        let most = self.at_most.map(|most| check(score, &bound("≤", most), (most, own), true));
         let above = self.above.map(|other| {
             let side = if score.better == Better::Higher { "above" } else { "below" };
             let name = format!("{method} ≥ {} {side} {other}", distance(score, self.by));
             let lead = own.zip(reached(other)).map(|(own, other)| score.lead(own, other));
-            Check::new(score, &name, (self.by, lead), false)
+            check(score, &name, (self.by, lead), false)
         });
         least.into_iter().chain(most).chain(above).collect()
     }
@@ -225,7 +169,7 @@ mod tests {
                 assert!(!goal.checks(entry.objective.score(), |_| None).is_empty(), "{}", entry.name);
             }
             let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
-            assert!(built_in != Program::find(&entry.name).is_some(), "{}: an experiment or a program", entry.name);
+            assert!(built_in != programs::find(&entry.name).is_some(), "{}: an experiment or a program", entry.name);
         }
     }
 

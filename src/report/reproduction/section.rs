@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Check, Entry, Measured, Measurement, Program, Provenance};
+use super::{Check, Entry, Measured, Measurement, Provenance, programs};
 use crate::Error;
 use crate::record::read_text;
 use crate::scores::{Keyed, Scores};
@@ -172,7 +172,7 @@ impl Section {
     /// What each goal of `entry` asks, and what came of it: in the full form only.
     pub fn checks(&self, entry: &Entry) -> Vec<Check> {
         let is_judged = !self.quick && self.state == State::Done;
-        if let Some(program) = Program::find(&entry.name) {
+        if let Some(program) = programs::find(&entry.name) {
             let found = self.measured.as_ref().map(|measured| measured.checks.clone());
             let found = found.unwrap_or_else(|| (program.checks)());
             return if is_judged { found } else { found.into_iter().map(Check::unknown).collect() };

@@ -1,12 +1,9 @@
 //! `simplicity-bias`: several read-outs on the same values, trained apart and trained to differ, on collages and behind a plant whose readings carry a
 //! shortcut (after Teney et al., arXiv 2105.05612).
 
-// Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
-
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::Check;
-use super::program::{Asked, Measured, Measurement, Program};
+use super::program::{Asked, Check, Measured, Measurement, Program};
 use crate::Error;
 use crate::training::Spread;
 use crate::training::batchnorm::Finding;

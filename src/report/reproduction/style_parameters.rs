@@ -1,11 +1,8 @@
 //! `style-parameters`: knobs without a gradient, found by the signature of a bench (after Yakura and others, arXiv 2105.09207).
 
-// Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
-
 use std::path::{Path, PathBuf};
 
-use super::Check;
-use super::program::{Asked, Measured, Program};
+use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
 use crate::training::batchnorm::Finding;
 use crate::training::comparison::median;

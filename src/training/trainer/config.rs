@@ -4,10 +4,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batches::BatchOrder;
-use super::optimizer::Optimizer;
 use crate::Error;
 use crate::document::Document;
 use crate::training::{DriftConfig, Method, OnAlarm, RefreshConfig, SpsaConfig};
+
+/// What turns gradients into updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Adam (Kingma and Ba 2015); β are 0.9 and 0.999.
+    #[default]
+    Adam,
+    /// Adam whose weight decay does not pass through its moments.
+    Adamw,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+
+impl Optimizer {
+    /// Whether it keeps a mean of the gradient's square.
+    pub fn has_second(self) -> bool {
+        self != Self::Sgd
+    }
+}
 
 /// How to learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

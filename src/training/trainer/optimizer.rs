@@ -9,24 +9,10 @@
 //! They go where burn's go, in one pass over the values and with a state that a checkpoint holds as plain matrices.
 
 use burn::tensor::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::{TrainingConfig, adam};
+use super::adam;
+use super::config::{Optimizer, TrainingConfig};
 use crate::network::rows;
-
-/// What turns gradients into updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Optimizer {
-    /// Adam (Kingma and Ba 2015); β are 0.9 and 0.999.
-    #[default]
-    Adam,
-    /// Adam whose weight decay does not pass through its moments.
-    Adamw,
-    /// Gradient descent with momentum.
-    Sgd,
-}
 
 /// What an optimizer remembers of one weight.
 #[derive(Debug, Clone)]
@@ -37,13 +23,6 @@ pub struct Moments {
     pub first: Tensor<2>,
     /// The running mean of its square; `sgd` has none.
     pub second: Option<Tensor<2>>,
-}
-
-impl Optimizer {
-    /// Whether it keeps a mean of the gradient's square.
-    pub fn has_second(self) -> bool {
-        self != Self::Sgd
-    }
 }
 
 /// One step of size `learning_rate` along `gradient`, times `factor`; the first has no `moments` yet.

@@ -1,11 +1,7 @@
-//! `[training.drift]` and `[training.refresh]`: what an experiment asks of the upkeep of its twins, and what that costs.
+//! `[training.drift]` and `[training.refresh]`: what an experiment asks of the upkeep of its twins.
 
-use drivers::Card;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::{REFERENCE_PER_SETTING, noise};
-use crate::training::{Method, TrainingConfig};
 
 /// What an alarm does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,33 +73,4 @@ impl Default for RefreshConfig {
     fn default() -> Self {
         Self { every_epochs: 5, shots: 1000, reference_shots: 200, network_epochs: 0, normalize: false }
     }
-}
-
-/// Shots and bench time, in s, that looking after one plant will take, when a training on `rows` rows drives it `shots` times
-/// itself. What an alarm would ask for is not in it.
-pub fn cost(config: &TrainingConfig, method: Method, (rows, shots): (usize, u64), card: &Card) -> (u64, f64) {
-    let settle = if card.ports.control_count() == 0 { 0.0 } else { card.timing.settle };
-    let takes = |times: u64, shots: usize| (times * shots as u64, times as f64 * (settle + card.timing.batch(shots)));
-    let parts = match method {
-        Method::PhysicsAware => {
-            let drift = config.drift.as_ref().map(|drift| {
-                let every = drift.every_shots.max(1) + drift.pattern as u64;
-                takes(drift.first_takes.max(8) as u64 + shots / every, drift.pattern)
-            });
-            let refresh = config.refresh.as_ref().filter(|refresh| refresh.every_epochs > 0).map(|refresh| {
-                let times = config.steps / epoch_steps(rows, config.batch) / refresh.every_epochs;
-                let settings = refresh.reference_shots.div_ceil(REFERENCE_PER_SETTING);
-                takes((times * settings) as u64, refresh.reference_shots / settings.max(1))
-            });
-            [drift, refresh]
-        }
-        Method::NoiseAware => [Some(noise::cost(&card.timing, settle)), None],
-        _ => [None, None],
-    };
-    parts.into_iter().flatten().fold((0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
-}
-
-/// Updates in a pass over `rows` rows.
-pub(super) fn epoch_steps(rows: usize, batch: usize) -> usize {
-    (rows / batch.min(rows).max(1)).max(1)
 }
