@@ -17,6 +17,7 @@ mod source;
 mod span;
 mod split;
 mod targets;
+mod taxonomy;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
+pub use taxonomy::{Group, Grouping, Taxonomy};
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +105,14 @@ impl Dataset {
     /// What is learned of it.
     pub fn kind(&self) -> ObjectiveKind {
         self.meaning.kind()
+    }
+
+    /// The classes without the groups that the data has, if it has any.
+    pub fn ungrouped(mut self) -> Self {
+        if let Meaning::Groups(taxonomy) = &self.meaning {
+            self.meaning = Meaning::Classes(taxonomy.words().to_vec());
+        }
+        self
     }
 
     /// One of the splits, as it is without augmentation.

@@ -91,7 +91,7 @@ impl TryFrom<Written> for Evaluated {
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { step, scores, shots, plant_seconds } = written;
         let read = |part: &str| Scores::read(part, |key| scores.get(key).copied().flatten());
-        let names = || ObjectiveKind::ALL.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
+        let names = || ObjectiveKind::JUDGED.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
         let believed = read("believed").ok_or_else(|| format!("a test has no {}", names()))?;
         Ok(Self { step, test: read("test"), validation: read("validation"), believed, shots, plant_seconds })
     }

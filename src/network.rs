@@ -254,7 +254,7 @@ pub struct Ends {
 
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
-        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word() }
+        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.outputs() }
     }
 }
 

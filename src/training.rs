@@ -22,7 +22,7 @@ pub use engine::Finished;
 pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use method::Method;
-pub use objective::{Classify, Objective, ObjectiveConfig, Regress};
+pub use objective::{Classify, Groups, Objective, ObjectiveConfig, Regress, group_log_probabilities};
 pub use plan::Plan;
 pub use rehearsal::Rehearsal;
 pub use renormalize::{Renormalized, RenormalizedLayer};

@@ -8,7 +8,7 @@ use drivers::{MEBIBYTE, read_text_bounded};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Dataset, Group, Meaning};
 use crate::plants::{Lab, RigConfig};
 use crate::record::lock::is_held;
 
@@ -45,6 +45,7 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "data_fingerprint": fingerprint(header.data),
         "objective": header.data.kind(),
         (header.data.meaning.word()): header.data.meaning.names(),
+        "groups": groups(&header.data.meaning),
         "rig": header.rig.name,
         "rig_folder": absolute(header.rig_folder),
         "plants": plants,
@@ -57,6 +58,14 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "process": this_process(),
         "state": "running",
     })
+}
+
+/// The classes of each group, where there are groups.
+fn groups(meaning: &Meaning) -> Value {
+    let Meaning::Groups(taxonomy) = meaning else { return Value::Null };
+    let word = |class: &u32| taxonomy.words()[*class as usize].clone();
+    let of = |group: &Group| (group.name.clone(), group.classes.iter().map(word).collect());
+    taxonomy.groups().iter().map(of).collect::<serde_json::Map<String, Value>>().into()
 }
 
 /// One continuation of a run.

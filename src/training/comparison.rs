@@ -140,6 +140,10 @@ impl Prepared {
     pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
         let key = Key::new(seed).branch("data");
         let data = Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, key)?;
+        let data = match &self.experiment.objective {
+            Some(objective) => objective.apply(data, &self.document, key)?,
+            None => data,
+        };
         if self.experiment.training.chooses() && data.validation.is_empty() {
             let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
             return Err(self.document.refuse("data.validation", message));

@@ -192,7 +192,7 @@ impl Experiment {
 
     /// What is learned.
     pub fn objective(&self) -> ObjectiveKind {
-        self.objective.map_or_else(|| self.data.kind(), |objective| objective.kind)
+        self.objective.as_ref().map_or_else(|| self.data.kind(), |objective| objective.kind)
     }
 
     /// Refuses numbers that cannot train anything.
@@ -200,7 +200,10 @@ impl Experiment {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
         let (objective, of_data) = (self.objective(), self.data.kind());
-        if objective != of_data {
+        if let Some(config) = &self.objective {
+            config.sensible(of_data == ObjectiveKind::Groups, document)?;
+        }
+        if objective.judged() != of_data.judged() {
             let ([needed, from], [had, _]) = (objective.data(), of_data.data());
             let message = format!(
                 "is `{objective}`, which needs {needed} ({from}), but [data] has {had}: take other data, or `kind = \"{of_data}\"`"
