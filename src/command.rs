@@ -13,6 +13,7 @@ pub mod reproduce;
 pub mod response;
 pub mod runs;
 pub mod safe;
+pub mod safety_guard;
 pub mod schema;
 pub mod serve;
 pub mod soak;

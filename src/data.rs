@@ -8,6 +8,7 @@ mod digits;
 pub(crate) mod fetch;
 mod gzip;
 mod idx;
+mod other;
 mod pixels;
 mod regression;
 mod rows;

@@ -3,6 +3,7 @@
 mod activation;
 mod bins;
 pub(crate) mod full_scale;
+mod guard;
 mod linear;
 mod measure;
 mod normalize;
@@ -19,7 +20,10 @@ mod scale_offset;
 mod skip;
 mod state;
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
+use drivers::Ports;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -27,12 +31,14 @@ use sims::Key;
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
+use crate::event::GuardCounts;
 use crate::plants::Lab;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
 pub use full_scale::{FullScale, FullScales, Units};
+pub use guard::{GuardAlarm, GuardConfig, GuardSource};
 pub use linear::LinearConfig;
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
@@ -130,6 +136,11 @@ pub trait Layer: Send {
         None
     }
 
+    /// The plant that it drives, with its name.
+    fn plant(&self) -> Option<(&str, &Ports)> {
+        None
+    }
+
     /// `[shots, width before]` → `[shots, width]`.
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
 }
@@ -172,6 +183,9 @@ pub struct Usage {
     pub range_use: f64,
     /// Physical layers.
     pub layers: u64,
+    /// What their guards found.
+    #[serde(default)]
+    pub guard: GuardCounts,
 }
 
 impl Usage {
@@ -181,6 +195,7 @@ impl Usage {
         self.clipped += other.clipped;
         self.range_use += other.range_use;
         self.layers += other.layers;
+        self.guard.add(&other.guard);
     }
 
     /// The fraction of values that the hard clamp changed.
@@ -271,6 +286,8 @@ pub struct Network {
     kinds: Vec<&'static str>,
     /// Weights of each layer.
     counts: Vec<usize>,
+    /// What guards its physical layers, if anything does.
+    guard: Option<Arc<GuardConfig>>,
 }
 
 impl Network {
@@ -315,7 +332,7 @@ impl Network {
             );
             return Err(document.refuse("layers", message));
         }
-        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
+        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts, guard: None })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -326,6 +343,18 @@ impl Network {
         let message =
             "have no weights, so there is nothing to train: add a layer that has some, such as `scale-offset`";
         Err(document.refuse("layers", message))
+    }
+
+    /// The same with a guard for each physical layer. Refuses one that would be fitted to too few shots.
+    pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
+        if let Some(config) = guard {
+            let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));
+            for (index, (plant, ports)) in plants {
+                config.check((index, plant), ports, document)?;
+            }
+        }
+        self.guard = guard.cloned().map(Arc::new);
+        Ok(self)
     }
 
     /// Names and initial values of all weights: `layers.3.physical.mask`.
@@ -340,13 +369,19 @@ impl Network {
 
     /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        pass.begin();
+        pass.begin(&self.guard);
         let mut values = inputs;
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate() {
             pass.enter(index, values.clone());
             values = layer.forward(values, these, pass)?;
         }
         Ok(values)
+    }
+
+    /// What the physical layers gave in a pass that ended with `outputs`: their readings, one after another.
+    pub fn readings(&self, pass: &Pass<'_>, outputs: &Tensor<2>) -> Vec<Tensor<2>> {
+        let physical = self.layers.iter().enumerate().filter(|(_, layer)| layer.plant().is_some());
+        physical.map(|(index, _)| pass.outputs.get(index + 1).unwrap_or(outputs).clone()).collect()
     }
 
     /// The weights of each layer.

@@ -14,6 +14,7 @@ mod renormalize;
 mod resume;
 pub mod sweep;
 mod trainer;
+pub(crate) mod unknown;
 pub mod upkeep;
 
 pub use comparison::{Comparison, MethodSummary, Prepared, Spread};

@@ -127,6 +127,37 @@ impl Mahalanobis {
         distances
     }
 
+    /// For each row the squared distance to the nearest of some centers, which follow one another; each divided by the number of parts.
+    pub fn nearest(&self, centers: &[f32], rows: &[f32]) -> Vec<f32> {
+        let width = self.width().max(1);
+        let centers = self.whitened(centers);
+        let distance = |row: &[f32], center: &[f32]| {
+            row.iter().zip(center).map(|(value, center)| (value - center) * (value - center)).sum::<f32>()
+        };
+        let nearest = |row: &[f32]| {
+            let all = centers.chunks_exact(width).map(|center| distance(row, center));
+            all.fold(f32::INFINITY, f32::min)
+        };
+        self.whitened(rows).chunks_exact(width).map(nearest).collect()
+    }
+
+    /// L⁻¹ z/√p of each row: where all directions count alike.
+    fn whitened(&self, rows: &[f32]) -> Vec<f32> {
+        let width = self.width();
+        let mut whole = Vec::with_capacity(rows.len());
+        for row in rows.chunks_exact(width.max(1)) {
+            let parts: Vec<f32> =
+                row.iter().zip(self.mean.iter().zip(&self.weights)).map(|(value, (mean, weight))| (value - mean) * weight).collect();
+            let mut rest = &self.factor[..];
+            for line in 0..width {
+                let (weights, others) = rest.split_at(line + 1);
+                rest = others;
+                whole.push(weights.iter().zip(&parts).map(|(weight, part)| weight * part).sum::<f32>());
+            }
+        }
+        whole
+    }
+
     /// |L⁻¹ z|²/p of each lane. Lanes never meet, so the result depends on no vector unit.
     fn squares(&self, parts: &[[f32; LANES]]) -> [f32; LANES] {
         let mut sums = [0.0; LANES];
@@ -225,6 +256,13 @@ mod tests {
         let level = (0..width).map(|part| statistics.variance()[part] / spread(part).powi(2)).sum::<f64>() / 7.0;
         (0..width).for_each(|part| shrunk[(part, part)] += (rho + 1e-6) * level);
         let inverse = shrunk.try_inverse().unwrap();
+        // The nearest of two centers, one of which is the mean.
+        let mean: Vec<f32> = statistics.mean().iter().map(|mean| *mean as f32).collect();
+        let far: Vec<f32> = mean.iter().map(|mean| mean + 1e3).collect();
+        let nearest = distance.nearest(&[far, mean].concat(), &all[..70]);
+        for (one, other) in nearest.iter().zip(distance.distances(&all[..70])) {
+            assert!((one - other).abs() < 1e-4 * other.max(1.0), "{one} {other}");
+        }
         // More rows than lanes, and not a multiple of them.
         for (row, found) in all[..37 * width].chunks(width).zip(distance.distances(&all[..37 * width])) {
             let z = nalgebra::DVector::from_fn(width, |part, _| {

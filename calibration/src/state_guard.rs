@@ -159,6 +159,12 @@ impl StateGuard {
         self.in_use.as_ref().map(|used| [&used.seen.each, &used.seen.joint])
     }
 
+    /// Whether both judge by one fit.
+    pub fn has_fit_of(&self, other: &Self) -> bool {
+        let seen = [self, other].map(|guard| guard.in_use.as_ref().map(|used| &used.seen));
+        matches!(seen, [Some(one), Some(two)] if Arc::ptr_eq(one, two))
+    }
+
     /// Judges the shots of a batch; none before the first fit.
     pub fn judge(&self, controls: &[f32], inputs: &Batch, outputs: &Batch) -> Option<Verdict> {
         let used = self.in_use.as_ref()?;

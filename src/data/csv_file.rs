@@ -8,7 +8,7 @@ use drivers::MEBIBYTE;
 use super::regression::Numbers;
 use super::scaling::scale;
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, source};
+use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, other, source};
 use crate::Error;
 use crate::document::{list, nearest};
 
@@ -17,6 +17,21 @@ const LONGEST: u64 = 1024 * MEBIBYTE;
 
 /// The rows of `file`, split and scaled.
 pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
+    let (mut dataset, _) = unscaled(config, file, asked)?;
+    scale(&mut dataset, config.scaling, config.range);
+    Ok(dataset)
+}
+
+/// The rows of another file with the columns of `own`, scaled as that one's training rows say.
+pub fn others(config: &CsvConfig, [own, other]: [&Path; 2], asked: Asked<'_>) -> Result<Rows, Error> {
+    let (mut dataset, names) = unscaled(config, own, asked)?;
+    dataset.test = other::rows(names.len(), other::columns(other, &names)?);
+    scale(&mut dataset, config.scaling, config.range);
+    Ok(dataset.test)
+}
+
+/// The rows of `file`, split, and the columns that are learned from.
+fn unscaled(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<(Dataset, Vec<String>), Error> {
     let table = load(file, config)?;
     let name = file.display().to_string();
     let count = table.count();
@@ -51,7 +66,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
     let width = table.names.len();
     let rows = Rows { values: table.values, targets, numbers: (0..count).collect() };
     let Chosen { train, validation, test } = chosen;
-    let mut dataset = Dataset {
+    let dataset = Dataset {
         name,
         width,
         meaning,
@@ -60,8 +75,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         test: rows.select(&test, width),
         augmented: None,
     };
-    scale(&mut dataset, config.scaling, config.range);
-    Ok(dataset)
+    Ok((dataset, table.names))
 }
 
 /// Refuses labels that tell nothing.

@@ -30,6 +30,8 @@ pub struct Header<'a> {
     pub data: &'a Dataset,
     /// `--data`.
     pub data_path: Option<&'a Path>,
+    /// Whether guards judge its shots.
+    pub guarded: bool,
 }
 
 /// All that decides a run, and where it ran.

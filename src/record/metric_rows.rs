@@ -9,8 +9,11 @@ use crate::scores::{ObjectiveKind, Score};
 /// The parts that a test has scores of, in the order of further columns.
 const PARTS: [&str; 3] = ["test", "believed", "validation"];
 
-/// The header.
-pub fn metric_columns(kind: ObjectiveKind) -> String {
+/// What guards count, where there are any: the last columns of all.
+const GUARD: [&str; 4] = ["guard_judged", "guard_suspicious", "guard_measured_again", "guard_left_out"];
+
+/// The header; `guarded` where guards judge the shots.
+pub fn metric_columns(kind: ObjectiveKind, guarded: bool) -> String {
     let (score, [loss, _]) = (kind.score(), kind.loss());
     let first = ["kind", "step", "epoch", "learning_rate", "loss", loss, "penalty"].map(str::to_owned);
     let own = [
@@ -22,7 +25,8 @@ pub fn metric_columns(kind: ObjectiveKind) -> String {
     ];
     let last = ["shots".to_owned(), "plant_seconds".to_owned(), score.key("validation")];
     let further = further(kind).flat_map(|score| std::iter::once("batch").chain(PARTS).map(|part| score.key(part)));
-    first.into_iter().chain(own).chain(last).chain(further).collect::<Vec<_>>().join(",")
+    let guard = GUARD.map(str::to_owned).into_iter().filter(|_| guarded);
+    first.into_iter().chain(own).chain(last).chain(further).chain(guard).collect::<Vec<_>>().join(",")
 }
 
 /// The scores behind the first.
@@ -53,11 +57,15 @@ pub fn step_row(step: &Step) -> String {
         cells.push(cell(step.batch.get(score.name)));
         cells.extend(PARTS.map(|_| String::new()));
     }
+    if let Some(guard) = step.guard {
+        let counts = [guard.judged, guard.suspicious, guard.measured_again, guard.left_out];
+        cells.extend(counts.map(|count| count.to_string()));
+    }
     cells.join(",")
 }
 
 /// The row of a test.
-pub fn test_row(test: &Evaluated) -> String {
+pub fn test_row(test: &Evaluated, guarded: bool) -> String {
     let (kind, scores) = (test.believed.kind(), test.keyed());
     let of = |score: &Score, part: &str| cell(scores.get(&score.key(part)).copied().flatten());
     let mut cells = vec!["test".to_owned(), test.step.to_string()];
@@ -73,6 +81,7 @@ pub fn test_row(test: &Evaluated) -> String {
         cells.push(String::new());
         cells.extend(PARTS.map(|part| of(score, part)));
     }
+    cells.extend(GUARD.into_iter().filter(|_| guarded).map(|_| String::new()));
     cells.join(",")
 }
 
@@ -84,17 +93,22 @@ fn cell(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::GuardCounts;
     use crate::scores::Scores;
 
     #[test]
     fn columns_are_called_after_the_scores_and_every_row_fills_them() {
         assert_eq!(
-            metric_columns(ObjectiveKind::Classify),
+            metric_columns(ObjectiveKind::Classify, false),
             "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,test_accuracy,\
              believed_accuracy,shots,plant_seconds,validation_accuracy"
         );
-        for (kind, values) in [(ObjectiveKind::Classify, &[0.25][..]), (ObjectiveKind::Regress, &[0.25, 0.125])] {
-            let header = metric_columns(kind);
+        for (kind, values, guarded) in [
+            (ObjectiveKind::Classify, &[0.25][..], false),
+            (ObjectiveKind::Regress, &[0.25, 0.125], true),
+            (ObjectiveKind::Groups, &[0.25], true),
+        ] {
+            let header = metric_columns(kind, guarded);
             let names: Vec<&str> = header.split(',').collect();
             let batch = Scores::new(kind, values);
             let step = Step {
@@ -109,7 +123,12 @@ mod tests {
                 clipping_rate: 0.0,
                 shots: 9,
                 plant_seconds: 1.5,
+                guard: guarded.then(|| GuardCounts { judged: 32, suspicious: 2, left_out: 1, ..GuardCounts::default() }),
             };
+            if guarded {
+                assert!(header.ends_with(",guard_judged,guard_suspicious,guard_measured_again,guard_left_out"));
+                assert!(step_row(&step).ends_with(",32,2,0,1"));
+            }
             let test = Evaluated {
                 step: 3,
                 test: None,
@@ -127,12 +146,12 @@ mod tests {
                 let known = known.to_string();
                 assert_eq!(value(&step_row(&step), score.key("batch")), known);
                 assert_eq!(value(&step_row(&step), score.key("believed")), "");
-                assert_eq!(value(&test_row(&test), score.key("believed")), known);
-                assert_eq!(value(&test_row(&test), score.key("validation")), known);
-                assert_eq!(value(&test_row(&test), score.key("test")), "");
+                assert_eq!(value(&test_row(&test, guarded), score.key("believed")), known);
+                assert_eq!(value(&test_row(&test, guarded), score.key("validation")), known);
+                assert_eq!(value(&test_row(&test, guarded), score.key("test")), "");
             }
             assert_eq!(value(&step_row(&step), kind.loss()[0].to_owned()), "2");
-            assert_eq!(value(&test_row(&test), "shots".to_owned()), "9");
+            assert_eq!(value(&test_row(&test, guarded), "shots".to_owned()), "9");
         }
     }
 }

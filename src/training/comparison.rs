@@ -151,6 +151,14 @@ impl Prepared {
         Ok(data)
     }
 
+    /// The network that is trained; refuses what cannot be, before anything is driven.
+    pub(crate) fn network(&self, lab: &Lab, data: &Dataset) -> Result<Network, Error> {
+        let Self { experiment, document, .. } = self;
+        let network = Network::build(&experiment.layers, document, lab, data)?.trained(document)?;
+        check_statistics(&network, data, &experiment.training, document)?;
+        network.guarded(experiment.guard.as_ref(), document)
+    }
+
     /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
     pub(crate) fn counted(&self, method: Method, seed: u64, data: &Dataset) -> Experiment {
         let mut experiment = self.experiment.by(method, seed, &self.document);
@@ -207,8 +215,7 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
-        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        self.network(&lab, &data)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
         // A recording holds one training, and nothing else.
@@ -303,9 +310,7 @@ fn compare_in(
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        let network = Network::build(&prepared.experiment.layers, &prepared.document, &lab, &data)?
-            .trained(&prepared.document)?;
-        check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
+        let network = prepared.network(&lab, &data)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);

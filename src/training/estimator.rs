@@ -7,7 +7,7 @@
 mod backpropagation;
 mod spsa;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use sims::Key;
 
 pub use backpropagation::Backpropagation;
@@ -106,10 +106,27 @@ struct Graph {
 }
 
 impl Graph {
-    /// Of the network's outputs on `device`, and the penalties of the pass that gave them.
-    fn new(problem: &Problem<'_>, outputs: Tensor<2>, penalties: Vec<Tensor<1>>, device: &Device) -> Self {
-        let scores = problem.objective.batch_scores(&outputs.clone().detach(), problem.targets);
-        let own = problem.objective.loss(outputs, problem.targets, device);
+    /// Of the network's outputs on `device`, and the penalties of the pass that gave them; of the shots that are `kept`, where not all are.
+    fn new(
+        problem: &Problem<'_>,
+        outputs: Tensor<2>,
+        (penalties, kept): (Vec<Tensor<1>>, Option<Vec<usize>>),
+        device: &Device,
+    ) -> Self {
+        // Where none is left, the loss is that of all, and nobody asks for its gradient.
+        let kept = kept.filter(|kept| !kept.is_empty());
+        let picked = kept.as_ref().map(|kept| problem.targets.pick(kept));
+        let targets = picked.as_ref().unwrap_or(problem.targets);
+        let outputs = match &kept {
+            Some(kept) => {
+                let rows: Vec<i64> = kept.iter().map(|row| *row as i64).collect();
+                let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [kept.len()]), device);
+                outputs.select(0, rows)
+            }
+            None => outputs,
+        };
+        let scores = problem.objective.batch_scores(&outputs.clone().detach(), targets);
+        let own = problem.objective.loss(outputs, targets, device);
         let penalty = mean(penalties);
         let loss = match &penalty {
             Some(penalty) => own.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::control::RunConfig;
 use crate::data::DataConfig;
 use crate::document::{Document, list, name_complaint, nearest};
-use crate::network::LayerConfig;
+use crate::network::{GuardConfig, LayerConfig};
 use crate::scores::ObjectiveKind;
 use crate::training::{Method, ObjectiveConfig, TrainingConfig};
 
@@ -55,6 +55,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// What guards the shots of its training; left out, nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardConfig>,
     /// How its runs are kept.
     #[serde(default)]
     pub run: RunConfig,

@@ -24,8 +24,13 @@ impl Estimator for Backpropagation {
         let (mut state, purpose) = (problem.state.clone(), Purpose::Train { step: problem.step });
         let mut pass = Pass::new(lab, self.on, purpose, &mut state).penalized(sharpness(problem.config));
         let outputs = problem.network.forward(inputs, &weights, &mut pass)?;
-        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-        let Graph { loss, numbers } = Graph::new(problem, outputs, penalties, &device);
+        let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
+        let is_empty = kept.as_ref().is_some_and(Vec::is_empty);
+        let Graph { loss, numbers } = Graph::new(problem, outputs, (penalties, kept), &device);
+        if is_empty {
+            // No shot is left to learn from: nothing moves.
+            return Ok(Estimate { gradients: weights.iter().map(|_| None).collect(), loss: numbers, usage, state });
+        }
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();

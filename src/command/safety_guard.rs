@@ -1,4 +1,4 @@
-//! A guard, the process: waits until its controller is gone, and makes the bench safe if it left without a goodbye.
+//! The safety guard, a process: waits until its controller is gone, and makes the bench safe if it left without a goodbye.
 //!
 //! It uses nothing that the controller uses to drive: no runtime, no links, no tensors. It is in a session of its own, so a terminal that
 //! is closed does not take it, and lives on through every signal that can be caught. Before each attempt it takes the owner's lock: a
