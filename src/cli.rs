@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, normalize::NormalizeArgs,
+    calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, guard::GuardArgs,
+    normalize::NormalizeArgs,
     ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
     schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
     train::TrainArgs, watch::WatchArgs,
@@ -48,6 +49,13 @@ enum Command {
         after_help = "The network needs a layer `normalize` (docs/normalize.md). Old and new statistics stand side by side in normalize.json of the run.\n\nExamples:\n  pnnlab normalize runs/mine\n  pnnlab normalize runs/mine --rig other-bench.toml --samples 1000 --test\n  pnnlab normalize mine --set plants.electrical.simulated.plant_seed=2 --test --json"
     )]
     Normalize(NormalizeArgs),
+    /// Says how well a trained network and its plant tell rows of other data from its own
+    #[command(
+        after_help = "Every score is higher for what is unknown. The known rows are the run's test set; the unknown ones are those of --data, whose labels nobody \
+                      reads: a CSV file with the run's columns, a folder of IDX files, or, where the program makes the data itself, a CSV file with a column for \
+                      each input.\n\nExamples:\n  pnnlab guard runs/mine --data others.csv\n  pnnlab guard mine --data data/fashion-mnist --json"
+    )]
+    Guard(GuardArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -113,7 +121,7 @@ pub fn run() -> ExitCode {
     // Not among the commands: nobody but pnnlab itself starts it.
     let is_guard = std::env::args_os().nth(1).is_some_and(|argument| argument == guard::ARGUMENT);
     let ended = match Cli::try_parse() {
-        _ if is_guard => command::guard::run(),
+        _ if is_guard => command::safety_guard::run(),
         Ok(cli) => follow(cli),
         Err(error) => return explain(&error),
     };
@@ -162,6 +170,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Compare(arguments)) => command::compare::run(&arguments),
         Some(Command::Calibrate(arguments)) => command::calibrate::run(&arguments),
         Some(Command::Normalize(arguments)) => command::normalize::run(&arguments),
+        Some(Command::Guard(arguments)) => command::guard::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

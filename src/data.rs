@@ -7,6 +7,7 @@ mod csv_file;
 mod digits;
 pub(crate) mod fetch;
 mod gzip;
+mod hierarchy;
 mod idx;
 mod other;
 mod pixels;
@@ -30,6 +31,7 @@ use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
 
 pub use augmentation::AugmentationConfig;
+pub use hierarchy::{Hierarchical, Hierarchy};
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
 pub use rows::Rows;
 pub use scaling::Scaling;

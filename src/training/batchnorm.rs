@@ -38,7 +38,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(name: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn new(name: impl Into<String>, value: f64) -> Self {
         Self { name: name.into(), value }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Familiar<'a> {
         let timed = |name: &'static str, work: &dyn Fn() -> Vec<f64>| {
             let start = Instant::now();
             let scores = work();
-            (name, scores, start.elapsed().as_secs_f64() / probed.len().max(1) as f64)
+            (name, scores, start.elapsed().as_secs_f64() / probed.rows().max(1) as f64)
         };
         let mut found = Vec::new();
         if !matches!(self.meaning, Meaning::Targets(_)) {

@@ -4,11 +4,10 @@
 // Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
 
 use super::Check;
-use super::program::{Asked, Measured, Measurement, Program};
+use super::program::{Asked, Measured, Program};
 use crate::Error;
-use crate::training::Spread;
 use crate::training::batchnorm::{
-    Finding, System, drift, exactness, moving_average_gap, on_other_benches, sample_curve, sorted_batches,
+    System, drift, exactness, moving_average_gap, on_other_benches, sample_curve, sorted_batches,
 };
 
 /// The program.
@@ -90,22 +89,4 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let known = measured.measurements.clone();
     measured.checks = judge(|name| known.iter().find(|one| one.name == name).map(|one| one.value));
     Ok(measured)
-}
-
-impl Measured {
-    /// Adds the mean of each finding over some repetitions, `seeds` being behind them.
-    fn take(&mut self, repetitions: &[Vec<Finding>], seeds: &[u64]) {
-        let Some(first) = repetitions.first() else { return };
-        for (place, finding) in first.iter().enumerate() {
-            let values: Vec<f64> = repetitions.iter().map(|findings| findings[place].value).collect();
-            let Spread { mean, spread } = Spread::of(&values);
-            self.measurements.push(Measurement {
-                name: finding.name.clone(),
-                value: mean,
-                spread: (1 < values.len()).then_some(spread),
-                unit: "1".to_owned(),
-                seeds: seeds.to_vec(),
-            });
-        }
-    }
 }

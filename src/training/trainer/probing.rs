@@ -32,7 +32,7 @@ pub struct Probed {
 
 impl Probed {
     /// How many rows.
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.outputs.len() / self.widths[0].max(1)
     }
 
