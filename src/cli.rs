@@ -7,10 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, guard::GuardArgs,
-    normalize::NormalizeArgs,
-    ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs,
-    schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
-    train::TrainArgs, watch::WatchArgs,
+    normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs,
+    safe::SafeArgs, schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs,
+    systems::SystemsArgs, train::TrainArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;

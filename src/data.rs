@@ -31,8 +31,8 @@ use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
 
 pub use augmentation::AugmentationConfig;
-pub use hierarchy::{Hierarchical, Hierarchy};
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
+pub use hierarchy::{Hierarchical, Hierarchy};
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};

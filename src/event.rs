@@ -84,7 +84,8 @@ impl GuardCounts {
     /// Why the suspicious shots are so, the commonest reason first: `17 by a reading, 2 by the distance`.
     pub fn why(&self) -> String {
         let names = ["by their controls", "by an input", "by a reading", "by all together"];
-        let mut reasons: Vec<(u64, &str)> = self.reasons.into_iter().zip(names).filter(|(count, _)| 0 < *count).collect();
+        let mut reasons: Vec<(u64, &str)> =
+            self.reasons.into_iter().zip(names).filter(|(count, _)| 0 < *count).collect();
         reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         reasons.iter().map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
     }

@@ -24,7 +24,7 @@ pub use drawer::Drawer;
 pub use engine::Finished;
 pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
-pub use guard::{GuardedRun, GUARD_SCORES};
+pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;
 pub use objective::{Classify, Groups, Objective, ObjectiveConfig, Regress, group_log_probabilities};
 pub use plan::Plan;

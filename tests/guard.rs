@@ -86,7 +86,10 @@ fn a_bench_that_changes_while_it_trains_is_told_and_its_shots_are_left_out() {
     let alarms = events(&place, "warned", "alarm");
     let alarm = alarms.iter().find(|alarm| alarm["source"] == "guard").unwrap();
     let message = alarm["message"].as_str().unwrap();
-    assert!(message.contains("of 32 shots of step 6") && message.contains("the twin may not be trusted there"), "{message}");
+    assert!(
+        message.contains("of 32 shots of step 6") && message.contains("the twin may not be trusted there"),
+        "{message}"
+    );
     let facts: Value = serde_json::from_str(&place.read("runs/warned/run.json")).unwrap();
     assert_eq!(facts["guard"]["suspicious"].as_f64().unwrap(), suspicious.iter().sum::<f64>());
     assert_eq!((facts["guard"]["left_out"].as_u64(), facts["guard"]["measured_again"].as_u64()), (Some(0), Some(0)));
@@ -100,7 +103,11 @@ fn a_bench_that_changes_while_it_trains_is_told_and_its_shots_are_left_out() {
     let facts: Value = serde_json::from_str(&place.read("runs/rejected/run.json")).unwrap();
     let count = |key: &str| facts["guard"][key].as_u64().unwrap();
     assert!(count("left_out") > 200 && count("measured_again") == count("suspicious"), "{facts}");
-    assert_eq!(rejected["shots"].as_u64(), Some(90 * 32 + 100 + count("measured_again")), "what is measured again is counted");
+    assert_eq!(
+        rejected["shots"].as_u64(),
+        Some(90 * 32 + 100 + count("measured_again")),
+        "what is measured again is counted"
+    );
     assert_eq!(column(&place, "rejected", "guard_left_out").iter().sum::<f64>(), count("left_out") as f64);
 }
 
@@ -117,7 +124,9 @@ fn a_guarded_run_that_was_killed_goes_on_bit_for_bit() {
         .unwrap();
     let path = place.path("runs/killed/metrics.csv");
     let bound = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    while child.try_wait().unwrap().is_none() && std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < 30 {
+    while child.try_wait().unwrap().is_none()
+        && std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < 30
+    {
         assert!(std::time::Instant::now() < bound);
         std::thread::yield_now();
     }
@@ -146,7 +155,17 @@ fn a_plan_counts_what_the_guard_drives() {
     let rejected = plan(&["guard.on_alarm=reject"]);
     assert_eq!((shots(&rejected), rejected["most_again_shots"].as_u64()), (shots(&warned) + 3, Some(2 * 90 * 32)));
     assert_eq!(shots(&plan(&["guard.from=calibration"])), shots(&warned) + 600);
-    let trained = place.json(&["train", "guarded.toml", "--name", "mine", "--set", "guard.from=calibration", "--check", "false", "--json"]);
+    let trained = place.json(&[
+        "train",
+        "guarded.toml",
+        "--name",
+        "mine",
+        "--set",
+        "guard.from=calibration",
+        "--check",
+        "false",
+        "--json",
+    ]);
     assert_eq!(trained["shots"].as_u64(), Some(shots(&warned) + 600));
 }
 
@@ -157,7 +176,10 @@ fn a_guard_that_cannot_be_fitted_is_refused_before_the_first_shot() {
         let (code, text) = place.refusal(&["train", "guarded.toml", "--set", set]);
         assert_eq!((code, text.contains(words)), (3, true), "{text}");
     };
-    refused("guard.shots=120", "`guard.shots` is 120, but layer 1 (plant `electrical`) is guarded by 64 numbers (32 of its inputs, 32 of its readings)");
+    refused(
+        "guard.shots=120",
+        "`guard.shots` is 120, but layer 1 (plant `electrical`) is guarded by 64 numbers (32 of its inputs, 32 of its readings)",
+    );
     refused("guard.false_alarms=0.5", "guard.false_alarms");
     refused("guard.on_alarm=panic", "guard.on_alarm");
     assert!(!place.path("runs").exists());
@@ -197,10 +219,16 @@ fn a_network_for_groups_says_what_it_does_not_know() {
     let trained = place.json(&["train", "groups.toml", "--name", "mine", "--check", "false", "--json"]);
     assert!(trained["test_accuracy"].as_f64().unwrap() > 0.9, "{trained}");
     let facts: Value = serde_json::from_str(&place.read("runs/mine/run.json")).unwrap();
-    assert_eq!((facts["objective"].as_str(), &facts["groups"]["far"]), (Some("groups"), &serde_json::json!(["k1", "k3", "k5"])));
+    assert_eq!(
+        (facts["objective"].as_str(), &facts["groups"]["far"]),
+        (Some("groups"), &serde_json::json!(["k1", "k3", "k5"]))
+    );
     assert!(place.read("runs/mine/metrics.csv").contains(",group_cross_entropy,"));
     let done = place.json(&["guard", "mine", "--data", "other.csv", "--json"]);
-    assert_eq!((done["known_rows"].as_u64(), done["unknown_rows"].as_u64(), done["higher_is"].as_str()), (Some(90), Some(120), Some("unknown")));
+    assert_eq!(
+        (done["known_rows"].as_u64(), done["unknown_rows"].as_u64(), done["higher_is"].as_str()),
+        (Some(90), Some(120), Some("unknown"))
+    );
     assert_eq!(done["shots"].as_u64(), Some(270 + 90 + 120));
     let scores = done["scores"].as_array().unwrap();
     let names: Vec<&str> = scores.iter().map(|score| score["score"].as_str().unwrap()).collect();
@@ -216,7 +244,10 @@ fn a_network_for_groups_says_what_it_does_not_know() {
     assert_eq!(place.read("runs/mine/guard.csv").lines().count(), 1 + 90 + 120);
     assert!(place.path("runs/mine/figures/guard.svg").is_file() && place.path("runs/mine/guard.json").is_file());
     let said = String::from_utf8(place.run(&["guard", "mine", "--data", "other.csv"]).stdout).unwrap();
-    assert!(said.contains("every score is higher for what is unknown") && said.contains("FPR at 95 % recall"), "{said}");
+    assert!(
+        said.contains("every score is higher for what is unknown") && said.contains("FPR at 95 % recall"),
+        "{said}"
+    );
     // Its own rows are not unknown.
     let own = place.json(&["guard", "mine", "--data", "classes.csv", "--json"]);
     for score in own["scores"].as_array().unwrap() {
@@ -243,13 +274,22 @@ fn groups_that_are_none_are_refused_in_one_sentence() {
         assert!([3, 4].contains(&code) && text.contains(words), "{code} {text}");
     };
     let lists = |lists: &str| format!("objective={{kind=\"groups\", groups={lists}}}");
-    refused(&[&lists("[[\"k0\",\"k1\",\"k2\",\"k3\",\"k4\"],[\"k5\"]]")], "have a group `group 2` with one class, `k5`: put at least two classes into each");
-    refused(&[&lists("[[\"k0\",\"k1\"],[\"k2\",\"k3\",\"k4\"]]")], "leave out class `k5`: put every class into a group");
+    refused(
+        &[&lists("[[\"k0\",\"k1\",\"k2\",\"k3\",\"k4\"],[\"k5\"]]")],
+        "have a group `group 2` with one class, `k5`: put at least two classes into each",
+    );
+    refused(
+        &[&lists("[[\"k0\",\"k1\"],[\"k2\",\"k3\",\"k4\"]]")],
+        "leave out class `k5`: put every class into a group",
+    );
     refused(&[&lists("[[\"k0\",\"k1\"],[\"k2\",\"k9\"]]")], "name `k9`, but the data has no such class");
     refused(&["objective={kind=\"groups\", grouping=\"random\"}"], "`objective.count` is missing");
     refused(&["objective={kind=\"groups\", grouping=\"clusters\", count=5}"], "is 5: such groups");
     refused(&["objective={kind=\"classify\", count=2}"], "`objective.count` is of `groups`");
-    refused(&["objective={kind=\"groups\"}", "data.leave_out=[\"family\"]", "data.group=\"\""], "list the classes of each group");
+    refused(
+        &["objective={kind=\"groups\"}", "data.leave_out=[\"family\"]", "data.group=\"\""],
+        "list the classes of each group",
+    );
     refused(&["data.group=\"label\""], "which is the label");
     refused(&["layers.5.width=6"], "8 classes and groups");
     place.write("classes.csv", &place.read("classes.csv").replacen("near,k0", "far,k0", 1));

@@ -45,15 +45,21 @@ impl Mahalanobis {
     pub fn fit(statistics: &Statistics, floors: &[f64]) -> Result<Self, Error> {
         let (count, width) = (statistics.count() as f64, statistics.width());
         if statistics.count() < 2 || width == 0 {
-            let message = format!("have {} rows of {width} columns: a distance needs at least 2 rows", statistics.count());
+            let message =
+                format!("have {} rows of {width} columns: a distance needs at least 2 rows", statistics.count());
             return Err(Error::statistics(statistics.of(), message));
         }
         let floor = |column: usize| floors.get(column).copied().unwrap_or(0.0);
-        let spreads: Vec<f64> = statistics.variance().iter().enumerate().map(|(column, variance)| {
-            let spread = variance.sqrt().max(floor(column));
-            // What has never moved and has no floor is counted in 1 of its own unit.
-            if spread > 0.0 { spread } else { 1.0 }
-        }).collect();
+        let spreads: Vec<f64> = statistics
+            .variance()
+            .iter()
+            .enumerate()
+            .map(|(column, variance)| {
+                let spread = variance.sqrt().max(floor(column));
+                // What has never moved and has no floor is counted in 1 of its own unit.
+                if spread > 0.0 { spread } else { 1.0 }
+            })
+            .collect();
         let mut correlations = DMatrix::<f64>::zeros(width, width);
         for row in 0..width {
             for column in 0..=row {
@@ -73,9 +79,9 @@ impl Mahalanobis {
             // Beside the shrinkage what rounding of single precision may take, so that there is always a factor.
             correlations[(part, part)] += (shrinkage + 1e-6) * level;
         }
-        let factor = correlations.cholesky().and_then(|whole| {
-            whole.l().solve_lower_triangular(&DMatrix::identity(width, width))
-        });
+        let factor = correlations
+            .cholesky()
+            .and_then(|whole| whole.l().solve_lower_triangular(&DMatrix::identity(width, width)));
         let factor = factor.ok_or_else(|| {
             Error::statistics(statistics.of(), "have a covariance that is none: a value is not finite".to_owned())
         })?;
@@ -146,8 +152,11 @@ impl Mahalanobis {
         let width = self.width();
         let mut whole = Vec::with_capacity(rows.len());
         for row in rows.chunks_exact(width.max(1)) {
-            let parts: Vec<f32> =
-                row.iter().zip(self.mean.iter().zip(&self.weights)).map(|(value, (mean, weight))| (value - mean) * weight).collect();
+            let parts: Vec<f32> = row
+                .iter()
+                .zip(self.mean.iter().zip(&self.weights))
+                .map(|(value, (mean, weight))| (value - mean) * weight)
+                .collect();
             let mut rest = &self.factor[..];
             for line in 0..width {
                 let (weights, others) = rest.split_at(line + 1);

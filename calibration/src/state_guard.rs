@@ -169,16 +169,17 @@ impl StateGuard {
     pub fn judge(&self, controls: &[f32], inputs: &Batch, outputs: &Batch) -> Option<Verdict> {
         let used = self.in_use.as_ref()?;
         let mut verdict = Verdict { out: Vec::with_capacity(inputs.rows()), reasons: [0; 4] };
-        let strayed = controls.iter().zip(&used.fit.controls).any(|(control, [low, high])| !(low <= control && control <= high));
+        let strayed =
+            controls.iter().zip(&used.fit.controls).any(|(control, [low, high])| !(low <= control && control <= high));
         let distances = used.fit.distance.distances(&self.joint(inputs, outputs));
         let split = self.counts[0];
         for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
             let within = |row: &[f32], from: usize| {
                 let of = used.fit.mean[from..].iter().zip(&used.fit.weight[from..]);
                 // What is no number is not within.
-                row.iter().zip(of).fold(true, |all, (value, (mean, weight))| {
-                    all & ((value - mean).abs() * weight <= used.limits[0])
-                })
+                row.iter()
+                    .zip(of)
+                    .fold(true, |all, (value, (mean, weight))| all & ((value - mean).abs() * weight <= used.limits[0]))
             };
             let reasons = [strayed, !within(input, 0), !within(output, split), !(distance <= used.limits[1])];
             if let Some(first) = reasons.iter().position(|reason| *reason) {
@@ -190,7 +191,13 @@ impl StateGuard {
     }
 
     /// Learns of a batch what is not left out; `true` when that has given a fit.
-    pub fn learn(&mut self, controls: &[f32], inputs: &Batch, outputs: &Batch, left_out: &[bool]) -> Result<bool, Error> {
+    pub fn learn(
+        &mut self,
+        controls: &[f32],
+        inputs: &Batch,
+        outputs: &Batch,
+        left_out: &[bool],
+    ) -> Result<bool, Error> {
         if self.in_use.is_some() && !self.rule.follows {
             return Ok(false);
         }
@@ -204,20 +211,28 @@ impl StateGuard {
         for (seen, control) in self.next.controls.iter_mut().zip(controls) {
             *seen = [seen[0].min(*control), seen[1].max(*control)];
         }
-        let pick = |batch: &Batch| Batch::from_fn(kept.len(), batch.columns(), |row, column| batch.row(kept[row])[column]);
+        let pick =
+            |batch: &Batch| Batch::from_fn(kept.len(), batch.columns(), |row, column| batch.row(kept[row])[column]);
         let (inputs, outputs) = (pick(inputs), pick(outputs));
         let joint = self.joint(&inputs, &outputs);
         if let Some(fit) = &self.next_fit {
             let distances = fit.distance.distances(&joint);
             for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
                 let of = fit.mean.iter().zip(&fit.weight);
-                let most = input.iter().chain(output).zip(of).fold(0.0_f32, |most, (value, (mean, weight))| {
-                    most.max((value - mean).abs() * weight)
-                });
+                let most = input
+                    .iter()
+                    .chain(output)
+                    .zip(of)
+                    .fold(0.0_f32, |most, (value, (mean, weight))| most.max((value - mean).abs() * weight));
                 self.next.scores.push([most, distance]);
             }
         } else {
-            let rows: Vec<f32> = inputs.iter().zip(outputs.iter()).flat_map(|(input, output)| input.iter().chain(output)).copied().collect();
+            let rows: Vec<f32> = inputs
+                .iter()
+                .zip(outputs.iter())
+                .flat_map(|(input, output)| input.iter().chain(output))
+                .copied()
+                .collect();
             self.next.each.add(&rows);
             self.next.joint.add(&joint);
             if self.rule.gathered() as u64 <= self.next.each.count() {
@@ -246,14 +261,18 @@ impl StateGuard {
         let limit = |which: usize| {
             let scores: Vec<f32> = seen.scores.iter().map(|scores| scores[which]).collect();
             tail_quantile(&scores, 0.5 * self.rule.false_alarms).map(|limit| limit as f32).ok_or_else(|| {
-                Error::statistics(&self.of, format!("are of too few shots: {} tell no rate of false alarms", scores.len()))
+                Error::statistics(
+                    &self.of,
+                    format!("are of too few shots: {} tell no rate of false alarms", scores.len()),
+                )
             })
         };
         Ok([limit(0)?, limit(1)?])
     }
 
     fn fit(&self, seen: &Seen) -> Result<Fit, Error> {
-        let spreads = seen.each.variance().into_iter().zip(&self.floors).map(|(variance, floor)| variance.sqrt().max(*floor));
+        let spreads =
+            seen.each.variance().into_iter().zip(&self.floors).map(|(variance, floor)| variance.sqrt().max(*floor));
         let widened = |([low, high], margin): (&[f32; 2], &f32)| [low - margin, high + margin];
         Ok(Fit {
             distance: Mahalanobis::fit(&seen.joint, &self.joint_floors)?,

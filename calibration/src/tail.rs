@@ -17,7 +17,8 @@ const SHAPES: [f64; 2] = [-0.5, 0.5];
 
 /// What a share `rate` of further samples will pass; none where there are too few samples to say anything.
 pub fn tail_quantile(samples: &[f32], rate: f64) -> Option<f64> {
-    let mut sorted: Vec<f64> = samples.iter().filter(|sample| sample.is_finite()).map(|sample| f64::from(*sample)).collect();
+    let mut sorted: Vec<f64> =
+        samples.iter().filter(|sample| sample.is_finite()).map(|sample| f64::from(*sample)).collect();
     let count = sorted.len();
     if count < 2 * FEWEST {
         return None;

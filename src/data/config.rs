@@ -234,7 +234,10 @@ impl CsvConfig {
                 );
             }
             (false, true) if self.group == self.label && !self.group.is_empty() => {
-                return refuse("group", format!("is `{}`, which is the label: name the column of its groups", self.group));
+                return refuse(
+                    "group",
+                    format!("is `{}`, which is the label: name the column of its groups", self.group),
+                );
             }
             (false, true) => return Ok(()),
             (true, false) => {}

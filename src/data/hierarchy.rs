@@ -46,7 +46,8 @@ impl Hierarchy {
             };
             offsets.into_iter().enumerate().map(of).collect()
         };
-        let (own, others) = (centers("groups", groups, self.group_spread), centers("new groups", groups, self.group_spread));
+        let (own, others) =
+            (centers("groups", groups, self.group_spread), centers("new groups", groups, self.group_spread));
         let offsets = |name: &str| centers(name, classes, self.class_spread);
         let (known, near) = (around(&own, offsets("classes")), around(&own, offsets("near classes")));
         let new = around(&others, offsets("classes of new groups"));
@@ -54,7 +55,11 @@ impl Hierarchy {
             let mut stream = key.branch(name).stream();
             let mut labels: Vec<u32> = (0..count).map(|row| (row % classes) as u32).collect();
             stream.shuffle(&mut labels);
-            let values = labels.iter().flat_map(|label| &centers[*label as usize]).map(|center| center + stream.normal()).collect();
+            let values = labels
+                .iter()
+                .flat_map(|label| &centers[*label as usize])
+                .map(|center| center + stream.normal())
+                .collect();
             Rows { values, targets: Targets::Classes(labels), numbers: (0..count).collect() }
         };
         let names: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
@@ -87,7 +92,9 @@ mod tests {
         assert_eq!(made.groups[1], ["1", "4", "7"]);
         let mean = |rows: &Rows, wanted: &dyn Fn(u32) -> bool| {
             let own: Vec<usize> = (0..rows.len()).filter(|row| wanted(rows.labels()[*row])).collect();
-            (0..20).map(|column| own.iter().map(|row| rows.values[20 * row + column]).sum::<f32>() / own.len() as f32).collect::<Vec<f32>>()
+            (0..20)
+                .map(|column| own.iter().map(|row| rows.values[20 * row + column]).sum::<f32>() / own.len() as f32)
+                .collect::<Vec<f32>>()
         };
         let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
         let group = |group: u32| move |label: u32| label % 3 == group;

@@ -72,7 +72,8 @@ pub(super) fn rows(width: usize, values: Vec<f32>) -> Rows {
 pub(super) fn columns(file: &Path, names: &[String]) -> Result<Vec<f32>, Error> {
     let wanted = |columns: &[String]| {
         let place = |name: &String| {
-            let message = || format!("has no column `{name}`, which the network learned from: it has {}", list(columns));
+            let message =
+                || format!("has no column `{name}`, which the network learned from: it has {}", list(columns));
             columns.iter().position(|column| column == name).ok_or_else(message)
         };
         names.iter().map(place).collect()
@@ -81,10 +82,14 @@ pub(super) fn columns(file: &Path, names: &[String]) -> Result<Vec<f32>, Error> 
 }
 
 /// The columns at the wanted places of a CSV file with a header, row after row, and how many those are.
-fn numbers(file: &Path, wanted: impl FnOnce(&[String]) -> Result<Vec<usize>, String>) -> Result<(usize, Vec<f32>), Error> {
+fn numbers(
+    file: &Path,
+    wanted: impl FnOnce(&[String]) -> Result<Vec<usize>, String>,
+) -> Result<(usize, Vec<f32>), Error> {
     let name = file.display();
     let bad = |message: String| Error::Data(format!("{name}: {message}"));
-    let opened = source::open(file, LONGEST).map_err(|error| bad(format!("cannot be read: {error}. Name the file with --data")))?;
+    let opened = source::open(file, LONGEST)
+        .map_err(|error| bad(format!("cannot be read: {error}. Name the file with --data")))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(opened);
     let header = reader.headers().map_err(|error| bad(error.to_string()))?;
     let header: Vec<String> = header.iter().map(|column| column.trim().to_owned()).collect();
@@ -97,7 +102,10 @@ fn numbers(file: &Path, wanted: impl FnOnce(&[String]) -> Result<Vec<usize>, Str
             let field = record.get(*place).unwrap_or_default().trim();
             let number = field.parse::<f32>().ok().filter(|value| value.is_finite());
             values.push(number.ok_or_else(|| {
-                Error::Data(format!("{name}:{line}: column `{}` is `{field}`, but a finite number was expected", header[*place]))
+                Error::Data(format!(
+                    "{name}:{line}: column `{}` is `{field}`, but a finite number was expected",
+                    header[*place]
+                ))
             })?);
         }
     }

@@ -50,7 +50,8 @@ impl Taxonomy {
             return Err(format!("are {}: at least two are needed, or `kind = \"classify\"`", groups.len()));
         }
         if let Some(group) = groups.iter().find(|group| group.classes.len() < 2) {
-            let what = group.classes.first().map_or("no class".to_owned(), |class| format!("one class, {}", quoted(*class)));
+            let what =
+                group.classes.first().map_or("no class".to_owned(), |class| format!("one class, {}", quoted(*class)));
             return Err(format!(
                 "have a group `{}` with {what}: put at least two classes into each, or join it with another group",
                 group.name
@@ -63,7 +64,10 @@ impl Taxonomy {
                     Some(free @ None) => *free = Some(&group.name),
                     Some(Some(first)) => {
                         let (class, first) = (quoted(class), (*first).to_owned());
-                        return Err(format!("have class {class} in `{first}` and in `{}`: put it into one of them", group.name));
+                        return Err(format!(
+                            "have class {class} in `{first}` and in `{}`: put it into one of them",
+                            group.name
+                        ));
                     }
                     None => return Err(format!("have a class {class}, but there are {} classes", words.len())),
                 }
@@ -99,7 +103,9 @@ impl Taxonomy {
             let known = of_class[*label as usize].get_or_insert(family);
             if *known != family {
                 let class = &words[*label as usize];
-                return Err(format!("puts class `{class}` into `{known}` and into `{family}`: each class has one group"));
+                return Err(format!(
+                    "puts class `{class}` into `{known}` and into `{family}`: each class has one group"
+                ));
             }
         }
         let mut names: Vec<&String> = of_class.iter().flatten().copied().collect();
@@ -123,7 +129,12 @@ impl Taxonomy {
     }
 
     /// `count` groups of classes whose means over these rows lie near one another.
-    pub fn of_clusters(words: Vec<String>, (rows, width): (&Rows, usize), count: usize, key: Key) -> Result<Self, String> {
+    pub fn of_clusters(
+        words: Vec<String>,
+        (rows, width): (&Rows, usize),
+        count: usize,
+        key: Key,
+    ) -> Result<Self, String> {
         let mut sums = vec![(vec![0.0_f64; width], 0.0_f64); words.len()];
         for (label, row) in rows.labels().iter().zip(rows.values.chunks_exact(width.max(1))) {
             let (sum, seen) = &mut sums[*label as usize];
@@ -202,7 +213,8 @@ fn clusters(points: &[Vec<f64>], count: usize, stream: &mut Stream) -> Vec<usize
         }
         owner = next;
         for (index, center) in centers.iter_mut().enumerate() {
-            let own: Vec<&Vec<f64>> = points.iter().zip(&owner).filter(|(_, own)| **own == index).map(|(point, _)| point).collect();
+            let own: Vec<&Vec<f64>> =
+                points.iter().zip(&owner).filter(|(_, own)| **own == index).map(|(point, _)| point).collect();
             for (column, value) in center.iter_mut().enumerate().filter(|_| !own.is_empty()) {
                 *value = own.iter().map(|point| point[column]).sum::<f64>() / own.len() as f64;
             }
@@ -241,13 +253,17 @@ mod tests {
     #[test]
     fn every_class_is_in_one_group_of_several() {
         let taxonomy = lists(&[&["ae", "ah"], &["uw", "iy"]]).unwrap();
-        let places: Vec<(usize, Vec<u32>)> = taxonomy.places().map(|(place, group)| (place, group.classes.clone())).collect();
+        let places: Vec<(usize, Vec<u32>)> =
+            taxonomy.places().map(|(place, group)| (place, group.classes.clone())).collect();
         assert_eq!((places, taxonomy.outputs()), (vec![(0, vec![0, 3]), (3, vec![2, 1])], 6));
         let refused = |groups: &[&[&str]], said: &str| {
             let complaint = lists(groups).unwrap_err();
             assert!(complaint.contains(said), "{complaint}");
         };
-        refused(&[&["ae", "iy", "uw"], &["ah"]], "have a group `group 2` with one class, `ah`: put at least two classes into each");
+        refused(
+            &[&["ae", "iy", "uw"], &["ah"]],
+            "have a group `group 2` with one class, `ah`: put at least two classes into each",
+        );
         refused(&[&["ae", "iy", "uw"], &[]], "with no class");
         refused(&[&["ae", "iy"], &["uw", "iy"]], "have class `iy` in `group 1` and in `group 2`");
         refused(&[&["ae", "iy"], &["uw", "ae", "ah"]], "`ae`");
@@ -259,12 +275,16 @@ mod tests {
 
     #[test]
     fn a_column_says_the_group_of_each_class() {
-        let of = |families: &[&str]| Taxonomy::of_rows(words(&["a", "b", "c", "d"]), &[0, 1, 2, 3, 0], &words(families));
+        let of =
+            |families: &[&str]| Taxonomy::of_rows(words(&["a", "b", "c", "d"]), &[0, 1, 2, 3, 0], &words(families));
         let taxonomy = of(&["x", "x", "w", "w", "x"]).unwrap();
-        let groups: Vec<(&str, &[u32])> = taxonomy.groups().iter().map(|group| (&group.name[..], &group.classes[..])).collect();
+        let groups: Vec<(&str, &[u32])> =
+            taxonomy.groups().iter().map(|group| (&group.name[..], &group.classes[..])).collect();
         assert_eq!(groups, [("w", &[2, 3][..]), ("x", &[0, 1])]);
         assert!(of(&["x", "x", "w", "w", "w"]).unwrap_err().contains("puts class `a` into `x` and into `w`"));
-        assert!(of(&["x", "y", "w", "w", "x"]).unwrap_err().contains("says groups that have a group `x` with one class"));
+        assert!(
+            of(&["x", "y", "w", "w", "x"]).unwrap_err().contains("says groups that have a group `x` with one class")
+        );
     }
 
     #[test]
@@ -273,7 +293,8 @@ mod tests {
         let place = |class: usize| [[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]][class % 3];
         let mut stream = Key::new(4).stream();
         let labels: Vec<u32> = (0..240).map(|row| row % 12).collect();
-        let values = labels.iter().flat_map(|label| place(*label as usize).map(|value| value + stream.normal())).collect();
+        let values =
+            labels.iter().flat_map(|label| place(*label as usize).map(|value| value + stream.normal())).collect();
         let rows = Rows { values, targets: Targets::Classes(labels), numbers: vec![] };
         let names: Vec<String> = (0..12).map(|class| class.to_string()).collect();
         for seed in 0..20 {
@@ -281,10 +302,15 @@ mod tests {
             for group in found.groups() {
                 assert!(group.classes.iter().all(|class| class % 3 == group.classes[0] % 3), "{seed}: {found:?}");
             }
-            let sizes = |taxonomy: &Taxonomy| taxonomy.groups().iter().map(|group| group.classes.len()).collect::<Vec<_>>();
+            let sizes =
+                |taxonomy: &Taxonomy| taxonomy.groups().iter().map(|group| group.classes.len()).collect::<Vec<_>>();
             assert_eq!(sizes(&Taxonomy::at_random(names.clone(), 5, Key::new(seed)).unwrap()), [3, 3, 2, 2, 2]);
             // More groups than places: none is left with one class.
-            assert!(sizes(&Taxonomy::of_clusters(names.clone(), (&rows, 2), 6, Key::new(seed)).unwrap()).iter().all(|size| *size > 1));
+            assert!(
+                sizes(&Taxonomy::of_clusters(names.clone(), (&rows, 2), 6, Key::new(seed)).unwrap())
+                    .iter()
+                    .all(|size| *size > 1)
+            );
         }
         assert!(Taxonomy::at_random(names, 7, Key::new(1)).unwrap_err().contains("with one class"));
     }

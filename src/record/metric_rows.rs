@@ -123,7 +123,12 @@ mod tests {
                 clipping_rate: 0.0,
                 shots: 9,
                 plant_seconds: 1.5,
-                guard: guarded.then(|| GuardCounts { judged: 32, suspicious: 2, left_out: 1, ..GuardCounts::default() }),
+                guard: guarded.then(|| GuardCounts {
+                    judged: 32,
+                    suspicious: 2,
+                    left_out: 1,
+                    ..GuardCounts::default()
+                }),
             };
             if guarded {
                 assert!(header.ends_with(",guard_judged,guard_suspicious,guard_measured_again,guard_left_out"));

@@ -96,7 +96,8 @@ impl Record {
         write_configs(folder, header)?;
         let alarms = last_alarm(&before);
         let journal = Arc::new(Journal::new(folder, (rows, bytes), events)?);
-        let mut record = Self { folder: folder.to_owned(), journal, facts, reason: None, alarms, guarded: header.guarded };
+        let mut record =
+            Self { folder: folder.to_owned(), journal, facts, reason: None, alarms, guarded: header.guarded };
         record.write_facts()?;
         Ok(record)
     }

@@ -113,7 +113,10 @@ pub fn hierarchy(body: Body, seed: u64, steps: usize) -> Result<Vec<Finding>, Er
     ];
     for (place, kind) in ["new groups", "near classes"].into_iter().enumerate() {
         for score in ["softmax", "energy", "odin", "kl-matching", "mahalanobis"] {
-            found.push(Finding::new(format!("{name}, {kind}: FPR95 by {score}, flat head"), fpr95(&flat.unknown[place], score)));
+            found.push(Finding::new(
+                format!("{name}, {kind}: FPR95 by {score}, flat head"),
+                fpr95(&flat.unknown[place], score),
+            ));
         }
         found.push(Finding::new(format!("{name}, {kind}: FPR95 by mos"), fpr95(&of_groups.unknown[place], "mos")));
     }
@@ -126,10 +129,14 @@ pub fn groupings(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
     let document = Document::parse("mos", "")?;
     let mut found = Vec::new();
     for (grouping, name) in [(Grouping::Clusters, "clusters"), (Grouping::Random, "random")] {
-        let config = ObjectiveConfig { kind: ObjectiveKind::Groups, grouping, groups: vec![], count: Some(SHAPE.groups) };
+        let config =
+            ObjectiveConfig { kind: ObjectiveKind::Groups, grouping, groups: vec![], count: Some(SHAPE.groups) };
         let grouped = config.apply(data.clone(), &document, Key::new(seed))?;
         let told = told(Body::Electrical, &grouped, &[&new_groups], steps, seed)?;
-        found.push(Finding::new(format!("electrical, groups by {name}: FPR95 by mos on new groups"), fpr95(&told.unknown[0], "mos")));
+        found.push(Finding::new(
+            format!("electrical, groups by {name}: FPR95 by mos on new groups"),
+            fpr95(&told.unknown[0], "mos"),
+        ));
     }
     Ok(found)
 }
@@ -143,7 +150,8 @@ mod tests {
         let found = hierarchy(Body::Electrical, 3, 120).unwrap();
         let of = |name: &str| found.iter().find(|finding| finding.name == name).unwrap().value;
         assert!(of("electrical: accuracy of the head for groups") > 0.3, "{found:?}");
-        let [mos, softmax] = ["mos", "softmax, flat head"].map(|by| of(&format!("electrical, new groups: FPR95 by {by}")));
+        let [mos, softmax] =
+            ["mos", "softmax, flat head"].map(|by| of(&format!("electrical, new groups: FPR95 by {by}")));
         assert!(mos < softmax, "{found:?}");
     }
 }

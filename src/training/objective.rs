@@ -52,7 +52,9 @@ impl ObjectiveConfig {
         if self.kind != ObjectiveKind::Groups {
             let key = if self.groups.is_empty() { self.count.map(|_| "count") } else { Some("groups") };
             let key = key.or((self.grouping != Grouping::Taxonomy).then_some("grouping"));
-            return key.map_or(Ok(()), |key| refuse(key, format!("is of `groups`, but the objective is `{}`: leave it out", self.kind)));
+            return key.map_or(Ok(()), |key| {
+                refuse(key, format!("is of `groups`, but the objective is `{}`: leave it out", self.kind))
+            });
         }
         match (self.grouping, self.groups.is_empty(), self.count) {
             (Grouping::Taxonomy, true, None) if !has_column => refuse(
@@ -85,7 +87,8 @@ impl ObjectiveConfig {
         };
         let at = if self.groups.is_empty() { "objective.count" } else { "objective.groups" };
         let made = made.map_err(|complaint| {
-            let message = if self.groups.is_empty() { format!("is {count}: such groups {complaint}") } else { complaint };
+            let message =
+                if self.groups.is_empty() { format!("is {count}: such groups {complaint}") } else { complaint };
             document.refuse(at, message)
         })?;
         data.meaning = Meaning::Groups(made);

@@ -17,8 +17,8 @@ use std::time::Instant;
 use calibration::{Detection, Mahalanobis, Statistics};
 use serde::Serialize;
 
-use super::trainer::Probed;
 use super::group_log_probabilities;
+use super::trainer::Probed;
 use crate::Error;
 use crate::data::{Meaning, Taxonomy};
 
@@ -68,7 +68,9 @@ impl<'a> Familiar<'a> {
         let centered: Vec<f64> = state
             .chunks_exact(width.max(1))
             .enumerate()
-            .flat_map(|(row, values)| values.iter().zip(means[class(row)].mean()).map(|(value, mean)| f64::from(*value) - mean))
+            .flat_map(|(row, values)| {
+                values.iter().zip(means[class(row)].mean()).map(|(value, mean)| f64::from(*value) - mean)
+            })
             .collect();
         let mut within = Statistics::with_cross_moments("training rows within their classes", width);
         within.add(&centered);
@@ -94,7 +96,8 @@ impl<'a> Familiar<'a> {
             found.push(timed("softmax", &|| rows().map(|row| 1.0 - self.most_probable(row)).collect()));
             found.push(timed("energy", &|| rows().map(|row| -total(&self.logits(row))).collect()));
             found.push(timed("odin", &|| {
-                let cooled = |row: &[f32]| self.logits(row).iter().map(|logit| logit / TEMPERATURE).collect::<Vec<f64>>();
+                let cooled =
+                    |row: &[f32]| self.logits(row).iter().map(|logit| logit / TEMPERATURE).collect::<Vec<f64>>();
                 rows().map(|row| 1.0 - most(&logarithms(&cooled(row))).exp()).collect()
             }));
             found.push(timed("kl-matching", &|| rows().map(|row| self.mismatch(row)).collect()));
@@ -112,7 +115,8 @@ impl<'a> Familiar<'a> {
     pub fn tell(&self, known: &Probed, unknown: &Probed) -> Result<Vec<ScoredUnknown>, Error> {
         let both = self.scores(known).into_iter().zip(self.scores(unknown));
         both.map(|((score, known, seconds), (_, unknown, _))| {
-            let detection = Detection::of(&known, &unknown).ok_or_else(|| Error::Diverged { what: format!("the score `{score}`") })?;
+            let detection = Detection::of(&known, &unknown)
+                .ok_or_else(|| Error::Diverged { what: format!("the score `{score}`") })?;
             Ok(ScoredUnknown { score, detection, seconds_per_shot: seconds, known, unknown })
         })
         .collect()
@@ -127,7 +131,8 @@ impl<'a> Familiar<'a> {
         match self.meaning {
             Meaning::Groups(taxonomy) => {
                 let all = group_log_probabilities(taxonomy, outputs);
-                let of_group = |(place, group): (usize, &crate::data::Group)| most(&all[place + 1..=place + group.classes.len()]);
+                let of_group =
+                    |(place, group): (usize, &crate::data::Group)| most(&all[place + 1..=place + group.classes.len()]);
                 taxonomy.places().map(of_group).fold(f64::NEG_INFINITY, f64::max).exp()
             }
             _ => most(&logarithms(&self.logits(outputs))).exp(),
@@ -156,7 +161,8 @@ fn matches(meaning: &Meaning, probed: &Probed) -> Vec<Vec<f64>> {
     }
     let seen = sums.into_iter().filter(|(_, count)| 0.0 < *count);
     // Single precision knows no smaller probability.
-    seen.map(|(sum, count)| sum.iter().map(|sum| (sum / count).max(f64::from(f32::MIN_POSITIVE)).ln()).collect()).collect()
+    seen.map(|(sum, count)| sum.iter().map(|sum| (sum / count).max(f64::from(f32::MIN_POSITIVE)).ln()).collect())
+        .collect()
 }
 
 /// The outputs of the classes, class after class.

@@ -115,7 +115,14 @@ fn a_packed_guard_goes_on_bit_for_bit() {
         assert!(other.unpack(|name| (name != "joint gathered").then(|| find(name))?).is_err());
         let mut narrow = StateGuard::new("bench 1", &ports(), GuardRule { channels: 2, ..rule });
         assert!(narrow.unpack(find).is_err());
-        let broken = |name: &str| find(name).map(|(shape, mut values)| (shape, { values[0] = 0.5; values }));
+        let broken = |name: &str| {
+            find(name).map(|(shape, mut values)| {
+                (shape, {
+                    values[0] = 0.5;
+                    values
+                })
+            })
+        };
         assert!(other.unpack(broken).is_err());
     };
     check(&mut guard);

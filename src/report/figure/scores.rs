@@ -47,7 +47,8 @@ pub fn unknown_scores(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
 fn read(path: &Path) -> Result<(Vec<Panel>, [usize; 2]), Error> {
     let bad = |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be read: {message}") };
     let mut reader = csv::Reader::from_path(path).map_err(|error| bad(error.to_string()))?;
-    let names: Vec<String> = reader.headers().map_err(|error| bad(error.to_string()))?.iter().skip(1).map(str::to_owned).collect();
+    let names: Vec<String> =
+        reader.headers().map_err(|error| bad(error.to_string()))?.iter().skip(1).map(str::to_owned).collect();
     let mut values = vec![[vec![], vec![]]; names.len()];
     let mut rows = [0; 2];
     for row in reader.records() {
@@ -67,7 +68,8 @@ fn read(path: &Path) -> Result<(Vec<Panel>, [usize; 2]), Error> {
 fn panel(name: String, both: &[Vec<f64>; 2]) -> Panel {
     let mut all: Vec<f64> = both.iter().flatten().copied().filter(drawable).collect();
     all.sort_by(f64::total_cmp);
-    let at = |share: f64| all.get(((all.len().saturating_sub(1)) as f64 * share).round() as usize).copied().unwrap_or(0.0);
+    let at =
+        |share: f64| all.get(((all.len().saturating_sub(1)) as f64 * share).round() as usize).copied().unwrap_or(0.0);
     let (low, high) = (at(0.01), at(0.99));
     let high = if low < high { high } else { low + 1e-9_f64.max(1e-6 * low.abs()) };
     let shares = both.each_ref().map(|values| {
@@ -88,7 +90,8 @@ impl Figure for Scores {
         for (panel, area) in self.panels.iter().zip(&areas) {
             let [low, high] = panel.range;
             let most = panel.shares.iter().flatten().copied().fold(1e-6, f64::max);
-            let axes = Axes { title: "", x: (&panel.name, low..high), y: ("share of rows", 0.0..1.1 * most), small: true };
+            let axes =
+                Axes { title: "", x: (&panel.name, low..high), y: ("share of rows", 0.0..1.1 * most), small: true };
             let mut chart = axes.on(area, theme)?;
             for (set, (shares, label)) in panel.shares.iter().zip(["known", "unknown"]).enumerate() {
                 let width = (high - low) / BINS as f64;
@@ -96,7 +99,9 @@ impl Figure for Scores {
                     let from = low + place as f64 * width;
                     Rectangle::new([(from, 0.0), (from + width, *share)], theme.series(set).mix(0.35).filled())
                 };
-                chart.draw_series(shares.iter().enumerate().filter(|(_, share)| 0.0 < **share).map(bar)).map_err(text)?;
+                chart
+                    .draw_series(shares.iter().enumerate().filter(|(_, share)| 0.0 < **share).map(bar))
+                    .map_err(text)?;
                 let steps = shares.iter().enumerate().flat_map(|(place, share)| {
                     let from = low + place as f64 * width;
                     [(from, *share), (from + width, *share)]
@@ -135,7 +140,8 @@ mod tests {
             }
         }
         assert_eq!(panels[1].shares[1][BINS - 1], 1.0, "what is infinitely far is at the end");
-        let files = save(&Scores { panels, caption: vec!["words".into()] }, folder.path(), "guard", Theme::Light).unwrap();
+        let files =
+            save(&Scores { panels, caption: vec!["words".into()] }, folder.path(), "guard", Theme::Light).unwrap();
         let svg = std::fs::read_to_string(&files[0]).unwrap();
         assert!(svg.contains("energy") && svg.contains("unknown") && svg.contains("words"));
         std::fs::write(&path, "set,energy\nknown,x\n").unwrap();

@@ -25,7 +25,8 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
     let mut checks = vec![];
     for body in ["digital", "electrical"] {
         let fpr = |kind: &str, by: &str| get(format!("{body}, {kind}: FPR95 by {by}"));
-        let [flat, groups] = ["flat head", "head for groups"].map(|head| get(format!("{body}: accuracy of the {head}")));
+        let [flat, groups] =
+            ["flat head", "head for groups"].map(|head| get(format!("{body}: accuracy of the {head}")));
         if body == "digital" {
             checks.push(Check::at_most("B1 digital: FPR95 by mos on new groups", 0.05, fpr("new groups", "mos"), "1"));
         }
@@ -50,10 +51,30 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
     }
     let vowels = |kind: &str, by: &str| get(format!("vowels, {kind}: FPR95 by {by}"));
     checks.extend([
-        Check::at_most("B3: FPR95 by mahalanobis on an unseen vowel", 0.10, vowels("an unseen vowel", "mahalanobis"), "1"),
-        Check::at_most("B3: FPR95 by mahalanobis on a drift", 0.02, vowels("a drift of the inputs", "mahalanobis"), "1"),
-        Check::at_most("B4: largest difference from numbers computed by hand", 1e-12, of("B4 largest difference from numbers computed by hand"), "1"),
-        Check::at_most("state guard: share of a step", 0.02, of("state guard: share of a step of digits-electrical"), "1"),
+        Check::at_most(
+            "B3: FPR95 by mahalanobis on an unseen vowel",
+            0.10,
+            vowels("an unseen vowel", "mahalanobis"),
+            "1",
+        ),
+        Check::at_most(
+            "B3: FPR95 by mahalanobis on a drift",
+            0.02,
+            vowels("a drift of the inputs", "mahalanobis"),
+            "1",
+        ),
+        Check::at_most(
+            "B4: largest difference from numbers computed by hand",
+            1e-12,
+            of("B4 largest difference from numbers computed by hand"),
+            "1",
+        ),
+        Check::at_most(
+            "state guard: share of a step",
+            0.02,
+            of("state guard: share of a step of digits-electrical"),
+            "1",
+        ),
     ]);
     checks
 }

@@ -65,9 +65,7 @@ pub fn false_alarms(seed: u64, shots: usize) -> Result<Vec<Finding>, Error> {
     let controls = ports.at_rest(drivers::Direction::Control);
     // Digits-like rows: a smooth pattern of two free parts, the rest small.
     let mut stream = Key::new(seed).branch("rows").stream();
-    let mut batch = |count: usize| {
-        Batch::from_fn(count, ports.input_count(), |_, _| 0.4 * stream.uniform() - 0.2)
-    };
+    let mut batch = |count: usize| Batch::from_fn(count, ports.input_count(), |_, _| 0.4 * stream.uniform() - 0.2);
     let mut drive = |lab: &mut Lab, count: usize| -> Result<(Batch, Batch), Error> {
         let inputs = batch(count);
         let (_, outputs) = lab.run(0, Forward::Plant, &controls, &inputs)?;
@@ -83,7 +81,13 @@ pub fn false_alarms(seed: u64, shots: usize) -> Result<Vec<Finding>, Error> {
         Ok(out.iter().filter(|out| **out).count() as f64 / count as f64)
     };
     Ok(vec![
-        Finding::new("state guard: false alarms over the stated rate of 1e-3", share(&mut usual, shots)? / rule.false_alarms),
-        Finding::new("state guard: suspicious shots where the parts have moved by half of their mismatch", share(&mut moved, 1000)?),
+        Finding::new(
+            "state guard: false alarms over the stated rate of 1e-3",
+            share(&mut usual, shots)? / rule.false_alarms,
+        ),
+        Finding::new(
+            "state guard: suspicious shots where the parts have moved by half of their mismatch",
+            share(&mut moved, 1000)?,
+        ),
     ])
 }

@@ -9,8 +9,8 @@ use super::{Body, fpr95, grouped, told};
 use crate::Error;
 use crate::data::{Dataset, Meaning, Rows, Targets};
 use crate::document::Document;
-use crate::training::batchnorm::Finding;
 use crate::training::Experiment;
+use crate::training::batchnorm::Finding;
 
 /// The data, as an experiment names it.
 const DATA: &str = "name = \"vowels\"\n[data]\nsource = \"csv\"\nfile = \"vowels.csv\"\nlabel = \"vowel\"\nlabel_skip = 3\ntest = 84\nvalidation = 0\nsplit = \"stratified\"\n\
@@ -65,7 +65,8 @@ pub fn vowels(folder: &Path, unseen: &str, seed: u64, steps: usize) -> Result<Ve
     let class = class.ok_or_else(|| Error::Data(format!("{}: has no vowel `{unseen}`", whole.name)))?;
     let (data, unknown) = without(&whole, class as u32);
     let moved = drifted(&data, Key::new(seed));
-    let group = |group: &[&str]| group.iter().filter(|vowel| **vowel != unseen).map(|vowel| (*vowel).to_owned()).collect();
+    let group =
+        |group: &[&str]| group.iter().filter(|vowel| **vowel != unseen).map(|vowel| (*vowel).to_owned()).collect();
     let in_groups = grouped(&GROUPS.map(group)).apply(data.clone(), &document, key)?;
     let flat = told(Body::Electrical, &data, &[&unknown, &moved], steps, seed)?;
     let of_groups = told(Body::Electrical, &in_groups, &[&unknown, &moved], steps, seed)?;

@@ -47,7 +47,8 @@ impl Trainer<'_> {
         }
         if chance((counts.judged, counts.suspicious), config.false_alarms) < CHANCE {
             let [layer, most] = counts.worst;
-            let of_layer = if most == counts.suspicious { String::new() } else { format!(", {most} of them at layer {layer}") };
+            let of_layer =
+                if most == counts.suspicious { String::new() } else { format!(", {most} of them at layer {layer}") };
             let message = format!(
                 "{} of {} shots of step {} are not like those that the guard was fitted to ({}{of_layer}): the twin may not be trusted there",
                 counts.suspicious,

@@ -42,7 +42,11 @@ impl Probed {
         let rows = self.inputs.chunks_exact(inputs.max(1));
         let all = match readings {
             0 => rows.flatten().copied().collect(),
-            _ => rows.zip(self.readings.chunks_exact(readings)).flat_map(|(input, reading)| input.iter().chain(reading)).copied().collect(),
+            _ => rows
+                .zip(self.readings.chunks_exact(readings))
+                .flat_map(|(input, reading)| input.iter().chain(reading))
+                .copied()
+                .collect(),
         };
         (all, inputs + readings)
     }
