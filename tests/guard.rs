@@ -82,7 +82,7 @@ fn a_bench_that_changes_while_it_trains_is_told_and_its_shots_are_left_out() {
     assert!(suspicious[22..60].iter().sum::<f64>() < 0.02 * 32.0 * 38.0, "{suspicious:?}");
     assert!(suspicious[61..70].iter().sum::<f64>() > 0.8 * 32.0 * 9.0, "{suspicious:?}");
     let fits = events(&place, "warned", "guarded");
-    assert_eq!((fits[0]["layer"].as_u64(), fits[0]["shots"].as_u64()), (Some(1), Some(416)), "{fits:?}");
+    assert_eq!((fits[0]["layer"].as_u64(), fits[0]["shots"].as_u64()), (Some(1), Some(400)), "{fits:?}");
     let alarms = events(&place, "warned", "alarm");
     let alarm = alarms.iter().find(|alarm| alarm["source"] == "guard").unwrap();
     let message = alarm["message"].as_str().unwrap();

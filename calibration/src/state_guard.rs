@@ -211,12 +211,25 @@ impl StateGuard {
         for (seen, control) in self.next.controls.iter_mut().zip(controls) {
             *seen = [seen[0].min(*control), seen[1].max(*control)];
         }
-        let pick =
-            |batch: &Batch| Batch::from_fn(kept.len(), batch.columns(), |row, column| batch.row(kept[row])[column]);
-        let (inputs, outputs) = (pick(inputs), pick(outputs));
-        let joint = self.joint(&inputs, &outputs);
-        if let Some(fit) = &self.next_fit {
-            let distances = fit.distance.distances(&joint);
+        // What the statistics still want, and what is judged by them.
+        let wanted = (self.rule.gathered() as u64).saturating_sub(self.next.each.count()) as usize;
+        let (gathered, judged) = kept.split_at(wanted.min(kept.len()));
+        let pick = |batch: &Batch, rows: &[usize]| {
+            Batch::from_fn(rows.len(), batch.columns(), |row, column| batch.row(rows[row])[column])
+        };
+        if !gathered.is_empty() {
+            let (inputs, outputs) = (pick(inputs, gathered), pick(outputs, gathered));
+            let shots = inputs.iter().zip(outputs.iter());
+            let rows: Vec<f32> = shots.flat_map(|(input, output)| input.iter().chain(output)).copied().collect();
+            self.next.each.add(&rows);
+            self.next.joint.add(&self.joint(&inputs, &outputs));
+        }
+        if self.next_fit.is_none() && self.rule.gathered() as u64 <= self.next.each.count() {
+            self.next_fit = Some(Arc::new(self.fit(&self.next)?));
+        }
+        if let Some(fit) = self.next_fit.as_ref().filter(|_| !judged.is_empty()) {
+            let (inputs, outputs) = (pick(inputs, judged), pick(outputs, judged));
+            let distances = fit.distance.distances(&self.joint(&inputs, &outputs));
             for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
                 let of = fit.mean.iter().zip(&fit.weight);
                 let most = input
@@ -226,20 +239,21 @@ impl StateGuard {
                     .fold(0.0_f32, |most, (value, (mean, weight))| most.max((value - mean).abs() * weight));
                 self.next.scores.push([most, distance]);
             }
-        } else {
-            let rows: Vec<f32> = inputs
-                .iter()
-                .zip(outputs.iter())
-                .flat_map(|(input, output)| input.iter().chain(output))
-                .copied()
-                .collect();
-            self.next.each.add(&rows);
-            self.next.joint.add(&joint);
-            if self.rule.gathered() as u64 <= self.next.each.count() {
-                self.next_fit = Some(Arc::new(self.fit(&self.next)?));
-            }
         }
         self.promote()
+    }
+
+    /// Refuses to be without a fit after all the shots that one takes.
+    pub fn insist(&self) -> Result<(), Error> {
+        let (gathered, judged) = (self.next.each.count(), self.next.scores.len());
+        let message = || {
+            format!(
+                "are of {} shots, but a guard needs {}: the others had readings that are no finite numbers",
+                gathered + judged as u64,
+                self.rule.shots
+            )
+        };
+        if self.is_fitted() { Ok(()) } else { Err(Error::statistics(&self.of, message())) }
     }
 
     /// Puts the next fit in use, once enough was judged by it.

@@ -161,6 +161,7 @@ impl Pass<'_> {
             let (applied, outputs) = self.lab.run_apart(place, stimuli.settings.row(setting as usize), &inputs)?;
             guard.learn(&applied, &inputs, &outputs, &[]).map_err(|error| self.unguarded(place, error))?;
         }
+        guard.insist().map_err(|error| self.unguarded(place, error))?;
         self.state.put_guard(layer, Arc::new(guard));
         Ok(())
     }
