@@ -342,7 +342,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         match load(&file, &config(&[])) {
             Err(error) => error.to_string().replace(&file.display().to_string(), "data.csv"),
-            Ok(Table { names, values, wanted: Wanted::Labels(words) }) => {
+            Ok(Table { names, values, wanted: Wanted::Labels(words), .. }) => {
                 let (labels, words) = numbered(&words);
                 format!("{values:?} {labels:?} of {} columns, {words:?}", names.len())
             }

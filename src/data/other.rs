@@ -72,8 +72,12 @@ pub(super) fn rows(width: usize, values: Vec<f32>) -> Rows {
 pub(super) fn columns(file: &Path, names: &[String]) -> Result<Vec<f32>, Error> {
     let wanted = |columns: &[String]| {
         let place = |name: &String| {
-            let message =
-                || format!("has no column `{name}`, which the network learned from: it has {}", list(columns));
+            let message = || {
+                format!(
+                    "has no column `{name}`, which the network learned from: it has {}",
+                    list(&columns.iter().map(String::as_str).collect::<Vec<_>>())
+                )
+            };
             columns.iter().position(|column| column == name).ok_or_else(message)
         };
         names.iter().map(place).collect()

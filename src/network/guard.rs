@@ -149,7 +149,8 @@ impl Pass<'_> {
             return Ok(());
         }
         // A plant that several layers drive is measured once.
-        if let Some(known) = self.state.guards_of(&bench).find(|guard| guard.is_fitted()).cloned() {
+        let known = self.state.guards_of(&bench).find(|guard| guard.is_fitted()).cloned();
+        if let Some(known) = known {
             self.state.put_guard(layer, known);
             return Ok(());
         }

@@ -42,7 +42,9 @@ fn without(data: &Dataset, unseen: u32) -> (Dataset, Rows) {
     let names = data.meaning.names();
     let words = names.iter().enumerate().filter(|(class, _)| *class != unseen as usize);
     let meaning = Meaning::Classes(words.map(|(_, word)| (*word).to_owned()).collect());
-    (Dataset { meaning, train, test, ..data.clone() }, unknown)
+    let mut known = data.clone();
+    (known.meaning, known.train, known.test) = (meaning, train, test);
+    (known, unknown)
 }
 
 /// Rows of the test set after each of their inputs has drifted to one side or the other.
