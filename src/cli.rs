@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand,
-    normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs,
-    safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs,
-    system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
+    guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs,
+    runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs,
+    sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -58,6 +58,13 @@ enum Command {
         after_help = "Knobs are declared in the rig file as [knobs.NAME] (docs/readings.md). What is better is written into that file; where nothing is, or when the search is stopped, the knobs are where they were.\n\nExamples:\n  pnnlab tune bench.toml --dry-run\n  pnnlab tune bench.toml --reference fits/electrical-1a2b3c4d5e6f.arrow\n  pnnlab tune bench.toml --reference runs/healthy --metric features --test runs/healthy\n  pnnlab tune bench.toml --evaluations 150 --resume --json"
     )]
     Tune(TuneArgs),
+    /// Says how well a trained network and its plant tell rows of other data from its own
+    #[command(
+        after_help = "Every score is higher for what is unknown. The known rows are the run's test set; the unknown ones are those of --data, whose labels nobody \
+                      reads: a CSV file with the run's columns, a folder of IDX files, or, where the program makes the data itself, a CSV file with a column for \
+                      each input.\n\nExamples:\n  pnnlab guard runs/mine --data others.csv\n  pnnlab guard mine --data data/fashion-mnist --json"
+    )]
+    Guard(GuardArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -123,7 +130,7 @@ pub fn run() -> ExitCode {
     // Not among the commands: nobody but pnnlab itself starts it.
     let is_guard = std::env::args_os().nth(1).is_some_and(|argument| argument == guard::ARGUMENT);
     let ended = match Cli::try_parse() {
-        _ if is_guard => command::guard::run(),
+        _ if is_guard => command::safety_guard::run(),
         Ok(cli) => follow(cli),
         Err(error) => return explain(&error),
     };
@@ -174,6 +181,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Normalize(arguments)) => command::normalize::run(&arguments),
         Some(Command::Select(arguments)) => command::select::run(&arguments),
         Some(Command::Tune(arguments)) => command::tune::run(&arguments),
+        Some(Command::Guard(arguments)) => command::guard::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

@@ -13,6 +13,7 @@ pub mod reproduce;
 pub mod response;
 pub mod runs;
 pub mod safe;
+pub mod safety_guard;
 pub mod schema;
 pub mod select;
 pub mod serve;
@@ -24,7 +25,7 @@ pub mod train;
 pub mod tune;
 pub mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
@@ -32,7 +33,8 @@ use crate::document::name_complaint;
 use crate::output::timestamp;
 use crate::plants::Rig;
 use crate::record::{Catalog, NewFolder, unix_seconds};
-use crate::training::{Experiment, Prepared};
+use crate::report::Theme;
+use crate::training::{Experiment, Interrupted, Prepared};
 use arguments::ExperimentArgs;
 
 /// Reads what the command line names.
@@ -57,6 +59,30 @@ fn close_lost(runs: &Path) {
     {
         tell!("pnnlab: {error}");
     }
+}
+
+/// A run as it was, on its own rig or on that of another file, with keys of the rig's plants changed.
+fn prepare_run(
+    run: &Interrupted,
+    (rig, set): (Option<&Path>, &[String]),
+    data: Option<PathBuf>,
+    theme: Theme,
+) -> Result<Prepared, Error> {
+    if let Some(other) = set.iter().find(|set| !set.trim_start().starts_with("plants.")) {
+        return Err(Error::Usage(format!(
+            "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
+        )));
+    }
+    let own = |name: &str| run.folder.join(name);
+    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), set)?;
+    let rig = if let Some(file) = rig {
+        Rig::find(Some(file), &document)?
+    } else {
+        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
+        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
+    };
+    let data = data.or_else(|| run.facts["data_path"].as_str().map(Into::into));
+    Ok(Prepared { experiment, document, rig, data, drawer: Arc::new(theme) })
 }
 
 /// The command line, without the folder that the program lies in.

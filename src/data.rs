@@ -11,7 +11,9 @@ mod digits;
 pub(crate) mod fetch;
 pub mod further;
 mod gzip;
+mod hierarchy;
 mod idx;
+mod other;
 mod pixels;
 mod regression;
 mod rows;
@@ -21,6 +23,7 @@ mod source;
 mod span;
 mod split;
 mod targets;
+mod taxonomy;
 
 use std::path::{Path, PathBuf};
 
@@ -34,12 +37,14 @@ use scaling::Column;
 
 pub use augmentation::AugmentationConfig;
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
+pub use hierarchy::{Hierarchical, Hierarchy};
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
+pub use taxonomy::{Group, Grouping, Taxonomy};
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +115,14 @@ impl Dataset {
     /// What is learned of it.
     pub fn kind(&self) -> ObjectiveKind {
         self.meaning.kind()
+    }
+
+    /// The classes without the groups that the data has, if it has any.
+    pub fn ungrouped(mut self) -> Self {
+        if let Meaning::Groups(taxonomy) = &self.meaning {
+            self.meaning = Meaning::Classes(taxonomy.words().to_vec());
+        }
+        self
     }
 
     /// One of the splits, as it is without augmentation.

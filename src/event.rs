@@ -39,6 +39,59 @@ pub struct Step {
     pub shots: u64,
     /// Bench time so far, in s.
     pub plant_seconds: f64,
+    /// What guards found in this update, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardCounts>,
+}
+
+/// What guards of physical layers found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardCounts {
+    /// Shots that were judged, at each layer.
+    pub judged: u64,
+    /// Those that were not like the fitted ones when they were first measured.
+    pub suspicious: u64,
+    /// Shots that were measured again.
+    pub measured_again: u64,
+    /// Shots that were left out of the gradient.
+    pub left_out: u64,
+    /// Of the suspicious ones: by their controls, an input, a reading, and the distance of all together.
+    pub reasons: [u64; 4],
+    /// The layer with the most suspicious shots, and how many those are.
+    pub worst: [u64; 2],
+}
+
+impl GuardCounts {
+    /// Adds what one layer found: shots that were judged, and suspicious ones.
+    pub fn add_layer(&mut self, layer: u64, (judged, suspicious): (u64, u64), reasons: [u64; 4]) {
+        self.judged += judged;
+        self.suspicious += suspicious;
+        self.reasons.iter_mut().zip(reasons).for_each(|(sum, reason)| *sum += reason);
+        if self.worst[1] < suspicious {
+            self.worst = [layer, suspicious];
+        }
+    }
+
+    /// Adds what other passes found.
+    pub fn add(&mut self, other: &Self) {
+        self.add_layer(other.worst[0], (other.judged, 0), other.reasons);
+        self.suspicious += other.suspicious;
+        self.measured_again += other.measured_again;
+        self.left_out += other.left_out;
+        if self.worst[1] < other.worst[1] {
+            self.worst = other.worst;
+        }
+    }
+
+    /// Why the suspicious shots are so, the commonest reason first: `17 by a reading, 2 by the distance`.
+    pub fn why(&self) -> String {
+        let names = ["by their controls", "by an input", "by a reading", "by all together"];
+        let mut reasons: Vec<(u64, &str)> =
+            self.reasons.into_iter().zip(names).filter(|(count, _)| 0 < *count).collect();
+        reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        reasons.iter().map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What was tried on the plant: the validation set, at the end the test set.
@@ -121,7 +174,7 @@ impl TryFrom<Written> for Evaluated {
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { step, scores, shots, plant_seconds, heads } = written;
         let read = |part: &str| Scores::read(part, |key| scores.get(key).copied().flatten());
-        let names = || ObjectiveKind::ALL.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
+        let names = || ObjectiveKind::JUDGED.map(|kind| format!("`{}`", kind.score().key("believed"))).join(" or ");
         let believed = read("believed").ok_or_else(|| format!("a test has no {}", names()))?;
         Ok(Self { step, test: read("test"), validation: read("validation"), believed, shots, plant_seconds, heads })
     }
@@ -264,6 +317,17 @@ pub enum Event {
         mean_shift: Option<f64>,
         /// Root mean square logarithm of the ratio of the standard deviations.
         scale_shift: Option<f64>,
+    },
+    /// The guard of a layer was fitted.
+    Guarded {
+        /// Updates that are done.
+        step: usize,
+        /// The number of the layer.
+        layer: usize,
+        /// The bench, by what its plant says it is.
+        bench: String,
+        /// Shots that its statistics are of.
+        shots: u64,
     },
     /// How far plant and twin were from each other on the last shots of a test.
     Agreement {

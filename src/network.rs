@@ -5,6 +5,7 @@
 mod activation;
 mod bins;
 pub(crate) mod full_scale;
+mod guard;
 mod heads;
 mod linear;
 mod measure;
@@ -22,8 +23,11 @@ mod scale_offset;
 mod skip;
 mod state;
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use drivers::Batch;
+use drivers::Ports;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
@@ -31,6 +35,7 @@ use sims::Key;
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
+use crate::event::GuardCounts;
 use crate::plants::Lab;
 use crate::scores::ObjectiveKind;
 use heads::Heads;
@@ -39,6 +44,7 @@ use normalize::Normalize;
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
 pub use full_scale::{FullScale, FullScales, Units};
+pub use guard::{GuardAlarm, GuardConfig, GuardSource};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use linear::LinearConfig;
 pub use measure::{Amounts, Measurement, Wants};
@@ -148,6 +154,11 @@ pub trait Layer: Send {
         None
     }
 
+    /// The plant that it drives, with its name.
+    fn plant(&self) -> Option<(&str, &Ports)> {
+        None
+    }
+
     /// `[shots, width before]` → `[shots, width]`.
     fn forward(&self, values: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error>;
 }
@@ -190,6 +201,9 @@ pub struct Usage {
     pub range_use: f64,
     /// Physical layers.
     pub layers: u64,
+    /// What their guards found.
+    #[serde(default)]
+    pub guard: GuardCounts,
 }
 
 impl Usage {
@@ -199,6 +213,7 @@ impl Usage {
         self.clipped += other.clipped;
         self.range_use += other.range_use;
         self.layers += other.layers;
+        self.guard.add(&other.guard);
     }
 
     /// The fraction of values that the hard clamp changed.
@@ -277,7 +292,7 @@ pub struct Ends {
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
         let classes = data.kind() == ObjectiveKind::Classify;
-        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word(), classes }
+        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.outputs(), classes }
     }
 }
 
@@ -296,6 +311,8 @@ pub struct Network {
     counts: Vec<usize>,
     /// Several read-outs, whose layers stand behind those that they share, one read-out after another.
     heads: Option<Heads>,
+    /// What guards its physical layers, if anything does.
+    guard: Option<Arc<GuardConfig>>,
 }
 
 impl Network {
@@ -354,7 +371,7 @@ impl Network {
             }
         }
         let heads = layout.heads.map(|heads| Heads::new(heads, shared, classes));
-        Ok(Self { layers, kinds, counts, heads })
+        Ok(Self { layers, kinds, counts, guard: None, heads })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -365,6 +382,18 @@ impl Network {
         let message =
             "have no weights, so there is nothing to train: add a layer that has some, such as `scale-offset`";
         Err(document.refuse("layers", message))
+    }
+
+    /// The same with a guard for each physical layer. Refuses one that would be fitted to too few shots.
+    pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
+        if let Some(config) = guard {
+            let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));
+            for (index, (plant, ports)) in plants {
+                config.check((index, plant), ports, document)?;
+            }
+        }
+        self.guard = guard.cloned().map(Arc::new);
+        Ok(self)
     }
 
     /// Names and initial values of all weights: `layers.3.physical.mask`, and of several read-outs `heads.0.layers.5.linear.matrix`.
@@ -392,7 +421,7 @@ impl Network {
 
     /// Through the layers that all read-outs share; without several read-outs these are all.
     fn shared(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        pass.begin();
+        pass.begin(&self.guard);
         let mut values = inputs;
         let shared = self.heads.as_ref().map_or(self.layers.len(), |heads| heads.shared);
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().take(shared) {
@@ -400,6 +429,12 @@ impl Network {
             values = layer.forward(values, these, pass)?;
         }
         Ok(values)
+    }
+
+    /// What the physical layers gave in a pass that ended with `outputs`: their readings, one after another.
+    pub fn readings(&self, pass: &Pass<'_>, outputs: &Tensor<2>) -> Vec<Tensor<2>> {
+        let physical = self.layers.iter().enumerate().filter(|(_, layer)| layer.plant().is_some());
+        physical.map(|(index, _)| pass.outputs.get(index + 1).unwrap_or(outputs).clone()).collect()
     }
 
     /// The weights of each layer.

@@ -6,5 +6,5 @@ pub(crate) mod reproduction;
 
 pub use calibration::Calibrated;
 pub use figure::Theme;
-pub(crate) use figure::{Bar, Captioned, Overlay};
+pub(crate) use figure::{Bar, Captioned, Overlay, unknown_scores as draw_unknown_scores};
 pub use reproduction::{Entry, Provenance, Section, State};

@@ -18,6 +18,9 @@ pub enum ObjectiveKind {
     /// A class for each row: cross-entropy, judged by accuracy. Needs data with labels.
     #[default]
     Classify,
+    /// A class for each row, of classes in groups: cross-entropy in each group, judged by accuracy. Says as well what is of no group. Needs
+    /// data with labels.
+    Groups,
     /// Numbers for each row: mean squared error, judged by NRMSE and R². Needs data with targets.
     Regress,
 }
@@ -90,12 +93,15 @@ const MOST: usize = 2;
 
 impl ObjectiveKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Classify, Self::Regress];
+    pub const ALL: [Self; 3] = [Self::Classify, Self::Groups, Self::Regress];
+    /// Those whose scores are called differently: each is told by its scores.
+    pub const JUDGED: [Self; 2] = [Self::Classify, Self::Regress];
 
     /// The name in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Classify => "classify",
+            Self::Groups => "groups",
             Self::Regress => "regress",
         }
     }
@@ -103,8 +109,16 @@ impl ObjectiveKind {
     /// Its scores; the first one decides.
     pub fn scores(self) -> &'static [Score] {
         match self {
-            Self::Classify => &CLASSIFY,
+            Self::Classify | Self::Groups => &CLASSIFY,
             Self::Regress => &REGRESS,
+        }
+    }
+
+    /// Whose scores are its own: those that share them are one by their scores.
+    pub fn judged(self) -> Self {
+        match self {
+            Self::Classify | Self::Groups => Self::Classify,
+            Self::Regress => Self::Regress,
         }
     }
 
@@ -117,6 +131,7 @@ impl ObjectiveKind {
     pub fn loss(self) -> [&'static str; 2] {
         match self {
             Self::Classify => ["cross_entropy", "cross-entropy"],
+            Self::Groups => ["group_cross_entropy", "sum of the groups' cross-entropies"],
             Self::Regress => ["squared_error", "squared error"],
         }
     }
@@ -124,7 +139,7 @@ impl ObjectiveKind {
     /// What a table without physics is computed by.
     pub fn baseline(self) -> &'static str {
         match self {
-            Self::Classify => "logistic regression",
+            Self::Classify | Self::Groups => "logistic regression",
             Self::Regress => "least squares",
         }
     }
@@ -132,7 +147,7 @@ impl ObjectiveKind {
     /// What the figure of its last test shows.
     pub fn picture(self) -> Picture {
         match self {
-            Self::Classify => Picture::Confusion,
+            Self::Classify | Self::Groups => Picture::Confusion,
             Self::Regress => Picture::Predictions,
         }
     }
@@ -140,7 +155,7 @@ impl ObjectiveKind {
     /// What its data must have, and where that is.
     pub fn data(self) -> [&'static str; 2] {
         match self {
-            Self::Classify => ["labels", "the digits, IDX files, or a CSV file with data.label"],
+            Self::Classify | Self::Groups => ["labels", "the digits, IDX files, or a CSV file with data.label"],
             Self::Regress => {
                 ["targets", "a CSV file with data.targets, or the sources narma, mackey-glass and channel"]
             }
@@ -162,7 +177,7 @@ impl ObjectiveKind {
 
     /// The objective whose first score is among some keys, such as columns: `test_nrmse` of the test set.
     pub fn of_keys(prefix: &str, has: impl Fn(&str) -> bool) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| has(&kind.score().key(prefix)))
+        Self::JUDGED.into_iter().find(|kind| has(&kind.score().key(prefix)))
     }
 }
 
@@ -241,7 +256,7 @@ impl Scores {
     pub fn new(kind: ObjectiveKind, values: &[f64]) -> Self {
         let mut all = [0.0; MOST];
         all.iter_mut().zip(values).for_each(|(place, value)| *place = *value);
-        Self { kind, values: all }
+        Self { kind: kind.judged(), values: all }
     }
 
     /// Whose scores they are.
@@ -324,7 +339,7 @@ mod tests {
 
     #[test]
     fn scores_have_a_direction_and_words() {
-        let [accuracy, nrmse] = ObjectiveKind::ALL.map(ObjectiveKind::score);
+        let [accuracy, nrmse] = ObjectiveKind::JUDGED.map(ObjectiveKind::score);
         assert!(accuracy.is_better(0.9, 0.8) && nrmse.is_better(0.1, 0.2) && !nrmse.is_better(0.2, 0.2));
         assert_eq!((accuracy.lead(0.75, 0.5), nrmse.lead(0.75, 0.5)), (0.25, -0.25));
         assert_eq!((accuracy.show(0.885), nrmse.show(0.4121)), ("88.5 %".to_owned(), "0.412".to_owned()));
@@ -346,7 +361,7 @@ mod tests {
         for kind in ObjectiveKind::ALL {
             assert!((1..=MOST).contains(&kind.scores().len()));
             let key = kind.score().key("believed");
-            assert_eq!(ObjectiveKind::of_keys("believed", |one| one == key), Some(kind));
+            assert_eq!(ObjectiveKind::of_keys("believed", |one| one == key), Some(kind.judged()));
             assert_eq!(ObjectiveKind::of_record(&serde_json::json!({ "objective": kind })), kind);
             let scores = Scores::new(kind, &[0.25, 0.5]);
             let text = serde_json::to_string(&scores).unwrap();

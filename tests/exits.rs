@@ -121,7 +121,7 @@ fn what_an_earlier_program_left_on_goes_off_with_an_error_before_the_first_shot(
 /// A guard of its own, and the pipe that it waits at.
 fn guard(serving: &Serving) -> (Child, Option<ChildStdin>) {
     let mut child =
-        Command::new(binary()).arg("guard-a-bench").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Command::new(binary()).arg("keep-a-bench-safe").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let words = json!({ "scpi": { "off": ["OUTPUT1:STATE OFF"], "state": STATE, "terminator": "crlf" } });
     let order = json!({ "instrument": "electrical", "address": serving.address, "words": words });
     let mut pipe = child.stdin.take().unwrap();

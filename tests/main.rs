@@ -13,6 +13,7 @@ mod control;
 mod controls;
 mod exits;
 mod experiments;
+mod guard;
 mod interlocks;
 mod kill;
 mod knobs;

@@ -104,6 +104,30 @@ impl Statistics {
         Ok(statistics)
     }
 
+    /// All numbers in one row: the count, the means, the sums of squares, and the sums of products where there are any.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        let products = self.products.iter().flatten();
+        std::iter::once(&(self.count as f64)).chain(&self.mean).chain(&self.squares).chain(products).copied().collect()
+    }
+
+    /// Statistics like these with the [`Self::numbers`] of others.
+    pub(crate) fn with_numbers(&self, numbers: &[f64]) -> Result<Self, Error> {
+        let (mut other, width) = (self.blank(), self.width());
+        let products = other.products.as_ref().map_or(0, Vec::len);
+        let refuse = |message| Err(Error::statistics(&self.of, message));
+        if numbers.len() != 1 + 2 * width + products {
+            return refuse(format!("have {} numbers, not {}", numbers.len(), 1 + 2 * width + products));
+        }
+        let (mean, rest) = numbers[1..].split_at(width);
+        let (squares, cross) = rest.split_at(width);
+        if !(0.0..=9e15).contains(&numbers[0]) {
+            return refuse(format!("have a count of {}", numbers[0]));
+        }
+        (other.count, other.mean, other.squares) = (numbers[0] as u64, mean.to_vec(), squares.to_vec());
+        other.products = other.products.map(|_| cross.to_vec());
+        other.complaint().map_or(Ok(other), refuse)
+    }
+
     /// What cannot be, if anything.
     fn complaint(&self) -> Option<String> {
         let (width, squares) = (self.width(), self.squares.len());

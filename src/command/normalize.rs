@@ -1,15 +1,13 @@
 //! `pnnlab normalize`: the statistics of a trained network measured anew on a bench.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::Error;
-use crate::plants::Rig;
 use crate::report::Theme;
-use crate::training::{Experiment, Interrupted, Prepared, Renormalized, RenormalizedLayer};
+use crate::training::{Interrupted, Renormalized, RenormalizedLayer};
 
 /// `pnnlab normalize`.
 #[derive(Debug, Args)]
@@ -42,21 +40,8 @@ pub struct NormalizeArgs {
 /// Measures, replaces, and says what has changed.
 pub fn run(arguments: &NormalizeArgs) -> Result<(), Error> {
     let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
-    if let Some(other) = arguments.set.iter().find(|set| !set.trim_start().starts_with("plants.")) {
-        return Err(Error::Usage(format!(
-            "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
-        )));
-    }
-    let own = |name: &str| run.folder.join(name);
-    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &arguments.set)?;
-    let rig = if let Some(file) = &arguments.rig {
-        Rig::find(Some(file), &document)?
-    } else {
-        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
-        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
-    };
-    let data = arguments.data.clone().or_else(|| run.facts["data_path"].as_str().map(Into::into));
-    let prepared = Prepared { experiment, document, rig, data, drawer: Arc::new(Theme::default()) };
+    let bench = (arguments.rig.as_deref(), &arguments.set[..]);
+    let prepared = super::prepare_run(&run, bench, arguments.data.clone(), Theme::default())?;
     // The bench that the run has left is taken up where it left it; another one begins its own life.
     let goes_on = arguments.rig.is_none() && arguments.set.is_empty();
     let done = prepared.renormalize(&run, (arguments.samples, arguments.test, goes_on))?;
@@ -66,7 +51,7 @@ pub fn run(arguments: &NormalizeArgs) -> Result<(), Error> {
         say!("{facts:#}");
     } else {
         print(&done);
-        say!("in use from now on: {}", own("weights.safetensors").display());
+        say!("in use from now on: {}", run.folder.join("weights.safetensors").display());
         say!("old and new side by side: {}", done.record.display());
     }
     Ok(())

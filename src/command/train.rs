@@ -45,7 +45,8 @@ pub fn run(arguments: &TrainArgs) -> Result<(), Error> {
         return Ok(());
     }
     let none = Scores::new(objective, &[f64::NAN; 2]);
-    let right = if objective == ObjectiveKind::Classify { " of the test set right" } else { " on the test set" };
+    let right =
+        if objective.judged() == ObjectiveKind::Classify { " of the test set right" } else { " on the test set" };
     say!(
         "{} by {method}: {}{right} on the plant; the method believed {}",
         experiment.name,

@@ -9,7 +9,7 @@ use drivers::Histogram;
 
 use crate::Error;
 use crate::control::{Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, Tried, TriedOn, Viewer};
-use crate::event::{Alarm, Evaluated, Event, Observer, Severity, Step, TimeShares};
+use crate::event::{Alarm, Evaluated, Event, GuardCounts, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;
 use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
@@ -47,6 +47,8 @@ struct Now {
     /// Of each update of this process: its parts in the order of [`TimeShares::parts`].
     steps: [Histogram; 4],
     drift_score: Option<f64>,
+    /// What guards found in the updates of this process.
+    guard: Option<GuardCounts>,
     /// When how many steps were done.
     marks: VecDeque<(Instant, usize)>,
 }
@@ -264,6 +266,7 @@ impl Board {
             clipping_rate: now.step.map(|step| step.clipping_rate),
             alignment: now.step.and_then(|step| step.alignment).map(f64::from),
             heads: now.test.and_then(|test| test.heads),
+            guard: now.guard,
             time_shares: (total > 0.0).then(|| shares.map(|share| share / total)),
         }
     }
@@ -276,6 +279,9 @@ impl Observer for Arc<Board> {
         match event {
             Event::Step(step) => {
                 now.step = Some(*step);
+                if let Some(counts) = &step.guard {
+                    now.guard.get_or_insert_default().add(counts);
+                }
                 if now.marks.back().is_none_or(|(when, _)| when.elapsed() >= MARK_EVERY) {
                     now.marks.push_back((Instant::now(), step.step));
                     if MARKS < now.marks.len() {

@@ -3,7 +3,7 @@
 //! The engine sends it over the control socket of the run folder; the dashboard draws it. Numbers that the record holds as well
 //! are the same numbers; what a value is worth depends on `unix_seconds`, so readers draw what is old as old.
 
-use crate::event::{Alarm, HeadScores};
+use crate::event::{Alarm, GuardCounts, HeadScores};
 use crate::plants::CalibrationStatus;
 use crate::scores::{Keyed, ObjectiveKind, Scores};
 use crate::stop::StopReason;
@@ -142,6 +142,9 @@ pub struct TrainingStatus {
     /// Of several read-outs: each by itself, in the last test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads: Option<HeadScores>,
+    /// What guards found so far, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardCounts>,
     /// Shares of the step time that went to plant, twin, digital layers and overhead; they sum to 1.
     pub time_shares: Option<[f64; 4]>,
 }

@@ -74,6 +74,9 @@ pub struct CsvConfig {
     /// the training rows; `test.csv` has them in their own units.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,
+    /// The column that says the group of each row's class, for the objective `groups`; it is not learned from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
     /// Characters of each label to leave out at its start (0): 3 makes the class `ae` of the token `w01ae`.
     #[serde(default)]
     #[schemars(range(max = 1000))]
@@ -177,6 +180,7 @@ impl DataConfig {
     pub fn kind(&self) -> ObjectiveKind {
         match self {
             Self::Digits(_) | Self::Idx(_) => ObjectiveKind::Classify,
+            Self::Csv(config) if !config.group.is_empty() => ObjectiveKind::Groups,
             Self::Csv(config) if config.targets.is_empty() => ObjectiveKind::Classify,
             Self::Csv(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => ObjectiveKind::Regress,
         }
@@ -240,8 +244,17 @@ impl CsvConfig {
                     "stands beside `label`: give `label` for classes, or `targets` for numbers".to_owned(),
                 );
             }
+            (false, true) if self.group == self.label && !self.group.is_empty() => {
+                return refuse(
+                    "group",
+                    format!("is `{}`, which is the label: name the column of its groups", self.group),
+                );
+            }
             (false, true) => return Ok(()),
             (true, false) => {}
+        }
+        if !self.group.is_empty() {
+            return refuse("group", "is of labels, but this data has `targets`: leave it out".to_owned());
         }
         let twice = self.targets.iter().enumerate().find(|(place, name)| self.targets[..*place].contains(name));
         if let Some((_, name)) = twice {

@@ -8,7 +8,7 @@ use drivers::MEBIBYTE;
 use super::regression::Numbers;
 use super::scaling::scale;
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, source};
+use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, other, source};
 use crate::Error;
 use crate::document::{list, nearest};
 
@@ -17,6 +17,21 @@ const LONGEST: u64 = 1024 * MEBIBYTE;
 
 /// The rows of `file`, split and scaled.
 pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
+    let (mut dataset, names) = unscaled(config, file, asked)?;
+    dataset.columns = scale(&mut dataset, (&names, config.scaling), config.range);
+    Ok(dataset)
+}
+
+/// The rows of another file with the columns of `own`, scaled as that one's training rows say.
+pub fn others(config: &CsvConfig, [own, other]: [&Path; 2], asked: Asked<'_>) -> Result<Rows, Error> {
+    let (mut dataset, names) = unscaled(config, own, asked)?;
+    dataset.test = other::rows(names.len(), other::columns(other, &names)?);
+    scale(&mut dataset, (&names, config.scaling), config.range);
+    Ok(dataset.test)
+}
+
+/// The rows of `file`, split, and the columns that are learned from.
+fn unscaled(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<(Dataset, Vec<String>), Error> {
     let table = load(file, config)?;
     let name = file.display().to_string();
     let count = table.count();
@@ -29,7 +44,14 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
                 gives_away(values, &labels).map(|what| (what, format!("column `{}`", config.label)))
             });
             let chosen = config.split.choose(&labels, parts, asked)?;
-            (Targets::Classes(labels), Meaning::Classes(words), chosen)
+            let meaning = if config.group.is_empty() {
+                Meaning::Classes(words)
+            } else {
+                let taxonomy = Taxonomy::of_rows(words, &labels, &table.families);
+                let bad = |complaint| Error::Data(format!("{name}: column `{}` {complaint}", config.group));
+                Meaning::Groups(taxonomy.map_err(bad)?)
+            };
+            (Targets::Classes(labels), meaning, chosen)
         }
         Wanted::Numbers(numbers) => {
             warn(&table.names, &table.values, file, |values| {
@@ -44,7 +66,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
     let width = table.names.len();
     let rows = Rows { values: table.values, targets, numbers: (0..count).collect() };
     let Chosen { train, validation, test } = chosen;
-    let mut dataset = Dataset {
+    let dataset = Dataset {
         name,
         width,
         meaning,
@@ -54,8 +76,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         augmented: None,
         columns: vec![],
     };
-    dataset.columns = scale(&mut dataset, (&table.names, config.scaling), config.range);
-    Ok(dataset)
+    Ok((dataset, table.names))
 }
 
 /// Refuses labels that tell nothing.
@@ -83,6 +104,8 @@ struct Table {
     names: Vec<String>,
     /// Row after row.
     values: Vec<f32>,
+    /// The group of each row's class, where a column says it.
+    families: Vec<String>,
     wanted: Wanted,
 }
 
@@ -111,6 +134,8 @@ enum Use {
     Label,
     /// The place among the targets.
     Target(usize),
+    /// Says the group of its class.
+    Family,
     Number,
     LeftOut,
 }
@@ -131,7 +156,7 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     };
     let names =
         columns.iter().zip(&uses).filter(|(_, used)| **used == Use::Number).map(|(column, _)| (*column).to_owned());
-    let mut table = Table { names: names.collect(), values: Vec::new(), wanted };
+    let mut table = Table { names: names.collect(), values: Vec::new(), families: Vec::new(), wanted };
     for record in reader.records() {
         let record = record.map_err(|error| Error::Data(format!("{name}: {error}")))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -150,7 +175,8 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
 fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     let hint = |word: &str| nearest(word, columns).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
     let label = Some(&config.label).filter(|_| config.targets.is_empty());
-    let wanted = label.into_iter().chain(&config.targets).chain(&config.leave_out);
+    let group = Some(&config.group).filter(|group| !group.is_empty());
+    let wanted = label.into_iter().chain(&config.targets).chain(group).chain(&config.leave_out);
     if let Some(missing) = wanted.into_iter().find(|wanted| !columns.contains(&wanted.as_str())) {
         if columns.iter().all(|column| column.is_empty()) {
             return Err("the file is empty: a CSV file begins with the names of its columns".to_owned());
@@ -187,6 +213,7 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
     let used = |column: &&str| match config.targets.iter().position(|target| target == *column) {
         Some(place) => Use::Target(place),
         None if label.is_some_and(|label| label == *column) => Use::Label,
+        None if group.is_some_and(|group| group == *column) => Use::Family,
         None if left_out(column) => Use::LeftOut,
         None => Use::Number,
     };
@@ -257,6 +284,7 @@ impl Table {
                     let value = field.trim().parse::<f64>().ok().filter(|value| (*value as f32).is_finite());
                     numbers.put(*place, value.ok_or_else(missing)?);
                 }
+                (Use::Family, _) => self.families.push(word(field, column, 0)?),
                 (Use::Number, _) => self.values.push(number(field).ok_or_else(missing)?),
                 _ => {}
             }
@@ -315,7 +343,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         match load(&file, &config(&[])) {
             Err(error) => error.to_string().replace(&file.display().to_string(), "data.csv"),
-            Ok(Table { names, values, wanted: Wanted::Labels(words) }) => {
+            Ok(Table { names, values, wanted: Wanted::Labels(words), .. }) => {
                 let (labels, words) = numbered(&words);
                 format!("{values:?} {labels:?} of {} columns, {words:?}", names.len())
             }

@@ -51,11 +51,11 @@ impl Dataset {
         };
         let environment = columns.environment.map(needed).transpose()?;
         let wanted: Vec<usize> = match &self.meaning {
-            Meaning::Classes(_) => find(columns.label.0).into_iter().collect(),
+            Meaning::Classes(_) | Meaning::Groups(_) => find(columns.label.0).into_iter().collect(),
             Meaning::Targets(targets) => targets.iter().map_while(|target| find(&target.name)).collect(),
         };
         let labeled = match &self.meaning {
-            Meaning::Classes(_) => wanted.len() == 1,
+            Meaning::Classes(_) | Meaning::Groups(_) => wanted.len() == 1,
             Meaning::Targets(targets) => wanted.len() == targets.len(),
         };
         let numbers: Vec<usize> = if self.columns.is_empty() {
@@ -93,19 +93,19 @@ impl Dataset {
                 values.push(self.columns.get(index).map_or(value, |column| column.map.apply(value)));
             }
             match (&mut targets, &self.meaning) {
-                (Targets::Classes(classes), Meaning::Classes(words)) => classes.push(match wanted.first() {
+                (Targets::Classes(classes), meaning) => classes.push(match wanted.first() {
                     None => 0,
-                    Some(place) => words
-                        .iter()
+                    Some(place) => meaning
+                        .names()
+                        .into_iter()
                         .position(|word| field(*place).chars().skip(columns.label.1).eq(word.chars()))
                         .ok_or_else(|| {
-                            let known: Vec<&str> = words.iter().map(String::as_str).collect();
                             bad(
                                 format!(":{line}"),
                                 format!(
                                     "the label `{}` was not learned: those that were are {}",
                                     field(*place),
-                                    list(&known)
+                                    list(&meaning.names())
                                 ),
                             )
                         })? as u32,

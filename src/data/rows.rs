@@ -36,7 +36,7 @@ impl Rows {
     }
 
     /// The rows at `indices`, as rows.
-    pub(super) fn select(&self, indices: &[usize], width: usize) -> Self {
+    pub fn select(&self, indices: &[usize], width: usize) -> Self {
         let (values, targets) = self.pick(indices, width);
         Self { values, targets, numbers: indices.iter().map(|&row| self.numbers[row]).collect() }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Taxonomy;
 use crate::scores::ObjectiveKind;
 
 /// What belongs to each row.
@@ -79,6 +80,8 @@ impl Targets {
 pub enum Meaning {
     /// One for each class; what the data calls them.
     Classes(Vec<String>),
+    /// One for each class and one for the others of each group.
+    Groups(Taxonomy),
     /// One for each number that is to be predicted.
     Targets(Vec<Target>),
 }
@@ -106,6 +109,7 @@ impl Meaning {
     pub fn len(&self) -> usize {
         match self {
             Self::Classes(words) => words.len(),
+            Self::Groups(taxonomy) => taxonomy.outputs(),
             Self::Targets(targets) => targets.len(),
         }
     }
@@ -118,7 +122,7 @@ impl Meaning {
     /// What belongs to no rows at all.
     pub fn no_targets(&self) -> Targets {
         match self {
-            Self::Classes(_) => Targets::Classes(vec![]),
+            Self::Classes(_) | Self::Groups(_) => Targets::Classes(vec![]),
             Self::Targets(targets) => Targets::Values { values: vec![], width: targets.len() },
         }
     }
@@ -127,22 +131,33 @@ impl Meaning {
     pub fn kind(&self) -> ObjectiveKind {
         match self {
             Self::Classes(_) => ObjectiveKind::Classify,
+            Self::Groups(_) => ObjectiveKind::Groups,
             Self::Targets(_) => ObjectiveKind::Regress,
         }
     }
 
-    /// What the outputs are, in a word.
+    /// What is told apart or predicted, in a word.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Classes(_) => "classes",
+            Self::Classes(_) | Self::Groups(_) => "classes",
             Self::Targets(_) => "targets",
         }
     }
 
-    /// What each output is called.
+    /// What the outputs are, in some words.
+    pub fn outputs(&self) -> &'static str {
+        match self {
+            Self::Classes(_) => "classes",
+            Self::Groups(_) => "classes and groups",
+            Self::Targets(_) => "targets",
+        }
+    }
+
+    /// What each class or target is called.
     pub fn names(&self) -> Vec<&str> {
         match self {
             Self::Classes(words) => words.iter().map(String::as_str).collect(),
+            Self::Groups(taxonomy) => taxonomy.words().iter().map(String::as_str).collect(),
             Self::Targets(targets) => targets.iter().map(|target| target.name.as_str()).collect(),
         }
     }

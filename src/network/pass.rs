@@ -1,8 +1,12 @@
 //! One pass of a batch through a network: on whose plants, what for, and what layers leave behind.
 
+// Circle with network/guard.rs: a pass carries what guards found, and a guard works within a pass.
+
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
-use super::{State, Usage};
+use super::{GuardConfig, State, Usage};
 use crate::plants::{Forward, Lab};
 
 /// What a pass is for.
@@ -39,6 +43,10 @@ pub struct Pass<'a> {
     pub layer: usize,
     /// The places of the plants that the values have come through so far.
     pub places: Vec<usize>,
+    /// What guards the physical layers.
+    pub guard: Option<Arc<GuardConfig>>,
+    /// Shots that have no part in the gradient; empty where all have.
+    pub left_out: Vec<bool>,
 }
 
 impl<'a> Pass<'a> {
@@ -55,6 +63,8 @@ impl<'a> Pass<'a> {
             usage: Usage::default(),
             layer: 0,
             places: vec![],
+            guard: None,
+            left_out: vec![],
         }
     }
 
@@ -81,9 +91,22 @@ impl<'a> Pass<'a> {
     }
 
     /// Forgets where the last batch was.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, guard: &Option<Arc<GuardConfig>>) {
         self.outputs.clear();
         self.places.clear();
+        self.left_out.clear();
+        self.guard.clone_from(guard);
+    }
+
+    /// Whether a plant computes what is learned from.
+    pub(super) fn is_training_on_plant(&self) -> bool {
+        self.on == Forward::Plant && matches!(self.purpose, Purpose::Train { .. })
+    }
+
+    /// The shots that have a part in the gradient, if some have none.
+    pub fn kept(&self) -> Option<Vec<usize>> {
+        let is_any = self.left_out.contains(&true);
+        is_any.then(|| (0..self.left_out.len()).filter(|shot| !self.left_out[*shot]).collect())
     }
 
     /// Layer `index` is next, and takes `values`.

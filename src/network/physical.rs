@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use drivers::{Batch, Direction, Range};
+use drivers::{Batch, Direction, Ports, Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
 
+use super::guard::Passed;
 use super::{Chain, Layer, Pass, Usage, Weight};
 use crate::Error;
 use crate::document::{list, nearest};
@@ -74,7 +75,7 @@ impl PhysicalConfig {
             controls: scale(Direction::Control),
             outputs: scale(Direction::Output),
         };
-        Ok(Box::new(Physical { config: self.clone(), place, scales: Arc::new(scales) }))
+        Ok(Box::new(Physical { config: self.clone(), place, scales: Arc::new(scales), ports: ports.clone() }))
     }
 }
 
@@ -82,6 +83,7 @@ struct Physical {
     config: PhysicalConfig,
     place: usize,
     scales: Arc<FullScales>,
+    ports: Ports,
 }
 
 impl Physical {
@@ -112,6 +114,10 @@ impl Physical {
 }
 
 impl Layer for Physical {
+    fn plant(&self) -> Option<(&str, &Ports)> {
+        Some((&self.config.plant, &self.ports))
+    }
+
     fn width(&self) -> usize {
         self.scales.outputs.count()
     }
@@ -155,7 +161,9 @@ impl Layer for Physical {
         }
         let sent = rows::batch(self.scales.inputs.count(), self.scales.inputs.allow(&wanted.inputs));
         let settings = self.scales.controls.allow(&wanted.controls);
-        let (applied, outputs) = pass.lab.run(self.place, pass.on, &settings, &sent)?;
+        pass.fit_guard(self.place)?;
+        let (applied, mut outputs) = pass.lab.run(self.place, pass.on, &settings, &sent)?;
+        pass.watch(&Passed { place: self.place, settings: &settings, inputs: &sent }, &applied, &mut outputs)?;
         pass.places.push(self.place);
         let measured = Measured { inputs: sent, controls: applied, outputs };
         Ok(physical_in_full_scales(values, controls, (measured, wanted), pass.lab.twin(self.place)))

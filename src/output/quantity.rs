@@ -14,6 +14,14 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A short time that people read: `1.2 s`, `35 ms`, `0.8 µs`.
+pub fn short_time(seconds: f64) -> String {
+    let units = [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)];
+    let (unit, size) = units.into_iter().find(|(_, size)| *size <= seconds.abs()).unwrap_or(("µs", 1e-6));
+    let value = seconds / size;
+    if value < 10.0 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
 /// A size that people read, in powers of 1000.
 pub fn bytes(count: u64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
@@ -36,6 +44,12 @@ pub fn timestamp(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn short_times_have_their_unit() {
+        let times = [2.345, 0.0351, 8.04e-7, 0.0].map(super::short_time);
+        assert_eq!(times, ["2.3 s", "35 ms", "0.8 µs", "0.0 µs"]);
+    }
+
     #[test]
     fn timestamps_are_calendar_dates() {
         assert_eq!(super::timestamp(0), "19700101-000000");

@@ -7,8 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use drivers::{MEBIBYTE, read_text_bounded};
 use serde_json::{Value, json};
 
+use super::metric_rows::Beside;
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{Dataset, Group, Meaning};
 use crate::network::HeadsConfig;
 use crate::plants::{Lab, RigConfig};
 use crate::record::lock::is_held;
@@ -33,6 +34,15 @@ pub struct Header<'a> {
     pub data_path: Option<&'a Path>,
     /// Several read-outs, where there are several.
     pub heads: Option<&'a HeadsConfig>,
+    /// Whether guards judge its shots.
+    pub guarded: bool,
+}
+
+impl Header<'_> {
+    /// What columns its rows have beside those of the objective.
+    pub(super) fn beside(&self) -> Beside {
+        Beside { guarded: self.guarded, heads: self.heads.is_some() }
+    }
 }
 
 /// All that decides a run, and where it ran.
@@ -48,6 +58,7 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "data_fingerprint": fingerprint(header.data),
         "objective": header.data.kind(),
         (header.data.meaning.word()): header.data.meaning.names(),
+        "groups": groups(&header.data.meaning),
         "rig": header.rig.name,
         "rig_folder": absolute(header.rig_folder),
         "plants": plants,
@@ -64,6 +75,14 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         facts["heads"] = json!({ "count": count, "diversity": diversity, "penalty": penalty, "metric": metric });
     }
     facts
+}
+
+/// The classes of each group, where there are groups.
+fn groups(meaning: &Meaning) -> Value {
+    let Meaning::Groups(taxonomy) = meaning else { return Value::Null };
+    let word = |class: &u32| taxonomy.words()[*class as usize].clone();
+    let of = |group: &Group| (group.name.clone(), group.classes.iter().map(word).collect());
+    taxonomy.groups().iter().map(of).collect::<serde_json::Map<String, Value>>().into()
 }
 
 /// One continuation of a run.

@@ -9,11 +9,22 @@ use crate::scores::{ObjectiveKind, Score};
 /// The parts that a test has scores of, in the order of further columns.
 const PARTS: [&str; 3] = ["test", "believed", "validation"];
 
+/// What guards count, where there are any.
+const GUARD: [&str; 4] = ["guard_judged", "guard_suspicious", "guard_measured_again", "guard_left_out"];
 /// The columns of several read-outs: one of an update, three of a test.
 const HEADS: [&str; 4] = ["alignment", "heads_best", "heads_median", "heads_worst"];
 
-/// The header; `heads` says whether there are several read-outs.
-pub fn metric_columns(kind: ObjectiveKind, heads: bool) -> String {
+/// What columns a run has beside those of its objective.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Whether guards judge the shots.
+    pub guarded: bool,
+    /// Whether there are several read-outs.
+    pub heads: bool,
+}
+
+/// The header.
+pub fn metric_columns(kind: ObjectiveKind, beside: Beside) -> String {
     let (score, [loss, _]) = (kind.score(), kind.loss());
     let first = ["kind", "step", "epoch", "learning_rate", "loss", loss, "penalty"].map(str::to_owned);
     let own = [
@@ -25,8 +36,9 @@ pub fn metric_columns(kind: ObjectiveKind, heads: bool) -> String {
     ];
     let last = ["shots".to_owned(), "plant_seconds".to_owned(), score.key("validation")];
     let further = further(kind).flat_map(|score| std::iter::once("batch").chain(PARTS).map(|part| score.key(part)));
-    let of_heads = HEADS.into_iter().filter(|_| heads).map(str::to_owned);
-    first.into_iter().chain(own).chain(last).chain(further).chain(of_heads).collect::<Vec<_>>().join(",")
+    let guard = GUARD.into_iter().filter(|_| beside.guarded).map(str::to_owned);
+    let of_heads = HEADS.into_iter().filter(|_| beside.heads).map(str::to_owned);
+    first.into_iter().chain(own).chain(last).chain(further).chain(guard).chain(of_heads).collect::<Vec<_>>().join(",")
 }
 
 /// The scores behind the first.
@@ -61,11 +73,15 @@ pub fn step_row(step: &Step) -> String {
         cells.push(alignment.to_string());
         cells.extend(HEADS.iter().skip(1).map(|_| String::new()));
     }
+    if let Some(guard) = step.guard {
+        let counts = [guard.judged, guard.suspicious, guard.measured_again, guard.left_out];
+        cells.extend(counts.map(|count| count.to_string()));
+    }
     cells.join(",")
 }
 
 /// The row of a test.
-pub fn test_row(test: &Evaluated) -> String {
+pub fn test_row(test: &Evaluated, guarded: bool) -> String {
     let (kind, scores) = (test.believed.kind(), test.keyed());
     let of = |score: &Score, part: &str| cell(scores.get(&score.key(part)).copied().flatten());
     let mut cells = vec!["test".to_owned(), test.step.to_string()];
@@ -85,6 +101,7 @@ pub fn test_row(test: &Evaluated) -> String {
         cells.push(String::new());
         cells.extend([best, median, worst].map(|value| value.to_string()));
     }
+    cells.extend(GUARD.into_iter().filter(|_| guarded).map(|_| String::new()));
     cells.join(",")
 }
 
@@ -96,21 +113,23 @@ fn cell(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::GuardCounts;
     use crate::scores::Scores;
 
     #[test]
     fn columns_are_called_after_the_scores_and_every_row_fills_them() {
         assert_eq!(
-            metric_columns(ObjectiveKind::Classify, false),
+            metric_columns(ObjectiveKind::Classify, Beside::default()),
             "kind,step,epoch,learning_rate,loss,cross_entropy,penalty,batch_accuracy,range_use,clipping_rate,test_accuracy,\
              believed_accuracy,shots,plant_seconds,validation_accuracy"
         );
-        for (kind, values, heads) in [
-            (ObjectiveKind::Classify, &[0.25][..], false),
-            (ObjectiveKind::Regress, &[0.25, 0.125], false),
-            (ObjectiveKind::Regress, &[0.25, 0.125], true),
+        for (kind, values, guarded, heads) in [
+            (ObjectiveKind::Classify, &[0.25][..], false, false),
+            (ObjectiveKind::Regress, &[0.25, 0.125], true, false),
+            (ObjectiveKind::Groups, &[0.25], true, true),
+            (ObjectiveKind::Regress, &[0.25, 0.125], false, true),
         ] {
-            let header = metric_columns(kind, heads);
+            let header = metric_columns(kind, Beside { guarded, heads });
             let names: Vec<&str> = header.split(',').collect();
             let batch = Scores::new(kind, values);
             let step = Step {
@@ -126,7 +145,17 @@ mod tests {
                 clipping_rate: 0.0,
                 shots: 9,
                 plant_seconds: 1.5,
+                guard: guarded.then(|| GuardCounts {
+                    judged: 32,
+                    suspicious: 2,
+                    left_out: 1,
+                    ..GuardCounts::default()
+                }),
             };
+            if guarded && !heads {
+                assert!(header.ends_with(",guard_judged,guard_suspicious,guard_measured_again,guard_left_out"));
+                assert!(step_row(&step).ends_with(",32,2,0,1"));
+            }
             let test = Evaluated {
                 step: 3,
                 test: None,
@@ -145,9 +174,9 @@ mod tests {
                 let known = known.to_string();
                 assert_eq!(value(&step_row(&step), score.key("batch")), known);
                 assert_eq!(value(&step_row(&step), score.key("believed")), "");
-                assert_eq!(value(&test_row(&test), score.key("believed")), known);
-                assert_eq!(value(&test_row(&test), score.key("validation")), known);
-                assert_eq!(value(&test_row(&test), score.key("test")), "");
+                assert_eq!(value(&test_row(&test, guarded), score.key("believed")), known);
+                assert_eq!(value(&test_row(&test, guarded), score.key("validation")), known);
+                assert_eq!(value(&test_row(&test, guarded), score.key("test")), "");
             }
             if heads {
                 assert_eq!(value(&step_row(&step), "alignment".to_owned()), "0.5");
@@ -156,7 +185,7 @@ mod tests {
                 assert_eq!(value(&test_row(&test), "heads_worst".to_owned()), "2.5");
             }
             assert_eq!(value(&step_row(&step), kind.loss()[0].to_owned()), "2");
-            assert_eq!(value(&test_row(&test), "shots".to_owned()), "9");
+            assert_eq!(value(&test_row(&test, guarded), "shots".to_owned()), "9");
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct Record {
     reason: Option<StopReason>,
     /// Alarms before this process.
     alarms: u64,
+    /// Whether guards judge its shots.
+    guarded: bool,
 }
 
 impl Record {
@@ -44,7 +46,7 @@ impl Record {
         let made = begin(&partial, header, lab).and_then(|(facts, metrics, events)| {
             let folder = folder.take(|free| rename_new(&partial, free))?;
             let journal = Arc::new(Journal::new(&folder, metrics, events)?);
-            Ok(Self { folder, journal, facts, reason: None, alarms: 0 })
+            Ok(Self { folder, journal, facts, reason: None, alarms: 0, guarded: header.guarded })
         });
         if made.is_err() {
             drop(fs::remove_dir_all(&partial));
@@ -74,7 +76,7 @@ impl Record {
         let mut bytes = checkpoint.map_or(0, |checkpoint| checkpoint.metrics_bytes);
         let mut rows = cut(&metrics, bytes)?;
         if bytes == 0 {
-            let first = format!("{}\n", metric_columns(header.data.kind(), header.heads.is_some()));
+            let first = format!("{}\n", metric_columns(header.data.kind(), header.beside()));
             rows.write_all(first.as_bytes()).map_err(Error::record(&metrics, "cannot be written"))?;
             bytes = first.len() as u64;
         }
@@ -94,7 +96,8 @@ impl Record {
         write_configs(folder, header)?;
         let alarms = last_alarm(&before);
         let journal = Arc::new(Journal::new(folder, (rows, bytes), events)?);
-        let mut record = Self { folder: folder.to_owned(), journal, facts, reason: None, alarms };
+        let mut record =
+            Self { folder: folder.to_owned(), journal, facts, reason: None, alarms, guarded: header.guarded };
         record.write_facts()?;
         Ok(record)
     }
@@ -173,7 +176,7 @@ impl Observer for Record {
         match event {
             Event::Step(step) => self.journal.add_row(&step_row(step))?,
             Event::Evaluated(test) => {
-                self.journal.add_row(&test_row(test))?;
+                self.journal.add_row(&test_row(test, self.guarded))?;
                 self.journal.add_event(event)?;
             }
             Event::Finished { reason } => {
@@ -204,7 +207,7 @@ fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, (File,
     facts["state"] = json!("running");
     write_facts(folder, &facts)?;
     write_configs(folder, header)?;
-    let first = format!("{}\n", metric_columns(header.data.kind(), header.heads.is_some()));
+    let first = format!("{}\n", metric_columns(header.data.kind(), header.beside()));
     Ok((facts, (open("metrics.csv", &first)?, first.len() as u64), events))
 }
 

@@ -25,6 +25,7 @@ mod predictions;
 mod print;
 mod record;
 mod response;
+mod scores;
 mod settings;
 mod sheet;
 mod sweep;
@@ -37,6 +38,7 @@ pub use confusion::confusion;
 pub use curves::{Overlay, learning_curves, published_curves};
 pub use predictions::predictions;
 pub use response::{Captioned, response};
+pub use scores::unknown_scores;
 pub use sweep::sweep;
 pub use theme::Theme;
 

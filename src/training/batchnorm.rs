@@ -39,7 +39,7 @@ pub struct Finding {
 
 impl Finding {
     /// Of one experiment.
-    pub fn new(name: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn new(name: impl Into<String>, value: f64) -> Self {
         Self { name: name.into(), value }
     }
 }

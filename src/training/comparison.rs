@@ -132,9 +132,7 @@ fn compare_in(
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        let network = Network::build(prepared.experiment.layout(), &prepared.document, &lab, &data)?
-            .trained(&prepared.document)?;
-        check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
+        let network = prepared.network(&lab, &data)?;
         let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);

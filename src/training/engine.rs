@@ -15,13 +15,12 @@ use crate::control::{
     Board, Control, Fleet, Heading, Helm, Hooks, Keyboard, Learning, Lookout, Metrics, MetricsListener, Progress,
     Reference, RunConfig, RunState, RunSupervisor, Server, Thresholds, Viewer, Watching,
 };
-use crate::event::{Evaluated, Event, Observer, TimeShares};
-use crate::network::Network;
+use crate::event::{Evaluated, Event, GuardCounts, Observer, TimeShares};
 use crate::plants::Lab;
 use crate::record::{Checkpoint, Header, Keeper, NewFolder, Position, Record, ShotMarks, ShotRecorder};
 use crate::scores::ObjectiveKind;
 use crate::stop::StopReason;
-use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, check_statistics, upkeep};
+use crate::training::{Experiment, Interrupted, Method, Outcome, Plan, Prepared, Trainer, upkeep};
 use crate::{Error, log};
 
 /// What one run gave.
@@ -107,10 +106,10 @@ impl Prepared {
             Start::New(_) => self.lab(method, seed)?,
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
-        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        let network = self.network(&lab, &data)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
+        trainer = trainer.guarded(experiment.guard.as_ref());
         let header = Header {
             name: &experiment.name,
             experiment: to_toml(&experiment, start.folder())?,
@@ -121,6 +120,7 @@ impl Prepared {
             data: &data,
             data_path: self.data.as_deref(),
             heads: experiment.heads.as_ref(),
+            guarded: experiment.guard.is_some(),
         };
         let runs = start.folder().parent().unwrap_or(Path::new(""));
         let (done, before) = start.spent()?;
@@ -462,7 +462,9 @@ fn summary(finished: &Finished) -> Value {
             "digital": digital.as_secs_f64(), "overhead": overhead.as_secs_f64(),
         },
     });
-    together([scores(finished.outcome.last, finished.outcome.objective), rest])
+    let guard = finished.outcome.usage.guard;
+    let guard = if guard == GuardCounts::default() { json!({}) } else { json!({ "guard": guard }) };
+    together([scores(finished.outcome.last, finished.outcome.objective), rest, guard])
 }
 
 /// Objects as one, in their order.

@@ -10,7 +10,7 @@ mod backpropagation;
 mod heads;
 mod spsa;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use sims::Key;
 
 pub use backpropagation::Backpropagation;
@@ -104,6 +104,33 @@ impl Method {
     }
 }
 
+/// The shots that have a part in the loss, where not all have.
+struct Kept(Option<(Tensor<1, Int>, Targets)>);
+
+impl Kept {
+    /// Where none is left, the loss is that of all, and nobody asks for its gradient.
+    fn of(problem: &Problem<'_>, kept: Option<Vec<usize>>, device: &Device) -> Self {
+        Self(kept.filter(|kept| !kept.is_empty()).map(|kept| {
+            let rows: Vec<i64> = kept.iter().map(|row| *row as i64).collect();
+            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [kept.len()]), device);
+            (rows, problem.targets.pick(&kept))
+        }))
+    }
+
+    /// Their rows.
+    fn rows(&self, values: Tensor<2>) -> Tensor<2> {
+        match &self.0 {
+            Some((rows, _)) => values.select(0, rows.clone()),
+            None => values,
+        }
+    }
+
+    /// What is to be learned of them.
+    fn targets<'t>(&'t self, problem: &Problem<'t>) -> &'t Targets {
+        self.0.as_ref().map_or(problem.targets, |(_, targets)| targets)
+    }
+}
+
 /// A loss that can be differentiated, with its numbers.
 struct Graph {
     loss: Tensor<1>,
@@ -111,10 +138,17 @@ struct Graph {
 }
 
 impl Graph {
-    /// Of the network's outputs on `device`, and the penalties of the pass that gave them.
-    fn new(problem: &Problem<'_>, outputs: Tensor<2>, penalties: Vec<Tensor<1>>, device: &Device) -> Self {
-        let scores = problem.objective.batch_scores(&outputs.clone().detach(), problem.targets);
-        let own = problem.objective.loss(outputs, problem.targets, device);
+    /// Of the network's outputs on `device`, and the penalties of the pass that gave them; of the shots that are `kept`, where not all are.
+    fn new(
+        problem: &Problem<'_>,
+        outputs: Tensor<2>,
+        (penalties, kept): (Vec<Tensor<1>>, Option<Vec<usize>>),
+        device: &Device,
+    ) -> Self {
+        let kept = Kept::of(problem, kept, device);
+        let (outputs, targets) = (kept.rows(outputs), kept.targets(problem));
+        let scores = problem.objective.batch_scores(&outputs.clone().detach(), targets);
+        let own = problem.objective.loss(outputs, targets, device);
         let penalty = mean(penalties);
         let loss = match &penalty {
             Some(penalty) => own.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),

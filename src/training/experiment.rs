@@ -10,7 +10,7 @@ use crate::Error;
 use crate::control::RunConfig;
 use crate::data::DataConfig;
 use crate::document::{Document, list, name_complaint, nearest};
-use crate::network::{HeadsConfig, LayerConfig, Layout};
+use crate::network::{GuardConfig, HeadsConfig, LayerConfig, Layout};
 use crate::scores::ObjectiveKind;
 use crate::training::{Method, ObjectiveConfig, TrainingConfig};
 
@@ -55,6 +55,9 @@ pub struct Experiment {
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
+    /// What guards the shots of its training; left out, nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardConfig>,
     /// How its runs are kept.
     #[serde(default)]
     pub run: RunConfig,
@@ -200,7 +203,7 @@ impl Experiment {
 
     /// What is learned.
     pub fn objective(&self) -> ObjectiveKind {
-        self.objective.map_or_else(|| self.data.kind(), |objective| objective.kind)
+        self.objective.as_ref().map_or_else(|| self.data.kind(), |objective| objective.kind)
     }
 
     /// Refuses numbers that cannot train anything.
@@ -208,7 +211,10 @@ impl Experiment {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
         let (objective, of_data) = (self.objective(), self.data.kind());
-        if objective != of_data {
+        if let Some(config) = &self.objective {
+            config.sensible(of_data == ObjectiveKind::Groups, document)?;
+        }
+        if objective.judged() != of_data.judged() {
             let ([needed, from], [had, _]) = (objective.data(), of_data.data());
             let message = format!(
                 "is `{objective}`, which needs {needed} ({from}), but [data] has {had}: take other data, or `kind = \"{of_data}\"`"

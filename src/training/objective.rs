@@ -5,8 +5,10 @@
 
 // Circle with training/objective/regress.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/classify.rs: the list of objectives names this one, which is one of them.
+// Circle with training/objective/groups.rs: the list of objectives names this one, which is one of them.
 
 mod classify;
+mod groups;
 mod least_squares;
 mod logistic;
 mod regress;
@@ -14,19 +16,84 @@ mod regress;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sims::Key;
 
 pub use classify::Classify;
+pub use groups::{Groups, group_log_probabilities};
 pub use regress::Regress;
 
-use crate::data::{Answers, Dataset, Meaning, Rows, Targets};
+use crate::Error;
+use crate::data::{Answers, Dataset, Grouping, Meaning, Rows, Targets, Taxonomy};
+use crate::document::Document;
 use crate::scores::{ObjectiveKind, Scores};
 
 /// What is learned: the table `[objective]`. Left out, it follows from the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectiveConfig {
     /// Which one.
     pub kind: ObjectiveKind,
+    /// How the classes of `groups` are put into groups (taxonomy).
+    #[serde(default)]
+    pub grouping: Grouping,
+    /// The groups of a taxonomy: lists of classes by their names in the data. Left out, the column `data.group` says them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<String>>,
+    /// How many groups `clusters` or `random` makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 10_000))]
+    pub count: Option<usize>,
+}
+
+impl ObjectiveConfig {
+    /// Refuses keys that do not go together.
+    pub fn sensible(&self, has_column: bool, document: &Document) -> Result<(), Error> {
+        let refuse = |key: &str, message: String| Err(document.refuse(&format!("objective.{key}"), message));
+        if self.kind != ObjectiveKind::Groups {
+            let key = if self.groups.is_empty() { self.count.map(|_| "count") } else { Some("groups") };
+            let key = key.or((self.grouping != Grouping::Taxonomy).then_some("grouping"));
+            return key.map_or(Ok(()), |key| {
+                refuse(key, format!("is of `groups`, but the objective is `{}`: leave it out", self.kind))
+            });
+        }
+        match (self.grouping, self.groups.is_empty(), self.count) {
+            (Grouping::Taxonomy, true, None) if !has_column => refuse(
+                "groups",
+                "is missing: list the classes of each group, name the column of a CSV file that says them as data.group, or take \
+                 `grouping = \"clusters\"`"
+                    .to_owned(),
+            ),
+            (Grouping::Taxonomy, _, None) | (Grouping::Clusters | Grouping::Random, true, Some(_)) => Ok(()),
+            (Grouping::Taxonomy, _, Some(_)) => {
+                refuse("count", "is of `clusters` and `random`: a taxonomy has as many groups as it lists".to_owned())
+            }
+            (_, true, None) => refuse("count", "is missing: say how many groups are to be made".to_owned()),
+            (_, false, _) => refuse("groups", "lists groups, but `grouping` makes them: leave one of the two out".to_owned()),
+        }
+    }
+
+    /// The data as this objective learns it.
+    pub fn apply(&self, mut data: Dataset, document: &Document, key: Key) -> Result<Dataset, Error> {
+        if self.kind != ObjectiveKind::Groups {
+            return Ok(data.ungrouped());
+        }
+        let words: Vec<String> = data.meaning.names().into_iter().map(str::to_owned).collect();
+        let count = self.count.unwrap_or_default();
+        let made = match self.grouping {
+            Grouping::Taxonomy if self.groups.is_empty() => return Ok(data),
+            Grouping::Taxonomy => Taxonomy::of_lists(words, &self.groups),
+            Grouping::Clusters => Taxonomy::of_clusters(words, (&data.train, data.width), count, key),
+            Grouping::Random => Taxonomy::at_random(words, count, key),
+        };
+        let at = if self.groups.is_empty() { "objective.count" } else { "objective.groups" };
+        let made = made.map_err(|complaint| {
+            let message =
+                if self.groups.is_empty() { format!("is {count}: such groups {complaint}") } else { complaint };
+            document.refuse(at, message)
+        })?;
+        data.meaning = Meaning::Groups(made);
+        Ok(data)
+    }
 }
 
 /// What a network is to learn.
@@ -69,6 +136,7 @@ pub trait Objective: Send + Sync {
 pub fn objective(data: &Dataset) -> Box<dyn Objective> {
     match &data.meaning {
         Meaning::Classes(words) => Box::new(Classify::new(words)),
+        Meaning::Groups(taxonomy) => Box::new(Groups::new(taxonomy)),
         Meaning::Targets(targets) => Box::new(Regress::new(targets)),
     }
 }

@@ -21,6 +21,12 @@ const FIXED_BYTES: u64 = 1_000_000;
 /// The weights at the end, and two checkpoints with three matrices for each weight.
 const COPIES_OF_WEIGHTS: u64 = 1 + 2 * 3;
 
+/// Whether there are none.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes by reference")]
+fn is_none(shots: &u64) -> bool {
+    *shots == 0
+}
+
 /// What a training will cost.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Plan {
@@ -36,6 +42,9 @@ pub struct Plan {
     pub waiting_seconds: f64,
     /// The same if it drives with its whole range, which training may come to; in s.
     pub most_waiting_seconds: f64,
+    /// Shots that come to it at most where a guard measures every suspicious one again and again.
+    #[serde(skip_serializing_if = "is_none")]
+    pub most_again_shots: u64,
     /// What the record will take, in bytes.
     pub record_bytes: u64,
     /// What is free where it goes, in bytes; none where that cannot be told.
@@ -81,6 +90,15 @@ impl Plan {
                 seconds += times as f64 * (whole + if rest == 0 { 0.0 } else { pass(rest) });
                 shots += times * rows;
             }
+            if let Some(guard) = experiment.guard.as_ref().filter(|_| 0 < passes) {
+                plan.most_again_shots += (guard.again() * passes * batch) as u64;
+                // Each false alarm is one shot more, and nearly always only one.
+                let expected = guard.false_alarms * (passes * batch) as f64;
+                let again = if 0 < guard.again() { expected.ceil() as usize } else { 0 };
+                let first = if driven.contains_key(&place) { 0 } else { guard.calibration_shots() };
+                shots += first + again;
+                seconds += timing.batch(first) + again as f64 * pass(1);
+            }
             let sum = driven.entry(place).or_default();
             *sum = (sum.0 + shots as u64, sum.1 + seconds);
             // Number, two times, setting; inputs and outputs. Controls once a batch.
@@ -117,6 +135,7 @@ impl Plan {
             plant_seconds: share * self.plant_seconds,
             waiting_seconds: share * self.waiting_seconds,
             most_waiting_seconds: share * self.most_waiting_seconds,
+            most_again_shots: part(self.most_again_shots),
             record_bytes: part(self.record_bytes),
             free_bytes: self.free_bytes,
             driven: BTreeMap::new(),
@@ -133,6 +152,7 @@ impl Plan {
             plant_seconds: self.plant_seconds + times as f64 * other.plant_seconds,
             waiting_seconds: self.waiting_seconds + times as f64 * other.waiting_seconds,
             most_waiting_seconds: self.most_waiting_seconds + times as f64 * other.most_waiting_seconds,
+            most_again_shots: self.most_again_shots + many * other.most_again_shots,
             record_bytes: self.record_bytes + many * other.record_bytes,
             free_bytes: other.free_bytes,
             driven: BTreeMap::new(),
@@ -178,6 +198,9 @@ impl std::fmt::Display for Plan {
             duration(self.plant_seconds),
             bytes(self.record_bytes)
         )?;
+        if 0 < self.most_again_shots {
+            write!(f, ", and at most {} shots more where the guard measures again", self.most_again_shots)?;
+        }
         waiting(f, self.waiting_seconds)?;
         if self.waiting_seconds < self.most_waiting_seconds {
             let like_first = if 0.0 < self.waiting_seconds { " if it drives as at first" } else { "" };

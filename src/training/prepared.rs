@@ -54,11 +54,23 @@ impl Prepared {
     pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
         let key = Key::new(seed).branch("data");
         let data = Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, key)?;
+        let data = match &self.experiment.objective {
+            Some(objective) => objective.apply(data, &self.document, key)?,
+            None => data,
+        };
         if self.experiment.training.chooses() && data.validation.is_empty() {
             let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
             return Err(self.document.refuse("data.validation", message));
         }
         Ok(data)
+    }
+
+    /// The network that is trained; refuses what cannot be, before anything is driven.
+    pub(crate) fn network(&self, lab: &Lab, data: &Dataset) -> Result<Network, Error> {
+        let Self { experiment, document, .. } = self;
+        let network = Network::build(experiment.layout(), document, lab, data)?.trained(document)?;
+        check_statistics(&network, data, &experiment.training, document)?;
+        network.guarded(experiment.guard.as_ref(), document)
     }
 
     /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
@@ -117,8 +129,7 @@ impl Prepared {
         // What is refused is refused before a plant is asked anything.
         let data = self.load(self.experiment.seed)?;
         let lab = self.lab_unrecorded(Method::PhysicsAware, self.experiment.seed)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
-        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        self.network(&lab, &data)?;
         drop(lab);
         let slopes = self.slopes(&data)?;
         // A recording holds one training, and nothing else.

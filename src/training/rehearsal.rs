@@ -10,9 +10,8 @@ use serde::Serialize;
 use sims::Key;
 
 use crate::Error;
-use crate::network::Network;
 use crate::plants::{Lab, Rehearsed};
-use crate::training::{Method, Plan, Prepared, Trainer, check_statistics};
+use crate::training::{Method, Plan, Prepared, Trainer};
 
 /// Updates that are held against the limits.
 const UPDATES: usize = 3;
@@ -40,8 +39,7 @@ impl Prepared {
     pub fn rehearse(&self, method: Method, seed: u64, runs: &Path) -> Result<Rehearsal, Error> {
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?.trained(&self.document)?;
-        check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        let network = self.network(&lab, &data)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;

@@ -88,7 +88,8 @@ impl Prepared {
             plant.allowance.pace();
         }
         let mut lab = Lab::new(opened, Derivatives::Twin)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?
+            .guarded(self.experiment.guard.as_ref(), &self.document)?;
         if !network.has_statistics() {
             return Err(Error::Usage(format!(
                 "{}: no layer of this run's network keeps statistics: add a layer `normalize` whose statistics are not `batch`, and train again",

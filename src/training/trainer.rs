@@ -8,8 +8,10 @@ mod batches;
 mod choice;
 mod config;
 mod evaluation;
+mod guarding;
 mod heads;
 mod optimizer;
+mod probing;
 mod snapshot;
 mod statistics;
 
@@ -24,7 +26,7 @@ use crate::Error;
 use crate::control::Helm;
 use crate::data::{Answers, Dataset, Targets};
 use crate::event::{Evaluated, Event, Step, TimeShares};
-use crate::network::{NamedTensor, Network, Pass, Purpose, State, Usage, rows};
+use crate::network::{GuardConfig, NamedTensor, Network, Pass, Purpose, State, Usage, rows};
 use crate::plants::{Forward, Lab};
 use crate::record::{Choice, Saved, Snapshot};
 use crate::scores::ObjectiveKind;
@@ -38,6 +40,7 @@ pub(crate) use batch_lint::order_warning;
 pub use batches::BatchOrder;
 pub use config::{Keep, Optimizer, Schedule, TrainingConfig};
 pub(crate) use evaluation::EVALUATION_BATCH;
+pub use probing::Probed;
 pub(crate) use statistics::check_statistics;
 
 /// What the end of a training says.
@@ -85,6 +88,10 @@ pub struct Trainer<'a> {
     renew: bool,
     /// What the network said of each row of the test set, when it was last met.
     answers: Answers,
+    /// What is done about suspicious shots, where guards look for them.
+    guard: Option<GuardConfig>,
+    /// Guards that were fitted and not told yet.
+    fits: Vec<Event>,
 }
 
 impl<'a> Trainer<'a> {
@@ -116,6 +123,8 @@ impl<'a> Trainer<'a> {
             best: <(Vec<NamedTensor>, State)>::default(),
             renew: false,
             answers: Answers::default(),
+            guard: None,
+            fits: vec![],
         }
     }
 
@@ -227,6 +236,7 @@ impl<'a> Trainer<'a> {
         let event = self.step(step, lab)?;
         let start = Instant::now();
         let flow = helm.tell(&Event::Step(event))?;
+        self.tell_guards(&event, helm)?;
         self.time.overhead += start.elapsed();
         if let Some(board) = helm.board() {
             board.spend(self.time, self.time.since(&before));
@@ -295,6 +305,7 @@ impl<'a> Trainer<'a> {
         if !self.descend(gradients, learning_rate) {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
+        self.note_fits(step, &state);
         self.state = state;
         self.usage.add(usage);
         Ok(Step {
@@ -310,6 +321,7 @@ impl<'a> Trainer<'a> {
             clipping_rate: usage.clipping_rate(),
             shots: 0,
             plant_seconds: 0.0,
+            guard: self.counted(usage.guard),
         })
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::number::{percent, short};
 use super::theme::Tone;
 use crate::control::Tried;
-use crate::event::{Alarm, Severity};
+use crate::event::{Alarm, GuardCounts, Severity};
 use crate::record::read_text;
 use crate::scores::Scores;
 
@@ -50,6 +50,8 @@ pub struct Facts {
     pub shots: Option<u64>,
     /// Bench time in s; once it has ended.
     pub plant_seconds: Option<f64>,
+    /// What guards found in all updates; once it has ended.
+    pub guard: Option<GuardCounts>,
     /// Where the time of all steps went; once it has ended.
     pub step_seconds: Option<StepSeconds>,
     /// Updates that `experiment.toml` plans, where it was asked.
@@ -327,6 +329,15 @@ fn sentence(event: &Value) -> (Tone, String) {
                 event["steps"]
             ),
         ),
+        "guarded" => {
+            let text = format!(
+                "guard of layer {} fitted on {}: {} shots give its statistics",
+                event["layer"],
+                word("bench"),
+                event["shots"]
+            );
+            (Tone::Plain, text)
+        }
         "evaluated" => {
             let of = |part: &str| Scores::read(part, |key| event[key].as_f64());
             let say = |scores: Option<Scores>| scores.map_or("-".to_owned(), |scores| scores.say());

@@ -88,6 +88,8 @@ fn recorded(run: &RunView, step: u64) -> (TrainingStatus, Option<Test>) {
         clipping_rate: row.clipping_rate,
         alignment: row.alignment,
         heads: test.and_then(|test| test.heads),
+        // What a record says of all updates together stands in `run.json`.
+        guard: run.facts.guard,
         time_shares: run.facts.step_seconds.and_then(StepSeconds::shares),
     };
     (training, test)
@@ -125,6 +127,11 @@ fn figures(training: &TrainingStatus, test: Option<Test>, width: u16) -> Vec<Lin
     ));
     let mut fourth = pair("range", percent(training.range_use), Tone::Plain).to_vec();
     fourth.extend(pair("clipped", percent(training.clipping_rate), Tone::Plain));
+    if let Some(guard) = training.guard {
+        let tone = if 0 < guard.left_out { Tone::Minor } else { Tone::Plain };
+        let out = if 0 < guard.left_out { format!(", {} left out", count(guard.left_out)) } else { String::new() };
+        fourth.extend(pair("suspicious", format!("{} of {}{out}", count(guard.suspicious), count(guard.judged)), tone));
+    }
     if let Some(test) = test {
         fourth.extend(pair("tested", format!("@{}", count(test.step)), Tone::Plain));
     }
@@ -276,6 +283,7 @@ fn cursor_points(dashboard: &Dashboard, bounds: [f64; 2]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::GuardCounts;
 
     #[test]
     fn an_accuracy_is_called_after_its_rows() {
@@ -290,6 +298,10 @@ mod tests {
             let text: Vec<String> = figures(&training, None, 80).iter().map(ToString::to_string).collect();
             assert!(text[1].contains(words), "{text:?}");
         }
+        let guard = Some(GuardCounts { judged: 12_000, suspicious: 14, left_out: 3, ..GuardCounts::default() });
+        let training = TrainingStatus { guard, ..TrainingStatus::default() };
+        let text: Vec<String> = figures(&training, None, 80).iter().map(ToString::to_string).collect();
+        assert!(text[3].contains("suspicious 14 of 12") && text[3].contains("3 left out"), "{text:?}");
         let plant = Some(Scores::new(ObjectiveKind::Regress, &[0.4121, 0.83]));
         let tried = Tried { kind: ObjectiveKind::Regress, plant, believed: plant };
         let training = TrainingStatus { tried, tried_on: Some(TriedOn::Test), ..TrainingStatus::default() };

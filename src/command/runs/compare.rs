@@ -25,8 +25,8 @@ pub struct CompareArgs {
 
 /// What is compared whether it differs or not.
 fn results(runs: &[Named]) -> Vec<String> {
-    let kinds = ObjectiveKind::ALL.into_iter();
-    let kinds = kinds.filter(|kind| runs.iter().any(|run| ObjectiveKind::of_record(&run.facts) == *kind));
+    let kinds = ObjectiveKind::JUDGED.into_iter();
+    let kinds = kinds.filter(|kind| runs.iter().any(|run| ObjectiveKind::of_record(&run.facts).judged() == *kind));
     let scores = kinds.flat_map(ObjectiveKind::scores);
     let scores = scores.flat_map(|score| ["test", "believed"].map(|part| score.key(part)));
     let rest = ["shots", "plant_seconds", "wall_seconds", "range_use", "clipping_rate"].map(str::to_owned);

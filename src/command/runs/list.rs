@@ -69,7 +69,7 @@ pub fn run(catalog: &Catalog, arguments: &ListArgs) -> Result<(), Error> {
 fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
     // Where all classify, the column says what its numbers are; else they say it.
-    let is_one = rows.iter().all(|row| row.objective == ObjectiveKind::Classify);
+    let is_one = rows.iter().all(|row| row.objective.judged() == ObjectiveKind::Classify);
     let said = |score: &Score, value: Option<f64>| match value {
         Some(value) if !is_one => score.say(value),
         value => shown(score, value),

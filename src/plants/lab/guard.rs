@@ -1,7 +1,7 @@
 //! The guard of one bench: a small process that makes it safe when this one is gone without a goodbye, however it died.
 //!
 //! It is this program again with a hidden argument, in a session of its own. It is told what to say to which instrument, and then waits
-//! at the end of a pipe that only this process holds: the system closes it when the process is gone. `command/guard.rs` is its other
+//! at the end of a pipe that only this process holds: the system closes it when the process is gone. `command/safety_guard.rs` is its other
 //! end; `docs/safety.md` says what it cannot guard.
 
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 /// The only argument of a guard.
-pub const ARGUMENT: &str = "guard-a-bench";
+pub const ARGUMENT: &str = "keep-a-bench-safe";
 /// What a guard says when it stands outside the terminal and will hear of our end.
 pub const READY: &str = "ready";
 /// What it is told before the pipe is closed where there is nothing to do.

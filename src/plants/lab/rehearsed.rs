@@ -50,6 +50,11 @@ impl Lab {
         self.slots.iter_mut().for_each(|slot| slot.rehearsal = None);
     }
 
+    /// Whether nothing is driven.
+    pub fn is_rehearsing(&self) -> bool {
+        self.slots.iter().any(|slot| slot.rehearsal.is_some())
+    }
+
     /// What each plant would have been driven with since the rehearsal began.
     pub fn rehearsed(&self) -> Vec<Rehearsed> {
         let of = self.slots.iter().filter_map(|slot| Some((slot, slot.rehearsal.as_ref()?)));

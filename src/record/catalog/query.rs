@@ -48,7 +48,7 @@ impl Metric {
         let of_facts = |key: &str, direction: &str| by(&format!("json_extract(facts, '$.{key}')"), direction);
         match self {
             Self::Validation => {
-                let all = ObjectiveKind::ALL.map(|kind| {
+                let all = ObjectiveKind::JUDGED.map(|kind| {
                     let (key, better) = (kind.score().key("validation"), kind.score().better);
                     of_facts(&key, if better == Better::Higher { "DESC" } else { "ASC" })
                 });

@@ -220,7 +220,7 @@ pub fn close_lost(folder: &Path, facts: &mut Value) -> bool {
 
 /// What a run had reached when it was last tried on the plant, as far as its metrics say.
 fn last_scores(folder: &Path) -> Vec<(String, Value)> {
-    let scores = ObjectiveKind::ALL.into_iter().flat_map(ObjectiveKind::scores);
+    let scores = ObjectiveKind::JUDGED.into_iter().flat_map(ObjectiveKind::scores);
     let scores = scores.flat_map(|score| ["test", "validation", "believed"].map(|part| score.key(part)));
     let keys: Vec<String> = scores.chain(["shots", "plant_seconds"].map(str::to_owned)).collect();
     let rows = whole_rows(folder).unwrap_or_default();

@@ -71,7 +71,8 @@ pub fn published_curves(runs: &[PathBuf], overlay: Overlay, path: &Path, theme: 
         }
     }
     let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    let kinds: Vec<ObjectiveKind> = curves.iter().map(|curve| ObjectiveKind::of_record(&curve.facts)).collect();
+    let kinds: Vec<ObjectiveKind> =
+        curves.iter().map(|curve| ObjectiveKind::of_record(&curve.facts).judged()).collect();
     if let Some(other) = kinds.iter().find(|kind| **kind != kinds[0]) {
         let message = format!("runs that {} and runs that {other} have no scores in common: draw them apart", kinds[0]);
         return Err(Error::Usage(message));

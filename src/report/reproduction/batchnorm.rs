@@ -1,11 +1,10 @@
 //! `batchnorm`: what normalizing layers need of their statistics, beside the targets set after Wu and Johnson (arXiv 2105.07576); and networks
 //! that meet other benches than the one they were trained on.
 
-use super::program::{Asked, Check, Measured, Measurement, Program};
+use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
-use crate::training::Spread;
 use crate::training::batchnorm::{
-    Finding, System, drift, exactness, moving_average_gap, on_other_benches, sample_curve, sorted_batches,
+    System, drift, exactness, moving_average_gap, on_other_benches, sample_curve, sorted_batches,
 };
 
 /// The program.
@@ -87,22 +86,4 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let known = measured.measurements.clone();
     measured.checks = judge(|name| known.iter().find(|one| one.name == name).map(|one| one.value));
     Ok(measured)
-}
-
-impl Measured {
-    /// Adds the mean of each finding over some repetitions, `seeds` being behind them.
-    fn take(&mut self, repetitions: &[Vec<Finding>], seeds: &[u64]) {
-        let Some(first) = repetitions.first() else { return };
-        for (place, finding) in first.iter().enumerate() {
-            let values: Vec<f64> = repetitions.iter().map(|findings| findings[place].value).collect();
-            let Spread { mean, spread } = Spread::of(&values);
-            self.measurements.push(Measurement {
-                name: finding.name.clone(),
-                value: mean,
-                spread: (1 < values.len()).then_some(spread),
-                unit: "1".to_owned(),
-                seeds: seeds.to_vec(),
-            });
-        }
-    }
 }

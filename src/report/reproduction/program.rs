@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::mos;
 use crate::Error;
+use crate::training::Spread;
+use crate::training::batchnorm::Finding;
 
 /// One program of the report.
 #[derive(Debug)]
@@ -57,6 +60,22 @@ impl Measured {
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &str, seed: u64) {
         let (name, unit) = (name.into(), unit.to_owned());
         self.measurements.push(Measurement { name, value, spread: None, unit, seeds: vec![seed] });
+    }
+
+    /// Adds the mean of each finding over some repetitions, `seeds` being behind them.
+    pub fn take(&mut self, repetitions: &[Vec<Finding>], seeds: &[u64]) {
+        let Some(first) = repetitions.first() else { return };
+        for (place, finding) in first.iter().enumerate() {
+            let values: Vec<f64> = repetitions.iter().map(|findings| findings[place].value).collect();
+            let Spread { mean, spread } = Spread::of(&values);
+            self.measurements.push(Measurement {
+                name: finding.name.clone(),
+                value: mean,
+                spread: (1 < values.len()).then_some(spread),
+                unit: "1".to_owned(),
+                seeds: seeds.to_vec(),
+            });
+        }
     }
 }
 

@@ -24,11 +24,18 @@ impl Estimator for Backpropagation {
         let (mut state, purpose) = (problem.state.clone(), Purpose::Train { step: problem.step });
         let mut pass = Pass::new(lab, self.on, purpose, &mut state).penalized(sharpness(problem.config));
         let outputs = problem.network.outputs(inputs, &weights, &mut pass)?;
-        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
+        let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
+        let is_empty = kept.as_ref().is_some_and(Vec::is_empty);
         let Graph { loss, numbers } = match problem.network.heads() {
-            None => Graph::new(problem, outputs.said, penalties, &device),
-            Some(heads) => Graph::of_heads((problem, heads), (outputs, penalties), (&weights, &device), &mut pass)?,
+            None => Graph::new(problem, outputs.said, (penalties, kept), &device),
+            Some(heads) => {
+                Graph::of_heads((problem, heads), (outputs, penalties, kept), (&weights, &device), &mut pass)?
+            }
         };
+        if is_empty {
+            // No shot is left to learn from: nothing moves.
+            return Ok(Estimate { gradients: weights.iter().map(|_| None).collect(), loss: numbers, usage, state });
+        }
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();

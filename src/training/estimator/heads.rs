@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Graph, Loss, Problem, mean};
+use super::{Graph, Kept, Loss, Problem, mean};
 use crate::Error;
 use crate::data::Targets;
 use crate::network::{HeadsConfig, Metric, Network, Outputs, Pass, rows};
@@ -11,17 +11,20 @@ impl Graph {
     /// Of each read-out's outputs, and of what they go by.
     pub(super) fn of_heads(
         (problem, heads): (&Problem<'_>, &HeadsConfig),
-        (outputs, penalties): (Outputs, Vec<Tensor<1>>),
+        (outputs, penalties, kept): (Outputs, Vec<Tensor<1>>, Option<Vec<usize>>),
         (weights, device): (&[Tensor<2>], &Device),
         pass: &mut Pass<'_>,
     ) -> Result<Self, Error> {
-        let Outputs { said, each, readings } = outputs;
-        let scores = problem.objective.batch_scores(&said.detach(), problem.targets);
+        let kept = Kept::of(problem, kept, device);
+        let targets = kept.targets(problem);
+        let (said, readings) = (kept.rows(outputs.said), kept.rows(outputs.readings));
+        let each: Vec<Tensor<2>> = outputs.each.into_iter().map(|outputs| kept.rows(outputs)).collect();
+        let scores = problem.objective.batch_scores(&said.detach(), targets);
         let width = each.first().map_or(0, |outputs| outputs.dims()[1]);
-        let shots = problem.targets.len();
-        let losses = each.into_iter().map(|outputs| problem.objective.loss(outputs, problem.targets, device)).collect();
+        let shots = targets.len();
+        let losses = each.into_iter().map(|outputs| problem.objective.loss(outputs, targets, device)).collect();
         let own = mean(losses).ok_or_else(|| Error::Usage("[heads]: there is no read-out".to_owned()))?;
-        let directions = problem.objective.directions(problem.targets, width).ok_or_else(|| {
+        let directions = problem.objective.directions(targets, width).ok_or_else(|| {
             Error::Usage(format!(
                 "[heads]: the objective `{}` does not say what read-outs could differ in",
                 problem.objective.kind()
@@ -31,7 +34,7 @@ impl Graph {
             |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), device);
         let directions: Vec<Tensor<2>> = directions.into_iter().map(|values| tensor(values, [shots, width])).collect();
         let spread = (heads.metric == Metric::Spread).then(|| {
-            let labels = if let Targets::Classes(labels) = problem.targets { Some(labels.as_slice()) } else { None };
+            let labels = if let Targets::Classes(labels) = targets { Some(labels.as_slice()) } else { None };
             let columns = readings.dims()[1];
             tensor(Network::spread(&readings, labels), [columns, columns])
         });

@@ -94,8 +94,8 @@ fn loss(
     let purpose = Purpose::Train { step: problem.step };
     let mut pass = Pass::new(lab, Forward::Plant, purpose, state).penalized(sharpness(problem.config));
     let outputs = problem.network.forward(problem.inputs.clone(), &weights, &mut pass)?;
-    let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-    Ok((Graph::new(problem, outputs, penalties, &device).numbers, usage))
+    let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
+    Ok((Graph::new(problem, outputs, (penalties, kept), &device).numbers, usage))
 }
 
 impl Estimator for Spsa {

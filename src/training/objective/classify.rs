@@ -100,7 +100,7 @@ pub(super) fn cross_entropy(logits: Tensor<2>, labels: &[u32], device: &Device) 
 }
 
 /// The fraction of answers that are right.
-fn accuracy(answers: &[u32], labels: &[u32]) -> Scores {
+pub(super) fn accuracy(answers: &[u32], labels: &[u32]) -> Scores {
     let right = answers.iter().zip(labels).filter(|(answer, label)| answer == label).count();
     Scores::new(ObjectiveKind::Classify, &[right as f64 / labels.len().max(1) as f64])
 }

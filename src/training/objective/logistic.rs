@@ -35,7 +35,7 @@ fn fit(data: &Dataset) -> (Tensor<2>, f64) {
     let train = &data.train;
     let inputs = Tensor::from_inner(with_ones(train, data.width));
     let penalty = 0.5 / (STRENGTH * train.len() as f64);
-    let start = Param::from_tensor(Tensor::<2>::zeros([data.width + 1, data.meaning.len()], &device));
+    let start = Param::from_tensor(Tensor::<2>::zeros([data.width + 1, data.meaning.names().len()], &device));
     let mut search = LBFGSConfig::new()
         .with_max_iter(STEPS)
         .with_max_eval(Some(2 * STEPS))

@@ -66,7 +66,7 @@ impl Trainer<'_> {
         if let Some(complaint) = position.complaint() {
             return Err(complaint);
         }
-        if let Some(last) = position.last.filter(|last| last.believed.kind() != self.objective.kind()) {
+        if let Some(last) = position.last.filter(|last| last.believed.kind() != self.objective.kind().judged()) {
             return Err(format!("was made to {}, not to {}", last.believed.kind(), self.objective.kind()));
         }
         let answers = Some(&position.answers).filter(|answers| !answers.is_empty());
