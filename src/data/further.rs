@@ -116,7 +116,6 @@ impl Dataset {
                     }
                 }
                 (Targets::Values { values, width }, _) => values.resize(values.len() + *width, 0.0),
-                _ => {}
             }
             environments.extend(environment.map(|place| field(place).to_owned()));
             count += 1;

@@ -180,9 +180,9 @@ mod tests {
             }
             if heads {
                 assert_eq!(value(&step_row(&step), "alignment".to_owned()), "0.5");
-                assert_eq!(value(&test_row(&test), "alignment".to_owned()), "");
-                assert_eq!(value(&test_row(&test), "heads_best".to_owned()), "0.0625");
-                assert_eq!(value(&test_row(&test), "heads_worst".to_owned()), "2.5");
+                assert_eq!(value(&test_row(&test, guarded), "alignment".to_owned()), "");
+                assert_eq!(value(&test_row(&test, guarded), "heads_best".to_owned()), "0.0625");
+                assert_eq!(value(&test_row(&test, guarded), "heads_worst".to_owned()), "2.5");
             }
             assert_eq!(value(&step_row(&step), kind.loss()[0].to_owned()), "2");
             assert_eq!(value(&test_row(&test, guarded), "shots".to_owned()), "9");

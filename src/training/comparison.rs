@@ -14,12 +14,11 @@ use sims::Key;
 
 use crate::Error;
 use crate::control::{Fleet, Keyboard};
-use crate::network::Network;
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::experiment::no_heads;
 use crate::training::prepared::origins;
-use crate::training::{Finished, Method, Plan, Prepared, check_statistics, objective};
+use crate::training::{Finished, Method, Plan, Prepared, objective};
 
 pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each, write_tests};
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::mos;
 use crate::Error;
 use crate::training::Spread;
 use crate::training::batchnorm::Finding;
