@@ -258,9 +258,9 @@ fn a_network_for_groups_says_what_it_does_not_know() {
         assert_eq!((code, text.contains(words)), (4, true), "{code} {text}");
     };
     place.write("narrow.csv", "a,b\n1,2\n").write("broken.csv", "a,b,c\n1,2,x\n").write("empty.csv", "a,b,c\n");
-    refused("narrow.csv", "narrow.csv: has no column `c`, which the network learned from");
+    refused("narrow.csv", "narrow.csv:1: there is no column `c`");
     refused("broken.csv", "broken.csv:2: column `c` is `x`, but a finite number was expected");
-    refused("empty.csv", "has no rows below the header");
+    refused("empty.csv", "has no rows below its header");
     refused("none.csv", "none.csv: cannot be read");
 }
 

@@ -8,7 +8,7 @@ use drivers::MEBIBYTE;
 use super::regression::Numbers;
 use super::scaling::scale;
 use super::split::{Chosen, Parts, classes};
-use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, other, source};
+use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, source};
 use crate::Error;
 use crate::document::{list, nearest};
 
@@ -17,21 +17,6 @@ const LONGEST: u64 = 1024 * MEBIBYTE;
 
 /// The rows of `file`, split and scaled.
 pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
-    let (mut dataset, names) = unscaled(config, file, asked)?;
-    dataset.columns = scale(&mut dataset, (&names, config.scaling), config.range);
-    Ok(dataset)
-}
-
-/// The rows of another file with the columns of `own`, scaled as that one's training rows say.
-pub fn others(config: &CsvConfig, [own, other]: [&Path; 2], asked: Asked<'_>) -> Result<Rows, Error> {
-    let (mut dataset, names) = unscaled(config, own, asked)?;
-    dataset.test = other::rows(names.len(), other::columns(other, &names)?);
-    scale(&mut dataset, (&names, config.scaling), config.range);
-    Ok(dataset.test)
-}
-
-/// The rows of `file`, split, and the columns that are learned from.
-fn unscaled(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<(Dataset, Vec<String>), Error> {
     let table = load(file, config)?;
     let name = file.display().to_string();
     let count = table.count();
@@ -66,7 +51,7 @@ fn unscaled(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<(Datase
     let width = table.names.len();
     let rows = Rows { values: table.values, targets, numbers: (0..count).collect() };
     let Chosen { train, validation, test } = chosen;
-    let dataset = Dataset {
+    let mut dataset = Dataset {
         name,
         width,
         meaning,
@@ -76,7 +61,8 @@ fn unscaled(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<(Datase
         augmented: None,
         columns: vec![],
     };
-    Ok((dataset, table.names))
+    dataset.columns = scale(&mut dataset, (&table.names, config.scaling), config.range);
+    Ok(dataset)
 }
 
 /// Refuses labels that tell nothing.

@@ -1,4 +1,5 @@
-//! Rows of another table than the one that was learned from, as the network takes them: shots that choose among read-outs.
+//! Rows of another table than the one that was learned from, as the network takes them: shots that choose among read-outs, and shots of
+//! what the network may not know.
 
 use std::path::Path;
 

@@ -64,7 +64,7 @@ impl Prepared {
     pub fn guard(&self, run: &Interrupted, other: &Path, goes_on: bool) -> Result<GuardedRun, Error> {
         let data = self.load(run.seed)?;
         let key = Key::new(run.seed).branch("data");
-        let others = data.others(&self.experiment.data, self.data.as_deref(), other, &self.document, key)?;
+        let others = data.others(&self.experiment.data, other, &self.document, key)?;
         let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
         // Nobody wants it soon enough to end for a limit that is over in a minute.
         for plant in &mut opened {
