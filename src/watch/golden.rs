@@ -105,6 +105,8 @@ pub fn status(unix_seconds: f64) -> Status {
             steps_per_second: Some(113.4),
             range_use: Some(0.77),
             clipping_rate: Some(0.001),
+            alignment: None,
+            heads: None,
             time_shares: Some([0.45, 0.3, 0.2, 0.05]),
         },
         plants: vec![plant("electrical"), wired],
