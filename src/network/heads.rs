@@ -326,7 +326,7 @@ impl Network {
     /// The covariance of readings within the classes of their shots (`labels`, where they have some): `[width, width]`.
     pub fn spread(readings: &Tensor<2>, labels: Option<&[u32]>) -> Vec<f32> {
         let [shots, width] = readings.dims();
-        let values: Vec<f64> = rows::values(readings.clone().detach().inner()).into_iter().map(f64::from).collect();
+        let values: Vec<f64> = rows::values(readings.clone().detach()).into_iter().map(f64::from).collect();
         let label = |row: usize| labels.and_then(|labels| labels.get(row)).map_or(0, |label| *label as usize);
         let classes = (0..shots).map(label).max().map_or(1, |most| most + 1);
         let (mut means, mut counts) = (vec![0.0; classes * width], vec![0.0_f64; classes]);
