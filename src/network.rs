@@ -44,7 +44,7 @@ use normalize::Normalize;
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
 pub use full_scale::{FullScale, FullScales, Units};
-pub use guard::{GuardAlarm, GuardConfig, GuardSource};
+pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use linear::LinearConfig;
 pub use measure::{Amounts, Measurement, Wants};

@@ -207,7 +207,7 @@ fn classes(place: &Place) {
         "groups.toml",
         "name = \"groups\"\n[data]\nsource = \"csv\"\nfile = \"classes.csv\"\nlabel = \"label\"\ngroup = \"family\"\ntest = 90\nvalidation = 0\nscaling = \"standard\"\n\
          split = \"stratified\"\n[training]\nsteps = 250\nbatch = 60\nlearning_rate = 0.02\nevaluate_every = 0\n[plants.electrical.simulated]\nsamples = 16\n\
-         [[layers]]\nkind = \"linear\"\nwidth = 16\n[[layers]]\nkind = \"scale\"\nfactor = 0.3\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n\
+         [[layers]]\nkind = \"linear\"\nwidth = 16\n[[layers]]\nkind = \"scale\"\nscale = 0.3\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n\
          [[layers]]\nkind = \"linear\"\nwidth = 24\n[[layers]]\nkind = \"activation\"\nfunction = \"relu\"\n[[layers]]\nkind = \"linear\"\nwidth = 8\n",
     );
 }

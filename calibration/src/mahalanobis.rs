@@ -248,7 +248,7 @@ mod tests {
         let mean = |distances: Vec<f32>| distances.iter().sum::<f32>() / distances.len() as f32;
         // The first part never varies, which is a sixth of the sum.
         assert!((mean(many.distances(&fresh)) - 5.0 / 6.0).abs() < 0.03, "{}", mean(many.distances(&fresh)));
-        let apart = [3.0, 4.5, 3.0, 7.5, 3.0, 10.5];
+        let apart = [3.0, 4.5, 0.0, 7.5, -3.0, 10.5];
         assert!(many.distances(&apart)[0] > 4.0);
     }
 

@@ -15,6 +15,11 @@ const FEWEST: usize = 20;
 /// Shapes beyond these are not told apart from chance by so few samples: a bounded tail, and one with an infinite variance.
 const SHAPES: [f64; 2] = [-0.5, 0.5];
 
+/// How much longer the tail is taken for than so few samples show it, over their number: a limit that is too near costs more false alarms than one
+/// that is as much too far spares. With this the rate is on average what is stated, for normal, χ² and log-normal samples (simulated: 0.7 to 1.7 of
+/// it from 133 samples on).
+const CAUTION: f64 = 5.0;
+
 /// What a share `rate` of further samples will pass; none where there are too few samples to say anything.
 pub fn tail_quantile(samples: &[f32], rate: f64) -> Option<f64> {
     let mut sorted: Vec<f64> =
@@ -43,8 +48,9 @@ pub fn tail_quantile(samples: &[f32], rate: f64) -> Option<f64> {
         return Some(start + first);
     }
     let shape = (first / below - 2.0).clamp(SHAPES[0], SHAPES[1]);
-    // With the shape as it is, the scale that keeps the mean excess.
+    // The scale that keeps the mean excess.
     let scale = first * (1.0 + shape);
+    let shape = shape - CAUTION / beyond as f64;
     let ratio = rate / share;
     Some(start + if shape.abs() < 1e-6 { -scale * ratio.ln() } else { scale / shape * (1.0 - ratio.powf(shape)) })
 }
@@ -77,11 +83,12 @@ mod tests {
             passed(400, 1e-3, |stream| stream.normal()),
             passed(400, 1e-3, square),
             passed(400, 1e-3, heavy),
-            passed(400, 1e-3, |stream| stream.uniform()),
             passed(1000, 1e-2, square),
         ] {
-            assert!((0.3..2.5).contains(&found), "{found} of the stated rate");
+            assert!((0.4..1.8).contains(&found), "{found} of the stated rate");
         }
+        // Where the samples have an end, the limit lies beyond it.
+        assert!(passed(400, 1e-3, |stream| stream.uniform()) < 0.5);
     }
 
     #[test]

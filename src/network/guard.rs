@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
 
-use super::Pass;
+use super::{Pass, Purpose};
 use crate::Error;
 use crate::document::Document;
 
@@ -80,6 +80,10 @@ impl Default for GuardConfig {
     }
 }
 
+/// Of the updates after the first fit, one in so many is learned from: to gather costs ten times what it costs to judge.
+pub const LEARNS_ONE_IN: usize = 16;
+/// Where more of a batch is suspicious, the next fit is wanted soon.
+const MOVING: f64 = 0.1;
 /// Shots that share one setting of the controls, of those over the whole ranges.
 const PER_SETTING: usize = 20;
 
@@ -206,6 +210,11 @@ impl Pass<'_> {
         }
         // Where most of a batch is suspicious, the bench or the network has moved: that is what is usual from now on.
         let suspicious = rejected.iter().filter(|out| **out).count();
+        let is_moving = MOVING * rejected.len() as f64 <= suspicious as f64;
+        let is_due = matches!(self.purpose, Purpose::Train { step } if step.is_multiple_of(LEARNS_ONE_IN));
+        if guard.is_fitted() && !(is_due || is_moving) {
+            return Ok(());
+        }
         if rejected.len() < 2 * suspicious {
             rejected.clear();
         }

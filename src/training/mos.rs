@@ -52,7 +52,7 @@ impl Body {
             Self::Digital => format!("{}{relu}{head}", linear(96)),
             // Features become the drive, readings the features of the head.
             Self::Electrical => format!(
-                "[plants.electrical.simulated]\nsamples = 64\n{}[[layers]]\nkind = \"scale\"\nfactor = 0.3\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n{}{relu}{head}",
+                "[plants.electrical.simulated]\nsamples = 64\n{}[[layers]]\nkind = \"scale\"\nscale = 0.3\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n{}{relu}{head}",
                 linear(64),
                 linear(96)
             ),

@@ -1,3 +1,5 @@
+//! A guard of a made plant: its rate of false alarms, what it finds, how it follows, and that it is kept bit for bit.
+
 use drivers::{Bank, Range};
 use sims::{Key, Stream};
 

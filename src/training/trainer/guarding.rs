@@ -1,7 +1,5 @@
 //! What a training says of its guards: new fits are events, and more suspicious shots than chance explains are an alarm.
 
-// Circle with training/trainer.rs: a file below the trainer that holds a part of it.
-
 use super::Trainer;
 use crate::Error;
 use crate::control::Helm;

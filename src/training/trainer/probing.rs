@@ -1,7 +1,5 @@
 //! What a trained network gives for rows that nobody has to label: its outputs, and what its plants were given and read.
 
-// Circle with training/trainer.rs: a file below the trainer that holds a part of it.
-
 use std::time::Instant;
 
 use burn::tensor::Tensor;
