@@ -2,8 +2,11 @@
 
 mod activation;
 mod bins;
+mod convolution;
 pub(crate) mod full_scale;
+mod image;
 mod linear;
+mod magnitude;
 mod measure;
 mod normalize;
 mod pad;
@@ -11,6 +14,7 @@ mod pass;
 mod physical;
 pub mod physics_aware;
 mod pick;
+mod pool;
 pub mod range_penalty;
 mod repeat;
 pub mod rows;
@@ -32,8 +36,11 @@ use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
+pub use convolution::ConvolutionConfig;
 pub use full_scale::{FullScale, FullScales, Units};
+pub use image::Image;
 pub use linear::LinearConfig;
+pub use magnitude::{Fields, MagnitudeConfig};
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
@@ -41,6 +48,7 @@ pub use pass::{Pass, Purpose};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
+pub use pool::{PoolConfig, PoolStatistic};
 pub use range_penalty::Walls;
 pub use repeat::RepeatConfig;
 pub use scale::ScaleConfig;
@@ -74,6 +82,12 @@ pub enum LayerConfig {
     Activation(ActivationConfig),
     /// Each channel brought to mean 0 and variance 1, by statistics that each bench has of its own; then a trainable factor and summand.
     Normalize(NormalizeConfig),
+    /// Images convolved with trainable kernels.
+    Convolution(ConvolutionConfig),
+    /// Windows of images, each as one value.
+    Pool(PoolConfig),
+    /// Intensities of fields, each shot brought to length 1.
+    Magnitude(MagnitudeConfig),
 }
 
 impl LayerConfig {
@@ -91,6 +105,9 @@ impl LayerConfig {
             Self::Scale(_) => "scale",
             Self::Activation(_) => "activation",
             Self::Normalize(_) => "normalize",
+            Self::Convolution(_) => "convolution",
+            Self::Pool(_) => "pool",
+            Self::Magnitude(_) => "magnitude",
         }
     }
 
@@ -108,6 +125,9 @@ impl LayerConfig {
             Self::Scale(config) => config.build(chain),
             Self::Activation(config) => config.build(chain),
             Self::Normalize(config) => config.build(chain),
+            Self::Convolution(config) => config.build(chain),
+            Self::Pool(config) => config.build(chain),
+            Self::Magnitude(config) => config.build(chain),
         }
     }
 }
@@ -116,6 +136,11 @@ impl LayerConfig {
 pub trait Layer: Send {
     /// Values that it gives for each shot.
     fn width(&self) -> usize;
+
+    /// The images that it gives, if it gives images. Without an answer those that came in are left, where it gives as many values.
+    fn image(&self) -> Option<Image> {
+        None
+    }
 
     /// Names and initial values of its weights, drawn from `key`.
     fn weights(&self, key: Key) -> Vec<Weight>;
@@ -202,6 +227,8 @@ pub struct Chain<'a> {
     pub lab: &'a Lab,
     /// Kind and width of all before, the data first.
     pub before: &'a [(&'static str, usize)],
+    /// The images that come in, where a layer has left some.
+    pub image: Option<Image>,
 }
 
 impl Chain<'_> {
@@ -287,10 +314,10 @@ impl Network {
                 document.refuse("layers", format!("are {}: at most {MOST_LAYERS} can be chained", configs.len()))
             );
         }
-        let mut before = vec![("the data", inputs)];
+        let (mut before, mut image) = (vec![("the data", inputs)], None);
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
         for config in configs {
-            let chain = Chain { document, lab, before: &before };
+            let chain = Chain { document, lab, before: &before, image };
             let layer = config.build(&chain)?;
             if layer.width() > WIDEST {
                 let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
@@ -304,6 +331,7 @@ impl Network {
                 return Err(document.refuse(&format!("layers.{}", chain.index()), message));
             }
             counts.push(own.len());
+            image = layer.image().or(image.filter(|_| layer.width() == chain.width()));
             before.push((config.kind(), layer.width()));
             layers.push(layer);
         }

@@ -19,6 +19,7 @@ mod learner;
 mod learning;
 mod levels;
 mod linear;
+mod many;
 mod measure;
 mod network;
 mod noise;
@@ -42,6 +43,7 @@ mod trainability;
 mod unlearned;
 
 pub use agreement::{Agreement, agreement};
+pub use archive::read_npy;
 pub use calibrate::{Calibration, Fitted, Parts, Procedure};
 pub use correction::{Corrected, correct};
 pub use csv_file::ColumnNames;

@@ -6,6 +6,7 @@
 mod adjustable;
 mod blocks;
 mod converter;
+mod drift;
 mod dual;
 mod electrical;
 mod equations;
@@ -13,6 +14,8 @@ mod error;
 #[cfg(test)]
 mod gradient_check;
 pub mod mechanical;
+mod mesh;
+mod noise;
 mod optical;
 mod oscillators;
 mod random;
@@ -27,6 +30,7 @@ pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, Elec
 pub use equations::{Equations, Language, SystemReport};
 pub use error::Error;
 pub use mechanical::Mechanical;
+pub use mesh::{Mesh, MeshImperfections, MeshInputs, MeshOutputs, MeshPattern};
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};

@@ -22,6 +22,7 @@ mod config;
 mod equations;
 mod gauges;
 mod kept;
+mod mesh_errors;
 mod offline;
 mod twin_ports;
 
@@ -30,6 +31,7 @@ use changes::known_plants;
 use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use equations::read_equations;
+use mesh_errors::read_mesh_errors;
 use gauges::Gauges;
 use kept::Kept;
 use twin_ports::{same_ports, unlearned};
@@ -75,6 +77,7 @@ impl Rig {
         let mut config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         read_equations(&mut config, &document, file.is_some().then_some(&folder))?;
+        read_mesh_errors(&mut config, &document, &folder)?;
         if let Some(complaint) = name_complaint(&config.name) {
             return Err(document.refuse("name", complaint));
         }

@@ -10,7 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::band::Band;
 use super::config::{CHANNELS, OUTPUTS, Optical, OpticalFidelity, PIXELS, SAMPLES};
-use super::drift::Drift;
+use crate::drift::Drift;
 use super::path::{Path, position};
 use super::readout::Readout;
 use super::spectrum::{Shaper, convolve, intensity};

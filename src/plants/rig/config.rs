@@ -8,7 +8,7 @@ use std::sync::Arc;
 use drivers::{DoseLimits, GaugeConfig, Interlock, Limits, Range, Recovery, Screen, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
+use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Mesh, Optical, Oscillators};
 
 use super::BenchConfig;
 
@@ -221,6 +221,8 @@ pub enum SimulatedConfig {
     Optical(Optical),
     /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
     Oscillators(Oscillators),
+    /// A rectangular mesh of Mach–Zehnder interferometers.
+    Mesh(Box<Mesh>),
     /// What a file of equations says.
     Equations(Equations),
 }
@@ -233,6 +235,7 @@ impl SimulatedConfig {
             Self::Mechanical(config) => Arc::new(config.clone()),
             Self::Optical(config) => Arc::new(config.clone()),
             Self::Oscillators(config) => Arc::new(config.clone()),
+            Self::Mesh(config) => Arc::new((**config).clone()),
             Self::Equations(config) => config.adjustable()?,
         })
     }
@@ -245,6 +248,7 @@ impl SimulatedConfig {
             Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Mesh(config) => Mesh { shot_seed: noise(config.shot_seed), ..(**config).clone() }.build(),
             Self::Equations(config) => Equations { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
     }
@@ -256,7 +260,7 @@ impl SimulatedConfig {
         match self {
             Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
             Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
-            Self::Optical(_) | Self::Oscillators(_) => None,
+            Self::Optical(_) | Self::Oscillators(_) | Self::Mesh(_) => None,
             Self::Equations(config) => config.sample_seconds(),
         }
     }
@@ -303,8 +307,8 @@ impl PlantConfig {
         self.simulated.as_ref().or_else(|| self.twin().and_then(TwinConfig::system))
     }
 
-    /// All files of equations that it names, with the keys that name them.
-    pub(super) fn equations(&mut self) -> Vec<(&'static str, &mut Equations)> {
+    /// All systems that it names, with the keys that name them.
+    pub(super) fn systems(&mut self) -> impl Iterator<Item = (&'static str, &mut SimulatedConfig)> {
         fn of(twin: &mut TwinConfig) -> Option<&mut SimulatedConfig> {
             match twin {
                 TwinConfig::Learned(_) => None,
@@ -317,13 +321,23 @@ impl PlantConfig {
             ("bench.twin", self.bench.as_mut().and_then(|bench| of(&mut bench.twin))),
             ("replay.twin", self.replay.as_mut().and_then(|replay| of(&mut replay.twin))),
         ];
-        let mut found = Vec::new();
-        for (key, system) in systems {
-            if let Some(SimulatedConfig::Equations(config)) = system {
-                found.push((key, config));
-            }
-        }
-        found
+        systems.into_iter().filter_map(|(key, system)| system.map(|system| (key, system)))
+    }
+
+    /// All files of equations that it names, with the keys that name them.
+    pub(super) fn equations(&mut self) -> impl Iterator<Item = (&'static str, &mut Equations)> {
+        self.systems().filter_map(|(key, system)| match system {
+            SimulatedConfig::Equations(config) => Some((key, config)),
+            _ => None,
+        })
+    }
+
+    /// All meshes that it names, with the keys that name them.
+    pub(super) fn meshes(&mut self) -> impl Iterator<Item = (&'static str, &mut Mesh)> {
+        self.systems().filter_map(|(key, system)| match system {
+            SimulatedConfig::Mesh(config) => Some((key, &mut **config)),
+            _ => None,
+        })
     }
 
     /// Whether its twin is learned.
