@@ -356,6 +356,22 @@ impl Network {
         Err(document.refuse("layers", message))
     }
 
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        // A layer has as many whatever their values are drawn from.
+        self.layers.iter().flat_map(|layer| layer.weights(Key::new(0))).map(|weight| weight.values.len()).sum()
+    }
+
+    /// The kind of the last layer.
+    pub fn last_kind(&self) -> Option<&'static str> {
+        self.kinds.last().copied()
+    }
+
+    /// Whether none but plants have weights.
+    pub fn is_read_only(&self) -> bool {
+        self.kinds.iter().zip(&self.counts).all(|(kind, count)| *kind == "physical" || *count == 0)
+    }
+
     /// Names and initial values of all weights: `layers.3.physical.mask`.
     pub fn weights(&self, key: Key) -> Vec<(String, Weight)> {
         let mut named = Vec::new();

@@ -7,6 +7,7 @@ pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
 mod method;
+pub mod methods;
 mod objective;
 pub(crate) mod plan;
 pub(crate) mod rehearsal;

@@ -11,21 +11,12 @@ use crate::many::{Given, MANY, correct_many};
 use crate::observer::going;
 use crate::physics::{PhysicsFit, fit_observed, scatter};
 use crate::readings::Readings;
-use crate::{Error, Observer, Trace, Unobserved};
+use crate::{Corrected, Error, Observer, Trace, Unobserved};
 
 /// Values of residuals that a fit uses at most.
 const MOST_VALUES: usize = 100_000;
 /// How far a coefficient may move, in plausible spans.
 const REACH: f64 = 0.2;
-
-/// Coefficients and corrections.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Corrected {
-    /// In the model's order.
-    pub coefficients: Vec<f64>,
-    /// In units of their standard deviations.
-    pub corrections: Vec<f64>,
-}
 
 /// Corrects `model` from `start` on, in at most `steps` steps.
 pub fn correct(model: &dyn Adjustable, trace: &Trace, start: &Corrected, steps: usize) -> Corrected {

@@ -39,6 +39,10 @@ pub struct Pass<'a> {
     pub layer: usize,
     /// The places of the plants that the values have come through so far.
     pub places: Vec<usize>,
+    /// Whether derivatives go through plants, by their twins.
+    pub models: bool,
+    /// Where none do: what went into each plant, as the network counts.
+    pub into_plants: Vec<Tensor<2>>,
 }
 
 impl<'a> Pass<'a> {
@@ -55,7 +59,14 @@ impl<'a> Pass<'a> {
             usage: Usage::default(),
             layer: 0,
             places: vec![],
+            models: true,
+            into_plants: vec![],
         }
+    }
+
+    /// The same, with a graph of derivatives that ends at each plant.
+    pub fn without_models(self) -> Self {
+        Self { models: false, ..self }
     }
 
     /// The same with a range penalty of this sharpness, if it has one.
@@ -84,6 +95,7 @@ impl<'a> Pass<'a> {
     pub(super) fn begin(&mut self) {
         self.outputs.clear();
         self.places.clear();
+        self.into_plants.clear();
     }
 
     /// Layer `index` is next, and takes `values`.

@@ -5,6 +5,7 @@
 
 mod batchnorm;
 mod learned_twins;
+mod methods;
 mod program;
 mod provenance;
 mod published;

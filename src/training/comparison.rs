@@ -302,7 +302,8 @@ fn compare_in(
         let network = Network::build(&prepared.experiment.layers, &prepared.document, &lab, &data)?
             .trained(&prepared.document)?;
         check_statistics(&network, &data, &prepared.experiment.training, &prepared.document)?;
-        let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
+        method.fits(&network, &prepared.document)?;
+        let weights = network.weight_count();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
         plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));

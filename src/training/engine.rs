@@ -109,6 +109,7 @@ impl Prepared {
         };
         let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
         check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        method.fits(&network, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         let header = Header {

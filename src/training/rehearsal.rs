@@ -39,6 +39,7 @@ impl Prepared {
         let mut lab = self.lab(method, seed)?;
         let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?.trained(&self.document)?;
         check_statistics(&network, &data, &self.experiment.training, &self.document)?;
+        method.fits(&network, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;
