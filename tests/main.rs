@@ -15,6 +15,7 @@ mod exits;
 mod experiments;
 mod interlocks;
 mod kill;
+mod mesh;
 mod methods;
 mod normalize;
 mod oscillators;

@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 1e-6;
 pub(super) fn decompose(unitary: &DMatrix<Complex<f64>>) -> Option<Vec<f64>> {
     let modes = unitary.nrows();
     let error = (unitary.adjoint() * unitary - DMatrix::identity(unitary.ncols(), unitary.ncols())).camax();
-    if modes < 2 || !unitary.is_square() || !(error < TOLERANCE) {
+    if modes < 2 || !unitary.is_square() || error.is_nan() || TOLERANCE < error {
         return None;
     }
     let mut rest = unitary.clone();

@@ -7,6 +7,8 @@
 //! U is what the columns make of N shots, each with light in one input only; slopes with the phases follow from Ū by sending it back as
 //! cotangents of those N shots.
 
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
+
 use crate::{LANES, Lanes, Real};
 
 use super::waves::Wave;

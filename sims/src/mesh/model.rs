@@ -246,7 +246,7 @@ impl<S: Real> Optics<S> {
                     gather_used(cotangents, width, readings);
                     self.load(from, wave);
                     let mut sums = at.no_sums();
-                    at.back_and_forth(wave, (tape, back), &mut sums, |wave, to| {
+                    at.back_and_forth(wave, (&mut *tape, &mut *back), &mut sums, |wave, to| {
                         let undetect = Undetect { outputs: self.outputs, wave, from: readings, to };
                         pulp::Arch::new().dispatch(undetect);
                     });

@@ -6,6 +6,8 @@
 //! quadratures  Re y, then Im y              ȳ = the cotangents of both
 //! ```
 
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

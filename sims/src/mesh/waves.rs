@@ -4,6 +4,8 @@
 //! pair's cotangents are multiplied by the adjoint, and the products conj(gᵢ)·xⱼ of its cotangents g and inputs x are summed over the shots:
 //! all slopes of its transfer follow from these ([`Chip::slopes`](super::chip::Chip::slopes)). The fields before each column are kept.
 
+#![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
+
 use super::chip::Transfer;
 use super::layout::Layout;
 use crate::{LANES, Lanes, Real};

@@ -47,7 +47,6 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
             "methods: needs MNIST: `pnnlab data fetch mnist` downloads it; name the folder that holds it with --data".to_owned(),
         ));
     };
-    let folder = if folder.join("mnist").is_dir() { folder.join("mnist") } else { folder.to_owned() };
     let (size, chips) = if asked.quick { (QUICK, &CHIPS[..1]) } else { (FULL, &CHIPS[..]) };
     let on = format!(
         "MNIST, {} training and {} test images, {} passes; SIMULATED meshes of 64 modes with errors of 0.15",
@@ -61,7 +60,7 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
         }
         for way in WAYS {
             tell!("methods: {table}: {}", way.name);
-            let of_chip = |&chip: &u64| train(way, size, &images(size, &folder, chip)?, chip, as_published);
+            let of_chip = |&chip: &u64| train(way, size, &images(size, folder, chip)?, chip, as_published);
             let trained = chips.iter().map(of_chip).collect::<Result<Vec<Trained>, _>>()?;
             measured.take_trained(&format!("{table}: {}", way.name), &trained, chips);
         }

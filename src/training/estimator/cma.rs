@@ -227,7 +227,7 @@ mod tests {
         let (mut one, mut other) = (Cma::new(config.clone(), Key::new(2)), Cma::new(config, Key::new(2)));
         let mut at = flat(&bench.weights);
         let first = bench.loss(&at, &mut lab);
-        for generation in 1..=120 {
+        for generation in 1..=200 {
             if generation == 60 {
                 other.recall(&one.remembered()).unwrap();
             }

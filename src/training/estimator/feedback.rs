@@ -128,8 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_learns_what_its_stage_before_the_plant_is_needed_for() {
-        // Only the stage before the plant is trained: the loss falls all the same, as alignment promises.
+    fn the_loss_falls_while_the_controls_stay() {
         let bench = Bench::mesh();
         let mut lab = bench.lab();
         let mut feedback = Feedback::new(FeedbackConfig { nonlinearity: Nonlinearity::One }, Key::new(4));
