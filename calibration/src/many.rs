@@ -19,8 +19,8 @@ use crate::{Corrected, Error, Observer, Trace};
 pub(crate) const MANY: usize = 200;
 
 /// Updates, at least; and how often each setting is seen, at least.
-const UPDATES: usize = 3000;
-const PASSES: usize = 20;
+const UPDATES: usize = 2000;
+const PASSES: usize = 10;
 /// Settings of one update.
 const TOGETHER: usize = 8;
 /// The first steps, in standard deviations of a correction; they fall to nothing along a half cosine.

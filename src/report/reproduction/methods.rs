@@ -15,8 +15,8 @@ pub const PROGRAM: Program = Program { name: "methods", checks: || judge(|_| Non
 /// Chips, each with the seed of its own training. Settings were chosen on others.
 const CHIPS: [u64; 2] = [1, 2];
 /// A part of the images, since the whole published table would take hours on two cores.
-const FULL: Size = Size { images: [6000, 2000], epochs: 10, batch: 300, shots: [20_000, 10] };
-const QUICK: Size = Size { images: [600, 300], epochs: 2, batch: 100, shots: [1000, 10] };
+const FULL: Size = Size { images: [6000, 2000], epochs: 10, batch: 300, shots: [10_000, 10] };
+const QUICK: Size = Size { images: [600, 300], epochs: 2, batch: 100, shots: [4000, 10] };
 
 /// The two tables: with each method's published optimizer, and with one for all.
 const TABLES: [(&str, bool); 2] = [("published optimizers", true), ("one optimizer", false)];
