@@ -110,7 +110,9 @@ fn a_reservoir_learns_its_read_out_at_once_and_compares_with_others() {
 fn methods_refuse_what_they_cannot_train() {
     let place = Place::new();
     let small = SMALL.replace("steps = 8", "method = \"reservoir\"\nsteps = 8");
-    let wide = by("cma-es", 2, "").replace("bins = 10", "bins = 64").replace("width = 10", "width = 10\n[[layers]]\nkind = \"scale\"");
+    let wide = by("cma-es", 2, "")
+        .replace("bins = 10", "bins = 64")
+        .replace("width = 10", "width = 10\n[[layers]]\nkind = \"scale\"");
     for (text, complaint) in [
         (by("sharpness-aware", 2, "rho = 0.0"), "`training.sharpness-aware.rho` is 0, but it must be above 0"),
         (by("sharpness-aware", 2, "rho = -0.1"), "`training.sharpness-aware.rho` is -0.1"),

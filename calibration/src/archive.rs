@@ -73,13 +73,8 @@ impl Trace {
 pub fn read_npy(name: &str, bytes: &[u8]) -> Result<Batch, Error> {
     let mut crc = Crc::new();
     crc.update(bytes);
-    let file = Packed {
-        name: name.to_owned(),
-        method: 0,
-        checksum: crc.sum() as usize,
-        size: bytes.len(),
-        content: bytes,
-    };
+    let file =
+        Packed { name: name.to_owned(), method: 0, checksum: crc.sum() as usize, size: bytes.len(), content: bytes };
     Ok(array(name.to_owned(), file)?.rows()?.rows)
 }
 

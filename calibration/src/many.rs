@@ -94,7 +94,8 @@ pub(crate) fn correct_many(
         hold(&mut at, &coefficients, &units);
         if update % 100 == 99 {
             let percent = 100.0 * noise.sqrt();
-            observer.stage(&format!("corrections: update {} of {updates} leaves {percent:.3} % of full scale", update + 1));
+            observer
+                .stage(&format!("corrections: update {} of {updates} leaves {percent:.3} % of full scale", update + 1));
         }
     }
     Ok(unpack(&at, &units))

@@ -45,7 +45,8 @@ impl MagnitudeConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
         let before = chain.width();
         if self.of == Fields::Quadratures && !before.is_multiple_of(2) {
-            let message = format!("is `quadratures`, but {before} values come in: they are as many real as imaginary parts");
+            let message =
+                format!("is `quadratures`, but {before} values come in: they are as many real as imaginary parts");
             return Err(chain.refuse("of", message));
         }
         if self.of == Fields::Intensities && !self.normalized {

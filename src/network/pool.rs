@@ -83,14 +83,12 @@ impl Layer for Pool {
         let images = values.reshape([shots, channels, height, width]);
         let (size, stride) = ([self.size; 2], [self.stride; 2]);
         let pooled = match self.statistic {
-            PoolStatistic::Max => max_pool2d(
-                images,
-                MaxPoolOptions { kernel_size: size, stride, ..MaxPoolOptions::new(size) },
-            ),
-            PoolStatistic::Mean => avg_pool2d(
-                images,
-                AvgPoolOptions { kernel_size: size, stride, ..AvgPoolOptions::new(size) },
-            ),
+            PoolStatistic::Max => {
+                max_pool2d(images, MaxPoolOptions { kernel_size: size, stride, ..MaxPoolOptions::new(size) })
+            }
+            PoolStatistic::Mean => {
+                avg_pool2d(images, AvgPoolOptions { kernel_size: size, stride, ..AvgPoolOptions::new(size) })
+            }
         };
         Ok(pooled.reshape([shots, self.width()]))
     }

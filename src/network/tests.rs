@@ -171,14 +171,16 @@ fn convolutions_and_pools_are_sums_and_largest_values_of_windows() {
         assert!((found - wanted).abs() < 1e-5, "{found}, not {wanted}");
     }
     // With a margin and steps of two: four windows of which each sees one corner.
-    let padded = build("layers = [{ kind = \"convolution\", channels = 2, size = 2, padding = 1, stride = 2 }]", 9, 8).unwrap();
+    let padded =
+        build("layers = [{ kind = \"convolution\", channels = 2, size = 2, padding = 1, stride = 2 }]", 9, 8).unwrap();
     let found = outputs(&padded, &image, 1.0);
     let (kernels, offsets) = (padded.weights(Key::new(1))[0].1.clone(), padded.weights(Key::new(1))[1].1.clone());
     assert!((found[0] - (kernels.values[3] * 1.0 + offsets.values[0])).abs() < 1e-5);
     assert!((found[4] - (kernels.values[7] * 1.0 + offsets.values[1])).abs() < 1e-5);
     let max = build("layers = [{ kind = \"pool\", statistic = \"max\", size = 2, stride = 1 }]", 9, 4).unwrap();
     assert_eq!(outputs(&max, &image, 1.0), [5.0, 6.0, 8.0, 9.0]);
-    let mean = build("layers = [{ kind = \"pool\", statistic = \"mean\", size = 3, image = [1, 3, 3] }]", 9, 1).unwrap();
+    let mean =
+        build("layers = [{ kind = \"pool\", statistic = \"mean\", size = 3, image = [1, 3, 3] }]", 9, 1).unwrap();
     assert_eq!(outputs(&mean, &image, 1.0), [5.0]);
     // What does not fill a window is left out, and images go on through layers that keep their number of values.
     let chain = "layers = [{ kind = \"convolution\", channels = 2, size = 3, padding = 1 }, { kind = \"activation\", function = \"relu\" }, \

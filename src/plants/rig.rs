@@ -31,9 +31,9 @@ use changes::known_plants;
 use config::InterlockConfig;
 pub use config::{LimitsConfig, PlantConfig, RigConfig, ScreenConfig, SimulatedConfig, TwinConfig};
 use equations::read_equations;
-use mesh_errors::read_mesh_errors;
 use gauges::Gauges;
 use kept::Kept;
+use mesh_errors::read_mesh_errors;
 use twin_ports::{same_ports, unlearned};
 
 /// What a plant must have.

@@ -48,9 +48,11 @@ fn facts(config: SimulatedConfig) -> SystemFacts {
             "all-to-all coupled nonlinear oscillators, the reference implementation's own system",
             BENCH,
         ),
-        SimulatedConfig::Mesh(_) => {
-            ("mesh", "a rectangular mesh of Mach–Zehnder interferometers: any unitary matrix, read by photodiodes", BENCH)
-        }
+        SimulatedConfig::Mesh(_) => (
+            "mesh",
+            "a rectangular mesh of Mach–Zehnder interferometers: any unitary matrix, read by photodiodes",
+            BENCH,
+        ),
         SimulatedConfig::Equations(_) => {
             ("equations", "what a file of equations says, here a diode in a resonator", BENCH)
         }

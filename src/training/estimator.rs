@@ -137,7 +137,9 @@ impl Method {
                 Box::new(Backpropagation { on: self.forward() })
             }
             Self::SharpnessAware | Self::SharpnessInSilico => around(self.forward()),
-            Self::FeedbackAlignment => Box::new(Feedback::new(config.feedback_alignment.clone().unwrap_or_default(), key)),
+            Self::FeedbackAlignment => {
+                Box::new(Feedback::new(config.feedback_alignment.clone().unwrap_or_default(), key))
+            }
             Self::Spsa => Box::new(Spsa::new(config.spsa.clone().unwrap_or_default(), key)),
             Self::Multiplexed => Box::new(Multiplexed::new(config.multiplexed.clone().unwrap_or_default(), key)),
             Self::Pepg => Box::new(Pepg::new(config.pepg.clone().unwrap_or_default(), key)),

@@ -15,9 +15,7 @@ use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::{NamedTensor, Network, State, rows};
 use crate::plants::{Derivatives, Lab, Opened, Rig};
-use crate::training::estimator::{
-    DifferencesConfig, Estimator, MultiplexedConfig, PepgConfig, Problem, SpsaConfig,
-};
+use crate::training::estimator::{DifferencesConfig, Estimator, MultiplexedConfig, PepgConfig, Problem, SpsaConfig};
 use crate::training::objective::objective;
 use crate::training::{Experiment, Method, Trainer, TrainingConfig};
 
@@ -219,10 +217,10 @@ pub fn estimates() -> Result<Vec<Estimated>, Error> {
         let lab = |derivatives| Lab::new(Rig::find(None, &document)?.open(&["mesh"], chip)?, derivatives);
         let mut exact_lab = lab(Derivatives::Plant)?;
         let network = Network::build(&experiment.layers, &document, &exact_lab, &data)?;
-        let named = network.weights(Key::new(chip)).into_iter().map(|(name, weight)| NamedTensor {
-            name,
-            tensor: rows::tensor(weight.values, weight.shape),
-        });
+        let named = network
+            .weights(Key::new(chip))
+            .into_iter()
+            .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) });
         let weights: Vec<NamedTensor> = named.collect();
         let (state, objective) = (State::default(), objective(&data));
         let all: Vec<usize> = (0..data.train.len()).collect();

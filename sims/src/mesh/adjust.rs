@@ -123,4 +123,3 @@ fn optics<R: Real, S: Real<Wide = R>>(mesh: &Mesh, coefficients: &[R], correctio
         outputs: mesh.outputs,
     }
 }
-

@@ -52,10 +52,8 @@ impl Bench {
     /// Rounds rows of ports to the codes of their converters.
     fn convert(&self, values: &mut [f32], direction: Direction, bits: u32) {
         let banks = self.card.ports.banks(direction);
-        let converters: Vec<Converter> = banks
-            .iter()
-            .flat_map(|bank| std::iter::repeat_n(Converter::new(bank.range, bits), bank.count))
-            .collect();
+        let converters: Vec<Converter> =
+            banks.iter().flat_map(|bank| std::iter::repeat_n(Converter::new(bank.range, bits), bank.count)).collect();
         for row in values.chunks_exact_mut(converters.len()) {
             for (value, converter) in row.iter_mut().zip(&converters) {
                 *value = converter.convert(*value);

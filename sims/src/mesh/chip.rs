@@ -129,7 +129,8 @@ impl<S: Real> Chip<S> {
             slopes.phases[count + number] = along([-t00i, t00r, none, none, -t10i, t10r, none, none]);
             // With respect to θ: only terms with e^iθ, turned by a quarter.
             let turn = [-theta[1], theta[0]];
-            slopes.phases[number] = along(terms([a2 * a1, a2 * b1, b2 * a1, -b2 * b1], [none; 4], (turn, phi), self.passage));
+            slopes.phases[number] =
+                along(terms([a2 * a1, a2 * b1, b2 * a1, -b2 * b1], [none; 4], (turn, phi), self.passage));
             // da/de = 1/(4a), db/de = −1/(4b).
             let quarter = S::of(0.25);
             let [da1, db1, da2, db2] = [quarter / a1, -(quarter / b1), quarter / a2, -(quarter / b2)];
@@ -195,8 +196,7 @@ fn terms<S: Real>(turning: [S; 4], staying: [S; 4], (theta, phi): ([S; 2], [S; 2
     let element = |k: usize| [passage * (turning[k] * theta[0] + staying[k]), passage * (turning[k] * theta[1])];
     let by_phi = |[re, im]: [S; 2]| [re * phi[0] - im * phi[1], re * phi[1] + im * phi[0]];
     let by_i = |[re, im]: [S; 2]| [-im, re];
-    let ([t00, t01], [t10, t11]) =
-        ([by_phi(element(0)), by_i(element(1))], [by_i(by_phi(element(2))), element(3)]);
+    let ([t00, t01], [t10, t11]) = ([by_phi(element(0)), by_i(element(1))], [by_i(by_phi(element(2))), element(3)]);
     [t00[0], t00[1], t01[0], t01[1], t10[0], t10[1], t11[0], t11[1]]
 }
 

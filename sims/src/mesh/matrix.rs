@@ -122,7 +122,8 @@ impl<S: Real> pulp::NullaryFnOnce for Adjoint<'_, S> {
                 for place in 0..to.len() {
                     let at = row * padded + tile * TILE + place;
                     for lane in 0..LANES {
-                        sums[place][lane] = re[at].mul_add(g[row][lane], im[at].mul_add(h[row][lane], sums[place][lane]));
+                        sums[place][lane] =
+                            re[at].mul_add(g[row][lane], im[at].mul_add(h[row][lane], sums[place][lane]));
                     }
                 }
             }

@@ -123,7 +123,8 @@ fn both_ways_through_the_mesh_read_and_pull_back_the_same() {
             let read = optics.predict(&at, &inputs[2 * pair * ins..][..2 * ins]);
             let error = read.iter().zip(&whole[2 * pair * outs..]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(error < 1e-13, "{error:e}");
-            let part = optics.pull_back(&at, &inputs[2 * pair * ins..][..2 * ins], &cotangents[2 * pair * outs..][..2 * outs]);
+            let part =
+                optics.pull_back(&at, &inputs[2 * pair * ins..][..2 * ins], &cotangents[2 * pair * outs..][..2 * outs]);
             sums.iter_mut().zip(&part.slopes.phases).for_each(|(sum, slope)| *sum += slope);
         }
         let all = optics.pull_back(&at, &inputs, &cotangents);
@@ -190,7 +191,8 @@ fn the_slopes_with_errors_of_the_chip_are_those_of_the_readings() {
 fn sensitivities_and_the_gradient_of_all_numbers_agree() {
     let mesh = Mesh { modes: 4, ..Mesh::default() };
     let mut stream = Key::new(1).stream();
-    let mut uniform = |count: usize, by: f32| (0..count).map(|_| by * (2.0 * stream.uniform() - 1.0)).collect::<Vec<_>>();
+    let mut uniform =
+        |count: usize, by: f32| (0..count).map(|_| by * (2.0 * stream.uniform() - 1.0)).collect::<Vec<_>>();
     let (shots, controls) = (Batch::new(4, uniform(6 * 4, 1.0)).unwrap(), uniform(mesh.phases(), 3.0));
     let corrections: Vec<f64> = uniform(mesh.corrections(), 1.0).iter().map(|value| f64::from(*value)).collect();
     let coefficients = [0.2, 0.01];
@@ -199,8 +201,7 @@ fn sensitivities_and_the_gradient_of_all_numbers_agree() {
     assert_eq!(gradient.len(), 2 + mesh.corrections());
     for (index, slope) in gradient.iter().enumerate() {
         let slopes = mesh.sensitivity(&coefficients, &corrections, index)(&shots, &controls);
-        let along: f64 =
-            slopes.values().iter().zip(weights.values()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        let along: f64 = slopes.values().iter().zip(weights.values()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
         assert!((along - slope).abs() < 2e-4 * (1.0 + along.abs()), "number {index}: {slope}, not {along}");
     }
     // The sensitivity to the loss against differences of the twin itself.
@@ -228,8 +229,7 @@ fn the_numbers_of_the_plant_make_its_ideal_twin() {
 
 #[test]
 fn without_errors_the_plant_is_its_twin() {
-    let mesh =
-        Mesh { modes: 8, mismatch: 0.0, imperfections: MeshImperfections::none(), ..Mesh::default() };
+    let mesh = Mesh { modes: 8, mismatch: 0.0, imperfections: MeshImperfections::none(), ..Mesh::default() };
     let built = mesh.build().unwrap();
     let shots = Batch::from_fn(20, 8, |row, column| 0.5 * ((row * 8 + column) as f32).sin());
     let controls: Vec<f32> = (0..mesh.phases()).map(|k| (k as f32).cos()).collect();
@@ -262,7 +262,11 @@ fn a_shot_reads_the_same_in_whatever_batch_it_is_while_phases_drift() {
 
 #[test]
 fn converters_round_phases_and_readings_stay_in_range() {
-    let mesh = Mesh { modes: 4, imperfections: MeshImperfections { control_bits: 4, ..MeshImperfections::default() }, ..Mesh::default() };
+    let mesh = Mesh {
+        modes: 4,
+        imperfections: MeshImperfections { control_bits: 4, ..MeshImperfections::default() },
+        ..Mesh::default()
+    };
     let system = mesh.build().unwrap().system;
     let settled = system.settle(&vec![1.0; mesh.phases()]);
     let lsb = 4.0 * std::f32::consts::PI / 15.0;

@@ -86,7 +86,8 @@ impl<S: Real> pulp::NullaryFnOnce for Back<'_, S> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { set: Set { layout, transfers, turns }, wave, tape, cotangents: [re, im], products, of_outputs } = self;
+        let Self { set: Set { layout, transfers, turns }, wave, tape, cotangents: [re, im], products, of_outputs } =
+            self;
         for (mode, turn) in turns.iter().enumerate() {
             let (mut slope, [x, y]) = ([S::default(); LANES], [&wave[0][mode], &wave[1][mode]]);
             for lane in 0..LANES {

@@ -45,7 +45,9 @@ fn read(mesh: &Mesh, folder: &Path) -> Result<MeshPattern, String> {
         let table = calibration::read_npy(name, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         match table.values().iter().position(|value| !value.is_finite()) {
             None => Ok(table),
-            Some(at) => Err(format!("{}: holds {} in row {}", path.display(), table.values()[at], at / table.columns())),
+            Some(at) => {
+                Err(format!("{}: holds {} in row {}", path.display(), table.values()[at], at / table.columns()))
+            }
         }
     };
     let [enn, enp, epn, epp] = [table("enn")?, table("enp")?, table("epn")?, table("epp")?];
@@ -81,7 +83,8 @@ mod tests {
 
     /// A numpy file with rows of doubles.
     fn npy(rows: &[Vec<f64>]) -> Vec<u8> {
-        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, {}), }}", rows.len(), rows[0].len());
+        let header =
+            format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({}, {}), }}", rows.len(), rows[0].len());
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend((header.len() as u16).to_le_bytes());
         bytes.extend(header.as_bytes());
@@ -101,7 +104,8 @@ mod tests {
             };
             (0..4).map(|row| (0..4).map(|column| value(row, column)).collect()).collect::<Vec<Vec<f64>>>()
         };
-        let phases = |by: f64| (0..4).map(|c| (0..2).map(|m| by * f64::from(10 * c + m)).collect()).collect::<Vec<Vec<_>>>();
+        let phases =
+            |by: f64| (0..4).map(|c| (0..2).map(|m| by * f64::from(10 * c + m)).collect()).collect::<Vec<Vec<_>>>();
         let files = [
             ("enn", product(-1.0, -1.0)),
             ("enp", product(-1.0, 1.0)),

@@ -29,10 +29,8 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
     let least = |name: &str, target: f64| {
         Check::at_least(&format!("{name}: accuracy ≥ {:.1} %", 100.0 * target), target, best(name), "points")
     };
-    let mut checks = vec![
-        least("sharpness-aware in silico", 0.92),
-        least("calibrated first, then physics-aware", 0.975),
-    ];
+    let mut checks =
+        vec![least("sharpness-aware in silico", 0.92), least("calibrated first, then physics-aware", 0.975)];
     let published = WAYS.iter().filter_map(|way| Some((way, way.published?)));
     checks.extend(published.map(|(way, published)| {
         let name = format!("{}: accuracy ≥ its published {:.1} %", way.name, 100.0 * published);
@@ -44,7 +42,8 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
 fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let Some(folder) = asked.data else {
         return Err(Error::MissingData(
-            "methods: needs MNIST: `pnnlab data fetch mnist` downloads it; name the folder that holds it with --data".to_owned(),
+            "methods: needs MNIST: `pnnlab data fetch mnist` downloads it; name the folder that holds it with --data"
+                .to_owned(),
         ));
     };
     let (size, chips) = if asked.quick { (QUICK, &CHIPS[..1]) } else { (FULL, &CHIPS[..]) };
@@ -82,7 +81,13 @@ impl Measured {
             let values: Vec<f64> = trained.iter().map(of).collect();
             let Spread { mean, spread } = Spread::of(&values);
             let spread = (1 < values.len()).then_some(spread);
-            self.measurements.push(Measurement { name, value: mean, spread, unit: unit.to_owned(), seeds: seeds.to_vec() });
+            self.measurements.push(Measurement {
+                name,
+                value: mean,
+                spread,
+                unit: unit.to_owned(),
+                seeds: seeds.to_vec(),
+            });
         };
         take(name.to_owned(), "1", |one| one.accuracy);
         take(format!("{name}: shots that trained"), "1", |one| one.shots);

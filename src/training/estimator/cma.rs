@@ -92,7 +92,8 @@ impl Constants {
     fn new(weights: usize, population: usize) -> Self {
         let n = weights as f64;
         let half = population / 2;
-        let raw: Vec<f64> = (1..=half).map(|rank| ((population as f64 + 1.0) / 2.0).ln() - (rank as f64).ln()).collect();
+        let raw: Vec<f64> =
+            (1..=half).map(|rank| ((population as f64 + 1.0) / 2.0).ln() - (rank as f64).ln()).collect();
         let sum: f64 = raw.iter().sum();
         let ranks: Vec<f64> = raw.iter().map(|weight| weight / sum).collect();
         let effective = 1.0 / ranks.iter().map(|weight| weight * weight).sum::<f64>();
@@ -134,7 +135,8 @@ impl Learned {
         let n = self.covariance.nrows() as f64;
         let Constants { ranks, effective, c_size, damping, c_path, c_one, c_mu, length } = constants;
         let weighted = ranks.iter().zip(steps);
-        let mean = weighted.clone().fold(DVector::zeros(self.covariance.nrows()), |sum, (rank, step)| sum + step * *rank);
+        let mean =
+            weighted.clone().fold(DVector::zeros(self.covariance.nrows()), |sum, (rank, step)| sum + step * *rank);
         let gain = |c: f64| (c * (2.0 - c) * effective).sqrt();
         self.paths[0] = &self.paths[0] * (1.0 - c_size) + whiten * &mean * gain(*c_size);
         let norm = self.paths[0].norm();
@@ -161,20 +163,23 @@ impl Estimator for Cma {
         let eigen = learned.covariance.clone().symmetric_eigen();
         let lengths = eigen.eigenvalues.map(|value| value.max(1e-20).sqrt());
         let spread = &eigen.eigenvectors * DMatrix::from_diagonal(&lengths);
-        let whiten = &eigen.eigenvectors * DMatrix::from_diagonal(&lengths.map(f64::recip)) * eigen.eigenvectors.transpose();
+        let whiten =
+            &eigen.eigenvectors * DMatrix::from_diagonal(&lengths.map(f64::recip)) * eigen.eigenvectors.transpose();
         let mut trials = Trials::new(problem);
         let mut members = Vec::with_capacity(population);
         for member in 0..population {
             let mut stream = self.key.number(problem.step as u64).number(member as u64).stream();
             let step = &spread * DVector::from_fn(mean.len(), |_, _| f64::from(stream.normal()));
-            let tried: Vec<f32> = mean.iter().zip(&step).map(|(m, y)| (f64::from(*m) + learned.size * y) as f32).collect();
+            let tried: Vec<f32> =
+                mean.iter().zip(&step).map(|(m, y)| (f64::from(*m) + learned.size * y) as f32).collect();
             let loss = trials.loss(problem, &tried, lab)?;
             members.push((loss, step));
         }
         // Equal losses keep the order in which they were drawn.
         members.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         let steps: Vec<DVector<f64>> = members.into_iter().take(constants.ranks.len()).map(|(_, step)| step).collect();
-        let along = constants.ranks.iter().zip(&steps).fold(DVector::zeros(mean.len()), |sum, (rank, step)| sum + step * *rank);
+        let along =
+            constants.ranks.iter().zip(&steps).fold(DVector::zeros(mean.len()), |sum, (rank, step)| sum + step * *rank);
         let next: Vec<f32> = mean.iter().zip(&along).map(|(m, y)| (f64::from(*m) + learned.size * y) as f32).collect();
         learned.adapt(&steps, &whiten, &constants, problem.step);
         self.learned = Some(learned);
@@ -202,7 +207,10 @@ impl Estimator for Cma {
             (part("cma-es.covariance")?, part("cma-es.size-path")?, part("cma-es.covariance-path")?);
         let count = of_size.len();
         if size.len() != 1 || covariance.len() != count * count || of_covariance.len() != count {
-            return Err(format!("has a covariance of {} numbers in `cma-es.covariance` for {count} weights", covariance.len()));
+            return Err(format!(
+                "has a covariance of {} numbers in `cma-es.covariance` for {count} weights",
+                covariance.len()
+            ));
         }
         self.learned = Some(Learned {
             size: size[0],

@@ -88,7 +88,8 @@ impl Pepg {
         let (low, high) = (self.config.deviation / REACH, self.config.deviation * REACH);
         for (place, deviation) in self.deviations.iter_mut().enumerate() {
             let own = f64::from(*deviation);
-            let term = |(loss, by): &(f64, Vec<f32>)| (loss - mean) / spread * ((f64::from(by[place]) / own).powi(2) - 1.0);
+            let term =
+                |(loss, by): &(f64, Vec<f32>)| (loss - mean) / spread * ((f64::from(by[place]) / own).powi(2) - 1.0);
             let slope = pairs.iter().map(term).sum::<f64>() / count;
             *deviation = (own * (-self.config.deviation_rate * slope).exp()).clamp(low, high) as f32;
         }
@@ -175,7 +176,8 @@ mod tests {
         let mut other = Pepg::new(PepgConfig { deviation: 0.1, pairs: 20, deviation_rate: 0.1 }, Key::new(1));
         other.recall(&pepg.remembered()).unwrap();
         let problem = bench.with(&at);
-        let [a, b] = [&mut pepg, &mut other].map(|one| one.estimate(&problem.problem(601), &mut lab).unwrap().gradients);
+        let [a, b] =
+            [&mut pepg, &mut other].map(|one| one.estimate(&problem.problem(601), &mut lab).unwrap().gradients);
         assert_eq!(a, b);
         let broken = NamedTensor { name: "pepg.deviations".into(), tensor: rows::tensor(vec![0.1, -1.0], [1, 2]) };
         assert!(other.recall(&[broken]).unwrap_err().contains("-1"));

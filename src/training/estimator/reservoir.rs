@@ -61,7 +61,9 @@ impl Reservoir {
         let found = [features.tr_mul(features), features.tr_mul(targets)];
         let rows = features.nrows() as f64;
         self.sums = Some(match self.sums.take() {
-            Some(([squares, products], before)) if squares.shape() == found[0].shape() && products.shape() == found[1].shape() => {
+            Some(([squares, products], before))
+                if squares.shape() == found[0].shape() && products.shape() == found[1].shape() =>
+            {
                 let [more, others] = found;
                 ([squares + more, products + others], before + rows)
             }

@@ -132,7 +132,9 @@ mod tests {
         let there = moved(&flat(&bench.weights), 0.3 / f64::from(norm), &gradient);
         let elsewhere = bench.with(&there);
         let wanted = plain().estimate(&elsewhere.problem(1), &mut lab).unwrap();
-        for (found, wanted) in found.gradients.iter().flatten().flatten().zip(wanted.gradients.iter().flatten().flatten()) {
+        for (found, wanted) in
+            found.gradients.iter().flatten().flatten().zip(wanted.gradients.iter().flatten().flatten())
+        {
             assert!((found - wanted).abs() < 1e-6, "{found}, not {wanted}");
         }
         assert_eq!(found.loss, exact.loss, "the loss is that at the weights themselves");

@@ -76,7 +76,16 @@ impl Bench {
             tensor: rows::tensor(weight.values, weight.shape),
         };
         let config = TrainingConfig { range_penalty: 0.0, ..TrainingConfig::default() };
-        Self { weights: weights.map(tensor).collect(), layers, network, state: State::default(), inputs, targets, objective, config }
+        Self {
+            weights: weights.map(tensor).collect(),
+            layers,
+            network,
+            state: State::default(),
+            inputs,
+            targets,
+            objective,
+            config,
+        }
     }
 
     /// The plants, as new.
