@@ -23,8 +23,8 @@ fn a_mesh_is_listed_and_passes_its_checks() {
 fn a_calibration_finds_the_errors_of_a_chip() {
     let place = Place::new();
     place.write("chip.toml", RIG);
-    let calibrate =
-        ["calibrate", "mesh", "--rig", "chip.toml", "--procedure", "residual", "--stimuli", "600", "--json"];
+    let count = ["--stimuli", "600", "--per-setting", "10", "--candidates", "0"];
+    let calibrate = [&["calibrate", "chip.toml", "mesh"][..], &count, &["--json"]].concat();
     let facts = place.json(&calibrate);
     let left = |key: &str| facts[key]["rmse_of_output_std"].as_f64();
     let (nominal, fitted) = (left("nominal_residual"), left("residual"));
