@@ -4,10 +4,13 @@
 
 mod activation;
 mod bins;
+mod convolution;
 pub(crate) mod full_scale;
 mod guard;
 mod heads;
+mod image;
 mod linear;
+mod magnitude;
 mod measure;
 mod normalize;
 mod pad;
@@ -15,6 +18,7 @@ mod pass;
 mod physical;
 pub mod physics_aware;
 mod pick;
+mod pool;
 pub mod range_penalty;
 mod repeat;
 pub mod rows;
@@ -43,10 +47,13 @@ use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
+pub use convolution::ConvolutionConfig;
 pub use full_scale::{FullScale, FullScales, Units};
 pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
+pub use image::Image;
 pub use linear::LinearConfig;
+pub use magnitude::{Fields, MagnitudeConfig};
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
@@ -54,6 +61,7 @@ pub use pass::{Pass, Purpose};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
+pub use pool::{PoolConfig, PoolStatistic};
 pub use range_penalty::Walls;
 pub use repeat::RepeatConfig;
 pub use scale::ScaleConfig;
@@ -87,6 +95,12 @@ pub enum LayerConfig {
     Activation(ActivationConfig),
     /// Each channel brought to mean 0 and variance 1, by statistics that each bench has of its own; then a trainable factor and summand.
     Normalize(NormalizeConfig),
+    /// Images convolved with trainable kernels.
+    Convolution(ConvolutionConfig),
+    /// Windows of images, each as one value.
+    Pool(PoolConfig),
+    /// Intensities of fields, each shot brought to length 1.
+    Magnitude(MagnitudeConfig),
 }
 
 impl LayerConfig {
@@ -104,6 +118,9 @@ impl LayerConfig {
             Self::Scale(_) => "scale",
             Self::Activation(_) => "activation",
             Self::Normalize(_) => "normalize",
+            Self::Convolution(_) => "convolution",
+            Self::Pool(_) => "pool",
+            Self::Magnitude(_) => "magnitude",
         }
     }
 
@@ -121,6 +138,9 @@ impl LayerConfig {
             Self::Scale(config) => config.build(chain),
             Self::Activation(config) => config.build(chain),
             Self::Normalize(config) => config.build(chain),
+            Self::Convolution(config) => config.build(chain),
+            Self::Pool(config) => config.build(chain),
+            Self::Magnitude(config) => config.build(chain),
         }
     }
 }
@@ -129,6 +149,11 @@ impl LayerConfig {
 pub trait Layer: Send {
     /// Values that it gives for each shot.
     fn width(&self) -> usize;
+
+    /// The images that it gives, if it gives images. Without an answer those that came in are left, where it gives as many values.
+    fn image(&self) -> Option<Image> {
+        None
+    }
 
     /// Names and initial values of its weights, drawn from `key`.
     fn weights(&self, key: Key) -> Vec<Weight>;
@@ -237,6 +262,8 @@ pub struct Chain<'a> {
     pub before: &'a [(&'static str, usize)],
     /// From this layer on they are those of `[[heads.layers]]`.
     own_from: usize,
+    /// The images that come in, where a layer has left some.
+    pub image: Option<Image>,
 }
 
 impl Chain<'_> {
@@ -333,10 +360,11 @@ impl Network {
         }
         let has_own = layout.heads.is_some_and(|heads| !heads.layers.is_empty());
         let own_from = if has_own { layout.layers.len() } else { usize::MAX };
-        let mut before = vec![("the data", inputs)];
+        let (mut before, mut images) = (vec![("the data", inputs)], vec![None]);
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
         for (index, config) in configs.iter().enumerate() {
-            let chain = Chain { document, lab, before: &before, own_from };
+            let image = images[index];
+            let chain = Chain { document, lab, before: &before, own_from, image };
             let layer = config.build(&chain)?;
             if layer.width() > WIDEST {
                 let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
@@ -351,6 +379,7 @@ impl Network {
                 return Err(document.refuse(&heads::path(&chain), message));
             }
             counts.push(own.len());
+            images.push(layer.image().or(image.filter(|_| layer.width() == chain.width())));
             before.push((config.kind(), layer.width()));
             layers.push(layer);
         }
@@ -365,7 +394,8 @@ impl Network {
         let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
         for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
             for (index, config) in configs.iter().enumerate().skip(shared) {
-                layers.push(config.build(&Chain { document, lab, before: &before[..=index], own_from })?);
+                let chain = Chain { document, lab, before: &before[..=index], own_from, image: images[index] };
+                layers.push(config.build(&chain)?);
                 kinds.push(config.kind());
                 counts.push(counts[index]);
             }
@@ -394,6 +424,22 @@ impl Network {
         }
         self.guard = guard.cloned().map(Arc::new);
         Ok(self)
+    }
+
+    /// How many numbers are trained.
+    pub fn weight_count(&self) -> usize {
+        // A layer has as many whatever their values are drawn from.
+        self.layers.iter().flat_map(|layer| layer.weights(Key::new(0))).map(|weight| weight.values.len()).sum()
+    }
+
+    /// The kind of the last layer.
+    pub fn last_kind(&self) -> Option<&'static str> {
+        self.kinds.last().copied()
+    }
+
+    /// Whether none but plants have weights.
+    pub fn is_read_only(&self) -> bool {
+        self.kinds.iter().zip(&self.counts).all(|(kind, count)| *kind == "physical" || *count == 0)
     }
 
     /// Names and initial values of all weights: `layers.3.physical.mask`, and of several read-outs `heads.0.layers.5.linear.matrix`.

@@ -8,6 +8,7 @@ mod estimator;
 pub(crate) mod experiment;
 mod guard;
 mod method;
+pub mod methods;
 pub(crate) mod mos;
 mod objective;
 pub(crate) mod plan;

@@ -11,6 +11,7 @@ const WITH_DATA: &[(&str, &str)] = &[
     ("mnist-mechanical", "train-images-idx3-ubyte"),
     ("mnist-optical", "train-images-idx3-ubyte"),
     ("mnist-optical-digital", "train-images-idx3-ubyte"),
+    ("mnist-mesh", "train-images-idx3-ubyte"),
 ];
 
 /// Runs the quick form of a built-in experiment on the user's data, further shortened by `more`.

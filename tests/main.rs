@@ -17,6 +17,7 @@ mod guard;
 mod interlocks;
 mod kill;
 mod knobs;
+mod mesh;
 mod methods;
 mod normalize;
 mod oscillators;

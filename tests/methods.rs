@@ -29,8 +29,13 @@ fn spsa_drives_the_plant_as_often_as_its_plan_says() {
 
 #[test]
 fn spsa_that_was_killed_ends_as_if_it_had_not_been() {
+    goes_on_as_it_would_have(&spsa());
+}
+
+/// Kills a training of some updates, goes on with it, and compares it with one that nobody has touched.
+fn goes_on_as_it_would_have(experiment: &str) {
     let place = Place::new();
-    place.write("spsa.toml", &spsa());
+    place.write("spsa.toml", experiment);
     assert!(place.run(&["train", "spsa.toml", "--name", "whole"]).status.success());
     let arguments = ["train", "spsa.toml", "--name", "killed"];
     let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -48,6 +53,79 @@ fn spsa_that_was_killed_ends_as_if_it_had_not_been() {
     for file in ["metrics.csv", "weights.safetensors"] {
         let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
         assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
+    }
+}
+
+/// The small experiment by a method, with the keys of its table, ending in a linear layer.
+fn by(method: &str, steps: usize, keys: &str) -> String {
+    let table = format!("[training.{method}]\n{keys}\n\n[run]\ncheckpoint_steps = 3\n\n[plants");
+    let linear = "kind = \"bins\"\nbins = 10\n\n[[layers]]\nkind = \"linear\"\nwidth = 10";
+    let small = SMALL.replace("steps = 8", &format!("method = \"{method}\"\nsteps = {steps}"));
+    small.replace("[plants", &table).replace("kind = \"bins\"\nbins = 10", linear)
+}
+
+#[test]
+fn what_a_method_has_learned_goes_through_a_checkpoint() {
+    // Those that remember more than weights.
+    goes_on_as_it_would_have(&by("pepg", 30, "pairs = 2"));
+    goes_on_as_it_would_have(&by("cma-es", 30, "population = 4"));
+    goes_on_as_it_would_have(&by("reservoir", 30, ""));
+}
+
+#[test]
+fn every_method_drives_the_plant_as_often_as_its_plan_says() {
+    for (method, keys, passes) in [
+        ("sharpness-aware", "rho = 0.1", 2),
+        ("feedback-alignment", "nonlinearity = \"saturating\"", 1),
+        ("multiplexed", "window = 5", 6),
+        ("pepg", "pairs = 3", 6),
+        ("cma-es", "population = 6", 6),
+        ("finite-differences", "ways = \"one\"", 1 + 64 + 64 + 10 + 110),
+        ("reservoir", "ridge = 0.001", 1),
+    ] {
+        let place = Place::new();
+        place.write("small.toml", &by(method, 2, keys));
+        let plan = place.json(&["train", "small.toml", "--dry-run", "--json"]);
+        let run = place.json(&["train", "small.toml", "--name", "a", "--json"]);
+        assert_eq!(run["method"], method);
+        assert_eq!(run["shots"], plan["plan"]["shots"], "{method}: {plan}");
+        let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
+        assert_eq!(facts["training_shots"], passes * 32 * 2, "{method}: {facts}");
+    }
+}
+
+#[test]
+fn a_reservoir_learns_its_read_out_at_once_and_compares_with_others() {
+    let place = Place::new();
+    place.write("small.toml", &by("reservoir", 40, ""));
+    let methods = ["--methods", "reservoir,sharpness-aware-in-silico", "--seeds", "1", "--json"];
+    let found = place.json(&[&["compare", "small.toml"][..], &methods].concat());
+    let of = |index: usize| &found["methods"][index];
+    assert_eq!(of(0)["method"], "reservoir");
+    assert!(0.5 < of(0)["test_accuracy"].as_f64().unwrap(), "{found}");
+    assert_eq!(of(1)["training_shots"], 0, "in silico: {found}");
+}
+
+#[test]
+fn methods_refuse_what_they_cannot_train() {
+    let place = Place::new();
+    let small = SMALL.replace("steps = 8", "method = \"reservoir\"\nsteps = 8");
+    let wide = by("cma-es", 2, "")
+        .replace("bins = 10", "bins = 64")
+        .replace("width = 10", "width = 10\n[[layers]]\nkind = \"scale\"");
+    for (text, complaint) in [
+        (by("sharpness-aware", 2, "rho = 0.0"), "`training.sharpness-aware.rho` is 0, but it must be above 0"),
+        (by("sharpness-aware", 2, "rho = -0.1"), "`training.sharpness-aware.rho` is -0.1"),
+        (by("pepg", 2, "deviation = 0.0"), "`training.pepg.deviation` is 0, but it must be above 0"),
+        (small, "end the layers with one of kind `linear`"),
+        (wide, "which learns the covariance of at most 500 weights"),
+    ] {
+        place.write("small.toml", &text);
+        let output = place.run(&["train", "small.toml"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(complaint), "{said}");
+        assert!(!place.path("runs").exists(), "nothing is begun");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use calibration::{LearnedTwin, Network, PlainLayer};
 use drivers::Batch;
-use sims::{Built, Electrical, Key, Mechanical, Moment, Optical, Oscillators};
+use sims::{Built, Electrical, Key, Mechanical, Mesh, Moment, Optical, Oscillators};
 
 use crate::scalar::scalar_twin;
 
@@ -34,7 +34,7 @@ pub struct System {
 type Build = fn() -> System;
 
 /// All systems by name.
-pub const ALL: [(&str, Build); 9] = [
+pub const ALL: [(&str, Build); 11] = [
     ("electrical-64", || electrical(64)),
     ("electrical-256", || electrical(256)),
     ("electrical-784", || electrical(784)),
@@ -43,6 +43,8 @@ pub const ALL: [(&str, Build); 9] = [
     ("oscillators-100", || oscillators(100)),
     ("oscillators-196", || oscillators(196)),
     ("oscillators-206", || oscillators(206)),
+    ("mesh-16", || mesh(16)),
+    ("mesh-64", || mesh(64)),
     ("learned", learned),
 ];
 
@@ -172,6 +174,20 @@ fn oscillators(count: usize) -> System {
         shots: SHOTS,
         tasks: tasks(&built, SHOTS, [-1.0, 1.0], &counts),
     }
+}
+
+/// A product with the matrix of the mesh is 4 N² operations on real inputs, and its intensities 3 N; working the matrix out sends N shots
+/// through N(N − 1)/2 interferometers of 28 operations each. The way back has a product with the adjoint matrix and one of outputs with
+/// inputs besides, and sends N shots back through interferometers of 60.
+fn mesh(modes: usize) -> System {
+    const SHOTS: usize = 512;
+    let config = Mesh { modes, ..Mesh::default() };
+    let built = config.build().expect("the default mesh can be built");
+    let n = modes as f64;
+    let [product, once] = [4.0 * n * n + 3.0 * n, n * n * (n - 1.0) / 2.0 / SHOTS as f64];
+    let forward = product + 28.0 * once;
+    let counts = Counts { forward: [forward; 3], back: [forward + 8.0 * n * n + (28.0 + 60.0) * once; 2] };
+    System { name: format!("mesh, {modes} modes"), shots: SHOTS, tasks: tasks(&built, SHOTS, [-1.0, 1.0], &counts) }
 }
 
 /// A network with two layers of 128 alone in place of the optical bench's twin: a product with a matrix is two operations a weight,

@@ -69,6 +69,15 @@ impl Trace {
     }
 }
 
+/// The rows of one array as `numpy.save` writes it (`.npy`); errors call it `name`.
+pub fn read_npy(name: &str, bytes: &[u8]) -> Result<Batch, Error> {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    let file =
+        Packed { name: name.to_owned(), method: 0, checksum: crc.sum() as usize, size: bytes.len(), content: bytes };
+    Ok(array(name.to_owned(), file)?.rows()?.rows)
+}
+
 /// All arrays of an archive.
 fn read(bytes: &[u8]) -> Result<Vec<Array<'_>>, Error> {
     let mut arrays = Vec::new();

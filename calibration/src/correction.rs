@@ -7,24 +7,16 @@
 use nalgebra::{DMatrix, DVector};
 use sims::Adjustable;
 
+use crate::many::{Given, MANY, correct_many};
 use crate::observer::going;
-use crate::physics::{PhysicsFit, scatter};
+use crate::physics::{PhysicsFit, fit_observed, scatter};
 use crate::readings::Readings;
-use crate::{Error, Observer, Trace, Unobserved};
+use crate::{Corrected, Error, Observer, Trace, Unobserved};
 
 /// Values of residuals that a fit uses at most.
 const MOST_VALUES: usize = 100_000;
 /// How far a coefficient may move, in plausible spans.
 const REACH: f64 = 0.2;
-
-/// Coefficients and corrections.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Corrected {
-    /// In the model's order.
-    pub coefficients: Vec<f64>,
-    /// In units of their standard deviations.
-    pub corrections: Vec<f64>,
-}
 
 /// Corrects `model` from `start` on, in at most `steps` steps.
 pub fn correct(model: &dyn Adjustable, trace: &Trace, start: &Corrected, steps: usize) -> Corrected {
@@ -40,6 +32,9 @@ pub(crate) fn correct_observed(
     steps: usize,
     observer: &dyn Observer,
 ) -> Result<Corrected, Error> {
+    if MANY < model.corrections() {
+        return correct_many(model, trace, start, observer);
+    }
     let thinned = thinned(trace);
     let fit = Fit::new(model, &thinned, observer);
     let center = fit.pack(start);
@@ -77,7 +72,8 @@ pub(crate) fn correct_observed(
 /// What is known of the coefficients of a corrected model, the corrections being unknown too.
 ///
 /// The covariance is `H⁻¹·(Σ_s g_s·g_sᵀ/s⁴ + P)·H⁻¹` with `H = JᵀJ/s² + P`: what the noise of the shots does, whatever correlates it
-/// within a shot (as in the physics' own fit), and what the corrections do, whose expected sizes are in P.
+/// within a shot (as in the physics' own fit), and what the corrections do, whose expected sizes are in P. Of a model with thousands of
+/// corrections it is that of the coefficients given these.
 pub(crate) fn estimates_observed(
     model: &dyn Adjustable,
     trace: &Trace,
@@ -85,6 +81,9 @@ pub(crate) fn estimates_observed(
     steps: usize,
     observer: &dyn Observer,
 ) -> Result<PhysicsFit, Error> {
+    if MANY < model.corrections() {
+        return fit_observed(&Given { model, corrections: &corrected.corrections }, trace, observer);
+    }
     let thinned = thinned(trace);
     let fit = Fit::new(model, &thinned, observer);
     let at = fit.pack(corrected);

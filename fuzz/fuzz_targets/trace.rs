@@ -1,7 +1,7 @@
-//! Any bytes as a trace, as a training's recorded shots and as a numpy archive: refused, or whole.
+//! Any bytes as a trace, as a training's recorded shots, as a numpy archive and as one array: refused, or whole.
 #![no_main]
 
-use calibration::Trace;
+use calibration::{Trace, read_npy};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let cut = bytes.first().map_or(0, |first| usize::from(*first).min(bytes.len()));
@@ -12,6 +12,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         Trace::from_npz(&[bytes], None),
         Trace::from_npz(&[bytes, bytes], Some(("x", "y"))),
     ];
+    if let Ok(rows) = read_npy("x", bytes) {
+        assert_eq!(rows.values().len(), rows.rows() * rows.columns());
+    }
     for trace in traces.into_iter().flatten() {
         assert_eq!(trace.inputs.rows(), trace.outputs.rows());
         assert!(trace.card.complaint().is_none() || trace.card.identity.system == "recorded");

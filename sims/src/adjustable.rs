@@ -65,9 +65,23 @@ pub trait Adjustable: Send + Sync + std::fmt::Debug {
     /// At the ends of its plausible range, and beyond, a coefficient counts as if it could go on.
     fn sensitivity(&self, coefficients: &[f64], corrections: &[f64], index: usize) -> Sensitivity;
 
-    /// How many corrections there are.
+    /// How many corrections there are. A family with more than 200 has a [`gradient`](Self::gradient).
     fn corrections(&self) -> usize {
         0
+    }
+
+    /// How a loss of the readings of the twin with these numbers (coefficients, corrections) goes with each of them, summed over the shots
+    /// (inputs `[shots, inputs]`, controls): `cotangents` makes the loss's slopes, `[shots, outputs]`, from the readings. Corrections count in
+    /// standard deviations.
+    ///
+    /// `None` where there is no such pass back: then there are few enough numbers to take their slopes one by one.
+    fn gradient(
+        &self,
+        _numbers: (&[f64], &[f64]),
+        _shots: (&Batch, &[f32]),
+        _cotangents: &dyn Fn(&Batch) -> Batch,
+    ) -> Option<Vec<f64>> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@
 mod adjustable;
 mod blocks;
 mod converter;
+mod drift;
 mod dual;
 mod electrical;
 mod equations;
@@ -14,6 +15,8 @@ mod feedthrough;
 #[cfg(test)]
 mod gradient_check;
 pub mod mechanical;
+mod mesh;
+mod noise;
 mod optical;
 mod oscillators;
 mod random;
@@ -29,6 +32,7 @@ pub use equations::{Equations, Language, SystemReport};
 pub use error::Error;
 pub use feedthrough::Feedthrough;
 pub use mechanical::Mechanical;
+pub use mesh::{Mesh, MeshImperfections, MeshInputs, MeshOutputs, MeshPattern};
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};
 pub use random::{Key, Stream};

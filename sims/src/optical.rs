@@ -15,7 +15,6 @@ mod adjust;
 mod band;
 mod bench;
 mod config;
-mod drift;
 mod gap;
 mod path;
 mod readout;

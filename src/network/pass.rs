@@ -47,6 +47,10 @@ pub struct Pass<'a> {
     pub guard: Option<Arc<GuardConfig>>,
     /// Shots that have no part in the gradient; empty where all have.
     pub left_out: Vec<bool>,
+    /// Whether derivatives go through plants, by their twins.
+    pub models: bool,
+    /// Where none do: what went into each plant, as the network counts.
+    pub into_plants: Vec<Tensor<2>>,
 }
 
 impl<'a> Pass<'a> {
@@ -65,7 +69,14 @@ impl<'a> Pass<'a> {
             places: vec![],
             guard: None,
             left_out: vec![],
+            models: true,
+            into_plants: vec![],
         }
+    }
+
+    /// The same, with a graph of derivatives that ends at each plant.
+    pub fn without_models(self) -> Self {
+        Self { models: false, ..self }
     }
 
     /// The same with a range penalty of this sharpness, if it has one.
@@ -95,6 +106,7 @@ impl<'a> Pass<'a> {
         self.outputs.clear();
         self.places.clear();
         self.left_out.clear();
+        self.into_plants.clear();
         self.guard.clone_from(guard);
     }
 

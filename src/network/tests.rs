@@ -105,3 +105,125 @@ fn pad_pick_and_scale_embed_and_read_out() {
     let far = error(&text.replace("count = 3", "from = 4, count = 3"));
     assert!(far.contains("is 3 from value 4 on, but 5 values come in, numbered from 0: pick 1 to 1"), "{far}");
 }
+
+/// The largest difference of the gradients of `Σ cos(k)·y_k`, for weights and inputs, from central differences, over the largest slope.
+fn gradient_error(text: &str, row: &[f32], width: usize) -> f64 {
+    let network = build(text, row.len(), width).unwrap();
+    let device = rows::device().autodiff();
+    let start: Vec<(Vec<f32>, [usize; 2])> =
+        network.weights(Key::new(2)).into_iter().map(|(_, weight)| (weight.values, weight.shape)).collect();
+    let factors: Vec<f32> = (0..width).map(|k| (k as f32).cos()).collect();
+    let run = |row: &[f32], weights: &[(Vec<f32>, [usize; 2])], back: bool| {
+        let leaf = |(values, shape): &(Vec<f32>, [usize; 2])| {
+            Tensor::<2>::from_data(TensorData::new(values.clone(), *shape), &device).require_grad()
+        };
+        let input = leaf(&(row.to_vec(), [1, row.len()]));
+        let weights: Vec<Tensor<2>> = weights.iter().map(leaf).collect();
+        let (mut lab, mut state) = (Lab::new(vec![], Derivatives::Twin).unwrap(), State::default());
+        let mut pass = Pass::new(&mut lab, Forward::Twin, Purpose::Test, &mut state);
+        let outputs = network.forward(input.clone(), &weights, &mut pass).unwrap();
+        let sum = (outputs * Tensor::from_data(TensorData::new(factors.clone(), [1, width]), &device)).sum();
+        let value = f64::from(rows::values(sum.clone().detach())[0]);
+        let slopes = back.then(|| {
+            let gradients = sum.backward();
+            let all = std::iter::once(&input).chain(&weights);
+            all.flat_map(|leaf| rows::values(leaf.grad(&gradients).unwrap())).collect::<Vec<f32>>()
+        });
+        (value, slopes.unwrap_or_default())
+    };
+    let slopes = run(row, &start, true).1;
+    let largest = slopes.iter().fold(0.0_f32, |largest, slope| largest.max(slope.abs()));
+    let mut worst = 0.0_f64;
+    for place in 0..slopes.len() {
+        let at = |by: f32| {
+            let (mut row, mut weights, mut rest) = (row.to_vec(), start.clone(), place);
+            if rest < row.len() {
+                row[rest] += by;
+            } else {
+                rest -= row.len();
+                for (values, _) in &mut weights {
+                    if rest < values.len() {
+                        values[rest] += by;
+                        break;
+                    }
+                    rest -= values.len();
+                }
+            }
+            run(&row, &weights, false).0
+        };
+        let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
+        worst = worst.max((f64::from(slopes[place]) - difference).abs() / f64::from(largest));
+    }
+    worst
+}
+
+#[test]
+fn convolutions_and_pools_are_sums_and_largest_values_of_windows() {
+    let text = "layers = [{ kind = \"convolution\", channels = 1, size = 2 }]";
+    let network = build(text, 9, 4).unwrap();
+    let kernel = &network.weights(Key::new(1))[0].1;
+    assert_eq!(kernel.shape, [1, 4]);
+    let offset = network.weights(Key::new(1))[1].1.values[0];
+    let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+    let window = |at: [usize; 4]| at.iter().zip(&kernel.values).map(|(&k, w)| image[k] * w).sum::<f32>() + offset;
+    let found = outputs(&network, &image, 1.0);
+    for (found, wanted) in found.iter().zip([[0, 1, 3, 4], [1, 2, 4, 5], [3, 4, 6, 7], [4, 5, 7, 8]].map(window)) {
+        assert!((found - wanted).abs() < 1e-5, "{found}, not {wanted}");
+    }
+    // With a margin and steps of two: four windows of which each sees one corner.
+    let padded =
+        build("layers = [{ kind = \"convolution\", channels = 2, size = 2, padding = 1, stride = 2 }]", 9, 8).unwrap();
+    let found = outputs(&padded, &image, 1.0);
+    let (kernels, offsets) = (padded.weights(Key::new(1))[0].1.clone(), padded.weights(Key::new(1))[1].1.clone());
+    assert!((found[0] - (kernels.values[3] * 1.0 + offsets.values[0])).abs() < 1e-5);
+    assert!((found[4] - (kernels.values[7] * 1.0 + offsets.values[1])).abs() < 1e-5);
+    let max = build("layers = [{ kind = \"pool\", statistic = \"max\", size = 2, stride = 1 }]", 9, 4).unwrap();
+    assert_eq!(outputs(&max, &image, 1.0), [5.0, 6.0, 8.0, 9.0]);
+    let mean =
+        build("layers = [{ kind = \"pool\", statistic = \"mean\", size = 3, image = [1, 3, 3] }]", 9, 1).unwrap();
+    assert_eq!(outputs(&mean, &image, 1.0), [5.0]);
+    // What does not fill a window is left out, and images go on through layers that keep their number of values.
+    let chain = "layers = [{ kind = \"convolution\", channels = 2, size = 3, padding = 1 }, { kind = \"activation\", function = \"relu\" }, \
+                 { kind = \"pool\", statistic = \"mean\" }, { kind = \"convolution\", channels = 3, size = 2 }]";
+    assert_eq!(outputs(&build(chain, 25, 3).unwrap(), &[0.5; 25], 1.0).len(), 3);
+    let error = |text: &str, inputs: usize| build(text, inputs, 1).err().unwrap().to_string();
+    assert!(error(text, 8).contains("8 values are no square image"), "{}", error(text, 8));
+    let large = error("layers = [{ kind = \"pool\", statistic = \"max\", size = 4 }]", 9);
+    assert!(large.contains("is 4 on images of 3 × 3"), "{large}");
+    let wrong = error("layers = [{ kind = \"pool\", statistic = \"max\", image = [2, 2, 2] }]", 9);
+    assert!(wrong.contains("is [2, 2, 2], channels, height and width, but 9 values come in"), "{wrong}");
+}
+
+#[test]
+fn magnitudes_are_intensities_of_length_one() {
+    let of = |of: &str, more: &str| format!("layers = [{{ kind = \"magnitude\", of = \"{of}\"{more} }}]");
+    let quadratures = build(&of("quadratures", ""), 4, 2).unwrap();
+    // |1 + 2i|² = 5, |0 + i|² = 1.
+    let found = outputs(&quadratures, &[1.0, 0.0, 2.0, 1.0], 1.0);
+    let length = 26.0_f32.sqrt();
+    assert!((found[0] - 5.0 / length).abs() < 1e-6 && (found[1] - 1.0 / length).abs() < 1e-6, "{found:?}");
+    let plain = build(&of("amplitudes", ", normalized = false"), 2, 2).unwrap();
+    assert_eq!(outputs(&plain, &[3.0, -2.0], 1.0), [9.0, 4.0]);
+    let intensities = build(&of("intensities", ""), 2, 2).unwrap();
+    assert_eq!(outputs(&intensities, &[3.0, 4.0], 1.0), [0.6, 0.8]);
+    assert!(outputs(&intensities, &[0.0, 0.0], 1.0).iter().all(|value| *value == 0.0), "the dark stays dark");
+    let error = build(&of("quadratures", ""), 3, 2).err().unwrap().to_string();
+    assert!(error.contains("but 3 values come in"), "{error}");
+    let error = build(&of("intensities", ", normalized = false"), 2, 2).err().unwrap().to_string();
+    assert!(error.contains("would do nothing"), "{error}");
+}
+
+#[test]
+fn layers_of_images_have_the_slopes_of_differences() {
+    let row: Vec<f32> = (0..25).map(|k| (1.3 * k as f32).sin()).collect();
+    for (text, inputs, width) in [
+        ("layers = [{ kind = \"convolution\", channels = 2, size = 3, padding = 1, stride = 2 }]", 25, 18),
+        ("layers = [{ kind = \"pool\", statistic = \"max\" }]", 16, 4),
+        ("layers = [{ kind = \"pool\", statistic = \"mean\", size = 3, stride = 2 }]", 25, 4),
+        ("layers = [{ kind = \"magnitude\", of = \"quadratures\" }]", 8, 4),
+        ("layers = [{ kind = \"magnitude\", of = \"amplitudes\", normalized = false }]", 8, 8),
+    ] {
+        let error = gradient_error(text, &row[..inputs], width);
+        assert!(error < 2e-3, "{text}: {error}");
+    }
+}

@@ -29,6 +29,7 @@ mod held;
 mod kept;
 mod knobs;
 mod limits;
+mod mesh_errors;
 mod next_free;
 mod offline;
 mod retuned;
@@ -46,6 +47,7 @@ use kept::Kept;
 use knobs::OfPlant;
 pub use knobs::{KnobConfig, Knobs};
 pub use limits::LimitsConfig;
+use mesh_errors::read_mesh_errors;
 use next_free::next_free;
 pub use system::SimulatedConfig;
 use twin_ports::{same_ports, unlearned};
@@ -101,6 +103,7 @@ impl Rig {
         let mut config: RigConfig = document.check()?;
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         read_equations(&mut config, &document, file.is_some().then_some(&folder))?;
+        read_mesh_errors(&mut config, &document, &folder)?;
         if let Some(complaint) = name_complaint(&config.name) {
             return Err(document.refuse("name", complaint));
         }

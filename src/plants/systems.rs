@@ -48,6 +48,11 @@ fn facts(config: SimulatedConfig) -> SystemFacts {
             "all-to-all coupled nonlinear oscillators, the reference implementation's own system",
             BENCH,
         ),
+        SimulatedConfig::Mesh(_) => (
+            "mesh",
+            "a rectangular mesh of Mach–Zehnder interferometers: any unitary matrix, read by photodiodes",
+            BENCH,
+        ),
         SimulatedConfig::Equations(_) => {
             ("equations", "what a file of equations says, here a diode in a resonator", BENCH)
         }
@@ -56,12 +61,13 @@ fn facts(config: SimulatedConfig) -> SystemFacts {
 }
 
 /// All systems.
-pub fn systems() -> [SystemFacts; 5] {
+pub fn systems() -> [SystemFacts; 6] {
     [
         SimulatedConfig::Electrical(Electrical::default()),
         SimulatedConfig::Mechanical(Mechanical::default()),
         SimulatedConfig::Optical(Optical::default()),
         SimulatedConfig::Oscillators(Oscillators::default()),
+        SimulatedConfig::Mesh(Box::default()),
         SimulatedConfig::Equations(Equations::from_text(hil::SYSTEMS[0].0, hil::SYSTEMS[0].1)),
     ]
     .map(facts)

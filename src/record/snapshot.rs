@@ -95,7 +95,7 @@ pub struct Snapshot {
     /// Its numbers.
     pub position: Position,
     /// `weight/…`, `moment-1/…`, `moment-2/…` and `best/…` of each weight, as far as there are any; `state/…` and `best-state/…` of what
-    /// layers remember besides.
+    /// layers remember besides; `method/…` of what the method has learned.
     pub tensors: Vec<NamedTensor>,
 }
 

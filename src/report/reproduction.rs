@@ -5,6 +5,7 @@
 
 mod batchnorm;
 mod learned_twins;
+mod methods;
 mod mos;
 mod program;
 mod programs;

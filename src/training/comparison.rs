@@ -132,7 +132,8 @@ fn compare_in(
     for &method in methods {
         let lab = prepared.lab(method, first)?;
         let network = prepared.network(&lab, &data)?;
-        let weights = network.weights(Key::new(first)).iter().map(|(_, weight)| weight.values.len()).sum();
+        method.fits(&network, &prepared.document)?;
+        let weights = network.weight_count();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
         plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));

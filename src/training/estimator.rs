@@ -1,25 +1,44 @@
 //! Where the gradient of an update comes from: the seam on which methods stand.
 //!
 //! An [`Estimator`] is given a network, its weights, one batch and the plants, and says in which direction the loss rises; the trainer's
-//! optimizer follows it. What an estimator draws is a function of the seed and the number of the update, so that a run that is continued
-//! draws the same.
+//! optimizer follows it; or it says itself what the weights become. What an estimator draws is a function of the seed and the number of the
+//! update, and what it learns on the way is kept in checkpoints, so that a run that is continued goes on the same.
 
 // Circle with training/estimator/: the list of estimators names each, and each is made of the trait here.
 
 mod backpropagation;
+mod cma;
+mod differences;
+mod feedback;
 mod heads;
+mod multiplexed;
+mod pepg;
+mod reservoir;
+mod sharpness;
 mod spsa;
+#[cfg(test)]
+mod tests;
+mod trial;
+mod wide;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use sims::Key;
 
 pub use backpropagation::Backpropagation;
+pub use cma::{Cma, CmaConfig, MOST_WEIGHTS};
+pub use differences::{Differences, DifferencesConfig};
+pub use feedback::{Feedback, FeedbackConfig};
+pub use multiplexed::{Multiplexed, MultiplexedConfig};
+pub use pepg::{Pepg, PepgConfig};
+pub use reservoir::{Reservoir, ReservoirConfig};
+pub use sharpness::{Sharpness, SharpnessConfig};
 pub use spsa::{Spsa, SpsaConfig};
 
 use crate::Error;
 use crate::data::Targets;
+use crate::document::Document;
 use crate::network::{NamedTensor, Network, State, Usage, rows};
-use crate::plants::Lab;
+use crate::plants::{Forward, Lab};
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::{Method, Objective, TrainingConfig};
 
@@ -43,10 +62,20 @@ pub struct Problem<'a> {
     pub step: usize,
 }
 
+impl Problem<'_> {
+    /// The same at other weights.
+    fn at<'b>(&'b self, weights: &'b [NamedTensor]) -> Problem<'b> {
+        let Self { network, state, targets, objective, config, step, .. } = *self;
+        Problem { network, weights, state, inputs: self.inputs.clone(), targets, objective, config, step }
+    }
+}
+
 /// What an estimator found.
 pub struct Estimate {
     /// The gradient of the loss at each weight, row-major; none where nothing depends on it.
     pub gradients: Vec<Option<Vec<f32>>>,
+    /// The values that the weights get, where they follow no gradient.
+    pub set: Option<Vec<Vec<f32>>>,
     /// The loss, averaged over the passes.
     pub loss: Loss,
     /// How the passes used the ranges of the plants.
@@ -81,25 +110,85 @@ impl Loss {
 pub trait Estimator {
     /// Runs the network, and says how the loss depends on each weight.
     fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error>;
+
+    /// What it has learned besides the weights, for a checkpoint.
+    fn remembered(&self) -> Vec<NamedTensor> {
+        vec![]
+    }
+
+    /// Goes on with what one before it has learned; the rest of a sentence says what cannot be.
+    fn recall(&mut self, _tensors: &[NamedTensor]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Refuses a number of the table `[training.METHOD]` that is not above 0.
+fn positive(method: &str, key: &str, value: f64, document: &Document) -> Result<(), Error> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(document.refuse(&format!("training.{method}.{key}"), format!("is {value}, but it must be above 0")))
 }
 
 impl Method {
     /// What estimates its gradients; `key` is the root of what is random in the training.
     pub fn estimator(self, config: &TrainingConfig, key: Key) -> Box<dyn Estimator> {
+        let around = |on: Forward| {
+            let config = config.sharpness_aware.clone().unwrap_or_default();
+            Box::new(Sharpness::new(config, Box::new(Backpropagation { on })))
+        };
         match self {
-            Self::Spsa => Box::new(Spsa::new(config.spsa.clone().unwrap_or_default(), key)),
             Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Ideal => {
                 Box::new(Backpropagation { on: self.forward() })
             }
+            Self::SharpnessAware | Self::SharpnessInSilico => around(self.forward()),
+            Self::FeedbackAlignment => {
+                Box::new(Feedback::new(config.feedback_alignment.clone().unwrap_or_default(), key))
+            }
+            Self::Spsa => Box::new(Spsa::new(config.spsa.clone().unwrap_or_default(), key)),
+            Self::Multiplexed => Box::new(Multiplexed::new(config.multiplexed.clone().unwrap_or_default(), key)),
+            Self::Pepg => Box::new(Pepg::new(config.pepg.clone().unwrap_or_default(), key)),
+            Self::CmaEs => Box::new(Cma::new(config.cma_es.clone().unwrap_or_default(), key)),
+            Self::FiniteDifferences => {
+                Box::new(Differences::new(config.finite_differences.clone().unwrap_or_default()))
+            }
+            Self::Reservoir => Box::new(Reservoir::new(config.reservoir.clone().unwrap_or_default())),
         }
     }
 
-    /// How often one update drives a plant with its batch.
-    pub fn plant_passes(self, config: &TrainingConfig) -> usize {
+    /// How often one update of so many weights drives a plant with its batch.
+    pub fn plant_passes(self, config: &TrainingConfig, weights: usize) -> usize {
         match self {
-            Self::PhysicsAware | Self::Ideal => 1,
-            Self::InSilico | Self::NoiseAware => 0,
+            Self::PhysicsAware | Self::Ideal | Self::FeedbackAlignment | Self::Reservoir => 1,
+            Self::InSilico | Self::NoiseAware | Self::SharpnessInSilico => 0,
+            Self::SharpnessAware => 2,
             Self::Spsa => config.spsa.clone().unwrap_or_default().passes(),
+            Self::Multiplexed => config.multiplexed.clone().unwrap_or_default().passes(),
+            Self::Pepg => config.pepg.clone().unwrap_or_default().passes(),
+            Self::CmaEs => config.cma_es.clone().unwrap_or_default().passes(weights),
+            Self::FiniteDifferences => config.finite_differences.clone().unwrap_or_default().passes(weights),
+        }
+    }
+
+    /// Refuses a network that it cannot train, before anything is driven.
+    pub fn fits(self, network: &Network, document: &Document) -> Result<(), Error> {
+        let weights = network.weight_count();
+        match self {
+            Self::CmaEs if MOST_WEIGHTS < weights => Err(document.refuse(
+                "training.method",
+                format!(
+                    "is cma-es, which learns the covariance of at most {MOST_WEIGHTS} weights, but there are {weights}: take `pepg` or `spsa`"
+                ),
+            )),
+            Self::Reservoir if network.last_kind() != Some("linear") => Err(document.refuse(
+                "training.method",
+                "is reservoir, which fits the read-out by ridge regression: end the layers with one of kind `linear`".to_owned(),
+            )),
+            Self::FeedbackAlignment if network.is_read_only() => Err(document.refuse(
+                "training.method",
+                "is feedback-alignment, which trains digital layers, but none has weights: add one, such as `scale-offset`".to_owned(),
+            )),
+            _ => Ok(()),
         }
     }
 }

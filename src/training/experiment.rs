@@ -26,6 +26,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mnist-mechanical", include_str!("../../experiments/mnist-mechanical.toml")),
     ("mnist-optical", include_str!("../../experiments/mnist-optical.toml")),
     ("mnist-optical-digital", include_str!("../../experiments/mnist-optical-digital.toml")),
+    ("mnist-mesh", include_str!("../../experiments/mnist-mesh.toml")),
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),

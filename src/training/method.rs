@@ -17,13 +17,45 @@ pub enum Method {
     NoiseAware,
     /// Value from the plant, gradient from the plant's own physics: a reference, possible only in simulation, and no ceiling.
     Ideal,
+    /// Physics-aware, with the gradient of where, nearby, the loss is largest (Foret et al., ICLR 2021; Xu et al., Nat. Commun. 2026).
+    SharpnessAware,
+    /// The same in silico.
+    #[serde(rename = "sharpness-aware-in-silico")]
+    #[value(name = "sharpness-aware-in-silico")]
+    SharpnessInSilico,
+    /// No twin: errors sent past the physics through random matrices, for the digital layers (Nakajima et al., Nat. Commun. 13, 7847, 2022).
+    FeedbackAlignment,
     /// No twin: the loss on the plant with all weights perturbed at once, both ways (Spall, IEEE Trans. Automat. Contr. 37, 332, 1992).
     Spsa,
+    /// No twin: every weight perturbed by a code of its own (McCaughan et al., APL Mach. Learn. 1, 026118, 2023).
+    Multiplexed,
+    /// No twin: a distribution of weights, whose deviations are learned (Sehnke et al., Neural Networks 23, 551, 2010).
+    Pepg,
+    /// No twin, small networks: covariance matrix adaptation (Hansen, arXiv 1604.00772).
+    CmaEs,
+    /// No twin, small networks: each weight moved alone.
+    FiniteDifferences,
+    /// The physics stays; the read-out is fitted by ridge regression.
+    Reservoir,
 }
 
 impl Method {
     /// All methods, in the order of tables and figures.
-    pub const ALL: [Self; 5] = [Self::PhysicsAware, Self::InSilico, Self::NoiseAware, Self::Ideal, Self::Spsa];
+    pub const ALL: [Self; 13] = [
+        Self::PhysicsAware,
+        Self::InSilico,
+        Self::NoiseAware,
+        Self::Ideal,
+        Self::Spsa,
+        Self::SharpnessAware,
+        Self::SharpnessInSilico,
+        Self::FeedbackAlignment,
+        Self::Multiplexed,
+        Self::Pepg,
+        Self::CmaEs,
+        Self::FiniteDifferences,
+        Self::Reservoir,
+    ];
 
     /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
@@ -32,24 +64,29 @@ impl Method {
             Self::InSilico => "in-silico",
             Self::NoiseAware => "noise-aware",
             Self::Ideal => "ideal",
+            Self::SharpnessAware => "sharpness-aware",
+            Self::SharpnessInSilico => "sharpness-aware-in-silico",
+            Self::FeedbackAlignment => "feedback-alignment",
             Self::Spsa => "spsa",
+            Self::Multiplexed => "multiplexed",
+            Self::Pepg => "pepg",
+            Self::CmaEs => "cma-es",
+            Self::FiniteDifferences => "finite-differences",
+            Self::Reservoir => "reservoir",
         }
     }
 
     /// Who computes the forward pass while it trains.
     pub fn forward(self) -> Forward {
         match self {
-            Self::InSilico | Self::NoiseAware => Forward::Twin,
-            Self::PhysicsAware | Self::Ideal | Self::Spsa => Forward::Plant,
+            Self::InSilico | Self::NoiseAware | Self::SharpnessInSilico => Forward::Twin,
+            _ => Forward::Plant,
         }
     }
 
     /// Whose derivatives it uses.
     pub fn derivatives(self) -> Derivatives {
-        match self {
-            Self::Ideal => Derivatives::Plant,
-            Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Spsa => Derivatives::Twin,
-        }
+        if self == Self::Ideal { Derivatives::Plant } else { Derivatives::Twin }
     }
 
     /// Whether it trains several read-outs ([heads]): it differentiates their loss.
@@ -59,7 +96,15 @@ impl Method {
 
     /// Whether it learns nothing without a twin.
     pub fn needs_twin(self) -> bool {
-        self != Self::Spsa
+        matches!(
+            self,
+            Self::PhysicsAware
+                | Self::InSilico
+                | Self::NoiseAware
+                | Self::Ideal
+                | Self::SharpnessAware
+                | Self::SharpnessInSilico
+        )
     }
 }
 

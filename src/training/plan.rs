@@ -77,7 +77,7 @@ impl Plan {
             let settle = if ports.control_count() == 0 { 0.0 } else { timing.settle };
             let pass = |shots: usize| settle + timing.batch(shots);
             let (mut shots, mut seconds) = (0, 0.0);
-            let passes = steps * method.plant_passes(training);
+            let passes = steps * method.plant_passes(training, weights);
             shots += passes * batch;
             seconds += passes as f64 * pass(batch);
             // The test set is met at the end; in its place without a validation set, each time.

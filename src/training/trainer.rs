@@ -300,9 +300,13 @@ impl<'a> Trainer<'a> {
             config: self.config,
             step,
         };
-        let Estimate { gradients, loss, usage, state } = self.estimator.estimate(&problem, lab)?;
+        let Estimate { gradients, set, loss, usage, state } = self.estimator.estimate(&problem, lab)?;
         let learning_rate = self.config.step_size(step - 1, self.choice.decays);
-        if !self.descend(gradients, learning_rate) {
+        let moved = match set {
+            Some(values) => self.put(values),
+            None => self.descend(gradients, learning_rate),
+        };
+        if !moved {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
         }
         self.note_fits(step, &state);
@@ -323,6 +327,15 @@ impl<'a> Trainer<'a> {
             plant_seconds: 0.0,
             guard: self.counted(usage.guard),
         })
+    }
+
+    /// Gives each weight its values; `false` if one is not finite.
+    fn put(&mut self, values: Vec<Vec<f32>>) -> bool {
+        let are_finite = values.iter().flatten().all(|value| value.is_finite());
+        for (weight, values) in self.weights.iter_mut().zip(values).filter(|_| are_finite) {
+            weight.tensor = rows::tensor(values, weight.tensor.dims());
+        }
+        are_finite
     }
 
     /// Shortens the gradient and takes one step of the optimizer; `false` if the gradient is not finite.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use drivers::{Batch, Card, Error, Limited, Limits, Plant};
-use sims::{Electrical, Mechanical, Optical, Oscillators, Simulated};
+use sims::{Electrical, Mechanical, Mesh, Optical, Oscillators, Simulated};
 
 use super::{Check, CheckOutcome, Subject, check};
 
@@ -31,6 +31,7 @@ fn every_simulated_system_passes_what_runs() {
         Mechanical::default().build().unwrap().system,
         Optical::default().build().unwrap().system,
         Oscillators::default().build().unwrap().system,
+        Mesh::default().build().unwrap().system,
     ];
     for system in systems {
         let name = system.card().identity.system.clone();

@@ -10,12 +10,12 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::band::Band;
 use super::config::{CHANNELS, OUTPUTS, Optical, OpticalFidelity, PIXELS, SAMPLES};
-use super::drift::Drift;
 use super::path::{Path, position};
 use super::readout::Readout;
 use super::spectrum::{Shaper, convolve, intensity};
 use super::transform::{Complex, Field, Transform};
 use super::waves::Waves;
+use crate::drift::Drift;
 use crate::random::normal_pair;
 use crate::{Key, LANES, Lanes, Moment, Real, System, blocks};
 

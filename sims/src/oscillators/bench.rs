@@ -5,12 +5,11 @@
 //! ```
 
 use drivers::{Batch, Card, Direction};
-use rayon::prelude::*;
 
 use super::imperfections::OscillatorImperfections;
 use super::physics::Solver;
-use crate::random::normal_pair;
-use crate::{Converter, Key, LANES, Moment, Real, System};
+use crate::noise::Noise;
+use crate::{Converter, Key, Moment, Real, System};
 
 /// The plant: its own physics and what differs from shot to shot.
 #[derive(Debug)]
@@ -22,18 +21,11 @@ pub(super) struct Bench {
     converter: Converter,
 }
 
-/// White noise of a shot.
-#[derive(Debug)]
-struct Noise {
-    key: Key,
-    deviation: f32,
-}
-
 impl Bench {
     /// Puts the physics of `solver` on a bench.
     pub(super) fn new(card: Card, solver: Solver, imperfections: &OscillatorImperfections, shot_seed: u64) -> Self {
         let key = Key::new(shot_seed).branch("oscillators");
-        let noise = |label, deviation: f64| Noise { key: key.branch(label), deviation: deviation as f32 };
+        let noise = |label, deviation: f64| Noise::new(key.branch(label), deviation);
         let converter = Converter::new(card.ports.outputs[0].range, imperfections.read_bits);
         Self {
             card,
@@ -72,44 +64,5 @@ impl System for Bench {
             *reading = self.converter.convert(*reading);
         }
         readings
-    }
-}
-
-impl Noise {
-    /// Adds noise to the rows of `batch`, the first of which is shot number `first`.
-    fn add(&self, batch: &mut Batch, first: u64) {
-        if self.deviation == 0.0 {
-            return;
-        }
-        let columns = batch.columns();
-        batch.values_mut().par_chunks_mut(LANES * columns).enumerate().for_each(|(block, shots)| {
-            let first = first + (block * LANES) as u64;
-            let keys = std::array::from_fn(|lane| self.key.number(first + lane as u64));
-            pulp::Arch::new().dispatch(Jitter { keys, deviation: self.deviation, columns, shots });
-        });
-    }
-}
-
-/// Noise for one block of shots.
-struct Jitter<'a> {
-    keys: [Key; LANES],
-    deviation: f32,
-    columns: usize,
-    shots: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for Jitter<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        for first in (0..self.columns).step_by(2) {
-            let pair = normal_pair(&self.keys, first as u32 / 2);
-            for (lane, shot) in self.shots.chunks_exact_mut(self.columns).enumerate() {
-                for (value, normals) in shot[first..].iter_mut().zip(&pair) {
-                    *value = self.deviation.mul_add(normals[lane], *value);
-                }
-            }
-        }
     }
 }

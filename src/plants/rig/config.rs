@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use drivers::{GaugeConfig, Interlock, Range, Recovery, Screen, Watched};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Built, Equations};
+use sims::{Built, Equations, Mesh};
 
 use super::limits::LimitsConfig;
 use super::system::{SimulatedConfig, TwinConfig};
@@ -235,8 +235,8 @@ impl PlantConfig {
         self.simulated.as_ref().or_else(|| self.twin().and_then(TwinConfig::system))
     }
 
-    /// All files of equations that it names, with the keys that name them.
-    pub(super) fn equations(&mut self) -> Vec<(&'static str, &mut Equations)> {
+    /// All systems that it names, with the keys that name them.
+    pub(super) fn systems(&mut self) -> impl Iterator<Item = (&'static str, &mut SimulatedConfig)> {
         fn of(twin: &mut TwinConfig) -> Option<&mut SimulatedConfig> {
             match twin {
                 TwinConfig::Learned(_) => None,
@@ -249,13 +249,23 @@ impl PlantConfig {
             ("bench.twin", self.bench.as_mut().and_then(|bench| of(&mut bench.twin))),
             ("replay.twin", self.replay.as_mut().and_then(|replay| of(&mut replay.twin))),
         ];
-        let mut found = Vec::new();
-        for (key, system) in systems {
-            if let Some(SimulatedConfig::Equations(config)) = system {
-                found.push((key, config));
-            }
-        }
-        found
+        systems.into_iter().filter_map(|(key, system)| system.map(|system| (key, system)))
+    }
+
+    /// All files of equations that it names, with the keys that name them.
+    pub(super) fn equations(&mut self) -> impl Iterator<Item = (&'static str, &mut Equations)> {
+        self.systems().filter_map(|(key, system)| match system {
+            SimulatedConfig::Equations(config) => Some((key, config)),
+            _ => None,
+        })
+    }
+
+    /// All meshes that it names, with the keys that name them.
+    pub(super) fn meshes(&mut self) -> impl Iterator<Item = (&'static str, &mut Mesh)> {
+        self.systems().filter_map(|(key, system)| match system {
+            SimulatedConfig::Mesh(config) => Some((key, &mut **config)),
+            _ => None,
+        })
     }
 
     /// Whether its twin is learned.

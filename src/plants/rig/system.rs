@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Optical, Oscillators};
+use sims::{Adjustable, Built, Electrical, Equations, Key, Mechanical, Mesh, Optical, Oscillators};
 
 /// The system that a simulated plant or a twin is made of; each has its own keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,8 @@ pub enum SimulatedConfig {
     Optical(Optical),
     /// All-to-all coupled nonlinear oscillators, the reference implementation's own system.
     Oscillators(Oscillators),
+    /// A rectangular mesh of Mach–Zehnder interferometers.
+    Mesh(Box<Mesh>),
     /// What a file of equations says.
     Equations(Equations),
 }
@@ -30,6 +32,7 @@ impl SimulatedConfig {
             Self::Mechanical(config) => Arc::new(config.clone()),
             Self::Optical(config) => Arc::new(config.clone()),
             Self::Oscillators(config) => Arc::new(config.clone()),
+            Self::Mesh(config) => Arc::new((**config).clone()),
             Self::Equations(config) => config.adjustable()?,
         })
     }
@@ -42,6 +45,7 @@ impl SimulatedConfig {
             Self::Mechanical(config) => Mechanical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Optical(config) => Optical { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
             Self::Oscillators(config) => Oscillators { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
+            Self::Mesh(config) => Mesh { shot_seed: noise(config.shot_seed), ..(**config).clone() }.build(),
             Self::Equations(config) => Equations { shot_seed: noise(config.shot_seed), ..config.clone() }.build(),
         }
     }
@@ -51,7 +55,7 @@ impl SimulatedConfig {
         match self {
             Self::Electrical(config) => Some(1.0 / config.sample_rate_hertz),
             Self::Mechanical(config) => Some(1.0 / config.sample_hertz),
-            Self::Optical(_) | Self::Oscillators(_) => None,
+            Self::Optical(_) | Self::Oscillators(_) | Self::Mesh(_) => None,
             Self::Equations(config) => config.sample_seconds(),
         }
     }

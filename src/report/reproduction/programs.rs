@@ -1,11 +1,17 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins, mos, simplicity_bias, style_parameters};
+use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters};
 
 /// All of them.
-const PROGRAMS: [Program; 5] =
-    [batchnorm::PROGRAM, learned_twins::PROGRAM, mos::PROGRAM, simplicity_bias::PROGRAM, style_parameters::PROGRAM];
+const PROGRAMS: [Program; 6] = [
+    batchnorm::PROGRAM,
+    learned_twins::PROGRAM,
+    methods::PROGRAM,
+    mos::PROGRAM,
+    simplicity_bias::PROGRAM,
+    style_parameters::PROGRAM,
+];
 
 /// The program of that name.
 pub fn find(name: &str) -> Option<&'static Program> {

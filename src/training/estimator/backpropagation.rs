@@ -39,6 +39,6 @@ impl Estimator for Backpropagation {
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
-        Ok(Estimate { gradients: taken, loss: numbers, usage, state })
+        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state })
     }
 }

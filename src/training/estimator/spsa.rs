@@ -125,7 +125,8 @@ impl Estimator for Spsa {
                 *gradient += slope * signs;
             }
         }
-        Ok(Estimate { gradients: gradients.into_iter().map(Some).collect(), loss: mean, usage, state })
+        let gradients = gradients.into_iter().map(Some).collect();
+        Ok(Estimate { gradients, set: None, loss: mean, usage, state })
     }
 }
 

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::batches::BatchOrder;
 use crate::Error;
 use crate::document::Document;
+use crate::training::estimator::{
+    CmaConfig, DifferencesConfig, FeedbackConfig, MultiplexedConfig, PepgConfig, ReservoirConfig, SharpnessConfig,
+};
 use crate::training::{DriftConfig, Method, OnAlarm, RefreshConfig, SpsaConfig};
 
 /// What turns gradients into updates.
@@ -96,6 +99,27 @@ pub struct TrainingConfig {
     /// How `spsa` perturbs; left out: as its defaults say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spsa: Option<SpsaConfig>,
+    /// How far `sharpness-aware` and `sharpness-aware-in-silico` look around; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "sharpness-aware")]
+    pub sharpness_aware: Option<SharpnessConfig>,
+    /// How `feedback-alignment` sends errors back; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "feedback-alignment")]
+    pub feedback_alignment: Option<FeedbackConfig>,
+    /// How `multiplexed` moves all weights at once; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplexed: Option<MultiplexedConfig>,
+    /// How `pepg` explores; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pepg: Option<PepgConfig>,
+    /// How `cma-es` draws a generation; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "cma-es")]
+    pub cma_es: Option<CmaConfig>,
+    /// How `finite-differences` moves each weight; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "finite-differences")]
+    pub finite_differences: Option<DifferencesConfig>,
+    /// How `reservoir` fits the read-out; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservoir: Option<ReservoirConfig>,
 }
 
 /// What becomes of the step size while it trains.
@@ -205,8 +229,19 @@ impl TrainingConfig {
                 "is 0, but something is to be decided by validations in between".to_owned(),
             );
         }
-        self.spsa.as_ref().map_or(Ok(()), |spsa| spsa.sensible(document))?;
+        self.sensible_methods(document)?;
         self.sensible_upkeep(document)
+    }
+
+    /// Refuses tables of methods that could not work.
+    fn sensible_methods(&self, document: &Document) -> Result<(), Error> {
+        self.spsa.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.sharpness_aware.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.multiplexed.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.pepg.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.cma_es.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.finite_differences.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.reservoir.as_ref().map_or(Ok(()), |table| table.sensible(document))
     }
 
     /// Refuses an upkeep of the twin that could not work.
@@ -272,6 +307,13 @@ impl Default for TrainingConfig {
             drift: None,
             refresh: None,
             spsa: None,
+            sharpness_aware: None,
+            feedback_alignment: None,
+            multiplexed: None,
+            pepg: None,
+            cma_es: None,
+            finite_differences: None,
+            reservoir: None,
         }
     }
 }

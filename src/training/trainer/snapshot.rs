@@ -16,6 +16,8 @@ use crate::record::{Position, Snapshot};
 const KINDS: [&str; 4] = ["weight", "moment-1", "moment-2", "best"];
 /// What layers remember, and what they remembered at the best validation.
 const STATES: [&str; 2] = ["state", "best-state"];
+/// What the method has learned besides the weights.
+const METHOD: &str = "method";
 
 impl Trainer<'_> {
     /// All that decides how it goes on from here.
@@ -37,6 +39,8 @@ impl Trainer<'_> {
             let remembered = self.network.remembered(state);
             tensors.extend(remembered.iter().map(|one| named(kind, &one.name, &one.tensor)));
         }
+        let learned = self.estimator.remembered();
+        tensors.extend(learned.iter().map(|one| named(METHOD, &one.name, &one.tensor)));
         let time = self.time;
         let position = Position {
             done: self.done,
@@ -97,14 +101,15 @@ impl Trainer<'_> {
             }
         }
         // A snapshot of before there was any state has none.
-        let recall = |kind: &str| {
+        let all = |kind: &str| {
             let of_kind = |named: &NamedTensor| {
                 let (found, name) = named.name.split_once('/')?;
                 (found == kind).then(|| NamedTensor { name: name.to_owned(), tensor: named.tensor.clone() })
             };
-            self.network.recall(&snapshot.tensors.iter().filter_map(of_kind).collect::<Vec<_>>())
+            snapshot.tensors.iter().filter_map(of_kind).collect::<Vec<_>>()
         };
-        let [state, best_state] = [recall(STATES[0])?, recall(STATES[1])?];
+        let [state, best_state] = [self.network.recall(&all(STATES[0]))?, self.network.recall(&all(STATES[1]))?];
+        self.estimator.recall(&all(METHOD))?;
         lab.restore(&position.plants)?;
         (self.weights, self.moments, self.choice) = (weights, states, position.choice);
         (self.state, self.best, self.renew) = (state, (best, best_state), position.renew);

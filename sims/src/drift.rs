@@ -15,7 +15,7 @@ const HOUR: f64 = 3600.0;
 
 /// One quantity that drifts.
 #[derive(Debug, Clone)]
-pub(super) struct Drift {
+pub(crate) struct Drift {
     /// Frequency in 1/s, phase in periods, amplitude and offset in the quantity's unit.
     waves: [(f64, f64, f32, f32); 4],
 }
