@@ -450,11 +450,4 @@ mod tests {
         assert_eq!(delay(1).unwrap(), [1.0, 1.0]);
         assert_eq!(safety(1, folder.path()).unwrap(), [1.0, 1.0]);
     }
-
-    #[test]
-    fn a_knob_on_a_wire_is_found_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let off = over_the_wire(30, 1, folder.path()).unwrap();
-        assert!(off < 0.05, "{off}");
-    }
 }

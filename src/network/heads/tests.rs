@@ -165,7 +165,10 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
             let slopes = found.backward();
             for (at, weight) in weights.iter().enumerate() {
                 let Some(slope) = weight.grad(&slopes) else {
-                    assert!([8, 17, 26].contains(&at), "{name}: only the last offset has no slope, not weight {at}");
+                    assert!(
+                        [6, 8].contains(&(at % 9)),
+                        "{name}: only what is added behind the last bend has no slope, not weight {at}"
+                    );
                     continue;
                 };
                 let slope = rows::values(slope);

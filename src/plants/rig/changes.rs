@@ -21,9 +21,9 @@ pub(super) fn known_plants(rig: &Document, experiment: &Document) -> Result<(), 
             .as_table()
             .into_iter()
             .flat_map(toml::Table::keys)
-            .find(|key| !["simulated", "shift", "fit"].contains(&key.as_str()));
+            .find(|key| !["simulated", "shift", "feedthrough", "fit"].contains(&key.as_str()));
         if let Some(key) = foreign {
-            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated` and `shift`, and its `fit`";
+            let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`, `shift` and `feedthrough`, and its `fit`";
             return Err(experiment.refuse(&format!("{path}.{key}"), message));
         }
     }
