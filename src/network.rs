@@ -369,7 +369,7 @@ impl Network {
 
     /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        pass.begin(&self.guard);
+        pass.begin(self.guard.as_ref());
         let mut values = inputs;
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate() {
             pass.enter(index, values.clone());
