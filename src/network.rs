@@ -467,7 +467,7 @@ impl Network {
 
     /// Through the layers that all read-outs share; without several read-outs these are all.
     fn shared(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        pass.begin(&self.guard);
+        pass.begin(self.guard.as_ref());
         let mut values = inputs;
         let shared = self.heads.as_ref().map_or(self.layers.len(), |heads| heads.shared);
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().take(shared) {

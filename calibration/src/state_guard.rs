@@ -170,7 +170,7 @@ impl StateGuard {
         let used = self.in_use.as_ref()?;
         let mut verdict = Verdict { out: Vec::with_capacity(inputs.rows()), reasons: [0; 4] };
         let strayed =
-            controls.iter().zip(&used.fit.controls).any(|(control, [low, high])| !(low <= control && control <= high));
+            controls.iter().zip(&used.fit.controls).any(|(control, [low, high])| !(*low..=*high).contains(control));
         let distances = used.fit.distance.distances(&self.joint(inputs, outputs));
         let split = self.counts[0];
         for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
@@ -181,7 +181,7 @@ impl StateGuard {
                     .zip(of)
                     .fold(true, |all, (value, (mean, weight))| all & ((value - mean).abs() * weight <= used.limits[0]))
             };
-            let reasons = [strayed, !within(input, 0), !within(output, split), !(distance <= used.limits[1])];
+            let reasons = [strayed, !within(input, 0), !within(output, split), used.limits[1] < distance];
             if let Some(first) = reasons.iter().position(|reason| *reason) {
                 verdict.reasons[first] += 1;
             }

@@ -80,7 +80,7 @@ mod tests {
         let square = |stream: &mut sims::Stream| (0..8).map(|_| stream.normal().powi(2)).sum::<f32>() / 8.0;
         let heavy = |stream: &mut sims::Stream| stream.normal().exp();
         for found in [
-            passed(400, 1e-3, |stream| stream.normal()),
+            passed(400, 1e-3, sims::Stream::normal),
             passed(400, 1e-3, square),
             passed(400, 1e-3, heavy),
             passed(1000, 1e-2, square),
@@ -88,7 +88,7 @@ mod tests {
             assert!((0.4..1.8).contains(&found), "{found} of the stated rate");
         }
         // Where the samples have an end, the limit lies beyond it.
-        assert!(passed(400, 1e-3, |stream| stream.uniform()) < 0.5);
+        assert!(passed(400, 1e-3, sims::Stream::uniform) < 0.5);
     }
 
     #[test]

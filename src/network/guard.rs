@@ -27,6 +27,9 @@ pub struct GuardConfig {
     /// network itself changes (default); `calibration`, shots over the whole ranges before the first update, once: the region in which the
     /// twin is calibrated.
     pub from: GuardSource,
+    /// Updates before it begins (0): a network that has just begun changes what it sends faster than any guard follows.
+    #[schemars(range(max = 1_000_000_000))]
+    pub after: usize,
     /// Shots that a fit takes (1000): two thirds give the statistics, the rest the limits.
     #[schemars(range(max = 1_000_000))]
     pub shots: usize,
@@ -71,6 +74,7 @@ impl Default for GuardConfig {
     fn default() -> Self {
         Self {
             from: GuardSource::Training,
+            after: 0,
             shots: 1000,
             channels: 32,
             false_alarms: 1e-3,
@@ -82,8 +86,6 @@ impl Default for GuardConfig {
 
 /// Of the updates after the first fit, one in so many is learned from: to gather costs ten times what it costs to judge.
 pub const LEARNS_ONE_IN: usize = 16;
-/// Where more of a batch is suspicious, the next fit is wanted soon.
-const MOVING: f64 = 0.1;
 /// Shots that share one setting of the controls, of those over the whole ranges.
 const PER_SETTING: usize = 20;
 
@@ -135,7 +137,10 @@ pub(super) struct Passed<'a> {
 impl Pass<'_> {
     /// The guard of the layer that computes, where it guards this pass.
     fn guarding(&self) -> Option<Arc<GuardConfig>> {
-        self.guard.clone().filter(|_| self.is_training_on_plant() && !self.lab.is_rehearsing())
+        let has_begun =
+            |config: &Arc<GuardConfig>| matches!(self.purpose, Purpose::Train { step } if config.after < step);
+        let guard = self.guard.as_ref().filter(|config| has_begun(config));
+        guard.filter(|_| self.is_training_on_plant() && !self.lab.is_rehearsing()).cloned()
     }
 
     /// Whose statistics they are.
@@ -210,12 +215,12 @@ impl Pass<'_> {
         }
         // Where most of a batch is suspicious, the bench or the network has moved: that is what is usual from now on.
         let suspicious = rejected.iter().filter(|out| **out).count();
-        let is_moving = MOVING * rejected.len() as f64 <= suspicious as f64;
+        let has_moved = rejected.len() < 2 * suspicious;
         let is_due = matches!(self.purpose, Purpose::Train { step } if step.is_multiple_of(LEARNS_ONE_IN));
-        if guard.is_fitted() && !(is_due || is_moving) {
+        if guard.is_fitted() && !(is_due || has_moved) {
             return Ok(());
         }
-        if rejected.len() < 2 * suspicious {
+        if has_moved {
             rejected.clear();
         }
         let learned = Arc::make_mut(&mut guard).learn(applied, inputs, outputs, &rejected);

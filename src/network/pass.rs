@@ -102,12 +102,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Forgets where the last batch was.
-    pub(super) fn begin(&mut self, guard: &Option<Arc<GuardConfig>>) {
+    pub(super) fn begin(&mut self, guard: Option<&Arc<GuardConfig>>) {
         self.outputs.clear();
         self.places.clear();
         self.left_out.clear();
         self.into_plants.clear();
-        self.guard.clone_from(guard);
+        self.guard = guard.cloned();
     }
 
     /// Whether a plant computes what is learned from.

@@ -21,7 +21,7 @@ pub use state::{cost, false_alarms};
 pub use vowels::{VOWELS, vowels};
 
 /// 96 classes in 8 groups, 48 values: some 6 % of the rows lie nearer to another class.
-const SHAPE: Hierarchy = Hierarchy { groups: 8, classes: 96, width: 48, group_spread: 2.0, class_spread: 0.5 };
+const SHAPE: Hierarchy = Hierarchy { groups: 8, classes: 96, width: 48, group_spread: 2.0, class_spread: 0.6 };
 /// Rows to learn from, to test on, and unknown ones of either kind.
 const ROWS: [usize; 3] = [9600, 1920, 1920];
 
@@ -50,9 +50,11 @@ impl Body {
         let linear = |width: usize| format!("[[layers]]\nkind = \"linear\"\nwidth = {width}\n");
         let layers = match self {
             Self::Digital => format!("{}{relu}{head}", linear(96)),
-            // Features become the drive, readings the features of the head.
+            // Features become the drive, each held over four samples; readings are the features of the head.
             Self::Electrical => format!(
-                "[plants.electrical.simulated]\nsamples = 64\n{}[[layers]]\nkind = \"scale\"\nscale = 0.3\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n{}{relu}{head}",
+                "[plants.electrical.simulated]\nsamples = 256\n{}[[layers]]\nkind = \"repeat\"\nwidth = 256\norder = \"hold\"\n\
+                 [[layers]]\nkind = \"scale\"\nscale = 0.1\n[[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n\
+                 [[layers]]\nkind = \"normalize\"\nepsilon = 1e-8\n{}{relu}{head}",
                 linear(64),
                 linear(96)
             ),
@@ -89,6 +91,9 @@ fn told(body: Body, data: &Dataset, unknown: &[&Rows], steps: usize, seed: u64) 
     let training = &experiment.training;
     let mut trainer = Trainer::new(network, data, training, training.method, Key::new(seed));
     (1..=steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+    if body == Body::Electrical {
+        trainer.measure_all(None, &mut lab)?;
+    }
     let accuracy = trainer.test_scores(&mut lab)?.first();
     let of = |rows: &&Rows| scored(&trainer, (data, rows), Key::new(seed), &mut lab).map(|(scores, ..)| scores);
     Ok(Told { accuracy, unknown: unknown.iter().map(of).collect::<Result<Vec<_>, Error>>()? })

@@ -92,6 +92,8 @@ pub struct Trainer<'a> {
     guard: Option<GuardConfig>,
     /// Guards that were fitted and not told yet.
     fits: Vec<Event>,
+    /// Updates since guards last found more suspicious shots than chance explains.
+    quiet: usize,
 }
 
 impl<'a> Trainer<'a> {
@@ -125,6 +127,7 @@ impl<'a> Trainer<'a> {
             answers: Answers::default(),
             guard: None,
             fits: vec![],
+            quiet: 0,
         }
     }
 

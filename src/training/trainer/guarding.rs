@@ -10,6 +10,8 @@ use crate::network::{GuardAlarm, GuardConfig, State};
 const SOURCE: &str = "guard";
 /// An update is an alarm where chance gives as many suspicious shots less often than this: once in a million updates.
 const CHANCE: f64 = 1e-6;
+/// The alarm is over after so many updates without a cause.
+const QUIET: usize = 20;
 
 impl Trainer<'_> {
     /// The same with guards that do this about suspicious shots; the network has them.
@@ -55,8 +57,13 @@ impl Trainer<'_> {
                 counts.why()
             );
             board.raise(SOURCE, Severity::Minor, message, config.on_alarm == GuardAlarm::Pause);
+            self.quiet = 0;
         } else {
-            board.clear(SOURCE);
+            self.quiet += 1;
+            // One that comes and goes with every update says nothing more than one that stays.
+            if QUIET <= self.quiet {
+                board.clear(SOURCE);
+            }
         }
         Ok(())
     }
