@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::Tensor;
 use calibration::{Corrected, Stimuli, Watch, correct, measure};
-use sims::{Adjustable, Key, Twin};
+use sims::{Key, Twin};
 
 use crate::Error;
 use crate::data::Dataset;

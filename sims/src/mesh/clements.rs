@@ -84,7 +84,7 @@ fn turn(phase: f64) -> Complex<f64> {
 
 /// The transfer of an interferometer without errors.
 fn transfer(theta: f64, phi: f64) -> [[Complex<f64>; 2]; 2] {
-    let common: Complex<f64> = Complex::i() * turn(0.5 * theta);
+    let common = Complex::<f64>::new(0.0, 1.0) * turn(0.5 * theta);
     let (sin, cos) = (0.5 * theta).sin_cos();
     [[common * turn(phi) * sin, common * cos], [common * turn(phi) * cos, -common * sin]]
 }

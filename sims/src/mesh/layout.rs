@@ -31,11 +31,6 @@ impl Layout {
         column / 2 * (self.modes - 1) + column % 2 * (self.modes / 2)
     }
 
-    /// The first of the two modes that interferometer `place` of a column joins.
-    pub fn upper(column: usize, place: usize) -> usize {
-        2 * place + column % 2
-    }
-
     /// The interferometers beside number `place` of a column, by their numbers.
     pub fn neighbors(self, column: usize, place: usize) -> impl Iterator<Item = usize> {
         let (first, count) = (self.first(column), self.in_column(column));
@@ -57,7 +52,7 @@ mod tests {
             for column in 0..layout.columns() {
                 assert_eq!(layout.first(column), next, "{modes} modes, column {column}");
                 for place in 0..layout.in_column(column) {
-                    assert!(Layout::upper(column, place) + 1 < modes);
+                    assert!(column % 2 + 2 * place + 1 < modes);
                 }
                 next += layout.in_column(column);
             }
