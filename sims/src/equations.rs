@@ -35,6 +35,7 @@ mod system;
 mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod trials;
 mod twin;
 mod units;
 
@@ -47,9 +48,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
 pub use export::Language;
-use model::{Model, Quantity};
+use model::{Method, Model, Quantity};
 pub use report::SystemReport;
 use run::Course;
+use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
 /// A system from a file of equations, as a rig file describes it.
@@ -148,23 +150,29 @@ impl Equations {
     /// The twins with other coefficients: those with a spread or a range, or all where none has one.
     pub fn adjustable(&self) -> Result<Arc<dyn Adjustable>, Error> {
         let (model, _) = self.read()?;
-        let is_fitted = |coefficient: &Quantity| coefficient.spread != 0.0 || coefficient.range.is_some();
-        let all = !model.coefficients.iter().any(is_fitted);
-        let (mut fitted, mut place) = (Vec::new(), 0);
+        let (mut found, mut place, is_fitted) = (Vec::new(), 0, fitted(&model));
         for coefficient in &model.coefficients {
             for (name, value) in model.elements(coefficient).iter().zip(&coefficient.values) {
-                if all || is_fitted(coefficient) {
+                if is_fitted[place] {
                     // Five standard deviations, and at least half as much and half as much again.
                     let span = if *value == 0.0 { 1.0 } else { value.abs() * (5.0 * coefficient.spread).max(0.5) };
                     let range = coefficient.range.unwrap_or([value - span, value + span]);
                     let unit = model.words.say(coefficient.dimension);
-                    fitted.push((Coefficient::new(name, &unit, *value, range), place));
+                    found.push((Coefficient::new(name, &unit, *value, range), place));
                 }
                 place += 1;
             }
         }
         let runner = Arc::new(Runner::new(Course::new(&model), ranges(&model)));
-        Ok(Arc::new(Family { card: self.card(&model), runner, nominal: nominal(&model), fitted }))
+        Ok(Arc::new(Family { card: self.card(&model), runner, nominal: nominal(&model), fitted: found }))
+    }
+
+    /// What the coefficients that a calibration fits are on this bench: what only a simulation knows.
+    pub fn plant_coefficients(&self) -> Result<Vec<f64>, Error> {
+        let (model, _) = self.read()?;
+        let values = self.bench_coefficients(&model);
+        let mut places = fitted(&model).into_iter();
+        Ok(values.into_iter().filter(|_| places.next() == Some(true)).collect())
     }
 
     fn read(&self) -> Result<(Model, Option<Model>), Error> {
@@ -188,7 +196,14 @@ impl Equations {
             let expected = "a shot has 1 to 65,536 samples";
             return Err(Error::Coefficient { system: "equations", name, value, unit: "1", expected });
         }
-        file::read(&self.file, &self.text, self.samples)
+        let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
+        for model in [Some(&model), plant.as_ref()].into_iter().flatten() {
+            if model.time.method == Method::SemiImplicit && !Compiled::is_small(model) {
+                let what = "semi-implicit steps are for small systems: take method = \"implicit\"";
+                return Err(model.source.error(model.time.at, what));
+            }
+        }
+        Ok((model, plant))
     }
 
     /// The bench's coefficients: each off by its spread, as `plant_seed` has it.
@@ -237,6 +252,14 @@ impl Equations {
             },
         }
     }
+}
+
+/// Which elements of the coefficients are fitted: those with a spread or a range, or all where none has one.
+fn fitted(model: &Model) -> Vec<bool> {
+    let is_fitted = |coefficient: &Quantity| coefficient.spread != 0.0 || coefficient.range.is_some();
+    let all = !model.coefficients.iter().any(is_fitted);
+    let list = model.coefficients.iter();
+    list.flat_map(|coefficient| vec![all || is_fitted(coefficient); coefficient.values.len()]).collect()
 }
 
 /// The coefficients of the file.

@@ -10,6 +10,7 @@ mod provenance;
 mod published;
 mod report;
 mod section;
+mod symbolic_numerics;
 
 pub use program::{Asked, Measured, Measurement, Program};
 pub use provenance::Provenance;

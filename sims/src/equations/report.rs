@@ -86,7 +86,7 @@ impl<'a> Looked<'a> {
             Origin::Input => Role::Input,
             Origin::Control => Role::Control,
             Origin::Coefficient => Role::Coefficient,
-            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Settled => {
+            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Kept | Origin::Settled => {
                 return format!("delayed{}", leaf.array);
             }
         };

@@ -1,12 +1,13 @@
 //! Programs of the report: what is measured otherwise than by training each method and testing it.
 
 // Circle with report/reproduction/batchnorm.rs: the list of programs names this one, which is made of its types.
+// Circle with report/reproduction/symbolic_numerics.rs: the list of programs names this one, which is made of its types.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, batchnorm, learned_twins};
+use super::{Check, batchnorm, learned_twins, symbolic_numerics};
 use crate::Error;
 
 /// One program of the report.
@@ -21,7 +22,7 @@ pub struct Program {
 }
 
 /// All programs.
-const PROGRAMS: [Program; 2] = [batchnorm::PROGRAM, learned_twins::PROGRAM];
+const PROGRAMS: [Program; 3] = [batchnorm::PROGRAM, learned_twins::PROGRAM, symbolic_numerics::PROGRAM];
 
 impl Program {
     /// The program of that name.
