@@ -54,6 +54,9 @@ use run::Course;
 use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
+/// The most values of a shot: beyond them nothing is made room for.
+const MOST_PORTS: usize = 1 << 24;
+
 /// A system from a file of equations, as a rig file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -118,10 +121,10 @@ impl Equations {
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.
     pub fn build(&self) -> Result<Built, Error> {
         let (model, plant) = self.read()?;
-        let runner = Arc::new(Runner::new(Course::new(&model), ranges(&model)));
+        let runner = runner(&model)?;
         let own = plant.filter(|_| self.mismatch != 0.0);
         let bench_runner = match &own {
-            Some(plant) => Arc::new(Runner::new(Course::new(plant), ranges(plant))),
+            Some(plant) => self::runner(plant)?,
             None => runner.clone(),
         };
         let card = self.card(&model);
@@ -163,8 +166,19 @@ impl Equations {
                 place += 1;
             }
         }
-        let runner = Arc::new(Runner::new(Course::new(&model), ranges(&model)));
+        let runner = runner(&model)?;
         Ok(Arc::new(Family { card: self.card(&model), runner, nominal: nominal(&model), fitted: found }))
+    }
+
+    /// Elements of all that is computed, loops of sums counted as often as they run: how large the programs of every element would be;
+    /// `None` of a file that cannot be read.
+    pub fn size(&self) -> Option<usize> {
+        self.read().ok().map(|(model, plant)| Compiled::parts(plant.as_ref().unwrap_or(&model)))
+    }
+
+    /// Reads and checks the file, and makes nothing of it.
+    pub fn check(&self) -> Result<(), Error> {
+        self.read().map(|_| ())
     }
 
     /// What the coefficients that a calibration fits are on this bench: what only a simulation knows.
@@ -197,6 +211,11 @@ impl Equations {
             return Err(Error::Coefficient { system: "equations", name, value, unit: "1", expected });
         }
         let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
+        let ports = ports(&model);
+        if MOST_PORTS < ports {
+            let what = format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
+            return Err(model.source.error(model.time.at, what));
+        }
         for model in [Some(&model), plant.as_ref()].into_iter().flatten() {
             if model.time.method == Method::SemiImplicit && !Compiled::is_small(model) {
                 let what = "semi-implicit steps are for small systems: take method = \"implicit\"";
@@ -251,6 +270,23 @@ impl Equations {
                 shot: samples as f64 * model.time.sample_seconds + self.rest_seconds,
             },
         }
+    }
+}
+
+/// Values of inputs and outputs of a shot.
+fn ports(model: &Model) -> usize {
+    let of = |shape: &[usize], once: bool| model.count(shape).saturating_mul(if once { 1 } else { model.time.samples });
+    let inputs = model.inputs.iter().map(|input| of(&input.shape, input.is_static));
+    let outputs = model.outputs.iter().map(|output| of(&output.line.indices, output.at_end));
+    inputs.chain(outputs).fold(0, usize::saturating_add)
+}
+
+/// The programs of a model, where its steps are stable in the given ranges.
+fn runner(model: &Model) -> Result<Arc<Runner>, Error> {
+    let course = Course::new(model);
+    match report::unstable(model, &course) {
+        Some(what) => Err(model.source.error(model.time.at, what)),
+        None => Ok(Arc::new(Runner::new(course, ranges(model)))),
     }
 }
 

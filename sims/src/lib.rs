@@ -20,6 +20,8 @@ mod real;
 mod rows;
 mod shifted;
 mod simulated;
+#[cfg(test)]
+mod timing_tmp;
 mod twin;
 
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};

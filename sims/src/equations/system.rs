@@ -178,9 +178,13 @@ fn laid(layout: &mut Layout, terms: &Terms, origin: Origin, arrays: usize, end: 
 impl Compiled {
     /// Whether every element can have terms of its own.
     pub fn is_small(model: &Model) -> bool {
-        let lines = model.equations.iter().chain(model.outputs.iter().map(|output| &output.line));
         let most = if model.time.method == Method::SemiImplicit { MOST_PARTS } else { UNROLLED_PARTS };
-        work(model, lines) <= most
+        Self::parts(model) <= most
+    }
+
+    /// Parts of all elements of equations and outputs.
+    pub fn parts(model: &Model) -> usize {
+        work(model, model.equations.iter().chain(model.outputs.iter().map(|output| &output.line)))
     }
 
     /// Compiles a model that has passed the check.

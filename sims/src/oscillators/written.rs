@@ -3,7 +3,7 @@
 use super::Oscillators;
 
 impl Oscillators {
-    /// The nominal lattice as a file of equations.
+    /// The nominal lattice as a file of equations. Couplings are given a range in which its steps are stable.
     pub fn written(&self) -> String {
         format!(
             r#"
@@ -13,7 +13,7 @@ j = {count}
 [inputs]
 position = {{ unit = "rad", range = [-32, 32], shape = ["k"], kind = "static" }}
 [controls]
-C = {{ unit = "1/s^2", range = [-20, 20], shape = ["k", "j"] }}
+C = {{ unit = "1/s^2", range = [-1, 1], shape = ["k", "j"] }}
 e = {{ unit = "1/s^2", range = [-50, 50], shape = ["k"] }}
 [coefficients]
 own = {{ unit = "1/s^2", value = 1 }}

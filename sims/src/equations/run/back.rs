@@ -19,7 +19,7 @@ impl Course {
         let states = self.compiled.states * chunks;
         let zero = [S::of(0.0); W];
         let keeps = self.keeps_all(chunks);
-        work.memory.sums.fill(zero);
+        work.memory.sums.fill(S::of(0.0));
         work.worth.clear();
         work.worth.resize(states, zero);
         work.pending.clear();
