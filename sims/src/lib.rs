@@ -21,14 +21,17 @@ mod optical;
 mod oscillators;
 mod random;
 mod real;
+mod rows;
 mod shifted;
 mod simulated;
+#[cfg(test)]
+mod timing_tmp;
 mod twin;
 
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
-pub use equations::{Equations, Language, SystemReport};
+pub use equations::{Equations, Language, SystemReport, trials};
 pub use error::Error;
 pub use feedthrough::Feedthrough;
 pub use mechanical::Mechanical;
