@@ -213,7 +213,8 @@ impl Equations {
         let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
         let ports = ports(&model);
         if MOST_PORTS < ports {
-            let what = format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
+            let what =
+                format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
             return Err(model.source.error(model.time.at, what));
         }
         for model in [Some(&model), plant.as_ref()].into_iter().flatten() {

@@ -10,7 +10,6 @@ use indicatif::MultiProgress;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::json;
-use sims::Key;
 
 use crate::Error;
 use crate::control::{Fleet, Keyboard};

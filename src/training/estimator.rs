@@ -84,6 +84,13 @@ pub struct Estimate {
     pub state: State,
 }
 
+impl Estimate {
+    /// No shot is left to learn from: nothing moves.
+    fn unmoved(weights: usize, loss: Loss, usage: Usage, state: State) -> Self {
+        Self { gradients: (0..weights).map(|_| None).collect(), set: None, loss, usage, state }
+    }
+}
+
 /// A loss and its parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Loss {

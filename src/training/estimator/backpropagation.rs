@@ -33,8 +33,7 @@ impl Estimator for Backpropagation {
             }
         };
         if is_empty {
-            // No shot is left to learn from: nothing moves.
-            return Ok(Estimate { gradients: weights.iter().map(|_| None).collect(), loss: numbers, usage, state });
+            return Ok(Estimate::unmoved(weights.len(), numbers, usage, state));
         }
         let mut gradients = loss.backward();
         // Taken out and not copied; and the weights are nobody else's any more.

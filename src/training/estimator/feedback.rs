@@ -78,13 +78,17 @@ impl Estimator for Feedback {
         let mut pass =
             Pass::new(lab, Forward::Plant, purpose, &mut state).penalized(sharpness(problem.config)).without_models();
         let outputs = problem.network.forward(inputs, &weights, &mut pass)?;
-        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
+        let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
         let into_plants = std::mem::take(&mut pass.into_plants);
+        let is_empty = kept.as_ref().is_some_and(Vec::is_empty);
         // The slope with the outputs themselves.
         let answer = leaf(&outputs.clone().inner());
-        let slope = problem.objective.loss(answer.clone(), problem.targets, &device).backward();
+        let slope = Graph::new(problem, answer.clone(), (vec![], kept.clone()), &device).loss.backward();
         let error = answer.grad(&slope);
-        let Graph { mut loss, numbers } = Graph::new(problem, outputs, penalties, &device);
+        let Graph { mut loss, numbers } = Graph::new(problem, outputs, (penalties, kept), &device);
+        if is_empty {
+            return Ok(Estimate::unmoved(weights.len(), numbers, usage, state));
+        }
         if let Some(error) = error {
             for (stage, into) in into_plants.into_iter().enumerate() {
                 let delta = self.sent_back(&error, &into.clone().inner(), stage);

@@ -105,17 +105,18 @@ impl Estimator for Reservoir {
         let (mut state, purpose) = (problem.state.clone(), Purpose::Train { step: problem.step });
         let mut pass = Pass::new(lab, Forward::Plant, purpose, &mut state).penalized(sharpness(problem.config));
         let outputs = problem.network.forward(problem.inputs.clone(), &weights, &mut pass)?;
-        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
+        let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
         let into_last = pass.outputs.pop();
-        let loss = Graph::new(problem, outputs.clone(), penalties, &rows::device()).numbers;
+        let loss = Graph::new(problem, outputs.clone(), (penalties, kept.clone()), &rows::device()).numbers;
         let mut set: Vec<Vec<f32>> = weights.iter().map(|weight| rows::values(weight.clone())).collect();
         if let Some(values) = into_last {
             let [shots, width] = values.dims();
             let values = rows::values(values);
-            let features = DMatrix::from_fn(shots, width + 1, |row, column| {
-                if column < width { f64::from(values[row * width + column]) } else { 1.0 }
+            let kept = kept.unwrap_or_else(|| (0..shots).collect());
+            let features = DMatrix::from_fn(kept.len(), width + 1, |row, column| {
+                if column < width { f64::from(values[kept[row] * width + column]) } else { 1.0 }
             });
-            self.add(&features, &wanted(problem.targets, outputs.dims()[1]));
+            self.add(&features, &wanted(&problem.targets.pick(&kept), outputs.dims()[1]));
             let kept = self.remembered();
             let complaint = self.recall(&kept).err();
             debug_assert!(complaint.is_none());

@@ -30,8 +30,8 @@ impl Trials {
         let purpose = Purpose::Train { step: problem.step };
         let mut pass = Pass::new(lab, Forward::Plant, purpose, &mut self.state).penalized(sharpness(problem.config));
         let outputs = problem.network.forward(problem.inputs.clone(), &tensors, &mut pass)?;
-        let (penalties, usage) = (std::mem::take(&mut pass.penalties), pass.usage);
-        let found = Graph::new(problem, outputs, penalties, &rows::device()).numbers;
+        let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
+        let found = Graph::new(problem, outputs, (penalties, kept), &rows::device()).numbers;
         self.usage.add(usage);
         self.sum.total += found.total;
         self.sum.objective += found.objective;
@@ -51,6 +51,7 @@ impl Trials {
             total: share * self.sum.total,
             objective: share * self.sum.objective,
             penalty: share * self.sum.penalty,
+            alignment: None,
             scores: self.sum.scores.over(self.count.max(1)),
         }
     }

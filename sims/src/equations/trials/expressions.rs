@@ -2,10 +2,10 @@
 //! that are those of finite differences.
 
 use super::super::constant::compare;
+use super::super::file;
 use super::super::run::{Course, Work};
 use super::super::syntax::{Expr, Kind, parse};
 use super::super::terms::Function;
-use super::super::file;
 use crate::{Key, Stream};
 
 const DEEPEST: usize = 8;
@@ -128,7 +128,6 @@ pub(in crate::equations) fn file_of(expression: &str) -> String {
     let inputs = NAMES.map(|name| format!("{name} = {{ unit = \"1\", range = [-9, 9] }}\n")).concat();
     format!("[inputs]\n{inputs}[outputs]\ny = {{ unit = \"1\", value = \"{expression}\", range = [-1, 1] }}\n")
 }
-
 
 /// What came of random expressions, each at four points.
 #[derive(Debug, Clone, PartialEq, Default)]
