@@ -3,6 +3,7 @@
 // Circle with data/: the list of sources names each, and each makes the data set that is declared here.
 
 mod augmentation;
+mod cells;
 mod clusters;
 mod config;
 mod csv_file;
@@ -10,6 +11,7 @@ mod digits;
 pub(crate) mod fetch;
 mod gzip;
 mod idx;
+mod image;
 mod pixels;
 mod regression;
 mod rows;
@@ -30,13 +32,18 @@ use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
 
 pub use augmentation::AugmentationConfig;
-pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
+pub use cells::CellsConfig;
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, ImageConfig};
+pub use image::{Texture, read as read_image};
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
+
+/// Patches by which textures are compared: 5 × 5 pixels at two scales.
+pub const PATCHES: sims::Patches = sims::Patches { side: 5, scales: 2 };
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +97,7 @@ impl Dataset {
             DataConfig::Digits(config) => digits::dataset(config, asked),
             DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
             DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
+            DataConfig::Image(config) => image::dataset(config, &image(config, path), asked),
             DataConfig::Narma(config) => config.dataset(asked),
             DataConfig::MackeyGlass(config) => config.dataset(asked),
             DataConfig::Channel(config) => config.dataset(asked),
@@ -100,6 +108,18 @@ impl Dataset {
             return Err(Error::Data(format!("{}: {message}", dataset.name)));
         }
         Ok(dataset)
+    }
+
+    /// The same as the automaton of `cells` grows it, if there is one: what an image is learned by.
+    pub fn with_cells(self, cells: Option<&CellsConfig>, document: &Document, key: Key) -> Result<Self, Error> {
+        match (cells, &self.meaning) {
+            (Some(cells), _) => self.grown_by(cells, Asked { document, key }),
+            (None, Meaning::Texture(_)) => {
+                let message = "is an image, which is learned by an automaton: add a table [cells]";
+                Err(document.refuse("data.source", message))
+            }
+            (None, _) => Ok(self),
+        }
     }
 
     /// What is learned of it.
@@ -121,6 +141,15 @@ impl Dataset {
     pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Targets) {
         let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
         (augmented.rows(epoch, indices, self.width), self.train.targets.pick(indices))
+    }
+}
+
+/// The image: the one the experiment names, or what `--data` names or holds.
+fn image(config: &ImageConfig, path: Option<&Path>) -> PathBuf {
+    match path {
+        Some(path) if path.is_dir() => path.join(config.file.file_name().map_or(config.file.as_path(), Path::new)),
+        Some(path) => path.to_owned(),
+        None => config.file.clone(),
     }
 }
 

@@ -3,7 +3,9 @@
 // Circle with network/: the list of layers names each kind, and each is made of the trait and the words here.
 
 mod activation;
+mod automaton;
 mod bins;
+mod computed;
 pub(crate) mod full_scale;
 mod linear;
 mod measure;
@@ -27,13 +29,15 @@ use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{CellsConfig, Dataset};
 use crate::document::Document;
 use crate::plants::Lab;
 use normalize::Normalize;
 
+pub use automaton::{Automaton, Rollout};
 pub use activation::{ActivationConfig, Function};
 pub use bins::BinsConfig;
+pub use computed::computed;
 pub use full_scale::{FullScale, FullScales, Units};
 pub use linear::LinearConfig;
 pub use measure::{Amounts, Measurement, Wants};
@@ -244,7 +248,7 @@ const MOST_LAYERS: usize = 1000;
 const MOST_WEIGHTS: usize = 1 << 26;
 
 /// What comes into a network, and what must come out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ends {
     /// Values of a row.
     pub inputs: usize,
@@ -252,18 +256,25 @@ pub struct Ends {
     pub outputs: usize,
     /// What those are.
     pub what: &'static str,
+    /// The lattice, at each cell of which it is run, if there is one.
+    pub cells: Option<CellsConfig>,
 }
 
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
-        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word() }
+        match data.cells() {
+            Some(cells) => {
+                Self { inputs: cells.width(), outputs: cells.channels, what: "channels", cells: Some(cells.clone()) }
+            }
+            None => Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word(), cells: None },
+        }
     }
 }
 
 /// Inputs and classes.
 impl From<[usize; 2]> for Ends {
     fn from([inputs, outputs]: [usize; 2]) -> Self {
-        Self { inputs, outputs, what: "classes" }
+        Self { inputs, outputs, what: "classes", cells: None }
     }
 }
 
@@ -273,6 +284,8 @@ pub struct Network {
     kinds: Vec<&'static str>,
     /// Weights of each layer.
     counts: Vec<usize>,
+    /// What runs it at each cell of a lattice, if it is a rule.
+    automaton: Option<Automaton>,
 }
 
 impl Network {
@@ -283,13 +296,14 @@ impl Network {
         lab: &Lab,
         ends: impl Into<Ends>,
     ) -> Result<Self, Error> {
-        let Ends { inputs, outputs, what } = ends.into();
+        let Ends { inputs, outputs, what, cells } = ends.into();
         if MOST_LAYERS < configs.len() {
             return Err(
                 document.refuse("layers", format!("are {}: at most {MOST_LAYERS} can be chained", configs.len()))
             );
         }
-        let mut before = vec![("the data", inputs)];
+        let from = if cells.is_some() { "what a cell perceives" } else { "the data" };
+        let mut before = vec![(from, inputs)];
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
         for config in configs {
             let chain = Chain { document, lab, before: &before };
@@ -312,12 +326,15 @@ impl Network {
         let last = before[before.len() - 1];
         if layers.is_empty() || last.1 != outputs {
             let message = format!(
-                "end with {} ({} values), but the data has {outputs} {what}: end with a layer that gives {outputs}",
-                last.0, last.1
+                "end with {} ({} values), but {} has {outputs} {what}: end with a layer that gives {outputs}",
+                last.0,
+                last.1,
+                if cells.is_some() { "a cell" } else { "the data" }
             );
             return Err(document.refuse("layers", message));
         }
-        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts })
+        let automaton = cells.as_ref().map(Automaton::new);
+        Ok(Self { layers, kinds: configs.iter().map(LayerConfig::kind).collect(), counts, automaton })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -340,8 +357,16 @@ impl Network {
         named
     }
 
-    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
+    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits. The rule of an automaton: `[lattices, 2]` → their final states.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        match &self.automaton {
+            Some(automaton) => automaton.grow(self, &inputs, weights, pass),
+            None => self.chain(inputs, weights, pass),
+        }
+    }
+
+    /// Each layer once.
+    fn chain(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         pass.begin();
         let mut values = inputs;
         for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate() {

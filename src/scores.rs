@@ -20,6 +20,8 @@ pub enum ObjectiveKind {
     Classify,
     /// Numbers for each row: mean squared error, judged by NRMSE and R². Needs data with targets.
     Regress,
+    /// A texture: sliced optimal transport between patches, judged by a distance. Needs an image and `[cells]`.
+    Texture,
 }
 
 /// Which end of a score is the good one.
@@ -55,6 +57,8 @@ pub enum Picture {
     Confusion,
     /// Predictions against targets.
     Predictions,
+    /// The image and what was grown.
+    Texture,
 }
 
 static CLASSIFY: [Score; 1] = [Score {
@@ -85,18 +89,28 @@ static REGRESS: [Score; 2] = [
     },
 ];
 
+static TEXTURE: [Score; 1] = [Score {
+    name: "distance",
+    words: "distance",
+    better: Better::Lower,
+    in_percent: false,
+    each: "distances",
+    range: [f64::NEG_INFINITY, f64::INFINITY],
+}];
+
 /// Scores of an objective at most.
 const MOST: usize = 2;
 
 impl ObjectiveKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Classify, Self::Regress];
+    pub const ALL: [Self; 3] = [Self::Classify, Self::Regress, Self::Texture];
 
     /// The name in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Classify => "classify",
             Self::Regress => "regress",
+            Self::Texture => "texture",
         }
     }
 
@@ -105,6 +119,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify => &CLASSIFY,
             Self::Regress => &REGRESS,
+            Self::Texture => &TEXTURE,
         }
     }
 
@@ -118,6 +133,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify => ["cross_entropy", "cross-entropy"],
             Self::Regress => ["squared_error", "squared error"],
+            Self::Texture => ["transport", "transport between patches"],
         }
     }
 
@@ -126,6 +142,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify => "logistic regression",
             Self::Regress => "least squares",
+            Self::Texture => "shuffled pixels",
         }
     }
 
@@ -134,6 +151,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify => Picture::Confusion,
             Self::Regress => Picture::Predictions,
+            Self::Texture => Picture::Texture,
         }
     }
 
@@ -144,6 +162,7 @@ impl ObjectiveKind {
             Self::Regress => {
                 ["targets", "a CSV file with data.targets, or the sources narma, mackey-glass and channel"]
             }
+            Self::Texture => ["an image", "the source image, with a table [cells]"],
         }
     }
 

@@ -23,7 +23,7 @@ pub use engine::Finished;
 pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use method::Method;
-pub use objective::{Classify, Objective, ObjectiveConfig, Regress};
+pub use objective::{Classify, Judge, Objective, ObjectiveConfig, Regress, TextureObjective};
 pub use plan::Plan;
 pub use prepared::Prepared;
 pub use rehearsal::Rehearsal;

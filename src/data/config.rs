@@ -21,6 +21,8 @@ pub enum DataConfig {
     Csv(CsvConfig),
     /// A folder with the four IDX files of MNIST or a set like it, plain or gzip; 0 to 255 becomes `range`.
     Idx(IdxConfig),
+    /// One image whose texture is grown: PNG, PPM, PGM, or a CSV file of gray values. Needs a table `[cells]`.
+    Image(ImageConfig),
     /// NARMA-10, made by the program: the next value of a driven nonlinear system of tenth order, from the last inputs (Atiya and
     /// Parlos, IEEE Trans. Neural Netw. 11, 697, 2000).
     Narma(NarmaConfig),
@@ -30,6 +32,30 @@ pub enum DataConfig {
     /// Equalization of a nonlinear channel, made by the program: the symbol that was sent, from what was received (Mathews and Lee,
     /// Proc. SPIE 2296, 317, 1994).
     Channel(ChannelConfig),
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// The file; `--data` names another, or a folder that holds it.
+    pub file: PathBuf,
+    /// Lattices that are grown from fresh seeds to validate (2).
+    #[serde(default = "two")]
+    #[schemars(range(max = 1000))]
+    pub validation: usize,
+    /// Lattices that are grown from fresh seeds at the end (4).
+    #[serde(default = "four")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub test: usize,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn four() -> usize {
+    4
 }
 
 /// The embedded digits.
@@ -167,13 +193,14 @@ impl DataConfig {
         match self {
             Self::Digits(_) | Self::Idx(_) => ObjectiveKind::Classify,
             Self::Csv(config) if config.targets.is_empty() => ObjectiveKind::Classify,
+            Self::Image(_) => ObjectiveKind::Texture,
             Self::Csv(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => ObjectiveKind::Regress,
         }
     }
 
     /// Whether it comes from files, so that `--data` can name them.
     pub fn reads_files(&self) -> bool {
-        matches!(self, Self::Csv(_) | Self::Idx(_))
+        matches!(self, Self::Csv(_) | Self::Idx(_) | Self::Image(_))
     }
 
     /// Refuses numbers without sense, before anything is read.
@@ -182,6 +209,7 @@ impl DataConfig {
             Self::Digits(config) => (config.range, &config.augmentation),
             Self::Csv(config) => (config.range, &None),
             Self::Idx(config) => (config.range, &config.augmentation),
+            Self::Image(_) => return Ok(()),
             Self::Narma(config) => (config.range, &None),
             Self::MackeyGlass(config) => (config.range, &None),
             Self::Channel(config) => (config.range, &None),
@@ -194,7 +222,7 @@ impl DataConfig {
             Self::Digits(config) => config.train,
             Self::Csv(config) => config.train,
             Self::Idx(config) => config.train,
-            Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
+            Self::Image(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
         };
         if train == Some(0) {
             return Err(document.refuse("data.train", "is 0: learn from at least one row"));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Texture;
 use crate::scores::ObjectiveKind;
 
 /// What belongs to each row.
@@ -81,6 +82,8 @@ pub enum Meaning {
     Classes(Vec<String>),
     /// One for each number that is to be predicted.
     Targets(Vec<Target>),
+    /// A texture that lattices are to show.
+    Texture(Box<Texture>),
 }
 
 /// A number that is to be predicted.
@@ -107,6 +110,7 @@ impl Meaning {
         match self {
             Self::Classes(words) => words.len(),
             Self::Targets(targets) => targets.len(),
+            Self::Texture(_) => sims::COLORS,
         }
     }
 
@@ -120,6 +124,7 @@ impl Meaning {
         match self {
             Self::Classes(_) => ObjectiveKind::Classify,
             Self::Targets(_) => ObjectiveKind::Regress,
+            Self::Texture(_) => ObjectiveKind::Texture,
         }
     }
 
@@ -128,6 +133,7 @@ impl Meaning {
         match self {
             Self::Classes(_) => "classes",
             Self::Targets(_) => "targets",
+            Self::Texture(_) => "colors",
         }
     }
 
@@ -136,6 +142,7 @@ impl Meaning {
         match self {
             Self::Classes(words) => words.iter().map(String::as_str).collect(),
             Self::Targets(targets) => targets.iter().map(|target| target.name.as_str()).collect(),
+            Self::Texture(_) => vec!["red", "green", "blue"],
         }
     }
 }

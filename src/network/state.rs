@@ -45,9 +45,17 @@ impl Network {
         for NamedTensor { name, tensor } in tensors {
             let rest = name.strip_prefix("layers.");
             let index: Option<usize> = rest.and_then(|rest| rest.split('.').next()?.parse().ok());
-            let own = index.filter(|index| *index < self.layers.len()).and_then(|index| {
+            let own = index.and_then(|index| {
                 let own = name.strip_prefix(&self.before(index))?;
-                self.layers[index].remembers(own, tensor).then(|| (index, own.to_owned()))
+                let remembers = match self.layers.get(index) {
+                    Some(layer) => layer.remembers(own, tensor),
+                    // Behind the last layer: the pool of an automaton.
+                    None => {
+                        let automaton = self.automaton.as_ref().filter(|_| index == self.layers.len());
+                        automaton.is_some_and(|automaton| automaton.remembers(own, tensor))
+                    }
+                };
+                remembers.then(|| (index, own.to_owned()))
             });
             let Some((index, own)) = own else {
                 let [rows, columns] = tensor.dims();
@@ -60,6 +68,6 @@ impl Network {
 
     /// How the names of a layer's tensors begin.
     fn before(&self, index: usize) -> String {
-        format!("layers.{index}.{}.", self.kinds[index])
+        format!("layers.{index}.{}.", self.kinds.get(index).copied().unwrap_or("cells"))
     }
 }

@@ -111,7 +111,7 @@ impl Graph {
     /// Of the network's outputs on `device`, and the penalties of the pass that gave them.
     fn new(problem: &Problem<'_>, outputs: Tensor<2>, penalties: Vec<Tensor<1>>, device: &Device) -> Self {
         let scores = problem.objective.batch_scores(&outputs.clone().detach(), problem.targets);
-        let own = problem.objective.loss(outputs, problem.targets, device);
+        let own = problem.objective.loss_at(problem.step, outputs, problem.targets, device);
         let penalty = mean(penalties);
         let loss = match &penalty {
             Some(penalty) => own.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),

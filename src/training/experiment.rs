@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::control::RunConfig;
-use crate::data::DataConfig;
+use crate::data::{CellsConfig, DataConfig};
 use crate::document::{Document, list, name_complaint, nearest};
 use crate::network::LayerConfig;
 use crate::scores::ObjectiveKind;
@@ -52,6 +52,9 @@ pub struct Experiment {
     /// What to learn of it; left out, what the data has: classes or numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<ObjectiveConfig>,
+    /// The lattice, at each cell of which the layers are run; left out, they are run once for each row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<CellsConfig>,
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -199,6 +202,7 @@ impl Experiment {
     fn sensible(&self, document: &Document) -> Result<(), Error> {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
+        self.cells.as_ref().map_or(Ok(()), |cells| cells.sensible(document))?;
         let (objective, of_data) = (self.objective(), self.data.kind());
         if objective != of_data {
             let ([needed, from], [had, _]) = (objective.data(), of_data.data());

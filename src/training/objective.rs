@@ -10,6 +10,7 @@ mod classify;
 mod least_squares;
 mod logistic;
 mod regress;
+mod texture;
 
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use classify::Classify;
 pub use regress::Regress;
+pub use texture::{Judge, TextureObjective};
 
 use crate::data::{Answers, Dataset, Meaning, Rows, Targets};
 use crate::scores::{ObjectiveKind, Scores};
@@ -36,6 +38,11 @@ pub trait Objective: Send + Sync {
 
     /// `[shots, outputs]` → the mean loss of a batch, which can be differentiated; `device` is that of the outputs.
     fn loss(&self, outputs: Tensor<2>, targets: &Targets, device: &Device) -> Tensor<1>;
+
+    /// The same for the update with this number, counted from 1, where a loss draws something for each.
+    fn loss_at(&self, _update: usize, outputs: Tensor<2>, targets: &Targets, device: &Device) -> Tensor<1> {
+        self.loss(outputs, targets, device)
+    }
 
     /// The loss of whoever knows the targets of the training rows and sees no input: who is not below it has learned nothing.
     fn guessing(&self) -> f64;
@@ -64,6 +71,7 @@ pub fn objective(data: &Dataset) -> Box<dyn Objective> {
     match &data.meaning {
         Meaning::Classes(words) => Box::new(Classify::new(words)),
         Meaning::Targets(targets) => Box::new(Regress::new(targets)),
+        Meaning::Texture(texture) => Box::new(TextureObjective::new(texture)),
     }
 }
 

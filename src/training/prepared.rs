@@ -54,6 +54,7 @@ impl Prepared {
     pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
         let key = Key::new(seed).branch("data");
         let data = Dataset::load(&self.experiment.data, self.data.as_deref(), &self.document, key)?;
+        let data = data.with_cells(self.experiment.cells.as_ref(), &self.document, key)?;
         if self.experiment.training.chooses() && data.validation.is_empty() {
             let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
             return Err(self.document.refuse("data.validation", message));
