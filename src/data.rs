@@ -12,6 +12,7 @@ pub(crate) mod fetch;
 mod gzip;
 mod idx;
 mod image;
+mod pattern;
 mod pixels;
 mod regression;
 mod rows;
@@ -21,6 +22,7 @@ mod source;
 mod span;
 mod split;
 mod targets;
+mod trained_rule;
 
 use std::path::{Path, PathBuf};
 
@@ -35,12 +37,14 @@ pub use augmentation::AugmentationConfig;
 pub use cells::CellsConfig;
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, ImageConfig};
 pub use image::{Texture, read as read_image};
+pub use pattern::Pattern;
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
+pub use trained_rule::{is_rule, names as rule_names, read as read_rule};
 
 /// Patches by which textures are compared: 5 × 5 pixels at two scales.
 pub const PATCHES: sims::Patches = sims::Patches { side: 5, scales: 2 };
@@ -97,7 +101,7 @@ impl Dataset {
             DataConfig::Digits(config) => digits::dataset(config, asked),
             DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
             DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
-            DataConfig::Image(config) => image::dataset(config, &image(config, path), asked),
+            DataConfig::Image(config) => image::dataset(config, image(config, path).as_deref(), asked),
             DataConfig::Narma(config) => config.dataset(asked),
             DataConfig::MackeyGlass(config) => config.dataset(asked),
             DataConfig::Channel(config) => config.dataset(asked),
@@ -145,11 +149,11 @@ impl Dataset {
 }
 
 /// The image: the one the experiment names, or what `--data` names or holds.
-fn image(config: &ImageConfig, path: Option<&Path>) -> PathBuf {
-    match path {
-        Some(path) if path.is_dir() => path.join(config.file.file_name().map_or(config.file.as_path(), Path::new)),
-        Some(path) => path.to_owned(),
-        None => config.file.clone(),
+fn image(config: &ImageConfig, path: Option<&Path>) -> Option<PathBuf> {
+    match (path, &config.file) {
+        (Some(path), Some(file)) if path.is_dir() => Some(path.join(file.file_name().map_or(file.as_path(), Path::new))),
+        (Some(path), _) => Some(path.to_owned()),
+        (None, file) => file.clone(),
     }
 }
 

@@ -263,11 +263,16 @@ pub struct Ends {
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
         match data.cells() {
-            Some(cells) => {
-                Self { inputs: cells.width(), outputs: cells.channels, what: "channels", cells: Some(cells.clone()) }
-            }
+            Some(cells) => cells.into(),
             None => Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.word(), cells: None },
         }
+    }
+}
+
+/// The rule of an automaton.
+impl From<&CellsConfig> for Ends {
+    fn from(cells: &CellsConfig) -> Self {
+        Self { inputs: cells.width(), outputs: cells.channels, what: "channels", cells: Some(cells.clone()) }
     }
 }
 

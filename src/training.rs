@@ -5,6 +5,7 @@ pub(crate) mod comparison;
 mod drawer;
 pub(crate) mod engine;
 mod estimator;
+pub(crate) mod growth;
 pub(crate) mod experiment;
 mod method;
 mod objective;

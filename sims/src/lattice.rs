@@ -20,8 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Key;
 
+mod rule;
 #[cfg(test)]
 mod tests;
+
+pub use rule::TrainedRule;
 
 /// What a cell sees of its neighborhood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -185,24 +188,41 @@ impl Lattice {
             let states = &states[lattice * self.size[0] * line..][..self.size[0] * line];
             for (x, seen) in seen.chunks_exact_mut(self.width()).enumerate() {
                 let cell = y * self.size[1] + x;
-                for (stencil, seen) in self.stencils.iter().zip(seen.chunks_exact_mut(self.channels)) {
-                    for (place, weight) in self.weights(stencil, cell).into_iter().enumerate() {
-                        if weight != 0.0 {
-                            let from = self.neighbor([y, x], place) * self.channels;
-                            add(seen, T::from(weight), &states[from..][..self.channels]);
-                        }
-                    }
-                }
-            }
-            if self.stencils.iter().any(|stencil| stencil.noise != 0.0) {
-                let mut stream = noise.number((lattice * cells + y * self.size[1]) as u64).stream();
-                for (place, seen) in seen.iter_mut().enumerate() {
-                    let noise = self.stencils[place % self.width() / self.channels].noise;
-                    *seen += T::from(noise * stream.normal());
-                }
+                self.look(states, cell, seen);
+                self.disturb(noise.number((lattice * cells + cell) as u64), seen);
             }
         });
         seen
+    }
+
+    /// What one cell of one lattice perceives, into `seen`.
+    pub fn see<T: Number>(&self, states: &[T], cell: usize, noise: Key, seen: &mut [T]) {
+        seen.fill(T::default());
+        self.look(states, cell, seen);
+        self.disturb(noise.number(cell as u64), seen);
+    }
+
+    #[inline(always)]
+    fn look<T: Number>(&self, states: &[T], cell: usize, seen: &mut [T]) {
+        let at = [cell / self.size[1], cell % self.size[1]];
+        for (stencil, seen) in self.stencils.iter().zip(seen.chunks_exact_mut(self.channels)) {
+            for (place, weight) in self.weights(stencil, cell).into_iter().enumerate() {
+                if weight != 0.0 {
+                    let from = self.neighbor(at, place) * self.channels;
+                    add(seen, T::from(weight), &states[from..][..self.channels]);
+                }
+            }
+        }
+    }
+
+    fn disturb<T: Number>(&self, noise: Key, seen: &mut [T]) {
+        if self.stencils.iter().all(|stencil| stencil.noise == 0.0) {
+            return;
+        }
+        let mut stream = noise.stream();
+        for (stencil, seen) in self.stencils.iter().zip(seen.chunks_exact_mut(self.channels)) {
+            seen.iter_mut().for_each(|seen| *seen += T::from(stencil.noise * stream.normal()));
+        }
     }
 
     /// Cotangents of the states from those of the perceptions.

@@ -28,7 +28,7 @@ pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use equations::{Equations, Language, SystemReport};
 pub use error::Error;
-pub use lattice::{Grid, Kernel, Lattice, Perception, fires};
+pub use lattice::{Grid, Kernel, Lattice, Perception, TrainedRule, fires};
 pub use mechanical::Mechanical;
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
 pub use oscillators::{OscillatorImperfections, Oscillators};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Scaling, Span, SplitRule};
+use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule};
 use crate::Error;
 use crate::document::Document;
 use crate::scores::ObjectiveKind;
@@ -38,8 +38,12 @@ pub enum DataConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageConfig {
-    /// The file; `--data` names another, or a folder that holds it.
-    pub file: PathBuf,
+    /// The file; `--data` names another, or a folder that holds it. Give it or `pattern`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// An image that the program makes, in place of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
     /// Lattices that are grown from fresh seeds to validate (2).
     #[serde(default = "two")]
     #[schemars(range(max = 1000))]
@@ -209,6 +213,10 @@ impl DataConfig {
             Self::Digits(config) => (config.range, &config.augmentation),
             Self::Csv(config) => (config.range, &None),
             Self::Idx(config) => (config.range, &config.augmentation),
+            Self::Image(config) if config.file.is_some() == config.pattern.is_some() => {
+                let message = "needs either `file` or `pattern`: name an image, or one that the program makes";
+                return Err(document.refuse("data", message));
+            }
             Self::Image(_) => return Ok(()),
             Self::Narma(config) => (config.range, &None),
             Self::MackeyGlass(config) => (config.range, &None),

@@ -8,7 +8,7 @@ use std::path::Path;
 use drivers::{MEBIBYTE, read_bounded};
 use sims::{COLORS, Pixels};
 
-use super::{Asked, CellsConfig, Dataset, ImageConfig, Meaning, Rows, Targets};
+use super::{Asked, CellsConfig, Dataset, ImageConfig, Meaning, Pattern, Rows, Targets};
 use crate::Error;
 
 /// The most that is read of a file.
@@ -26,8 +26,14 @@ pub struct Texture {
 }
 
 /// The lattices of a pool, and those of the tests. A row is the number of a lattice and what its seed is drawn by.
-pub fn dataset(config: &ImageConfig, file: &Path, asked: Asked<'_>) -> Result<Dataset, Error> {
-    let image = read(file)?;
+pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> Result<Dataset, Error> {
+    let (name, image) = match (file, config.pattern) {
+        (Some(file), _) => (file.display().to_string(), read(file)?),
+        (None, pattern) => {
+            let pattern = pattern.unwrap_or(Pattern::GrayScott);
+            (pattern.name().to_owned(), pattern.image())
+        }
+    };
     let check = image.colors.iter().fold(0xCBF2_9CE4_u32, |hash, color| (hash ^ color.to_bits()).wrapping_mul(0x0100_0193));
     // Exact in single precision.
     let check = (check >> 8) as f32;
@@ -40,7 +46,7 @@ pub fn dataset(config: &ImageConfig, file: &Path, asked: Asked<'_>) -> Result<Da
         }
     };
     Ok(Dataset {
-        name: file.display().to_string(),
+        name,
         width: 2,
         train: rows("pool", 1),
         validation: rows("validation", config.validation),

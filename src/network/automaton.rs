@@ -160,16 +160,4 @@ impl Network {
         let states = rows::tensor(states, [rows, own.config.channels]);
         own.roll(self, states, (weights, rollout), pass).map(rows::values)
     }
-
-    /// The automaton whose rule it is, if it is one.
-    pub fn automaton(&self) -> Option<&Automaton> {
-        self.automaton.as_ref()
-    }
-}
-
-impl Automaton {
-    /// A seed for a lattice of so many cells.
-    pub fn fresh(&self, cells: usize, key: Key) -> Vec<f32> {
-        self.seed(cells, key)
-    }
 }

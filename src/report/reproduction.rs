@@ -11,6 +11,7 @@ mod provenance;
 mod published;
 mod report;
 mod section;
+mod textures;
 
 pub use program::{Asked, Check, Measured, Measurement};
 pub use programs::find as program;

@@ -29,6 +29,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
+    ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
 ];
 
 /// The experiment that runs when none is named.

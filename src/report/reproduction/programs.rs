@@ -1,10 +1,10 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins};
+use super::{batchnorm, learned_twins, textures};
 
 /// All of them.
-const PROGRAMS: [Program; 2] = [batchnorm::PROGRAM, learned_twins::PROGRAM];
+const PROGRAMS: [Program; 3] = [batchnorm::PROGRAM, learned_twins::PROGRAM, textures::PROGRAM];
 
 /// The program of that name.
 pub fn find(name: &str) -> Option<&'static Program> {
