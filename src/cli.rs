@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand, grow::GrowArgs,
-    normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs,
-    safe::SafeArgs, schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs,
-    systems::SystemsArgs, watch::WatchArgs,
+    arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand,
+    grow::GrowArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs,
+    runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs,
+    system::SystemArgs, systems::SystemsArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;

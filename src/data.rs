@@ -151,7 +151,9 @@ impl Dataset {
 /// The image: the one the experiment names, or what `--data` names or holds.
 fn image(config: &ImageConfig, path: Option<&Path>) -> Option<PathBuf> {
     match (path, &config.file) {
-        (Some(path), Some(file)) if path.is_dir() => Some(path.join(file.file_name().map_or(file.as_path(), Path::new))),
+        (Some(path), Some(file)) if path.is_dir() => {
+            Some(path.join(file.file_name().map_or(file.as_path(), Path::new)))
+        }
         (Some(path), _) => Some(path.to_owned()),
         (None, file) => file.clone(),
     }

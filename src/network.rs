@@ -34,8 +34,8 @@ use crate::document::Document;
 use crate::plants::Lab;
 use normalize::Normalize;
 
-pub use automaton::{Automaton, Rollout};
 pub use activation::{ActivationConfig, Function};
+pub use automaton::{Automaton, Rollout};
 pub use bins::BinsConfig;
 pub use computed::computed;
 pub use full_scale::{FullScale, FullScales, Units};

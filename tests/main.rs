@@ -31,6 +31,7 @@ mod safe;
 mod seeds;
 mod soak;
 mod terminal;
+mod textures;
 mod tidy;
 mod watch;
 mod wires;

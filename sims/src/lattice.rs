@@ -269,7 +269,8 @@ impl Lattice {
     fn weight(&self, stencil: &Stencil, cell: usize, place: usize) -> f32 {
         let of = |all: &[f32]| if let [one] = all { *one } else { all[cell] };
         let [cosine, sine] = if let [one] = self.turns[..] { one } else { self.turns[cell] };
-        of(&stencil.gains) * (cosine_if_turned(stencil, cosine) * stencil.weights[0][place] + sine * stencil.weights[1][place])
+        of(&stencil.gains)
+            * (cosine_if_turned(stencil, cosine) * stencil.weights[0][place] + sine * stencil.weights[1][place])
     }
 }
 

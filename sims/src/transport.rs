@@ -131,7 +131,12 @@ impl SlicedTransport {
         self.compare(texture, (slices, true), true)
     }
 
-    fn compare<T: Color>(&self, texture: &Pixels<T>, (slices, torus): (Range<usize>, bool), slopes: bool) -> (f64, Vec<T>) {
+    fn compare<T: Color>(
+        &self,
+        texture: &Pixels<T>,
+        (slices, torus): (Range<usize>, bool),
+        slopes: bool,
+    ) -> (f64, Vec<T>) {
         let (mut sum, mut gradient) = (0.0, vec![0.0; if slopes { texture.colors.len() } else { 0 }]);
         for (scale, all) in self.scales.iter().enumerate() {
             let pixels = averaged(texture, scale);
@@ -219,8 +224,10 @@ fn averaged<T: Color>(pixels: &Pixels<T>, scale: usize) -> Pixels<T> {
     let mut colors = Vec::with_capacity(size[0] * size[1] * COLORS);
     for (y, x) in (0..size[0]).flat_map(|y| (0..size[1]).map(move |x| (y, x))) {
         for color in 0..COLORS {
-            let square = (0..side).flat_map(|dy| (0..side).map(move |dx| (y * side + dy) * pixels.size[1] + x * side + dx));
-            colors.push(T::narrow(share * square.map(|pixel| pixels.colors[pixel * COLORS + color].wide()).sum::<f64>()));
+            let square =
+                (0..side).flat_map(|dy| (0..side).map(move |dx| (y * side + dy) * pixels.size[1] + x * side + dx));
+            colors
+                .push(T::narrow(share * square.map(|pixel| pixels.colors[pixel * COLORS + color].wide()).sum::<f64>()));
         }
     }
     Pixels { size, colors }
@@ -258,7 +265,11 @@ fn project<T: Color>(pixels: &Pixels<T>, direction: &[f32], side: usize, torus: 
             } else {
                 for (dx, weights) in weights.chunks_exact(COLORS).enumerate() {
                     let colors = &pixels.colors[(line + (x + dx) % width) * COLORS..][..COLORS];
-                    sum += colors.iter().zip(weights).map(|(color, weight)| color.wide() * f64::from(*weight)).sum::<f64>();
+                    sum += colors
+                        .iter()
+                        .zip(weights)
+                        .map(|(color, weight)| color.wide() * f64::from(*weight))
+                        .sum::<f64>();
                 }
             }
         }

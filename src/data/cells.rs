@@ -1,7 +1,5 @@
 //! The table `[cells]`: a lattice whose cells all follow one rule, the network.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{COLORS, Grid, Key, Lattice, Perception, Pixels};
@@ -59,10 +57,6 @@ pub struct CellsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 1000))]
     pub clip: Option<f32>,
-    /// A rule of the public collection in place of random weights: `models.json#NAME`, or the first of its two tables, `NAME_w1.csv`.
-    /// The layers must be linear, activation (relu), linear.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<PathBuf>,
     /// Decides the fixed patterns of gains and turns (1). What a training draws besides follows the experiment's seed.
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
@@ -85,7 +79,6 @@ impl Default for CellsConfig {
             seed_noise: 0.1,
             contrast: 1.0,
             clip: None,
-            rule: None,
             seed: 1,
         }
     }

@@ -34,7 +34,8 @@ pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> R
             (pattern.name().to_owned(), pattern.image())
         }
     };
-    let check = image.colors.iter().fold(0xCBF2_9CE4_u32, |hash, color| (hash ^ color.to_bits()).wrapping_mul(0x0100_0193));
+    let check =
+        image.colors.iter().fold(0xCBF2_9CE4_u32, |hash, color| (hash ^ color.to_bits()).wrapping_mul(0x0100_0193));
     // Exact in single precision.
     let check = (check >> 8) as f32;
     let rows = |what: &str, count: usize| {
@@ -75,8 +76,10 @@ impl Dataset {
             return Err(Error::Data(message));
         }
         if cells.size < least {
-            let message =
-                format!("is {}, but a patch of the coarsest scale has {least} pixels: give at least {least}", cells.size);
+            let message = format!(
+                "is {}, but a patch of the coarsest scale has {least} pixels: give at least {least}",
+                cells.size
+            );
             return Err(document.refuse("cells.size", message));
         }
         texture.cells = Some(cells.clone());
@@ -162,7 +165,9 @@ fn of_pnm(kind: u8, rest: &[u8]) -> Result<Pixels<f32>, String> {
     };
     let [width, height, white] = [number()?, number()?, number()?];
     if WIDEST < width.max(height) || !(1..=65_535).contains(&white) {
-        return Err(format!("is a Netpbm image of {width} × {height} pixels up to {white}: at most {WIDEST} × {WIDEST} up to 65535"));
+        return Err(format!(
+            "is a Netpbm image of {width} × {height} pixels up to {white}: at most {WIDEST} × {WIDEST} up to 65535"
+        ));
     }
     let count = width * height * samples;
     let values: Vec<f32> = if kind < b'4' {
@@ -171,7 +176,9 @@ fn of_pnm(kind: u8, rest: &[u8]) -> Result<Pixels<f32>, String> {
         let bytes = if white < 256 { 1 } else { 2 };
         let mut raw = vec![0; count * bytes];
         reader.read_exact(&mut raw).map_err(|_| format!("ends before its {count} values"))?;
-        raw.chunks_exact(bytes).map(|value| value.iter().fold(0.0, |sum, byte| 256.0 * sum + f32::from(*byte))).collect()
+        raw.chunks_exact(bytes)
+            .map(|value| value.iter().fold(0.0, |sum, byte| 256.0 * sum + f32::from(*byte)))
+            .collect()
     };
     let color = |pixel: &[f32]| if samples == 1 { [pixel[0]; COLORS] } else { [pixel[0], pixel[1], pixel[2]] };
     let colors = values.chunks_exact(samples).flat_map(color).map(|value| (value / white as f32).min(1.0)).collect();
@@ -183,12 +190,16 @@ fn of_csv(bytes: &[u8]) -> Result<Pixels<f32>, String> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes);
     let (mut values, mut size) = (Vec::new(), [0, 0]);
     for record in reader.records() {
-        let record = record.map_err(|error| format!("is neither a PNG nor a Netpbm image nor a table of numbers: {error}"))?;
+        let record =
+            record.map_err(|error| format!("is neither a PNG nor a Netpbm image nor a table of numbers: {error}"))?;
         size = [size[0] + 1, record.len()];
         for cell in &record {
             let value: f32 = cell.parse().ok().filter(|value: &f32| value.is_finite()).ok_or_else(|| {
                 let line = size[0];
-                format!("line {line}: `{}` is no number: give gray values, one for each pixel", cell.chars().take(20).collect::<String>())
+                format!(
+                    "line {line}: `{}` is no number: give gray values, one for each pixel",
+                    cell.chars().take(20).collect::<String>()
+                )
             })?;
             values.push(value);
         }

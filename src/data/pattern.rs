@@ -66,10 +66,8 @@ fn gray_scott() -> Vec<f32> {
                 };
                 let [du, dv, feed, kill] = RATES;
                 let reacted = u * v * v;
-                *next = [
-                    u + du * spread(0) - reacted + feed * (1.0 - u),
-                    v + dv * spread(1) + reacted - (feed + kill) * v,
-                ];
+                *next =
+                    [u + du * spread(0) - reacted + feed * (1.0 - u), v + dv * spread(1) + reacted - (feed + kill) * v];
             }
         });
         std::mem::swap(&mut field, &mut next);
@@ -89,7 +87,8 @@ mod tests {
             assert_eq!(image.colors.len(), SIDE * SIDE * sims::COLORS);
             assert!(image.colors.iter().all(|color| (0.0..=1.0).contains(color)), "{}", pattern.name());
             let mean = image.colors.iter().sum::<f32>() / image.colors.len() as f32;
-            let spread = image.colors.iter().map(|color| (color - mean).powi(2)).sum::<f32>() / image.colors.len() as f32;
+            let spread =
+                image.colors.iter().map(|color| (color - mean).powi(2)).sum::<f32>() / image.colors.len() as f32;
             assert!(0.01 < spread, "{}: {mean} ± {spread}", pattern.name());
         }
     }

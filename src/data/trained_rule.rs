@@ -49,7 +49,8 @@ pub fn read(path: &Path) -> Result<(TrainedRule, CellsConfig), Error> {
         None if text.ends_with(".json") => of_collection(path, "")?,
         None => of_tables(path)?,
     };
-    let cells = CellsConfig { channels: CHANNELS, contrast: 0.5, clip: Some(2.0), seed_noise: 0.0, ..CellsConfig::default() };
+    let cells =
+        CellsConfig { channels: CHANNELS, contrast: 0.5, clip: Some(2.0), seed_noise: 0.0, ..CellsConfig::default() };
     let rule = TrainedRule::new([&first, &second], CHANNELS, cells.width());
     rule.map(|rule| (rule, cells)).map_err(|message| Error::Data(format!("{text}: {message}")))
 }
@@ -76,8 +77,11 @@ fn of_collection(file: &Path, name: &str) -> Result<[Vec<f32>; 2], Error> {
         let known: Vec<&str> = model_names.iter().map(String::as_str).collect();
         let hint = nearest(name, &known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
         let first = known.first().copied().unwrap_or("NAME");
-        let message =
-            format!("has no rule `{name}`: name one of its {} as FILE#NAME, such as {}#{first}.{hint}", known.len(), file.display());
+        let message = format!(
+            "has no rule `{name}`: name one of its {} as FILE#NAME, such as {}#{first}.{hint}",
+            known.len(),
+            file.display()
+        );
         return Err(bad(message));
     };
     let [first, second] = &layers[..] else { return Err(bad(format!("has {} layers, not 2", layers.len()))) };
@@ -187,7 +191,9 @@ mod tests {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let letters = |three: &[u8]| {
             let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-            (0..=three.len()).map(move |place| char::from(LETTERS[(bits >> (18 - 6 * place)) as usize & 63])).collect::<String>()
+            (0..=three.len())
+                .map(move |place| char::from(LETTERS[(bits >> (18 - 6 * place)) as usize & 63]))
+                .collect::<String>()
         };
         bytes.chunks(3).map(letters).collect()
     }

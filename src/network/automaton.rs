@@ -63,7 +63,7 @@ impl Automaton {
         let mut states = Vec::with_capacity(lattices.len() * cells * channels);
         let step = if let Purpose::Train { step } = pass.purpose { Some(step) } else { None };
         for (index, (slot, entropy)) in lattices.iter().enumerate() {
-            let is_fresh = index == 0 && step.is_some_and(|step| step % self.config.fresh_every == 0);
+            let is_fresh = index == 0 && step.is_some_and(|step| step.is_multiple_of(self.config.fresh_every));
             let known = pass.state.of(place).and_then(|pool| pool.get(&slot_name(*slot)));
             match known.filter(|_| step.is_some() && !is_fresh) {
                 Some(known) => states.extend(rows::values(known.clone())),
@@ -76,11 +76,9 @@ impl Automaton {
         let count = lattices.len();
         let states = Tensor::from_data(TensorData::new(states, [count * cells, channels]), &inputs.device());
         let rollout = match step {
-            Some(step) => Rollout {
-                key: drawn.branch("train").number(step as u64),
-                first: 0,
-                steps: self.config.rollout(step),
-            },
+            Some(step) => {
+                Rollout { key: drawn.branch("train").number(step as u64), first: 0, steps: self.config.rollout(step) }
+            }
             None => Rollout { key: drawn.branch("test"), first: 0, steps: self.config.tested() },
         };
         let states = self.roll(network, states, (weights, rollout), pass)?;
@@ -116,6 +114,42 @@ impl Automaton {
         Ok(states)
     }
 
+    /// What the cells of a few lattices perceive while they grow, for statistics of the layers: by the statistics of before, where there
+    /// are any.
+    pub(super) fn perceptions(
+        &self,
+        network: &Network,
+        batches: Vec<Tensor<2>>,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Tensor<2>>, Error> {
+        let Some(first) = batches.into_iter().next() else { return Ok(vec![]) };
+        let rows = rows::values(first);
+        let (cells, place) = (self.lattice.cells(), network.layers.len());
+        let mut states = Vec::new();
+        let lattices = rows.len().min(2 * MEASURED) / 2;
+        for pair in rows.chunks_exact(2).take(lattices) {
+            let known = pass.state.of(place).and_then(|pool| pool.get(&slot_name(pair[0] as usize)));
+            match known {
+                Some(known) => states.extend(rows::values(known.clone())),
+                None => states.extend(self.seed(cells, self.key.branch("seed").number(pair[1] as u64).number(0))),
+            }
+        }
+        let mut states = rows::tensor(states, [lattices * cells, self.config.channels]);
+        let (key, mut seen) = (self.key.branch("statistics"), Vec::new());
+        for piece in 0..MEASURED {
+            seen.push(self.perceive(states.clone(), key.branch("seen").number(piece as u64)));
+            let rollout = Rollout { key, first: piece * MEASURED_STEPS, steps: MEASURED_STEPS };
+            states = match self.roll(network, states, (weights, rollout), pass) {
+                Ok(states) => states,
+                // There is nothing to normalize by yet: seeds must do.
+                Err(Error::Usage(_)) => break,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(seen)
+    }
+
     fn perceive(&self, states: Tensor<2>, noise: Key) -> Tensor<2> {
         let [cells, _] = states.dims();
         let seen = self.lattice.perceive(&rows::values(states.clone()), noise);
@@ -137,6 +171,9 @@ impl Automaton {
     }
 }
 
+/// Statistics are measured on so many lattices, as often, with so many steps in between.
+const MEASURED: usize = 4;
+const MEASURED_STEPS: usize = 8;
 /// How the lattices of the pool are called.
 const SLOT: &str = "pool ";
 

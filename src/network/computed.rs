@@ -75,7 +75,8 @@ impl<B: Backend> Backward<B, 1> for Pulled {
         let device = gradient.device();
         let data = burn::tensor::try_read_sync(B::float_into_data(gradient)).and_then(Result::ok);
         // The backend computes on this machine's processor in f32: reading it neither waits nor converts.
-        let values = data.and_then(|data| data.try_into_vec().ok()).expect("a float tensor of the flex backend is read at once");
+        let values =
+            data.and_then(|data| data.try_into_vec().ok()).expect("a float tensor of the flex backend is read at once");
         let pulled = (ops.state.adjoint)(values);
         grads.register::<B>(node.id, B::float_from_data(TensorData::new(pulled, ops.state.input), &device));
     }

@@ -41,7 +41,8 @@ impl NetworkRule {
         for (name, weight) in network.weights(Key::new(0)) {
             let found = saved.weights.iter().find(|found| found.name == name && found.tensor.dims() == weight.shape);
             let [rows, columns] = weight.shape;
-            let found = found.ok_or_else(|| Error::Data(format!("the run has no weight `{name}` of {rows} × {columns}")))?;
+            let found =
+                found.ok_or_else(|| Error::Data(format!("the run has no weight `{name}` of {rows} × {columns}")))?;
             weights.push(found.tensor.clone());
         }
         let state = network.recall(&saved.state).map_err(Error::Data)?;

@@ -195,8 +195,7 @@ mod tests {
                     hidden.iter().enumerate().map(|(row, h)| h * f64::from(second[row * channels + channel])).sum();
                 let change = (sum + f64::from(second[11 * channels + channel])).clamp(-2.0, 2.0);
                 let before = f64::from(states[cell * channels + channel]);
-                let wanted =
-                    if fires[cell] == 0.0 { before } else { (before + change).clamp(-2.0, 2.0) };
+                let wanted = if fires[cell] == 0.0 { before } else { (before + change).clamp(-2.0, 2.0) };
                 let found = f64::from(next[cell * channels + channel]);
                 assert!((found - wanted).abs() < 1e-4, "cell {cell}: {found}, not {wanted}");
             }
@@ -205,9 +204,8 @@ mod tests {
 
     #[test]
     fn matrices_that_do_not_fit_are_refused() {
-        let said = |first: usize, second: usize| {
-            TrainedRule::new([&vec![0.0; first], &vec![0.0; second]], 3, 12).unwrap_err()
-        };
+        let said =
+            |first: usize, second: usize| TrainedRule::new([&vec![0.0; first], &vec![0.0; second]], 3, 12).unwrap_err();
         assert!(said(25, 12).contains("25 numbers in its first matrix, which are no 13 rows"));
         assert!(said(26, 12).contains("12 numbers in its second matrix, not 3 rows of 3"));
         assert!(TrainedRule::new([&[f32::NAN; 26], &[0.0; 9]], 3, 12).unwrap_err().contains("NaN"));

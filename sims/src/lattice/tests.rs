@@ -38,7 +38,8 @@ fn kernels_see_slopes_and_curvature_on_a_torus() {
     assert_eq!(at(2, 3), [3.0, 1.0, 0.0, 0.0]);
     assert_eq!(at(2, 0)[1], -2.0, "its left neighbor is the last cell of the line: 8 · (1 − 5)/8/2");
     // A turn by 90° makes x of y.
-    let turned = Lattice::new([6, 6], 1, (&Perception::all(), Grid::Square), [std::f32::consts::FRAC_PI_2, 0.0], Key::new(1));
+    let turned =
+        Lattice::new([6, 6], 1, (&Perception::all(), Grid::Square), [std::f32::consts::FRAC_PI_2, 0.0], Key::new(1));
     let seen = turned.perceive(&states, Key::new(0));
     assert!((seen[4 * 15 + 1]).abs() < 1e-6 && (seen[4 * 15 + 2] + 1.0).abs() < 1e-6);
 }

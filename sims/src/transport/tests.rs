@@ -53,7 +53,8 @@ fn order_is_told_from_the_same_pixels_shuffled() {
     };
     let transport = SlicedTransport::new(&stripes(64), Patches { side: 4, scales: 2 }, 32, Key::new(5));
     let mut shuffled = stripes(16);
-    let mut cells: Vec<[f32; COLORS]> = shuffled.colors.chunks_exact(COLORS).map(|one| [one[0], one[1], one[2]]).collect();
+    let mut cells: Vec<[f32; COLORS]> =
+        shuffled.colors.chunks_exact(COLORS).map(|one| [one[0], one[1], one[2]]).collect();
     Key::new(6).stream().shuffle(&mut cells);
     shuffled.colors = cells.concat();
     let [own, other] = [stripes(16), shuffled].map(|texture| transport.distance(&texture, 0..32));

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use sims::{Key, Kernel, Perception, TrainedRule};
+use sims::{Kernel, Key, Perception, TrainedRule};
 
 use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
 use crate::data::{CellsConfig, Dataset, Meaning, read_rule};
 use crate::network::Network;
-use crate::plants::{Derivatives, Forward, Lab};
 use crate::plants::Rig;
+use crate::plants::{Derivatives, Forward, Lab};
 use crate::record::Saved;
 use crate::report::Theme;
 use crate::training::growth::{Growth, NetworkRule, Rule};
@@ -60,8 +60,7 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
     }
     let gain = "digital: distance with gains off by up to 5 %";
     checks.push(Check::at_most(&format!("{gain} ≤ 0.20"), 0.2, of(gain), "1"));
-    let [aware, silico] =
-        ["physics-aware", "in-silico"].map(|method| of(&format!("electrical, {method}: distance")));
+    let [aware, silico] = ["physics-aware", "in-silico"].map(|method| of(&format!("electrical, {method}: distance")));
     // A distance that is below that of a piece of the image counts as 0.02: nothing is more often as far as nothing.
     let ratio = aware.zip(silico).map(|(aware, silico)| silico / aware.max(0.02));
     checks.push(Check::at_least("electrical: in silico deployed ≥ 3 × as far as physics-aware", 3.0, ratio, "1"));

@@ -186,7 +186,8 @@ impl Objective for TextureObjective {
     fn table(&self, rows: &Rows, answers: &Answers) -> Vec<Vec<String>> {
         let header = ["lattice", "distance"].map(str::to_owned).to_vec();
         let Answers::Values(distances) = answers else { return vec![header] };
-        let rows = rows.numbers.iter().zip(distances).map(|(row, distance)| vec![row.to_string(), format!("{distance:.6}")]);
+        let rows =
+            rows.numbers.iter().zip(distances).map(|(row, distance)| vec![row.to_string(), format!("{distance:.6}")]);
         std::iter::once(header).chain(rows).collect()
     }
 
