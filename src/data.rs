@@ -22,6 +22,7 @@ mod source;
 mod span;
 mod split;
 mod targets;
+mod texture;
 mod trained_rule;
 
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ use augmentation::Augmented;
 pub use augmentation::AugmentationConfig;
 pub use cells::CellsConfig;
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, ImageConfig};
-pub use image::{Texture, read as read_image};
+pub use image::read as read_image;
 pub use pattern::Pattern;
 pub use rows::Rows;
 pub use scaling::Scaling;
@@ -44,6 +45,7 @@ pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
+pub use texture::Texture;
 pub use trained_rule::{is_rule, names as rule_names, read as read_rule};
 
 /// Patches by which textures are compared: 5 × 5 pixels at two scales.

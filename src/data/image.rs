@@ -8,22 +8,13 @@ use std::path::Path;
 use drivers::{MEBIBYTE, read_bounded};
 use sims::{COLORS, Pixels};
 
-use super::{Asked, CellsConfig, Dataset, ImageConfig, Meaning, Pattern, Rows, Targets};
+use super::{Asked, CellsConfig, Dataset, ImageConfig, Meaning, Pattern, Rows, Targets, Texture};
 use crate::Error;
 
 /// The most that is read of a file.
 const LONGEST: u64 = 64 * MEBIBYTE;
 /// The longest side of an image.
 const WIDEST: usize = 4096;
-
-/// A texture to learn.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Texture {
-    /// The image: colors from 0 to 1.
-    pub image: Pixels<f32>,
-    /// Who grows it; none until the experiment's table is known.
-    pub cells: Option<CellsConfig>,
-}
 
 /// The lattices of a pool, and those of the tests. A row is the number of a lattice and what its seed is drawn by.
 pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> Result<Dataset, Error> {
@@ -59,7 +50,7 @@ pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> R
 
 impl Dataset {
     /// The same as it is grown by an automaton.
-    pub fn grown_by(mut self, cells: &CellsConfig, asked: Asked<'_>) -> Result<Self, Error> {
+    pub(super) fn grown_by(mut self, cells: &CellsConfig, asked: Asked<'_>) -> Result<Self, Error> {
         let Asked { document, key } = asked;
         let name = &self.name;
         let Meaning::Texture(texture) = &mut self.meaning else {

@@ -10,8 +10,6 @@
 //!
 //! After Mordvintsev et al., *Texture Generation with Neural Cellular Automata* (arXiv 2105.07545).
 
-// Circle with network.rs: an automaton runs the chain of a network, and a network may be run by one.
-
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};

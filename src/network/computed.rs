@@ -46,7 +46,7 @@ trait ComputedOps: Backend {
 
 impl ComputedOps for Flex {
     fn computed(input: FloatTensor<Self>, computed: Arc<Computed>) -> FloatTensor<Self> {
-        Self::float_from_data(TensorData::new(computed.value.clone(), computed.shape), &input.device())
+        from_values::<Self>(computed.value.clone(), computed.shape, &input)
     }
 }
 
@@ -72,14 +72,18 @@ impl<B: Backend> Backward<B, 1> for Pulled {
         let [input] = ops.parents;
         let gradient = grads.consume::<B>(&ops.node);
         let Some(node) = input else { return };
-        let device = gradient.device();
-        let data = burn::tensor::try_read_sync(B::float_into_data(gradient)).and_then(Result::ok);
+        let data = burn::tensor::try_read_sync(B::float_into_data(gradient.clone())).and_then(Result::ok);
         // The backend computes on this machine's processor in f32: reading it neither waits nor converts.
         let values =
             data.and_then(|data| data.try_into_vec().ok()).expect("a float tensor of the flex backend is read at once");
         let pulled = (ops.state.adjoint)(values);
-        grads.register::<B>(node.id, B::float_from_data(TensorData::new(pulled, ops.state.input), &device));
+        grads.register::<B>(node.id, from_values::<B>(pulled, ops.state.input, &gradient));
     }
+}
+
+/// A tensor of values on the device of `like`.
+fn from_values<B: Backend>(values: Vec<f32>, shape: [usize; 2], like: &FloatTensor<B>) -> FloatTensor<B> {
+    B::float_from_data(TensorData::new(values, shape), &like.device())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! What an objective is called, and its scores, stand in `scores.rs`, since every room speaks of them.
 
 // Circle with training/objective/regress.rs: the list of objectives names this one, which is one of them.
+// Circle with training/objective/texture.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/classify.rs: the list of objectives names this one, which is one of them.
 
 mod classify;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use sims::{Kernel, Key, Perception, TrainedRule};
+use sims::{Key, Perception, TrainedRule};
 
 use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
@@ -285,6 +285,8 @@ fn prepare(assignments: &[&str], quick: bool) -> Result<Prepared, Error> {
 
 #[cfg(test)]
 mod tests {
+    use sims::Kernel;
+
     use super::*;
 
     #[test]
