@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand,
-    guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs, response::ResponseArgs,
-    runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs, soak::SoakArgs,
-    sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
+    grow::GrowArgs, guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs,
+    response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs,
+    soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;
@@ -65,6 +65,11 @@ enum Command {
                       each input.\n\nExamples:\n  pnnlab guard runs/mine --data others.csv\n  pnnlab guard mine --data data/fashion-mnist --json"
     )]
     Guard(GuardArgs),
+    /// Grows the texture of a trained automaton on its plants, at any size: a picture or a film
+    #[command(
+        after_help = "The run has a table [cells] (docs/space-and-time.md). Each cell of each step is one shot on its plants; --twin drives nothing.\n\nExamples:\n  pnnlab grow runs/mine\n  pnnlab grow mine --size 256x256 --steps 500 --out texture.png\n  pnnlab grow mine --damage 12x12 --repair 100 --out repair.gif\n  pnnlab grow mine --rate 1 --json\n  pnnlab grow mine --set plants.electrical.simulated.plant_seed=2\n  pnnlab grow models.json#bubbly_0101 --size 128x128 --out bubbly.gif"
+    )]
+    Grow(GrowArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -182,6 +187,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Select(arguments)) => command::select::run(&arguments),
         Some(Command::Tune(arguments)) => command::tune::run(&arguments),
         Some(Command::Guard(arguments)) => command::guard::run(&arguments),
+        Some(Command::Grow(arguments)) => command::grow::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

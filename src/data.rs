@@ -3,6 +3,7 @@
 // Circle with data/: the list of sources names each, and each makes the data set that is declared here.
 
 mod augmentation;
+mod cells;
 mod clusters;
 pub mod collages;
 mod config;
@@ -13,7 +14,9 @@ pub mod further;
 mod gzip;
 mod hierarchy;
 mod idx;
+mod image;
 mod other;
+mod pattern;
 mod pixels;
 mod regression;
 mod rows;
@@ -24,6 +27,8 @@ mod span;
 mod split;
 mod targets;
 mod taxonomy;
+mod texture;
+mod trained_rule;
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +41,11 @@ use augmentation::Augmented;
 use scaling::Column;
 
 pub use augmentation::AugmentationConfig;
-pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig};
+pub use cells::CellsConfig;
+pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, ImageConfig};
 pub use hierarchy::{Hierarchical, Hierarchy};
+pub use image::read as read_image;
+pub use pattern::Pattern;
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
@@ -45,6 +53,11 @@ pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
 pub use taxonomy::{Group, Grouping, Taxonomy};
+pub use texture::Texture;
+pub use trained_rule::{is_rule, names as rule_names, read as read_rule};
+
+/// Patches by which textures are compared: 5 × 5 pixels at two scales.
+pub const PATCHES: sims::Patches = sims::Patches { side: 5, scales: 2 };
 
 /// Data as it is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +113,7 @@ impl Dataset {
             DataConfig::Digits(config) => digits::dataset(config, asked),
             DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
             DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
+            DataConfig::Image(config) => image::dataset(config, image(config, path).as_deref(), asked),
             DataConfig::Narma(config) => config.dataset(asked),
             DataConfig::MackeyGlass(config) => config.dataset(asked),
             DataConfig::Channel(config) => config.dataset(asked),
@@ -110,6 +124,18 @@ impl Dataset {
             return Err(Error::Data(format!("{}: {message}", dataset.name)));
         }
         Ok(dataset)
+    }
+
+    /// The same as the automaton of `cells` grows it, if there is one: what an image is learned by.
+    pub fn with_cells(self, cells: Option<&CellsConfig>, document: &Document, key: Key) -> Result<Self, Error> {
+        match (cells, &self.meaning) {
+            (Some(cells), _) => self.grown_by(cells, Asked { document, key }),
+            (None, Meaning::Texture(_)) => {
+                let message = "is an image, which is learned by an automaton: add a table [cells]";
+                Err(document.refuse("data.source", message))
+            }
+            (None, _) => Ok(self),
+        }
     }
 
     /// What is learned of it.
@@ -139,6 +165,17 @@ impl Dataset {
     pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Targets) {
         let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
         (augmented.rows(epoch, indices, self.width), self.train.targets.pick(indices))
+    }
+}
+
+/// The image: the one the experiment names, or what `--data` names or holds.
+fn image(config: &ImageConfig, path: Option<&Path>) -> Option<PathBuf> {
+    match (path, &config.file) {
+        (Some(path), Some(file)) if path.is_dir() => {
+            Some(path.join(file.file_name().map_or(file.as_path(), Path::new)))
+        }
+        (Some(path), _) => Some(path.to_owned()),
+        (None, file) => file.clone(),
     }
 }
 

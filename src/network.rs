@@ -3,7 +3,9 @@
 // Circle with network/: the list of layers names each kind, and each is made of the trait and the words here.
 
 mod activation;
+mod automaton;
 mod bins;
+mod computed;
 mod convolution;
 pub(crate) mod full_scale;
 mod guard;
@@ -37,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use crate::Error;
-use crate::data::Dataset;
+use crate::data::{CellsConfig, Dataset};
 use crate::document::Document;
 use crate::event::GuardCounts;
 use crate::plants::Lab;
@@ -46,7 +48,9 @@ use heads::Heads;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
+pub use automaton::{Automaton, Rollout};
 pub use bins::BinsConfig;
+pub use computed::computed;
 pub use convolution::ConvolutionConfig;
 pub use full_scale::{FullScale, FullScales, Units};
 pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
@@ -304,7 +308,7 @@ const MOST_LAYERS: usize = 1000;
 const MOST_WEIGHTS: usize = 1 << 26;
 
 /// What comes into a network, and what must come out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Ends {
     /// Values of a row.
     pub inputs: usize,
@@ -314,19 +318,33 @@ pub struct Ends {
     pub what: &'static str,
     /// Whether they tell classes apart.
     pub classes: bool,
+    /// The lattice, at each cell of which it is run, if there is one.
+    pub cells: Option<CellsConfig>,
 }
 
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
         let classes = data.kind() == ObjectiveKind::Classify;
-        Self { inputs: data.width, outputs: data.meaning.len(), what: data.meaning.outputs(), classes }
+        let (inputs, outputs, what) = (data.width, data.meaning.len(), data.meaning.outputs());
+        match data.cells() {
+            Some(cells) => cells.into(),
+            None => Self { inputs, outputs, what, classes, cells: None },
+        }
+    }
+}
+
+/// The rule of an automaton.
+impl From<&CellsConfig> for Ends {
+    fn from(cells: &CellsConfig) -> Self {
+        let (inputs, outputs) = (cells.width(), cells.channels);
+        Self { inputs, outputs, what: "channels", classes: false, cells: Some(cells.clone()) }
     }
 }
 
 /// Inputs and classes.
 impl From<[usize; 2]> for Ends {
     fn from([inputs, outputs]: [usize; 2]) -> Self {
-        Self { inputs, outputs, what: "classes", classes: true }
+        Self { inputs, outputs, what: "classes", classes: true, cells: None }
     }
 }
 
@@ -340,6 +358,8 @@ pub struct Network {
     heads: Option<Heads>,
     /// What guards its physical layers, if anything does.
     guard: Option<Arc<GuardConfig>>,
+    /// What runs it at each cell of a lattice, if it is a rule.
+    automaton: Option<Automaton>,
 }
 
 impl Network {
@@ -350,8 +370,12 @@ impl Network {
         lab: &Lab,
         ends: impl Into<Ends>,
     ) -> Result<Self, Error> {
-        let Ends { inputs, outputs, what, classes } = ends.into();
+        let Ends { inputs, outputs, what, classes, cells } = ends.into();
         let layout = layout.into();
+        if cells.is_some() && layout.heads.is_some() {
+            let message = "is for networks that say something of a row: leave it out where there is a table [cells]";
+            return Err(document.refuse("heads", message));
+        }
         let (configs, shared) = layout.chain(document)?;
         if MOST_LAYERS < configs.len() {
             return Err(
@@ -360,7 +384,8 @@ impl Network {
         }
         let has_own = layout.heads.is_some_and(|heads| !heads.layers.is_empty());
         let own_from = if has_own { layout.layers.len() } else { usize::MAX };
-        let (mut before, mut images) = (vec![("the data", inputs)], vec![None]);
+        let from = if cells.is_some() { "what a cell perceives" } else { "the data" };
+        let (mut before, mut images) = (vec![(from, inputs)], vec![None]);
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
         for (index, config) in configs.iter().enumerate() {
             let image = images[index];
@@ -386,8 +411,10 @@ impl Network {
         let last = before[before.len() - 1];
         if layers.is_empty() || last.1 != outputs {
             let message = format!(
-                "end with {} ({} values), but the data has {outputs} {what}: end with a layer that gives {outputs}",
-                last.0, last.1
+                "end with {} ({} values), but {} has {outputs} {what}: end with a layer that gives {outputs}",
+                last.0,
+                last.1,
+                if cells.is_some() { "a cell" } else { "the data" }
             );
             return Err(document.refuse(if has_own { "heads.layers" } else { "layers" }, message));
         }
@@ -401,7 +428,8 @@ impl Network {
             }
         }
         let heads = layout.heads.map(|heads| Heads::new(heads, shared, classes));
-        Ok(Self { layers, kinds, counts, guard: None, heads })
+        let automaton = cells.as_ref().map(Automaton::new);
+        Ok(Self { layers, kinds, counts, guard: None, heads, automaton })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -417,6 +445,10 @@ impl Network {
     /// The same with a guard for each physical layer. Refuses one that would be fitted to too few shots.
     pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
         if let Some(config) = guard {
+            if self.automaton.is_some() {
+                let message = "judges the shots of a batch of rows: leave it out where there is a table [cells]";
+                return Err(document.refuse("guard", message));
+            }
             let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));
             for (index, (plant, ports)) in plants {
                 config.check((index, plant), ports, document)?;
@@ -460,13 +492,21 @@ impl Network {
         named
     }
 
-    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits.
+    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits. The rule of an automaton: `[lattices, 2]` → their final states.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         self.outputs(inputs, weights, pass).map(|outputs| outputs.said)
     }
 
-    /// Through the layers that all read-outs share; without several read-outs these are all.
+    /// Through the layers that all read-outs share; without several read-outs these are all. An automaton is run through them at every cell.
     fn shared(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        match &self.automaton {
+            Some(automaton) => automaton.grow(self, &inputs, weights, pass),
+            None => self.chain(inputs, weights, pass),
+        }
+    }
+
+    /// Each of these layers once.
+    fn chain(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         pass.begin(self.guard.as_ref());
         let mut values = inputs;
         let shared = self.heads.as_ref().map_or(self.layers.len(), |heads| heads.shared);

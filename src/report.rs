@@ -2,6 +2,7 @@
 
 pub(crate) mod calibration;
 pub(crate) mod figure;
+pub(crate) mod picture;
 pub(crate) mod reproduction;
 
 pub use calibration::Calibrated;

@@ -23,6 +23,8 @@ pub enum ObjectiveKind {
     Groups,
     /// Numbers for each row: mean squared error, judged by NRMSE and R². Needs data with targets.
     Regress,
+    /// A texture: sliced optimal transport between patches, judged by a distance. Needs an image and `[cells]`.
+    Texture,
 }
 
 /// Which end of a score is the good one.
@@ -58,6 +60,8 @@ pub enum Picture {
     Confusion,
     /// Predictions against targets.
     Predictions,
+    /// The image and what was grown.
+    Texture,
 }
 
 static CLASSIFY: [Score; 1] = [Score {
@@ -88,14 +92,23 @@ static REGRESS: [Score; 2] = [
     },
 ];
 
+static TEXTURE: [Score; 1] = [Score {
+    name: "distance",
+    words: "distance",
+    better: Better::Lower,
+    in_percent: false,
+    each: "distances",
+    range: [f64::NEG_INFINITY, f64::INFINITY],
+}];
+
 /// Scores of an objective at most.
 const MOST: usize = 2;
 
 impl ObjectiveKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Classify, Self::Groups, Self::Regress];
+    pub const ALL: [Self; 4] = [Self::Classify, Self::Groups, Self::Regress, Self::Texture];
     /// Those whose scores are called differently: each is told by its scores.
-    pub const JUDGED: [Self; 2] = [Self::Classify, Self::Regress];
+    pub const JUDGED: [Self; 3] = [Self::Classify, Self::Regress, Self::Texture];
 
     /// The name in files.
     pub fn name(self) -> &'static str {
@@ -103,6 +116,7 @@ impl ObjectiveKind {
             Self::Classify => "classify",
             Self::Groups => "groups",
             Self::Regress => "regress",
+            Self::Texture => "texture",
         }
     }
 
@@ -111,6 +125,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => &CLASSIFY,
             Self::Regress => &REGRESS,
+            Self::Texture => &TEXTURE,
         }
     }
 
@@ -119,6 +134,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => Self::Classify,
             Self::Regress => Self::Regress,
+            Self::Texture => Self::Texture,
         }
     }
 
@@ -133,6 +149,7 @@ impl ObjectiveKind {
             Self::Classify => ["cross_entropy", "cross-entropy"],
             Self::Groups => ["group_cross_entropy", "sum of the groups' cross-entropies"],
             Self::Regress => ["squared_error", "squared error"],
+            Self::Texture => ["transport", "transport between patches"],
         }
     }
 
@@ -141,6 +158,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => "logistic regression",
             Self::Regress => "least squares",
+            Self::Texture => "shuffled pixels",
         }
     }
 
@@ -149,6 +167,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => Picture::Confusion,
             Self::Regress => Picture::Predictions,
+            Self::Texture => Picture::Texture,
         }
     }
 
@@ -159,6 +178,7 @@ impl ObjectiveKind {
             Self::Regress => {
                 ["targets", "a CSV file with data.targets, or the sources narma, mackey-glass and channel"]
             }
+            Self::Texture => ["an image", "the source image, with a table [cells]"],
         }
     }
 
@@ -339,7 +359,7 @@ mod tests {
 
     #[test]
     fn scores_have_a_direction_and_words() {
-        let [accuracy, nrmse] = ObjectiveKind::JUDGED.map(ObjectiveKind::score);
+        let [accuracy, nrmse, _] = ObjectiveKind::JUDGED.map(ObjectiveKind::score);
         assert!(accuracy.is_better(0.9, 0.8) && nrmse.is_better(0.1, 0.2) && !nrmse.is_better(0.2, 0.2));
         assert_eq!((accuracy.lead(0.75, 0.5), nrmse.lead(0.75, 0.5)), (0.25, -0.25));
         assert_eq!((accuracy.show(0.885), nrmse.show(0.4121)), ("88.5 %".to_owned(), "0.412".to_owned()));

@@ -6,6 +6,7 @@ mod drawer;
 pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
+pub(crate) mod growth;
 mod guard;
 mod method;
 pub mod methods;
@@ -32,7 +33,9 @@ pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;
-pub use objective::{Classify, Groups, Objective, ObjectiveConfig, Regress, group_log_probabilities};
+pub use objective::{
+    Classify, Groups, Judge, Objective, ObjectiveConfig, Regress, TextureObjective, group_log_probabilities,
+};
 pub use plan::Plan;
 pub use prepared::Prepared;
 pub use rehearsal::Rehearsal;

@@ -35,6 +35,7 @@ mod safe;
 mod seeds;
 mod soak;
 mod terminal;
+mod textures;
 mod tidy;
 mod watch;
 mod wires;

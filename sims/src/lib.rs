@@ -14,6 +14,7 @@ mod error;
 mod feedthrough;
 #[cfg(test)]
 mod gradient_check;
+mod lattice;
 pub mod mechanical;
 mod mesh;
 mod noise;
@@ -26,6 +27,7 @@ mod shifted;
 mod simulated;
 #[cfg(test)]
 mod timing_tmp;
+mod transport;
 mod twin;
 
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};
@@ -34,6 +36,7 @@ pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, Elec
 pub use equations::{Equations, Language, SystemReport, trials};
 pub use error::Error;
 pub use feedthrough::Feedthrough;
+pub use lattice::{Grid, Kernel, Lattice, Perception, TrainedRule, fires};
 pub use mechanical::Mechanical;
 pub use mesh::{Mesh, MeshImperfections, MeshInputs, MeshOutputs, MeshPattern};
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};
@@ -42,4 +45,5 @@ pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
 pub use shifted::Shifted;
 pub use simulated::{Built, Clock, Moment, Simulated, System};
+pub use transport::{COLORS, Patches, Pixels, SlicedTransport};
 pub use twin::{Predicted, Pullback, Twin};

@@ -217,6 +217,7 @@ fn figures(
         files.extend(match entry.objective.picture() {
             Picture::Confusion => figure::confusion(&runs, caption, folder, &name("confusion"), arguments.theme)?,
             Picture::Predictions => figure::predictions(&runs, caption, folder, &name("predictions"), arguments.theme)?,
+            Picture::Texture => vec![],
         });
     }
     let svg = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "svg"));

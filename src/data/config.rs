@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::further::Columns;
-use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Scaling, Span, SplitRule};
+use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule};
 use crate::Error;
 use crate::document::Document;
 use crate::scores::ObjectiveKind;
@@ -22,6 +22,8 @@ pub enum DataConfig {
     Csv(CsvConfig),
     /// A folder with the four IDX files of MNIST or a set like it, plain or gzip; 0 to 255 becomes `range`.
     Idx(IdxConfig),
+    /// One image whose texture is grown: PNG, PPM, PGM, or a CSV file of gray values. Needs a table `[cells]`.
+    Image(ImageConfig),
     /// NARMA-10, made by the program: the next value of a driven nonlinear system of tenth order, from the last inputs (Atiya and
     /// Parlos, IEEE Trans. Neural Netw. 11, 697, 2000).
     Narma(NarmaConfig),
@@ -31,6 +33,34 @@ pub enum DataConfig {
     /// Equalization of a nonlinear channel, made by the program: the symbol that was sent, from what was received (Mathews and Lee,
     /// Proc. SPIE 2296, 317, 1994).
     Channel(ChannelConfig),
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// The file; `--data` names another, or a folder that holds it. Give it or `pattern`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// An image that the program makes, in place of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Lattices that are grown from fresh seeds to validate (2).
+    #[serde(default = "two")]
+    #[schemars(range(max = 1000))]
+    pub validation: usize,
+    /// Lattices that are grown from fresh seeds at the end (4).
+    #[serde(default = "four")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub test: usize,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn four() -> usize {
+    4
 }
 
 /// The embedded digits.
@@ -182,13 +212,14 @@ impl DataConfig {
             Self::Digits(_) | Self::Idx(_) => ObjectiveKind::Classify,
             Self::Csv(config) if !config.group.is_empty() => ObjectiveKind::Groups,
             Self::Csv(config) if config.targets.is_empty() => ObjectiveKind::Classify,
+            Self::Image(_) => ObjectiveKind::Texture,
             Self::Csv(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => ObjectiveKind::Regress,
         }
     }
 
     /// Whether it comes from files, so that `--data` can name them.
     pub fn reads_files(&self) -> bool {
-        matches!(self, Self::Csv(_) | Self::Idx(_))
+        matches!(self, Self::Csv(_) | Self::Idx(_) | Self::Image(_))
     }
 
     /// Refuses numbers without sense, before anything is read.
@@ -197,6 +228,11 @@ impl DataConfig {
             Self::Digits(config) => (config.range, &config.augmentation),
             Self::Csv(config) => (config.range, &None),
             Self::Idx(config) => (config.range, &config.augmentation),
+            Self::Image(config) if config.file.is_some() == config.pattern.is_some() => {
+                let message = "needs either `file` or `pattern`: name an image, or one that the program makes";
+                return Err(document.refuse("data", message));
+            }
+            Self::Image(_) => return Ok(()),
             Self::Narma(config) => (config.range, &None),
             Self::MackeyGlass(config) => (config.range, &None),
             Self::Channel(config) => (config.range, &None),
@@ -209,7 +245,7 @@ impl DataConfig {
             Self::Digits(config) => config.train,
             Self::Csv(config) => config.train,
             Self::Idx(config) => config.train,
-            Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
+            Self::Image(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
         };
         if train == Some(0) {
             return Err(document.refuse("data.train", "is 0: learn from at least one row"));

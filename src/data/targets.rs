@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Taxonomy;
+use super::Texture;
 use crate::scores::ObjectiveKind;
 
 /// What belongs to each row.
@@ -84,6 +85,8 @@ pub enum Meaning {
     Groups(Taxonomy),
     /// One for each number that is to be predicted.
     Targets(Vec<Target>),
+    /// A texture that lattices are to show.
+    Texture(Box<Texture>),
 }
 
 /// A number that is to be predicted.
@@ -111,6 +114,7 @@ impl Meaning {
             Self::Classes(words) => words.len(),
             Self::Groups(taxonomy) => taxonomy.outputs(),
             Self::Targets(targets) => targets.len(),
+            Self::Texture(_) => sims::COLORS,
         }
     }
 
@@ -124,6 +128,7 @@ impl Meaning {
         match self {
             Self::Classes(_) | Self::Groups(_) => Targets::Classes(vec![]),
             Self::Targets(targets) => Targets::Values { values: vec![], width: targets.len() },
+            Self::Texture(_) => Targets::Values { values: vec![], width: 1 },
         }
     }
 
@@ -133,6 +138,7 @@ impl Meaning {
             Self::Classes(_) => ObjectiveKind::Classify,
             Self::Groups(_) => ObjectiveKind::Groups,
             Self::Targets(_) => ObjectiveKind::Regress,
+            Self::Texture(_) => ObjectiveKind::Texture,
         }
     }
 
@@ -141,6 +147,7 @@ impl Meaning {
         match self {
             Self::Classes(_) | Self::Groups(_) => "classes",
             Self::Targets(_) => "targets",
+            Self::Texture(_) => "colors",
         }
     }
 
@@ -150,6 +157,7 @@ impl Meaning {
             Self::Classes(_) => "classes",
             Self::Groups(_) => "classes and groups",
             Self::Targets(_) => "targets",
+            Self::Texture(_) => "colors",
         }
     }
 
@@ -159,6 +167,7 @@ impl Meaning {
             Self::Classes(words) => words.iter().map(String::as_str).collect(),
             Self::Groups(taxonomy) => taxonomy.words().iter().map(String::as_str).collect(),
             Self::Targets(targets) => targets.iter().map(|target| target.name.as_str()).collect(),
+            Self::Texture(_) => vec!["red", "green", "blue"],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A trainable matrix and summand: `y = x W + b`, `W` `[width before, width]`.
 //!
-//! Initial weights are uniform in ±1/√(width before).
+//! Initial weights are uniform in ±spread/√(width before).
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
@@ -17,6 +17,19 @@ pub struct LinearConfig {
     /// Values that it gives.
     #[schemars(range(max = 65_536))]
     pub width: usize,
+    /// What the initial weights are multiplied by (1); with 0 it begins by giving zeros.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub spread: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_one(spread: &f32) -> bool {
+    *spread == 1.0
 }
 
 impl LinearConfig {
@@ -34,13 +47,14 @@ impl LinearConfig {
             );
             return Err(chain.refuse("width", message));
         }
-        Ok(Box::new(Linear { before: chain.width(), width: self.width }))
+        Ok(Box::new(Linear { before: chain.width(), width: self.width, spread: self.spread }))
     }
 }
 
 struct Linear {
     before: usize,
     width: usize,
+    spread: f32,
 }
 
 impl Layer for Linear {
@@ -49,7 +63,7 @@ impl Layer for Linear {
     }
 
     fn weights(&self, key: Key) -> Vec<Weight> {
-        let bound = 1.0 / (self.before as f32).sqrt();
+        let bound = self.spread / (self.before as f32).sqrt();
         let mut stream = key.stream();
         let mut draw = |count: usize| (0..count).map(|_| bound * (2.0 * stream.uniform() - 1.0)).collect();
         vec![

@@ -108,6 +108,10 @@ impl Network {
         let is_wanted =
             |index: &usize| self.layers[*index].normalize().is_some_and(|layer| layer.config().is_wanted(wants));
         let Some(last) = (0..self.layers.len()).rev().find(is_wanted) else { return Ok(vec![]) };
+        let batches = match &self.automaton {
+            Some(automaton) => automaton.perceptions(self, batches, weights, pass)?,
+            None => batches,
+        };
         let (mut found, mut places) = (Vec::new(), Vec::new());
         // What each batch has come to, and what every layer so far has given for it.
         let mut flows: Vec<(Tensor<2>, Vec<Tensor<2>>)> = batches.into_iter().map(|batch| (batch, vec![])).collect();

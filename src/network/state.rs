@@ -110,9 +110,17 @@ impl Network {
                 guards.entry((index, bench.to_owned())).or_default().push((part, tensor));
                 continue;
             }
-            let own = index.filter(|index| *index < self.layers.len()).and_then(|index| {
+            let own = index.and_then(|index| {
                 let own = name.strip_prefix(&self.before(index))?;
-                self.layers[index].remembers(own, tensor).then(|| (index, own.to_owned()))
+                let remembers = match self.layers.get(index) {
+                    Some(layer) => layer.remembers(own, tensor),
+                    // Behind the last layer: the pool of an automaton.
+                    None => {
+                        let automaton = self.automaton.as_ref().filter(|_| index == self.layers.len());
+                        automaton.is_some_and(|automaton| automaton.remembers(own, tensor))
+                    }
+                };
+                remembers.then(|| (index, own.to_owned()))
             });
             let Some((index, own)) = own else {
                 let [rows, columns] = tensor.dims();
@@ -136,9 +144,11 @@ impl Network {
 
     /// How the names of a layer's tensors begin.
     fn before(&self, index: usize) -> String {
-        if index == self.layers.len() {
-            return HEADS.to_owned();
+        match self.kinds.get(index) {
+            Some(kind) => format!("layers.{index}.{kind}."),
+            // Behind the last layer: the pool of an automaton, or what is remembered of read-outs.
+            None if self.automaton.is_some() => format!("layers.{index}.cells."),
+            None => HEADS.to_owned(),
         }
-        format!("layers.{index}.{}.", self.kinds[index])
     }
 }

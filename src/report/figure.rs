@@ -72,6 +72,8 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
             let caption = record.caption(&format!("the last test, on the plant{scores}"));
             predictions(&last, caption, &folder, "predictions", theme)?
         }
+        // Textures are drawn by growing them.
+        Picture::Texture => vec![],
     });
     drawn.extend(plant_and_twin(&record, &folder, theme)?);
     drawn.extend(drift(&record, &folder, theme)?);

@@ -16,6 +16,7 @@ mod section;
 mod simplicity_bias;
 mod style_parameters;
 mod symbolic_numerics;
+mod textures;
 
 pub use program::{Asked, Check, Measured, Measurement};
 pub use programs::find as program;

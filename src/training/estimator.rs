@@ -244,7 +244,7 @@ impl Graph {
         let kept = Kept::of(problem, kept, device);
         let (outputs, targets) = (kept.rows(outputs), kept.targets(problem));
         let scores = problem.objective.batch_scores(&outputs.clone().detach(), targets);
-        let own = problem.objective.loss(outputs, targets, device);
+        let own = problem.objective.loss_at(problem.step, outputs, targets, device);
         let penalty = mean(penalties);
         let loss = match &penalty {
             Some(penalty) => own.clone() + penalty.clone().mul_scalar(problem.config.range_penalty),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::control::RunConfig;
-use crate::data::DataConfig;
+use crate::data::{CellsConfig, DataConfig};
 use crate::document::{Document, list, name_complaint, nearest};
 use crate::network::{GuardConfig, HeadsConfig, LayerConfig, Layout};
 use crate::scores::ObjectiveKind;
@@ -30,6 +30,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
+    ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
 ];
 
 /// The experiment that runs when none is named.
@@ -53,6 +54,9 @@ pub struct Experiment {
     /// What to learn of it; left out, what the data has: classes or numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<ObjectiveConfig>,
+    /// The lattice, at each cell of which the layers are run; left out, they are run once for each row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<CellsConfig>,
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -211,6 +215,7 @@ impl Experiment {
     fn sensible(&self, document: &Document) -> Result<(), Error> {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
+        self.cells.as_ref().map_or(Ok(()), |cells| cells.sensible(document))?;
         let (objective, of_data) = (self.objective(), self.data.kind());
         if let Some(config) = &self.objective {
             config.sensible(of_data == ObjectiveKind::Groups, document)?;

@@ -4,6 +4,7 @@
 //! What an objective is called, and its scores, stand in `scores.rs`, since every room speaks of them.
 
 // Circle with training/objective/regress.rs: the list of objectives names this one, which is one of them.
+// Circle with training/objective/texture.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/classify.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/groups.rs: the list of objectives names this one, which is one of them.
 
@@ -12,6 +13,7 @@ mod groups;
 mod least_squares;
 mod logistic;
 mod regress;
+mod texture;
 
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
@@ -21,6 +23,7 @@ use sims::Key;
 pub use classify::Classify;
 pub use groups::{Groups, group_log_probabilities};
 pub use regress::Regress;
+pub use texture::{Judge, TextureObjective};
 
 use crate::Error;
 use crate::data::{Answers, Dataset, Grouping, Meaning, Rows, Targets, Taxonomy};
@@ -104,6 +107,11 @@ pub trait Objective: Send + Sync {
     /// `[shots, outputs]` → the mean loss of a batch, which can be differentiated; `device` is that of the outputs.
     fn loss(&self, outputs: Tensor<2>, targets: &Targets, device: &Device) -> Tensor<1>;
 
+    /// The same for the update with this number, counted from 1, where a loss draws something for each.
+    fn loss_at(&self, _update: usize, outputs: Tensor<2>, targets: &Targets, device: &Device) -> Tensor<1> {
+        self.loss(outputs, targets, device)
+    }
+
     /// The loss of whoever knows the targets of the training rows and sees no input: who is not below it has learned nothing.
     fn guessing(&self) -> f64;
 
@@ -138,6 +146,7 @@ pub fn objective(data: &Dataset) -> Box<dyn Objective> {
         Meaning::Classes(words) => Box::new(Classify::new(words)),
         Meaning::Groups(taxonomy) => Box::new(Groups::new(taxonomy)),
         Meaning::Targets(targets) => Box::new(Regress::new(targets)),
+        Meaning::Texture(texture) => Box::new(TextureObjective::new(texture)),
     }
 }
 

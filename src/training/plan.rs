@@ -68,6 +68,11 @@ impl Plan {
         let tests = steps.checked_div(every).unwrap_or(0) + usize::from(every == 0 || !steps.is_multiple_of(every));
         let mut plan = Self { steps, tests, ..Self::default() };
         let batch = training.batch.min(data.train.len());
+        // Each cell of each step of a rollout is a shot.
+        let (cells, rolled, tested) = match data.cells() {
+            Some(lattice) => (lattice.cells(), lattice.rollouts(steps), lattice.tested()),
+            None => (1, steps, 1),
+        };
         let mut shot_bytes = 0;
         let mut driven: BTreeMap<usize, (u64, f64)> = BTreeMap::new();
         for (index, layer) in experiment.layers.iter().enumerate() {
@@ -77,18 +82,19 @@ impl Plan {
             let settle = if ports.control_count() == 0 { 0.0 } else { timing.settle };
             let pass = |shots: usize| settle + timing.batch(shots);
             let (mut shots, mut seconds) = (0, 0.0);
-            let passes = steps * method.plant_passes(training, weights);
-            shots += passes * batch;
-            seconds += passes as f64 * pass(batch);
+            let passes = rolled * method.plant_passes(training, weights);
+            shots += passes * batch * cells;
+            seconds += passes as f64 * pass(batch * cells);
             // The test set is met at the end; in its place without a validation set, each time.
             let (validation, test) = (data.validation.len(), data.test.len());
             let mut tried = if validation == 0 { vec![(tests, test)] } else { vec![(tests, validation), (1, test)] };
             tried.extend(statistics(&experiment.layers[index..], (method, training), (data.train.len(), tests)));
             for (times, rows) in tried {
                 let rest = rows % EVALUATION_BATCH;
-                let whole = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH);
-                seconds += times as f64 * (whole + if rest == 0 { 0.0 } else { pass(rest) });
-                shots += times * rows;
+                let whole = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH * cells);
+                let each = whole + if rest == 0 { 0.0 } else { pass(rest * cells) };
+                seconds += (times * tested) as f64 * each;
+                shots += times * tested * rows * cells;
             }
             if let Some(guard) = experiment.guard.as_ref().filter(|_| 0 < passes) {
                 plan.most_again_shots += (guard.again() * passes * batch) as u64;

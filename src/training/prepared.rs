@@ -58,6 +58,7 @@ impl Prepared {
             Some(objective) => objective.apply(data, &self.document, key)?,
             None => data,
         };
+        let data = data.with_cells(self.experiment.cells.as_ref(), &self.document, key)?;
         if self.experiment.training.chooses() && data.validation.is_empty() {
             let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
             return Err(self.document.refuse("data.validation", message));

@@ -342,7 +342,10 @@ impl<'a> Trainer<'a> {
     }
 
     /// Shortens the gradient and takes one step of the optimizer; `false` if the gradient is not finite.
-    fn descend(&mut self, gradients: Vec<Option<Vec<f32>>>, learning_rate: f64) -> bool {
+    fn descend(&mut self, mut gradients: Vec<Option<Vec<f32>>>, learning_rate: f64) -> bool {
+        if self.config.normalize_gradients {
+            gradients.iter_mut().flatten().for_each(|gradient| normalize(gradient));
+        }
         let norm = gradients.iter().flatten().map(|gradient| adam::sum_of_squares(gradient)).sum::<f64>().sqrt();
         if !norm.is_finite() {
             return false;
@@ -359,4 +362,10 @@ impl<'a> Trainer<'a> {
         }
         true
     }
+}
+
+/// Brings a gradient to the norm 1, as Mordvintsev et al. do for rollouts.
+fn normalize(gradient: &mut [f32]) {
+    let share = (1.0 / (adam::sum_of_squares(gradient).sqrt() + 1e-8)) as f32;
+    gradient.iter_mut().for_each(|slope| *slope *= share);
 }

@@ -1,10 +1,10 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters, symbolic_numerics};
+use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters, symbolic_numerics, textures};
 
 /// All of them.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     batchnorm::PROGRAM,
     learned_twins::PROGRAM,
     methods::PROGRAM,
@@ -12,6 +12,7 @@ const PROGRAMS: [Program; 7] = [
     simplicity_bias::PROGRAM,
     style_parameters::PROGRAM,
     symbolic_numerics::PROGRAM,
+    textures::PROGRAM,
 ];
 
 /// The program of that name.

@@ -74,6 +74,10 @@ pub struct TrainingConfig {
     /// The gradient of all weights together is shortened to this norm; 0 leaves it.
     #[schemars(range(max = 1e6))]
     pub gradient_clip: f32,
+    /// Before that the gradient of each weight is brought to the norm 1 (false): updates of rollouts, whose gradients differ by orders of
+    /// magnitude.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub normalize_gradients: bool,
     /// Weight of the soft range penalty, averaged over the physical layers.
     #[schemars(range(max = 1e6))]
     pub range_penalty: f32,
@@ -299,6 +303,7 @@ impl Default for TrainingConfig {
             weight_decay: 0.0,
             momentum: 0.9,
             gradient_clip: 5.0,
+            normalize_gradients: false,
             range_penalty: 1.0,
             range_sharpness: 20.0,
             evaluate_every: 200,

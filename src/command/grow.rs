@@ -1,0 +1,283 @@
+//! `pnnlab grow`: the texture of a trained automaton, at any size, as a picture or a film.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::Error;
+use crate::control::Attendant;
+use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
+use crate::output::duration;
+use crate::plants::{Derivatives, Forward, Lab, Rig};
+use crate::record::Saved;
+use crate::report::{Theme, picture};
+use crate::training::growth::{Growth, NetworkRule, Rule};
+use crate::training::{Experiment, Interrupted, Judge, Prepared};
+
+/// Frames of a film, unless `--every` says otherwise.
+const FRAMES: usize = 60;
+/// Cells of a lattice at most.
+const MOST_CELLS: usize = 1 << 24;
+
+/// `pnnlab grow`.
+#[derive(Debug, Args)]
+pub struct GrowArgs {
+    /// The run: its folder, or its name; or a rule of the public collection: models.json#NAME, or NAME_w1.csv
+    pub run: PathBuf,
+    /// Lines and columns of the lattice; without it, as it was trained
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<[usize; 2]>,
+    /// Steps from a fresh seed; without it, as many as a test has
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub steps: Option<u32>,
+    /// Then cuts a hole of so many lines and columns into the middle
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub damage: Option<[usize; 2]>,
+    /// Steps that repair the hole; without it, 150
+    #[arg(long, value_name = "N", requires = "damage", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub repair: Option<u32>,
+    /// The probability that a cell changes in a step; without it, as it was trained. 1: all at once
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub rate: Option<f32>,
+    /// Where the texture goes: a picture (.png), or a film (.gif)
+    #[arg(long, value_name = "FILE", default_value = "texture.png")]
+    pub out: PathBuf,
+    /// Steps between two frames of a film; without it, so that there are about 60
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: Option<u32>,
+    /// Pixels of a cell's side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub zoom: u16,
+    /// On the twins of the plants, which drives nothing
+    #[arg(long)]
+    pub twin: bool,
+    /// The rig file of another bench; without it, the run's own rig
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Changes one key of the rig's plants, such as plants.electrical.simulated.plant_seed=2; or of the lattice, such as cells.rotation=30
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// The seed of the fresh seed and of the cells that change
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// The image that a distance is measured to; without it, the run's own
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `256x256`, or `256`.
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', '×']).unwrap_or((text, text));
+    let side = |text: &str| text.trim().parse::<usize>().ok().filter(|side| (1..=MOST_CELLS).contains(side));
+    match (side(sides.0), side(sides.1)) {
+        (Some(height), Some(width)) if height.saturating_mul(width) <= MOST_CELLS => Ok([height, width]),
+        (Some(height), Some(width)) => Err(format!("{height} × {width} cells are more than {MOST_CELLS}")),
+        _ => Err("give lines and columns, such as 256x256".to_owned()),
+    }
+}
+
+fn rate(text: &str) -> Result<f32, String> {
+    let rate: Option<f32> = text.parse().ok();
+    rate.filter(|rate| 0.0 < *rate && *rate <= 1.0).ok_or_else(|| "give a probability above 0 and at most 1".to_owned())
+}
+
+/// Grows, damages, repairs, and writes the picture.
+pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
+    if is_rule(&arguments.run) && !arguments.runs.join(&arguments.run).is_dir() {
+        let (rule, mut cells) = read_rule(&arguments.run)?;
+        if let Some(other) = arguments.set.first() {
+            return Err(Error::Usage(format!("--set {other}: a rule of the collection has no keys: leave it out")));
+        }
+        cells.size = 64;
+        let judge = match &arguments.data {
+            Some(file) => Some(judge(&read_image(file)?, arguments, &cells)?),
+            None => None,
+        };
+        return grow(Rule::Trained(rule), &cells, judge, arguments).and_then(|facts| tell(&facts, arguments));
+    }
+    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
+    let fine = |set: &&String| ["plants.", "cells."].iter().any(|start| set.trim_start().starts_with(start));
+    if let Some(other) = arguments.set.iter().find(|set| !fine(set)) {
+        return Err(Error::Usage(format!(
+            "--set {other}: only the rig's plants and the lattice can be changed here, such as plants.electrical.simulated.plant_seed=2: \
+             what was trained stays"
+        )));
+    }
+    let own = |name: &str| run.folder.join(name);
+    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &arguments.set)?;
+    let Some(cells) = experiment.cells.clone() else {
+        return Err(Error::Usage(format!(
+            "{}: is no automaton, which has a table [cells]: there is nothing to grow",
+            run.folder.display()
+        )));
+    };
+    let rig = if let Some(file) = &arguments.rig {
+        Rig::find(Some(file), &document)?
+    } else {
+        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
+        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
+    };
+    let data = arguments.data.clone().or_else(|| run.facts["data_path"].as_str().map(Into::into));
+    let prepared = Prepared { experiment, document, rig, data, drawer: Arc::new(Theme::default()) };
+    let judge = match prepared.load(run.seed) {
+        Ok(data) => match &data.meaning {
+            Meaning::Texture(texture) => Some(judge(&texture.image, arguments, &cells)?),
+            _ => None,
+        },
+        // The image may be gone; the texture grows all the same.
+        Err(error) if arguments.data.is_none() => {
+            tell!("pnnlab: no distance is measured: {error}");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    let mut opened = prepared.rig.clone().unrecorded().open(&prepared.plants(), run.seed)?;
+    for plant in &mut opened {
+        plant.allowance.pace();
+    }
+    let mut lab = Lab::new(opened, Derivatives::Twin)?;
+    let layers = (&prepared.experiment.layers[..], &cells);
+    let rule = NetworkRule::new(layers, &Saved::read(&run.folder)?, &prepared.document, &lab)?;
+    lab.attend(Attendant::new());
+    let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
+    let before = lab.meter();
+    announce(arguments, &cells, &lab, prepared.plants().len());
+    let grown = grow(Rule::Network(Box::new(rule), &mut lab, on), &cells, judge, arguments);
+    // The plants are made safe before anything is said, whatever came out.
+    lab.make_safe()?;
+    let mut facts = grown.map_err(|error| match error {
+        Error::Halted(_) => Error::CalibrationStopped,
+        error => error,
+    })?;
+    let meter = lab.meter();
+    facts["shots"] = json!(meter.shots - before.shots);
+    facts["plant_seconds"] = json!(meter.plant_seconds - before.plant_seconds);
+    tell(&facts, arguments)
+}
+
+fn steps(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
+    let grown = arguments.steps.map_or(cells.tested(), |steps| steps as usize);
+    [grown, if arguments.damage.is_some() { arguments.repair.unwrap_or(150) as usize } else { 0 }]
+}
+
+fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
+    arguments.size.unwrap_or([cells.size; 2])
+}
+
+/// Says what it will cost on the plants.
+fn announce(arguments: &GrowArgs, cells: &CellsConfig, lab: &Lab, plants: usize) {
+    if arguments.twin || plants == 0 {
+        return;
+    }
+    let area: usize = extent(arguments, cells).iter().product();
+    let steps: usize = steps(arguments, cells).iter().sum();
+    let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(area) * steps as f64).sum();
+    tell!("pnnlab: {steps} steps of {area} cells, each a shot: {} of bench time a plant", duration(seconds));
+}
+
+/// A lattice that has a patch at each scale gets a judge.
+fn judge(image: &sims::Pixels<f32>, arguments: &GrowArgs, cells: &CellsConfig) -> Result<Judge, Error> {
+    let (size, least) = (extent(arguments, cells), crate::data::PATCHES.least());
+    if size.into_iter().chain(image.size).any(|side| side < least) {
+        let [height, width] = image.size;
+        return Err(Error::Usage(format!(
+            "--size: lattice and image need sides of at least {least}, which a patch of the coarsest scale has: the lattice is {} × {}, the \
+             image {height} × {width}",
+            size[0], size[1]
+        )));
+    }
+    Ok(Judge::new(image, size))
+}
+
+fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<Judge>, arguments: &GrowArgs) -> Result<Value, Error> {
+    let size = extent(arguments, cells);
+    let [grown, repaired] = steps(arguments, cells);
+    let is_film = picture::is_film(&arguments.out);
+    let every = arguments.every.map_or((grown + repaired).div_ceil(FRAMES), |every| every as usize).max(1);
+    let mut growth = Growth::new(rule, cells, size, arguments.seed);
+    let (mut frames, start) = (Vec::new(), Instant::now());
+    let mut advance = |growth: &mut Growth<'_>, steps: usize| -> Result<(), Error> {
+        let end = growth.done() + steps;
+        while growth.done() < end {
+            let piece = if is_film { every.min(end - growth.done()) } else { end - growth.done() };
+            growth.advance(piece, arguments.rate)?;
+            if is_film {
+                frames.push(growth.colors());
+            }
+        }
+        Ok(())
+    };
+    let distance = |growth: &Growth<'_>| judge.as_ref().map(|judge| judge.distance(&growth.colors()));
+    advance(&mut growth, grown)?;
+    let mut distances = json!({ "grown": distance(&growth) });
+    if let Some(hole) = arguments.damage {
+        growth.damage(hole);
+        distances["damaged"] = json!(distance(&growth));
+        advance(&mut growth, repaired)?;
+        distances["repaired"] = json!(distance(&growth));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    frames.push(growth.colors());
+    picture::write(&arguments.out, &frames, usize::from(arguments.zoom))?;
+    Ok(json!({
+        "run": arguments.run,
+        "size": size,
+        "steps": growth.done(),
+        "seed": arguments.seed,
+        "on": if arguments.twin { "twin" } else { "plant" },
+        "distance": distances,
+        "shots": 0,
+        "seconds": seconds,
+        "cell_updates_per_second": (growth.cells() * growth.done()) as f64 / seconds.max(1e-9),
+        "out": arguments.out,
+    }))
+}
+
+fn tell(facts: &Value, arguments: &GrowArgs) -> Result<(), Error> {
+    if arguments.json {
+        say!("{facts:#}");
+        return Ok(());
+    }
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
+    say!(
+        "{} steps of {} × {} cells in {}: {:.2} million cell updates a second, {} shots on the plants",
+        facts["steps"],
+        facts["size"][0],
+        facts["size"][1],
+        duration(number(&facts["seconds"])),
+        1e-6 * number(&facts["cell_updates_per_second"]),
+        facts["shots"]
+    );
+    let words = [("grown", "after growing"), ("damaged", "after the hole"), ("repaired", "after repair")];
+    for (key, words) in words {
+        if let Some(distance) = facts["distance"][key].as_f64() {
+            say!("distance to the image {words}: {distance:.3} (0: a piece of the image; 1: its pixels in no order)");
+        }
+    }
+    say!("texture: {}", arguments.out.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_rates_are_read_or_refused() {
+        assert_eq!(size("12x34"), Ok([12, 34]));
+        assert_eq!(size("7"), Ok([7, 7]));
+        assert!(size("0x4").is_err() && size("axb").is_err());
+        assert!(size("100000x100000").unwrap_err().contains("are more than"));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        assert!(rate("0").is_err() && rate("1.5").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! What is learned of an image: its texture, by an automaton.
+
+use sims::Pixels;
+
+use super::CellsConfig;
+
+/// A texture to learn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Texture {
+    /// The image: colors from 0 to 1.
+    pub image: Pixels<f32>,
+    /// Who grows it; none until the experiment's table is known.
+    pub cells: Option<CellsConfig>,
+}

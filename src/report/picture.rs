@@ -1,0 +1,74 @@
+//! Textures as pictures: PNG, and GIF for films.
+
+use std::path::Path;
+
+use sims::{COLORS, Pixels};
+
+use crate::Error;
+use crate::whole_file;
+
+/// Hundredths of a second of a frame.
+const DELAY: u16 = 6;
+
+/// Bytes of a picture whose pixels are `zoom` squared.
+fn bytes(pixels: &Pixels<f32>, zoom: usize) -> Vec<u8> {
+    let [height, width] = pixels.size;
+    let cells = (0..height * zoom).flat_map(|y| (0..width * zoom).map(move |x| y / zoom * width + x / zoom));
+    let byte = |color: &f32| (255.0 * color.clamp(0.0, 1.0)).round() as u8;
+    cells.flat_map(|cell| pixels.colors[cell * COLORS..][..COLORS].iter().map(byte).collect::<Vec<_>>()).collect()
+}
+
+/// Writes one picture, or with several a film, by the name of the file.
+pub fn write(path: &Path, frames: &[Pixels<f32>], zoom: usize) -> Result<(), Error> {
+    let Some(last) = frames.last() else { return Ok(()) };
+    let bad = |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be made: {message}") };
+    let [height, width] = last.size.map(|side| side * zoom);
+    let mut file = Vec::new();
+    if is_film(path) {
+        let [short_height, short_width] = [height, width].map(u16::try_from);
+        let (Ok(height), Ok(width)) = (short_height, short_width) else {
+            return Err(bad(format!("{width} × {height} pixels are more than a GIF image can have")));
+        };
+        let mut encoder = gif::Encoder::new(&mut file, width, height, &[]).map_err(|error| bad(error.to_string()))?;
+        encoder.set_repeat(gif::Repeat::Infinite).map_err(|error| bad(error.to_string()))?;
+        for frame in frames {
+            let mut frame = gif::Frame::from_rgb_speed(width, height, &bytes(frame, zoom), 10);
+            frame.delay = DELAY;
+            encoder.write_frame(&frame).map_err(|error| bad(error.to_string()))?;
+        }
+    } else {
+        let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes(last, zoom)));
+        written.map_err(|error| bad(error.to_string()))?;
+    }
+    whole_file::replace(path, &file).map_err(Error::record(path, "cannot be written"))
+}
+
+/// Whether a file of this name is a film.
+pub fn is_film(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gif"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_read_back_as_it_was_and_a_film_has_all_its_frames() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = |color: f32| Pixels { size: [2, 3], colors: vec![color; 18] };
+        let picture = folder.path().join("a.png");
+        write(&picture, &[frame(0.2), frame(1.5)], 2).unwrap();
+        let read = crate::data::read_image(&picture).unwrap();
+        assert_eq!((read.size, read.colors[0]), ([4, 6], 1.0));
+        let film = folder.path().join("a.gif");
+        write(&film, &[frame(0.2), frame(0.7)], 1).unwrap();
+        let mut decoder = gif::Decoder::new(std::fs::File::open(&film).unwrap()).unwrap();
+        let mut frames = 0;
+        while decoder.read_next_frame().unwrap().is_some() {
+            frames += 1;
+        }
+        assert_eq!((frames, decoder.width(), decoder.height()), (2, 3, 2));
+    }
+}

@@ -1,0 +1,155 @@
+//! Textures as a user grows them: an automaton whose rule runs through a plant is trained, killed and gone on with, and grown at any size.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::Place;
+
+/// Small: a step is 2 × 144 shots.
+const CELLS: &str = r#"
+name = "cells"
+
+[data]
+source = "image"
+pattern = "stripes"
+validation = 0
+test = 1
+
+[cells]
+size = 12
+channels = 4
+steps = [2, 4]
+pool = 6
+fresh_every = 3
+
+[training]
+steps = 12
+batch = 2
+evaluate_every = 0
+normalize_gradients = true
+
+[run]
+checkpoint_steps = 4
+
+[plants.electrical.simulated]
+samples = 8
+
+[[layers]]
+kind = "linear"
+width = 8
+
+[[layers]]
+kind = "physical"
+plant = "electrical"
+
+[[layers]]
+kind = "linear"
+width = 4
+spread = 0.1
+"#;
+
+fn number(value: &Value, path: &str) -> f64 {
+    value.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {value}"))
+}
+
+#[test]
+fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
+    let place = Place::new();
+    place.write("cells.toml", CELLS);
+    let run = place.run(&["train", "cells.toml", "--name", "mine", "--check", "false"]);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{said}");
+    let facts: Value = serde_json::from_str(&place.read("runs/mine/run.json")).unwrap();
+    assert_eq!(facts["objective"], "texture");
+    assert!(number(&facts, "/test_distance").is_finite());
+    // 12 updates of 2 lattices and 2 to 4 steps, and one test of 8 steps; what was planned is what was driven.
+    let shots = number(&facts, "/shots") as u64;
+    assert!(shots.is_multiple_of(144), "{shots}");
+    assert!((144 * (2 * 12 * 2 + 8)..=144 * (2 * 12 * 4 + 8)).contains(&shots), "{shots}");
+    assert!(said.contains(&format!("{shots} shots")), "the plan says {shots} shots: {said}");
+    let header = place.read("runs/mine/metrics.csv");
+    assert!(header.lines().next().unwrap().contains("transport,penalty,batch_distance"), "{header}");
+
+    let grown = place.json(&[
+        "grow",
+        "runs/mine",
+        "--size",
+        "20x16",
+        "--steps",
+        "5",
+        "--damage",
+        "6x6",
+        "--repair",
+        "3",
+        "--out",
+        "t.gif",
+        "--json",
+    ]);
+    assert_eq!(number(&grown, "/shots") as u64, 20 * 16 * 8);
+    assert_eq!(grown["steps"], 8);
+    for key in ["grown", "damaged", "repaired"] {
+        assert!(number(&grown, &format!("/distance/{key}")).is_finite());
+    }
+    assert!(std::fs::read(place.path("t.gif")).unwrap().starts_with(b"GIF89a"));
+    let on_twin = place.json(&["grow", "mine", "--twin", "--steps", "2", "--json"]);
+    assert_eq!(number(&on_twin, "/shots"), 0.0);
+    assert!(std::fs::read(place.path("texture.png")).unwrap().starts_with(b"\x89PNG"));
+    let (code, said) = place.refusal(&["grow", "mine", "--set", "training.steps=3"]);
+    assert!(code == 2 && said.contains("only the rig's plants and the lattice"), "{said}");
+    let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4"]);
+    assert!(code == 2 && said.contains("need sides of at least 10"), "{said}");
+}
+
+#[test]
+fn a_killed_training_goes_on_with_the_pool_that_it_had() {
+    let place = Place::new();
+    place.write("cells.toml", CELLS);
+    let train = |name: &'static str| ["train", "cells.toml", "--check", "false", "--name", name];
+    assert!(place.run(&train("whole")).status.success());
+    let mut child = place.command(&train("killed")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (path, bound) = (place.path("runs/killed/metrics.csv"), Instant::now() + Duration::from_mins(1));
+    while child.try_wait().unwrap().is_none()
+        && !std::fs::read_to_string(&path).is_ok_and(|text| 8 < text.lines().count())
+    {
+        assert!(Instant::now() < bound, "the run does not come to row 8");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = place.run(&["train", "--resume", "runs/killed"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || said.contains("is finished"), "{said}");
+    for file in ["metrics.csv", "weights.safetensors"] {
+        let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
+        assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
+    }
+}
+
+#[test]
+fn what_cannot_grow_is_refused_in_a_sentence() {
+    let place = Place::new();
+    place.write("cells.toml", CELLS).write("tiny.csv", "0,1,0\n1,0,1\n0,1,0\n");
+    let refused = |arguments: &[&str], code: i32, words: &str| {
+        let (found, said) = place.refusal(arguments);
+        assert!(found == code && said.contains(words), "{found}: {said}");
+    };
+    refused(
+        &["train", "cells.toml", "--set", "data={source=\"image\", file=\"tiny.csv\"}"],
+        4,
+        "tiny.csv: is 3 × 3 pixels, and a side of 3 is smaller than a patch of the coarsest scale: give an image of at least 10 × 10",
+    );
+    refused(
+        &["train", "cells.toml", "--set", "cells.size=6"],
+        3,
+        "`cells.size` is 6, but a patch of the coarsest scale has 10",
+    );
+    refused(&["train", "cells.toml", "--set", "cells.steps=[9, 3]"], 3, "give the fewest first");
+    refused(&["train", "cells.toml", "--set", "cells.fire_rate=0.0"], 3, "cells.fire_rate");
+    refused(&["train", "cells.toml", "--set", "data={source=\"image\"}"], 3, "needs either `file` or `pattern`");
+    refused(&["train", "cells.toml", "--set", "layers.2.width=5"], 3, "but a cell has 4 channels");
+    refused(&["train", "digits-electrical", "--set", "cells.size=24"], 3, "grow a texture, but [data] has no image");
+    refused(&["grow", "none.json#bubbly"], 4, "none.json: cannot be read");
+    refused(&["grow", "runs/none"], 2, "is no folder of a run");
+}
