@@ -19,8 +19,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Pieces of work that may wait. Whoever hands over more waits for the disk: memory has an end as well.
 const MOST: usize = 1 << 16;
 
-/// What writes one thing, and says what went wrong.
-type Work = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+/// What the thread is handed.
+enum Work {
+    /// Writes one thing, and says what went wrong.
+    Write(Box<dyn FnOnce() -> Result<(), Error> + Send>),
+    /// Is told when all before it is done.
+    Mark(Sender<()>),
+}
 
 /// A thread that writes what it is handed, in that order.
 #[derive(Debug)]
@@ -48,18 +53,14 @@ impl Writer {
         if MOST <= self.backlog.waiting().0 {
             self.mark().wait();
         }
-        self.send(Box::new(work));
+        self.send(Work::Write(Box::new(work)));
         self.fail()
     }
 
     /// A mark behind all that was handed over until now.
     pub fn mark(&self) -> Mark {
         let (written, told) = channel();
-        self.send(Box::new(move || {
-            // Who has gone waits for nothing.
-            let _ = written.send(());
-            Ok(())
-        }));
+        self.send(Work::Mark(written));
         Mark(told)
     }
 
@@ -110,10 +111,19 @@ impl Mark {
 
 fn write_all(work: &Receiver<Work>, failure: &Mutex<Option<Error>>, backlog: &Backlog) {
     for work in work {
-        if let Err(error) = work() {
-            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        match work {
+            Work::Write(write) => {
+                if let Err(error) = write() {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+                backlog.done();
+            }
+            Work::Mark(told) => {
+                // Who is told finds nothing that waits. Who has gone waits for nothing.
+                backlog.done();
+                let _ = told.send(());
+            }
         }
-        backlog.done();
     }
 }
 

@@ -69,13 +69,13 @@ pub fn step_row(step: &Step) -> String {
         cells.push(cell(step.batch.get(score.name)));
         cells.extend(PARTS.map(|_| String::new()));
     }
-    if let Some(alignment) = step.alignment {
-        cells.push(alignment.to_string());
-        cells.extend(HEADS.iter().skip(1).map(|_| String::new()));
-    }
     if let Some(guard) = step.guard {
         let counts = [guard.judged, guard.suspicious, guard.measured_again, guard.left_out];
         cells.extend(counts.map(|count| count.to_string()));
+    }
+    if let Some(alignment) = step.alignment {
+        cells.push(alignment.to_string());
+        cells.extend(HEADS.iter().skip(1).map(|_| String::new()));
     }
     cells.join(",")
 }
@@ -97,11 +97,11 @@ pub fn test_row(test: &Evaluated, guarded: bool) -> String {
         cells.push(String::new());
         cells.extend(PARTS.map(|part| of(score, part)));
     }
+    cells.extend(GUARD.into_iter().filter(|_| guarded).map(|_| String::new()));
     if let Some(HeadScores { best, median, worst }) = test.heads {
         cells.push(String::new());
         cells.extend([best, median, worst].map(|value| value.to_string()));
     }
-    cells.extend(GUARD.into_iter().filter(|_| guarded).map(|_| String::new()));
     cells.join(",")
 }
 
