@@ -146,6 +146,8 @@ impl Prepared {
                 .map_err(|message| Error::Record { path: checkpoint.path.clone(), message })?;
         }
         lab.attend(Attendant::new());
+        // Those of the run itself are behind it.
+        let before = lab.meter().shots;
         let mut other_shots = 0;
         let mut on_another = |prepared: &Self, rows: &Rows| -> Result<Vec<Answers>, Error> {
             let (trainer, mut lab) = trainer_of(prepared)?;
@@ -177,7 +179,7 @@ impl Prepared {
             by: by.name(),
             score: chooses.name,
             rows: found.rows,
-            shots: lab.meter().shots + other_shots,
+            shots: lab.meter().shots - before + other_shots,
             heads: found.each.iter().enumerate().map(|(head, value)| of(head, *value)).collect(),
             ensemble: (!found.each.is_empty()).then_some(found.ensemble),
             selected,

@@ -58,48 +58,47 @@ impl Bench {
         }
     }
 
-    /// Key, unit, low, high and healthy value of each coefficient that has a knob. Values are the systems' own.
-    fn coefficients(self) -> &'static [(&'static str, &'static str, f32, f32, f32)] {
+    /// Key and unit of each coefficient that has a knob, and half the knob's range: as a share of the healthy value, and besides.
+    fn coefficients(self) -> &'static [(&'static str, &'static str, f32, f32)] {
         match self {
             Self::Electrical => &[
-                ("resonance_hertz", "Hz", 22_000.0, 42_000.0, 31_800.0),
-                ("impedance_ohms", "ohm", 1000.0, 3000.0, 2000.0),
-                ("quality", "1", 5.0, 15.0, 10.0),
-                ("device.offset_volts", "V", -0.3, 0.3, 0.0),
-                ("device.scale_volts", "V", 0.05, 0.15, 0.1),
-                ("device.own", "1", 0.5, 1.5, 1.0),
+                ("resonance_hertz", "Hz", 0.3, 0.0),
+                ("impedance_ohms", "ohm", 0.4, 0.0),
+                ("quality", "1", 0.4, 0.0),
+                ("device.offset_volts", "V", 0.0, 0.3),
+                ("device.scale_volts", "V", 0.4, 0.0),
+                ("device.own", "1", 0.4, 0.0),
             ],
             Self::Optical => &[
-                ("quadratic_radians", "rad", 5.0, 25.0, 15.0),
-                ("cubic_radians", "rad", -5.0, 5.0, 0.0),
-                ("exposure", "1", 0.3, 0.9, 0.6),
-                ("dark_level", "1", 0.0, 0.08, 0.04),
-                ("pulse_seconds", "s", 8e-14, 1.2e-13, 1e-13),
-                ("mismatch", "1", 0.0, 2.0, 1.0),
+                ("quadratic_radians", "rad", 0.4, 0.0),
+                ("cubic_radians", "rad", 0.4, 0.0),
+                ("exposure", "1", 0.6, 0.0),
+                ("dark_level", "1", 0.8, 0.0),
+                ("pulse_seconds", "s", 0.2, 0.0),
+                ("mismatch", "1", 0.8, 0.0),
             ],
-            Self::Diode => &[("mismatch", "1", 0.0, 2.0, 1.0)],
+            Self::Diode => &[("mismatch", "1", 0.8, 0.0)],
         }
     }
 
-    /// The healthy values as this system has them by default, where the table above does not say them.
+    /// The healthy values: those that the system has by default.
     fn healthy(self) -> Result<Vec<f32>, Error> {
         let rig = Rig::of_text("style-parameters", &self.rig(&[]))?;
         let plant = rig.config.plants.get(self.name()).and_then(|plant| plant.simulated.as_ref());
         let value = serde_json::to_value(plant).unwrap_or_default();
         let of = |key: &str| {
-            key.split('.').try_fold(&value, |value, key| value.get(key)).and_then(serde_json::Value::as_f64)
+            let found =
+                key.split('.').try_fold(&value, |value, key| value.get(key)).and_then(serde_json::Value::as_f64);
+            found
+                .ok_or_else(|| Error::Usage(format!("style-parameters: the system {} has no key `{key}`", self.name())))
         };
-        Ok(self
-            .coefficients()
-            .iter()
-            .map(|(key, _, _, _, known)| of(key).map_or(*known, |value| value as f32))
-            .collect())
+        self.coefficients().iter().map(|(key, ..)| of(key).map(|value| value as f32)).collect()
     }
 
-    /// The range of a knob around the healthy value, as wide as the table says.
+    /// The range of a knob around the healthy value.
     fn range(self, knob: usize, healthy: f32) -> (f32, f32) {
-        let (_, _, low, high, _) = self.coefficients()[knob];
-        let half = 0.5 * (high - low);
+        let (_, _, share, besides) = self.coefficients()[knob];
+        let half = share * healthy.abs() + besides;
         (healthy - half, healthy + half)
     }
 

@@ -184,6 +184,9 @@ impl Search {
         turned: &mut dyn Turned,
     ) -> Result<(Vec<KnobFound>, f64), Error> {
         let mut seen = |shares: &[f64]| -> Result<Vec<f64>, Error> {
+            if stop::requested() {
+                return Err(Error::TuningStopped);
+            }
             let values: Vec<f32> = ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect();
             turned.read(&values)?.seen_from(reference).map_err(Error::from)
         };

@@ -15,6 +15,9 @@ pub const PROGRAM: Program = Program { name: "simplicity-bias", checks: || judge
 
 /// The seeds that are reported; settings were chosen on others (11 and above).
 const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
+/// Of more read-outs than this so many seeds are enough.
+const MANY: usize = 8;
+const SEEDS_OF_MANY: usize = 3;
 /// The weight of the penalty: the prototype's.
 const DIVERSITY: f64 = 0.3;
 /// Updates of a training: on collages, on the plant.
@@ -71,11 +74,11 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
             "points",
         ),
         Check::at_least(
-            "plant: the selected diverse read-out ≥ 20 points above the best independent one, without the feed-through",
+            "plant: the selected diverse read-out ≥ 20 points above the best independent one, where the nuisance says nothing",
             0.20,
             over(
-                "plant, 8 read-outs, diversity 0.3: selected without the feed-through",
-                "plant, 8 read-outs, diversity 0: best without the feed-through",
+                "plant, 8 read-outs, diversity 0.3: selected, nuisance at random",
+                "plant, 8 read-outs, diversity 0: best, nuisance at random",
             ),
             "points",
         ),
@@ -111,7 +114,9 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     for &(heads, diversity) in settings {
         tell!("simplicity-bias: collages, {heads} read-outs, diversity {diversity}");
         let of_seed = |seed: u64| collages(&folder, Trained { heads, diversity, steps, seed });
-        known.extend(measured.medians(&each(seeds, of_seed)?, seeds));
+        // Thirty-two cost as much as four times eight, and their pairs sixteen times as much.
+        let own = if MANY < heads { &seeds[..seeds.len().min(SEEDS_OF_MANY)] } else { seeds };
+        known.extend(measured.medians(&each(own, of_seed)?, own));
     }
     for diversity in [0.0, DIVERSITY] {
         tell!("simplicity-bias: electrical plant with a feed-through, {ON_PLANT} read-outs, diversity {diversity}");
