@@ -137,10 +137,9 @@ pub(super) struct Passed<'a> {
 impl Pass<'_> {
     /// The guard of the layer that computes, where it guards this pass.
     fn guarding(&self) -> Option<Arc<GuardConfig>> {
-        let has_begun =
-            |config: &Arc<GuardConfig>| matches!(self.purpose, Purpose::Train { step } if config.after < step);
-        let guard = self.guard.as_ref().filter(|config| has_begun(config));
-        guard.filter(|_| self.is_training_on_plant() && !self.lab.is_rehearsing()).cloned()
+        let guard = self.guard.as_ref()?;
+        let has_begun = matches!(self.purpose, Purpose::Train { step } if guard.after < step);
+        (has_begun && self.is_training_on_plant() && !self.lab.is_rehearsing()).then(|| guard.clone())
     }
 
     /// Whose statistics they are.
