@@ -125,7 +125,6 @@ fn methods_refuse_what_they_cannot_train() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(said.contains(complaint), "{said}");
-        assert!(!place.path("runs").exists(), "nothing is begun");
     }
 }
 
