@@ -161,7 +161,7 @@ fn gradient_error(text: &str, row: &[f32], width: usize) -> f64 {
 fn convolutions_and_pools_are_sums_and_largest_values_of_windows() {
     let text = "layers = [{ kind = \"convolution\", channels = 1, size = 2 }]";
     let network = build(text, 9, 4).unwrap();
-    let kernel = &network.weights(Key::new(1))[0].1;
+    let kernel = network.weights(Key::new(1))[0].1.clone();
     assert_eq!(kernel.shape, [1, 4]);
     let offset = network.weights(Key::new(1))[1].1.values[0];
     let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
