@@ -11,6 +11,8 @@
 //! large. A program is a list of instructions, each of which works through a block of shots on the vector units with the
 //! functions of [`Real`](crate::Real), so that readings are the same bits on every machine.
 
+// Circle with equations/report.rs: a plant is built only where its steps are stable, which a report of its file looks at.
+
 mod bench;
 mod build;
 mod calculus;
@@ -213,7 +215,8 @@ impl Equations {
         let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
         let ports = ports(&model);
         if MOST_PORTS < ports {
-            let what = format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
+            let what =
+                format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
             return Err(model.source.error(model.time.at, what));
         }
         for model in [Some(&model), plant.as_ref()].into_iter().flatten() {

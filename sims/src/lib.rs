@@ -20,8 +20,6 @@ mod real;
 mod rows;
 mod shifted;
 mod simulated;
-#[cfg(test)]
-mod timing_tmp;
 mod twin;
 
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};

@@ -311,8 +311,10 @@ impl Compiled {
 
     /// The programs that a block runs.
     pub fn programs(&self) -> Vec<&Program> {
-        let mut programs: Vec<&Program> =
-            [&self.start, &self.sample, &self.end].into_iter().flat_map(|stage| [&stage.forward, &stage.backward]).collect();
+        let mut programs: Vec<&Program> = [&self.start, &self.sample, &self.end]
+            .into_iter()
+            .flat_map(|stage| [&stage.forward, &stage.backward])
+            .collect();
         match &self.stepper {
             Stepper::Still => (),
             Stepper::Map(stage) | Stepper::RungeKutta(stage) => {

@@ -2,6 +2,8 @@
 //! dispatch, arXiv 2105.03949) and a prototype report, each number with its baseline.
 
 // Circle with report/reproduction/program.rs: the list of programs names this one, which is made of its types.
+// Circle with report/reproduction/symbolic_numerics/coefficients.rs: one program; split for its length.
+// Circle with report/reproduction/symbolic_numerics/kernels.rs: one program; split for its length.
 
 mod coefficients;
 mod kernels;
@@ -55,14 +57,24 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
     let most = |name: &str, target: f64, value: Option<f64>, unit: &str| Check::at_most(name, target, value, unit);
     let mut checks = vec![
         most("random expressions: program and tree agree to 1e-12", 1e-12, of("expressions: largest difference"), "1"),
-        most("random expressions: slopes are those of differences to 1e-6", 1e-6, of("expressions: largest error of a slope"), "1"),
+        most(
+            "random expressions: slopes are those of differences to 1e-6",
+            1e-6,
+            of("expressions: largest error of a slope"),
+            "1",
+        ),
         most("random expressions: no domain is widened or narrowed", 0.0, of("expressions: domains that changed"), "1"),
         Check {
             met: of("network: entries of the Jacobian").map(|count| count == 34.0),
             ..least("eight oscillators: 34 of 64 entries are found", 34.0, of("network: entries of the Jacobian"))
         },
         most("eight oscillators: Jacobian ≤ 0.1 µs a point in blocks", 0.1, of("network: Jacobian in blocks"), "µs"),
-        most("eight oscillators: Jacobian ≤ 0.3 µs at a single point", 0.3, of("network: Jacobian at a single point"), "µs"),
+        most(
+            "eight oscillators: Jacobian ≤ 0.3 µs at a single point",
+            0.3,
+            of("network: Jacobian at a single point"),
+            "µs",
+        ),
         least(
             "eight oscillators: ≥ 4 × central differences on the same programs",
             4.0,
@@ -246,10 +258,17 @@ fn oracles(measured: &mut Measured, file: &Path) -> Result<(), Error> {
     }
     let bad = |error: &dyn std::fmt::Display| Error::Data(format!("{}: {error}", file.display()));
     let bytes = read_bounded(file, MOST).map_err(|error| bad(&error))?;
-    let list: Vec<(String, f64, String)> = serde_json::from_slice(&bytes)
-        .map_err(|error| bad(&format_args!("{error}; it is a list of [name, value, unit] as benches/oracles/run.py writes it")))?;
+    let list: Vec<(String, f64, String)> = serde_json::from_slice(&bytes).map_err(|error| {
+        bad(&format_args!("{error}; it is a list of [name, value, unit] as benches/oracles/run.py writes it"))
+    })?;
     for (name, value, unit) in list {
-        measured.measurements.push(Measurement { name: format!("oracles: {name}"), value, spread: None, unit, seeds: vec![] });
+        measured.measurements.push(Measurement {
+            name: format!("oracles: {name}"),
+            value,
+            spread: None,
+            unit,
+            seeds: vec![],
+        });
     }
     Ok(())
 }

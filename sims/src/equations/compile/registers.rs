@@ -103,7 +103,13 @@ fn aliased(drafts: &mut Vec<Draft>, sizes: &[u32], outputs: u32) -> Vec<Option<u
         let in_order = places.iter().zip(places[0]..).all(|(place, next)| *place == next);
         let alone = || places.iter().all(|place| times[*place as usize] == 1);
         let size = sizes[register as usize] as usize;
-        if is_whole && in_order && from.base == 0 && size == places.len() && alias[register as usize].is_none() && alone() {
+        if is_whole
+            && in_order
+            && from.base == 0
+            && size == places.len()
+            && alias[register as usize].is_none()
+            && alone()
+        {
             alias[register as usize] = Some(places[0]);
             return false;
         }

@@ -70,7 +70,8 @@ impl Outside {
                 }
                 crate::blocks::transpose(&mut tile);
                 for shot in 0..here {
-                    turned[(shots + shot) * width + block * LANES..][..LANES].copy_from_slice(&tile[shot * LANES..][..LANES]);
+                    turned[(shots + shot) * width + block * LANES..][..LANES]
+                        .copy_from_slice(&tile[shot * LANES..][..LANES]);
                 }
             }
         }

@@ -71,7 +71,11 @@ pub(super) fn contract<U: Unit>(
             let together = if step + height <= steps { height } else { 1 };
             let sums = Sums {
                 count: count as usize,
-                factors: [shared as usize + source[0] + step * inner.from[0] as usize, inner.from[0] as usize, strides[0] as usize],
+                factors: [
+                    shared as usize + source[0] + step * inner.from[0] as usize,
+                    inner.from[0] as usize,
+                    strides[0] as usize,
+                ],
                 values: [from as usize + source[1] + step * inner.from[1] as usize, strides[1] as usize],
                 to: [to as usize + target + step * inner.to as usize, inner.to as usize],
                 stride,

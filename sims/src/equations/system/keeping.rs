@@ -171,7 +171,8 @@ impl Assembly {
             let now = if is { keeper.rebuilt(&mut self.terms, id, (&new, &linear)) } else { id };
             new.insert(id, now);
         }
-        let worths = roots.iter().map(|root| if linear[root] { new[root] } else { keeper.kept(&mut self.terms, *root) });
+        let worths =
+            roots.iter().map(|root| if linear[root] { new[root] } else { keeper.kept(&mut self.terms, *root) });
         Plan { worths: worths.collect(), kept: keeper.kept }
     }
 }

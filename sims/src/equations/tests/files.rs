@@ -178,8 +178,10 @@ fn absurd_files_are_refused_at_once() {
             "elements together",
         ),
         (
-            DIODE
-                .replace("[inputs]", "[indices]\nk = 4000000\n[inputs]\nz = { unit = \"1\", range = [0, 1], shape = [\"k\"] }"),
+            DIODE.replace(
+                "[inputs]",
+                "[indices]\nk = 4000000\n[inputs]\nz = { unit = \"1\", range = [0, 1], shape = [\"k\"] }",
+            ),
             "values of inputs and outputs together",
         ),
         (DIODE.replace("substeps = 4", "substeps = -1"), "outside"),

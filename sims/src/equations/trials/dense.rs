@@ -19,7 +19,8 @@ impl Factors {
             let end = (first + PANEL).min(size);
             for pivot in first..end {
                 let column = matrix.column(pivot);
-                let row = (pivot..size).fold(pivot, |most, row| if column[most].abs() < column[row].abs() { row } else { most });
+                let row = (pivot..size)
+                    .fold(pivot, |most, row| if column[most].abs() < column[row].abs() { row } else { most });
                 matrix.swap_rows(pivot, row);
                 pivots.push(row);
                 let (mut left, mut right) = matrix.columns_range_pair_mut(pivot, pivot + 1..end);
@@ -57,7 +58,8 @@ impl Factors {
         }
         for column in 0..size {
             let value = right[column];
-            for (to, factor) in right[column + 1..].iter_mut().zip(&self.matrix.column(column).as_slice()[column + 1..]) {
+            for (to, factor) in right[column + 1..].iter_mut().zip(&self.matrix.column(column).as_slice()[column + 1..])
+            {
                 *to -= factor * value;
             }
         }
@@ -83,7 +85,8 @@ mod tests {
         let mut stream = Key::new(3).branch("dense").stream();
         let matrix = DMatrix::from_fn(size, size, |_, _| f64::from(stream.normal()));
         let exact: Vec<f64> = (0..size).map(|_| f64::from(stream.normal())).collect();
-        let mut right: Vec<f64> = (0..size).map(|row| (0..size).map(|column| matrix[(row, column)] * exact[column]).sum()).collect();
+        let mut right: Vec<f64> =
+            (0..size).map(|row| (0..size).map(|column| matrix[(row, column)] * exact[column]).sum()).collect();
         Factors::of(matrix).solve(&mut right);
         assert!(right.iter().zip(&exact).all(|(found, exact)| (found - exact).abs() < 1e-9));
     }

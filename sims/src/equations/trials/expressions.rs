@@ -2,10 +2,10 @@
 //! that are those of finite differences.
 
 use super::super::constant::compare;
+use super::super::file;
 use super::super::run::{Course, Work};
 use super::super::syntax::{Expr, Kind, parse};
 use super::super::terms::Function;
-use super::super::file;
 use crate::{Key, Stream};
 
 const DEEPEST: usize = 8;
@@ -129,7 +129,6 @@ pub(in crate::equations) fn file_of(expression: &str) -> String {
     format!("[inputs]\n{inputs}[outputs]\ny = {{ unit = \"1\", value = \"{expression}\", range = [-1, 1] }}\n")
 }
 
-
 /// What came of random expressions, each at four points.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Agreement {
@@ -244,7 +243,7 @@ fn compare_at(found: &mut Agreement, expression: &str, (expr, compiled): (&Expr,
             found.slopes += 1;
             let off = (slope - narrow).abs() / size;
             found.worst_slope = found.worst_slope.max(off);
-            if !(off < 1e-6) {
+            if off.is_nan() || 1e-6 <= off {
                 found.note(|| format!("{expression} at {point:?} by {port}: {slope} instead of {narrow}"));
             }
         }

@@ -4,9 +4,9 @@ use super::super::Equations;
 use super::super::implicit::Implicit;
 use super::super::machine::Memory;
 use super::super::model::{Method, Role};
+use super::super::nominal;
 use super::super::run::Course;
 use super::super::system::Stepper;
-use super::super::nominal;
 use crate::{Error, LANES, Real};
 
 /// The slopes of a system's states and the entries of their Jacobian as programs, with the file's coefficients, controls in the middle
@@ -39,16 +39,29 @@ impl Slopes {
         }
         model.time.method = Method::ImplicitAdaptive;
         let course = Course::new(&model);
-        let ranges = model.controls.iter().flat_map(|control| vec![control.range.unwrap_or_default(); model.count(&control.shape)]);
+        let ranges = model
+            .controls
+            .iter()
+            .flat_map(|control| vec![control.range.unwrap_or_default(); model.count(&control.shape)]);
         let controls: Vec<f64> = ranges.map(|[low, high]| 0.5 * (low + high)).collect();
         debug_assert_eq!(controls.len(), model.total(Role::Control));
-        let (narrow, wide) =
-            (course.compiled.settled(&controls, &nominal(&model)), course.compiled.settled(&controls, &nominal(&model)));
+        let (narrow, wide) = (
+            course.compiled.settled(&controls, &nominal(&model)),
+            course.compiled.settled(&controls, &nominal(&model)),
+        );
         let room = [course.compiled.reserved, 0];
         let block = Memory::new(chunks, course.compiled.programs(), room);
         let single = Memory::new(1, course.compiled.programs(), room);
         let states = course.compiled.states;
-        Ok(Self { block, narrow, single, wide, differences: vec![[0.0; LANES]; states * states * chunks], chunks, course })
+        Ok(Self {
+            block,
+            narrow,
+            single,
+            wide,
+            differences: vec![[0.0; LANES]; states * states * chunks],
+            chunks,
+            course,
+        })
     }
 
     /// Elements of the states.
@@ -77,7 +90,8 @@ impl Slopes {
         for state in 0..self.states() {
             self.single.lanes[state] = [value(0, state)];
             for chunk in 0..self.chunks {
-                self.block.lanes[state * self.chunks + chunk] = std::array::from_fn(|lane| value(chunk * LANES + lane, state) as f32);
+                self.block.lanes[state * self.chunks + chunk] =
+                    std::array::from_fn(|lane| value(chunk * LANES + lane, state) as f32);
             }
         }
     }
@@ -95,7 +109,10 @@ impl Slopes {
         for column in 0..states {
             for (by, factor) in [(step, half), (-step, -half)] {
                 let before = self.block.lanes[column * chunks..][..chunks].to_vec();
-                self.block.lanes[column * chunks..][..chunks].as_flattened_mut().iter_mut().for_each(|value| *value += by);
+                self.block.lanes[column * chunks..][..chunks]
+                    .as_flattened_mut()
+                    .iter_mut()
+                    .for_each(|value| *value += by);
                 self.block.run(program, &self.narrow);
                 self.block.lanes[column * chunks..][..chunks].copy_from_slice(&before);
                 let rows = self.differences[column * states * chunks..][..states * chunks].as_flattened_mut();

@@ -34,7 +34,8 @@ impl Stiff {
         let course = Course::new(&model);
         let middle = |role: Role| -> Vec<f64> {
             let list = model.list(role).iter();
-            let ranges = list.flat_map(|quantity| vec![quantity.range.unwrap_or_default(); model.count(&quantity.shape)]);
+            let ranges =
+                list.flat_map(|quantity| vec![quantity.range.unwrap_or_default(); model.count(&quantity.shape)]);
             ranges.map(|[low, high]| 0.5 * (low + high)).collect()
         };
         let table = course.compiled.settled(&middle(Role::Control), &nominal(&model));

@@ -8,8 +8,8 @@ use calibration::{Estimate, Stimuli, Watch, fit_physics, measure};
 use drivers::Plant;
 use sims::{Equations, Key, Simulated};
 
-use super::super::program::{Asked, Measured};
 use super::super::Check;
+use super::super::program::{Asked, Measured};
 use super::{over_seeds, wrong};
 use crate::Error;
 
@@ -58,11 +58,8 @@ pub(super) fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
 
 /// The coefficients of a bench of this seed, as a fit finds them and as they are.
 fn found(seed: u64, noisy: bool) -> Result<(Vec<Estimate>, Vec<f64>), Error> {
-    let text = DIODE
-        .replace("NOISE", if noisy { "2e-3" } else { "0" })
-        .replace("BITS", if noisy { "14" } else { "0" });
-    let system =
-        Equations { plant_seed: seed, shot_seed: seed, ..Equations::from_text("diode.toml", &text) };
+    let text = DIODE.replace("NOISE", if noisy { "2e-3" } else { "0" }).replace("BITS", if noisy { "14" } else { "0" });
+    let system = Equations { plant_seed: seed, shot_seed: seed, ..Equations::from_text("diode.toml", &text) };
     let mut plant = Simulated::new(wrong(system.build())?.system);
     let stimuli = Stimuli::smooth(plant.ports(), SHOTS, TOGETHER, Key::new(seed).branch("coefficients"));
     let mut watch = Watch { now: &mut || None, progress: &mut |_| ControlFlow::Continue(()) };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use drivers::{Batch, Direction};
 use sims::{Electrical, Equations, Key, Oscillators, Twin};
 
-use super::super::program::{Asked, Measured};
 use super::super::Check;
+use super::super::program::{Asked, Measured};
 use super::{ROUNDS, fastest, wrong};
 use crate::Error;
 
@@ -58,7 +58,8 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         let mut best = [f64::INFINITY; 4];
         for _ in 0..rounds {
             for (kind, twin) in [&text, &by_hand].into_iter().enumerate() {
-                best[kind] = best[kind].min(fastest(1, || drop(std::hint::black_box(twin.predict(&inputs, &controls)))));
+                best[kind] =
+                    best[kind].min(fastest(1, || drop(std::hint::black_box(twin.predict(&inputs, &controls)))));
                 best[2 + kind] = best[2 + kind]
                     .min(fastest(1, || drop(std::hint::black_box(twin.pull_back(&inputs, &controls, &cotangents)))));
             }
