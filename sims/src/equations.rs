@@ -11,6 +11,8 @@
 //! large. A program is a list of instructions, each of which works through a block of shots on the vector units with the
 //! functions of [`Real`](crate::Real), so that readings are the same bits on every machine.
 
+// Circle with equations/report.rs: a plant is built only where its steps are stable, which a report of its file looks at.
+
 mod bench;
 mod build;
 mod calculus;

@@ -25,8 +25,6 @@ mod real;
 mod rows;
 mod shifted;
 mod simulated;
-#[cfg(test)]
-mod timing_tmp;
 mod transport;
 mod twin;
 

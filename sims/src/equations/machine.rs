@@ -1,6 +1,7 @@
 //! Runs programs over blocks of shots.
 
 // Circle with equations/machine/sums.rs: instructions and their sums work on one memory; split for its length.
+// Circle with equations/machine/gains.rs: instructions and their sums work on one memory; split for its length.
 
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 #![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.

@@ -1,5 +1,6 @@
 //! What became of a file: equations as they are computed, how much is computed, what the Jacobian looks like, how fast the system is.
 
+// Circle with equations.rs: a plant is built only where its steps are stable, which a report of its file looks at.
 // Circle with equations/report/print.rs: what is looked at and how it is written; split for its length.
 // Circle with equations/export.rs: both look at one form of the slopes, and a report tries a point as an export does.
 

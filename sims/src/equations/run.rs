@@ -329,7 +329,7 @@ impl Course {
             } else {
                 for substep in 0..self.substeps {
                     let at = (sample * self.substeps + substep) * size;
-                    let tape = keeps.then(|| &mut kept[at..][..size]);
+                    let tape = if keeps { Some(&mut kept[at..][..size]) } else { None };
                     self.step(table, memory, scratch, tape);
                 }
             }

@@ -1,6 +1,9 @@
 //! `symbolic-numerics`: what the engine of equations does beside what Gowda et al. (High-performance symbolic-numerics via multiple
 //! dispatch, arXiv 2105.03949) and a prototype report, each number with its baseline.
 
+// Circle with report/reproduction/symbolic_numerics/coefficients.rs: one program; split for its length.
+// Circle with report/reproduction/symbolic_numerics/kernels.rs: one program; split for its length.
+
 mod coefficients;
 mod kernels;
 

@@ -243,7 +243,7 @@ fn compare_at(found: &mut Agreement, expression: &str, (expr, compiled): (&Expr,
             found.slopes += 1;
             let off = (slope - narrow).abs() / size;
             found.worst_slope = found.worst_slope.max(off);
-            if !(off < 1e-6) {
+            if off.is_nan() || 1e-6 <= off {
                 found.note(|| format!("{expression} at {point:?} by {port}: {slope} instead of {narrow}"));
             }
         }
