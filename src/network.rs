@@ -5,6 +5,7 @@
 mod activation;
 mod automaton;
 mod bins;
+mod chain;
 mod computed;
 mod convolution;
 pub(crate) mod full_scale;
@@ -32,24 +33,22 @@ mod state;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use drivers::Batch;
-use drivers::Ports;
+use drivers::{Batch, Ports};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use crate::Error;
-use crate::data::{CellsConfig, Dataset};
 use crate::document::Document;
 use crate::event::GuardCounts;
 use crate::plants::Lab;
-use crate::scores::ObjectiveKind;
 use heads::Heads;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
 pub use automaton::{Automaton, Rollout};
 pub use bins::BinsConfig;
+pub use chain::{Chain, Ends};
 pub use computed::computed;
 pub use convolution::ConvolutionConfig;
 pub use full_scale::{FullScale, FullScales, Units};
@@ -256,97 +255,12 @@ impl Usage {
     }
 }
 
-/// What a layer is built onto.
-pub struct Chain<'a> {
-    /// For errors.
-    pub document: &'a Document,
-    /// The plants.
-    pub lab: &'a Lab,
-    /// Kind and width of all before, the data first.
-    pub before: &'a [(&'static str, usize)],
-    /// From this layer on they are those of `[[heads.layers]]`.
-    own_from: usize,
-    /// The images that come in, where a layer has left some.
-    pub image: Option<Image>,
-}
-
-impl Chain<'_> {
-    /// The number of the layer that is being built.
-    fn index(&self) -> usize {
-        self.before.len() - 1
-    }
-
-    /// The width that comes in.
-    pub fn width(&self) -> usize {
-        self.before[self.index()].1
-    }
-
-    /// An error about a key of this layer.
-    pub fn refuse(&self, key: &str, message: String) -> Error {
-        self.document.refuse(&format!("{}.{key}", heads::path(self)), message)
-    }
-
-    /// Refuses a layer that takes another width than the one before gives.
-    pub fn takes(&self, kind: &str, key: &str, width: usize) -> Result<(), Error> {
-        let (index, (before, given)) = (self.index(), self.before[self.index()]);
-        if given == width {
-            return Ok(());
-        }
-        let from = if index == 0 { before.to_owned() } else { format!("layer {} ({before})", index - 1) };
-        Err(self.refuse(
-            key,
-            format!("does not fit: {from} gives {given} values, but layer {index} ({kind}) takes {width}"),
-        ))
-    }
-}
-
 /// Values that a layer may give at most.
 const WIDEST: usize = 1 << 16;
 /// Layers that a network may have at most.
 const MOST_LAYERS: usize = 1000;
 /// Weights that a network may have at most: with their gradients, moments and checkpoints some GiB.
 const MOST_WEIGHTS: usize = 1 << 26;
-
-/// What comes into a network, and what must come out.
-#[derive(Debug, Clone)]
-pub struct Ends {
-    /// Values of a row.
-    pub inputs: usize,
-    /// Values that the last layer gives.
-    pub outputs: usize,
-    /// What those are.
-    pub what: &'static str,
-    /// Whether they tell classes apart.
-    pub classes: bool,
-    /// The lattice, at each cell of which it is run, if there is one.
-    pub cells: Option<CellsConfig>,
-}
-
-impl From<&Dataset> for Ends {
-    fn from(data: &Dataset) -> Self {
-        let classes = data.kind() == ObjectiveKind::Classify;
-        let (inputs, outputs, what) = (data.width, data.meaning.len(), data.meaning.outputs());
-        match data.cells() {
-            Some(cells) => cells.into(),
-            None => Self { inputs, outputs, what, classes, cells: None },
-        }
-    }
-}
-
-/// The rule of an automaton.
-impl From<&CellsConfig> for Ends {
-    fn from(cells: &CellsConfig) -> Self {
-        let (inputs, outputs) = (cells.width(), cells.channels);
-        Self { inputs, outputs, what: "channels", classes: false, cells: Some(cells.clone()) }
-    }
-}
-
-/// Inputs and classes.
-impl From<[usize; 2]> for Ends {
-    fn from([inputs, outputs]: [usize; 2]) -> Self {
-        Self { inputs, outputs, what: "classes", classes: true, cells: None }
-    }
-}
 
 /// A network: layers one after another.
 pub struct Network {

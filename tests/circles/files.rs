@@ -202,6 +202,10 @@ impl File {
                 "struct" | "enum" | "union" | "trait" | "type" | "fn" | "const" | "static" | "mod" if depth == 0 => {
                     file.defined.insert(next(1).to_owned());
                 }
+                // In a macro, which is used where it stands.
+                "struct" | "enum" | "trait" if last == "pub" || last == ")" => {
+                    file.defined.insert(next(1).to_owned());
+                }
                 "macro_rules" => {
                     file.macros.insert(next(2).to_owned());
                 }
