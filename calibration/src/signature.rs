@@ -80,8 +80,8 @@ impl Signature {
         let floor = if largest > 0.0 { FLOOR * largest } else { 1.0 };
         let root = (width as f64).sqrt();
         let mut found = Vec::with_capacity(2 * width);
-        for column in 0..own.width() {
-            found.push((own.mean()[column] - other.mean()[column]) / then[column].max(floor) / root);
+        for ((own, other), then) in own.mean().iter().zip(other.mean()).zip(&then) {
+            found.push((own - other) / then.max(floor) / root);
         }
         for (now, then) in now.iter().zip(&then) {
             found.push((now.max(floor) / then.max(floor)).ln() / root);

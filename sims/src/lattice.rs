@@ -221,7 +221,9 @@ impl Lattice {
         }
         let mut stream = noise.stream();
         for (stencil, seen) in self.stencils.iter().zip(seen.chunks_exact_mut(self.channels)) {
-            seen.iter_mut().for_each(|seen| *seen += T::from(stencil.noise * stream.normal()));
+            for seen in seen {
+                *seen += T::from(stencil.noise * stream.normal());
+            }
         }
     }
 
@@ -294,7 +296,9 @@ pub fn fires(cells: usize, rate: f32, key: Key) -> Vec<f32> {
     if rate < 1.0 {
         fires.par_chunks_mut(PIECE).enumerate().for_each(|(index, fires)| {
             let mut stream = key.number(index as u64).stream();
-            fires.iter_mut().for_each(|fire| *fire = f32::from(u8::from(stream.uniform() < rate)));
+            for fire in fires {
+                *fire = f32::from(u8::from(stream.uniform() < rate));
+            }
         });
     }
     fires

@@ -25,7 +25,7 @@ const MOST_CELLS: usize = 1 << 24;
 /// `pnnlab grow`.
 #[derive(Debug, Args)]
 pub struct GrowArgs {
-    /// The run: its folder, or its name; or a rule of the public collection: models.json#NAME, or NAME_w1.csv
+    /// The run: its folder, or its name; or a rule of the public collection: `models.json#NAME`, or `NAME_w1.csv`
     pub run: PathBuf,
     /// Lines and columns of the lattice; without it, as it was trained
     #[arg(long, value_name = "HxW", value_parser = size)]
@@ -57,7 +57,7 @@ pub struct GrowArgs {
     /// The rig file of another bench; without it, the run's own rig
     #[arg(long, value_name = "FILE")]
     pub rig: Option<PathBuf>,
-    /// Changes one key of the rig's plants, such as plants.electrical.simulated.plant_seed=2; or of the lattice, such as cells.rotation=30
+    /// Changes one key of the rig's plants, such as `plants.electrical.simulated.plant_seed=2`; or of the lattice, such as `cells.rotation=30`
     #[arg(long = "set", value_name = "K=V")]
     pub set: Vec<String>,
     /// The seed of the fresh seed and of the cells that change
@@ -102,7 +102,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
             Some(file) => Some(judge(&read_image(file)?, arguments, &cells)?),
             None => None,
         };
-        return grow(Rule::Trained(rule), &cells, judge, arguments).and_then(|facts| tell(&facts, arguments));
+        return grow(Rule::Trained(rule), &cells, judge.as_ref(), arguments).map(|facts| tell(&facts, arguments));
     }
     let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
     let fine = |set: &&String| ["plants.", "cells."].iter().any(|start| set.trim_start().starts_with(start));
@@ -151,7 +151,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
     let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
     let before = lab.meter();
     announce(arguments, &cells, &lab, prepared.plants().len());
-    let grown = grow(Rule::Network(Box::new(rule), &mut lab, on), &cells, judge, arguments);
+    let grown = grow(Rule::Network(Box::new(rule), &mut lab, on), &cells, judge.as_ref(), arguments);
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
     let mut facts = grown.map_err(|error| match error {
@@ -161,7 +161,8 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
     let meter = lab.meter();
     facts["shots"] = json!(meter.shots - before.shots);
     facts["plant_seconds"] = json!(meter.plant_seconds - before.plant_seconds);
-    tell(&facts, arguments)
+    tell(&facts, arguments);
+    Ok(())
 }
 
 fn steps(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
@@ -198,7 +199,7 @@ fn judge(image: &sims::Pixels<f32>, arguments: &GrowArgs, cells: &CellsConfig) -
     Ok(Judge::new(image, size))
 }
 
-fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<Judge>, arguments: &GrowArgs) -> Result<Value, Error> {
+fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &GrowArgs) -> Result<Value, Error> {
     let size = extent(arguments, cells);
     let [grown, repaired] = steps(arguments, cells);
     let is_film = picture::is_film(&arguments.out);
@@ -216,7 +217,7 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<Judge>, arguments: &G
         }
         Ok(())
     };
-    let distance = |growth: &Growth<'_>| judge.as_ref().map(|judge| judge.distance(&growth.colors()));
+    let distance = |growth: &Growth<'_>| judge.map(|judge| judge.distance(&growth.colors()));
     advance(&mut growth, grown)?;
     let mut distances = json!({ "grown": distance(&growth) });
     if let Some(hole) = arguments.damage {
@@ -242,10 +243,10 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<Judge>, arguments: &G
     }))
 }
 
-fn tell(facts: &Value, arguments: &GrowArgs) -> Result<(), Error> {
+fn tell(facts: &Value, arguments: &GrowArgs) {
     if arguments.json {
         say!("{facts:#}");
-        return Ok(());
+        return;
     }
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     say!(
@@ -264,7 +265,6 @@ fn tell(facts: &Value, arguments: &GrowArgs) -> Result<(), Error> {
         }
     }
     say!("texture: {}", arguments.out.display());
-    Ok(())
 }
 
 #[cfg(test)]

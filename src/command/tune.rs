@@ -19,6 +19,7 @@ use crate::whole_file;
 
 /// `pnnlab tune`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct TuneArgs {
     /// The rig file with [knobs.NAME], or a file that describes a program (docs/readings.md)
     pub rig: PathBuf,
@@ -99,7 +100,8 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
     let (plant, ranges) = tuning.ranges()?;
     refuse_few(arguments, ranges.len())?;
     if arguments.dry_run {
-        return plan(arguments, &plant, &ranges);
+        plan(arguments, &plant, &ranges);
+        return Ok(());
     }
     let before = test(arguments, &rig)?;
     tell!(
@@ -152,21 +154,20 @@ fn refuse_few(arguments: &TuneArgs, knobs: usize) -> Result<(), Error> {
 }
 
 /// What it will cost.
-fn plan(arguments: &TuneArgs, what: &str, ranges: &[Range]) -> Result<(), Error> {
+fn plan(arguments: &TuneArgs, what: &str, ranges: &[Range]) {
     let shots = arguments.evaluations as u64 * arguments.shots as u64;
     if arguments.json {
         say!(
             "{:#}",
             json!({ "plan": { "plant": what, "knobs": ranges, "evaluations": arguments.evaluations, "shots": shots } })
         );
-        return Ok(());
+        return;
     }
     say!("plan: at most {} signatures, {shots} shots on `{what}`", arguments.evaluations);
     for range in ranges {
         say!("  {}: {} to {} {}, stands at {}", range.name, range.low, range.high, range.unit, range.value);
     }
     say!("nothing was driven: leave out --dry-run to tune");
-    Ok(())
 }
 
 /// A program in the place of a bench.
@@ -180,7 +181,8 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
     }
     refuse_few(arguments, ranges.len())?;
     if arguments.dry_run {
-        return plan(arguments, &file.name, &ranges);
+        plan(arguments, &file.name, &ranges);
+        return Ok(());
     }
     std::fs::create_dir_all(&arguments.out).map_err(Error::record(&arguments.out, "cannot be made"))?;
     let journal = arguments.out.join(format!("{}.jsonl", file.name));

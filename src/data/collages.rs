@@ -99,7 +99,7 @@ mod tests {
         for class in [0, 1] {
             for _ in 0..200 {
                 let value = in_slabs(class, 3, 0.1, &mut stream);
-                let at = (value + 1.0) / 2.0 * 3.0;
+                let at = f32::midpoint(value, 1.0) * 3.0;
                 assert_eq!(at.floor() as u32 % 2, class, "{value}");
                 assert!((0.099..=0.901).contains(&(at - at.floor())), "{value}");
             }

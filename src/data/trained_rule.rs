@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> Result<(TrainedRule, CellsConfig), Error> {
     let text = path.to_string_lossy().into_owned();
     let [first, second] = match text.rsplit_once('#') {
         Some((file, name)) => of_collection(Path::new(file), name)?,
-        None if text.ends_with(".json") => of_collection(path, "")?,
+        None if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) => of_collection(path, "")?,
         None => of_tables(path)?,
     };
     let cells =

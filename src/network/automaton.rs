@@ -56,19 +56,20 @@ impl Automaton {
         let lattices: Vec<(usize, u64)> =
             lattices.chunks_exact(2).map(|pair| (pair[0] as usize, pair[1] as u64)).collect();
         let mut drawn = self.key;
-        lattices.iter().for_each(|(_, entropy)| drawn = drawn.number(*entropy));
+        for (_, entropy) in &lattices {
+            drawn = drawn.number(*entropy);
+        }
         let (place, cells, channels) = (network.layers.len(), self.lattice.cells(), self.config.channels);
         let mut states = Vec::with_capacity(lattices.len() * cells * channels);
         let step = if let Purpose::Train { step } = pass.purpose { Some(step) } else { None };
         for (index, (slot, entropy)) in lattices.iter().enumerate() {
             let is_fresh = index == 0 && step.is_some_and(|step| step.is_multiple_of(self.config.fresh_every));
             let known = pass.state.of(place).and_then(|pool| pool.get(&slot_name(*slot)));
-            match known.filter(|_| step.is_some() && !is_fresh) {
-                Some(known) => states.extend(rows::values(known.clone())),
-                None => {
-                    let key = self.key.branch("seed").number(*entropy).number(step.map_or(0, |step| step as u64));
-                    states.extend(self.seed(cells, key));
-                }
+            if let Some(known) = known.filter(|_| step.is_some() && !is_fresh) {
+                states.extend(rows::values(known.clone()));
+            } else {
+                let key = self.key.branch("seed").number(*entropy).number(step.map_or(0, |step| step as u64));
+                states.extend(self.seed(cells, key));
             }
         }
         let count = lattices.len();

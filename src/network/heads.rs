@@ -336,7 +336,9 @@ impl Network {
             mean.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
         }
         for (mean, count) in means.chunks_exact_mut(width.max(1)).zip(&counts) {
-            mean.iter_mut().for_each(|mean| *mean /= count.max(1.0));
+            for mean in mean {
+                *mean /= count.max(1.0);
+            }
         }
         let mut covariance = vec![0.0; width * width];
         for (row, values) in values.chunks_exact(width.max(1)).enumerate() {

@@ -112,13 +112,12 @@ impl Network {
             }
             let own = index.and_then(|index| {
                 let own = name.strip_prefix(&self.before(index))?;
-                let remembers = match self.layers.get(index) {
-                    Some(layer) => layer.remembers(own, tensor),
+                let remembers = if let Some(layer) = self.layers.get(index) {
+                    layer.remembers(own, tensor)
+                } else {
                     // Behind the last layer: the pool of an automaton.
-                    None => {
-                        let automaton = self.automaton.as_ref().filter(|_| index == self.layers.len());
-                        automaton.is_some_and(|automaton| automaton.remembers(own, tensor))
-                    }
+                    let automaton = self.automaton.as_ref().filter(|_| index == self.layers.len());
+                    automaton.is_some_and(|automaton| automaton.remembers(own, tensor))
                 };
                 remembers.then(|| (index, own.to_owned()))
             });

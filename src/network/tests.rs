@@ -134,7 +134,7 @@ fn gradient_error(text: &str, row: &[f32], width: usize) -> f64 {
     let slopes = run(row, &start, true).1;
     let largest = slopes.iter().fold(0.0_f32, |largest, slope| largest.max(slope.abs()));
     let mut worst = 0.0_f64;
-    for place in 0..slopes.len() {
+    for (place, slope) in slopes.iter().enumerate() {
         let at = |by: f32| {
             let (mut row, mut weights, mut rest) = (row.to_vec(), start.clone(), place);
             if rest < row.len() {
@@ -152,7 +152,7 @@ fn gradient_error(text: &str, row: &[f32], width: usize) -> f64 {
             run(&row, &weights, false).0
         };
         let difference = (at(1e-2) - at(-1e-2)) / 2e-2;
-        worst = worst.max((f64::from(slopes[place]) - difference).abs() / f64::from(largest));
+        worst = worst.max((f64::from(*slope) - difference).abs() / f64::from(largest));
     }
     worst
 }

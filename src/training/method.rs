@@ -27,7 +27,7 @@ pub enum Method {
     FeedbackAlignment,
     /// No twin: the loss on the plant with all weights perturbed at once, both ways (Spall, IEEE Trans. Automat. Contr. 37, 332, 1992).
     Spsa,
-    /// No twin: every weight perturbed by a code of its own (McCaughan et al., APL Mach. Learn. 1, 026118, 2023).
+    /// No twin: every weight perturbed by a code of its own (`McCaughan` et al., APL Mach. Learn. 1, 026118, 2023).
     Multiplexed,
     /// No twin: a distribution of weights, whose deviations are learned (Sehnke et al., Neural Networks 23, 551, 2010).
     Pepg,

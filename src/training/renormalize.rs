@@ -133,7 +133,9 @@ impl Prepared {
     pub fn test_as_saved(&self, run: &Interrupted) -> Result<f64, Error> {
         let data = self.load(run.seed)?;
         let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
-        opened.iter_mut().for_each(|plant| plant.allowance.pace());
+        for plant in &mut opened {
+            plant.allowance.pace();
+        }
         let mut lab = Lab::new(opened, Derivatives::Twin)?;
         let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
         let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));

@@ -214,13 +214,16 @@ fn labeled(further: Further, file: &Path) -> Result<Further, Error> {
     )))
 }
 
+/// What the read-outs say of rows on another bench.
+type Another<'a> = dyn FnMut(&Prepared, &Rows) -> Result<Vec<Answers>, Error> + 'a;
+
 /// Measures on the plant what chooses.
 fn find(
     trainer: &Trainer<'_>,
     by: &By<'_>,
     further: &Further,
     lab: &mut Lab,
-    on_another: &mut dyn FnMut(&Prepared, &Rows) -> Result<Vec<Answers>, Error>,
+    on_another: &mut Another<'_>,
 ) -> Result<Found, Error> {
     let rows = &further.rows;
     if let By::Hand(_) = by {

@@ -4,6 +4,7 @@
 //! A network is trained on the healthy bench, and the bench's signature taken. Then six coefficients of the bench drift, each by a part of its range that
 //! nobody knows, and six knobs turn them back: what is on the knob, plus the drift, takes effect. The network is not trained again.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -107,7 +108,8 @@ impl Bench {
         let mut text = format!("name = \"{0}\"\n[plants.{0}.simulated]\n{1}", self.name(), self.plant());
         for (knob, ((key, unit, ..), (healthy, drift))) in self.coefficients().iter().zip(hidden).enumerate() {
             let (low, high) = self.range(knob, *healthy);
-            text += &format!(
+            let _ = write!(
+                text,
                 "[knobs.k{knob}]\nplant = \"{}\"\nsimulated = \"{key}\"\nunit = \"{unit}\"\nlow = {low:?}\nhigh = {high:?}\nvalue = {healthy:?}\nhidden = {drift:?}\n",
                 self.name()
             );
@@ -164,7 +166,7 @@ impl Trained {
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
         (1..=training.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
         let saved = trainer.saved();
-        Ok(Self { bench, saved, data, experiment, document, healthy })
+        Ok(Self { bench, experiment, document, data, saved, healthy })
     }
 
     /// Its accuracy on a bench.
@@ -342,6 +344,9 @@ pub fn over_the_wire(evaluations: usize, seed: u64, scratch: &Path) -> Result<f6
     Ok(found.knobs.first().map_or(f64::NAN, |knob| f64::from((knob.after - 0.1).abs())))
 }
 
+/// Of a knob: name, range, start, wanted.
+type Knob = (&'static str, f32, f32, f32, f32);
+
 /// A program of the system whose parameters made a reference: its name, and the largest error of a parameter as a share of its range, of those that its output
 /// shows. None where there is no such program.
 pub fn program(evaluations: usize, seed: u64, scratch: &Path) -> Result<Option<(&'static str, f64)>, Error> {
@@ -351,8 +356,7 @@ pub fn program(evaluations: usize, seed: u64, scratch: &Path) -> Result<Option<(
     };
     let place = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
     let input = |name: &str| place.join(name).display().to_string();
-    // Name, command line with its knobs, ending, and of each knob: name, range, start, wanted.
-    type Knob = (&'static str, f32, f32, f32, f32);
+    // Name, command line with its knobs, ending, and each knob.
     let (name, words, ending, knobs): (_, Vec<String>, _, [Knob; 3]) = if says("sox", "SoX") {
         let words =
             format!("sox {} {{output}} gain {{gain}} lowpass {{corner}} overdrive {{drive}} 0", input("in.wav"));

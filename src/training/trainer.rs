@@ -367,5 +367,7 @@ impl<'a> Trainer<'a> {
 /// Brings a gradient to the norm 1, as Mordvintsev et al. do for rollouts.
 fn normalize(gradient: &mut [f32]) {
     let share = (1.0 / (adam::sum_of_squares(gradient).sqrt() + 1e-8)) as f32;
-    gradient.iter_mut().for_each(|slope| *slope *= share);
+    for slope in gradient {
+        *slope *= share;
+    }
 }

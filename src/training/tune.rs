@@ -129,7 +129,7 @@ impl Search {
         ranges: &[Range],
         reference: &Signature,
         turned: &mut dyn Turned,
-        (known, note): (&[f64], &mut dyn FnMut(&[f32], f64) -> Result<(), Error>),
+        (known, note): (&[f64], &mut Note<'_>),
     ) -> Result<Found, Error> {
         let fewest = Self::fewest(ranges.len());
         if self.evaluations < fewest {
@@ -147,23 +147,22 @@ impl Search {
         let mut path = Vec::new();
         while let Some(shares) = tuner.ask() {
             let values = at(&shares);
-            let squared = match known.get(path.len()) {
-                Some(squared) => *squared,
-                None => {
-                    if stop::requested() {
-                        return Err(Error::TuningStopped);
-                    }
-                    let squared = turned.read(&values)?.squared_distance(reference)?;
-                    note(&values, squared)?;
-                    squared
+            let squared = if let Some(squared) = known.get(path.len()) {
+                *squared
+            } else {
+                if stop::requested() {
+                    return Err(Error::TuningStopped);
                 }
+                let squared = turned.read(&values)?.squared_distance(reference)?;
+                note(&values, squared)?;
+                squared
             };
             tuner.tell(squared);
             path.push(Tried { values, distance: squared.max(0.0).sqrt() });
         }
         let kept =
             tuner.kept().unwrap_or(KeptSetting { setting: start, value: f64::NAN, start: f64::NAN, is_better: false });
-        let (knobs, noise) = self.probe(ranges, &kept.setting, reference, turned)?;
+        let (knobs, noise) = Self::probe(ranges, &kept.setting, reference, turned)?;
         Ok(Found {
             evaluations: path.len() + 2 * ranges.len() + 2,
             distance_before: kept.start.max(0.0).sqrt(),
@@ -177,7 +176,6 @@ impl Search {
 
     /// What each knob changes around a setting, and the noise of a signature there.
     fn probe(
-        &self,
         ranges: &[Range],
         setting: &[f64],
         reference: &Signature,

@@ -106,7 +106,7 @@ fn what_is_left_out_or_no_number_is_not_learned() {
 fn a_packed_guard_goes_on_bit_for_bit() {
     let rule = GuardRule { follows: true, ..RULE };
     let (mut guard, mut stream) = fitted(rule, 8);
-    let mut check = |guard: &mut StateGuard| {
+    let check = |guard: &mut StateGuard| {
         let parts = guard.pack();
         let mut other = StateGuard::new("bench 1", &ports(), rule);
         let find = |name: &str| parts.iter().find(|part| part.0 == name).map(|part| (part.1, part.2.clone()));

@@ -18,7 +18,7 @@ struct Interferometer {
     phi: f64,
 }
 
-/// How far UᴴU may be from the identity.
+/// How far `UᴴU` may be from the identity.
 const TOLERANCE: f64 = 1e-6;
 
 /// Phases in rad, θ, then φ, then those of the outputs, of the mesh whose matrix is `unitary`; `None` of a matrix that is not unitary, or

@@ -197,7 +197,7 @@ impl<S: Real> pulp::NullaryFnOnce for Outer<'_, S> {
     }
 }
 
-/// The largest difference of UᴴU from the identity.
+/// The largest difference of `UᴴU` from the identity.
 #[cfg(test)]
 pub(super) fn unitarity<S: Real>(matrix: &Matrix<S>) -> f64 {
     let Matrix { modes, padded, parts: [re, im] } = matrix;

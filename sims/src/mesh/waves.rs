@@ -137,7 +137,7 @@ pub(super) fn sum<S: Real>(lanes: &Lanes<S>) -> S {
     let mut width = LANES / 2;
     while 0 < width {
         for lane in 0..width {
-            part[lane] = part[lane] + part[lane + width];
+            part[lane] += part[lane + width];
         }
         width /= 2;
     }

@@ -252,7 +252,7 @@ fn all_together_say_the_mean_probability_until_one_is_selected() {
         let sum: f32 = outputs.iter().map(|value| value.exp()).sum();
         outputs.iter().map(|value| value.exp() / sum).collect::<Vec<_>>()
     };
-    let mean = (probability(&each[0])[0] + probability(&each[1])[0]) / 2.0;
+    let mean = f32::midpoint(probability(&each[0])[0], probability(&each[1])[0]);
     assert!((all[0].exp() - mean).abs() < 1e-6, "{all:?}");
     network.select(Some(1), &mut state);
     assert_eq!(said(&mut state).0, each[1]);

@@ -130,7 +130,8 @@ mod tests {
     fn rows_are_shared_out_along_each_score() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("guard.csv");
-        let rows: String = (0..100).map(|row| format!("known,{row},1\nunknown,{},inf\n", 50 + row)).collect();
+        let rows: Vec<String> = (0..100).map(|row| format!("known,{row},1\nunknown,{},inf\n", 50 + row)).collect();
+        let rows = rows.concat();
         std::fs::write(&path, format!("set,energy,state\n{rows}")).unwrap();
         let (panels, rows) = read(&path).unwrap();
         assert_eq!((panels.len(), rows), (2, [100, 100]));

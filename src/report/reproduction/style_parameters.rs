@@ -1,5 +1,6 @@
 //! `style-parameters`: knobs without a gradient, found by the signature of a bench (after Yakura and others, arXiv 2105.09207).
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::program::{Asked, Check, Measured, Program};
@@ -137,7 +138,7 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     ];
     match program(evaluations, SEEDS[0], &scratch.0)? {
         Some((name, error)) => {
-            measured.on += &format!("; the program is {name}");
+            let _ = write!(measured.on, "; the program is {name}");
             last.push(Finding::new("program: largest error of a parameter, share of the range", error));
         }
         None => measured.on.push_str("; neither sox nor ImageMagick is installed here, so no program was tuned"),

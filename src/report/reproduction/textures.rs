@@ -262,7 +262,9 @@ impl Trained {
             add(&format!(" {LATER} steps later"), growth);
             Ok(0.0)
         })?;
-        found.into_iter().for_each(|(name, value)| measured.add(name, value, "1", SEED));
+        for (name, value) in found {
+            measured.add(name, value, "1", SEED);
+        }
         let synchronous = self.on(None, Forward::Plant, |growth, judge| {
             // A lattice that diverges is as far as can be said.
             match growth.advance(steps, Some(1.0)) {

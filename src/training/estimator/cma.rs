@@ -93,7 +93,7 @@ impl Constants {
         let n = weights as f64;
         let half = population / 2;
         let raw: Vec<f64> =
-            (1..=half).map(|rank| ((population as f64 + 1.0) / 2.0).ln() - (rank as f64).ln()).collect();
+            (1..=half).map(|rank| f64::midpoint(population as f64, 1.0).ln() - (rank as f64).ln()).collect();
         let sum: f64 = raw.iter().sum();
         let ranks: Vec<f64> = raw.iter().map(|weight| weight / sum).collect();
         let effective = 1.0 / ranks.iter().map(|weight| weight * weight).sum::<f64>();
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn it_finds_the_bottom_of_a_bowl_and_goes_on_from_a_checkpoint() {
         let bench = Bench::bowl();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let config = CmaConfig { deviation: 0.3, population: None };
         assert_eq!(config.passes(3), 7);
         let (mut one, mut other) = (Cma::new(config.clone(), Key::new(2)), Cma::new(config, Key::new(2)));

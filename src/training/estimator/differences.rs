@@ -84,12 +84,11 @@ impl Estimator for Differences {
             let own = weights[place];
             weights[place] = own + step;
             let above = (trials.loss(problem, &weights, lab)?, weights[place]);
-            let below = match here {
-                Some(here) => (here, own),
-                None => {
-                    weights[place] = own - step;
-                    (trials.loss(problem, &weights, lab)?, weights[place])
-                }
+            let below = if let Some(here) = here {
+                (here, own)
+            } else {
+                weights[place] = own - step;
+                (trials.loss(problem, &weights, lab)?, weights[place])
             };
             weights[place] = own;
             // By the step that single precision has made.
@@ -109,7 +108,7 @@ mod tests {
     #[test]
     fn differences_are_the_gradient_on_a_plant_that_is_its_twin() {
         for bench in [Bench::digital(), Bench::mesh()] {
-            let mut lab = bench.lab();
+            let mut lab = Bench::lab();
             let exact = Backpropagation { on: Forward::Plant }.estimate(&bench.problem(1), &mut lab).unwrap();
             let exact: Vec<f32> = exact.gradients.into_iter().flat_map(Option::unwrap).collect();
             for (ways, allowed) in [(Ways::Both, 2e-3), (Ways::One, 2e-2)] {

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn stages_get_the_error_through_their_matrix_and_the_last_its_gradient() {
         let bench = Bench::mesh();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let exact = Backpropagation { on: Forward::Plant }.estimate(&bench.problem(1), &mut lab).unwrap();
         let mut feedback = Feedback::new(FeedbackConfig { nonlinearity: Nonlinearity::One }, Key::new(1));
         let found = feedback.estimate(&bench.problem(1), &mut lab).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_loss_falls_while_the_controls_stay() {
         let bench = Bench::mesh();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let mut feedback = Feedback::new(FeedbackConfig { nonlinearity: Nonlinearity::One }, Key::new(4));
         let mut at = bench.weights.clone();
         let first = feedback.estimate(&bench.problem(1), &mut lab).unwrap().loss.total;

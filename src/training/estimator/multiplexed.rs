@@ -1,4 +1,4 @@
-//! Multiplexed gradient descent (McCaughan et al., APL Mach. Learn. 1, 026118, 2023): every weight is moved all the time, each by a code of
+//! Multiplexed gradient descent (`McCaughan` et al., APL Mach. Learn. 1, 026118, 2023): every weight is moved all the time, each by a code of
 //! its own, and finds its slope in the loss as a receiver finds its channel.
 //!
 //! ```text
@@ -98,7 +98,7 @@ impl Codes {
             Self::Walsh => {
                 // An odd factor is a permutation of the columns of a matrix whose size is a power of two.
                 let column = (time as u64).wrapping_mul(mixed) & (period as u64 - 1);
-                if ((weight as u64 + 1) & column).count_ones() % 2 == 0 { 1.0 } else { -1.0 }
+                if ((weight as u64 + 1) & column).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
             }
         };
         (0..weights).map(code).collect()
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_whole_period_gives_the_gradient_and_windows_give_it_in_the_mean() {
         let bench = Bench::digital();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let exact = Backpropagation { on: Forward::Plant }.estimate(&bench.problem(1), &mut lab).unwrap();
         let exact: Vec<f32> = exact.gradients.into_iter().flat_map(Option::unwrap).collect();
         for codes in [Codes::OneAtATime, Codes::Sines, Codes::Walsh] {

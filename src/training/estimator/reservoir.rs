@@ -162,13 +162,13 @@ mod tests {
     #[test]
     fn the_read_out_is_that_of_least_squares_and_nothing_else_moves() {
         let bench = Bench::bowl();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let mut reservoir = Reservoir::new(ReservoirConfig { ridge: 1e-9 });
         let found = reservoir.estimate(&bench.problem(1), &mut lab).unwrap().set.unwrap().concat();
         // The rows of the bowl are exactly linear: its bottom is found at once.
         assert!(bench.loss(&found, &mut lab) < 1e-8 * bench.loss(&flat(&bench.weights), &mut lab));
         let mesh = Bench::mesh();
-        let mut lab = mesh.lab();
+        let mut lab = Bench::lab();
         let mut reservoir = Reservoir::new(ReservoirConfig::default());
         let set = reservoir.estimate(&mesh.problem(1), &mut lab).unwrap().set.unwrap();
         let before: Vec<Vec<f32>> = mesh.weights.iter().map(|weight| rows::values(weight.tensor.clone())).collect();

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn it_follows_the_gradient_of_where_the_loss_is_largest_nearby() {
         let bench = Bench::digital();
-        let mut lab = bench.lab();
+        let mut lab = Bench::lab();
         let plain = || Box::new(Backpropagation { on: Forward::Plant });
         let exact = plain().estimate(&bench.problem(1), &mut lab).unwrap();
         let gradient: Vec<f32> = exact.gradients.iter().flatten().flatten().copied().collect();

@@ -89,7 +89,7 @@ impl Bench {
     }
 
     /// The plants, as new.
-    pub fn lab(&self) -> Lab {
+    pub fn lab() -> Lab {
         lab()
     }
 
@@ -190,7 +190,7 @@ fn lab() -> Lab {
 
 /// Holds the mean of so many estimates against the gradient, by standard errors.
 pub fn is_unbiased(bench: &Bench, estimator: &mut dyn Estimator, draws: usize) {
-    let mut lab = bench.lab();
+    let mut lab = Bench::lab();
     let exact = Backpropagation { on: Forward::Plant }.estimate(&bench.problem(1), &mut lab).unwrap();
     let exact: Vec<f32> = exact.gradients.into_iter().flat_map(Option::unwrap).collect();
     let (mut sum, mut squares) = (vec![0.0; exact.len()], vec![0.0; exact.len()]);

@@ -33,7 +33,7 @@ const MOST: u64 = 256 * MEBIBYTE;
 /// Values of a row of its signature.
 const COLUMNS: usize = 32;
 /// How long a program may take for one setting.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// A file that describes a program with knobs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

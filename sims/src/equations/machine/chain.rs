@@ -131,9 +131,7 @@ fn tile<U: Unit, const T: usize>(
         held = next;
         if link.to != NOWHERE {
             let to = &mut lanes[link.to as usize * stride + at..][..T];
-            for at in 0..T {
-                to[at] = held[at];
-            }
+            to[..T].copy_from_slice(&held[..T]);
         }
     }
 }

@@ -121,9 +121,7 @@ impl Outside {
         for row in 0..H {
             let mut line = [U::Scalar::of(0.0); MOST];
             let vectors = unit.vectors_mut(&mut line);
-            for column in 0..A {
-                vectors[column] = tile[row][column];
-            }
+            vectors[..A].copy_from_slice(&tile[row][..A]);
             let to = &mut sums[(place.row + row) * next + place.at * place.size..][..left];
             for (sum, value) in to.iter_mut().zip(&line) {
                 *sum += *value;

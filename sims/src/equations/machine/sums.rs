@@ -133,9 +133,7 @@ impl Sums {
         }
         for row in 0..H {
             let to = &mut lanes[(self.to[0] + row * self.to[1]) * self.stride + at..][..T];
-            for column in 0..T {
-                to[column] = sums[row][column];
-            }
+            to[..T].copy_from_slice(&sums[row][..T]);
         }
         T
     }

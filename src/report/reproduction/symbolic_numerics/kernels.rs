@@ -42,7 +42,8 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     let electrical = Electrical { imperfections: sims::ElectricalImperfections::none(), ..Electrical::default() };
     let oscillators = Oscillators::default();
     let of = |text: &str| Ok::<_, Error>(wrong(Equations::from_text("written.toml", text).build())?.twin);
-    let pairs: [(&str, Arc<dyn Twin>, Arc<dyn Twin>); 2] = [
+    type Pair = (&'static str, Arc<dyn Twin>, Arc<dyn Twin>);
+    let pairs: [Pair; 2] = [
         (SYSTEMS[0], of(&electrical.written())?, wrong(electrical.build())?.twin),
         (SYSTEMS[1], of(&oscillators.written())?, wrong(oscillators.build())?.twin),
     ];
