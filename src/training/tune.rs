@@ -117,6 +117,9 @@ pub struct Found {
     pub path: Vec<Tried>,
 }
 
+/// Is told each setting that was tried, with its squared distance.
+type Note<'a> = dyn FnMut(&[f32], f64) -> Result<(), Error> + 'a;
+
 impl Search {
     /// The fewest signatures that make sense for so many knobs.
     pub fn fewest(knobs: usize) -> usize {

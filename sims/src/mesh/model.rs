@@ -285,7 +285,7 @@ impl<S: Real> Optics<S> {
                         let mut imaginary = vec![];
                         pad(source, (columns, 0..modes), padded);
                         if self.complex {
-                            imaginary.clone_from(&padded);
+                            imaginary.clone_from(padded);
                             pad(source, (columns, modes..columns), &mut imaginary);
                         }
                         let rows_of = [&padded[..], &imaginary[..]];

@@ -12,6 +12,9 @@ use super::super::program::{Asked, Measured};
 use super::{ROUNDS, fastest, wrong};
 use crate::Error;
 
+/// A system: its name, as text, and by hand.
+type Pair = (&'static str, Arc<dyn Twin>, Arc<dyn Twin>);
+
 /// Shots of a batch.
 const SHOTS: usize = 512;
 /// A share of each range around its middle: where the systems are used.
@@ -42,7 +45,6 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     let electrical = Electrical { imperfections: sims::ElectricalImperfections::none(), ..Electrical::default() };
     let oscillators = Oscillators::default();
     let of = |text: &str| Ok::<_, Error>(wrong(Equations::from_text("written.toml", text).build())?.twin);
-    type Pair = (&'static str, Arc<dyn Twin>, Arc<dyn Twin>);
     let pairs: [Pair; 2] = [
         (SYSTEMS[0], of(&electrical.written())?, wrong(electrical.build())?.twin),
         (SYSTEMS[1], of(&oscillators.written())?, wrong(oscillators.build())?.twin),
