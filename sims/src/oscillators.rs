@@ -28,7 +28,6 @@ mod physics;
 mod tests;
 #[cfg(test)]
 mod text_tests;
-mod written;
 
 use std::sync::Arc;
 

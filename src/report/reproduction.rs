@@ -15,7 +15,6 @@ mod report;
 mod section;
 mod simplicity_bias;
 mod style_parameters;
-mod symbolic_numerics;
 mod textures;
 
 pub use program::{Asked, Check, Measured, Measurement};
