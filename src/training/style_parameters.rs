@@ -74,11 +74,11 @@ impl Bench {
                 ("quadratic_radians", "rad", 0.4, 0.0),
                 ("cubic_radians", "rad", 0.4, 0.0),
                 ("exposure", "1", 0.6, 0.0),
-                ("dark_level", "1", 0.8, 0.0),
+                ("dark_level", "1", 0.5, 0.0),
                 ("pulse_seconds", "s", 0.2, 0.0),
-                ("mismatch", "1", 0.8, 0.0),
+                ("mismatch", "1", 0.5, 0.0),
             ],
-            Self::Diode => &[("mismatch", "1", 0.8, 0.0)],
+            Self::Diode => &[("mismatch", "1", 0.5, 0.0)],
         }
     }
 
