@@ -194,14 +194,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_diverse_read_out_sees_behind_the_shortcut_of_a_plant() {
-        let of = |diversity: f64| {
-            let found = on_a_plant(Trained { heads: 6, diversity, steps: 400, seed: 11 }).unwrap();
-            let value = |what: &str| found.iter().find(|one| one.name.ends_with(what)).unwrap().value;
-            (value("own distribution"), value("best, nuisance at random"), value("selected, nuisance at random"))
-        };
-        let (independent, diverse) = (of(0.0), of(0.3));
-        assert!(independent.0 > 0.9 && diverse.0 > 0.6, "{independent:?}, {diverse:?}");
-        assert!(independent.1 + 0.05 < diverse.2, "{independent:?}, {diverse:?}");
+    fn independent_read_outs_fall_to_the_shortcut_of_a_plant() {
+        let found = on_a_plant(Trained { heads: 2, diversity: 0.0, steps: 200, seed: 11 }).unwrap();
+        let value = |what: &str| found.iter().find(|one| one.name.ends_with(what)).unwrap().value;
+        let (own, best) = (value("own distribution"), value("best, nuisance at random"));
+        assert!(own > 0.9 && (0.4..0.65).contains(&best), "{own}, {best}");
     }
 }
