@@ -1,5 +1,7 @@
 //! Rows of numbers, each with what is to be learned of it.
 
+// Circle with data/taxonomy.rs: a taxonomy is found from rows, and rows may have targets in groups.
+
 use super::Targets;
 
 /// Rows, each with a class or with numbers to predict.

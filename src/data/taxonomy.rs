@@ -3,6 +3,8 @@
 //! A network for groups has an output for each class and one more for each group, *others*: none of this group (Huang and Li, arXiv
 //! 2105.01879). Group after group the outputs are `others, its classes`.
 
+// Circle with data/rows.rs: a taxonomy is found from rows, and rows may have targets in groups.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{Key, Stream};

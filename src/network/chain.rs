@@ -1,5 +1,8 @@
 //! What the layers of a network are built onto, and what must come into it and out of it.
 
+// Circle with network/heads.rs: a layer is refused by its place, which read-outs count anew, and read-outs are chains.
+// Circle with network/image.rs: a chain carries the images that come in, and images are read from a chain.
+
 use super::{Image, heads};
 use crate::Error;
 use crate::data::{CellsConfig, Dataset};

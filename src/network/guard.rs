@@ -4,7 +4,6 @@
 //! into checkpoints and weights. Shots of tests are not judged.
 
 // Circle with network/pass.rs: a pass carries what guards found, and a guard works within a pass.
-// Circle with network/state.rs: guards are part of what layers remember, and a guard is found there.
 
 use std::sync::Arc;
 

@@ -19,6 +19,8 @@
 //! ([`Layer::pull_back`]), and those are differentiated once more, which is exact. In the penalty the readings are held fixed: it
 //! trains the read-outs alone, and nothing is differentiated twice through a plant.
 
+// Circle with network/chain.rs: a layer is refused by its place, which read-outs count anew, and read-outs are chains.
+
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,7 @@
 //! The shape of images in rows of values: channel after channel, in each line after line.
 
+// Circle with network/chain.rs: a chain carries the images that come in, and images are read from a chain.
+
 use super::Chain;
 use crate::Error;
 

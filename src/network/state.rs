@@ -1,7 +1,5 @@
 //! What layers remember between passes besides their weights, such as statistics: named tensors, which snapshots keep as they keep weights.
 
-// Circle with network/guard.rs: guards are part of what layers remember, and a guard is found there.
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -89,7 +89,7 @@ impl Method {
         if self == Self::Ideal { Derivatives::Plant } else { Derivatives::Twin }
     }
 
-    /// Whether it trains several read-outs ([heads]): it differentiates their loss.
+    /// Whether it trains several read-outs (`[heads]`): it differentiates their loss.
     pub fn trains_heads(self) -> bool {
         matches!(self, Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Ideal)
     }

@@ -1,6 +1,8 @@
 //! What networks for groups are held against: classes in groups, with rows of groups and classes that nobody learned, digital and through a
 //! plant; and vowels, where a distance of the state is the better guard. Each as named numbers (`pnnlab reproduce mos` judges them).
 
+// Circle with training/mos/: one experiment; split for its length.
+
 mod state;
 mod vowels;
 

@@ -1,3 +1,5 @@
+//! What cells perceive, forward and back, against loops written out, and rules of the public collection.
+
 use super::*;
 
 fn lattice(grid: Grid, turn: [f32; 2], gain_error: f32) -> Lattice {

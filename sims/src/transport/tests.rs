@@ -1,3 +1,5 @@
+//! Distances between images by the patches that they are made of, and their slopes against finite differences.
+
 use super::*;
 
 fn noise(size: [usize; 2], seed: u64) -> Pixels<f32> {
