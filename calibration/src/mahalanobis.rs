@@ -27,7 +27,7 @@ const LANES: usize = 16;
 /// statistics.add(&[1.0, 1.1, -1.0, -0.9, 2.0, 2.0, -2.0, -2.1, 0.0, -0.1]);
 /// let distance = Mahalanobis::fit(&statistics, &[0.0; 2])?;
 /// let found = distance.distances(&[1.5, 1.5, 1.5, -1.5]);
-/// assert!(found[1] > 5.0 * found[0], "each part is usual, both together are not: {found:?}");
+/// assert!(found[1] > 3.0 * found[0], "each part is usual, both together are not: {found:?}");
 /// # Ok::<(), calibration::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
