@@ -71,7 +71,7 @@ impl Prepared {
             plant.allowance.pace();
         }
         let mut lab = Lab::new(opened, Derivatives::Twin)?;
-        let network = Network::build(&self.experiment.layers, &self.document, &lab, &data)?
+        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?
             .guarded(self.experiment.guard.as_ref(), &self.document)?;
         let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));
         let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
