@@ -11,7 +11,7 @@ use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
 use crate::output::duration;
-use crate::plants::{Derivatives, Forward, Lab, Rig};
+use crate::plants::{Forward, Lab, Rig};
 use crate::record::Saved;
 use crate::report::{Theme, picture};
 use crate::training::growth::{Growth, NetworkRule, Rule};
@@ -140,11 +140,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
         }
         Err(error) => return Err(error),
     };
-    let mut opened = prepared.rig.clone().unrecorded().open(&prepared.plants(), run.seed)?;
-    for plant in &mut opened {
-        plant.allowance.pace();
-    }
-    let mut lab = Lab::new(opened, Derivatives::Twin)?;
+    let mut lab = prepared.lab_beside(run.seed)?;
     let layers = (&prepared.experiment.layers[..], &cells);
     let rule = NetworkRule::new(layers, &Saved::read(&run.folder)?, &prepared.document, &lab)?;
     lab.attend(Attendant::new());

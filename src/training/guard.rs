@@ -11,9 +11,8 @@ use super::unknown::{Familiar, ScoredUnknown};
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::{Dataset, Rows};
-use crate::network::Network;
-use crate::plants::{Derivatives, Lab};
-use crate::record::{Checkpoint, Saved, command_line, plant_facts, unix_seconds};
+use crate::plants::Lab;
+use crate::record::{Checkpoint, command_line, plant_facts, unix_seconds};
 use crate::training::{Interrupted, Prepared, Trainer};
 use crate::whole_file;
 
@@ -65,17 +64,8 @@ impl Prepared {
         let data = self.load(run.seed)?;
         let key = Key::new(run.seed).branch("data");
         let others = data.others(&self.experiment.data, other, &self.document, key)?;
-        let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
-        // Nobody wants it soon enough to end for a limit that is over in a minute.
-        for plant in &mut opened {
-            plant.allowance.pace();
-        }
-        let mut lab = Lab::new(opened, Derivatives::Twin)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?
-            .guarded(self.experiment.guard.as_ref(), &self.document)?;
-        let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));
-        let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
-        trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+        let mut lab = self.lab_beside(run.seed)?;
+        let trainer = self.saved(run, &data, &lab)?;
         if goes_on && let Some(checkpoint) = Checkpoint::newest(&run.folder)? {
             lab.restore(&checkpoint.snapshot.position.plants)
                 .map_err(|message| Error::Record { path: checkpoint.path.clone(), message })?;

@@ -12,8 +12,9 @@ use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::{LayerConfig, Network};
-use crate::plants::{Lab, Rig};
-use crate::training::{Drawer, Experiment, Method, check_statistics};
+use crate::plants::{Derivatives, Lab, Rig};
+use crate::record::Saved;
+use crate::training::{Drawer, Experiment, Interrupted, Method, Trainer, check_statistics};
 
 pub(crate) use slopes::slopes_of;
 
@@ -94,6 +95,25 @@ impl Prepared {
     /// The same for a run that goes on, which overwrites no recording.
     pub(crate) fn lab_again(&self, method: Method, seed: u64) -> Result<Lab, Error> {
         self.open(&self.rig.clone().recording_on(), method, seed)
+    }
+
+    /// The plants for what is measured beside trainings. Nobody wants it soon enough to end for a limit that is over in a minute.
+    pub(crate) fn lab_beside(&self, seed: u64) -> Result<Lab, Error> {
+        let mut opened = self.rig.clone().unrecorded().open(&self.plants(), seed)?;
+        for plant in &mut opened {
+            plant.allowance.pace();
+        }
+        Lab::new(opened, Derivatives::Twin)
+    }
+
+    /// The network of `run` as the run has left it.
+    pub(crate) fn saved<'d>(&'d self, run: &Interrupted, data: &'d Dataset, lab: &Lab) -> Result<Trainer<'d>, Error> {
+        let network = Network::build(self.experiment.layout(), &self.document, lab, data)?
+            .guarded(self.experiment.guard.as_ref(), &self.document)?;
+        let mut trainer = Trainer::new(network, data, &self.experiment.training, run.method, Key::new(run.seed));
+        let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
+        trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+        Ok(trainer)
     }
 
     fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {

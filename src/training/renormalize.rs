@@ -10,7 +10,7 @@ use sims::Key;
 use crate::Error;
 use crate::control::Attendant;
 use crate::network::{Measurement, Network};
-use crate::plants::{Derivatives, Lab};
+use crate::plants::Lab;
 use crate::record::{Checkpoint, Saved, add_entry, command_line, plant_facts, unix_seconds};
 use crate::scores::{Keyed, ObjectiveKind, Score, Scores};
 use crate::training::{Interrupted, Prepared, Trainer};
@@ -82,12 +82,7 @@ impl Prepared {
                 "--samples {samples}: the run has {rows} training rows to measure with: give 2 to {rows}"
             )));
         }
-        let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
-        // Nobody wants it soon enough to end for a limit that is over in a minute.
-        for plant in &mut opened {
-            plant.allowance.pace();
-        }
-        let mut lab = Lab::new(opened, Derivatives::Twin)?;
+        let mut lab = self.lab_beside(run.seed)?;
         let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?
             .guarded(self.experiment.guard.as_ref(), &self.document)?;
         if !network.has_statistics() {
@@ -132,15 +127,8 @@ impl Prepared {
     /// The score that decides of the test set of `run` on this rig, with the weights and the state that the run has left.
     pub fn test_as_saved(&self, run: &Interrupted) -> Result<f64, Error> {
         let data = self.load(run.seed)?;
-        let mut opened = self.rig.clone().unrecorded().open(&self.plants(), run.seed)?;
-        for plant in &mut opened {
-            plant.allowance.pace();
-        }
-        let mut lab = Lab::new(opened, Derivatives::Twin)?;
-        let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
-        let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));
-        let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
-        trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+        let mut lab = self.lab_beside(run.seed)?;
+        let trainer = self.saved(run, &data, &lab)?;
         lab.attend(Attendant::new());
         let scores = trainer.test_scores(&mut lab);
         lab.make_safe()?;

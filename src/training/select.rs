@@ -13,9 +13,8 @@ use crate::Error;
 use crate::control::Attendant;
 use crate::data::further::Further;
 use crate::data::{Answers, Rows, Split, Targets};
-use crate::network::Network;
-use crate::plants::{Derivatives, Lab};
-use crate::record::{Checkpoint, Saved, add_entry, command_line, note, plant_facts, unix_seconds};
+use crate::plants::Lab;
+use crate::record::{Checkpoint, add_entry, command_line, note, plant_facts, unix_seconds};
 use crate::scores::{Better, Score};
 use crate::training::{Interrupted, Prepared, Trainer};
 
@@ -128,15 +127,8 @@ impl Prepared {
             }
         }
         let trainer_of = |prepared: &Self| -> Result<(Trainer<'_>, Lab), Error> {
-            let mut opened = prepared.rig.clone().unrecorded().open(&prepared.plants(), run.seed)?;
-            for plant in &mut opened {
-                plant.allowance.pace();
-            }
-            let lab = Lab::new(opened, Derivatives::Twin)?;
-            let network = Network::build(self.experiment.layout(), &self.document, &lab, &data)?;
-            let mut trainer = Trainer::new(network, &data, &self.experiment.training, run.method, Key::new(run.seed));
-            let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
-            trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+            let lab = prepared.lab_beside(run.seed)?;
+            let mut trainer = self.saved(run, &data, &lab)?;
             trainer.select(None);
             Ok((trainer, lab))
         };
