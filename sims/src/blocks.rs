@@ -173,7 +173,7 @@ pub(crate) fn scatter<S: Real>(wave: &[Lanes<S>], columns: usize, chunks: usize,
 /// Turns a square tile: each perfect shuffle of all its values turns one bit of the row's number into one of the
 /// column's.
 #[inline(always)]
-fn transpose<S: Real>(tile: &mut [S; TILE]) {
+pub(crate) fn transpose<S: Real>(tile: &mut [S; TILE]) {
     let mut other = [S::of(0.0); TILE];
     for _ in 0..LANES.ilog2() / 2 {
         shuffle(tile, &mut other);

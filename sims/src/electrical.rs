@@ -40,6 +40,7 @@ mod step;
 mod tests;
 #[cfg(test)]
 mod text_tests;
+mod written;
 
 use bench::Bench;
 use circuit::{Circuit, Line};

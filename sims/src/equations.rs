@@ -11,6 +11,8 @@
 //! large. A program is a list of instructions, each of which works through a block of shots on the vector units with the
 //! functions of [`Real`](crate::Real), so that readings are the same bits on every machine.
 
+// Circle with equations/report.rs: a plant is built only where its steps are stable, which a report of its file looks at.
+
 mod bench;
 mod build;
 mod calculus;
@@ -35,6 +37,7 @@ mod system;
 mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod trials;
 mod twin;
 mod units;
 
@@ -47,10 +50,14 @@ use serde::{Deserialize, Serialize};
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
 pub use export::Language;
-use model::{Model, Quantity};
+use model::{Method, Model, Quantity};
 pub use report::SystemReport;
 use run::Course;
+use system::Compiled;
 use twin::{Family, Runner, TextTwin};
+
+/// The most values of a shot: beyond them nothing is made room for.
+const MOST_PORTS: usize = 1 << 24;
 
 /// A system from a file of equations, as a rig file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,10 +123,10 @@ impl Equations {
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.
     pub fn build(&self) -> Result<Built, Error> {
         let (model, plant) = self.read()?;
-        let runner = Arc::new(Runner::new(Course::new(&model), ranges(&model)));
+        let runner = runner(&model)?;
         let own = plant.filter(|_| self.mismatch != 0.0);
         let bench_runner = match &own {
-            Some(plant) => Arc::new(Runner::new(Course::new(plant), ranges(plant))),
+            Some(plant) => self::runner(plant)?,
             None => runner.clone(),
         };
         let card = self.card(&model);
@@ -148,23 +155,40 @@ impl Equations {
     /// The twins with other coefficients: those with a spread or a range, or all where none has one.
     pub fn adjustable(&self) -> Result<Arc<dyn Adjustable>, Error> {
         let (model, _) = self.read()?;
-        let is_fitted = |coefficient: &Quantity| coefficient.spread != 0.0 || coefficient.range.is_some();
-        let all = !model.coefficients.iter().any(is_fitted);
-        let (mut fitted, mut place) = (Vec::new(), 0);
+        let (mut found, mut place, is_fitted) = (Vec::new(), 0, fitted(&model));
         for coefficient in &model.coefficients {
             for (name, value) in model.elements(coefficient).iter().zip(&coefficient.values) {
-                if all || is_fitted(coefficient) {
+                if is_fitted[place] {
                     // Five standard deviations, and at least half as much and half as much again.
                     let span = if *value == 0.0 { 1.0 } else { value.abs() * (5.0 * coefficient.spread).max(0.5) };
                     let range = coefficient.range.unwrap_or([value - span, value + span]);
                     let unit = model.words.say(coefficient.dimension);
-                    fitted.push((Coefficient::new(name, &unit, *value, range), place));
+                    found.push((Coefficient::new(name, &unit, *value, range), place));
                 }
                 place += 1;
             }
         }
-        let runner = Arc::new(Runner::new(Course::new(&model), ranges(&model)));
-        Ok(Arc::new(Family { card: self.card(&model), runner, nominal: nominal(&model), fitted }))
+        let runner = runner(&model)?;
+        Ok(Arc::new(Family { card: self.card(&model), runner, nominal: nominal(&model), fitted: found }))
+    }
+
+    /// Elements of all that is computed, loops of sums counted as often as they run: how large the programs of every element would be;
+    /// `None` of a file that cannot be read.
+    pub fn size(&self) -> Option<usize> {
+        self.read().ok().map(|(model, plant)| Compiled::parts(plant.as_ref().unwrap_or(&model)))
+    }
+
+    /// Reads and checks the file, and makes nothing of it.
+    pub fn check(&self) -> Result<(), Error> {
+        self.read().map(|_| ())
+    }
+
+    /// What the coefficients that a calibration fits are on this bench: what only a simulation knows.
+    pub fn plant_coefficients(&self) -> Result<Vec<f64>, Error> {
+        let (model, _) = self.read()?;
+        let values = self.bench_coefficients(&model);
+        let mut places = fitted(&model).into_iter();
+        Ok(values.into_iter().filter(|_| places.next() == Some(true)).collect())
     }
 
     fn read(&self) -> Result<(Model, Option<Model>), Error> {
@@ -188,7 +212,20 @@ impl Equations {
             let expected = "a shot has 1 to 65,536 samples";
             return Err(Error::Coefficient { system: "equations", name, value, unit: "1", expected });
         }
-        file::read(&self.file, &self.text, self.samples)
+        let (model, plant) = file::read(&self.file, &self.text, self.samples)?;
+        let ports = ports(&model);
+        if MOST_PORTS < ports {
+            let what =
+                format!("a shot has {ports} values of inputs and outputs together: at most {MOST_PORTS} are handled");
+            return Err(model.source.error(model.time.at, what));
+        }
+        for model in [Some(&model), plant.as_ref()].into_iter().flatten() {
+            if model.time.method == Method::SemiImplicit && !Compiled::is_small(model) {
+                let what = "semi-implicit steps are for small systems: take method = \"implicit\"";
+                return Err(model.source.error(model.time.at, what));
+            }
+        }
+        Ok((model, plant))
     }
 
     /// The bench's coefficients: each off by its spread, as `plant_seed` has it.
@@ -237,6 +274,31 @@ impl Equations {
             },
         }
     }
+}
+
+/// Values of inputs and outputs of a shot.
+fn ports(model: &Model) -> usize {
+    let of = |shape: &[usize], once: bool| model.count(shape).saturating_mul(if once { 1 } else { model.time.samples });
+    let inputs = model.inputs.iter().map(|input| of(&input.shape, input.is_static));
+    let outputs = model.outputs.iter().map(|output| of(&output.line.indices, output.at_end));
+    inputs.chain(outputs).fold(0, usize::saturating_add)
+}
+
+/// The programs of a model, where its steps are stable in the given ranges.
+fn runner(model: &Model) -> Result<Arc<Runner>, Error> {
+    let course = Course::new(model);
+    match report::unstable(model, &course) {
+        Some(what) => Err(model.source.error(model.time.at, what)),
+        None => Ok(Arc::new(Runner::new(course, ranges(model)))),
+    }
+}
+
+/// Which elements of the coefficients are fitted: those with a spread or a range, or all where none has one.
+fn fitted(model: &Model) -> Vec<bool> {
+    let is_fitted = |coefficient: &Quantity| coefficient.spread != 0.0 || coefficient.range.is_some();
+    let all = !model.coefficients.iter().any(is_fitted);
+    let list = model.coefficients.iter();
+    list.flat_map(|coefficient| vec![all || is_fitted(coefficient); coefficient.values.len()]).collect()
 }
 
 /// The coefficients of the file.

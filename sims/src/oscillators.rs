@@ -28,6 +28,7 @@ mod physics;
 mod tests;
 #[cfg(test)]
 mod text_tests;
+mod written;
 
 use std::sync::Arc;
 

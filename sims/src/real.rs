@@ -56,6 +56,19 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Sine and cosine. In `f32` for magnitudes up to 1,000, with an absolute error below 2e-7.
     fn sin_cos(self) -> (Self, Self);
+
+    /// The same values where they are in single precision, which has vector registers of its own.
+    fn singles(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+    /// The same values where they are in single precision, to be changed.
+    fn singles_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
+    /// The same list where it is in single precision.
+    fn many(_: &mut Vec<Self>) -> Option<&mut Vec<f32>> {
+        None
+    }
 }
 
 impl Real for f64 {
@@ -119,6 +132,18 @@ const ROUNDER: f32 = 12_582_912.0;
 impl Real for f32 {
     type Wide = f64;
 
+    #[inline(always)]
+    fn singles(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
+    }
+    #[inline(always)]
+    fn singles_mut(values: &mut [f32]) -> Option<&mut [f32]> {
+        Some(values)
+    }
+    #[inline(always)]
+    fn many(values: &mut Vec<f32>) -> Option<&mut Vec<f32>> {
+        Some(values)
+    }
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as f32

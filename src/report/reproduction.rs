@@ -15,6 +15,7 @@ mod report;
 mod section;
 mod simplicity_bias;
 mod style_parameters;
+mod symbolic_numerics;
 mod textures;
 
 pub use program::{Asked, Check, Measured, Measurement};

@@ -106,13 +106,14 @@ struct Compiler<'a> {
     registers: Vec<u32>,
 }
 
-/// Writes the program that computes `wanted` from arrays that lie as `layout` says, in `inputs` elements.
+/// Writes the program that computes `wanted` from arrays that lie as `layout` says, in `inputs` elements. It has `least` outputs, or
+/// more where more are wanted.
 ///
 /// With `is_shared`, it is the program of the shared table itself: controls and coefficients are its inputs.
 pub(super) fn compile(
     terms: &Terms,
     wanted: &[Wanted],
-    (layout, inputs): (&Layout, u32),
+    (layout, inputs, least): (&Layout, u32, usize),
     shared: &mut Shared,
     is_shared: bool,
 ) -> Program {
@@ -131,7 +132,7 @@ pub(super) fn compile(
     for id in terms.reachable(&roots) {
         terms.parts(id, |part| *compiler.uses.entry(part).or_default() += 1);
     }
-    let mut outputs = 0;
+    let mut outputs = least as u32;
     let mut written = HashSet::new();
     for one in wanted {
         outputs = outputs.max(compiler.result(one, &mut written));
@@ -378,15 +379,24 @@ impl Compiler<'_> {
             }
             Target::Gain { to, vars } => {
                 let target = Value { bank: Bank::Lanes, register: None, base: *to, strides: self.dense(*vars) };
-                let factors = match self.terms.node(wanted.id).clone() {
-                    Node::Product(parts) if !self.values.contains_key(&wanted.id) && parts.len() == 2 => {
+                // A product is not computed by itself: it is multiplied out while it is added.
+                let (inner, scale) = match self.terms.node(wanted.id) {
+                    Node::Sum(parts, 0) if parts.len() == 1 => (parts[0].0, f64::from_bits(parts[0].1)),
+                    _ => (wanted.id, 1.0),
+                };
+                let mut factors = match self.terms.node(inner).clone() {
+                    Node::Product(parts) if !self.values.contains_key(&inner) && 1 < parts.len() => {
                         parts.iter().for_each(|(part, _)| _ = self.value(*part));
                         self.factors(&parts)
                     }
-                    _ => vec![self.value(wanted.id)],
+                    _ => vec![self.value(inner)],
                 };
-                let mut factors = factors;
-                let first = factors.remove(0);
+                factors.sort_by_key(|factor| Self::vars(std::slice::from_ref(factor)));
+                let mut first = factors.remove(0);
+                if scale != 1.0 {
+                    let scale = self.number(scale);
+                    first = self.multiply(first, scale);
+                }
                 let second = if factors.is_empty() { self.number(1.0) } else { self.joined(factors) };
                 let (mut first, second) = if first.bank == Bank::Shared { (second, first) } else { (first, second) };
                 if first.bank == Bank::Shared {

@@ -79,7 +79,7 @@ fn role_of(origin: Origin) -> Option<Role> {
         Origin::Input => Some(Role::Input),
         Origin::Control => Some(Role::Control),
         Origin::Coefficient => Some(Role::Coefficient),
-        Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Settled => None,
+        Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Kept | Origin::Settled => None,
     }
 }
 

@@ -177,6 +177,8 @@ struct Reader<'a> {
     indices: Vec<Index>,
     names: HashMap<String, Meaning>,
     time: Time,
+    /// Elements of all arrays so far.
+    elements: usize,
 }
 
 const TABLES: [&str; 13] = [
@@ -199,8 +201,14 @@ impl<'a> Reader<'a> {
     fn new(root: &Table<'a>, samples: Option<usize>) -> Result<Self, Error> {
         root.only(&TABLES)?;
         let time = sections::time(root, samples)?;
-        let mut reader =
-            Self { source: root.source, words: Words::default(), indices: Vec::new(), names: HashMap::new(), time };
+        let mut reader = Self {
+            source: root.source,
+            words: Words::default(),
+            indices: Vec::new(),
+            names: HashMap::new(),
+            time,
+            elements: 0,
+        };
         reader.read_indices(root)?;
         Ok(reader)
     }
@@ -276,7 +284,7 @@ impl<'a> Reader<'a> {
         Ok((text.to_owned(), unit.dimension, unit.scale))
     }
 
-    fn shape(&self, table: &Table) -> Result<Vec<usize>, Error> {
+    fn shape(&mut self, table: &Table) -> Result<Vec<usize>, Error> {
         let Some(value) = table.get("shape") else { return Ok(Vec::new()) };
         let Some(list) = value.get_ref().as_array() else {
             return table.fail(value, "`shape` must be a list of indices such as [\"k\"]");
@@ -298,6 +306,14 @@ impl<'a> Reader<'a> {
                 "`{}` has {count} elements in {} directions: at most {MOST_ELEMENTS} in 4 are computed",
                 table.name,
                 shape.len()
+            );
+            return table.fail(value, what);
+        }
+        self.elements = self.elements.saturating_add(count);
+        if MOST_ELEMENTS < self.elements {
+            let what = format!(
+                "with `{}` all quantities have {} elements together: at most {MOST_ELEMENTS} are computed",
+                table.name, self.elements
             );
             return table.fail(value, what);
         }

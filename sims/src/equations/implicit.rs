@@ -23,7 +23,8 @@ pub(super) struct Implicit {
     pub slopes: Stage,
     /// The entries of their Jacobian.
     pub entries: Program,
-    /// Where each of these goes, if anywhere.
+    /// Row and column of each of these, and where it goes; nowhere where it is outside.
+    pub places: Vec<Option<(u32, u32)>>,
     pub slots: Vec<u32>,
     pub elimination: Elimination,
     /// What mᵀ·J(x)·k is worth: its cotangents are m, its tangents k.
@@ -188,7 +189,7 @@ impl Implicit {
         };
         memory.run(&self.slopes.forward, table);
         room.scale.clear();
-        for (state, slope) in memory.lanes[..size].iter().zip(&memory.outputs) {
+        for (state, slope) in memory.lanes[..size].iter().zip(memory.outputs(&self.slopes.forward)) {
             let within = |lane: usize| state[lane].to_f64().abs().max(self.sample_seconds * slope[lane].to_f64().abs());
             room.scale.push(std::array::from_fn(|lane| S::of(within(lane))));
         }
@@ -228,6 +229,19 @@ impl Implicit {
         }
     }
 
+    /// One step of this length from the states in the memory to those after it.
+    pub fn single_step<S: Real, const W: usize>(
+        &self,
+        table: &[S],
+        memory: &mut Memory<S, W>,
+        room: &mut Room<S, W>,
+        seconds: f64,
+    ) {
+        self.fit(room);
+        self.step(table, memory, room, [S::of(seconds); W]);
+        memory.lanes[..self.elimination.size].copy_from_slice(&room.next);
+    }
+
     /// One step from the states in the memory, which stay; `room.next` has what they become.
     fn step<S: Real, const W: usize>(
         &self,
@@ -241,21 +255,21 @@ impl Implicit {
         let Room { values, work, start, first, second, moved, next, .. } = room;
         start.copy_from_slice(&memory.lanes[..size]);
         memory.run(&self.entries, table);
-        Job::Factor { slots: &self.slots, entries: &memory.outputs, step, values }.run(&self.elimination);
+        Job::Factor { slots: &self.slots, entries: memory.outputs(&self.entries), step, values }.run(&self.elimination);
         memory.run(&self.slopes.forward, table);
-        first.copy_from_slice(&memory.outputs[..size]);
+        first.copy_from_slice(&memory.outputs(&self.slopes.forward)[..size]);
         Job::Solve { values, right: first, work }.run(&self.elimination);
         sum(moved, start, &[(1.0, step, first)]);
         memory.lanes[..size].copy_from_slice(moved);
         memory.run(&self.slopes.forward, table);
-        sum(second, &memory.outputs[..size], &[(-2.0, one, first)]);
+        sum(second, &memory.outputs(&self.slopes.forward)[..size], &[(-2.0, one, first)]);
         Job::Solve { values, right: second, work }.run(&self.elimination);
         sum(next, start, &[(1.5, step, first), (0.5, step, second)]);
         memory.lanes[..size].copy_from_slice(start);
     }
 
     /// The adjoint of one step from the states in the memory: `worth` is what the states after it are worth, and becomes what those
-    /// before it are. `collect` is called after each backward program.
+    /// before it are. `collect` gets what each backward program says of inputs and delayed values.
     pub fn step_back<S: Real, const W: usize>(
         &self,
         table: &[S],
@@ -263,7 +277,7 @@ impl Implicit {
         room: &mut Room<S, W>,
         step: [S; W],
         worth: &mut [[S; W]],
-        mut collect: impl FnMut(&Memory<S, W>),
+        mut collect: impl FnMut(&[[S; W]]),
     ) {
         let size = self.elimination.size;
         let (zero, one) = (vec![[S::of(0.0); W]; size], [S::of(1.0); W]);
@@ -276,8 +290,9 @@ impl Implicit {
         memory.lanes[..size].copy_from_slice(moved);
         memory.lanes[self.seeds..][..size].copy_from_slice(&seed);
         memory.run(&self.slopes.backward, table);
-        collect(memory);
-        let moved_worth = memory.outputs[..size].to_vec();
+        let outputs = memory.outputs(&self.slopes.backward);
+        collect(&outputs[size..]);
+        let moved_worth = outputs[..size].to_vec();
         sum(&mut other, &zero, &[(1.5, step, worth), (-2.0, one, &seed), (1.0, step, &moved_worth)]);
         add(&mut total, &moved_worth);
         memory.lanes[..size].copy_from_slice(start);
@@ -288,16 +303,18 @@ impl Implicit {
             memory.lanes[self.seeds..][..size].copy_from_slice(&scaled);
             memory.lanes[self.tangents..][..size].copy_from_slice(along);
             memory.run(&self.curvature, table);
-            add(total, &memory.outputs[..size]);
-            collect(memory);
+            let outputs = memory.outputs(&self.curvature);
+            add(total, &outputs[..size]);
+            collect(&outputs[size..]);
         };
         bend(memory, &seed, second, &mut total);
         Job::SolveTransposed { values, right: &mut other, work }.run(&self.elimination);
         bend(memory, &other, first, &mut total);
         memory.lanes[self.seeds..][..size].copy_from_slice(&other);
         memory.run(&self.slopes.backward, table);
-        add(&mut total, &memory.outputs[..size]);
-        collect(memory);
+        let outputs = memory.outputs(&self.slopes.backward);
+        add(&mut total, &outputs[..size]);
+        collect(&outputs[size..]);
         worth.copy_from_slice(&total);
     }
 }

@@ -1,48 +1,56 @@
 //! Runs programs over blocks of shots.
 
 // Circle with equations/machine/sums.rs: instructions and their sums work on one memory; split for its length.
+// Circle with equations/machine/gains.rs: instructions and their sums work on one memory; split for its length.
 
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 #![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 
+mod chain;
+mod gains;
 mod sums;
+mod unit;
+
+use std::marker::PhantomData;
 
 use super::functions;
 use super::program::{Bank, Direction, Instruction, Op, Operand, Program};
 use super::terms::Function;
-use crate::Real;
+use crate::{Real, rows};
+use gains::Outside;
+use unit::{Plain, Wide};
 
 /// The memory of one block: elements of `chunks` rows of `W` lanes each.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Memory<S, const W: usize> {
     pub chunks: usize,
-    /// Inputs, then registers.
-    pub lanes: Vec<[S; W]>,
-    pub outputs: Vec<[S; W]>,
-    /// Sums over shots: one row of lanes an element, whatever the number of chunks.
-    pub sums: Vec<[S; W]>,
+    /// Inputs, then outputs, then registers.
+    pub lanes: rows::Rows<S, W>,
+    /// Sums over shots.
+    pub sums: Vec<S>,
+    /// An operand of outer products, shot by shot.
+    turned: Vec<S>,
 }
 
 impl<S: Real, const W: usize> Memory<S, W> {
-    /// Without any room yet.
-    pub fn new(chunks: usize) -> Self {
-        Self { chunks, lanes: Vec::new(), outputs: Vec::new(), sums: Vec::new() }
-    }
-
-    /// Room for all programs of a system.
-    pub fn fit<'a>(&mut self, programs: impl IntoIterator<Item = &'a Program>, sums: usize) {
-        let zero = [S::of(0.0); W];
-        for program in programs {
-            let (elements, outputs) = (program.elements * self.chunks, program.outputs * self.chunks);
-            self.lanes.resize(elements.max(self.lanes.len()), zero);
-            self.outputs.resize(outputs.max(self.outputs.len()), zero);
-        }
-        self.sums.resize(sums, zero);
+    /// Room for all these programs, whose inputs have `reserved` elements.
+    pub fn new<'a>(
+        chunks: usize,
+        programs: impl IntoIterator<Item = &'a Program>,
+        [reserved, sums]: [usize; 2],
+    ) -> Self {
+        let elements = programs.into_iter().fold(reserved, |most, program| most.max(program.elements));
+        Self { chunks, lanes: rows::Rows::zeros(elements * chunks), sums: vec![S::of(0.0); sums], turned: Vec::new() }
     }
 
     /// Runs a program. What it does not put into its outputs is 0.
     pub fn run(&mut self, program: &Program, table: &[S]) {
         pulp::Arch::new().dispatch(Run { program, table, memory: self });
+    }
+
+    /// What a program that has run left in its outputs.
+    pub fn outputs(&self, program: &Program) -> &[[S; W]] {
+        &self.lanes[program.first_output * self.chunks..][..program.outputs * self.chunks]
     }
 }
 
@@ -53,36 +61,59 @@ struct Run<'a, S, const W: usize> {
     memory: &'a mut Memory<S, W>,
 }
 
-impl<S: Real, const W: usize> pulp::NullaryFnOnce for Run<'_, S, W> {
+impl<S: Real, const W: usize> pulp::WithSimd for Run<'_, S, W> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn with_simd<V: pulp::Simd>(self, simd: V) {
         let Self { program, table, memory } = self;
-        let Memory { chunks, lanes, outputs, sums: over_shots } = memory;
-        outputs[..program.outputs * *chunks].fill([S::of(0.0); W]);
+        let Memory { chunks, lanes, sums: over_shots, turned } = memory;
+        let (chunks, lanes) = (*chunks, &mut **lanes);
+        let row = chunks * W;
+        for place in &program.zeros {
+            lanes[*place as usize * chunks..][..chunks].fill([S::of(0.0); W]);
+        }
         for instruction in &program.instructions {
             match instruction {
-                Instruction::Map { op, to, from, walk } => {
-                    map(*op, *to, from, walk, Block { chunks: *chunks, lanes, table });
+                Instruction::Chain(links) => {
+                    let lanes = lanes.as_flattened_mut();
+                    if let (Some(table), Some(lanes)) = (S::singles(table), S::singles_mut(&mut *lanes)) {
+                        chain::chain(Wide(simd), links, lanes, table, row);
+                    } else {
+                        chain::chain(Plain(PhantomData), links, lanes, table, row);
+                    }
                 }
-                Instruction::Gather { to, base, places } => sums::gather(*to, *base, places, lanes, *chunks),
+                Instruction::Map { op, to, from, walk } => {
+                    map(*op, *to, from, walk, Block { chunks, lanes, table });
+                }
+                Instruction::Gather { to, base, places } => sums::gather(*to, *base, places, lanes, chunks),
                 Instruction::Total { to, from, count, stride, walk } => {
-                    sums::total([*to, from.base, *count, *stride], walk, lanes, *chunks);
+                    sums::total([*to, from.base, *count, *stride], walk, lanes, chunks);
                 }
                 Instruction::Contract { to, shared, lanes: from, count, strides, walk } => {
-                    sums::contract(
-                        [*to, *shared, *from, *count],
-                        *strides,
-                        walk,
-                        Block { chunks: *chunks, lanes, table },
-                    );
+                    let (numbers, lanes) = ([*to, *shared, *from, *count], lanes.as_flattened_mut());
+                    if let (Some(table), Some(lanes)) = (S::singles(table), S::singles_mut(&mut *lanes)) {
+                        sums::contract(Wide(simd), numbers, *strides, walk, (lanes, table, row));
+                    } else {
+                        sums::contract(Plain(PhantomData), numbers, *strides, walk, (lanes, table, row));
+                    }
                 }
                 Instruction::Put { from, places, adds, walk } => {
-                    sums::put(*from, places, *adds, walk, (lanes, *chunks), outputs);
+                    sums::put(*from, places, *adds, walk, (lanes, chunks));
                 }
                 Instruction::Gain { to, from, walk } => {
-                    sums::gain(*to, *from, walk, (lanes, table, *chunks), over_shots);
+                    let Some(outside) = Outside::of(*from, walk) else {
+                        gains::gain(*to, *from, walk, (lanes, table, chunks), over_shots);
+                        continue;
+                    };
+                    let (lanes, to) = (lanes.as_flattened(), *to as usize);
+                    if let (Some(lanes), Some(sums), Some(turned)) =
+                        (S::singles(lanes), S::singles_mut(&mut over_shots[to..]), S::many(turned))
+                    {
+                        outside.add(Wide(simd), (lanes, row), turned, sums);
+                    } else {
+                        outside.add(Plain(PhantomData), (lanes, row), turned, &mut over_shots[to..]);
+                    }
                 }
             }
         }
@@ -140,8 +171,36 @@ impl<'a> Outer<'a> {
 
 /// Where an operand's rows come from.
 trait Rows<S, const W: usize>: Copy {
-    /// Moves on by so many elements.
+    /// One after the other.
+    type Flat: Flat<S, W>;
+
+    /// The row of an element and chunk.
     fn row(self, element: usize, chunk: usize) -> [S; W];
+    /// The rows of `count` elements from `element` on, each `step` from the last, where they lie one after the other.
+    fn flat(self, element: usize, step: usize, count: usize) -> Option<Self::Flat>;
+}
+
+/// Rows one after the other.
+trait Flat<S, const W: usize>: Copy {
+    fn at(self, row: usize) -> [S; W];
+}
+
+impl<S: Real, const W: usize> Flat<S, W> for &[[S; W]] {
+    #[inline(always)]
+    fn at(self, row: usize) -> [S; W] {
+        self[row]
+    }
+}
+
+/// The same number in all rows.
+#[derive(Clone, Copy)]
+struct Still<S>(S);
+
+impl<S: Real, const W: usize> Flat<S, W> for Still<S> {
+    #[inline(always)]
+    fn at(self, _: usize) -> [S; W] {
+        [self.0; W]
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -150,10 +209,16 @@ struct Lane<'a, S, const W: usize> {
     chunks: usize,
 }
 
-impl<S: Real, const W: usize> Rows<S, W> for Lane<'_, S, W> {
+impl<'a, S: Real, const W: usize> Rows<S, W> for Lane<'a, S, W> {
+    type Flat = &'a [[S; W]];
+
     #[inline(always)]
     fn row(self, element: usize, chunk: usize) -> [S; W] {
         self.values[element * self.chunks + chunk]
+    }
+    #[inline(always)]
+    fn flat(self, element: usize, step: usize, count: usize) -> Option<Self::Flat> {
+        (step == 1).then(|| &self.values[element * self.chunks..][..count * self.chunks])
     }
 }
 
@@ -163,9 +228,15 @@ struct Splat<'a, S> {
 }
 
 impl<S: Real, const W: usize> Rows<S, W> for Splat<'_, S> {
+    type Flat = Still<S>;
+
     #[inline(always)]
     fn row(self, element: usize, _: usize) -> [S; W] {
         [self.values[element]; W]
+    }
+    #[inline(always)]
+    fn flat(self, element: usize, step: usize, _: usize) -> Option<Still<S>> {
+        (step == 0).then(|| Still(self.values[element]))
     }
 }
 
@@ -244,6 +315,22 @@ fn each<O: Apply, S: Real, const W: usize>(
     }
     let (mut outer, inner) = Outer::of(walk);
     while let Some((target, from)) = outer.next() {
+        let (count, along) = (inner.count as usize, inner.from.map(|step| step as usize));
+        if let (1, Some(a), Some(b), Some(c)) = (
+            inner.to,
+            a.flat(from[0], along[0], count),
+            b.flat(from[1], along[1], count),
+            c.flat(from[2], along[2], count),
+        ) {
+            let to = &mut to[target * chunks..][..count * chunks];
+            for row in 0..to.len() {
+                let (a, b, c) = (a.at(row), b.at(row), c.at(row));
+                for lane in 0..W {
+                    to[row][lane] = O::of(a[lane], b[lane], c[lane]);
+                }
+            }
+            continue;
+        }
         for step in 0..inner.count as usize {
             let rows = &mut to[(target + step * inner.to as usize) * chunks..][..chunks];
             let at = [

@@ -1,8 +1,8 @@
 //! Programs: instructions over arrays of blocks of shots.
 //!
 //! A value is an array over loop variables; each of its elements holds `chunks` rows of lanes, one lane a shot. What all shots share
-//! lies in a table beside, one number an element. An instruction works through all elements, so that choosing what to do costs
-//! nothing beside doing it.
+//! lies in a table beside, one number an element. An instruction works through all elements; single elements are worked on by
+//! chains, which keep what they have in registers from link to link. So choosing what to do costs little beside doing it.
 
 use super::terms::Function;
 
@@ -49,6 +49,77 @@ pub(super) enum Op {
     Select,
 }
 
+/// Where a link of a chain finds an operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In registers: the result of the link before.
+    Held,
+    /// An element of lanes.
+    Lane,
+    /// A number that all shots share.
+    Same,
+}
+
+/// Calls a macro with the forms of links: a name, the operation, and where its operands are.
+macro_rules! forms {
+    ($with:ident) => {
+        $with! {
+            CopyL: Copy(Lane); CopyS: Copy(Same);
+            AddHL: Add(Held, Lane); AddHS: Add(Held, Same); AddLL: Add(Lane, Lane); AddLS: Add(Lane, Same);
+            SubtractHL: Subtract(Held, Lane); SubtractHS: Subtract(Held, Same); SubtractLH: Subtract(Lane, Held);
+            SubtractLL: Subtract(Lane, Lane); SubtractLS: Subtract(Lane, Same);
+            MultiplyHL: Multiply(Held, Lane); MultiplyHS: Multiply(Held, Same); MultiplyHH: Multiply(Held, Held);
+            MultiplyLL: Multiply(Lane, Lane); MultiplyLS: Multiply(Lane, Same);
+            MultiplyAddHLL: MultiplyAdd(Held, Lane, Lane); MultiplyAddHLS: MultiplyAdd(Held, Lane, Same);
+            MultiplyAddHSL: MultiplyAdd(Held, Same, Lane); MultiplyAddHSS: MultiplyAdd(Held, Same, Same);
+            MultiplyAddHHL: MultiplyAdd(Held, Held, Lane); MultiplyAddHHS: MultiplyAdd(Held, Held, Same);
+            MultiplyAddLLH: MultiplyAdd(Lane, Lane, Held); MultiplyAddLSH: MultiplyAdd(Lane, Same, Held);
+            MultiplyAddLLL: MultiplyAdd(Lane, Lane, Lane); MultiplyAddLLS: MultiplyAdd(Lane, Lane, Same);
+            MultiplyAddLSL: MultiplyAdd(Lane, Same, Lane); MultiplyAddLSS: MultiplyAdd(Lane, Same, Same);
+            MultiplySubtractHLL: MultiplySubtract(Held, Lane, Lane); MultiplySubtractHLS: MultiplySubtract(Held, Lane, Same);
+            MultiplySubtractHSL: MultiplySubtract(Held, Same, Lane); MultiplySubtractHSS: MultiplySubtract(Held, Same, Same);
+            MultiplySubtractHHL: MultiplySubtract(Held, Held, Lane); MultiplySubtractHHS: MultiplySubtract(Held, Held, Same);
+            MultiplySubtractLLH: MultiplySubtract(Lane, Lane, Held); MultiplySubtractLSH: MultiplySubtract(Lane, Same, Held);
+            MultiplySubtractLLL: MultiplySubtract(Lane, Lane, Lane); MultiplySubtractLLS: MultiplySubtract(Lane, Lane, Same);
+            MultiplySubtractLSL: MultiplySubtract(Lane, Same, Lane); MultiplySubtractLSS: MultiplySubtract(Lane, Same, Same);
+            InvertH: Invert(Held); InvertL: Invert(Lane);
+            RootH: Root(Held); RootL: Root(Lane);
+        }
+    };
+}
+pub(super) use forms;
+
+macro_rules! declared {
+    ($($name:ident: $op:ident($($source:ident),*);)*) => {
+        /// What a link does, and where its operands are: H held, L lanes, S shared.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Form {
+            $($name,)*
+        }
+
+        impl Form {
+            /// The form of an operation with operands there, if there is one.
+            pub fn of(op: Op, from: &[Source]) -> Option<Self> {
+                match (op, from) {
+                    $((Op::$op, [$(Source::$source),*]) => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+forms!(declared);
+
+/// A link of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    pub form: Form,
+    /// Elements of operands; nobody looks at those that are held.
+    pub from: [u32; 3],
+    /// The element that gets the result; [`NOWHERE`] where the next link alone needs it.
+    pub to: u32,
+}
+
 /// One direction of a walk: how many steps, and how far each operand goes in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Direction {
@@ -60,6 +131,8 @@ pub(super) struct Direction {
 /// One instruction.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Instruction {
+    /// Single elements, each link with the result of the one before at hand.
+    Chain(Vec<Link>),
     /// Element by element; `walk` has the outermost direction first.
     Map { op: Op, to: u32, from: [Operand; 3], walk: Vec<Direction> },
     /// `to` gets the elements of the array at `base` that `places` name, 0 where they say [`NOWHERE`].
@@ -81,8 +154,22 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
     pub instructions: Vec<Instruction>,
-    /// Elements of lanes, those of the inputs first.
+    /// Elements of lanes: inputs, then outputs, then registers.
     pub elements: usize,
-    /// Elements of the outputs.
+    /// Where its outputs begin, and how many there are.
+    pub first_output: usize,
     pub outputs: usize,
+    /// Elements that begin as 0: outputs that are added to, or never written.
+    pub zeros: Vec<u32>,
+}
+
+impl Program {
+    /// Instructions, links counted one by one.
+    pub fn length(&self) -> usize {
+        let length = |instruction: &Instruction| match instruction {
+            Instruction::Chain(links) => links.len(),
+            _ => 1,
+        };
+        self.instructions.iter().map(length).sum()
+    }
 }

@@ -1,5 +1,6 @@
 //! What became of a file: equations as they are computed, how much is computed, what the Jacobian looks like, how fast the system is.
 
+// Circle with equations.rs: a plant is built only where its steps are stable, which a report of its file looks at.
 // Circle with equations/report/print.rs: what is looked at and how it is written; split for its length.
 // Circle with equations/export.rs: both look at one form of the slopes, and a report tries a point as an export does.
 
@@ -8,9 +9,10 @@ mod print;
 use std::fmt::Write;
 
 use super::build::Builder;
-use super::model::{Model, Role};
+use super::model::{Method, Model, Role};
+use super::run::Course;
 use super::steps::Motion;
-use super::system::{Block, Compiled, Stepper, jacobian};
+use super::system::{Block, Compiled, jacobian};
 use super::terms::{Id, Leaf, Node, Origin, Place, Terms};
 use super::{Equations, nominal};
 use crate::{Error, Key};
@@ -20,6 +22,11 @@ pub(super) use print::{Style, is_plain, printed, written};
 /// Points of the ranges at which time constants are looked for, and the largest system in which they are.
 const POINTS: usize = 12;
 const MOST_STATES: usize = 200;
+/// The same where a plant is built, which must not take long.
+const CHECKED: usize = 4;
+const MOST_CHECKED: usize = 64;
+/// Substeps that a file may ask for.
+const MOST_SUBSTEPS: usize = 10_000;
 /// Equations that are written out at most.
 const MOST_EQUATIONS: usize = 200;
 
@@ -86,7 +93,7 @@ impl<'a> Looked<'a> {
             Origin::Input => Role::Input,
             Origin::Control => Role::Control,
             Origin::Coefficient => Role::Coefficient,
-            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Settled => {
+            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Kept | Origin::Settled => {
                 return format!("delayed{}", leaf.array);
             }
         };
@@ -118,7 +125,8 @@ impl Equations {
     pub fn report(&self) -> Result<SystemReport, Error> {
         let (model, _) = self.read()?;
         let unrolls = Compiled::is_small(&model);
-        let compiled = Compiled::new(&model, unrolls);
+        let course = Course::new(&model);
+        let compiled = &course.compiled;
         let looked = Looked::new(&model, unrolls);
         let mut quantities = Vec::new();
         for role in [Role::Input, Role::Control, Role::Coefficient, Role::State] {
@@ -138,7 +146,7 @@ impl Equations {
         pattern.sort_unstable();
         pattern.dedup();
         let time_constants =
-            if (1..=MOST_STATES).contains(&compiled.states) { time_constants(&looked, &compiled) } else { None };
+            if (1..=MOST_STATES).contains(&compiled.states) { time_constants(&looked, &course) } else { None };
         let slopes: Vec<Id> = looked.motions.iter().map(|motion| motion.slope).collect();
         let shared = looked.terms.reachable(&slopes).into_iter().map(|id| own_operations(&looked.terms, id)).sum();
         Ok(SystemReport {
@@ -151,30 +159,41 @@ impl Equations {
             time_constants,
         })
     }
+}
 
-    /// The slowest decay of numbers that a step of the file's method cannot follow, as advice; `None` where all is well.
-    pub fn unstable_step(&self) -> Result<Option<String>, Error> {
-        let (model, _) = self.read()?;
-        let compiled = Compiled::new(&model, Compiled::is_small(&model));
-        if !matches!(&compiled.stepper, Stepper::Map(_) | Stepper::RungeKutta(_))
-            || model.time.method != super::model::Method::Rk4
-            || !(1..=MOST_STATES).contains(&compiled.states)
-        {
-            return Ok(None);
-        }
-        let looked = Looked::new(&model, Compiled::is_small(&model));
-        let Some([fastest, _]) = time_constants(&looked, &compiled) else { return Ok(None) };
-        // The classical method is stable on the negative axis to 2.785, on the imaginary one to 2.828.
-        let most = 2.785 * fastest;
-        let step = compiled.step_seconds;
-        Ok((most < step).then(|| {
-            let substeps = (model.time.sample_seconds / most).ceil();
-            format!(
-                "rk4 is unstable where the system is fastest: its step is {step:e} s, the fastest time constant over the ranges {fastest:e} s; \
-                 take substeps = {substeps}, or method = \"implicit\""
-            )
-        }))
+/// Why steps of a model of few states are unstable somewhere in the given ranges, as a sentence with what would do; `None` where all is
+/// well.
+pub(super) fn unstable(model: &Model, course: &Course) -> Option<String> {
+    if model.time.method != Method::Rk4 || !(1..=MOST_CHECKED).contains(&course.compiled.states) {
+        return None;
     }
+    let looked = Looked::new(model, Compiled::is_small(model));
+    let values = eigenvalues(&looked, course, CHECKED);
+    let stable = |substeps: usize| {
+        let step = model.time.sample_seconds / substeps as f64;
+        values.iter().all(|[re, im]| 0.0 < *re || growth([re * step, im * step]) <= 1.0 + 1e-6)
+    };
+    if stable(model.time.substeps) {
+        return None;
+    }
+    let fastest = values.iter().fold(f64::INFINITY, |least, [re, im]| least.min(1.0 / re.hypot(*im)));
+    let enough = (model.time.substeps + 1..=MOST_SUBSTEPS).find(|substeps| stable(*substeps));
+    let advice = enough.map_or_else(String::new, |substeps| format!("substeps = {substeps}, or "));
+    Some(format!(
+        "rk4 is unstable where the system is fastest: its step is {:.3e} s, the fastest time constant over the given ranges {fastest:.3e} s; \
+         take {advice}method = \"implicit\"",
+        course.compiled.step_seconds
+    ))
+}
+
+/// By how much a step of the classical method multiplies a solution that goes as e^z in it: 1 + z + z²/2 + z³/6 + z⁴/24.
+fn growth([re, im]: [f64; 2]) -> f64 {
+    let (mut power, mut sum) = ([1.0, 0.0], [1.0, 0.0]);
+    for order in 1..=4 {
+        power = [power[0] * re - power[1] * im, power[0] * im + power[1] * re].map(|part| part / f64::from(order));
+        sum = [sum[0] + power[0], sum[1] + power[1]];
+    }
+    sum[0].hypot(sum[1])
 }
 
 /// Operations of one term, its parts left out.
@@ -209,13 +228,25 @@ fn written_operations(terms: &Terms, roots: &[Id]) -> usize {
     roots.iter().fold(0, |sum, root| sum.saturating_add(total[root]))
 }
 
-/// 1/|λ| of the fastest and the slowest eigenvalue of the Jacobian at points drawn from the ranges and along a few samples of them.
-fn time_constants(looked: &Looked, compiled: &Compiled) -> Option<[f64; 2]> {
-    let model = looked.model;
-    let mut stream = Key::new(0).branch("time constants").stream();
+/// 1/|λ| of the fastest and the slowest eigenvalue.
+fn time_constants(looked: &Looked, course: &Course) -> Option<[f64; 2]> {
     let mut found: Option<[f64; 2]> = None;
-    let course = super::run::Course::with(model, Compiled::is_small(model));
-    for point in 0..POINTS {
+    for [re, im] in eigenvalues(looked, course, POINTS) {
+        let size = re.hypot(im);
+        if 1e-12 < size * looked.model.time.sample_seconds {
+            let [fast, slow] = found.unwrap_or([f64::INFINITY, 0.0]);
+            found = Some([fast.min(1.0 / size), slow.max(1.0 / size)]);
+        }
+    }
+    found
+}
+
+/// Eigenvalues of the Jacobian, real and imaginary part in 1/s, at points drawn from the ranges and along a few samples of them.
+fn eigenvalues(looked: &Looked, course: &Course, points: usize) -> Vec<[f64; 2]> {
+    let (model, compiled) = (looked.model, &course.compiled);
+    let mut stream = Key::new(0).branch("time constants").stream();
+    let mut found = Vec::new();
+    for point in 0..points {
         // The first points lie at the ends of the ranges.
         let mut drawn = |range: [f64; 2]| match point {
             0 => range[0],
@@ -251,13 +282,7 @@ fn time_constants(looked: &Looked, compiled: &Compiled) -> Option<[f64; 2]> {
                 continue;
             }
             let Some(schur) = nalgebra::linalg::Schur::try_new(matrix, f64::EPSILON, 10_000) else { continue };
-            for value in schur.complex_eigenvalues().iter() {
-                let size = value.norm();
-                if 1e-12 < size * model.time.sample_seconds {
-                    let [fast, slow] = found.unwrap_or([f64::INFINITY, 0.0]);
-                    found = Some([fast.min(1.0 / size), slow.max(1.0 / size)]);
-                }
-            }
+            found.extend(schur.complex_eigenvalues().iter().map(|value| [value.re, value.im]));
         }
     }
     found

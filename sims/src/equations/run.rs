@@ -9,12 +9,17 @@ use super::implicit::Room;
 use super::machine::Memory;
 use super::model::Model;
 use super::program::Program;
-use super::system::{Compiled, Stage, Stepper};
+use super::system::{Compiled, Keeping, Stage, Stepper};
 use super::terms::Origin;
+use crate::rows::Rows;
 use crate::{LANES, Real};
 
-/// Bytes of states that are kept for the way back; where they would be more, only the beginning of every sample is kept.
-const TAPE: usize = 8 << 20;
+/// Bytes that a block keeps of its steps for the way back: most of a second-level cache. Where it would be more, the steps of each sample
+/// are computed again.
+const TAPE: usize = 3 << 19;
+/// What the registers of a block may take of the caches, in bytes, and the most chunks that are advanced together.
+const CACHE: usize = 256 << 10;
+const MOST_CHUNKS: usize = 8;
 /// Bytes of the factors of a row of shots above which each shot is computed by itself.
 const LARGE: usize = 4 << 20;
 
@@ -50,49 +55,61 @@ pub(super) struct Course {
 #[derive(Debug)]
 pub(super) struct Work<S, const W: usize> {
     memory: Memory<S, W>,
-    /// States at the start of every step that is kept, and at the end.
+    /// States at the start of every sample, and at the end.
     tape: Vec<[S; W]>,
-    /// States at the start of the steps of one sample.
-    within: Vec<[S; W]>,
+    /// What steps keep for the way back: those of the shot, or those of one sample.
+    kept: Rows<S, W>,
     /// What the states are worth, and what they will be worth at the ends of earlier samples.
     worth: Vec<[S; W]>,
     pending: Vec<[S; W]>,
     /// What the inputs of a sample and the delayed values are worth.
     drives: Vec<[S; W]>,
-    stages: [Vec<[S; W]>; 4],
+    scratch: Scratch<S, W>,
     room: Room<S, W>,
+}
+
+/// States and slopes within a step.
+#[derive(Debug)]
+struct Scratch<S, const W: usize> {
+    start: Vec<[S; W]>,
+    slopes: [Vec<[S; W]>; 4],
+    /// What the states are worth after a step and before it, and what those of a later stage are.
+    after: Vec<[S; W]>,
+    total: Vec<[S; W]>,
+    later: Vec<[S; W]>,
 }
 
 impl<S: Real, const W: usize> Work<S, W> {
     /// Memory for blocks of so many chunks.
     pub fn new(course: &Course, chunks: usize) -> Self {
-        let mut memory = Memory::new(chunks);
-        memory.fit(course.compiled.programs(), course.compiled.sums);
-        let reserved = course.compiled.reserved * chunks;
-        memory.lanes.resize(memory.lanes.len().max(reserved), [S::of(0.0); W]);
+        let compiled = &course.compiled;
         let new = Vec::new;
         Self {
-            memory,
+            memory: Memory::new(chunks, compiled.programs(), [compiled.reserved, compiled.sums]),
             tape: new(),
-            within: new(),
+            kept: Rows::zeros(0),
             worth: new(),
             pending: new(),
             drives: new(),
-            stages: Default::default(),
+            scratch: Scratch { start: new(), slopes: Default::default(), after: new(), total: new(), later: new() },
             room: Room::default(),
         }
     }
 
-    /// The sums over shots so far, over the lanes of each.
+    /// The sums over shots so far.
     pub fn sums(&self) -> Vec<f64> {
-        self.memory.sums.iter().map(|lanes| lanes.iter().map(|value| value.to_f64()).sum()).collect()
+        self.memory.sums.iter().map(|sum| sum.to_f64()).collect()
     }
 }
 
-/// `to` += Σ `by`·`from`.
+/// A factor, and what it multiplies.
+type Part<'a, S, const W: usize> = (S, &'a [[S; W]]);
+
+/// `to` = `base` + Σ `by`·`from`; without a base `to` is added to.
 struct Combine<'a, S, const W: usize> {
     to: &'a mut [[S; W]],
-    from: &'a [(S, &'a [[S; W]])],
+    base: Option<&'a [[S; W]]>,
+    from: &'a [Part<'a, S, W>],
 }
 
 impl<S: Real, const W: usize> pulp::NullaryFnOnce for Combine<'_, S, W> {
@@ -100,16 +117,27 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Combine<'_, S, W> {
 
     #[inline(always)]
     fn call(self) {
-        for (by, from) in self.from {
-            for (to, from) in self.to.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
+        let to = self.to.as_flattened_mut();
+        let mut from = self.from.iter();
+        if let (Some(base), Some((by, first))) = (self.base, from.next()) {
+            for ((to, base), value) in to.iter_mut().zip(base.as_flattened()).zip(first.as_flattened()) {
+                *to = by.mul_add(*value, *base);
+            }
+        }
+        for (by, from) in from {
+            for (to, from) in to.iter_mut().zip(from.as_flattened()) {
                 *to = by.mul_add(*from, *to);
             }
         }
     }
 }
 
-fn add<S: Real, const W: usize>(to: &mut [[S; W]], from: &[(S, &[[S; W]])]) {
-    pulp::Arch::new().dispatch(Combine { to, from });
+fn add<S: Real, const W: usize>(to: &mut [[S; W]], from: &[Part<S, W>]) {
+    pulp::Arch::new().dispatch(Combine { to, base: None, from });
+}
+
+fn combine<S: Real, const W: usize>(to: &mut [[S; W]], base: &[[S; W]], from: &[Part<S, W>]) {
+    pulp::Arch::new().dispatch(Combine { to, base: Some(base), from });
 }
 
 impl Course {
@@ -166,10 +194,40 @@ impl Course {
         matches!(&self.compiled.stepper, Stepper::Implicit(implicit) if LARGE < implicit.bytes())
     }
 
-    /// Bytes of one chunk of registers.
-    pub fn bytes(&self) -> usize {
+    /// Chunks of a block: the same whatever the batch and the threads, so that sums over shots are too.
+    pub fn chunks(&self) -> usize {
+        if self.advances_alone() {
+            return 1;
+        }
         let elements = self.compiled.programs().iter().map(|program| program.elements).max().unwrap_or(0);
-        LANES * size_of::<f32>() * elements
+        let fitting = CACHE / (LANES * size_of::<f32>() * elements).max(1);
+        // A lone chunk is no better than two whose steps are computed again.
+        let keeping = (TAPE / self.record_bytes().max(1)).max(2);
+        fitting.min(keeping).clamp(1, MOST_CHUNKS)
+    }
+
+    /// What steps keep, and how often in each of them.
+    fn keeping(&self) -> Option<(&Keeping, usize)> {
+        match &self.compiled.stepper {
+            Stepper::Map(stage) => Some((stage, 1)),
+            Stepper::RungeKutta(stage) => Some((stage, 4)),
+            Stepper::Still | Stepper::Implicit(_) => None,
+        }
+    }
+
+    /// Elements that a step keeps.
+    fn kept(&self) -> usize {
+        self.keeping().map_or(0, |(stage, times)| stage.kept * times)
+    }
+
+    /// Bytes that one chunk keeps of a shot.
+    fn record_bytes(&self) -> usize {
+        LANES * size_of::<f32>() * self.kept() * self.samples * self.substeps
+    }
+
+    /// Whether a block of so many chunks keeps all steps of a shot.
+    fn keeps_all(&self, chunks: usize) -> bool {
+        self.record_bytes().saturating_mul(chunks) <= TAPE
     }
 
     /// States at the beginning and after each sample of one shot with inputs that stay as they are, one value for each element.
@@ -190,8 +248,7 @@ impl Course {
         self.forward(&table, &mut work, &wave, &mut outputs, true);
         let states = self.compiled.states;
         let last = work.tape.len() - states;
-        let every = self.kept() * states;
-        [0, every, last]
+        [0, states, last]
             .into_iter()
             .filter(|at| *at <= last)
             .map(|at| work.tape[at..][..states].iter().map(|lane| lane[0]).collect())
@@ -228,7 +285,7 @@ impl Course {
             } else {
                 let from = self.compiled.layout[&(Origin::State, delay.array)] as usize * chunks;
                 let time = (sample + 1).saturating_sub(delay.samples);
-                memory.lanes[to..][..count].copy_from_slice(&history[time * self.kept() * states + from..][..count]);
+                memory.lanes[to..][..count].copy_from_slice(&history[time * states + from..][..count]);
             }
         }
     }
@@ -236,13 +293,6 @@ impl Course {
     fn delayed_count(&self, delay: usize) -> usize {
         let extents = &self.compiled.terms.shapes[&(Origin::Delayed, delay as u32)];
         extents.iter().map(|extent| extent.size).product()
-    }
-
-    /// How many states of a sample the tape keeps.
-    fn kept(&self) -> usize {
-        let bytes = LANES * size_of::<f32>() * self.compiled.states * self.samples * self.substeps;
-        let is_implicit = matches!(self.compiled.stepper, Stepper::Implicit(_));
-        if bytes <= TAPE && !is_implicit { self.substeps } else { 1 }
     }
 
     /// Takes a block from start to end: `inputs` become `outputs`. With `records`, the tape has what the way back needs.
@@ -254,16 +304,20 @@ impl Course {
         outputs: &mut [[S; W]],
         records: bool,
     ) {
-        let Work { memory, tape, stages, room, .. } = work;
+        let Work { memory, tape, kept, scratch, room, .. } = work;
         let chunks = memory.chunks;
         let states = self.compiled.states * chunks;
+        let size = self.kept() * chunks;
+        let keeps = records && self.keeps_all(chunks);
+        if keeps && kept.len() < size * self.samples * self.substeps {
+            *kept = Rows::zeros(size * self.samples * self.substeps);
+        }
         let records = records || 0 < self.reach;
         tape.clear();
         memory.lanes[..states].fill([S::of(0.0); W]);
         self.drive_start(inputs, memory);
         memory.run(&self.compiled.start.forward, table);
         copy_states(memory, &self.compiled.start.forward, states);
-        let kept = self.kept();
         for sample in 0..self.samples {
             if records {
                 tape.extend_from_slice(&memory.lanes[..states]);
@@ -274,10 +328,9 @@ impl Course {
                 implicit.sample(table, memory, room);
             } else {
                 for substep in 0..self.substeps {
-                    if records && substep != 0 && kept != 1 {
-                        tape.extend_from_slice(&memory.lanes[..states]);
-                    }
-                    self.step(table, memory, stages);
+                    let at = (sample * self.substeps + substep) * size;
+                    let tape = if keeps { Some(&mut kept[at..][..size]) } else { None };
+                    self.step(table, memory, scratch, tape);
                 }
             }
             read(&self.compiled.sample, &self.sample_outputs, sample, (table, memory), outputs);
@@ -297,56 +350,54 @@ impl Course {
         }
     }
 
-    fn step<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, stages: &mut [Vec<[S; W]>; 4]) {
-        let states = self.compiled.states * memory.chunks;
-        match &self.compiled.stepper {
-            Stepper::Still | Stepper::Implicit(_) => (),
-            Stepper::Map(stage) => {
-                memory.run(&stage.forward, table);
-                copy_states(memory, &stage.forward, states);
-            }
-            Stepper::RungeKutta(stage) => {
-                let start = memory.lanes[..states].to_vec();
-                self.slopes(stage, table, memory, stages);
-                let [first, second, third, fourth] = stages;
-                let sixth = S::of(self.compiled.step_seconds / 6.0);
-                let third_part = S::of(self.compiled.step_seconds / 3.0);
-                memory.lanes[..states].copy_from_slice(&start);
-                add(
-                    &mut memory.lanes[..states],
-                    &[(sixth, first), (third_part, second), (third_part, third), (sixth, fourth)],
-                );
-            }
-        }
-    }
-
-    /// The four slopes of a step of Runge and Kutta's. The states are moved meanwhile.
-    fn slopes<S: Real, const W: usize>(
+    /// A step; what it keeps goes to `tape`.
+    fn step<S: Real, const W: usize>(
         &self,
-        stage: &Stage,
         table: &[S],
         memory: &mut Memory<S, W>,
-        stages: &mut [Vec<[S; W]>; 4],
+        scratch: &mut Scratch<S, W>,
+        mut tape: Option<&mut [[S; W]]>,
     ) {
+        let Some((stage, times)) = self.keeping() else { return };
         let states = self.compiled.states * memory.chunks;
-        let start = memory.lanes[..states].to_vec();
+        let size = stage.kept * memory.chunks;
+        let mut run = |memory: &mut Memory<S, W>, number: usize| match tape.as_deref_mut() {
+            Some(tape) => stage.record(table, memory, &mut tape[number * size..][..size]),
+            None => memory.run(&stage.forward, table),
+        };
+        if times == 1 {
+            run(memory, 0);
+            copy_states(memory, &stage.forward, states);
+            return;
+        }
+        let seconds = self.compiled.step_seconds;
+        let Scratch { start, slopes, .. } = scratch;
+        start.clear();
+        start.extend_from_slice(&memory.lanes[..states]);
         for number in 0..4 {
             if 0 < number {
-                let by = S::of(if number == 3 { 1.0 } else { 0.5 } * self.compiled.step_seconds);
-                memory.lanes[..states].copy_from_slice(&start);
-                add(&mut memory.lanes[..states], &[(by, &stages[number - 1])]);
+                let by = S::of(if number == 3 { 1.0 } else { 0.5 } * seconds);
+                combine(&mut memory.lanes[..states], start, &[(by, &slopes[number - 1])]);
             }
-            memory.run(&stage.forward, table);
-            stages[number].clear();
-            stages[number].extend_from_slice(&memory.outputs[..states]);
+            run(memory, number);
+            slopes[number].clear();
+            slopes[number].extend_from_slice(&memory.outputs(&stage.forward)[..states]);
         }
+        let [first, second, third, fourth] = &*slopes;
+        let (sixth, other) = (S::of(seconds / 6.0), S::of(seconds / 3.0));
+        combine(
+            &mut memory.lanes[..states],
+            start,
+            &[(sixth, first), (other, second), (other, third), (sixth, fourth)],
+        );
     }
 }
 
 /// What a program has computed becomes the states.
 fn copy_states<S: Real, const W: usize>(memory: &mut Memory<S, W>, program: &Program, states: usize) {
     let written = states.min(program.outputs * memory.chunks);
-    memory.lanes[..written].copy_from_slice(&memory.outputs[..written]);
+    let first = program.first_output * memory.chunks;
+    memory.lanes.copy_within(first..first + written, 0);
 }
 
 /// The readings of one sample, or of the end.
@@ -362,11 +413,11 @@ fn read<S: Real, const W: usize>(
     }
     let chunks = memory.chunks;
     memory.run(&stage.forward, table);
-    let mut from = 0;
+    let (mut from, found) = (0, memory.outputs(&stage.forward));
     for ports in list {
         let count = ports.count * chunks;
         let to = (ports.wave + sample * ports.stride) * chunks;
-        outputs[to..][..count].copy_from_slice(&memory.outputs[from..][..count]);
+        outputs[to..][..count].copy_from_slice(&found[from..][..count]);
         from += count;
     }
 }

@@ -6,11 +6,14 @@
 //! and shots; one last program takes it from there to the controls.
 
 // Circle with equations/system/jacobian.rs: one compilation; split for its length.
+// Circle with equations/system/keeping.rs: one compilation; split for its length.
 // Circle with equations/implicit.rs: a stage is a part of a system, and a system holds the stepper that runs it.
 
 mod jacobian;
+mod keeping;
 
 use super::build::{Builder, Delay, work};
+use super::calculus::Worth;
 use super::compile::{Entry, Layout, Shared, Target, Wanted, compile};
 use super::implicit::Implicit;
 use super::machine::Memory;
@@ -20,9 +23,12 @@ use super::steps::Motion;
 use super::terms::{Extent, Id, Leaf, Node, Origin, Terms};
 use crate::Real;
 pub(super) use jacobian::{Block, jacobian};
+pub(super) use keeping::Keeping;
 
 /// Up to so many parts, every element has terms of its own.
-const UNROLLED_PARTS: usize = 24_000;
+const UNROLLED_PARTS: usize = 4_000;
+/// The same for steps that take one state after the other: they have no other form.
+const MOST_PARTS: usize = 100_000;
 /// Up to so many elements, the matrix of an implicit step is eliminated as terms.
 const DENSE_STATES: usize = 16;
 
@@ -39,9 +45,9 @@ pub(super) enum Stepper {
     /// Nothing goes on.
     Still,
     /// One program is a whole step.
-    Map(Stage),
+    Map(Box<Keeping>),
     /// Four slopes are a step.
-    RungeKutta(Stage),
+    RungeKutta(Box<Keeping>),
     /// A sparse system is solved in each step.
     Implicit(Box<Implicit>),
 }
@@ -80,6 +86,8 @@ struct Assembly {
     terms: Terms,
     layout: Layout,
     reserved: u32,
+    /// Elements that backward programs say the worth of: states, inputs, delayed values.
+    worth: usize,
     shared: Shared,
     gains: Shared,
 }
@@ -106,7 +114,7 @@ impl Assembly {
                 target: Target::Put { base: result.base, leaf: Some(result.leaf.clone()) },
             })
             .collect();
-        let forward = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        let forward = compile(&self.terms, &wanted, (&self.layout, self.reserved, 0), &mut self.shared, false);
         let mut seeded = Vec::new();
         for (result, id) in results.iter().zip(&hoisted) {
             let seed = self.terms.leaf(result.seed.clone());
@@ -116,8 +124,9 @@ impl Assembly {
         Stage { forward, backward }
     }
 
-    fn backward(&mut self, seeded: &[(Id, Id, u32)]) -> Program {
-        let found = self.terms.backward(seeded, 0, |terms, id| {
+    /// What states, inputs, delayed values, and shared terms that go with controls are worth.
+    fn worths(&mut self, seeded: &[(Id, Id, u32)]) -> Vec<Worth> {
+        let mut found = self.terms.backward(seeded, 0, |terms, id| {
             let own = matches!(
                 terms.node(id),
                 Node::Leaf(Leaf { origin: Origin::State | Origin::Input | Origin::Delayed, .. })
@@ -125,9 +134,16 @@ impl Assembly {
             own || (terms.facts(id).uniform && terms.facts(id).controlled)
         });
         let worths: Vec<Id> = found.iter().map(|worth| worth.worth).collect();
-        let worths = self.terms.hoist(&worths);
+        for (worth, id) in found.iter_mut().zip(self.terms.hoist(&worths)) {
+            worth.worth = id;
+        }
+        found
+    }
+
+    /// Where these go, computed as `ids`.
+    fn wanted(&mut self, worths: &[Worth], ids: &[Id]) -> Vec<Wanted> {
         let mut wanted = Vec::new();
-        for (worth, id) in found.iter().zip(worths) {
+        for (worth, id) in worths.iter().zip(ids) {
             let facts = self.terms.facts(worth.of);
             let target = match self.terms.node(worth.of).clone() {
                 Node::Leaf(leaf) if !leaf.origin.is_uniform() => {
@@ -138,11 +154,16 @@ impl Assembly {
                     Target::Gain { to, vars: facts.free }
                 }
             };
-            wanted.push(Wanted { id, over: facts.free, target });
+            wanted.push(Wanted { id: *id, over: facts.free, target });
         }
-        let mut program = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
-        program.outputs = self.reserved as usize;
-        program
+        wanted
+    }
+
+    fn backward(&mut self, seeded: &[(Id, Id, u32)]) -> Program {
+        let worths = self.worths(seeded);
+        let ids: Vec<Id> = worths.iter().map(|worth| worth.worth).collect();
+        let wanted = self.wanted(&worths, &ids);
+        compile(&self.terms, &wanted, (&self.layout, self.reserved, self.worth), &mut self.shared, false)
     }
 }
 
@@ -157,8 +178,13 @@ fn laid(layout: &mut Layout, terms: &Terms, origin: Origin, arrays: usize, end: 
 impl Compiled {
     /// Whether every element can have terms of its own.
     pub fn is_small(model: &Model) -> bool {
-        let lines = model.equations.iter().chain(model.outputs.iter().map(|output| &output.line));
-        work(model, lines) <= UNROLLED_PARTS
+        let most = if model.time.method == Method::SemiImplicit { MOST_PARTS } else { UNROLLED_PARTS };
+        Self::parts(model) <= most
+    }
+
+    /// Parts of all elements of equations and outputs.
+    pub fn parts(model: &Model) -> usize {
+        work(model, model.equations.iter().chain(model.outputs.iter().map(|output| &output.line)))
     }
 
     /// Compiles a model that has passed the check.
@@ -207,8 +233,9 @@ impl Compiled {
         laid(&mut layout, &terms, Origin::Seed, model.states.len() + model.outputs.len(), &mut end);
         laid(&mut layout, &terms, Origin::Tangent, model.states.len(), &mut end);
         let step_seconds = model.time.sample_seconds / model.time.substeps as f64;
-        let mut assembly =
-            Assembly { terms, layout, reserved: end, shared: Shared::default(), gains: Shared::default() };
+        let (shared, gains) = (Shared::default(), Shared::default());
+        let worth = states + inputs + delayed;
+        let mut assembly = Assembly { terms, layout, reserved: end, worth, shared, gains };
         let to_states = |terms: &Terms, id: Id, state: &Leaf, layout: &Layout| Result {
             id,
             over: over(terms, state),
@@ -235,22 +262,22 @@ impl Compiled {
                 .zip(next)
                 .map(|(motion, id)| to_states(&assembly.terms, id, &motion.state, &assembly.layout))
                 .collect();
-            Stepper::Map(assembly.stage(&results))
+            assembly.stepper(&results, states, Stepper::Map)
         } else {
             let results: Vec<Result> = motions
                 .iter()
                 .map(|motion| to_states(&assembly.terms, motion.slope, &motion.state, &assembly.layout))
                 .collect();
-            let stage = assembly.stage(&results);
             if method == Method::Rk4 {
-                Stepper::RungeKutta(stage)
+                assembly.stepper(&results, states, Stepper::RungeKutta)
             } else {
+                let stage = assembly.stage(&results);
                 Stepper::Implicit(Box::new(assembly.implicit(&motions, stage, (&model.time, states))))
             }
         };
         let [sample, end_results] = &readings;
         let (sample, end) = (assembly.stage(sample), assembly.stage(end_results));
-        let Assembly { mut terms, mut layout, shared, gains, reserved } = assembly;
+        let Assembly { mut terms, mut layout, shared, gains, reserved, .. } = assembly;
         let mut constants = Shared::default();
         let mut below = 0;
         laid(&mut layout, &terms, Origin::Control, model.controls.len(), &mut below);
@@ -284,17 +311,21 @@ impl Compiled {
 
     /// The programs that a block runs.
     pub fn programs(&self) -> Vec<&Program> {
-        let mut stages = vec![&self.start, &self.sample, &self.end];
-        let mut others = Vec::new();
+        let mut programs: Vec<&Program> = [&self.start, &self.sample, &self.end]
+            .into_iter()
+            .flat_map(|stage| [&stage.forward, &stage.backward])
+            .collect();
         match &self.stepper {
             Stepper::Still => (),
-            Stepper::Map(stage) | Stepper::RungeKutta(stage) => stages.push(stage),
+            Stepper::Map(stage) | Stepper::RungeKutta(stage) => {
+                programs.extend([&stage.forward, &stage.record, &stage.backward]);
+            }
             Stepper::Implicit(implicit) => {
-                stages.push(&implicit.slopes);
-                others.extend([&implicit.entries, &implicit.curvature]);
+                let slopes = &implicit.slopes;
+                programs.extend([&slopes.forward, &slopes.backward, &implicit.entries, &implicit.curvature]);
             }
         }
-        stages.into_iter().flat_map(|stage| [&stage.forward, &stage.backward]).chain(others).collect()
+        programs
     }
 
     /// A table with its numbers and the values of its indices.
@@ -317,17 +348,17 @@ impl Compiled {
 
     /// What all shots share, with these controls and coefficients.
     pub fn settled<S: Real>(&self, controls: &[S::Wide], coefficients: &[S::Wide]) -> Vec<S> {
-        let mut memory = Memory::<S::Wide, 1>::new(1);
-        memory.fit([&self.settle], 0);
+        let mut memory = Memory::<S::Wide, 1>::new(1, [&self.settle], [0, 0]);
         let values = controls.iter().chain(coefficients);
         memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
         memory.run(&self.settle, &self.blank(&self.constants));
+        let settled = memory.outputs(&self.settle);
         let mut table = self.blank(&self.shared);
         for (entry, place) in &self.shared.order {
             if let Entry::Term(id) = entry {
                 let place = *place as usize;
                 let count = self.terms.count(self.terms.facts(*id).free);
-                for (to, from) in table[place..][..count].iter_mut().zip(&memory.outputs[place..]) {
+                for (to, from) in table[place..][..count].iter_mut().zip(&settled[place..]) {
                     *to = S::nearest(from[0]);
                 }
             }
@@ -337,12 +368,11 @@ impl Compiled {
 
     /// What controls are worth, where the shared terms that go with them are worth `sums`.
     pub fn settled_back(&self, controls: &[f64], coefficients: &[f64], sums: &[f64]) -> Vec<f64> {
-        let mut memory = Memory::<f64, 1>::new(1);
-        memory.fit([&self.settle_back], 0);
+        let mut memory = Memory::<f64, 1>::new(1, [&self.settle_back], [0, 0]);
         let values = controls.iter().chain(coefficients).chain(sums);
         memory.lanes.iter_mut().zip(values).for_each(|(element, value)| *element = [*value]);
         memory.run(&self.settle_back, &self.blank(&self.constants));
-        (0..self.controls).map(|at| memory.outputs[at][0]).collect()
+        memory.outputs(&self.settle_back)[..self.controls].iter().map(|lane| lane[0]).collect()
     }
 }
 
@@ -393,9 +423,7 @@ fn settle(terms: &Terms, shared: &Shared, layout: (&Layout, u32), constants: &mu
             wanted.push(Wanted { id: *id, over, target: Target::Put { base: *place, leaf: None } });
         }
     }
-    let mut program = compile(terms, &wanted, layout, constants, true);
-    program.outputs = shared.length as usize;
-    program
+    compile(terms, &wanted, (layout.0, layout.1, shared.length as usize), constants, true)
 }
 
 /// The program that takes what shared terms are worth to controls and coefficients.
@@ -427,7 +455,5 @@ fn settle_back(
             Wanted { id: worth.worth, over: terms.facts(worth.of).free, target: Target::Put { base, leaf: Some(leaf) } }
         })
         .collect();
-    let mut program = compile(terms, &wanted, (layout, end), constants, true);
-    program.outputs = numbers as usize;
-    program
+    compile(terms, &wanted, (layout, end, numbers as usize), constants, true)
 }

@@ -44,6 +44,8 @@ pub(super) enum Origin {
     Seed,
     /// A tangent of a state.
     Tangent,
+    /// What the way forward has kept for the way back.
+    Kept,
     Control,
     Coefficient,
     /// What an earlier program has computed of controls and coefficients.

@@ -10,11 +10,6 @@ use crate::adjustable::plausible;
 use crate::dual::Dual;
 use crate::{Adjustable, Coefficient, LANES, Pullback, Real, Sensitivity, Twin, blocks};
 
-/// What the registers of a block may take of the nearest cache, in bytes, and the most chunks that are advanced together: choosing an
-/// instruction costs as much as eight rows of lanes.
-const CACHE: usize = 48 << 10;
-const MOST_CHUNKS: usize = 8;
-
 /// Memory that outlives a batch, in one precision and width.
 type Shelf<S, const W: usize> = Mutex<Vec<Work<S, W>>>;
 
@@ -73,7 +68,7 @@ fn lend<S: Real, const W: usize, T>(
 
 impl Runner {
     pub fn new(course: Course, ranges: Vec<Range>) -> Self {
-        let chunks = if course.advances_alone() { 1 } else { (CACHE / course.bytes().max(1)).clamp(1, MOST_CHUNKS) };
+        let chunks = course.chunks();
         Self { course, chunks, ranges, rows: Mutex::default(), single: Mutex::default() }
     }
 

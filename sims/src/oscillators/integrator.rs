@@ -15,7 +15,8 @@
 //! cotangent of its point is xₖ = w cos(w qₖ) ∘ (M āₖ) because M is symmetric, that of the drive e is āₖ, and that of M
 //! is āₖ sin(w qₖ)ᵀ, all summed over stages and shots.
 
-use super::matrix::{Rows, Symmetric, panels, rows, turn};
+use super::matrix::{Symmetric, panels, rows, turn};
+use crate::rows::Rows;
 use crate::{LANES, Real};
 
 /// The equation of motion with its controls applied: q'' = M sin(w q) + e.

@@ -6,51 +6,13 @@
 //! multiply–add. Each sum runs over its terms in their order whatever the vector unit, the block and the number of
 //! threads, so results are the same bit for bit.
 
-use std::ops::{Deref, DerefMut};
-
+use crate::rows::Rows;
 use crate::{LANES, Lanes, Real};
 
 /// Rows of a panel whose sums are kept in registers together.
 const HEIGHT: usize = 4;
 /// Terms summed before the next panel: so many rows of a vector (16 KiB) stay in the first-level cache.
 const DEPTH: usize = 256;
-
-/// Bytes of a cache line, and of the widest vector register.
-const LINE: usize = 64;
-
-/// Rows of [`LANES`] values, zero at first. They start at a cache line, so that no row of `f32` crosses one.
-#[derive(Debug)]
-pub(super) struct Rows<S> {
-    values: Vec<S>,
-    start: usize,
-    len: usize,
-}
-
-impl<S: Real> Rows<S> {
-    /// `count` rows of zeros.
-    pub(super) fn zeros(count: usize) -> Self {
-        let len = count * LANES;
-        let values = vec![S::default(); len + LINE / size_of::<S>()];
-        let start = values.as_ptr().align_offset(LINE).min(LINE / size_of::<S>());
-        Self { values, start, len }
-    }
-}
-
-impl<S> Deref for Rows<S> {
-    type Target = [Lanes<S>];
-
-    #[inline(always)]
-    fn deref(&self) -> &Self::Target {
-        self.values[self.start..][..self.len].as_chunks().0
-    }
-}
-
-impl<S> DerefMut for Rows<S> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.values[self.start..][..self.len].as_chunks_mut().0
-    }
-}
 
 /// How many panels hold `count` rows.
 pub(super) fn panels(count: usize) -> usize {

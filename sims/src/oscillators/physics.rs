@@ -14,8 +14,9 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::integrator::{Motion, State, Tape};
-use super::matrix::{Rows, Symmetric, add_outer, gather, panels, rows, scatter, used};
+use super::matrix::{Symmetric, add_outer, gather, panels, rows, scatter, used};
 use crate::dual::{self, Dual};
+use crate::rows::Rows;
 use crate::{LANES, Lanes, Real};
 
 /// Blocks whose tapes are kept at the same time.

@@ -1,16 +1,17 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters, textures};
+use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters, symbolic_numerics, textures};
 
 /// All of them.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     batchnorm::PROGRAM,
     learned_twins::PROGRAM,
     methods::PROGRAM,
     mos::PROGRAM,
     simplicity_bias::PROGRAM,
     style_parameters::PROGRAM,
+    symbolic_numerics::PROGRAM,
     textures::PROGRAM,
 ];
 

@@ -2,12 +2,14 @@
 
 // Circle with equations/machine.rs: instructions and their sums work on one memory; split for its length.
 
-use super::super::program::{Bank, Direction, NOWHERE, Operand};
-use super::{Block, Lane, Outer, Rows, Splat};
+use super::super::program::{Direction, NOWHERE, Operand};
+use super::unit::Unit;
+use super::{Lane, Outer, Rows};
 use crate::Real;
 
-/// Rows of a contraction whose sums are kept in registers together.
+/// Rows of a contraction whose sums are kept in registers together, and vectors of each.
 const HEIGHT: usize = 4;
+const TILE: usize = 4;
 
 #[inline(always)]
 pub(super) fn gather<S: Real, const W: usize>(to: u32, base: u32, places: &[u32], lanes: &mut [[S; W]], chunks: usize) {
@@ -48,15 +50,17 @@ pub(super) fn total<S: Real, const W: usize>(
     }
 }
 
+/// A contraction: `lanes` have `row` numbers an element. Each sum runs over its terms in their order, whatever the vector unit.
 #[inline(always)]
-pub(super) fn contract<S: Real, const W: usize>(
+pub(super) fn contract<U: Unit>(
+    unit: U,
     [to, shared, from, count]: [u32; 4],
     strides: [u32; 2],
     walk: &[Direction],
-    block: Block<S, W>,
+    (lanes, table, row): (&mut [U::Scalar], &[U::Scalar], usize),
 ) {
-    let Block { chunks, lanes, table } = block;
-    let [shared_stride, lane_stride] = [strides[0] as usize, strides[1] as usize];
+    let stride = unit.vectors(&lanes[..row]).len();
+    let lanes = unit.vectors_mut(lanes);
     let (mut outer, inner) = Outer::of(walk);
     while let Some((target, source)) = outer.next() {
         let steps = inner.count as usize;
@@ -65,38 +69,73 @@ pub(super) fn contract<S: Real, const W: usize>(
         let mut step = 0;
         while step < steps {
             let together = if step + height <= steps { height } else { 1 };
-            let first = shared as usize + source[0] + step * inner.from[0] as usize;
-            let row = from as usize + source[1] + step * inner.from[1] as usize;
-            let place = to as usize + target + step * inner.to as usize;
-            for chunk in 0..chunks {
-                if together == HEIGHT {
-                    let mut sums = [[S::of(0.0); W]; HEIGHT];
-                    for term in 0..count as usize {
-                        let values = lanes[(row + term * lane_stride) * chunks + chunk];
-                        for (k, sums) in sums.iter_mut().enumerate() {
-                            let factor = table[first + k * inner.from[0] as usize + term * shared_stride];
-                            for (sum, value) in sums.iter_mut().zip(values) {
-                                *sum = factor.mul_add(value, *sum);
-                            }
-                        }
-                    }
-                    for (k, sums) in sums.into_iter().enumerate() {
-                        lanes[(place + k * inner.to as usize) * chunks + chunk] = sums;
-                    }
-                } else {
-                    let mut sums = [S::of(0.0); W];
-                    for term in 0..count as usize {
-                        let values = lanes[(row + term * lane_stride) * chunks + chunk];
-                        let factor = table[first + term * shared_stride];
-                        for (sum, value) in sums.iter_mut().zip(values) {
-                            *sum = factor.mul_add(value, *sum);
-                        }
-                    }
-                    lanes[place * chunks + chunk] = sums;
-                }
+            let sums = Sums {
+                count: count as usize,
+                factors: [
+                    shared as usize + source[0] + step * inner.from[0] as usize,
+                    inner.from[0] as usize,
+                    strides[0] as usize,
+                ],
+                values: [from as usize + source[1] + step * inner.from[1] as usize, strides[1] as usize],
+                to: [to as usize + target + step * inner.to as usize, inner.to as usize],
+                stride,
+            };
+            let mut at = 0;
+            while at < stride {
+                at += match (together == HEIGHT, TILE <= stride - at) {
+                    (true, true) => sums.tile::<U, HEIGHT, TILE>(unit, lanes, table, at),
+                    (true, false) => sums.tile::<U, HEIGHT, 1>(unit, lanes, table, at),
+                    (false, true) => sums.tile::<U, 1, TILE>(unit, lanes, table, at),
+                    (false, false) => sums.tile::<U, 1, 1>(unit, lanes, table, at),
+                };
             }
             step += together;
         }
+    }
+}
+
+/// Where some sums of a contraction find what they need.
+struct Sums {
+    count: usize,
+    /// The first factor, how far that of the next row is, and that of the next term.
+    factors: [usize; 3],
+    /// The first element of lanes, and how far the next term's is.
+    values: [usize; 2],
+    to: [usize; 2],
+    /// Vectors of an element.
+    stride: usize,
+}
+
+impl Sums {
+    /// The sums of `H` rows and `T` vectors; returns `T`.
+    #[inline(always)]
+    fn tile<U: Unit, const H: usize, const T: usize>(
+        &self,
+        unit: U,
+        lanes: &mut [U::Vector],
+        table: &[U::Scalar],
+        at: usize,
+    ) -> usize {
+        let zero = unit.splat(U::Scalar::of(0.0));
+        let mut sums = [[zero; T]; H];
+        let [first, next, along] = self.factors;
+        let (mut factor, mut place) = (first, self.values[0] * self.stride + at);
+        for _ in 0..self.count {
+            let values = &lanes[place..][..T];
+            for row in 0..H {
+                let factor = unit.splat(table[factor + row * next]);
+                for column in 0..T {
+                    sums[row][column] = unit.multiply_add(factor, values[column], sums[row][column]);
+                }
+            }
+            factor += along;
+            place += self.values[1] * self.stride;
+        }
+        for row in 0..H {
+            let to = &mut lanes[(self.to[0] + row * self.to[1]) * self.stride + at..][..T];
+            to[..T].copy_from_slice(&sums[row][..T]);
+        }
+        T
     }
 }
 
@@ -106,10 +145,8 @@ pub(super) fn put<S: Real, const W: usize>(
     places: &[u32],
     adds: bool,
     walk: &[Direction],
-    (lanes, chunks): (&[[S; W]], usize),
-    outputs: &mut [[S; W]],
+    (lanes, chunks): (&mut [[S; W]], usize),
 ) {
-    let values = Lane { values: &lanes[from.base as usize * chunks..], chunks };
     let (mut outer, inner) = Outer::of(walk);
     while let Some((target, source)) = outer.next() {
         for step in 0..inner.count as usize {
@@ -117,55 +154,16 @@ pub(super) fn put<S: Real, const W: usize>(
             if place == NOWHERE {
                 continue;
             }
-            let element = source[0] + step * inner.from[0] as usize;
-            for (chunk, to) in outputs[place as usize * chunks..][..chunks].iter_mut().enumerate() {
-                let row = values.row(element, chunk);
+            let element = from.base as usize + source[0] + step * inner.from[0] as usize;
+            for chunk in 0..chunks {
+                let row = Lane { values: lanes, chunks }.row(element, chunk);
+                let to = &mut lanes[place as usize * chunks + chunk];
                 if adds {
                     for (to, value) in to.iter_mut().zip(row) {
                         *to += value;
                     }
                 } else {
                     *to = row;
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-pub(super) fn gain<S: Real, const W: usize>(
-    to: u32,
-    [a, b]: [Operand; 2],
-    walk: &[Direction],
-    (lanes, table, chunks): (&[[S; W]], &[S], usize),
-    sums: &mut [[S; W]],
-) {
-    let first = Lane { values: &lanes[a.base as usize * chunks..], chunks };
-    if b.bank == Bank::Shared {
-        gained(to, (first, Splat { values: &table[b.base as usize..] }), walk, chunks, sums);
-    } else {
-        gained(to, (first, Lane { values: &lanes[b.base as usize * chunks..], chunks }), walk, chunks, sums);
-    }
-}
-
-#[inline(always)]
-fn gained<S: Real, const W: usize>(
-    to: u32,
-    (a, b): (impl Rows<S, W>, impl Rows<S, W>),
-    walk: &[Direction],
-    chunks: usize,
-    sums: &mut [[S; W]],
-) {
-    let (mut outer, inner) = Outer::of(walk);
-    while let Some((target, source)) = outer.next() {
-        for step in 0..inner.count as usize {
-            let first = source[0] + step * inner.from[0] as usize;
-            let second = source[1] + step * inner.from[1] as usize;
-            let sum = &mut sums[to as usize + target + step * inner.to as usize];
-            for chunk in 0..chunks {
-                let (a, b) = (a.row(first, chunk), b.row(second, chunk));
-                for lane in 0..W {
-                    sum[lane] = a[lane].mul_add(b[lane], sum[lane]);
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! A block of shots back from its readings to its inputs: the adjoint of what was computed, step by step.
 
-use super::super::machine::Memory;
 use super::super::system::{Stage, Stepper};
 use super::super::terms::Origin;
-use super::{Course, Ports, Work, add};
+use super::{Course, Ports, Scratch, Work, add};
 use crate::Real;
+use crate::rows::Rows;
 
 impl Course {
     /// Takes a block back: `cotangents` of its outputs become `gradients` of its inputs. Sums over shots are added to.
@@ -18,8 +18,8 @@ impl Course {
         let chunks = work.memory.chunks;
         let states = self.compiled.states * chunks;
         let zero = [S::of(0.0); W];
-        let kept = self.kept();
-        work.memory.sums.fill(zero);
+        let keeps = self.keeps_all(chunks);
+        work.memory.sums.fill(S::of(0.0));
         work.worth.clear();
         work.worth.resize(states, zero);
         work.pending.clear();
@@ -28,7 +28,7 @@ impl Course {
         gradients.fill(zero);
         let end = work.tape.len() - states;
         for sample in (0..self.samples).rev() {
-            let after = if sample + 1 == self.samples { end } else { (sample + 1) * kept * states };
+            let after = if sample + 1 == self.samples { end } else { (sample + 1) * states };
             self.drive(sample, inputs, &work.tape, &mut work.memory);
             work.drives.clear();
             work.drives.resize((self.compiled.inputs + self.compiled.delayed) * chunks, zero);
@@ -47,22 +47,16 @@ impl Course {
                 for step in (0..room.lengths.len()).rev() {
                     memory.lanes[..states].copy_from_slice(&room.within[step * states..][..states]);
                     let length = room.lengths[step];
-                    implicit.step_back(table, memory, room, length, worth, |memory| collect(memory, states, drives));
+                    implicit.step_back(table, memory, room, length, worth, |found| collect(found, drives));
                 }
                 self.hand_on(sample, work, gradients);
                 continue;
             }
-            if kept == 1 && self.substeps != 1 {
+            if !keeps {
                 self.again(table, work, sample * states);
             }
             for substep in (0..self.substeps).rev() {
-                let from = if kept == 1 && self.substeps != 1 {
-                    &work.within[substep * states..][..states]
-                } else {
-                    &work.tape[(sample * kept + substep) * states..][..states]
-                };
-                work.memory.lanes[..states].copy_from_slice(from);
-                self.step_back(table, work);
+                self.step_back(table, work, if keeps { sample * self.substeps + substep } else { substep });
             }
             self.hand_on(sample, work, gradients);
         }
@@ -75,7 +69,7 @@ impl Course {
         work.drives.resize((self.compiled.inputs + self.compiled.delayed) * chunks, zero);
         self.seed_states(work);
         work.memory.run(&self.compiled.start.backward, table);
-        self.collect(work);
+        collect(&work.memory.outputs(&self.compiled.start.backward)[states..], &mut work.drives);
         for ports in self.inputs.iter().filter(|ports| ports.stride == 0) {
             let from = (ports.element - self.compiled.states) * chunks;
             let count = ports.count * chunks;
@@ -83,14 +77,16 @@ impl Course {
         }
     }
 
-    /// The steps of one sample once more, from where the tape has its beginning.
+    /// The steps of one sample once more, from where the tape has its beginning; what they keep is kept now.
     fn again<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, from: usize) {
-        let states = self.compiled.states * work.memory.chunks;
-        work.within.clear();
-        work.memory.lanes[..states].copy_from_slice(&work.tape[from..][..states]);
-        for _ in 0..self.substeps {
-            work.within.extend_from_slice(&work.memory.lanes[..states]);
-            self.step(table, &mut work.memory, &mut work.stages);
+        let Work { memory, tape, kept, scratch, .. } = work;
+        let (states, size) = (self.compiled.states * memory.chunks, self.kept() * memory.chunks);
+        if kept.len() < size * self.substeps {
+            *kept = Rows::zeros(size * self.substeps);
+        }
+        memory.lanes[..states].copy_from_slice(&tape[from..][..states]);
+        for substep in 0..self.substeps {
+            self.step(table, memory, scratch, Some(&mut kept[substep * size..][..size]));
         }
     }
 
@@ -102,47 +98,41 @@ impl Course {
         }
     }
 
-    fn collect<S: Real, const W: usize>(&self, work: &mut Work<S, W>) {
-        collect(&work.memory, self.compiled.states * work.memory.chunks, &mut work.drives);
-    }
-
-    fn step_back<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>) {
-        let states = self.compiled.states * work.memory.chunks;
-        match &self.compiled.stepper {
-            Stepper::Still | Stepper::Implicit(_) => (),
-            Stepper::Map(stage) => {
-                self.seed_states(work);
-                work.memory.run(&stage.backward, table);
-                work.worth.copy_from_slice(&work.memory.outputs[..states]);
-                self.collect(work);
-            }
-            Stepper::RungeKutta(stage) => {
-                let seconds = self.compiled.step_seconds;
-                let start = work.memory.lanes[..states].to_vec();
-                self.slopes(stage, table, &mut work.memory, &mut work.stages);
-                let after = work.worth.clone();
-                let mut total = after.clone();
-                let zero = [S::of(0.0); W];
-                let mut later = vec![zero; states];
-                for number in (0..4).rev() {
-                    let own = S::of(if number % 3 == 0 { seconds / 6.0 } else { seconds / 3.0 });
-                    let next = S::of(if number == 2 { seconds } else { 0.5 * seconds });
-                    work.worth.fill(zero);
-                    add(&mut work.worth, &[(own, &after), (next, &later)]);
-                    work.memory.lanes[..states].copy_from_slice(&start);
-                    if 0 < number {
-                        let by = S::of(if number == 3 { 1.0 } else { 0.5 } * seconds);
-                        add(&mut work.memory.lanes[..states], &[(by, &work.stages[number - 1])]);
-                    }
-                    self.seed_states(work);
-                    work.memory.run(&stage.backward, table);
-                    later.copy_from_slice(&work.memory.outputs[..states]);
-                    add(&mut total, &[(S::of(1.0), &later)]);
-                    self.collect(work);
-                }
-                work.worth.copy_from_slice(&total);
-            }
+    /// The adjoint of the step that is the given one of those that are kept.
+    fn step_back<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, step: usize) {
+        let Some((stage, times)) = self.keeping() else { return };
+        let Work { memory, kept, worth, drives, scratch, .. } = work;
+        let chunks = memory.chunks;
+        let (states, size) = (self.compiled.states * chunks, stage.kept * chunks);
+        let tape = &kept[step * times * size..][..times * size];
+        let seeds = self.compiled.layout[&(Origin::Seed, 0)] as usize * chunks;
+        if times == 1 {
+            memory.lanes[seeds..][..states].copy_from_slice(worth);
+            stage.back(table, memory, tape);
+            let found = memory.outputs(&stage.backward);
+            worth.copy_from_slice(&found[..states]);
+            collect(&found[states..], drives);
+            return;
         }
+        let (seconds, one) = (self.compiled.step_seconds, S::of(1.0));
+        let Scratch { after, total, later, .. } = scratch;
+        after.clone_from(worth);
+        total.clone_from(worth);
+        later.clear();
+        later.resize(states, [S::of(0.0); W]);
+        for number in (0..4).rev() {
+            let own = S::of(if number % 3 == 0 { seconds / 6.0 } else { seconds / 3.0 });
+            let next = S::of(if number == 2 { seconds } else { 0.5 * seconds });
+            let seed = &mut memory.lanes[seeds..][..states];
+            seed.fill([S::of(0.0); W]);
+            add(seed, &[(own, after), (next, later)]);
+            stage.back(table, memory, &tape[number * size..][..size]);
+            let found = memory.outputs(&stage.backward);
+            later.copy_from_slice(&found[..states]);
+            collect(&found[states..], drives);
+            add(total, &[(one, later)]);
+        }
+        worth.copy_from_slice(total);
     }
 
     fn read_back<S: Real, const W: usize>(
@@ -162,9 +152,11 @@ impl Course {
             let count = ports.count * chunks;
             work.memory.lanes[ports.element * chunks..][..count].copy_from_slice(&cotangents[from..][..count]);
         }
-        work.memory.run(&stage.backward, table);
-        add(&mut work.worth, &[(S::of(1.0), &work.memory.outputs[..self.compiled.states * chunks])]);
-        self.collect(work);
+        let Work { memory, worth, drives, .. } = work;
+        memory.run(&stage.backward, table);
+        let (found, states) = (memory.outputs(&stage.backward), self.compiled.states * chunks);
+        add(worth, &[(S::of(1.0), &found[..states])]);
+        collect(&found[states..], drives);
     }
 
     /// What a sample's inputs and delayed values are worth goes where it belongs.
@@ -197,8 +189,7 @@ impl Course {
     }
 }
 
-/// Adds what the last backward program says of inputs and delayed values, which stand behind the states.
-fn collect<S: Real, const W: usize>(memory: &Memory<S, W>, states: usize, drives: &mut [[S; W]]) {
-    let count = drives.len();
-    add(drives, &[(S::of(1.0), &memory.outputs[states..][..count])]);
+/// Adds what a backward program says of inputs and delayed values.
+fn collect<S: Real, const W: usize>(found: &[[S; W]], drives: &mut [[S; W]]) {
+    add(drives, &[(S::of(1.0), &found[..drives.len()])]);
 }

@@ -64,11 +64,11 @@ impl Assembly {
             wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });
             end += self.terms.count(over) as u32;
         }
-        let entries = compile(&self.terms, &wanted, (&self.layout, self.reserved), &mut self.shared, false);
+        let entries = compile(&self.terms, &wanted, (&self.layout, self.reserved, 0), &mut self.shared, false);
         let inside: Vec<(u32, u32)> = places.iter().copied().flatten().collect();
         let elimination = Elimination::new(states, &inside);
         let slot = |(row, column): (u32, u32)| elimination.slot(row, column);
-        let slots = places.into_iter().map(|place| place.map_or(NOWHERE, slot)).collect();
+        let slots = places.iter().map(|place| place.map_or(NOWHERE, slot)).collect();
         let roots: Vec<Id> = motions.iter().map(|motion| motion.slope).collect();
         let moved = self.terms.forward(&roots, |terms, leaf| {
             (leaf.origin == Origin::State).then(|| terms.leaf(Leaf { origin: Origin::Tangent, ..leaf.clone() }))
@@ -82,6 +82,7 @@ impl Assembly {
         Implicit {
             slopes,
             entries,
+            places,
             slots,
             elimination,
             curvature: self.backward(&seeded),

@@ -170,6 +170,20 @@ fn absurd_files_are_refused_at_once() {
         (DIODE.replace("(drive - R*i - v)/L", &deep), "nested"),
         (format!("a = {}", "[".repeat(10_000)), ""),
         (DIODE.replace("samples = 12", "samples = 1000000000"), "outside"),
+        (
+            (0..9).fold(DIODE.replace("[inputs]", "[indices]\nk = 4000000\n[inputs]"), |text, n| {
+                let array = format!("[coefficients]\nz{n} = {{ unit = \"1\", value = 1, shape = [\"k\"] }}");
+                text.replace("[coefficients]", &array)
+            }),
+            "elements together",
+        ),
+        (
+            DIODE.replace(
+                "[inputs]",
+                "[indices]\nk = 4000000\n[inputs]\nz = { unit = \"1\", range = [0, 1], shape = [\"k\"] }",
+            ),
+            "values of inputs and outputs together",
+        ),
         (DIODE.replace("substeps = 4", "substeps = -1"), "outside"),
         (
             (0..60)

@@ -45,17 +45,19 @@ fn a_report_has_equations_pattern_and_time_constants() {
 }
 
 #[test]
-fn an_explicit_step_that_is_too_long_is_told_with_what_would_do() {
+fn an_explicit_step_that_is_too_long_is_refused_with_what_would_do() {
     let rk4 = |substeps: usize| {
         let text = DIODE
             .replace("method = \"implicit\"", "method = \"rk4\"")
             .replace("substeps = 4", &format!("substeps = {substeps}"))
-            .replace("sample_seconds = 1e-6", "sample_seconds = 1e-4");
-        Equations::from_text("diode.toml", &text).unstable_step().unwrap()
+            .replace("sample_seconds = 1e-6", "sample_seconds = 1e-5");
+        Equations::from_text("diode.toml", &text).build().map(|_| ())
     };
-    let advice = rk4(1).unwrap();
-    assert!(advice.contains("substeps = ") && advice.contains("implicit"), "{advice}");
-    assert_eq!(Equations::from_text("diode.toml", DIODE).unstable_step().unwrap(), None);
+    let refused = rk4(1).unwrap_err().to_string();
+    assert!(refused.contains("diode.toml:") && refused.contains("implicit"), "{refused}");
+    let enough = refused.split("substeps = ").nth(1).unwrap().split(',').next().unwrap().parse::<usize>().unwrap();
+    assert!(1 < enough && rk4(enough).is_ok() && rk4(enough - 1).is_err(), "{refused}");
+    assert!(Equations::from_text("diode.toml", DIODE).build().is_ok());
 }
 
 #[test]
