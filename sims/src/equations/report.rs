@@ -25,6 +25,10 @@ const MOST_STATES: usize = 200;
 /// The same where a plant is built, which must not take long.
 const CHECKED: usize = 4;
 const MOST_CHECKED: usize = 64;
+/// The relative error with which states are followed, and how many of them are looked at: more where there are few states.
+const FOLLOWED: f64 = 1e-3;
+const VISITS: usize = 8;
+const FEW_STATES: usize = 32;
 /// Substeps that a file may ask for.
 const MOST_SUBSTEPS: usize = 10_000;
 /// Equations that are written out at most.
@@ -242,8 +246,14 @@ fn time_constants(looked: &Looked, course: &Course) -> Option<[f64; 2]> {
 }
 
 /// Eigenvalues of the Jacobian, real and imaginary part in 1/s, at points drawn from the ranges and along a few samples of them.
+///
+/// The states there are those of steps that adapt: explicit ones that are too long leave the system's own states.
 fn eigenvalues(looked: &Looked, course: &Course, points: usize) -> Vec<[f64; 2]> {
     let (model, compiled) = (looked.model, &course.compiled);
+    let mut followed = model.clone();
+    (followed.time.method, followed.time.tolerance) = (Method::ImplicitAdaptive, FOLLOWED);
+    let followed = Course::with(&followed, Compiled::is_small(&followed));
+    let visits = if compiled.states <= FEW_STATES { VISITS } else { 2 };
     let mut stream = Key::new(0).branch("time constants").stream();
     let mut found = Vec::new();
     for point in 0..points {
@@ -261,7 +271,7 @@ fn eigenvalues(looked: &Looked, course: &Course, points: usize) -> Vec<[f64; 2]>
         };
         let (inputs, controls) = (all(Role::Input), all(Role::Control));
         let coefficients = nominal(model);
-        for states in course.visited(&inputs, &controls, &coefficients) {
+        for states in followed.visited(visits, &inputs, &controls, &coefficients) {
             let values = super::export::Values {
                 model,
                 states: &states,

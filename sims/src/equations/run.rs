@@ -119,7 +119,9 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Combine<'_, S, W> {
     fn call(self) {
         let to = self.to.as_flattened_mut();
         let mut from = self.from.iter();
-        if let (Some(base), Some((by, first))) = (self.base, from.next()) {
+        if let Some(base) = self.base
+            && let Some((by, first)) = from.next()
+        {
             for ((to, base), value) in to.iter_mut().zip(base.as_flattened()).zip(first.as_flattened()) {
                 *to = by.mul_add(*value, *base);
             }
@@ -230,8 +232,9 @@ impl Course {
         self.record_bytes().saturating_mul(chunks) <= TAPE
     }
 
-    /// States at the beginning and after each sample of one shot with inputs that stay as they are, one value for each element.
-    pub fn visited(&self, inputs: &[f64], controls: &[f64], coefficients: &[f64]) -> Vec<Vec<f64>> {
+    /// States at the beginning and at `times` ends of samples, the last among them, of one shot with inputs that stay as they are, one
+    /// value for each element.
+    pub fn visited(&self, times: usize, inputs: &[f64], controls: &[f64], coefficients: &[f64]) -> Vec<Vec<f64>> {
         let mut work = Work::<f64, 1>::new(self, 1);
         let table = self.compiled.settled(controls, coefficients);
         let mut wave = vec![[0.0]; self.input_width];
@@ -246,12 +249,9 @@ impl Course {
         }
         let mut outputs = vec![[0.0]; self.output_width];
         self.forward(&table, &mut work, &wave, &mut outputs, true);
-        let states = self.compiled.states;
-        let last = work.tape.len() - states;
-        [0, states, last]
-            .into_iter()
-            .filter(|at| *at <= last)
-            .map(|at| work.tape[at..][..states].iter().map(|lane| lane[0]).collect())
+        let (states, times) = (self.compiled.states, times.min(self.samples));
+        (0..=times)
+            .map(|time| work.tape[time * self.samples / times * states..][..states].iter().map(|lane| lane[0]).collect())
             .collect()
     }
 

@@ -83,7 +83,7 @@ impl Outside {
         while row < rows {
             let whole = row + HEIGHT <= rows;
             let mut at = 0;
-            while at < across {
+            while at * size < count {
                 let place = Place { row, at, across, depth, left: count - at * size, size };
                 at += match (whole, at + ACROSS <= across) {
                     (true, true) => self.tile::<U, HEIGHT, ACROSS>(unit, &place, (lanes, columns), sums),
