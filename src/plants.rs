@@ -15,5 +15,8 @@ pub use fits::{CalibrationStatus, InUse};
 pub use lab::{Derivatives, Forward, Guarded, Lab, Noise, Opened, PlantState, Rehearsed, View};
 pub use meter::Meter;
 pub use recent::{Memory, Recent};
-pub use rig::{InstrumentsConfig, KnobConfig, Knobs, PlantConfig, Rig, RigConfig, ServedInstrument, SimulatedConfig};
+pub use rig::{
+    InstrumentsConfig, KnobConfig, Knobs, PlantConfig, Rig, RigConfig, ServedInstrument, SimulatedConfig,
+    equations_with_tables,
+};
 pub use supervisor::{Bench, Driven, Gate, ShotTap, Supervisor};

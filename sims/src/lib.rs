@@ -31,7 +31,7 @@ mod twin;
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
-pub use equations::{Equations, Language, SystemReport, trials};
+pub use equations::{Equations, Language, SystemReport, trials, with_tables};
 pub use error::Error;
 pub use feedthrough::Feedthrough;
 pub use lattice::{Grid, Kernel, Lattice, Perception, TrainedRule, fires};

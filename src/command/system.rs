@@ -1,6 +1,6 @@
 //! `pnnlab system`: what a file of equations says, and what becomes of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sims::{Equations, Key, Language, SystemReport, Twin};
 
 use crate::Error;
+use crate::plants::equations_with_tables;
 
 /// The most that is read of a file: the reader itself refuses larger ones by their size.
 const MOST: u64 = 16 * MEBIBYTE;
@@ -52,13 +53,15 @@ pub fn run(arguments: &SystemArgs) -> Result<(), Error> {
         refuse(format!("cannot be read: {error}. Name a file of equations, such as diode.toml (docs/equations.md)"))
     })?;
     let text = String::from_utf8(bytes).map_err(|_| refuse("is no text: name a file of equations".to_owned()))?;
-    let system = Equations::from_text(&file.display().to_string(), &text);
+    let name = file.display().to_string();
     let wrong = |error: sims::Error| match error {
         sims::Error::Equations { file, line, column, what } => {
             Error::Malformed { place: format!("{file}:{line}:{column}"), message: what }
         }
         other @ (sims::Error::Coefficient { .. } | sims::Error::Feedthrough { .. }) => Error::Usage(other.to_string()),
     };
+    let text = equations_with_tables(&name, &text, file.parent().unwrap_or(Path::new(""))).map_err(wrong)?;
+    let system = Equations::from_text(&name, &text);
     if let Some(language) = arguments.export {
         let language = match language {
             Exported::C => Language::C,

@@ -40,6 +40,7 @@ pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
 use changes::known_plants;
 use config::InterlockConfig;
 pub use config::{PlantConfig, RigConfig, ScreenConfig};
+pub use equations::equations_with_tables;
 use equations::read_equations;
 pub use feedthrough::FeedthroughConfig;
 use gauges::Gauges;

@@ -3,6 +3,8 @@
 //! A term with free variables is an array, so a part that goes with fewer of them collects the sum over the others. Variables that
 //! are `kept` are not summed over: with the variables of an equation kept, the sweep gives rows of the Jacobian.
 
+use std::collections::HashSet;
+
 use super::terms::{Function, Id, Leaf, Map, Node, Pair, Terms, vars_of};
 
 /// What a leaf, or a hoisted term, is worth.
@@ -26,6 +28,8 @@ impl Terms {
             depends.insert(*id, any);
         }
         let mut collected: Map<Id, Vec<(Id, f64)>> = Map::default();
+        // What may be worth nothing because another branch is taken, as all is that it is made of.
+        let mut gated: HashSet<Id> = HashSet::new();
         for (root, seed, over) in roots {
             let worth = self.summed(*seed, over & !self.facts(*root).free & !kept);
             collected.entry(*root).or_default().push((worth, 1.0));
@@ -45,8 +49,13 @@ impl Terms {
                 continue;
             }
             let free = self.facts(id).free;
-            self.shares(id, worth, |terms, part, share| {
+            let is_gated = gated.contains(&id);
+            let gates = is_gated || matches!(self.node(id), Node::Select(..) | Node::Pair(Pair::Min | Pair::Max, ..));
+            self.shares(id, (worth, is_gated), |terms, part, share| {
                 if depends[&part] {
+                    if gates {
+                        gated.insert(part);
+                    }
                     let own = terms.facts(part).free;
                     let share = terms.summed(share, free & !own & !kept);
                     collected.entry(part).or_default().push((share, 1.0));
@@ -62,7 +71,7 @@ impl Terms {
     }
 
     /// What each part of `id` gets of what `id` is worth, before sums over variables.
-    fn shares(&mut self, id: Id, worth: Id, mut give: impl FnMut(&mut Terms, Id, Id)) {
+    fn shares(&mut self, id: Id, (worth, is_gated): (Id, bool), mut give: impl FnMut(&mut Terms, Id, Id)) {
         match self.node(id).clone() {
             Node::Number(_)
             | Node::Leaf(_)
@@ -83,13 +92,13 @@ impl Terms {
                         others.remove(position);
                     }
                     let slope = self.product(others, 0.5 * f64::from(*halves));
-                    let share = self.times(worth, slope);
+                    let share = self.times(worth, slope, is_gated);
                     give(self, *part, share);
                 }
             }
             Node::Call(function, part) => {
                 if let Some(slope) = self.slope(function, part, id) {
-                    let share = self.times(worth, slope);
+                    let share = self.times(worth, slope, is_gated);
                     give(self, part, share);
                 }
             }
@@ -105,7 +114,7 @@ impl Terms {
                 let by_a = self.product(vec![(id, 2), (b, 2), (a, -2)], 1.0);
                 let logarithm = self.call(Function::Ln, a);
                 let by_b = self.multiply(id, logarithm);
-                let [to_a, to_b] = [self.times(worth, by_a), self.times(worth, by_b)];
+                let [to_a, to_b] = [self.times(worth, by_a, is_gated), self.times(worth, by_b, is_gated)];
                 give(self, a, to_a);
                 give(self, b, to_b);
             }
@@ -119,25 +128,20 @@ impl Terms {
         }
     }
 
-    /// `worth`·`slope`, so that a branch that is not taken is worth nothing even where its slope has no value.
-    fn times(&mut self, worth: Id, slope: Id) -> Id {
-        match self.node(worth).clone() {
-            Node::Select(condition, yes, no) if self.is_zero(yes) || self.is_zero(no) => {
-                let zero = self.number(0.0);
-                let yes = if self.is_zero(yes) { zero } else { self.times(yes, slope) };
-                let no = if self.is_zero(no) { zero } else { self.times(no, slope) };
-                self.select(condition, yes, no)
-            }
-            Node::Sum(parts, 0)
-                if !self.facts(slope).total
-                    && parts.iter().any(|(part, _)| matches!(self.node(*part), Node::Select(..))) =>
-            {
-                let parts: Vec<_> =
-                    parts.iter().map(|(part, factor)| (self.times(*part, slope), f64::from_bits(*factor))).collect();
-                self.sum(parts, 0.0)
-            }
-            _ => self.multiply(worth, slope),
+    /// `worth`·`slope`; with `is_gated`, what belongs to a branch that is not taken is worth nothing even where its slope has no value.
+    fn times(&mut self, worth: Id, slope: Id, is_gated: bool) -> Id {
+        if !is_gated || self.facts(slope).total {
+            return self.multiply(worth, slope);
         }
+        let zero = self.number(0.0);
+        if let Node::Select(condition, yes, no) = self.node(worth).clone()
+            && (self.is_zero(yes) || self.is_zero(no))
+        {
+            let [yes, no] = [yes, no].map(|side| if self.is_zero(side) { zero } else { self.times(side, slope, true) });
+            return self.select(condition, yes, no);
+        }
+        let (is_nothing, product) = (self.pair(Pair::Equal, worth, zero), self.multiply(worth, slope));
+        self.select(is_nothing, zero, product)
     }
 
     fn is_zero(&self, id: Id) -> bool {
@@ -193,15 +197,16 @@ impl Terms {
             }
             let one = self.number(1.0);
             let mut shares = Vec::new();
-            self.shares(id, one, |_, part, share| shares.push((part, share)));
+            self.shares(id, (one, false), |_, part, share| shares.push((part, share)));
             let reduced = match self.node(id) {
                 Node::Reduce(var, _) => Some(*var),
                 _ => None,
             };
+            let gates = matches!(self.node(id), Node::Select(..) | Node::Pair(Pair::Min | Pair::Max, ..));
             let mut parts = Vec::new();
             for (part, share) in shares {
                 if let Some(moved) = moves.get(&part).copied() {
-                    parts.push((self.times(share, moved), 1.0));
+                    parts.push((self.times(share, moved, gates), 1.0));
                 }
             }
             if parts.is_empty() {

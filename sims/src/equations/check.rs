@@ -1,5 +1,6 @@
 //! Whether what a file says makes sense: names, indices, units. What passes can be built without another question.
 
+mod beginning;
 mod calls;
 mod places;
 
@@ -96,7 +97,8 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
         let what = "a system with states needs [time] with sample_seconds, the time from one sample to the next";
         return Err(model.source.error(model.states[0].at, what));
     }
-    places::check(model)
+    places::check(model)?;
+    beginning::check(model)
 }
 
 impl<'a> Checker<'a> {

@@ -28,7 +28,7 @@ const RULES: [(&str, &str, &str); 19] = [
     ("tanh(-x)", "-tanh(x)", ""),
     ("atan(-x)", "-atan(x)", ""),
     ("asin(-x)", "-asin(x)", ""),
-    ("sign(x)", "1", "x"),
+    ("sign(x)", "1 + 0*x", "x"),
     ("ln(x) + ln(y)", "ln(x*y)", "xy"),
     ("ln(x) - ln(y)", "ln(x/y)", "xy"),
 ];
@@ -144,15 +144,18 @@ fn fits(terms: &mut Terms, pattern: &Expr, id: Id, found: &mut Found) -> bool {
             _ => false,
         },
         // Of a term and its negative one is the plain one: that whose first factor is above 0.
-        Kind::Sum(parts) if parts.len() == 1 => match terms.node(id) {
-            Node::Sum(have, _) if f64::from_bits(have[0].1) < 0.0 => {
-                let turned = terms.scaled(id, -1.0);
-                fits(terms, &parts[0].1, turned, found)
-            }
-            _ => false,
-        },
+        Kind::Sum(parts) if parts.len() == 1 && is_negative(terms, id) => {
+            let turned = terms.scaled(id, -1.0);
+            // A long sum does not change its signs: it becomes one part with a factor, and both would be turned for ever.
+            !is_negative(terms, turned) && fits(terms, &parts[0].1, turned, found)
+        }
         _ => false,
     }
+}
+
+/// Whether the first factor of a sum is below 0.
+fn is_negative(terms: &Terms, id: Id) -> bool {
+    matches!(terms.node(id), Node::Sum(have, _) if f64::from_bits(have[0].1) < 0.0)
 }
 
 /// The right side, if what must be above 0 is.

@@ -251,7 +251,9 @@ impl Course {
         self.forward(&table, &mut work, &wave, &mut outputs, true);
         let (states, times) = (self.compiled.states, times.min(self.samples));
         (0..=times)
-            .map(|time| work.tape[time * self.samples / times * states..][..states].iter().map(|lane| lane[0]).collect())
+            .map(|time| {
+                work.tape[time * self.samples / times * states..][..states].iter().map(|lane| lane[0]).collect()
+            })
             .collect()
     }
 

@@ -182,7 +182,10 @@ impl<'a> Reader<'a> {
             let at = name.span().start;
             let name = name.get_ref().as_ref();
             let entry = Table { at, ..table.as_table(name, value)? };
-            entry.only(&["unit", "points", "of"])?;
+            entry.only(&["unit", "points", "of", "file"])?;
+            if let Some(file) = entry.get("file") {
+                return entry.fail(file, "the points of this file were not put in its place (`sims::with_tables`)");
+            }
             let (_, to, scale) = self.unit(&entry, true)?;
             let from = entry.text("of")?.unwrap_or("1");
             let Some(from) = units::read(from) else {
@@ -198,8 +201,9 @@ impl<'a> Reader<'a> {
                 points.push([from.scale * x, scale * y]);
             }
             if !(2..=MOST_POINTS).contains(&points.len()) || points.windows(2).any(|pair| pair[1][0] <= pair[0][0]) {
-                let what =
-                    format!("the table `{name}` needs points = [[x, y], …], 2 to {MOST_POINTS} of them, x rising");
+                let what = format!(
+                    "the table `{name}` needs points = [[x, y], …] or a file of them, 2 to {MOST_POINTS}, x rising"
+                );
                 return Err(self.source.error(at, what));
             }
             if self.names.contains_key(name) {

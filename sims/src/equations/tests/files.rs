@@ -211,3 +211,39 @@ fn absurd_files_are_refused_at_once() {
     }
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_division_by_what_is_zero_at_the_start_is_refused() {
+    let divided = with("(drive - R*i - v)/L", "(drive - R*i - v)/L + 0*R*i/v*1e0*(v/L)*1");
+    assert!(divided.contains("der(i) divides by `v`, which is 0 when a shot begins"), "{divided}");
+    let power = with("(drive - R*i - v)/L", "(drive - R*i - v)/L*(1 + 0*(v/Vd)^(-1))");
+    assert!(power.contains("divides by `(v/Vd)`"), "{power}");
+    // A branch that is not taken is not looked into, nor is a state that starts elsewhere.
+    for (from, to) in [
+        ("(drive - R*i - v)/L", "(drive - R*i - v)/L*(1 + 0*if(v == 0, 1, Vd/v))"),
+        (
+            "v = { unit = \"V\" }\n[equations]\n\"der(i)\" = \"(drive",
+            "v = { unit = \"V\", start = \"0.1*Vd\" }\n[equations]\n\"der(i)\" = \"0*Vd/v*(1e0)/L*Vd + (drive",
+        ),
+    ] {
+        assert!(DIODE.contains(from));
+        Equations::from_text("diode.toml", &DIODE.replace(from, to)).build().unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn points_of_a_table_come_from_a_file() {
+    let text = "[inputs]\nx = { unit = \"1\", range = [-1, 1] }\n[outputs]\ny = { unit = \"V\", value = \"table(x, bent)\", \
+                range = [-9, 9] }\n[tables]\nbent = { unit = \"V\", file = \"bent.csv\", of = \"1\" }\n";
+    let whole = crate::with_tables("bent.toml", text, |file| {
+        assert_eq!(file, "bent.csv");
+        Ok(vec![[-1.0, 2.0], [0.0, 0.0], [1.0, 4.0]])
+    })
+    .unwrap();
+    let twin = Equations::from_text("bent.toml", &whole).build().unwrap().twin;
+    let read = twin.predict(&Batch::from_fn(3, 1, |row, _| [-0.5, 0.25, 1.0][row]), &[]);
+    assert_eq!(read.values(), [1.0, 1.0, 4.0]);
+    let missing = crate::with_tables("bent.toml", text, |_| Err("bent.csv: there is none".to_owned())).unwrap_err();
+    assert!(missing.to_string().contains("bent.toml:6:") && missing.to_string().contains("there is none"), "{missing}");
+    assert!(refused(text).contains("were not put in its place"));
+}

@@ -44,13 +44,22 @@ const NOT_GROWN: (f64, f64) = (f64::NAN, f64::INFINITY);
 /// The value of a tree, and how much of it rounding may have made.
 fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
     let of = |expr: &Expr| tree(expr, point);
-    let rounded = |value: f64, error: f64| (value, error + f64::EPSILON * value.abs());
+    // What has no value has none however it is rounded; an error that is none is not known.
+    let rounded = |value: f64, error: f64| match value.is_nan() {
+        _ if error.is_nan() => (value, f64::INFINITY),
+        true => (value, error),
+        false => (value, error + f64::EPSILON * value.abs()),
+    };
     let through = |(x, error): (f64, f64), f: &dyn Fn(f64) -> f64| {
         let value = f(x);
         let moved = [x - error, x + error].map(|near| (f(near) - value).abs());
         // Next to the edge of a domain nothing is sure, nor a slope at a root of nothing.
         let spread = if x == 0.0 && !f(-1e-9).is_finite() {
             return (value, f64::INFINITY);
+        } else if x.is_nan() {
+            error
+        } else if value.is_nan() && error.is_finite() && [x - error, x + error].iter().all(|near| f(*near).is_nan()) {
+            0.0
         } else if moved.iter().all(|by| by.is_finite()) {
             moved[0].max(moved[1])
         } else {
@@ -70,10 +79,16 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
             if *divides {
                 let quotient = product / value;
                 // What is divided by nothing has no sign to speak of.
-                let error = if value == 0.0 { f64::INFINITY } else { (error + own * quotient.abs()) / value.abs() };
+                let error = match value {
+                    _ if quotient.is_nan() => error + own,
+                    0.0 => f64::INFINITY,
+                    _ => (error + own * quotient.abs()) / value.abs(),
+                };
                 rounded(quotient, error)
             } else {
-                rounded(product * value, error * value.abs() + own * product.abs())
+                let next = product * value;
+                let known = if next.is_nan() { error + own } else { error * value.abs() + own * product.abs() };
+                rounded(next, known)
             }
         }),
         Kind::Power(base, exponent) => {
@@ -97,7 +112,8 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
                 // A comparison of what is nearly the same can go either way.
                 (
                     value,
-                    if (left - right).abs() <= 1e3 * (a + b) || left.is_nan() || right.is_nan() {
+                    // Which infinity it is may hang on the sign of a zero.
+                    if !left.is_finite() || !right.is_finite() || (left - right).abs() <= 1e3 * (a + b) {
                         f64::INFINITY
                     } else {
                         error
@@ -113,7 +129,7 @@ fn tree(expr: &Expr, point: &[f64]) -> (f64, f64) {
                 } else {
                     a.max(b)
                 };
-                (value, x.max(y))
+                rounded(value, x.max(y))
             }
             _ => {
                 let Some(function) = Function::named(name) else { return NOT_GROWN };
