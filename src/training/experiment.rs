@@ -29,6 +29,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mnist-mesh", include_str!("../../experiments/mnist-mesh.toml")),
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
+    ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
     ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
 ];

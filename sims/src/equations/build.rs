@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::constant::{self, compare};
 use super::model::{Line, Meaning, Model, Quantity, Role};
+use super::steps::Motion;
 use super::syntax::{Comparison, Expr, Kind};
 use super::terms::{Extent, Function, Id, Leaf, Origin, Pair, Place, Terms};
 
@@ -109,6 +110,23 @@ impl<'a> Builder<'a> {
             let id = self.build(&line.right.expr, &places);
             with(self, id, places.into_iter().map(|(_, place, _)| place).collect());
         }
+    }
+
+    /// The slopes of all states: where every element has terms of its own, in the cheapest form that was found.
+    pub fn motions(&mut self) -> Vec<Motion> {
+        let (model, mut motions) = (self.model, Vec::new());
+        for (array, line) in model.equations.iter().enumerate() {
+            self.each(line, |_, slope, at| {
+                motions
+                    .push(Motion { state: Leaf { origin: Origin::State, array: array as u32, at: at.into() }, slope });
+            });
+        }
+        if self.unrolls {
+            let slopes: Vec<Id> = motions.iter().map(|motion| motion.slope).collect();
+            let found = self.terms.factored(&slopes);
+            motions.iter_mut().zip(found).for_each(|(motion, slope)| motion.slope = slope);
+        }
+        motions
     }
 
     /// The right side of a line at these places.

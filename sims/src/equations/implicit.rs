@@ -1,5 +1,8 @@
-//! Linearly implicit steps of large systems, and of any system whose steps adapt: ROS2 as in [`steps`](super::steps), its matrix
-//! sparse and eliminated at every step.
+//! Linearly implicit steps of large systems, and of any system whose steps adapt, their matrix sparse and eliminated at every step: ROS2 as
+//! in [`steps`](super::steps), or, where steps adapt, RODAS of Hairer and Wanner (Solving Ordinary Differential Equations II, section IV.7;
+//! order 4 with an error of order 3, L-stable).
+//!
+//! With increments u, (1 − γhJ)uᵢ = γh·f(x + Σ aᵢⱼuⱼ) + γ·Σ cᵢⱼuⱼ, and the states after a step are x + Σ mⱼuⱼ.
 //!
 //! Each lane has a step length of its own. A step of length 0 changes nothing, forward or back: that is what a lane waits with
 //! while others still step, and what becomes of a step that is refused.
@@ -12,7 +15,7 @@
 use super::elimination::Elimination;
 use super::machine::Memory;
 use super::program::{NOWHERE, Program};
-use super::steps::GAMMA;
+use super::rosenbrock::{RODAS, ROS2, Rosenbrock};
 use super::system::Stage;
 use crate::Real;
 
@@ -38,7 +41,7 @@ pub(super) struct Implicit {
     pub substeps: usize,
 }
 
-/// Steps of one sample after which they no longer adapt.
+/// Steps of one sample after which its states are given up.
 const MOST_STEPS: usize = 20_000;
 
 /// Room for the steps of one thread.
@@ -47,10 +50,12 @@ pub(super) struct Room<S, const W: usize> {
     values: Vec<[S; W]>,
     work: Vec<[S; W]>,
     start: Vec<[S; W]>,
-    first: Vec<[S; W]>,
-    second: Vec<[S; W]>,
-    moved: Vec<[S; W]>,
+    /// Increments of the stages, and the states at which their slopes were taken.
+    increments: Vec<Vec<[S; W]>>,
+    points: Vec<Vec<[S; W]>>,
     next: Vec<[S; W]>,
+    /// How far a step may be off.
+    off: Vec<[S; W]>,
     /// The largest magnitude of each state within the sample.
     scale: Vec<[S; W]>,
     /// States at the start of each step of a sample, and the steps' lengths.
@@ -64,7 +69,8 @@ enum Job<'a, S, const W: usize> {
     Factor {
         slots: &'a [u32],
         entries: &'a [[S; W]],
-        step: [S; W],
+        /// −γh.
+        by: [S; W],
         values: &'a mut [[S; W]],
     },
     Solve {
@@ -96,14 +102,10 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Task<'_, S, W> {
     #[inline(always)]
     fn call(self) {
         match self.job {
-            Job::Factor { slots, entries, step, values } => {
+            Job::Factor { slots, entries, by, values } => {
                 let (diagonal, rest) = values.split_at_mut(self.elimination.size);
                 diagonal.fill([S::of(1.0); W]);
                 rest.fill([S::of(0.0); W]);
-                let mut by = step;
-                for by in &mut by {
-                    *by = S::of(-GAMMA) * *by;
-                }
                 for (slot, entry) in slots.iter().zip(entries) {
                     if *slot == NOWHERE {
                         continue;
@@ -124,10 +126,9 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Task<'_, S, W> {
 /// A factor, the length of each lane's step, and what they multiply.
 type Part<'a, S, const W: usize> = (f64, [S; W], &'a [[S; W]]);
 
-/// `to` = Σ `factor`·`length`·`from`, on top of `base`.
+/// `to` += Σ `factor`·`length`·`from`.
 struct Sum<'a, S, const W: usize> {
     to: &'a mut [[S; W]],
-    base: &'a [[S; W]],
     from: &'a [Part<'a, S, W>],
 }
 
@@ -136,7 +137,6 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
 
     #[inline(always)]
     fn call(self) {
-        self.to.copy_from_slice(self.base);
         for (factor, length, from) in self.from {
             let mut by = *length;
             for by in &mut by {
@@ -151,19 +151,26 @@ impl<S: Real, const W: usize> pulp::NullaryFnOnce for Sum<'_, S, W> {
     }
 }
 
-fn sum<S: Real, const W: usize>(to: &mut [[S; W]], base: &[[S; W]], from: &[Part<S, W>]) {
-    pulp::Arch::new().dispatch(Sum { to, base, from });
+fn sum<S: Real, const W: usize>(to: &mut [[S; W]], from: &[Part<S, W>]) {
+    pulp::Arch::new().dispatch(Sum { to, from });
 }
 
 impl Implicit {
     fn fit<S: Real, const W: usize>(&self, room: &mut Room<S, W>) {
         let (size, zero) = (self.elimination.size, [S::of(0.0); W]);
         room.values.resize(self.elimination.values(), zero);
-        for rows in
-            [&mut room.work, &mut room.start, &mut room.first, &mut room.second, &mut room.moved, &mut room.next]
-        {
+        for rows in [&mut room.work, &mut room.start, &mut room.next, &mut room.off] {
             rows.resize(size, zero);
         }
+        for stages in [&mut room.increments, &mut room.points] {
+            stages.resize_with(RODAS.stages(), Vec::new);
+            stages.iter_mut().for_each(|rows| rows.resize(size, zero));
+        }
+    }
+
+    /// The method of the system's own steps.
+    fn method(&self) -> &'static Rosenbrock {
+        if self.tolerance.is_some() { &RODAS } else { &ROS2 }
     }
 
     /// Bytes of the factors of one row of lanes in single precision.
@@ -182,7 +189,7 @@ impl Implicit {
             for _ in 0..self.substeps {
                 room.within.extend_from_slice(&memory.lanes[..size]);
                 room.lengths.push([S::of(usual); W]);
-                self.step(table, memory, room, [S::of(usual); W]);
+                self.step(self.method(), table, memory, room, [S::of(usual); W]);
                 memory.lanes[..size].copy_from_slice(&room.next);
             }
             return;
@@ -199,20 +206,27 @@ impl Implicit {
             if left.iter().all(|left| *left == 0.0) {
                 break;
             }
-            let last = number == MOST_STEPS;
-            let step: [f64; W] =
-                std::array::from_fn(|lane| if last { left[lane] } else { length[lane].min(left[lane]) });
-            self.step(table, memory, room, step.map(S::of));
+            if number == MOST_STEPS {
+                // What cannot be followed as exactly as is asked has no value.
+                for state in &mut memory.lanes[..size] {
+                    for (state, left) in state.iter_mut().zip(&left) {
+                        *state = if *left == 0.0 { *state } else { S::of(f64::NAN) };
+                    }
+                }
+                break;
+            }
+            let step: [f64; W] = std::array::from_fn(|lane| length[lane].min(left[lane]));
+            self.step(self.method(), table, memory, room, step.map(S::of));
             let errors = errors(room, tolerance);
             let mut taken = step;
             for lane in 0..W {
                 // What is no number is taken, and stays none.
-                if 1.0 < errors[lane] && !last && 1e-9 * self.sample_seconds < step[lane] {
+                if 1.0 < errors[lane] && 1e-9 * self.sample_seconds < step[lane] {
                     taken[lane] = 0.0;
                 }
                 left[lane] = if taken[lane] == left[lane] { 0.0 } else { left[lane] - taken[lane] };
                 if 0.0 < step[lane] {
-                    let factor = (0.9 / errors[lane].sqrt()).clamp(0.2, 4.0);
+                    let factor = (0.9 / errors[lane].powf(0.25)).clamp(0.2, 4.0);
                     length[lane] = step[lane] * if factor.is_nan() { 4.0 } else { factor };
                 }
             }
@@ -232,19 +246,21 @@ impl Implicit {
     /// One step of this length from the states in the memory to those after it.
     pub fn single_step<S: Real, const W: usize>(
         &self,
+        method: &Rosenbrock,
         table: &[S],
         memory: &mut Memory<S, W>,
         room: &mut Room<S, W>,
         seconds: f64,
     ) {
         self.fit(room);
-        self.step(table, memory, room, [S::of(seconds); W]);
+        self.step(method, table, memory, room, [S::of(seconds); W]);
         memory.lanes[..self.elimination.size].copy_from_slice(&room.next);
     }
 
     /// One step from the states in the memory, which stay; `room.next` has what they become.
     fn step<S: Real, const W: usize>(
         &self,
+        method: &Rosenbrock,
         table: &[S],
         memory: &mut Memory<S, W>,
         room: &mut Room<S, W>,
@@ -252,19 +268,28 @@ impl Implicit {
     ) {
         let size = self.elimination.size;
         let one = [S::of(1.0); W];
-        let Room { values, work, start, first, second, moved, next, .. } = room;
+        let Room { values, work, start, increments, points, next, off, .. } = room;
         start.copy_from_slice(&memory.lanes[..size]);
         memory.run(&self.entries, table);
-        Job::Factor { slots: &self.slots, entries: memory.outputs(&self.entries), step, values }.run(&self.elimination);
-        memory.run(&self.slopes.forward, table);
-        first.copy_from_slice(&memory.outputs(&self.slopes.forward)[..size]);
-        Job::Solve { values, right: first, work }.run(&self.elimination);
-        sum(moved, start, &[(1.0, step, first)]);
-        memory.lanes[..size].copy_from_slice(moved);
-        memory.run(&self.slopes.forward, table);
-        sum(second, &memory.outputs(&self.slopes.forward)[..size], &[(-2.0, one, first)]);
-        Job::Solve { values, right: second, work }.run(&self.elimination);
-        sum(next, start, &[(1.5, step, first), (0.5, step, second)]);
+        let by = step.map(|step| S::of(-method.gamma) * step);
+        Job::Factor { slots: &self.slots, entries: memory.outputs(&self.entries), by, values }.run(&self.elimination);
+        for stage in 0..method.stages() {
+            let (earlier, later) = increments.split_at_mut(stage);
+            let at = &mut points[stage];
+            at.copy_from_slice(start);
+            weighted(at, method.places[stage], one, earlier);
+            memory.lanes[..size].copy_from_slice(at);
+            memory.run(&self.slopes.forward, table);
+            let own = &mut later[0];
+            own.fill([S::of(0.0); W]);
+            sum(own, &[(method.gamma, step, &memory.outputs(&self.slopes.forward)[..size])]);
+            weighted(own, method.shares[stage], [S::of(method.gamma); W], earlier);
+            Job::Solve { values, right: own, work }.run(&self.elimination);
+        }
+        next.copy_from_slice(start);
+        weighted(next, method.weights, one, increments);
+        off.fill([S::of(0.0); W]);
+        weighted(off, method.errors, one, increments);
         memory.lanes[..size].copy_from_slice(start);
     }
 
@@ -279,59 +304,59 @@ impl Implicit {
         worth: &mut [[S; W]],
         mut collect: impl FnMut(&[[S; W]]),
     ) {
-        let size = self.elimination.size;
-        let (zero, one) = (vec![[S::of(0.0); W]; size], [S::of(1.0); W]);
-        self.step(table, memory, room, step);
-        let Room { values, work, start, first, second, moved, .. } = room;
-        let (mut total, mut seed, mut other) = (worth.to_vec(), zero.clone(), zero.clone());
-        // The second slope: its right side is f(x + h·k₁) − 2k₁.
-        sum(&mut seed, &zero, &[(0.5, step, worth)]);
-        Job::SolveTransposed { values, right: &mut seed, work }.run(&self.elimination);
-        memory.lanes[..size].copy_from_slice(moved);
-        memory.lanes[self.seeds..][..size].copy_from_slice(&seed);
-        memory.run(&self.slopes.backward, table);
-        let outputs = memory.outputs(&self.slopes.backward);
-        collect(&outputs[size..]);
-        let moved_worth = outputs[..size].to_vec();
-        sum(&mut other, &zero, &[(1.5, step, worth), (-2.0, one, &seed), (1.0, step, &moved_worth)]);
-        add(&mut total, &moved_worth);
-        memory.lanes[..size].copy_from_slice(start);
-        let mut bend = |memory: &mut Memory<S, W>, seed: &[[S; W]], along: &[[S; W]], total: &mut [[S; W]]| {
-            // The matrix itself goes with the states: γh·mᵀJ(x)k.
-            let mut scaled = zero.clone();
-            sum(&mut scaled, &zero, &[(GAMMA, step, seed)]);
-            memory.lanes[self.seeds..][..size].copy_from_slice(&scaled);
-            memory.lanes[self.tangents..][..size].copy_from_slice(along);
+        let (size, method) = (self.elimination.size, self.method());
+        let one = [S::of(1.0); W];
+        self.step(method, table, memory, room, step);
+        let Room { values, work, start, increments, points, .. } = room;
+        let zero = vec![[S::of(0.0); W]; size];
+        let mut worths = vec![zero.clone(); method.stages()];
+        for (own, weight) in worths.iter_mut().zip(method.weights) {
+            sum(own, &[(*weight, one, worth)]);
+        }
+        let mut seed = zero;
+        for stage in (0..method.stages()).rev() {
+            let (earlier, own) = worths.split_at_mut(stage);
+            let own = &mut own[0];
+            Job::SolveTransposed { values, right: own, work }.run(&self.elimination);
+            for (earlier, share) in earlier.iter_mut().zip(method.shares[stage]) {
+                sum(earlier, &[(method.gamma * share, one, own)]);
+            }
+            // The slopes, and the matrix, which goes with the states at the start: γh·mᵀJ(x)u.
+            seed.fill([S::of(0.0); W]);
+            sum(&mut seed, &[(method.gamma, step, own)]);
+            memory.lanes[..size].copy_from_slice(&points[stage]);
+            memory.lanes[self.seeds..][..size].copy_from_slice(&seed);
+            memory.run(&self.slopes.backward, table);
+            let outputs = memory.outputs(&self.slopes.backward);
+            for (earlier, place) in earlier.iter_mut().zip(method.places[stage]) {
+                sum(earlier, &[(*place, one, &outputs[..size])]);
+            }
+            sum(worth, &[(1.0, one, &outputs[..size])]);
+            collect(&outputs[size..]);
+            memory.lanes[..size].copy_from_slice(start);
+            memory.lanes[self.seeds..][..size].copy_from_slice(&seed);
+            memory.lanes[self.tangents..][..size].copy_from_slice(&increments[stage]);
             memory.run(&self.curvature, table);
             let outputs = memory.outputs(&self.curvature);
-            add(total, &outputs[..size]);
+            sum(worth, &[(1.0, one, &outputs[..size])]);
             collect(&outputs[size..]);
-        };
-        bend(memory, &seed, second, &mut total);
-        Job::SolveTransposed { values, right: &mut other, work }.run(&self.elimination);
-        bend(memory, &other, first, &mut total);
-        memory.lanes[self.seeds..][..size].copy_from_slice(&other);
-        memory.run(&self.slopes.backward, table);
-        let outputs = memory.outputs(&self.slopes.backward);
-        add(&mut total, &outputs[..size]);
-        collect(&outputs[size..]);
-        worth.copy_from_slice(&total);
+        }
     }
 }
 
-fn add<S: Real, const W: usize>(to: &mut [[S; W]], from: &[[S; W]]) {
-    for (to, from) in to.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
-        *to += *from;
+/// Adds Σ `factors`·`length`·`from` to `to`; factors that are 0 are left out.
+fn weighted<S: Real, const W: usize>(to: &mut [[S; W]], factors: &[f64], length: [S; W], from: &[Vec<[S; W]>]) {
+    for (factor, from) in factors.iter().zip(from).filter(|(factor, _)| **factor != 0.0) {
+        sum(to, &[(*factor, length, from)]);
     }
 }
 
-/// The error of each lane's step, 1 where it is just allowed: the distance of the step from one of first order.
+/// The error of each lane's step, 1 where it is just allowed.
 fn errors<S: Real, const W: usize>(room: &Room<S, W>, tolerance: f64) -> [f64; W] {
     let mut errors = [0.0_f64; W];
-    for ((next, moved), scale) in room.next.iter().zip(&room.moved).zip(&room.scale) {
+    for (off, scale) in room.off.iter().zip(&room.scale) {
         for lane in 0..W {
-            let distance = (next[lane].to_f64() - moved[lane].to_f64()).abs();
-            let error = distance / (tolerance * scale[lane].to_f64()).max(f64::MIN_POSITIVE);
+            let error = off[lane].to_f64().abs() / (tolerance * scale[lane].to_f64()).max(f64::MIN_POSITIVE);
             // A comparison with what is no number must not hide it.
             errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
         }

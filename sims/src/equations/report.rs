@@ -78,13 +78,7 @@ impl<'a> Looked<'a> {
     /// Builds the slopes and their Jacobian.
     pub fn new(model: &'a Model, unrolls: bool) -> Self {
         let mut builder = Builder::new(model, unrolls);
-        let mut motions = Vec::new();
-        for (array, line) in model.equations.iter().enumerate() {
-            builder.each(line, |_, slope, at| {
-                motions
-                    .push(Motion { state: Leaf { origin: Origin::State, array: array as u32, at: at.into() }, slope });
-            });
-        }
+        let motions = builder.motions();
         let mut terms = builder.terms;
         let blocks = jacobian(&mut terms, &motions);
         Self { model, terms, motions, blocks }

@@ -19,7 +19,6 @@ use super::implicit::Implicit;
 use super::machine::Memory;
 use super::model::{Line, Method, Model, Role};
 use super::program::Program;
-use super::steps::Motion;
 use super::terms::{Extent, Id, Leaf, Node, Origin, Terms};
 use crate::Real;
 pub(super) use jacobian::{Block, jacobian};
@@ -191,16 +190,7 @@ impl Compiled {
     #[allow(clippy::too_many_lines)] // One stage after the other, each with what those before it have left.
     pub fn new(model: &Model, unrolls: bool) -> Self {
         let mut builder = Builder::new(model, unrolls);
-        let mut motions = Vec::new();
-        let mut slopes = Vec::new();
-        for (array, line) in model.equations.iter().enumerate() {
-            builder.each(line, |builder, slope, at| {
-                let state = Leaf { origin: Origin::State, array: array as u32, at: at.into() };
-                let over = builder.over(&state);
-                slopes.push((slope, over));
-                motions.push(Motion { state, slope });
-            });
-        }
+        let motions = builder.motions();
         let starts = starts(&mut builder);
         let mut readings: [Vec<Result>; 2] = [Vec::new(), Vec::new()];
         let mut bases = [0_u32; 2];

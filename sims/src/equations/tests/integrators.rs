@@ -1,5 +1,9 @@
 //! Integrators have their order, and the implicit one is stable where explicit ones are not.
 
+use super::super::implicit::Room;
+use super::super::machine::Memory;
+use super::super::rosenbrock::{RODAS, ROS2, Rosenbrock};
+use super::super::system::Stepper;
 use super::{coefficients, course, predict};
 
 /// A pendulum with friction, driven at first, whose two states have different units.
@@ -80,4 +84,27 @@ method = "{method}"
         assert!((record[39] - rest).abs() < 1e-6, "{factor}: {} instead of {rest}", record[39]);
     }
     assert!(relaxation("rk4", 1.5).iter().any(|value| value.is_nan() || 100.0 < value.abs()), "the limit is one");
+}
+
+#[test]
+fn sparse_steps_have_the_order_of_their_method() {
+    let text = pendulum("implicit-adaptive", 1);
+    let course = course(&text);
+    let Stepper::Implicit(implicit) = &course.compiled.stepper else { panic!("steps that adapt are sparse") };
+    let table = course.compiled.settled::<f64>(&[], &coefficients(&text));
+    let end = |method: &Rosenbrock, steps: usize| {
+        let mut memory = Memory::<f64, 1>::new(1, course.compiled.programs(), [course.compiled.reserved, 0]);
+        let mut room = Room::default();
+        (memory.lanes[0], memory.lanes[1], memory.lanes[2]) = ([0.7], [0.0], [0.4]);
+        for _ in 0..steps {
+            implicit.single_step(method, &table, &mut memory, &mut room, 2.0 / steps as f64);
+        }
+        [memory.lanes[0][0], memory.lanes[1][0]]
+    };
+    let exact = end(&RODAS, 2000);
+    for (method, order, steps) in [(&ROS2, 2.0, 40), (&RODAS, 4.0, 10), (&RODAS, 4.0, 20)] {
+        let error = |steps| end(method, steps).iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let found = f64::log2(error(steps) / error(2 * steps));
+        assert!((found - order).abs() < 0.3, "{found} instead of {order}");
+    }
 }

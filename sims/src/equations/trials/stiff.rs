@@ -7,6 +7,7 @@ use super::super::implicit::{Implicit, Room};
 use super::super::machine::Memory;
 use super::super::model::{Method, Role};
 use super::super::nominal;
+use super::super::rosenbrock::ROS2;
 use super::super::run::Course;
 use super::super::steps::GAMMA;
 use super::super::system::Stepper;
@@ -83,10 +84,10 @@ impl Stiff {
         Self::implicit(&self.course).elimination.values()
     }
 
-    /// A step with the sparse Jacobian.
+    /// A step of ROS2 with the sparse Jacobian.
     pub fn sparse(&mut self, seconds: f64) {
         let implicit = Self::implicit(&self.course);
-        implicit.single_step(&self.table, &mut self.memory, &mut self.room, seconds);
+        implicit.single_step(&ROS2, &self.table, &mut self.memory, &mut self.room, seconds);
     }
 
     /// A whole sample in steps that adapt, from where the states are. Returns how many steps that took.
