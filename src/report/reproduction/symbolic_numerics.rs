@@ -2,9 +2,11 @@
 //! dispatch, arXiv 2105.03949) and a prototype report, each number with its baseline.
 
 // Circle with report/reproduction/symbolic_numerics/coefficients.rs: one program; split for its length.
+// Circle with report/reproduction/symbolic_numerics/costs.rs: one program; split for its length.
 // Circle with report/reproduction/symbolic_numerics/kernels.rs: one program; split for its length.
 
 mod coefficients;
+mod costs;
 mod kernels;
 
 use std::path::Path;
@@ -121,6 +123,8 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     network(&mut measured)?;
     tell!("symbolic-numerics: text beside kernels written by hand");
     kernels::run(asked, &mut measured)?;
+    tell!("symbolic-numerics: what functions cost");
+    costs::run(asked, &mut measured)?;
     tell!("symbolic-numerics: a medium of three species");
     stiff(&mut measured, asked)?;
     tell!("symbolic-numerics: from text to ready");
