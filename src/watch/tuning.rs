@@ -78,9 +78,10 @@ fn knob_line(knob: &KnobStatus, widest: usize, width: u16) -> Line<'static> {
     let unit = if knob.unit == "1" { String::new() } else { format!(" {}", knob.unit) };
     let mut words = vec![Span::styled(format!("now {}{unit}  ", short(f64::from(knob.now))), Tone::First)];
     words.extend(pair("best", short(f64::from(knob.best)), Tone::Second));
-    words.extend(pair("start", short(f64::from(knob.start)), Tone::Plain));
-    if knob.seen == Some(false) {
-        words.push(Span::styled("! not seen", Tone::Minor));
+    // Of a knob that the signature does not see that is what matters most.
+    match knob.seen {
+        Some(false) => words.push(Span::styled("! not seen", Tone::Minor)),
+        _ => words.extend(pair("start", short(f64::from(knob.start)), Tone::Plain)),
     }
     let used: usize = words.iter().map(Span::width).sum();
     let room = usize::from(width).saturating_sub(used + widest + 2);

@@ -17,7 +17,7 @@ const SEEDS: [u64; 5] = [1, 2, 3, 4, 5];
 /// Signatures of a search, of the full and of the quick form.
 const EVALUATIONS: [usize; 2] = [300, 90];
 /// Updates of the networks.
-const UPDATES: [usize; 2] = [400, 120];
+const UPDATES: [usize; 2] = [600, 150];
 /// A drift counts where it costs so much accuracy.
 const DROP: f64 = 0.03;
 

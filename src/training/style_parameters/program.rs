@@ -79,8 +79,12 @@ fn installed(scratch: &Path) -> Result<Option<Program>, Error> {
         write_wave(&scratch.join("in.wav"))?;
         let script = scratch.join("filter.py");
         std::fs::write(&script, PYTHON_FILTER).map_err(Error::record(&script, "cannot be written"))?;
-        let line =
-            format!("python3 {} {} {{output}} {{gain}} {{corner}} {{drive}} {{echo}}", at("filter.py"), at("in.wav"));
+        // What is called `python3` may be a script that looks for the interpreter each time.
+        let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+        let found = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+        let python = if Path::new(&found).is_file() { found } else { "python3".to_owned() };
+        let [script, input] = ["filter.py", "in.wav"].map(at);
+        let line = format!("{python} -I -S {script} {input} {{output}} {{gain}} {{corner}} {{drive}} {{echo}}");
         return Ok(Some(Program {
             name: "python3 and its standard library: gain, low pass, drive, echo".to_owned(),
             words: words(&line),

@@ -16,11 +16,14 @@ use super::{Found, Journal, Range, Search, Trial, Turned};
 use crate::Error;
 use crate::control::Attendant;
 use crate::document::list;
-use crate::plants::{Derivatives, Forward, Lab, Opened, PlantState, Rig};
+use crate::plants::{Derivatives, Forward, KnobConfig, Lab, Opened, PlantState, Rig};
 use crate::record::command_line;
 
 /// The most that is read of a trace.
 const MOST: u64 = 4096 * MEBIBYTE;
+
+/// The fewest shots of a signature: of one there is no deviation.
+const FEWEST: usize = 2;
 
 /// What two readings are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
@@ -132,14 +135,41 @@ impl Tuning<'_> {
                 first.plant, other.plant
             )));
         }
-        let range = |(name, knob): &(&String, &crate::plants::KnobConfig)| Range {
+        let range = |(name, knob): &(&String, &KnobConfig)| Range {
             name: (*name).clone(),
             unit: knob.unit.clone(),
             low: knob.low,
             high: knob.high,
             value: knob.value,
         };
+        self.refuse_senseless(&first.plant, &wanted)?;
         Ok((first.plant.clone(), wanted.iter().map(range).collect()))
+    }
+
+    /// Refuses a reference that is not there, or that says nothing of the knobs. Nothing is opened.
+    fn refuse_senseless(&self, plant: &str, wanted: &[(&String, &KnobConfig)]) -> Result<(), Error> {
+        if let Healthy::File(path) = self.reference {
+            let file = trace_of(path, plant)?;
+            if !file.is_file() {
+                return Err(Error::Data(format!("--reference {}: is no trace and no run", path.display())));
+            }
+        }
+        if self.metric == Metric::Features && !matches!(self.reference, Healthy::File(path) if path.is_dir()) {
+            return Err(Error::Usage(
+                "--metric features: needs a trained network: name a run with --reference".to_owned(),
+            ));
+        }
+        let Healthy::Twin = self.reference else { return Ok(()) };
+        let Some((_, card)) = self.rig.physics(plant)? else { return Ok(()) };
+        let is_known = |(name, knob): &&(&String, &KnobConfig)| {
+            card.ports.controls.iter().any(|bank| bank.name == knob.bank(name))
+        };
+        match wanted.iter().find(is_known) {
+            Some((name, _)) => Err(Error::Usage(format!(
+                "the knob `{name}` is a control of the twin too, which holds it where the rig file says and so knows no better place: name a trace or a run with --reference"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Searches on the bench, and leaves it with what is kept; after an error or a stop with the settings that it had. `tell` sees each
@@ -257,8 +287,11 @@ impl Tuning<'_> {
         let settings = trace.by_setting();
         let most = settings.iter().max_by_key(|shots| shots.len());
         let chosen: Vec<usize> = most.into_iter().flatten().copied().take(self.shots).collect();
-        let Some(first) = chosen.first() else {
-            return Err(Error::Data(format!("{name}: holds no shots")));
+        let (Some(first), true) = (chosen.first(), FEWEST <= chosen.len()) else {
+            return Err(Error::Data(format!(
+                "{name}: has {} shots of one setting of the controls, but the statistics of a signature need at least {FEWEST}, and 64 are usual: take a longer reference",
+                chosen.len()
+            )));
         };
         let controls = trace.controls(*first).to_vec();
         let rows =

@@ -130,7 +130,7 @@ impl Desk {
         let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(journal.add_event(&event));
         match &safe {
             Ok(()) => tell(Event::Safe),
-            Err(error) => tell(Event::Failed { message: format!("the plants are NOT SAFE: {error}") }),
+            Err(error) => tell(Event::Failed { message: error.to_string() }),
         }
         let (reason, error) = match result {
             Ok(found) => {
