@@ -173,8 +173,6 @@ mod tests {
             assert!(text.contains(words), "{words}: {text}");
         }
         assert!(text.contains("now 0.100 V") && text.contains("best -0.120"), "{text}");
-        insta::assert_snapshot!("search-80x24", text);
-        insta::assert_snapshot!("search-200x60", picture(&live, LARGE));
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(r(&mut written), Some(150.5));
         let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
         let (mut before, after) = (table(text), table(written["text"].as_str().unwrap()));
-        before["coefficients"]["R"]["value"] = 150.5.into();
+        before["coefficients"]["R"]["value"] = toml::Value::Float(150.5);
         assert_eq!(before, after);
         let order = |table: &toml::Table| table["coefficients"].as_table().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(order(&before), order(&after));
