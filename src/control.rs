@@ -20,6 +20,7 @@ mod server;
 mod status;
 mod supervisor;
 mod thresholds;
+mod tuning;
 mod viewer;
 
 pub use alarms::Alarms;
@@ -43,4 +44,5 @@ pub use status::{
 };
 pub use supervisor::RunSupervisor;
 pub use thresholds::{AlarmConfig, Thresholds};
+pub use tuning::{KnobStatus, TuningStatus};
 pub use viewer::{Shots, Viewer, Watching, Wires, twin_residual};

@@ -182,6 +182,17 @@ pub trait Layer: Send {
         None
     }
 
+    /// What it gives, and the slope at each value where it is a function of each value alone whose slope needs what its value needs: then nothing is
+    /// computed twice, and the slope stands in for [`Layer::pull_back`].
+    fn forward_with_slope(
+        &self,
+        values: Tensor<2>,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<(Tensor<2>, Option<Tensor<2>>), Error> {
+        Ok((self.forward(values, weights, pass)?, None))
+    }
+
     /// The plant that it drives, with its name.
     fn plant(&self) -> Option<(&str, &Ports)> {
         None

@@ -35,9 +35,11 @@ mod runs_table;
 mod safety;
 mod screen;
 mod session;
+mod slider;
 mod terminal;
 mod theme;
 mod training;
+mod tuning;
 
 use std::path::{Path, PathBuf};
 

@@ -77,6 +77,18 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         bad("device.offset_volts", "device.volume")
             .contains("`knobs.bias.simulated` is `device.volume`, but the plant's system has no such key")
     );
+    // The coefficients of a file of equations are keys as well.
+    let diode = |key: &str| {
+        let system = "system = \"equations\"\nfile = \"systems/diode.toml\"\nsamples = 8\n";
+        let rig = RIG.replace("system = \"electrical\"\nsamples = 16\nmismatch = 0.0\n", system);
+        let knob = "low = 100.0\nhigh = 300.0\nvalue = 200.0\n";
+        let rig = rig.replace("low = -0.3\nhigh = 0.3\nslew = 0.1\nvalue = 0.0 # as it was delivered\n", knob);
+        place.write("diode.toml", &rig.replace("device.offset_volts", key));
+        String::from_utf8(place.run(&["tune", "diode.toml", "--dry-run"]).stderr).unwrap()
+    };
+    assert_eq!(diode("coefficients.R.value"), "");
+    let said = diode("coefficients.Q.value");
+    assert!(said.contains("is `coefficients.Q.value`, but the plant's system has no such key"), "{said}");
     assert!(bad("value = 0.0", "value = 0.7").contains("`knobs.bias.value` is 0.7 V: it must be from -0.3 to 0.3 V"));
     assert!(
         bad("plant = \"electrical\"", "plant = \"optical\"")

@@ -37,5 +37,6 @@ mod soak;
 mod terminal;
 mod textures;
 mod tidy;
+mod tuning;
 mod watch;
 mod wires;

@@ -155,6 +155,22 @@ fn a_drift_alarm_measures_the_statistics_anew() {
 }
 
 #[test]
+fn a_bench_without_statistics_of_its_own_is_said() {
+    let place = trained();
+    place.write(
+        "other.toml",
+        "name = \"other\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 64\nmismatch = 3.0\nplant_seed = 3\n\
+         [knobs.bias]\nplant = \"electrical\"\nsimulated = \"device.offset_volts\"\nunit = \"V\"\nlow = -0.1\nhigh = 0.3\nvalue = 0.1\n",
+    );
+    let said = |arguments: &[&str]| String::from_utf8(place.run(arguments).stderr).unwrap();
+    let tune = ["tune", "other.toml", "--test", "mine", "--evaluations", "19", "--shots", "8"];
+    let words = "layer 2 (normalize) has no statistics of electrical simulated-3, which is at hand, and goes by those of electrical simulated-1";
+    assert!(said(&tune).contains(words), "{}", said(&tune));
+    place.json(&["normalize", "mine", "--rig", "other.toml", "--json"]);
+    assert!(!said(&tune).contains("has no statistics"));
+}
+
+#[test]
 fn a_plan_counts_what_is_measured() {
     let place = Place::new();
     place.write("normalized.toml", NORMALIZED);

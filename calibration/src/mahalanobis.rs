@@ -43,6 +43,11 @@ pub struct Mahalanobis {
 impl Mahalanobis {
     /// Of statistics with cross-moments. A part that varies less than its floor is counted in the floor.
     pub fn fit(statistics: &Statistics, floors: &[f64]) -> Result<Self, Error> {
+        Self::shrunk(statistics, floors, None)
+    }
+
+    /// The same with a share of the covariance replaced that is given, 0 to 1: with 1 each part counts by itself. None: ρ as above.
+    pub fn shrunk(statistics: &Statistics, floors: &[f64], share: Option<f64>) -> Result<Self, Error> {
         let (count, width) = (statistics.count() as f64, statistics.width());
         if statistics.count() < 2 || width == 0 {
             let message =
@@ -70,7 +75,7 @@ impl Mahalanobis {
                 (correlations[(row, column)], correlations[(column, row)]) = (value, value);
             }
         }
-        let shrinkage = shrinkage(&correlations, count);
+        let shrinkage = share.unwrap_or_else(|| shrinkage(&correlations, count)).clamp(0.0, 1.0);
         let level = correlations.trace() / width as f64;
         // Parts that never vary together leave nothing to shrink to.
         let level = if level > 0.0 { level } else { 1.0 };

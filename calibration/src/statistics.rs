@@ -194,16 +194,16 @@ impl Statistics {
         let mut part = self.blank();
         part.take(rows, 1);
         if let Some(products) = &mut part.products {
+            let mut deviations = vec![0.0; width];
             for row in rows.chunks_exact(width.max(1)) {
-                let mut at = products.iter_mut();
-                for (index, value) in row.iter().enumerate() {
-                    let deviation = (*value).into() - part.mean[index];
-                    for (other, mean) in row[..index].iter().zip(&part.mean) {
-                        // The triangle has one place for each pair.
-                        if let Some(product) = at.next() {
-                            *product += deviation * ((*other).into() - mean);
-                        }
-                    }
+                let each = deviations.iter_mut().zip(row.iter().zip(&part.mean));
+                each.for_each(|(deviation, (value, mean))| *deviation = (*value).into() - mean);
+                // Line after line of the triangle, which has one place for each pair.
+                let mut rest = &mut products[..];
+                for (index, deviation) in deviations.iter().enumerate() {
+                    let (line, others) = std::mem::take(&mut rest).split_at_mut(index);
+                    line.iter_mut().zip(&deviations).for_each(|(product, other)| *product += deviation * other);
+                    rest = others;
                 }
             }
         }
@@ -268,19 +268,22 @@ impl Statistics {
         if whole == 0 {
             return;
         }
-        let columns = || rows.chunks_exact(whole).flat_map(|row| row.chunks_exact(stretch).enumerate());
         self.count = (rows.len() / whole * stretch) as u64;
         let count = self.count.max(1) as f64;
-        for (column, values) in columns() {
-            self.mean[column] += values.iter().map(|value| (*value).into()).sum::<f64>();
+        for row in rows.chunks_exact(whole) {
+            for (mean, values) in self.mean.iter_mut().zip(row.chunks_exact(stretch)) {
+                *mean += values.iter().map(|value| (*value).into()).sum::<f64>();
+            }
         }
         self.mean.iter_mut().for_each(|mean| *mean /= count);
         let mut remains = vec![0.0; self.width()];
-        for (column, values) in columns() {
-            for value in values {
-                let deviation = (*value).into() - self.mean[column];
-                self.squares[column] += deviation * deviation;
-                remains[column] += deviation;
+        for row in rows.chunks_exact(whole) {
+            let sums = self.mean.iter().zip(self.squares.iter_mut().zip(&mut remains));
+            for ((mean, (square, remain)), values) in sums.zip(row.chunks_exact(stretch)) {
+                for value in values {
+                    let deviation = (*value).into() - mean;
+                    (*square, *remain) = (*square + deviation * deviation, *remain + deviation);
+                }
             }
         }
         // What rounding of the mean has left.

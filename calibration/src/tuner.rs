@@ -151,6 +151,16 @@ impl Tuner {
         self.candidates = candidates.into_iter().map(|setting| (setting, vec![])).collect();
     }
 
+    /// What is tried now, in words.
+    pub fn stage(&self) -> &'static str {
+        match (&self.evolution, self.strategy) {
+            _ if !self.candidates.is_empty() => "comparison",
+            (Some(_), _) => "CMA-ES",
+            (None, Strategy::Random) => "random",
+            (None, _) => "pattern search",
+        }
+    }
+
     /// What was told, in its order.
     pub fn told(&self) -> &[(Vec<f64>, f64)] {
         &self.told

@@ -8,6 +8,7 @@ mod described;
 mod fault;
 mod gauge;
 mod optical_bench;
+mod overheard;
 pub mod pnnlink;
 mod pty;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use described::{Described, Half};
 pub use fault::{Fault, Faults};
 pub use gauge::{GaugeValue, SimulatedGauge};
 pub use optical_bench::{FULL_SCALE, OpticalBench};
+pub use overheard::Overheard;
 pub use pty::Pty;
 pub use red_pitaya::{RedPitayaCommands, SimulatedRedPitaya};
 pub use scpi_box::{Call, Parameter, Response, ScpiBox, ScpiClient, ScpiError, ScpiInstrument, Table};

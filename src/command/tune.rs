@@ -13,7 +13,9 @@ use crate::document::Document;
 use crate::plants::Rig;
 use crate::record::{command_line, read_text};
 use crate::report::Theme;
-use crate::training::tune::{Found, Healthy, Journal, Metric, Range, Search, Tool, ToolFile, Tuned, Tuning};
+use crate::training::tune::{
+    About, Desk, Found, Healthy, Journal, Metric, Range, Search, Tool, ToolFile, Trial, Tuned, Tuning, ended,
+};
 use crate::training::{Experiment, Interrupted, Prepared};
 use crate::whole_file;
 
@@ -84,6 +86,7 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
     }
     let rig = Rig::changed(Some(&arguments.rig), &arguments.set)?;
     let journal = arguments.out.join(format!("{}.jsonl", rig.config.name));
+    let folder = arguments.out.join(&rig.config.name);
     let tuning = Tuning {
         rig: &rig,
         plant: arguments.plant.as_deref(),
@@ -96,6 +99,7 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
         seed: arguments.seed,
         journal: &journal,
         resume: arguments.resume,
+        folder: Some(&folder),
     };
     let (plant, ranges) = tuning.ranges()?;
     refuse_few(arguments, ranges.len())?;
@@ -110,13 +114,8 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
         arguments.evaluations,
         arguments.shots
     );
-    let mut best = f64::INFINITY;
-    let done = tuning.run(&mut |number, distance| {
-        if distance < best {
-            best = distance;
-            tell!("pnnlab: {number}: distance {distance:.4}");
-        }
-    })?;
+    tell!("pnnlab: `pnnlab watch {}` shows how it goes", folder.display());
+    let done = tuning.run(&mut telling())?;
     let after = test(arguments, &rig)?;
     let tests = before.zip(after);
     let record = arguments.out.join(format!("{}.json", rig.config.name));
@@ -143,6 +142,17 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
     }
     say!("the path of the search: {}", record.display());
     Ok(())
+}
+
+/// Says each setting that is better than all before.
+fn telling() -> impl FnMut(&Trial<'_>) {
+    let mut best = f64::INFINITY;
+    move |trial| {
+        if trial.is_told && trial.distance() < best {
+            best = trial.distance();
+            tell!("pnnlab: {}, {}: distance {best:.4}", trial.number, trial.stage);
+        }
+    }
 }
 
 fn refuse_few(arguments: &TuneArgs, knobs: usize) -> Result<(), Error> {
@@ -190,20 +200,34 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
     let mut journal =
         if arguments.resume { Journal::go_on(&journal, &asked) } else { Journal::begin(&journal, &asked) }?;
     let folder = arguments.rig.parent().unwrap_or(Path::new("."));
-    let mut program = Tool::new(file, folder, &arguments.out);
+    let mut program = Tool::new(file, folder, &arguments.out)?;
     let reference = program.reference()?;
+    let about = About {
+        name: &file.name,
+        strategy: arguments.strategy,
+        seed: arguments.seed,
+        evaluations: arguments.evaluations,
+        shots: 0,
+        ranges: &ranges,
+    };
+    let watched = arguments.out.join(&file.name);
+    let mut desk = Desk::open(&watched, about, &mut program.lab, arguments.resume)?;
+    tell!("pnnlab: `pnnlab watch {}` shows how it goes", watched.display());
     let search = Search {
         evaluations: arguments.evaluations,
         strategy: arguments.strategy,
         key: Key::new(arguments.seed).branch("tune"),
     };
-    let known = std::mem::take(&mut journal.known);
-    let found = search.run(
-        &ranges,
-        &reference,
-        &mut program,
-        (&known, &mut |values, squared| journal.note(values, squared)),
-    )?;
+    let (known, mut say) = (std::mem::take(&mut journal.known), telling());
+    let mut note = |trial: &Trial<'_>| {
+        desk.see(trial)?;
+        say(trial);
+        if trial.is_told && !trial.is_known { journal.note(&trial.known()) } else { Ok(()) }
+    };
+    let found = search.run(&ranges, &reference, &mut program, (&known, &mut note)).map_err(ended);
+    let closed = desk.close(&found, Ok(()), &mut program.lab);
+    let found = found?;
+    closed?;
     let record = arguments.out.join(format!("{}.json", file.name));
     let mut facts = json!(found);
     (facts["tool"], facts["command"]) = (json!(file.tool), json!(command_line()));

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use drivers::Histogram;
 
 use crate::Error;
-use crate::control::{Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, Tried, TriedOn, Viewer};
+use crate::control::{
+    Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, Tried, TriedOn, TuningStatus, Viewer,
+};
 use crate::event::{Alarm, Evaluated, Event, GuardCounts, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;
 use crate::scores::ObjectiveKind;
@@ -49,8 +51,28 @@ struct Now {
     drift_score: Option<f64>,
     /// What guards found in the updates of this process.
     guard: Option<GuardCounts>,
+    /// How a search for knobs goes, where it is one.
+    tuning: Option<TuningStatus>,
     /// When how many steps were done.
     marks: VecDeque<(Instant, usize)>,
+}
+
+impl Now {
+    /// Updates, or signatures of a search, that are done.
+    fn done(&self) -> Option<usize> {
+        let searched = self.tuning.as_ref().map(|tuning| tuning.evaluations);
+        self.step.map(|step| step.step).or(searched)
+    }
+
+    /// So many are done by now.
+    fn mark(&mut self, done: usize) {
+        if self.marks.back().is_none_or(|(when, _)| when.elapsed() >= MARK_EVERY) {
+            self.marks.push_back((Instant::now(), done));
+            if MARKS < self.marks.len() {
+                self.marks.pop_front();
+            }
+        }
+    }
 }
 
 /// What a run says of itself.
@@ -132,6 +154,13 @@ impl Board {
     /// What the drift monitor says, as a fraction of its threshold.
     pub fn drift(&self, score: f64) {
         lock(&self.now).drift_score = Some(score);
+    }
+
+    /// How a search for knobs goes.
+    pub fn search(&self, tuning: TuningStatus) {
+        let mut now = lock(&self.now);
+        now.mark(tuning.evaluations);
+        now.tuning = Some(tuning);
     }
 
     /// A monitor tells what it did; it is written down between two steps.
@@ -229,6 +258,7 @@ impl Board {
             why: self.control.why(),
             held: self.control.is_held(),
             training,
+            tuning: lock(&self.now).tuning.clone(),
             plants,
             alarms: lock(&self.alarms).list().to_vec(),
             budget,
@@ -239,17 +269,18 @@ impl Board {
         let now = lock(&self.now);
         let shares = now.time.parts().map(|(_, time)| time.as_secs_f64());
         let total: f64 = shares.iter().sum();
-        let speed = match (now.marks.front(), now.step) {
-            (Some((when, first)), Some(step)) if *first < step.step => {
-                Some((step.step - first) as f64 / when.elapsed().as_secs_f64())
+        let speed = match (now.marks.front(), now.done()) {
+            (Some((when, first)), Some(done)) if *first < done => {
+                Some((done - first) as f64 / when.elapsed().as_secs_f64())
             }
             _ => None,
         };
+        let searched = now.tuning.as_ref();
         TrainingStatus {
-            step: now.step.map_or(0, |step| step.step),
+            step: now.done().unwrap_or(0),
             steps: self.heading.steps,
             epoch: now.step.map_or(0, |step| step.epoch),
-            loss: now.step.map(|step| f64::from(step.loss)),
+            loss: now.step.map(|step| f64::from(step.loss)).or(searched.and_then(|tuning| tuning.distance)),
             tried: Tried {
                 kind: self.heading.objective,
                 plant: now.test.map(|test| test.scores()),
@@ -282,12 +313,7 @@ impl Observer for Arc<Board> {
                 if let Some(counts) = &step.guard {
                     now.guard.get_or_insert_default().add(counts);
                 }
-                if now.marks.back().is_none_or(|(when, _)| when.elapsed() >= MARK_EVERY) {
-                    now.marks.push_back((Instant::now(), step.step));
-                    if MARKS < now.marks.len() {
-                        now.marks.pop_front();
-                    }
-                }
+                now.mark(step.step);
             }
             Event::Evaluated(test) => now.test = Some(*test),
             Event::Paused { .. } | Event::Resumed => now.marks.clear(),

@@ -3,6 +3,7 @@
 //! The engine sends it over the control socket of the run folder; the dashboard draws it. Numbers that the record holds as well
 //! are the same numbers; what a value is worth depends on `unix_seconds`, so readers draw what is old as old.
 
+use super::tuning::TuningStatus;
 use crate::event::{Alarm, GuardCounts, HeadScores};
 use crate::plants::CalibrationStatus;
 use crate::scores::{Keyed, ObjectiveKind, Scores};
@@ -46,6 +47,9 @@ pub struct Status {
     pub held: bool,
     /// How training goes.
     pub training: TrainingStatus,
+    /// How the search goes, where it is none that trains but one for the settings of knobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningStatus>,
     /// The plants in use.
     pub plants: Vec<PlantStatus>,
     /// Alarms that are active, or were and have not been acknowledged; the newest last.

@@ -46,6 +46,9 @@ impl Dataset {
         let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
         let names: Vec<&str> = header.iter().map(str::trim).collect();
         let header_error = |message: String| bad(":1".to_owned(), message);
+        if names.iter().all(|name| name.is_empty()) {
+            return Err(header_error("the file is empty: a CSV file begins with the names of its columns".to_owned()));
+        }
         let find = |wanted: &str| names.iter().position(|name| *name == wanted);
         let needed = |wanted: &str| {
             find(wanted).ok_or_else(|| header_error(format!("there is no column `{wanted}`: it has {}", list(&names))))

@@ -81,10 +81,7 @@ impl Layer for Activation {
         let slope = match self.config.function {
             Function::Relu => is_above(),
             Function::LeakyRelu => is_above().mul_scalar(1.0 - self.config.slope).add_scalar(self.config.slope),
-            Function::Gelu => {
-                let density = values.clone().square().mul_scalar(-0.5).exp().mul_scalar((2.0 * PI).sqrt().recip());
-                normal(values.clone()) + values * density
-            }
+            Function::Gelu => gelu(values).1,
             Function::Silu => sigmoid() * (values.clone() * (-sigmoid()).add_scalar(1.0)).add_scalar(1.0),
             Function::Sigmoid => sigmoid() * (-sigmoid()).add_scalar(1.0),
             Function::Tanh => (-activation::tanh(values).square()).add_scalar(1.0),
@@ -94,6 +91,19 @@ impl Layer for Activation {
             Function::Sin => values.cos(),
         };
         Some(cotangents * slope)
+    }
+
+    fn forward_with_slope(
+        &self,
+        values: Tensor<2>,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<(Tensor<2>, Option<Tensor<2>>), Error> {
+        if self.config.function == Function::Gelu {
+            let (value, slope) = gelu(values);
+            return Ok((value, Some(slope)));
+        }
+        Ok((self.forward(values, weights, pass)?, None))
     }
 
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
@@ -111,6 +121,13 @@ impl Layer for Activation {
             Function::Sin => values.sin(),
         })
     }
+}
+
+/// x Φ(x) and its slope Φ(x) + x φ(x), with the density φ: Φ is dear, and serves both.
+fn gelu(values: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let density = values.clone().square().mul_scalar(-0.5).exp().mul_scalar((2.0 * PI).sqrt().recip());
+    let below = normal(values.clone());
+    (values.clone() * below.clone(), below + values * density)
 }
 
 /// Φ(x), the share of the normal distribution below x.

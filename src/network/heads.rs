@@ -78,8 +78,8 @@ pub enum Metric {
     /// The readings as they come: each counts alike.
     #[default]
     Readings,
-    /// The covariance of the batch's readings within their classes: a direction counts as much as readings vary along it. For readings that depend
-    /// on one another, such as the samples of a waveform, where gradients could otherwise differ in directions that no shot has.
+    /// The covariance of the batch's readings: a direction counts as much as readings vary along it, between the classes as well. For readings that
+    /// depend on one another, such as the samples of a waveform, where gradients could otherwise differ in directions that no shot has.
     Spread,
 }
 
@@ -262,12 +262,18 @@ impl Network {
             let (mut values, mut inputs) = (readings.clone().detach(), Vec::new());
             let layers = self.read_out(heads, head, weights);
             for (layer, these) in &layers {
-                inputs.push(values.clone());
-                values = layer.forward(values, these, pass)?;
+                let input = values.clone();
+                let (output, slope) = layer.forward_with_slope(values, these, pass)?;
+                inputs.push((input, slope));
+                values = output;
             }
             for (gradients, cotangents) in gradients.iter_mut().zip(cotangents) {
                 let mut gradient = cotangents.clone();
-                for ((layer, these), input) in layers.iter().zip(&inputs).rev() {
+                for ((layer, these), (input, slope)) in layers.iter().zip(&inputs).rev() {
+                    if let Some(slope) = slope {
+                        gradient = gradient * slope.clone();
+                        continue;
+                    }
                     gradient = layer.pull_back(input, these, gradient).ok_or_else(|| {
                         Error::Usage(
                             "[heads]: a layer of a read-out has no backward pass that can be differentiated again"
@@ -325,29 +331,21 @@ impl Network {
             && rows::values(tensor.clone()).iter().all(|number| is_choice(*number, heads.config.count))
     }
 
-    /// The covariance of readings within the classes of their shots (`labels`, where they have some): `[width, width]`.
-    pub fn spread(readings: &Tensor<2>, labels: Option<&[u32]>) -> Vec<f32> {
+    /// The covariance of the readings of a batch: `[width, width]`. What the classes differ in counts with the rest: it is there that all read-outs
+    /// would go by the same.
+    pub fn spread(readings: &Tensor<2>) -> Vec<f32> {
         let [shots, width] = readings.dims();
         let values: Vec<f64> = rows::values(readings.clone().detach()).into_iter().map(f64::from).collect();
-        let label = |row: usize| labels.and_then(|labels| labels.get(row)).map_or(0, |label| *label as usize);
-        let classes = (0..shots).map(label).max().map_or(1, |most| most + 1);
-        let (mut means, mut counts) = (vec![0.0; classes * width], vec![0.0_f64; classes]);
-        for (row, values) in values.chunks_exact(width.max(1)).enumerate() {
-            counts[label(row)] += 1.0;
-            let mean = &mut means[label(row) * width..][..width];
-            mean.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
-        }
-        for (mean, count) in means.chunks_exact_mut(width.max(1)).zip(&counts) {
-            for mean in mean {
-                *mean /= count.max(1.0);
-            }
+        let count = shots.max(1) as f64;
+        let mut mean = vec![0.0; width];
+        for row in values.chunks_exact(width.max(1)) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / count);
         }
         let mut covariance = vec![0.0; width * width];
-        for (row, values) in values.chunks_exact(width.max(1)).enumerate() {
-            let mean = &means[label(row) * width..][..width];
-            for (own, (value, at)) in covariance.chunks_exact_mut(width).zip(values.iter().zip(mean)) {
-                for (sum, (other, mean)) in own.iter_mut().zip(values.iter().zip(mean)) {
-                    *sum += (value - at) * (other - mean) / shots as f64;
+        for row in values.chunks_exact(width.max(1)) {
+            for (own, (value, at)) in covariance.chunks_exact_mut(width.max(1)).zip(row.iter().zip(&mean)) {
+                for (sum, (other, mean)) in own.iter_mut().zip(row.iter().zip(&mean)) {
+                    *sum += (value - at) * (other - mean) / count;
                 }
             }
         }

@@ -112,8 +112,35 @@ impl Prepared {
             .guarded(self.experiment.guard.as_ref(), &self.document)?;
         let mut trainer = Trainer::new(network, data, &self.experiment.training, run.method, Key::new(run.seed));
         let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
-        trainer.take_over(&Saved::read(&run.folder)?).map_err(bad)?;
+        let saved = Saved::read(&run.folder)?;
+        trainer.take_over(&saved).map_err(bad)?;
+        self.foreign_statistics(&saved, lab).into_iter().for_each(|sentence| tell!("pnnlab: {sentence}"));
         Ok(trainer)
+    }
+
+    /// Of each layer that goes by the statistics of another bench, since it has none of the plants at hand, a sentence.
+    fn foreign_statistics(&self, saved: &Saved, lab: &Lab) -> Vec<String> {
+        let (mut plants, mut sentences) = (Vec::new(), Vec::new());
+        for (index, layer) in self.experiment.layers.iter().enumerate() {
+            if let LayerConfig::Physical(config) = layer
+                && let Some(place) = lab.find(&config.plant)
+            {
+                let identity = &lab.card(place).identity;
+                let name = format!("{} {}", identity.system, identity.serial);
+                if !plants.contains(&name) {
+                    plants.push(name);
+                }
+            }
+            let (own, prefix) = (plants.join(" + "), format!("layers.{index}.normalize.mean of "));
+            let sets: Vec<&str> = saved.state.iter().filter_map(|tensor| tensor.name.strip_prefix(&prefix)).collect();
+            if !plants.is_empty() && !sets.is_empty() && !sets.contains(&own.as_str()) {
+                sentences.push(format!(
+                    "layer {index} (normalize) has no statistics of {own}, which is at hand, and goes by those of {}: `pnnlab normalize` measures its own",
+                    sets.join(" or ")
+                ));
+            }
+        }
+        sentences
     }
 
     fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {

@@ -24,6 +24,8 @@ use crate::training::{Experiment, Schedule, Trainer, TrainingConfig};
 const CHOOSING: usize = 50;
 /// Samples of the plant's drive.
 const SAMPLES: usize = 16;
+/// How far drives keep from the edges of slabs, in slabs, and the nuisance from 0: as in the tables of collages.
+const GAP: f32 = 0.1;
 
 /// How read-outs are trained.
 #[derive(Debug, Clone, Copy)]
@@ -131,10 +133,10 @@ fn drives(count: usize, tells: bool, key: Key) -> Rows {
     let mut values = Vec::with_capacity(count * SAMPLES);
     for label in &labels {
         let nuisance = if tells { *label } else { u32::from(stream.uniform() < 0.5) };
-        let drive = in_slabs(*label, 3, 0.05, &mut stream);
+        let drive = in_slabs(*label, 3, GAP, &mut stream);
         values.extend(std::iter::repeat_n(drive, SAMPLES - 1));
         let sign = if nuisance == 1 { 1.0 } else { -1.0 };
-        values.push(sign * (0.2 + 0.8 * stream.uniform()));
+        values.push(sign * (GAP + (1.0 - GAP) * stream.uniform()));
     }
     Rows { values, targets: Targets::Classes(labels), numbers: (0..count).collect() }
 }

@@ -4,13 +4,14 @@
 //! A network is trained on the healthy bench, and the bench's signature taken. Then six coefficients of the bench drift, each by a part of its range that
 //! nobody knows, and six knobs turn them back: what is on the knob, plus the drift, takes effect. The network is not trained again.
 
+mod program;
+mod wire;
+
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use calibration::{Reduction, Signature, Strategy};
 use drivers::Batch;
-use hil::{Faults, Wire};
 use sims::Key;
 
 use crate::Error;
@@ -19,13 +20,14 @@ use crate::document::Document;
 use crate::network::Network;
 use crate::plants::{Derivatives, Lab, Rig};
 use crate::record::Saved;
-use crate::training::tune::{
-    Found, Healthy, KnobFound, Metric, Range, Search, Tool, ToolFile, ToolKnob, Tuned, Tuning, Turned, take_reference,
-};
+use crate::training::tune::{Found, Healthy, Metric, Range, Search, Tuned, Tuning, Turned, take_reference};
 use crate::training::{Experiment, Trainer};
 
+pub use program::program;
+pub use wire::over_the_wire;
+
 /// Shots of a signature.
-const SHOTS: usize = 64;
+pub(super) const SHOTS: usize = 64;
 /// The largest drift, as a share of the half range of a knob.
 const DRIFT: f32 = 0.5;
 
@@ -78,7 +80,12 @@ impl Bench {
                 ("pulse_seconds", "s", 0.2, 0.0),
                 ("mismatch", "1", 0.5, 0.0),
             ],
-            Self::Diode => &[("mismatch", "1", 0.5, 0.0)],
+            Self::Diode => &[
+                ("coefficients.R.value", "ohm", 0.6, 0.0),
+                ("coefficients.C.value", "F", 0.4, 0.0),
+                ("coefficients.Is.value", "A", 0.8, 0.0),
+                ("coefficients.Vd.value", "V", 0.2, 0.0),
+            ],
         }
     }
 
@@ -86,11 +93,9 @@ impl Bench {
     fn healthy(self) -> Result<Vec<f32>, Error> {
         let rig = Rig::of_text("style-parameters", &self.rig(&[]))?;
         let plant = rig.config.plants.get(self.name()).and_then(|plant| plant.simulated.as_ref());
-        let value = serde_json::to_value(plant).unwrap_or_default();
         let of = |key: &str| {
-            let found =
-                key.split('.').try_fold(&value, |value, key| value.get(key)).and_then(serde_json::Value::as_f64);
-            found
+            plant
+                .and_then(|system| system.number(key))
                 .ok_or_else(|| Error::Usage(format!("style-parameters: the system {} has no key `{key}`", self.name())))
         };
         self.coefficients().iter().map(|(key, ..)| of(key).map(|value| value as f32)).collect()
@@ -120,13 +125,17 @@ impl Bench {
     /// Digits through two passes of the plant.
     fn experiment(self, steps: usize) -> String {
         let (before, between) = match self {
-            Self::Optical => ("kind = \"linear\"\nwidth = 50", "kind = \"scale-offset\"\nscale = 0.5\noffset = 0.3"),
-            _ => ("kind = \"scale-offset\"\noffset = -0.4", "kind = \"scale-offset\""),
+            Self::Optical => ("kind = \"linear\"\nwidth = 50", "scale = 0.2\noffset = 0.4\n"),
+            _ => ("kind = \"scale-offset\"\noffset = -0.4", "scale = 0.4\n"),
         };
-        let pass = format!("[[layers]]\nkind = \"physical\"\nplant = \"{}\"\n", self.name());
+        // The statistics are those of the healthy bench: nothing but the knobs brings the drifted one back.
+        let pass = format!(
+            "[[layers]]\nkind = \"physical\"\nplant = \"{}\"\n[[layers]]\nkind = \"normalize\"\nepsilon = 1e-8\n",
+            self.name()
+        );
         format!(
-            "name = \"style-parameters\"\n[data]\nsource = \"digits\"\ntest = 500\nvalidation = 0\n[training]\nsteps = {steps}\nbatch = 64\nlearning_rate = 0.01\n\
-             evaluate_every = 0\n[[layers]]\n{before}\n{pass}[[layers]]\n{between}\n{pass}[[layers]]\nkind = \"linear\"\nwidth = 10\n"
+            "name = \"style-parameters\"\n[data]\nsource = \"digits\"\ntest = 500\nvalidation = 0\n[training]\nsteps = {steps}\nbatch = 128\nlearning_rate = 0.01\n\
+             evaluate_every = 0\n[[layers]]\n{before}\n{pass}{between}{pass}[[layers]]\nkind = \"linear\"\nwidth = 10\n"
         )
     }
 }
@@ -165,6 +174,7 @@ impl Trained {
         let training = &experiment.training;
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
         (1..=training.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+        trainer.measure_all(None, &mut lab)?;
         let saved = trainer.saved();
         Ok(Self { bench, experiment, document, data, saved, healthy })
     }
@@ -216,8 +226,9 @@ fn tuned(rig: &Rig, reference: Healthy<'_>, ask: Ask<'_>) -> Result<Tuned, Error
         seed: ask.seed,
         journal: &journal,
         resume: false,
+        folder: None,
     };
-    tuning.run(&mut |_, _| {})
+    tuning.run(&mut |_| {})
 }
 
 /// E2: the distance on shots that the search has not seen, as a share of that at the start: of the search as it comes, and of settings at random.
@@ -281,7 +292,7 @@ pub fn delay(seed: u64) -> Result<[f64; 2], Error> {
         let range = |name: &str, low, high, value| Range { name: name.into(), unit: "1".into(), low, high, value };
         let ranges = [range("gain", 0.5, 1.5, 0.8), range("delay", 0.0, 20.0, 6.0)];
         let search = Search { evaluations: 60, strategy: Strategy::PatternFirst, key: Key::new(seed) };
-        let Found { knobs, .. } = search.run(&ranges, &reference, &mut bench, (&[], &mut |_, _| Ok(())))?;
+        let Found { knobs, .. } = search.run(&ranges, &reference, &mut bench, (&[], &mut |_| Ok(())))?;
         bench.lab.make_safe()?;
         let is_right = match reduction {
             Reduction::Shiftless => !knobs[1].seen && knobs[0].seen,
@@ -316,129 +327,6 @@ pub fn safety(seed: u64, scratch: &Path) -> Result<[f64; 2], Error> {
     let failed = tuned(&rig, Healthy::Trace(&broken), ask).is_err();
     let is_restored = failed && rig.knobs().values(&names) == before;
     Ok([is_kept, is_restored].map(|yes| f64::from(u8::from(yes))))
-}
-
-/// The SCPI pair, served here, with a knob that is a command of the generator: how far it ends from where the bench was healthy, as a share of its range.
-pub fn over_the_wire(evaluations: usize, seed: u64, scratch: &Path) -> Result<f64, Error> {
-    let text = include_str!("../../hil/rigs/scpi.toml")
-        .replace("samples = 64\n\n# A shot", "samples = 64\nbias_volts = 0.5\n\n# A shot");
-    let knob = |value: f32| {
-        format!(
-            "[knobs.bias]\nplant = \"electrical\"\ncommand = \"SOUR2:VOLT:OFFS {{value}}\"\nquery = \"SOUR2:VOLT:OFFS?\"\nunit = \"V\"\nlow = -0.5\nhigh = 0.5\nslew = 0.2\nvalue = {value:?}\n"
-        )
-    };
-    let with = |value: f32| Rig::of_text("scpi", &format!("{text}\n{}", knob(value)));
-    let served = |rig: &Rig| -> Result<_, Error> {
-        let (instruments, config) = rig.serve(&Wire::Tcp { port: 0 }, &Faults::new(seed), seed)?;
-        let text = toml::to_string(&config).map_err(|error| Error::Usage(error.to_string()))?;
-        Ok((instruments, Rig::of_text("scpi", &text)?))
-    };
-    let reference = {
-        let (_instruments, rig) = served(&with(0.1)?)?;
-        take_reference(&rig, "electrical", SHOTS, seed)?
-    };
-    let (_instruments, rig) = served(&with(-0.3)?)?;
-    let found =
-        tuned(&rig, Healthy::Trace(&reference), Ask { evaluations, strategy: Strategy::PatternFirst, seed, scratch })?
-            .found;
-    Ok(found.knobs.first().map_or(f64::NAN, |knob| f64::from((knob.after - 0.1).abs())))
-}
-
-/// Of a knob: name, range, start, wanted.
-type Knob = (&'static str, f32, f32, f32, f32);
-
-/// A program of the system whose parameters made a reference: its name, and the largest error of a parameter as a share of its range, of those that its output
-/// shows. None where there is no such program.
-pub fn program(evaluations: usize, seed: u64, scratch: &Path) -> Result<Option<(&'static str, f64)>, Error> {
-    let says = |program: &str, word: &str| {
-        let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(word) && output.status.success())
-    };
-    let place = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
-    let input = |name: &str| place.join(name).display().to_string();
-    // Name, command line with its knobs, ending, and each knob.
-    let (name, words, ending, knobs): (_, Vec<String>, _, [Knob; 3]) = if says("sox", "SoX") {
-        let words =
-            format!("sox {} {{output}} gain {{gain}} lowpass {{corner}} overdrive {{drive}} 0", input("in.wav"));
-        write_wave(&place.join("in.wav"))?;
-        let knobs = [
-            ("gain", -20.0, 0.0, -10.0, -4.0),
-            ("corner", 500.0, 3500.0, 2000.0, 1200.0),
-            ("drive", 0.0, 30.0, 15.0, 8.0),
-        ];
-        ("sox", words.split(' ').map(str::to_owned).collect(), ".wav", knobs)
-    } else if says("magick", "ImageMagick") || says("convert", "Version: ImageMagick") {
-        let program = if says("magick", "ImageMagick") { "magick" } else { "convert" };
-        let words = format!(
-            "{program} {} -gamma {{gamma}} -blur 0x{{blur}} -brightness-contrast {{brightness}} {{output}}",
-            input("in.pgm")
-        );
-        write_image(&place.join("in.pgm"))?;
-        let knobs =
-            [("gamma", 0.5, 2.0, 1.0, 1.4), ("blur", 0.2, 4.0, 2.0, 1.1), ("brightness", -30.0, 30.0, 0.0, 12.0)];
-        ("ImageMagick", words.split(' ').map(str::to_owned).collect(), ".pgm", knobs)
-    } else {
-        return Ok(None);
-    };
-    let knob = |(name, low, high, value, _): &Knob| {
-        ((*name).to_owned(), ToolKnob { low: *low, high: *high, value: *value, unit: "1".to_owned() })
-    };
-    let file = ToolFile {
-        name: name.to_owned(),
-        tool: words,
-        ending: ending.to_owned(),
-        reference: place.join(format!("reference{ending}")),
-        knobs: knobs.iter().map(knob).collect(),
-    };
-    let ranges = file.ranges();
-    let wanted: Vec<f32> =
-        ranges.iter().filter_map(|range| Some(knobs.iter().find(|knob| knob.0 == range.name)?.4)).collect();
-    let mut tool = Tool::new(&file, &place, &place);
-    tool.read(&wanted)?;
-    std::fs::copy(place.join(format!("output{ending}")), &file.reference)
-        .map_err(Error::record(&file.reference, "cannot be written"))?;
-    let reference = tool.reference()?;
-    let search = Search { evaluations, strategy: Strategy::PatternFirst, key: Key::new(seed) };
-    let found = search.run(&ranges, &reference, &mut tool, (&[], &mut |_, _| Ok(())))?;
-    let errors = found.knobs.iter().zip(&ranges).zip(&wanted).filter(|((knob, _), _)| knob.seen);
-    let share = |((knob, range), wanted): ((&KnobFound, &Range), &f32)| {
-        f64::from((knob.after - wanted).abs() / (range.high - range.low))
-    };
-    Ok(Some((name, errors.map(share).fold(0.0, f64::max))))
-}
-
-/// A second of tones and noise, 16 bits at 8 kHz.
-fn write_wave(path: &Path) -> Result<(), Error> {
-    let mut stream = Key::new(1).branch("wave").stream();
-    let sample = |k: u32, noise: f32| {
-        let time = f64::from(k) / 8000.0;
-        let tones = [220.0, 660.0, 1500.0, 2900.0].map(|hertz| (std::f64::consts::TAU * hertz * time).sin());
-        ((0.15 * tones.iter().sum::<f64>() + 0.05 * f64::from(noise)) * 32000.0).clamp(-32000.0, 32000.0) as i16
-    };
-    let samples: Vec<u8> = (0..8000).flat_map(|k| sample(k, stream.normal()).to_le_bytes()).collect();
-    let length = samples.len() as u32;
-    let mut bytes = b"RIFF".to_vec();
-    bytes.extend((36 + length).to_le_bytes());
-    bytes.extend(b"WAVEfmt ");
-    for word in [16_u32.to_le_bytes(), [1, 0, 1, 0], 8000_u32.to_le_bytes(), 16_000_u32.to_le_bytes(), [2, 0, 16, 0]] {
-        bytes.extend(word);
-    }
-    bytes.extend(b"data");
-    bytes.extend(length.to_le_bytes());
-    bytes.extend(samples);
-    std::fs::write(path, bytes).map_err(Error::record(path, "cannot be written"))
-}
-
-/// Squares and waves in gray, 64 × 64.
-fn write_image(path: &Path) -> Result<(), Error> {
-    let pixel = |at: usize| {
-        let (x, y) = (at % 64, at / 64);
-        let wave = 60.0 * (0.3 * x as f64).sin() * (0.2 * y as f64).cos();
-        (120.0 + wave + if (x / 16 + y / 16).is_multiple_of(2) { 50.0 } else { 0.0 }) as u8
-    };
-    let mut bytes = b"P5\n64 64\n255\n".to_vec();
-    bytes.extend((0..64 * 64).map(pixel));
-    std::fs::write(path, bytes).map_err(Error::record(path, "cannot be written"))
 }
 
 #[cfg(test)]

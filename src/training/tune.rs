@@ -5,6 +5,7 @@
 //! alone. At the end each knob is moved a little to both sides: one that moves the signature by no more than its noise cannot be found by it.
 
 mod bench;
+mod desk;
 mod features;
 mod journal;
 mod tool;
@@ -16,7 +17,8 @@ use crate::{Error, stop};
 use calibration::{KeptSetting, Signature, Strategy, Tuner};
 
 pub use bench::{Healthy, Metric, Tuned, Tuning, take_reference};
-pub use journal::Journal;
+pub use desk::{About, Desk, ended};
+pub use journal::{Journal, Known};
 pub use tool::{Tool, ToolFile, ToolKnob};
 
 /// How far a knob is moved at the end, as a share of its range.
@@ -57,6 +59,35 @@ impl Range {
 pub trait Turned {
     /// The signature with the knobs at these values.
     fn read(&mut self, values: &[f32]) -> Result<Signature, Error>;
+
+    /// Asked before each signature: waits where somebody pauses, and is an error where somebody ends the search.
+    fn gate(&mut self) -> Result<(), Error> {
+        if stop::requested() { Err(Error::TuningStopped) } else { Ok(()) }
+    }
+
+    /// Where it is in its life, so that a search which goes on reads what it would have read.
+    fn moment(&self) -> String {
+        String::new()
+    }
+}
+
+/// One signature that was read, or that is known from before.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    /// Its number, counted from 1.
+    pub number: usize,
+    /// What the search was doing.
+    pub stage: &'a str,
+    /// The knobs.
+    pub values: &'a [f32],
+    /// The squared distance from the reference.
+    pub squared: f64,
+    /// Where what is turned was in its life after it.
+    pub moment: &'a str,
+    /// Whether the search was told of it: it goes on with it. Those that only measure what each knob changes are none.
+    pub is_told: bool,
+    /// Whether it was read before the search went on.
+    pub is_known: bool,
 }
 
 /// How it is searched.
@@ -117,8 +148,22 @@ pub struct Found {
     pub path: Vec<Tried>,
 }
 
-/// Is told each setting that was tried, with its squared distance.
-type Note<'a> = dyn FnMut(&[f32], f64) -> Result<(), Error> + 'a;
+/// Sees each signature.
+type Note<'a> = dyn FnMut(&Trial<'_>) -> Result<(), Error> + 'a;
+/// What a knob's tenths of its range are called while they are tried.
+const SENSITIVITY: &str = "sensitivity";
+
+impl Trial<'_> {
+    /// As it is known to a search that goes on.
+    pub fn known(&self) -> Known {
+        Known { values: self.values.to_vec(), squared: self.squared, moment: self.moment.to_owned() }
+    }
+
+    /// The distance from the reference.
+    pub fn distance(&self) -> f64 {
+        self.squared.max(0.0).sqrt()
+    }
+}
 
 impl Search {
     /// The fewest signatures that make sense for so many knobs.
@@ -126,13 +171,13 @@ impl Search {
         Tuner::fewest(knobs) + 2 * knobs + 2
     }
 
-    /// Searches. What was told before is in `known`, its squared distances; each new one goes to `note`. A stop by the user is an error.
+    /// Searches. What was told before is in `known`; each signature goes to `note`. A stop by the user is an error.
     pub fn run(
         &self,
         ranges: &[Range],
         reference: &Signature,
         turned: &mut dyn Turned,
-        (known, note): (&[f64], &mut Note<'_>),
+        (known, note): (&[Known], &mut Note<'_>),
     ) -> Result<Found, Error> {
         let fewest = Self::fewest(ranges.len());
         if self.evaluations < fewest {
@@ -149,23 +194,28 @@ impl Search {
             |shares: &[f64]| ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect::<Vec<f32>>();
         let mut path = Vec::new();
         while let Some(shares) = tuner.ask() {
-            let values = at(&shares);
-            let squared = if let Some(squared) = known.get(path.len()) {
-                *squared
+            let (values, before) = (at(&shares), known.get(path.len()));
+            let (squared, moment) = if let Some(known) = before {
+                (known.squared, known.moment.clone())
             } else {
-                if stop::requested() {
-                    return Err(Error::TuningStopped);
-                }
-                let squared = turned.read(&values)?.squared_distance(reference)?;
-                note(&values, squared)?;
-                squared
+                turned.gate()?;
+                (turned.read(&values)?.squared_distance(reference)?, turned.moment())
             };
+            note(&Trial {
+                number: path.len() + 1,
+                stage: tuner.stage(),
+                values: &values,
+                squared,
+                moment: &moment,
+                is_told: true,
+                is_known: before.is_some(),
+            })?;
             tuner.tell(squared);
             path.push(Tried { values, distance: squared.max(0.0).sqrt() });
         }
         let kept =
             tuner.kept().unwrap_or(KeptSetting { setting: start, value: f64::NAN, start: f64::NAN, is_better: false });
-        let (knobs, noise) = Self::probe(ranges, &kept.setting, reference, turned)?;
+        let (knobs, noise) = Self::probe(ranges, &kept.setting, reference, (turned, path.len(), note))?;
         Ok(Found {
             evaluations: path.len() + 2 * ranges.len() + 2,
             distance_before: kept.start.max(0.0).sqrt(),
@@ -182,17 +232,22 @@ impl Search {
         ranges: &[Range],
         setting: &[f64],
         reference: &Signature,
-        turned: &mut dyn Turned,
+        (turned, done, note): (&mut dyn Turned, usize, &mut Note<'_>),
     ) -> Result<(Vec<KnobFound>, f64), Error> {
-        let mut seen = |shares: &[f64]| -> Result<Vec<f64>, Error> {
-            if stop::requested() {
-                return Err(Error::TuningStopped);
-            }
-            let values: Vec<f32> = ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect();
-            turned.read(&values)?.seen_from(reference).map_err(Error::from)
-        };
         let difference = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<f64>>();
         let square = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>();
+        let mut number = done;
+        let mut seen = |shares: &[f64]| -> Result<Vec<f64>, Error> {
+            turned.gate()?;
+            let values: Vec<f32> = ranges.iter().zip(shares).map(|(range, share)| range.at(*share)).collect();
+            let seen = turned.read(&values)?.seen_from(reference)?;
+            number += 1;
+            let (squared, moment) = (square(&seen), turned.moment());
+            let moment = &moment;
+            let stage = SENSITIVITY;
+            note(&Trial { number, stage, values: &values, squared, moment, is_told: false, is_known: false })?;
+            Ok(seen)
+        };
         let (one, other) = (seen(setting)?, seen(setting)?);
         let noise = square(&difference(&one, &other));
         let mut changes = Vec::with_capacity(ranges.len());
@@ -268,9 +323,10 @@ mod tests {
         let reference = Toy(1_000_000).read(&[1.3, 0.4, 0.5, 1.0]).unwrap();
         let search = Search { evaluations: 150, strategy: Strategy::PatternFirst, key: Key::new(1) };
         let mut noted = Vec::new();
-        let mut note = |values: &[f32], squared: f64| {
-            assert!(values.iter().zip(ranges()).all(|(value, range)| range.low <= *value && *value <= range.high));
-            noted.push(squared);
+        let mut note = |trial: &Trial<'_>| {
+            let values = trial.values.iter().zip(ranges());
+            assert!(values.into_iter().all(|(value, range)| range.low <= *value && *value <= range.high));
+            noted.extend(trial.is_told.then(|| Known { squared: trial.squared, ..Known::default() }));
             Ok(())
         };
         let found = search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut note)).unwrap();
@@ -292,23 +348,23 @@ mod tests {
         assert!(knob("bias").alike.is_empty());
         // Half of it told again leads to the same end.
         let mut more = Vec::new();
-        let mut note = |_: &[f32], squared: f64| {
-            more.push(squared);
+        let mut note = |trial: &Trial<'_>| {
+            more.extend(trial.is_told.then_some(trial.squared));
             Ok(())
         };
         let again = search
             .run(&ranges(), &reference, &mut Toy(noted.len() as u64 / 2), (&noted[..noted.len() / 2], &mut note))
             .unwrap();
         assert_eq!(again.path, found.path);
-        assert_eq!(more, noted[noted.len() / 2..]);
+        assert_eq!(more, noted.iter().map(|known| known.squared).collect::<Vec<_>>());
+        assert_eq!(again, found, "what was measured around the end as well");
     }
 
     #[test]
     fn too_few_evaluations_are_refused_with_how_many_it_takes() {
         let reference = Toy(0).read(&[1.0, 0.0, 0.5, 1.0]).unwrap();
         let search = Search { evaluations: 20, strategy: Strategy::PatternFirst, key: Key::new(1) };
-        let refused =
-            search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut |_, _| Ok(()))).unwrap_err().to_string();
+        let refused = search.run(&ranges(), &reference, &mut Toy(0), (&[], &mut |_| Ok(()))).unwrap_err().to_string();
         assert!(refused.contains("--evaluations 20: 4 knobs need at least 34"), "{refused}");
     }
 }

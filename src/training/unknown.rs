@@ -7,14 +7,15 @@
 //! energy        −ln Σ exp z                                                                                          (2010.03759)
 //! odin          1 − max softmax(z/1000)                      without a perturbation of the inputs                     (1706.02690)
 //! kl-matching   min_c KL(p ‖ mean p of the training rows that are taken for c)                                       (1911.11132)
-//! mahalanobis   min_c d²(inputs and readings, mean of class c), one shrunk covariance within the classes             (1807.03888)
+//! mahalanobis   min_c d²(inputs and readings, mean of class c), one covariance within the classes, shrunk so that classes that
+//!               are left out of a fit are told best (calibration's `NearestClass`)                                   (1807.03888)
 //! state         d²(inputs and readings, mean of all), what a state guard looks at
 //! mos           min_k p_k(others)                            of networks for groups                                  (2105.01879)
 //! ```
 
 use std::time::Instant;
 
-use calibration::{Detection, Mahalanobis, Statistics};
+use calibration::{Detection, Mahalanobis, NearestClass, Statistics};
 use serde::Serialize;
 
 use super::group_log_probabilities;
@@ -48,8 +49,8 @@ pub struct Familiar<'a> {
     meaning: &'a Meaning,
     /// Mean probabilities of the training rows that are taken for each class, as logarithms.
     matches: Vec<Vec<f64>>,
-    /// The distance within the classes, with the means of the classes.
-    within: (Mahalanobis, Vec<f32>),
+    /// The distance from the nearest class.
+    nearest: NearestClass,
     /// The distance from the mean of all.
     overall: Mahalanobis,
 }
@@ -58,29 +59,12 @@ impl<'a> Familiar<'a> {
     /// Of a network for what `meaning` says: what it gives for its training rows, and their classes (none where there are numbers).
     pub fn new(meaning: &'a Meaning, probed: &Probed, labels: &[u32]) -> Result<Self, Error> {
         let (state, width) = probed.state();
-        let bad = Error::calibration("the network");
         let mut all = Statistics::with_cross_moments("training rows", width);
         all.add(&state);
-        let count = if labels.is_empty() { 1 } else { meaning.names().len() };
-        let mut means = vec![Statistics::new("a class", width); count];
-        let class = |row: usize| labels.get(row).map_or(0, |label| *label as usize);
-        state.chunks_exact(width.max(1)).enumerate().for_each(|(row, values)| means[class(row)].add(values));
-        let centered: Vec<f64> = state
-            .chunks_exact(width.max(1))
-            .enumerate()
-            .flat_map(|(row, values)| {
-                values.iter().zip(means[class(row)].mean()).map(|(value, mean)| f64::from(*value) - mean)
-            })
-            .collect();
-        let mut within = Statistics::with_cross_moments("training rows within their classes", width);
-        within.add(&centered);
-        // What never moves within a class, but between them, is counted in a part of that.
-        let floors: Vec<f64> = all.variance().iter().map(|variance| 1e-2 * variance.sqrt()).collect();
-        let within = Mahalanobis::fit(&within, &floors).map_err(bad)?;
-        let seen = means.iter().filter(|mean| 0 < mean.count());
-        let centers: Vec<f32> = seen.flat_map(|mean| mean.mean().iter().map(|value| *value as f32)).collect();
-        let overall = Mahalanobis::fit(&all, &floors).map_err(Error::calibration("the network"))?;
-        Ok(Self { meaning, matches: matches(meaning, probed), within: (within, centers), overall })
+        let bad = || Error::calibration("the network");
+        let nearest = NearestClass::fit(&state, width, labels).map_err(bad())?;
+        let overall = Mahalanobis::fit(&all, &[]).map_err(bad())?;
+        Ok(Self { meaning, matches: matches(meaning, probed), nearest, overall })
     }
 
     /// The scores of some rows, with the time that a row took, in s.
@@ -103,7 +87,7 @@ impl<'a> Familiar<'a> {
             found.push(timed("kl-matching", &|| rows().map(|row| self.mismatch(row)).collect()));
         }
         let doubled = |scores: Vec<f32>| scores.into_iter().map(f64::from).collect::<Vec<f64>>();
-        found.push(timed("mahalanobis", &|| doubled(self.within.0.nearest(&self.within.1, &probed.state().0))));
+        found.push(timed("mahalanobis", &|| doubled(self.nearest.distances(&probed.state().0))));
         found.push(timed("state", &|| doubled(self.overall.distances(&probed.state().0))));
         if let Meaning::Groups(taxonomy) = self.meaning {
             found.push(timed("mos", &|| rows().map(|row| others(taxonomy, row)).collect()));

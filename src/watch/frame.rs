@@ -15,9 +15,11 @@ impl Panel {
     pub fn frame(self, dashboard: &Dashboard, area: Rect, buffer: &mut Buffer) -> Rect {
         let focused = dashboard.look.focus == self;
         let tone = if focused { Tone::Focus } else { Tone::Faint };
+        let searches = self == Self::Training && dashboard.shown().is_some_and(|run| run.tuning().is_some());
+        let name = if searches { "knobs" } else { self.name() };
         let mut title = vec![
             Span::styled(format!(" {} ", self.number()), tone),
-            Span::styled(format!("{} ", self.name()), if focused { Tone::Focus } else { Tone::Strong }),
+            Span::styled(format!("{name} "), if focused { Tone::Focus } else { Tone::Strong }),
         ];
         if self == Self::Log && !dashboard.look.filter.is_empty() {
             title.push(Span::styled(format!("/{} ", dashboard.look.filter), Tone::Minor));

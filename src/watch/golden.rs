@@ -27,7 +27,7 @@ use crate::stop::StopReason;
 /// 2026-11-24 14:13:20 UTC.
 pub const NOW: f64 = 1_795_529_600.0;
 pub const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (200, 60);
+pub const LARGE: (u16, u16) = (200, 60);
 pub const UNICODE: Theme = Theme { color: true, unicode: true };
 
 pub fn wave(count: usize, period: f32, size: f32) -> Vec<f32> {
@@ -89,6 +89,7 @@ pub fn status(unix_seconds: f64) -> Status {
         state: RunState::Running,
         why: String::new(),
         held: false,
+        tuning: None,
         training: TrainingStatus {
             step: 1234,
             steps: 2500,

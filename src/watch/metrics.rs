@@ -36,7 +36,8 @@ impl Columns {
         Some(Row {
             step: value("step")? as u64,
             epoch: value("epoch"),
-            loss: value("loss"),
+            // A search for knobs has distances in its place.
+            loss: value("loss").or_else(|| value("distance")),
             range_use: value("range_use"),
             clipping_rate: value("clipping_rate"),
             alignment: value("alignment"),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::number::{percent, short};
 use super::theme::Tone;
-use crate::control::Tried;
+use crate::control::{Tried, TuningStatus};
 use crate::event::{Alarm, GuardCounts, Severity};
 use crate::record::read_text;
 use crate::scores::Scores;
@@ -54,6 +54,8 @@ pub struct Facts {
     pub guard: Option<GuardCounts>,
     /// Where the time of all steps went; once it has ended.
     pub step_seconds: Option<StepSeconds>,
+    /// Of a search for knobs: how it goes, or went.
+    pub tuning: Option<TuningStatus>,
     /// Updates that `experiment.toml` plans, where it was asked.
     #[serde(skip)]
     pub steps: Option<u64>,

@@ -171,7 +171,10 @@ fn second_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static
     let live = dashboard.run.as_ref().unwrap_or(run);
     if let Some(id) = live.gone() {
         let folder = live.folder.display();
-        let text = format!(" The run died: process {id} is gone. pnnlab train --resume {folder}");
+        let text = match live.tuning() {
+            Some(_) => format!(" The search died: process {id} is gone. The command of {folder} with --resume goes on"),
+            None => format!(" The run died: process {id} is gone. pnnlab train --resume {folder}"),
+        };
         return Line::styled(fit(&text, width), Tone::Major);
     }
     if let Some(failure) = live.log.failure.as_ref().filter(|_| live.over()) {

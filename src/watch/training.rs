@@ -12,7 +12,9 @@ use super::number::{count, percent, short};
 use super::panel::{Panel, lines, pair};
 use super::plot::{Curve, plot, progress_bar};
 use super::record::{StepSeconds, value_at};
+use super::slider::{cursor_points, slider_line};
 use super::theme::Tone;
+use super::tuning::draw_search;
 use crate::control::{TrainingStatus, Tried, TriedOn};
 use crate::scores::{ObjectiveKind, Scores};
 
@@ -29,6 +31,9 @@ impl Widget for TrainingPanel<'_> {
         let Some(run) = dashboard.shown() else { return };
         if !run.known() {
             return lines(&[Line::styled("Nothing is known yet.", Tone::Faint)], 0, inner, buffer);
+        }
+        if let Some(tuning) = run.tuning() {
+            return draw_search(dashboard, run, tuning, inner, buffer);
         }
         let cursor = dashboard.look.cursor.filter(|_| run.over());
         let (training, test) = match (cursor, &run.status) {
@@ -181,21 +186,6 @@ fn shares_line(shares: [f64; 4], width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Where the slider stands, and when that was.
-fn slider_line(dashboard: &Dashboard, run: &RunView, width: u16) -> Line<'static> {
-    let (first, last) = run.span();
-    let at = dashboard.look.cursor.unwrap_or(last);
-    let sign = if dashboard.look.playing { "▶" } else { "■" };
-    let elapsed = run.time_of(at).map(|time| time - run.facts.started_unix_seconds).filter(|time| *time >= 0.0);
-    let time = elapsed.map_or(String::new(), |time| format!(" {}", super::number::duration(time)));
-    let text = format!("{sign} {}{time} ", count(at));
-    let room = usize::from(width).saturating_sub(text.chars().count()).max(3);
-    let part = if first < last { (at.saturating_sub(first)) as f64 / (last - first) as f64 } else { 1.0 };
-    let place = (part * (room - 1) as f64).round() as usize;
-    let bar: String = (0..room).map(|index| if index == place { '●' } else { '─' }).collect();
-    Line::from(vec![Span::styled(text, Tone::Strong), Span::styled(bar, Tone::Focus)])
-}
-
 /// Loss above the score, or the loss alone where there is little room.
 fn draw_curves(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buffer) {
     let Some((from, to)) = dashboard.window().filter(|_| CURVE_ROWS <= area.height) else { return };
@@ -272,12 +262,6 @@ fn score_curve(dashboard: &Dashboard, run: &RunView, (from, to): (u64, u64), are
         Curve { points: &marker, tone: Tone::Focus },
     ];
     plot(&curves, [from as f64, to.max(from + 1) as f64], [0.0, most], body, buffer);
-}
-
-/// An upright line where the slider stands.
-fn cursor_points(dashboard: &Dashboard, bounds: [f64; 2]) -> Vec<(f64, f64)> {
-    let cursor = dashboard.look.cursor.filter(|_| dashboard.shown().is_some_and(RunView::over));
-    cursor.map_or(Vec::new(), |step| bounds.map(|value| (step as f64, value)).to_vec())
 }
 
 #[cfg(test)]

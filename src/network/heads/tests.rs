@@ -148,7 +148,7 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
             values.iter().map(|weight| tensor(weight.values.clone(), weight.shape).require_grad()).collect();
         let (inputs, cotangents) = (wave(20, 0.4), wave(8, 1.1));
         let readings = tensor(inputs.clone(), [4, 5]);
-        let spread = Network::spread(&readings, Some(&[0, 1, 0, 1]));
+        let spread = Network::spread(&readings);
         for metric in [None, Some(spread)] {
             let by = metric.clone().map(|metric| tensor(metric, [5, 5]));
             let found = pass(|pass| {
@@ -202,7 +202,7 @@ fn the_spread_of_readings_makes_the_angle_independent_of_their_units() {
     let back = rows::tensor(vec![0.001, 0.0, 0.0, 100.0], [2, 2]);
     let direction = rows::tensor(wave(60, 0.3), [20, 3]);
     let of = |readings: &Tensor<2>, weights: &[Tensor<2>]| {
-        let spread = rows::tensor(Network::spread(readings, None), [2, 2]);
+        let spread = rows::tensor(Network::spread(readings), [2, 2]);
         let found =
             pass(|pass| network.alignment(readings, weights, (std::slice::from_ref(&direction), Some(&spread)), pass));
         rows::values(found.unwrap().unwrap())[0]

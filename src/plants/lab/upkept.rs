@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use calibration::NoiseModel;
-use drivers::Batch;
+use drivers::{Batch, Plant};
 use sims::{Adjustable, Key, Predicted, Twin};
 
 use super::{Forward, Lab, Timed};
@@ -29,6 +29,12 @@ impl Lab {
         let result = self.run(place, Forward::Plant, controls, inputs);
         self.apart = false;
         result
+    }
+
+    /// Sets the controls of a plant and drives nothing. Nobody is asked: it is for a way out.
+    pub fn set(&mut self, place: usize, controls: &[f32]) -> Result<(), Error> {
+        let slot = &mut self.slots[place];
+        slot.plant.plant.apply(controls).map(drop).map_err(Error::plant(&slot.name))
     }
 
     /// From now on `recent` remembers the newest shots of a plant.

@@ -52,6 +52,11 @@ impl Lab {
         self.supervisor.as_ref().map_or(Ok(()), |supervisor| supervisor.write_down(event))
     }
 
+    /// Does what is asked between two steps: whoever pauses need not wait, and who ends it ends it here.
+    pub fn between(&mut self) -> Result<(), Error> {
+        self.heed_at(Gate::Between)
+    }
+
     /// Does what is asked before a plant is driven.
     pub(super) fn heed(&mut self) -> Result<(), Error> {
         self.heed_at(Gate::Inside)

@@ -76,6 +76,14 @@ impl HeldApart {
     /// Sets everything, the knobs in steps that they may take.
     fn set(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         let wanted = self.knobs.values(&self.places.names);
+        let is_slow = self.places.slews.iter().any(Option::is_some);
+        if self.set.is_none() && is_slow {
+            // From rest, where every way out leaves them, they go in steps as well.
+            let rest = self.inner.card().ports.at_rest(drivers::Direction::Control);
+            self.inner.apply(&rest)?;
+            let knobs = self.places.at.iter().map(|at| rest.get(*at).copied().unwrap_or_default()).collect();
+            self.set = Some((self.places.rest(&rest), knobs));
+        }
         if let Some((before, from)) = self.set.take() {
             let far = |((from, to), slew): ((&f32, &f32), &Option<f32>)| {
                 slew.map_or(1.0, |slew| ((to - from).abs() / slew).ceil())
@@ -226,16 +234,19 @@ mod tests {
         let mut held = HeldApart::new(Box::new(Noting(card, noted.clone())), places, knobs.clone());
         assert_eq!(held.card().ports.control_count(), 3);
         assert_eq!(held.apply(&[1.0, 2.0, -1.0]).unwrap(), [1.0, 2.0, -1.0]);
+        let all = std::mem::take(&mut *noted.lock().unwrap());
+        assert_eq!(all, [[0.0, 0.0, 0.0, 0.0], [0.0, 0.25, 0.0, 0.0], [1.0, 0.5, 2.0, -1.0]], "from rest in steps");
         knobs.turn(&["gain".to_owned()], &[-0.25]);
         held.measure(&Batch::zeros(1, 1)).unwrap();
         let taken = || std::mem::take(&mut *noted.lock().unwrap());
         let steps: Vec<f32> = taken().iter().map(|controls| controls[1]).collect();
-        assert_eq!(steps, [0.5, 0.25, 0.0, -0.25]);
+        assert_eq!(steps, [0.25, 0.0, -0.25]);
         held.measure(&Batch::zeros(1, 1)).unwrap();
         assert!(taken().is_empty(), "where nothing has turned nothing is set");
         held.make_safe().unwrap();
         held.measure(&Batch::zeros(1, 1)).unwrap();
-        assert_eq!(taken(), [[0.0, -0.25, 0.0, 0.0]], "after the safe state the knob is where it stood");
+        let last = [[0.0; 4], [0.0, -0.25, 0.0, 0.0]];
+        assert_eq!(taken(), last, "after the safe state the knob is where it stood");
         assert!(held.apply(&[1.0]).is_err());
     }
 }

@@ -94,7 +94,7 @@ impl Knobs {
 
 impl KnobConfig {
     /// The bank of controls that it is, in the plant as it is opened.
-    fn bank<'a>(&'a self, name: &'a str) -> &'a str {
+    pub fn bank<'a>(&'a self, name: &'a str) -> &'a str {
         self.control.as_deref().or(self.setting.as_deref()).unwrap_or(name)
     }
 }

@@ -1,4 +1,5 @@
-//! A simulated plant some of whose keys are controls: it is built anew where one of them is turned, and its clock goes on.
+//! A simulated plant some of whose keys are controls: it is built anew where one of them is turned, and its clock goes on. Of a system that is only
+//! text the numbers of its file are keys as well, such as `coefficients.R.value`.
 
 // Circle with plants/rig/knobs.rs: a knob says which key it is, and what is turned is made of knobs.
 
@@ -50,9 +51,9 @@ impl Retuned {
     /// Whether a system has such a key, with a number; a sentence says why not.
     pub fn known(system: &SimulatedConfig, key: &str) -> Result<(), String> {
         let mut value = serde_json::to_value(system).unwrap_or_default();
-        match place(&mut value, key) {
-            Some(Value::Number(_)) => Ok(()),
-            Some(_) => Err(format!("is `{key}`, which is no number")),
+        match with(&mut value, key, |place| place.is_number()) {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("is `{key}`, which is no number")),
             None => Err(format!("is `{key}`, but the plant's system has no such key: `pnnlab schema` lists them")),
         }
     }
@@ -61,11 +62,11 @@ impl Retuned {
         let mut written =
             self.config.simulated.as_ref().map(serde_json::to_value).and_then(Result::ok).unwrap_or_default();
         for ((key, hidden), value) in self.keys.iter().zip(values) {
-            if let Some(place) = place(&mut written, key) {
+            let value = f64::from(*value) + f64::from(*hidden);
+            with(&mut written, key, |place| {
                 let whole = place.is_u64() || place.is_i64();
-                let value = f64::from(*value) + f64::from(*hidden);
                 *place = if whole { serde_json::json!(value.round() as i64) } else { serde_json::json!(value) };
-            }
+            });
         }
         let config: SimulatedConfig = serde_json::from_value(written).map_err(|_| sims::Error::Coefficient {
             system: "simulated",
@@ -77,6 +78,31 @@ impl Retuned {
         let built = config.build(self.seed)?;
         self.config.leaking(built).map(|built| built.system)
     }
+}
+
+impl SimulatedConfig {
+    /// The number at a key.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        let mut value = serde_json::to_value(self).ok()?;
+        with(&mut value, key, |place| place.as_f64()).flatten()
+    }
+}
+
+/// Does something with the value at a path of keys, also where it stands in the text of a file of equations.
+fn with<T>(system: &mut Value, path: &str, work: impl FnOnce(&mut Value) -> T) -> Option<T> {
+    if let Some(found) = place(system, path) {
+        return Some(work(found));
+    }
+    let text = system.get_mut("text")?;
+    let mut file = serde_json::to_value(toml::from_str::<toml::Table>(text.as_str()?).ok()?).ok()?;
+    let found = place(&mut file, path)?;
+    // A text does not say of 200 that it must be a whole number.
+    if let Some(number) = found.as_f64() {
+        *found = serde_json::json!(number);
+    }
+    let done = work(found);
+    *text = Value::String(toml::to_string(&file).ok()?);
+    Some(done)
 }
 
 /// The value at a path of keys.
@@ -109,5 +135,28 @@ impl Plant for Retuned {
 
     fn make_safe(&mut self) -> Result<(), Error> {
         self.inner.make_safe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coefficient_of_a_text_is_a_key_and_all_else_of_the_text_stays() {
+        let text = hil::SYSTEMS[0].1;
+        let mut written = serde_json::json!({ "file": "systems/diode.toml", "text": text, "mismatch": 1.0 });
+        let r = |written: &mut Value| with(written, "coefficients.R.value", |place| place.as_f64()).flatten();
+        assert_eq!(r(&mut written), Some(200.0));
+        with(&mut written, "coefficients.R.value", |place| *place = serde_json::json!(150.5)).unwrap();
+        assert_eq!(r(&mut written), Some(150.5));
+        let table = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
+        let (mut before, after) = (table(text), table(written["text"].as_str().unwrap()));
+        before["coefficients"]["R"]["value"] = toml::Value::Float(150.5);
+        assert_eq!(before, after);
+        let order = |table: &toml::Table| table["coefficients"].as_table().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(order(&before), order(&after));
+        assert_eq!(with(&mut written, "mismatch", |place| place.as_f64()), Some(Some(1.0)));
+        assert!(with(&mut written, "coefficients.Q.value", |_| ()).is_none());
     }
 }

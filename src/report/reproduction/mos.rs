@@ -12,8 +12,11 @@ pub const PROGRAM: Program = Program { name: "mos", checks: || judge(|_| None), 
 
 /// Seeds of the hierarchy; settings were found on seeds 101 to 103.
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// Updates: of the hierarchy, of the vowels.
-const UPDATES: [usize; 2] = [900, 300];
+/// Updates: of the hierarchy, of the vowels. Of near classes the head for groups tells more the longer it is trained, and the softmax of the flat head
+/// less: on seed 101, behind the plant, the one lets 1.07 times as many pass as the other after 900 updates, and 0.96 times after 6,000 (0.99 on 102).
+const UPDATES: [usize; 2] = [6000, 300];
+/// Updates of the quick form, at most.
+const QUICK: usize = 300;
 
 /// What is asked of numbers that `of` knows by name.
 fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
@@ -83,7 +86,7 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     };
     measured.add("B4 largest difference from numbers computed by hand", by_hand(), "1", 0);
     let seeds = if asked.quick { &SEEDS[..1] } else { &SEEDS[..] };
-    let [large, small] = if asked.quick { UPDATES.map(|updates| updates / 3) } else { UPDATES };
+    let [large, small] = if asked.quick { UPDATES.map(|updates| updates.min(QUICK)) } else { UPDATES };
     for body in [Body::Digital, Body::Electrical] {
         tell!("mos: B1 and B2, {}", body.name());
         measured.take(&seeds.iter().map(|seed| hierarchy(body, *seed, large)).collect::<Result<Vec<_>, _>>()?, seeds);

@@ -21,7 +21,7 @@ const SEEDS_OF_MANY: usize = 3;
 /// The weight of the penalty: the prototype's.
 const DIVERSITY: f64 = 0.3;
 /// Updates of a training: on collages, on the plant.
-const UPDATES: [usize; 2] = [3000, 2000];
+const UPDATES: [usize; 2] = [3000, 3000];
 /// The same of the quick form.
 const QUICK: [usize; 2] = [500, 300];
 /// Read-outs on the plant.
@@ -71,6 +71,21 @@ fn judge(of: impl Fn(&str) -> Option<f64>) -> Vec<Check> {
             "collages: of 32, the one that 50 rows select below the best ≤ 5 points",
             0.05,
             of("32 read-outs, diversity 0.3: selected below the best"),
+            "points",
+        ),
+        Check::at_most(
+            "plant: best of 8 independent read-outs where the nuisance says nothing ≤ 56 %",
+            0.56,
+            of("plant, 8 read-outs, diversity 0: best, nuisance at random"),
+            "points",
+        ),
+        Check::at_least(
+            "plant: the selected diverse read-out ≥ 20 points above the best independent one, without the feed-through",
+            0.20,
+            over(
+                "plant, 8 read-outs, diversity 0.3: selected, without the feed-through",
+                "plant, 8 read-outs, diversity 0: best, without the feed-through",
+            ),
             "points",
         ),
         Check::at_least(

@@ -73,24 +73,31 @@ fn lab(system: System, text: &str, (plant_seed, mismatch): Bench, seed: u64) -> 
     Lab::new(Rig::find(None, &document)?.open(&[system.name()], seed)?, Derivatives::Twin)
 }
 
-/// Accuracies on a bench: as the network comes, with statistics of the bench, and after ten updates besides.
+/// Accuracies on a bench: as the network comes, with statistics of the bench, after ten updates besides, and after ten updates in their place.
 fn met(
     (experiment, document, data): (&Experiment, &Document, &Dataset),
     saved: &Saved,
     lab: &mut Lab,
     seed: u64,
-) -> Result<[f64; 3], Error> {
+) -> Result<[f64; 4], Error> {
     let config =
         TrainingConfig { learning_rate: STEP_SIZE, schedule: Schedule::Constant, ..experiment.training.clone() };
-    let network = Network::build(experiment.layout(), document, lab, data)?;
-    let mut trainer = Trainer::new(network, data, &config, config.method, Key::new(seed));
-    trainer.take_over(saved).map_err(Error::Data)?;
+    let come = |lab: &Lab| -> Result<Trainer<'_>, Error> {
+        let network = Network::build(experiment.layout(), document, lab, data)?;
+        let mut trainer = Trainer::new(network, data, &config, config.method, Key::new(seed));
+        trainer.take_over(saved).map_err(Error::Data)?;
+        Ok(trainer)
+    };
+    let mut trainer = come(lab)?;
     let before = trainer.test_scores(lab)?.first();
     trainer.measure_all(Some(SAMPLES), lab)?;
     let normalized = trainer.test_scores(lab)?.first();
     (1..=UPDATES).try_for_each(|step| trainer.step(step, lab).map(drop))?;
     trainer.measure_all(Some(SAMPLES), lab)?;
-    Ok([before, normalized, trainer.test_scores(lab)?.first()])
+    let besides = trainer.test_scores(lab)?.first();
+    let mut trainer = come(lab)?;
+    (1..=UPDATES).try_for_each(|step| trainer.step(step, lab).map(drop))?;
+    Ok([before, normalized, besides, trainer.test_scores(lab)?.first()])
 }
 
 /// A network of `system` for each of these seeds, trained on bench A (`plant_seed` 1), meets benches B to F (2 to 6) and A after a drift.
@@ -99,7 +106,7 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
     let text = system.experiment(steps);
     let document = Document::parse("benches", &text)?;
     let experiment: Experiment = document.check()?;
-    let (mut home, mut others, mut drifted) = (0.0, [0.0; 3], [0.0; 3]);
+    let (mut home, mut others, mut drifted) = (0.0, [0.0; 4], [0.0; 4]);
     for &seed in seeds {
         let data = Dataset::load(&experiment.data, None, &document, Key::new(seed).branch("data"))?;
         let mut own = lab(system, &text, HOME, seed)?;
@@ -120,13 +127,14 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
     }
     let name = system.name();
     let mut all = vec![Finding::new(format!("{name} A: accuracy"), home)];
-    for (bench, [before, normalized, updated]) in [("B to F", others), ("A drifted", drifted)] {
+    for (bench, [before, normalized, updated, alone]) in [("B to F", others), ("A drifted", drifted)] {
         let find = |what: &str, value: f64| Finding::new(format!("{name} {bench}: {what}"), value);
         all.extend([
             find("accuracy before", before),
             find("accuracy with its own statistics", normalized),
             find("still lost with its own statistics", home - normalized),
             find("accuracy after ten updates besides", updated),
+            find("accuracy after ten updates in their place", alone),
         ]);
     }
     Ok(all)

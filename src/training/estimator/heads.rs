@@ -4,7 +4,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Graph, Kept, Loss, Problem, mean};
 use crate::Error;
-use crate::data::Targets;
 use crate::network::{HeadsConfig, Metric, Network, Outputs, Pass, rows};
 
 impl Graph {
@@ -34,9 +33,8 @@ impl Graph {
             |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), device);
         let directions: Vec<Tensor<2>> = directions.into_iter().map(|values| tensor(values, [shots, width])).collect();
         let spread = (heads.metric == Metric::Spread).then(|| {
-            let labels = if let Targets::Classes(labels) = targets { Some(labels.as_slice()) } else { None };
             let columns = readings.dims()[1];
-            tensor(Network::spread(&readings, labels), [columns, columns])
+            tensor(Network::spread(&readings), [columns, columns])
         });
         let wants = 0.0 < heads.diversity;
         let (fixed, held): (Tensor<2>, Vec<Tensor<2>>) = if wants {

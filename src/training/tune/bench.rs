@@ -10,15 +10,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sims::Key;
 
+use super::desk::{About, Desk, ended};
 use super::features::Features;
-use super::{Found, Journal, Range, Search, Turned};
+use super::{Found, Journal, Range, Search, Trial, Turned};
 use crate::Error;
+use crate::control::Attendant;
 use crate::document::list;
-use crate::plants::{Opened, Rig};
+use crate::plants::{Derivatives, Forward, KnobConfig, Lab, Opened, PlantState, Rig};
 use crate::record::command_line;
 
 /// The most that is read of a trace.
 const MOST: u64 = 4096 * MEBIBYTE;
+
+/// The fewest shots of a signature: of one there is no deviation.
+const FEWEST: usize = 2;
 
 /// What two readings are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
@@ -68,6 +73,8 @@ pub struct Tuning<'a> {
     pub journal: &'a Path,
     /// Whether it goes on with them.
     pub resume: bool,
+    /// The folder that it is recorded in for whoever watches; none: nobody does.
+    pub folder: Option<&'a Path>,
 }
 
 /// What came of it.
@@ -128,18 +135,46 @@ impl Tuning<'_> {
                 first.plant, other.plant
             )));
         }
-        let range = |(name, knob): &(&String, &crate::plants::KnobConfig)| Range {
+        let range = |(name, knob): &(&String, &KnobConfig)| Range {
             name: (*name).clone(),
             unit: knob.unit.clone(),
             low: knob.low,
             high: knob.high,
             value: knob.value,
         };
+        self.refuse_senseless(&first.plant, &wanted)?;
         Ok((first.plant.clone(), wanted.iter().map(range).collect()))
     }
 
-    /// Searches on the bench, and leaves it with what is kept; after an error or a stop with the settings that it had.
-    pub fn run(&self, tell: &mut dyn FnMut(usize, f64)) -> Result<Tuned, Error> {
+    /// Refuses a reference that is not there, or that says nothing of the knobs. Nothing is opened.
+    fn refuse_senseless(&self, plant: &str, wanted: &[(&String, &KnobConfig)]) -> Result<(), Error> {
+        if let Healthy::File(path) = self.reference {
+            let file = trace_of(path, plant)?;
+            if !file.is_file() {
+                return Err(Error::Data(format!("--reference {}: is no trace and no run", path.display())));
+            }
+        }
+        if self.metric == Metric::Features && !matches!(self.reference, Healthy::File(path) if path.is_dir()) {
+            return Err(Error::Usage(
+                "--metric features: needs a trained network: name a run with --reference".to_owned(),
+            ));
+        }
+        let Healthy::Twin = self.reference else { return Ok(()) };
+        let Some((_, card)) = self.rig.physics(plant)? else { return Ok(()) };
+        let is_known = |(name, knob): &&(&String, &KnobConfig)| {
+            card.ports.controls.iter().any(|bank| bank.name == knob.bank(name))
+        };
+        match wanted.iter().find(is_known) {
+            Some((name, _)) => Err(Error::Usage(format!(
+                "the knob `{name}` is a control of the twin too, which holds it where the rig file says and so knows no better place: name a trace or a run with --reference"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Searches on the bench, and leaves it with what is kept; after an error or a stop with the settings that it had. `tell` sees each
+    /// new signature.
+    pub fn run(&self, tell: &mut dyn FnMut(&Trial<'_>)) -> Result<Tuned, Error> {
         let (plant, ranges) = self.ranges()?;
         let opened = self.open(&plant)?;
         let reference = self.reference(&plant, &opened)?;
@@ -153,37 +188,65 @@ impl Tuning<'_> {
         let reduction = if self.metric == Metric::Shiftless { Reduction::Shiftless } else { Reduction::Each };
         let names: Vec<String> = ranges.iter().map(|range| range.name.clone()).collect();
         let before: Vec<f32> = ranges.iter().map(|range| range.value).collect();
-        let mut bench = Bench { rig: self.rig, opened, names, shots: &reference.shots, reduction, features, taken: 0 };
+        let lab = Lab::new(vec![opened], Derivatives::Twin)?;
+        let mut bench = Bench { rig: self.rig, lab, names, shots: &reference.shots, reduction, features };
         let known = bench.signature(&reference.outputs)?;
+        let shots_each = reference.shots.iter().map(|(_, inputs)| inputs.rows()).sum();
         let asked = json!({
             "rig": self.rig.config.name, "plant": plant, "knobs": ranges, "reference": reference.words, "metric": self.metric,
             "shots": self.shots, "evaluations": self.evaluations, "strategy": self.strategy, "seed": self.seed,
         });
         let mut journal =
             if self.resume { Journal::go_on(self.journal, &asked) } else { Journal::begin(self.journal, &asked) }?;
+        let about = About {
+            name: &self.rig.config.name,
+            strategy: self.strategy,
+            seed: self.seed,
+            evaluations: self.evaluations,
+            shots: shots_each,
+            ranges: &ranges,
+        };
+        let open = |folder| Desk::open(folder, about, &mut bench.lab, self.resume);
+        let mut desk = self.folder.map(open).transpose()?;
+        if desk.is_none() {
+            bench.lab.attend(Attendant::new());
+        }
         let search =
             Search { evaluations: self.evaluations, strategy: self.strategy, key: Key::new(self.seed).branch("tune") };
         let told = std::mem::take(&mut journal.known);
-        let mut done = told.len();
-        let mut note = |values: &[f32], squared: f64| {
-            done += 1;
-            tell(done, squared.max(0.0).sqrt());
-            journal.note(values, squared)
+        let mut note = |trial: &Trial<'_>| {
+            if let Some(desk) = &mut desk {
+                desk.see(trial)?;
+            }
+            if !trial.is_known {
+                tell(trial);
+            }
+            if trial.is_told && !trial.is_known { journal.note(&trial.known()) } else { Ok(()) }
         };
-        let found = search.run(&ranges, &known, &mut bench, (&told, &mut note));
+        let taken_up = told.last().map_or(Ok(()), |last| bench.take_up(&last.values, &last.moment));
+        let found = taken_up.and_then(|()| search.run(&ranges, &known, &mut bench, (&told, &mut note))).map_err(ended);
         let last: Vec<f32> = match &found {
             Ok(found) => found.knobs.iter().map(|knob| knob.after).collect(),
             Err(_) => before,
         };
-        let left = bench.leave(&last);
+        let (set, safe) = bench.leave(&last);
+        let closed = desk.map_or(Ok(()), |desk| {
+            let safe = safe
+                .as_ref()
+                .map(drop)
+                .map_err(|error| Error::NotSafe { plant: plant.clone(), why: error.to_string() });
+            desk.close(&found, safe, &mut bench.lab)
+        });
+        // A plant that is not safe is worse news than whatever ended the search.
+        safe?;
         let found = found?;
-        left?;
+        set.and(closed)?;
         Ok(Tuned {
             plant,
             reference: reference.words,
             metric: self.metric,
-            shots_each: reference.shots.iter().map(|(_, inputs)| inputs.rows()).sum(),
-            shots: bench.taken,
+            shots_each,
+            shots: bench.lab.meter().shots,
             command: command_line(),
             found,
         })
@@ -224,8 +287,11 @@ impl Tuning<'_> {
         let settings = trace.by_setting();
         let most = settings.iter().max_by_key(|shots| shots.len());
         let chosen: Vec<usize> = most.into_iter().flatten().copied().take(self.shots).collect();
-        let Some(first) = chosen.first() else {
-            return Err(Error::Data(format!("{name}: holds no shots")));
+        let (Some(first), true) = (chosen.first(), FEWEST <= chosen.len()) else {
+            return Err(Error::Data(format!(
+                "{name}: has {} shots of one setting of the controls, but the statistics of a signature need at least {FEWEST}, and 64 are usual: take a longer reference",
+                chosen.len()
+            )));
         };
         let controls = trace.controls(*first).to_vec();
         let rows =
@@ -302,12 +368,12 @@ fn read(file: &Path) -> Result<Trace, Error> {
 /// A plant whose knobs are turned.
 struct Bench<'a> {
     rig: &'a Rig,
-    opened: Opened,
+    /// The plant alone.
+    lab: Lab,
     names: Vec<String>,
     shots: &'a [(Vec<f32>, Batch)],
     reduction: Reduction,
     features: Option<Features>,
-    taken: u64,
 }
 
 impl Bench<'_> {
@@ -317,16 +383,28 @@ impl Bench<'_> {
             None => outputs.iter().flat_map(Batch::iter).map(|row| self.reduction.columns(row)).collect(),
         };
         let columns = rows.first().map_or(0, Vec::len);
-        Ok(Signature::of(&self.opened.name, &rows.concat(), columns))
+        Ok(Signature::of(self.lab.names().first().unwrap_or(&""), &rows.concat(), columns))
     }
 
-    /// Leaves the knobs at these values, and the plant safe.
-    fn leave(&mut self, values: &[f32]) -> Result<(), Error> {
+    /// The knobs at these values, and the controls of training where the reference has them.
+    fn set(&mut self, values: &[f32]) -> Result<(), Error> {
         self.rig.knobs().turn(&self.names, values);
         let controls = self.shots.first().map(|(controls, _)| controls.clone()).unwrap_or_default();
-        let set = self.opened.plant.apply(&controls).map(drop);
-        let safe = self.opened.plant.make_safe();
-        safe.and(set).map_err(Error::plant(&self.opened.name))
+        self.lab.set(0, &controls)
+    }
+
+    /// Goes on where a search was left.
+    fn take_up(&mut self, values: &[f32], moment: &str) -> Result<(), Error> {
+        let states: BTreeMap<String, PlantState> =
+            toml::from_str(moment).map_err(|error| Error::Data(format!("the moment of a search: {error}")))?;
+        self.set(values)?;
+        self.lab.restore(&states).map_err(Error::Data)
+    }
+
+    /// Leaves the knobs at these values, and the plant safe: how each went.
+    fn leave(&mut self, values: &[f32]) -> (Result<(), Error>, Result<(), Error>) {
+        let set = self.set(values);
+        (set, self.lab.make_safe())
     }
 }
 
@@ -335,11 +413,16 @@ impl Turned for Bench<'_> {
         self.rig.knobs().turn(&self.names, values);
         let mut outputs = Vec::with_capacity(self.shots.len());
         for (controls, inputs) in self.shots {
-            let plant = &mut self.opened.plant;
-            plant.apply(controls).map_err(Error::plant(&self.opened.name))?;
-            outputs.push(plant.measure(inputs).map_err(Error::plant(&self.opened.name))?);
-            self.taken += inputs.rows() as u64;
+            outputs.push(self.lab.run(0, Forward::Plant, controls, inputs)?.1);
         }
         self.signature(&outputs)
+    }
+
+    fn gate(&mut self) -> Result<(), Error> {
+        self.lab.between()
+    }
+
+    fn moment(&self) -> String {
+        toml::to_string(&self.lab.states()).unwrap_or_default()
     }
 }

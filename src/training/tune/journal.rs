@@ -9,13 +9,24 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::record::read_text;
 
+/// One setting that is known.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Known {
+    /// The knobs.
+    pub values: Vec<f32>,
+    /// The squared distance from the reference.
+    pub squared: f64,
+    /// Where what is turned was in its life after it.
+    pub moment: String,
+}
+
 /// One search on disk: what was asked, and each setting with its squared distance.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
-    /// The squared distances that are known.
-    pub known: Vec<f64>,
+    /// The settings that are known.
+    pub known: Vec<Known>,
 }
 
 impl Journal {
@@ -40,7 +51,7 @@ impl Journal {
         if first.as_ref() != Some(asked) {
             return Err(bad("is of a search that was asked otherwise: knobs, ranges, reference, evaluations, strategy and seed must be the same. Begin without --resume".to_owned()));
         }
-        let known = lines.map(|line| line.ok()?["bits"].as_u64().map(f64::from_bits)).collect::<Option<Vec<f64>>>();
+        let known = lines.map(|line| known(&line.ok()?)).collect::<Option<Vec<Known>>>();
         let known = known.ok_or_else(|| bad("has a line that is no setting: begin without --resume".to_owned()))?;
         let mut file = OpenOptions::new().append(true).open(path).map_err(Error::record(path, "cannot be written"))?;
         if whole.len() < text.len() {
@@ -51,11 +62,23 @@ impl Journal {
     }
 
     /// Adds one setting.
-    pub fn note(&mut self, values: &[f32], squared: f64) -> Result<(), Error> {
+    pub fn note(&mut self, tried: &Known) -> Result<(), Error> {
         // A number in JSON may lose its last digits on the way back.
-        let line = json!({ "values": values, "squared_distance": squared, "bits": squared.to_bits() });
+        let line = json!({
+            "values": tried.values, "squared_distance": tried.squared, "bits": tried.squared.to_bits(), "moment": tried.moment,
+        });
         writeln!(self.file, "{line}").map_err(Error::record(&self.path, "cannot be written"))
     }
+}
+
+/// What a line says.
+fn known(line: &Value) -> Option<Known> {
+    let values = line["values"].as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32));
+    Some(Known {
+        values: values.collect::<Option<_>>()?,
+        squared: f64::from_bits(line["bits"].as_u64()?),
+        moment: line["moment"].as_str()?.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -67,14 +90,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tune/rig.jsonl");
         let asked = json!({ "seed": 1 });
+        let known =
+            |value: f32, squared: f64| Known { values: vec![value], squared, moment: "shots = 64\n".to_owned() };
         let mut journal = Journal::begin(&path, &asked).unwrap();
-        journal.note(&[0.5], 0.25).unwrap();
-        journal.note(&[0.75], 0.1 + 0.2).unwrap();
+        journal.note(&known(0.5, 0.25)).unwrap();
+        journal.note(&known(0.1, 0.1 + 0.2)).unwrap();
         drop(journal);
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "{\"values\":[0.7").unwrap();
         let mut again = Journal::go_on(&path, &asked).unwrap();
-        assert_eq!(again.known, [0.25, 0.1 + 0.2]);
-        again.note(&[0.7], 0.0625).unwrap();
+        assert_eq!(again.known, [known(0.5, 0.25), known(0.1, 0.1 + 0.2)]);
+        again.note(&known(0.7, 0.0625)).unwrap();
         assert_eq!(Journal::go_on(&path, &asked).unwrap().known.len(), 3);
         let refused = Journal::go_on(&path, &json!({ "seed": 2 })).unwrap_err().to_string();
         assert!(refused.contains("was asked otherwise"), "{refused}");

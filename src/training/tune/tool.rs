@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{Range, Turned};
 use crate::Error;
 use crate::document::Document;
+use crate::plants::{Derivatives, Lab};
 use crate::stop;
 
 /// The most that is read of an output.
@@ -119,13 +120,16 @@ pub struct Tool<'a> {
     /// Its folder, where it is run.
     folder: PathBuf,
     output: PathBuf,
+    /// No plants, and whoever may hold or end the search.
+    pub lab: Lab,
 }
 
 impl<'a> Tool<'a> {
     /// `file` in `folder`; its output goes to a file in `scratch`.
-    pub fn new(file: &'a ToolFile, folder: &Path, scratch: &Path) -> Self {
+    pub fn new(file: &'a ToolFile, folder: &Path, scratch: &Path) -> Result<Self, Error> {
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        Self { file, folder: here.to_owned(), output: scratch.join(format!("output{}", file.ending)) }
+        let output = scratch.join(format!("output{}", file.ending));
+        Ok(Self { file, folder: here.to_owned(), output, lab: Lab::new(vec![], Derivatives::Twin)? })
     }
 
     /// The signature of the reference.
@@ -151,6 +155,11 @@ impl<'a> Tool<'a> {
 }
 
 impl Turned for Tool<'_> {
+    fn gate(&mut self) -> Result<(), Error> {
+        self.lab.between()?;
+        if stop::requested() { Err(Error::TuningStopped) } else { Ok(()) }
+    }
+
     fn read(&mut self, values: &[f32]) -> Result<Signature, Error> {
         let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
         let mut words = self.file.tool.iter().map(|word| {
