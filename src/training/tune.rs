@@ -215,13 +215,19 @@ impl Search {
         }
         let kept =
             tuner.kept().unwrap_or(KeptSetting { setting: start, value: f64::NAN, start: f64::NAN, is_better: false });
-        let (knobs, noise) = Self::probe(ranges, &kept.setting, reference, (turned, path.len(), note))?;
+        let (mut knobs, noise) = Self::probe(ranges, &kept.setting, reference, (turned, path.len(), note))?;
+        // What looks better although no knob changes anything is luck.
+        let is_better = kept.is_better && knobs.iter().any(|knob| knob.seen);
+        if !is_better {
+            knobs.iter_mut().for_each(|knob| knob.after = knob.before);
+        }
+        let after = if is_better { kept.value } else { kept.start };
         Ok(Found {
             evaluations: path.len() + 2 * ranges.len() + 2,
             distance_before: kept.start.max(0.0).sqrt(),
-            distance_after: kept.value.max(0.0).sqrt(),
+            distance_after: after.max(0.0).sqrt(),
             noise,
-            is_better: kept.is_better,
+            is_better,
             knobs,
             path,
         })
