@@ -166,7 +166,8 @@ fn a_bench_without_statistics_of_its_own_is_said() {
     let tune = ["tune", "other.toml", "--test", "mine", "--evaluations", "19", "--shots", "8"];
     let words = "layer 2 (normalize) has no statistics of electrical simulated-3, which is at hand, and goes by those of electrical simulated-1";
     assert!(said(&tune).contains(words), "{}", said(&tune));
-    place.json(&["normalize", "mine", "--rig", "other.toml", "--json"]);
+    let bench = "plants.electrical.simulated={samples=64, mismatch=3.0, plant_seed=3}";
+    place.json(&["normalize", "mine", "--set", bench, "--json"]);
     assert!(!said(&tune).contains("has no statistics"));
 }
 

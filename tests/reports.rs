@@ -11,7 +11,7 @@ use crate::program::{Place, names};
 fn systems_are_listed_with_ports_units_timing_and_plants() {
     let listing = Place::new().json(&["systems", "--json"]);
     let systems = listing["systems"].as_array().unwrap();
-    assert_eq!(systems.len(), 5);
+    assert_eq!(systems.len(), 6);
     for system in systems {
         let name = system["system"].as_str().unwrap();
         // The built-in rig calls each plant by its system's name; what a file of equations says has one of its own.

@@ -52,7 +52,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Adjustable, Built, Coefficient, Converter, Error, Key};
 use bench::TextBench;
 pub use export::Language;
-pub use file::with_tables;
+pub use file::tables::with_tables;
 use model::{Method, Model, Quantity};
 pub use report::SystemReport;
 use run::Course;

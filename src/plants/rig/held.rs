@@ -86,7 +86,8 @@ impl HeldApart {
         }
         if let Some((before, from)) = self.set.take() {
             let far = |((from, to), slew): ((&f32, &f32), &Option<f32>)| {
-                slew.map_or(1.0, |slew| ((to - from).abs() / slew).ceil())
+                // A little less than a whole step, so that rounding makes none too large.
+                slew.map_or(1.0, |slew| ((to - from).abs() / (0.999 * slew)).ceil())
             };
             let steps = from.iter().zip(&wanted).zip(&self.places.slews).map(far).fold(1.0, f32::max);
             for step in 1..steps as usize {

@@ -23,6 +23,9 @@ use super::retuned::Retuned;
 use crate::Error;
 use crate::document::{Document, list};
 
+/// Steps from one end of a knob's range to the other at most.
+const MOST_STEPS: f32 = 10_000.0;
+
 /// What can be set on a bench but is not trained. Give exactly one of `control`, `setting`, `command` and `simulated`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +126,10 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
         }
         if knob.slew.is_some_and(|slew| !(slew.is_finite() && 0.0 < slew)) {
             return refuse(".slew", "must be above 0: leave it out for any step".to_owned());
+        }
+        if knob.slew.is_some_and(|slew| MOST_STEPS * slew < knob.high - knob.low) {
+            let most = format!("is so small that the way through the range takes more than {MOST_STEPS} steps");
+            return refuse(".slew", most);
         }
         let Some(plant) = config.plants.get(&knob.plant) else {
             let known: Vec<&str> = config.plants.keys().map(String::as_str).collect();

@@ -8,13 +8,25 @@ use crate::Error;
 use crate::scores::Score;
 use crate::training::Spread;
 
-/// Writes `file` over the sections, in the order of the table.
+/// Writes `file` over the sections, in the order of the table. What it says of experiments whose numbers do not lie beside it stays.
 pub fn write(file: &Path, sections: &[(Entry, Option<Section>)]) -> Result<(), Error> {
-    std::fs::write(file, report(sections)).map_err(Error::record(file, "cannot be written"))
+    let before = read_text(file).unwrap_or_default();
+    std::fs::write(file, report(sections, &before)).map_err(Error::record(file, "cannot be written"))
+}
+
+/// The rows and the chapter of one experiment in an earlier report.
+fn kept(before: &str, name: &str) -> Option<(String, String)> {
+    let mut rows = before.lines().skip_while(|line| !line.starts_with(&format!("| [{name}](#{name}) |")));
+    let first = rows.next()?;
+    let rest = rows.take_while(|line| line.starts_with("|  |"));
+    let rows: String = std::iter::once(first).chain(rest).map(|line| format!("{line}\n")).collect();
+    let start = before.find(&format!("\n## {name}\n"))?;
+    let end = before[start + 1..].find("\n## ").map_or(before.len(), |end| start + 1 + end);
+    Some((rows, before[start..end].to_owned()))
 }
 
 /// The whole text.
-fn report(sections: &[(Entry, Option<Section>)]) -> String {
+fn report(sections: &[(Entry, Option<Section>)], before: &str) -> String {
     let mut text = String::from(
         "# Published experiments, reproduced\n\n\
          Written by `pnnlab reproduce`; do not edit it by hand. **Every plant here is SIMULATED unless its section says \
@@ -25,15 +37,16 @@ fn report(sections: &[(Entry, Option<Section>)]) -> String {
          seeds, and mean ± sample standard deviation where there are several. Goals are judged by the median.\n\n\
          | experiment | method | ours | published | our goal |\n|---|---|---|---|---|\n",
     );
+    let mut chapters = String::new();
     for (entry, section) in sections {
-        text.push_str(&summary(entry, section.as_ref()));
+        let (rows, chapter) = match section {
+            Some(section) => (summary(entry, Some(section)), chapter(entry, section)),
+            None => kept(before, entry.name.as_ref()).unwrap_or_else(|| (summary(entry, None), String::new())),
+        };
+        text.push_str(&rows);
+        chapters.push_str(&chapter);
     }
-    for (entry, section) in sections {
-        if let Some(section) = section {
-            text.push_str(&chapter(entry, section));
-        }
-    }
-    text
+    text + &chapters
 }
 
 /// The rows of one experiment in the table at the top.
@@ -230,4 +243,20 @@ pub fn short(known: &Published) -> String {
 
 fn dash(words: &str) -> String {
     if words.is_empty() { "–".to_owned() } else { words.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_chapter_is_found_whole() {
+        let before = "# R\n\n| a |\n|---|\n| [one](#one) | x |\n|  | y |\n| [two](#two) | z |\n\n## one\n\nFirst.\n\n\n## two\n\nSecond.\n";
+        assert_eq!(
+            kept(before, "one"),
+            Some(("| [one](#one) | x |\n|  | y |\n".to_owned(), "\n## one\n\nFirst.\n\n".to_owned()))
+        );
+        assert_eq!(kept(before, "two").unwrap().1, "\n## two\n\nSecond.\n");
+        assert_eq!(kept(before, "three"), None);
+    }
 }

@@ -162,7 +162,7 @@ impl Tuning<'_> {
         let Healthy::Twin = self.reference else { return Ok(()) };
         let Some((_, card)) = self.rig.physics(plant)? else { return Ok(()) };
         let is_known = |(name, knob): &&(&String, &KnobConfig)| {
-            card.ports.controls.iter().any(|bank| bank.name == knob.bank(name))
+            knob.simulated.is_none() && card.ports.controls.iter().any(|bank| bank.name == knob.bank(name))
         };
         match wanted.iter().find(is_known) {
             Some((name, _)) => Err(Error::Usage(format!(

@@ -1,6 +1,6 @@
 //! Chains: single elements, link after link, a tile of shots in registers.
 
-use super::super::program::{Form, Link, NOWHERE, forms};
+use super::super::program::{Form, Link, NOWHERE};
 use super::unit::Unit;
 use crate::Real;
 
@@ -126,7 +126,7 @@ fn tile<U: Unit, const T: usize>(
                     }
                 };
             }
-            forms!(executed);
+            super::super::program::forms!(executed);
         }
         held = next;
         if link.to != NOWHERE {
