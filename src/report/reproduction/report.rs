@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Entry, Measured, Ours, Published, Section, State};
 use crate::Error;
+use crate::record::read_text;
 use crate::scores::Score;
 use crate::training::Spread;
 
