@@ -225,7 +225,7 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
         if trial.is_told && !trial.is_known { journal.note(&trial.known()) } else { Ok(()) }
     };
     let found = search.run(&ranges, &reference, &mut program, (&known, &mut note)).map_err(ended);
-    let closed = desk.close(&found, Ok(()), &mut program.lab);
+    let closed = desk.close(&found, &Ok(()), &mut program.lab);
     let found = found?;
     closed?;
     let record = arguments.out.join(format!("{}.json", file.name));

@@ -219,7 +219,9 @@ impl Search {
         // What looks better although no knob changes anything is luck.
         let is_better = kept.is_better && knobs.iter().any(|knob| knob.seen);
         if !is_better {
-            knobs.iter_mut().for_each(|knob| knob.after = knob.before);
+            for knob in &mut knobs {
+                knob.after = knob.before;
+            }
         }
         let after = if is_better { kept.value } else { kept.start };
         Ok(Found {

@@ -115,7 +115,9 @@ fn draw_path(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buff
     ];
     Line::from(title).render(head, buffer);
     let place = |value: f64| if is_logarithmic { value.log10() } else { value };
-    distances.iter_mut().for_each(|point| point.1 = place(point.1));
+    for point in &mut distances {
+        point.1 = place(point.1);
+    }
     let mut least = f64::INFINITY;
     let best: Vec<(f64, f64)> = distances
         .iter()

@@ -305,7 +305,8 @@ impl Files {
         } else if file.defined.contains(name) {
             Some(End::Name(at, name.to_owned()))
         } else if let Some(path) = file.imports.get(name) {
-            self.follow(at, path, steps)
+            // A name that stands for itself is a macro of the file, brought out of it.
+            if path[..] == [name] { Some(End::Name(at, name.to_owned())) } else { self.follow(at, path, steps) }
         } else {
             let mut through = file.globs.iter().filter_map(|glob| match self.follow(at, glob, steps)? {
                 End::Module(module) => self.named(module, name, steps),

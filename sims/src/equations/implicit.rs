@@ -164,7 +164,9 @@ impl Implicit {
         }
         for stages in [&mut room.increments, &mut room.points] {
             stages.resize_with(RODAS.stages(), Vec::new);
-            stages.iter_mut().for_each(|rows| rows.resize(size, zero));
+            for rows in stages.iter_mut() {
+                rows.resize(size, zero);
+            }
         }
     }
 

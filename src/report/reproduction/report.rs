@@ -19,11 +19,14 @@ pub fn write(file: &Path, sections: &[(Entry, Option<Section>)]) -> Result<(), E
 fn kept(before: &str, name: &str) -> Option<(String, String)> {
     let mut rows = before.lines().skip_while(|line| !line.starts_with(&format!("| [{name}](#{name}) |")));
     let first = rows.next()?;
-    let rest = rows.take_while(|line| line.starts_with("|  |"));
-    let rows: String = std::iter::once(first).chain(rest).map(|line| format!("{line}\n")).collect();
+    let mut kept = format!("{first}\n");
+    for line in rows.take_while(|line| line.starts_with("|  |")) {
+        kept.push_str(line);
+        kept.push('\n');
+    }
     let start = before.find(&format!("\n## {name}\n"))?;
     let end = before[start + 1..].find("\n## ").map_or(before.len(), |end| start + 1 + end);
-    Some((rows, before[start..end].to_owned()))
+    Some((kept, before[start..end].to_owned()))
 }
 
 /// The whole text.

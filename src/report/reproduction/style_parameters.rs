@@ -165,7 +165,9 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
             known.extend(measured.medians(&[vec![Finding::new(WORST, worst)]], references));
         }
         None => {
-            measured.on.push_str("; neither sox nor ImageMagick nor python3 is installed here, so no program was tuned")
+            measured
+                .on
+                .push_str("; neither sox nor ImageMagick nor python3 is installed here, so no program was tuned");
         }
     }
     measured.checks =

@@ -100,13 +100,12 @@ fn installed(scratch: &Path) -> Result<Option<Program>, Error> {
     Ok(None)
 }
 
+/// What a program is called, and what was found for each seed.
+type Tried = (String, Vec<Vec<Finding>>);
+
 /// Of a program of the system, for each of these seeds, which draws the parameters of a reference: the largest error of a parameter that its output shows, as a
 /// share of its range, and how many were told as not shown. None where there is no such program.
-pub fn program(
-    evaluations: usize,
-    seeds: &[u64],
-    scratch: &Path,
-) -> Result<Option<(String, Vec<Vec<Finding>>)>, Error> {
+pub fn program(evaluations: usize, seeds: &[u64], scratch: &Path) -> Result<Option<Tried>, Error> {
     let place = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
     let Some(program) = installed(&place)? else { return Ok(None) };
     let found = seeds.iter().map(|seed| found_again(&program, evaluations, *seed, &place));

@@ -235,7 +235,7 @@ impl Tuning<'_> {
                 .as_ref()
                 .map(drop)
                 .map_err(|error| Error::NotSafe { plant: plant.clone(), why: error.to_string() });
-            desk.close(&found, safe, &mut bench.lab)
+            desk.close(&found, &safe, &mut bench.lab)
         });
         // A plant that is not safe is worse news than whatever ended the search.
         safe?;

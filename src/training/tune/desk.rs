@@ -119,7 +119,12 @@ impl Desk {
     }
 
     /// Closes the record by how the search ended; `safe` says whether the plants were made safe.
-    pub fn close(mut self, result: &Result<Found, Error>, safe: Result<(), Error>, lab: &mut Lab) -> Result<(), Error> {
+    pub fn close(
+        mut self,
+        result: &Result<Found, Error>,
+        safe: &Result<(), Error>,
+        lab: &mut Lab,
+    ) -> Result<(), Error> {
         let control = self.board.control().clone();
         control.enter(RunState::Stopping);
         self.lookout = None;
@@ -128,7 +133,7 @@ impl Desk {
         let mut told =
             self.board.fresh_alarms().into_iter().try_for_each(|alarm| journal.add_event(&Event::Alarm(alarm)));
         let mut tell = |event: Event| told = std::mem::replace(&mut told, Ok(())).and(journal.add_event(&event));
-        match &safe {
+        match safe {
             Ok(()) => tell(Event::Safe),
             Err(error) => tell(Event::Failed { message: error.to_string() }),
         }

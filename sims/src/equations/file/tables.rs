@@ -38,6 +38,8 @@ pub fn with_tables(
     }
     replaced.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
     let mut text = text.to_owned();
-    replaced.into_iter().for_each(|(span, points)| text.replace_range(span, &points));
+    for (span, points) in replaced {
+        text.replace_range(span, &points);
+    }
     Ok(text)
 }
