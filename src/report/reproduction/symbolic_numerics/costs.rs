@@ -47,11 +47,11 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     };
     let rounds = if asked.quick { ROUNDS } else { 4 * ROUNDS };
     let seconds = |twin: &dyn Twin| fastest(rounds, || drop(std::hint::black_box(twin.predict(&inputs, &[]))));
-    let nothing = seconds(&*twin("x[k]")?);
-    let product = seconds(&*twin("x[k]*x[next]")?) - nothing;
+    let [alone, sum] = [seconds(&*twin("0*x[k]")?), seconds(&*twin("x[k]*x[next]")?)];
+    let product = (sum - alone).max(1e-9);
     for (name, term) in COSTS {
-        let cost = (seconds(&*twin(term)?) - nothing) / product.max(1e-9);
-        measured.add(format!("cost of {name}, in products of a sum"), cost, "×", 0);
+        let cost = (seconds(&*twin(term)?) - alone) / product;
+        measured.add(format!("cost of {name}, added, in products that are added"), cost, "×", 0);
     }
     Ok(())
 }
