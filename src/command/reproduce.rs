@@ -61,14 +61,14 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     let folder = arguments.out.join("reproduction");
     let report = arguments.out.join("reproduction.md");
     let git = git_state();
-    let mut sections = Vec::new();
+    let known = entries.iter().map(|entry| Ok((entry.clone(), Section::read(&folder, &entry.name)?)));
+    let mut sections = known.collect::<Result<Vec<_>, Error>>()?;
     let mut ran = Vec::new();
-    for entry in &entries {
-        let known = Section::read(&folder, &entry.name)?;
+    for (place, entry) in entries.iter().enumerate() {
+        let known = sections[place].1.clone();
         let keep = arguments.keep
             && known.as_ref().is_some_and(|known| known.state == State::Done && known.quick == arguments.quick);
         if !wanted.contains(&entry.name.as_str()) || keep {
-            sections.push((entry.clone(), known));
             continue;
         }
         tell!("{}: {}", entry.name, entry.title);
@@ -82,7 +82,7 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
             section.write(&folder)?;
         }
         ran.push(section.clone());
-        sections.push((entry.clone(), Some(old.unwrap_or(section))));
+        sections[place].1 = Some(old.unwrap_or(section));
         // Written after each experiment: an interrupted night keeps what it has.
         reproduction::write(&report, &sections)?;
     }
