@@ -230,7 +230,7 @@ mod tests {
         let noted = Arc::new(Mutex::new(Vec::new()));
         let knobs = Knobs::default();
         let mut places = Places::default();
-        places.add("gain", 1, Some(0.25));
+        places.add("gain", 1, Some(0.26));
         knobs.turn(&["gain".to_owned()], &[0.5]);
         let mut held = HeldApart::new(Box::new(Noting(card, noted.clone())), places, knobs.clone());
         assert_eq!(held.card().ports.control_count(), 3);
