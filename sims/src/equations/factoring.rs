@@ -47,8 +47,8 @@ fn rules() -> &'static [Rewrite<Formula, ()>] {
     })
 }
 
-/// What one operation costs, in products of which a sum is part. Measured for the vector functions of this crate by `pnnlab reproduce
-/// symbolic-numerics` (its measurements "cost of …"), rounded.
+/// What one operation costs, in products that are added: estimates. `pnnlab reproduce symbolic-numerics` measures them ("cost of …"); the
+/// table is to be set by such a run on an idle machine.
 fn cost_of(function: Function) -> f64 {
     match function {
         Function::Abs | Function::Sign => 1.0,
