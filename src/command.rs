@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::document::name_complaint;
+use crate::document::{Document, name_complaint};
 use crate::output::timestamp;
 use crate::plants::Rig;
 use crate::record::{Catalog, NewFolder, unix_seconds};
@@ -74,9 +74,22 @@ fn prepare_run(
             "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
         )));
     }
+    on_bench(run, (rig, set), data, theme)
+}
+
+/// The experiment of a run with these changes, on its own rig or on another one.
+fn on_bench(
+    run: &Interrupted,
+    (rig, set): (Option<&Path>, &[String]),
+    data: Option<PathBuf>,
+    theme: Theme,
+) -> Result<Prepared, Error> {
     let own = |name: &str| run.folder.join(name);
-    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), set)?;
+    let (experiment, mut document) = Experiment::find(&own("experiment.toml").to_string_lossy(), set)?;
     let rig = if let Some(file) = rig {
+        // Another bench is what its own file says: what the experiment once laid over its rig holds only where that file says nothing.
+        document.overlay(&Document::read(file)?, "plants");
+        set.iter().try_for_each(|assignment| document.set(assignment))?;
         Rig::find(Some(file), &document)?
     } else {
         let folder = run.facts["rig_folder"].as_str().unwrap_or_default();

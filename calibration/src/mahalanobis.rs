@@ -10,12 +10,15 @@
 //! Ledoit and Wolf it is the best one for normal samples; unlike theirs it needs no fourth moments, and so follows from [`Statistics`] alone,
 //! however these were gathered and merged.
 
+#![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
+
 use nalgebra::DMatrix;
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::{Error, Statistics};
 
-/// Shots whose distances are computed side by side.
-const LANES: usize = 16;
+/// Shots whose distances are computed side by side: four of the widest vectors, so that sums do not wait for one another.
+const LANES: usize = 64;
 
 /// A distance from a mean.
 ///
@@ -118,24 +121,7 @@ impl Mahalanobis {
 
     /// The same from another center, such as the mean of a class.
     pub fn distances_from(&self, center: &[f32], rows: &[f32]) -> Vec<f32> {
-        let width = self.width();
-        let count = rows.len() / width.max(1);
-        let mut distances = Vec::with_capacity(count);
-        let mut parts = vec![[0.0_f32; LANES]; width];
-        for block in rows.chunks(LANES * width.max(1)) {
-            let used = block.len() / width.max(1);
-            for (lane, row) in block.chunks_exact(width.max(1)).enumerate() {
-                for (part, (value, (center, weight))) in
-                    parts.iter_mut().zip(row.iter().zip(center.iter().zip(&self.weights)))
-                {
-                    part[lane] = (value - center) * weight;
-                }
-            }
-            let sums = self.squares(&parts);
-            let finite = |sum: f32| if sum.is_finite() { sum } else { f32::INFINITY };
-            distances.extend(sums[..used].iter().map(|sum| finite(*sum)));
-        }
-        distances
+        Arch::new().dispatch(Distances { of: self, center, rows })
     }
 
     /// For each row the squared distance to the nearest of some centers, which follow one another; each divided by the number of parts.
@@ -171,26 +157,60 @@ impl Mahalanobis {
         }
         whole
     }
+}
 
-    /// |L⁻¹ z|²/p of each lane. Lanes never meet, so the result depends on no vector unit.
-    fn squares(&self, parts: &[[f32; LANES]]) -> [f32; LANES] {
-        let mut sums = [0.0; LANES];
-        let mut rest = &self.factor[..];
-        for row in 0..parts.len() {
-            let (weights, others) = rest.split_at(row + 1);
-            rest = others;
-            let mut one = [0.0; LANES];
-            for (weight, part) in weights.iter().zip(parts) {
-                for (sum, value) in one.iter_mut().zip(part) {
-                    *sum += weight * value;
+/// Distances of rows, compiled for the vector unit that is found.
+struct Distances<'a> {
+    of: &'a Mahalanobis,
+    center: &'a [f32],
+    rows: &'a [f32],
+}
+
+impl NullaryFnOnce for Distances<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<f32> {
+        let Self { of, center, rows } = self;
+        let width = of.width().max(1);
+        let mut distances = Vec::with_capacity(rows.len() / width);
+        let mut parts = vec![[0.0_f32; LANES]; of.width()];
+        for block in rows.chunks(LANES * width) {
+            let used = block.len() / width;
+            for (lane, row) in block.chunks_exact(width).enumerate() {
+                for (part, (value, (center, weight))) in
+                    parts.iter_mut().zip(row.iter().zip(center.iter().zip(&of.weights)))
+                {
+                    part[lane] = (value - center) * weight;
                 }
             }
-            for (sum, value) in sums.iter_mut().zip(one) {
-                *sum += value * value;
+            let sums = squares(&of.factor, &parts);
+            let finite = |sum: f32| if sum.is_finite() { sum } else { f32::INFINITY };
+            distances.extend(sums[..used].iter().map(|sum| finite(*sum)));
+        }
+        distances
+    }
+}
+
+/// |L⁻¹ z|²/p of each lane. Lanes never meet, so the result depends on no vector unit.
+#[inline(always)]
+fn squares(factor: &[f32], parts: &[[f32; LANES]]) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    let mut rest = factor;
+    for row in 0..parts.len() {
+        let (weights, others) = rest.split_at(row + 1);
+        rest = others;
+        let mut one = [0.0_f32; LANES];
+        for (weight, part) in weights.iter().zip(parts) {
+            for (sum, value) in one.iter_mut().zip(part) {
+                *sum = weight.mul_add(*value, *sum);
             }
         }
-        sums
+        for (sum, value) in sums.iter_mut().zip(one) {
+            *sum = value.mul_add(value, *sum);
+        }
     }
+    sums
 }
 
 /// The oracle approximating shrinkage of a covariance of so many samples.

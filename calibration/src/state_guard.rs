@@ -8,11 +8,14 @@
 //! scores tells the limits that half of the stated share of false alarms passes each. A guard that follows begins to gather anew at once, and
 //! takes the next fit in the place of the last one.
 
+#![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
+
 mod packed;
 
 use std::sync::Arc;
 
 use drivers::{Batch, Direction, Ports};
+use pulp::{Arch, NullaryFnOnce};
 
 use crate::tail::tail_quantile;
 use crate::{Error, Mahalanobis, Statistics};
@@ -172,16 +175,11 @@ impl StateGuard {
         let strayed =
             controls.iter().zip(&used.fit.controls).any(|(control, [low, high])| !(*low..=*high).contains(control));
         let distances = used.fit.distance.distances(&self.joint(inputs, outputs));
-        let split = self.counts[0];
-        for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
-            let within = |row: &[f32], from: usize| {
-                let of = used.fit.mean[from..].iter().zip(&used.fit.weight[from..]);
-                // What is no number is not within.
-                row.iter()
-                    .zip(of)
-                    .fold(true, |all, (value, (mean, weight))| all & ((value - mean).abs() * weight <= used.limits[0]))
-            };
-            let reasons = [strayed, !within(input, 0), !within(output, split), used.limits[1] < distance];
+        let limit = used.limits[0];
+        let left = [(inputs, 0), (outputs, self.counts[0])]
+            .map(|(batch, from)| Arch::new().dispatch(Left { fit: &used.fit, from, batch, limit }));
+        for (shot, distance) in distances.into_iter().enumerate() {
+            let reasons = [strayed, left[0][shot], left[1][shot], used.limits[1] < distance];
             if let Some(first) = reasons.iter().position(|reason| *reason) {
                 verdict.reasons[first] += 1;
             }
@@ -265,8 +263,12 @@ impl StateGuard {
         let mut seen = std::mem::replace(&mut self.next, nothing);
         let limits = self.limits(&seen)?;
         seen.scores.clear();
-        self.next_fit = None;
-        self.in_use = Some(InUse { fit: Arc::new(self.fit(&seen)?), seen: Arc::new(seen), limits });
+        // Since then nothing was gathered but what the controls were.
+        let fit = match self.next_fit.take() {
+            Some(fit) => Fit { controls: self.widened(&seen), ..Arc::unwrap_or_clone(fit) },
+            None => self.fit(&seen)?,
+        };
+        self.in_use = Some(InUse { fit: Arc::new(fit), seen: Arc::new(seen), limits });
         Ok(true)
     }
 
@@ -287,13 +289,18 @@ impl StateGuard {
     fn fit(&self, seen: &Seen) -> Result<Fit, Error> {
         let spreads =
             seen.each.variance().into_iter().zip(&self.floors).map(|(variance, floor)| variance.sqrt().max(*floor));
-        let widened = |([low, high], margin): (&[f32; 2], &f32)| [low - margin, high + margin];
         Ok(Fit {
             distance: Mahalanobis::fit(&seen.joint, &self.joint_floors)?,
             mean: seen.each.mean().iter().map(|mean| *mean as f32).collect(),
             weight: spreads.map(|spread| (1.0 / spread.max(f64::MIN_POSITIVE)) as f32).collect(),
-            controls: seen.controls.iter().zip(&self.margins).map(widened).collect(),
+            controls: self.widened(seen),
         })
+    }
+
+    /// What each control was, and a part of its range besides.
+    fn widened(&self, seen: &Seen) -> Vec<[f32; 2]> {
+        let widened = |([low, high], margin): (&[f32; 2], &f32)| [low - margin, high + margin];
+        seen.controls.iter().zip(&self.margins).map(widened).collect()
     }
 
     /// The numbers that the distance is of, row after row.
@@ -308,6 +315,47 @@ impl StateGuard {
         }
         rows
     }
+}
+
+/// Which rows of a batch leave the box, whose sides for them begin at `from`.
+struct Left<'a> {
+    fit: &'a Fit,
+    from: usize,
+    batch: &'a Batch,
+    limit: f32,
+}
+
+impl NullaryFnOnce for Left<'_> {
+    type Output = Vec<bool>;
+
+    #[inline(always)]
+    fn call(self) -> Vec<bool> {
+        let Self { fit, from, batch, limit } = self;
+        let (mean, weight) = (&fit.mean[from..], &fit.weight[from..]);
+        let mut left = Vec::with_capacity(batch.rows());
+        for row in batch.iter() {
+            let (values, last) = row.as_chunks::<16>();
+            let (means, weights) = (mean.as_chunks::<16>().0, weight.as_chunks::<16>().0);
+            let mut out = [0_u32; 16];
+            for ((value, mean), weight) in values.iter().zip(means).zip(weights) {
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out |= is_out((value[lane], mean[lane], weight[lane]), limit);
+                }
+            }
+            let after = row.len() - last.len();
+            let rest = last.iter().zip(mean[after..].iter().zip(&weight[after..]));
+            let rest = rest.fold(0, |out, (value, (mean, weight))| out | is_out((*value, *mean, *weight), limit));
+            left.push(out.iter().fold(rest, |all, out| all | out) != 0);
+        }
+        left
+    }
+}
+
+/// 1 where a value is not within the box; what is no number is not.
+#[inline(always)]
+fn is_out((value, mean, weight): (f32, f32, f32), limit: f32) -> u32 {
+    let within = (value - mean).abs() * weight <= limit;
+    u32::from(!within)
 }
 
 /// The means of as many stretches of neighbors as `to` has places.

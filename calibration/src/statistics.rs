@@ -9,7 +9,11 @@
 //!
 //! with the mean m and the sums S of products of deviations. All sums are taken in f64.
 
+mod sums;
+
+use pulp::Arch;
 use serde::{Deserialize, Serialize};
+use sums::{Products, Sums};
 
 use crate::Error;
 
@@ -190,22 +194,10 @@ impl Statistics {
 
     /// Adds whole rows, one after another.
     pub fn add<T: Copy + Into<f64>>(&mut self, rows: &[T]) {
-        let width = self.width();
         let mut part = self.blank();
         part.take(rows, 1);
         if let Some(products) = &mut part.products {
-            let mut deviations = vec![0.0; width];
-            for row in rows.chunks_exact(width.max(1)) {
-                let each = deviations.iter_mut().zip(row.iter().zip(&part.mean));
-                each.for_each(|(deviation, (value, mean))| *deviation = (*value).into() - mean);
-                // Line after line of the triangle, which has one place for each pair.
-                let mut rest = &mut products[..];
-                for (index, deviation) in deviations.iter().enumerate() {
-                    let (line, others) = std::mem::take(&mut rest).split_at_mut(index);
-                    line.iter_mut().zip(&deviations).for_each(|(product, other)| *product += deviation * other);
-                    rest = others;
-                }
-            }
+            Arch::new().dispatch(Products { rows, mean: &part.mean, products });
         }
         self.join(&part);
     }
@@ -270,6 +262,9 @@ impl Statistics {
         }
         self.count = (rows.len() / whole * stretch) as u64;
         let count = self.count.max(1) as f64;
+        if stretch == 1 {
+            return Arch::new().dispatch(Sums { rows, count, of: self });
+        }
         for row in rows.chunks_exact(whole) {
             for (mean, values) in self.mean.iter_mut().zip(row.chunks_exact(stretch)) {
                 *mean += values.iter().map(|value| (*value).into()).sum::<f64>();

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Key;
 
+mod line;
 mod rule;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! `pnnlab grow`: the texture of a trained automaton, at any size, as a picture or a film.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -11,11 +10,11 @@ use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
 use crate::output::duration;
-use crate::plants::{Forward, Lab, Rig};
+use crate::plants::{Forward, Lab};
 use crate::record::Saved;
 use crate::report::{Theme, picture};
 use crate::training::growth::{Growth, NetworkRule, Rule};
-use crate::training::{Experiment, Interrupted, Judge, Prepared};
+use crate::training::{Interrupted, Judge};
 
 /// Frames of a film, unless `--every` says otherwise.
 const FRAMES: usize = 60;
@@ -112,22 +111,14 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
              what was trained stays"
         )));
     }
-    let own = |name: &str| run.folder.join(name);
-    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &arguments.set)?;
-    let Some(cells) = experiment.cells.clone() else {
+    let bench = (arguments.rig.as_deref(), &arguments.set[..]);
+    let prepared = super::on_bench(&run, bench, arguments.data.clone(), Theme::default())?;
+    let Some(cells) = prepared.experiment.cells.clone() else {
         return Err(Error::Usage(format!(
             "{}: is no automaton, which has a table [cells]: there is nothing to grow",
             run.folder.display()
         )));
     };
-    let rig = if let Some(file) = &arguments.rig {
-        Rig::find(Some(file), &document)?
-    } else {
-        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
-        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
-    };
-    let data = arguments.data.clone().or_else(|| run.facts["data_path"].as_str().map(Into::into));
-    let prepared = Prepared { experiment, document, rig, data, drawer: Arc::new(Theme::default()) };
     let judge = match prepared.load(run.seed) {
         Ok(data) => match &data.meaning {
             Meaning::Texture(texture) => Some(judge(&texture.image, arguments, &cells)?),

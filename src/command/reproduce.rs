@@ -13,7 +13,7 @@ use crate::Error;
 use crate::document::{list, nearest};
 use crate::plants::Rig;
 use crate::record::git_state;
-use crate::report::reproduction::{Asked, program};
+use crate::report::reproduction::{Asked, Check, Measured, program};
 use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
 use crate::scores::Picture;
 use crate::training::comparison::{Seeded, compare};
@@ -306,19 +306,20 @@ fn facts(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
 fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["experiment", "method", "ours", "published", "goal"]);
+    let mut programs = Vec::new();
     for (entry, section) in sections {
         let Some(section) = section.as_ref().filter(|section| ran.iter().any(|ran| ran.name == section.name)) else {
             continue;
         };
         let checks = section.checks(entry);
         let goals: Vec<String> = checks.iter().map(|check| format!("{}: {}", check.name, check.verdict())).collect();
+        if let Some(measured) = section.measured.as_ref().filter(|_| section.state == State::Done) {
+            programs.push((section, measured, checks));
+            continue;
+        }
         if section.state != State::Done {
             let state = if section.state == State::Failed { "failed" } else { "not run" };
             table.add_row([entry.name.as_str(), "", state, "", &goals.join("\n")]);
-        }
-        for (row, one) in section.measured.iter().flat_map(|measured| &measured.measurements).enumerate() {
-            let (name, goals) = if row == 0 { (entry.name.as_str(), goals.join("\n")) } else { ("", String::new()) };
-            table.add_row([name, &one.name, &format!("{:.4} {}", one.value, one.unit), "", &goals]);
         }
         for (row, ours) in section.methods.iter().enumerate() {
             let known = entry.published.iter().filter(|known| known.method == ours.method).map(reproduction::short);
@@ -330,7 +331,12 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    crate::output::table::print(&mut table, &["published"]);
+    if 0 < table.row_count() {
+        crate::output::table::print(&mut table, &["published"]);
+    }
+    for (section, measured, checks) in programs {
+        print_program(section, measured, &checks);
+    }
     for section in ran.iter().filter(|section| section.state != State::Done) {
         let state = if section.state == State::Failed { "failed" } else { "not run" };
         say!("{}: {state}: {}", section.name, section.reason);
@@ -339,4 +345,23 @@ fn print(sections: &[(Entry, Option<Section>)], ran: &[Section], report: &Path) 
         say!("quick forms: fewer rows, steps and seeds; comparable with nothing published");
     }
     say!("[R] read in the primary source, [S] from a secondary source, [M] from memory; report: {}", report.display());
+}
+
+/// What one program measured, and what was asked of it.
+fn print_program(section: &Section, measured: &Measured, checks: &[Check]) {
+    say!("{}, on {}", section.name, measured.on);
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["measured", "", "unit"]);
+    for one in &measured.measurements {
+        table.add_row([one.name.as_str(), &one.shown(), if one.unit == "1" { "" } else { &one.unit }]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    crate::output::table::print(&mut table, &[]);
+    for check in checks {
+        let mark = check.met.map_or("-", |met| if met { "met" } else { "MISSED" });
+        let value = check.value.map_or_else(|| "not run".to_owned(), |value| check.shown(value));
+        say!("{mark:>7}  {}: {value}", check.name);
+    }
 }

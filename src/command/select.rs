@@ -1,16 +1,14 @@
 //! `pnnlab select`: one of several read-outs of a trained network is chosen, or all together.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::Error;
-use crate::plants::Rig;
 use crate::report::Theme;
 use crate::training::select::{By, HeadScore, Perturbation, Selected};
-use crate::training::{Experiment, Interrupted, Prepared};
+use crate::training::{Interrupted, Prepared};
 
 /// `pnnlab select`.
 #[derive(Debug, Args)]
@@ -92,21 +90,7 @@ pub fn run(arguments: &SelectArgs) -> Result<(), Error> {
 /// The run's experiment on the rig that is asked for.
 fn prepared(arguments: &SelectArgs, run: &Interrupted, further: &[String]) -> Result<Prepared, Error> {
     let set: Vec<String> = arguments.set.iter().chain(further).cloned().collect();
-    if let Some(other) = set.iter().find(|set| !set.trim_start().starts_with("plants.")) {
-        return Err(Error::Usage(format!(
-            "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
-        )));
-    }
-    let own = |name: &str| run.folder.join(name);
-    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &set)?;
-    let rig = if let Some(file) = &arguments.rig {
-        Rig::find(Some(file), &document)?
-    } else {
-        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
-        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
-    };
-    let data = arguments.trained_on.clone().or_else(|| run.facts["data_path"].as_str().map(Into::into));
-    Ok(Prepared { experiment, document, rig, data, drawer: Arc::new(Theme::default()) })
+    super::prepare_run(run, (arguments.rig.as_deref(), &set), arguments.trained_on.clone(), Theme::default())
 }
 
 fn print(done: &Selected) {

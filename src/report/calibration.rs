@@ -18,7 +18,7 @@ use crate::report::{Theme, figure::calibration_figures};
 pub use calibrated::Calibrated;
 use paper::{Piece, html, markdown};
 pub use sections::{LEVELS, level_rows};
-pub use words::counted;
+pub use words::{counted, measured as to_uncertainty, significant};
 use words::{in_runs, number};
 
 /// Below this R² of the median output a twin explains too little to be of use.

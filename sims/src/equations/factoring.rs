@@ -47,22 +47,23 @@ fn rules() -> &'static [Rewrite<Formula, ()>] {
     })
 }
 
-/// What one operation costs, in products that are added: estimates. `pnnlab reproduce symbolic-numerics` measures them ("cost of …"); the
-/// table is to be set by such a run on an idle machine.
+/// What one operation costs, in products that are added, to the half: as `pnnlab reproduce symbolic-numerics` measures it ("cost of …") on
+/// the machine that docs/reproduction.md names. Forms are chosen by the differences, which are alike on other machines.
 fn cost_of(function: Function) -> f64 {
     match function {
-        Function::Abs | Function::Sign => 1.0,
-        Function::Sqrt => 5.0,
-        Function::Exp => 8.0,
-        Function::Sin | Function::Cos => 10.0,
-        Function::Ln => 12.0,
-        Function::Sinh | Function::Cosh | Function::Tanh => 14.0,
-        Function::Tan | Function::Atan => 16.0,
-        Function::Asin | Function::Acos => 20.0,
+        Function::Abs | Function::Sign => 1.5,
+        Function::Sqrt => 2.0,
+        Function::Sin | Function::Cos => 2.5,
+        Function::Exp | Function::Tan => 3.0,
+        Function::Ln => 3.5,
+        Function::Atan => 4.0,
+        Function::Asin | Function::Acos => 6.0,
+        Function::Sinh | Function::Cosh => 6.5,
+        Function::Tanh => 8.0,
     }
 }
-const INVERSE: f64 = 4.0;
-const POWER: f64 = 22.0;
+const INVERSE: f64 = 1.5;
+const POWER: f64 = 6.0;
 
 /// What a formula costs where every part is computed wherever it stands.
 struct Cost;

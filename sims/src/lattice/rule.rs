@@ -8,20 +8,19 @@
 //! summand. The bounds are those that the published rules were trained and quantized with (distillpub/post--selforg-textures,
 //! `public/demo/models.json`).
 
-use pulp::{Arch, NullaryFnOnce};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::line::Line;
 use super::{Lattice, fires};
 use crate::Key;
 
-/// Cells that are computed side by side.
-const WIDTH: usize = 32;
-/// Rows of a matrix whose sums are held in registers together.
-const TILE: usize = 6;
+/// Cells that are computed together: a multiple of those that any vector unit holds in registers.
+const CELLS: usize = 48;
+/// Columns of a matrix that lie together, row after row: one or two of the widest vectors.
+const PANELS: [usize; 2] = [16, 32];
 /// The bounds of hidden values, of changes and of states.
 const BOUND: f32 = 2.0;
-
-type Block = [f32; WIDTH];
 
 /// A digital rule.
 #[derive(Debug, Clone)]
@@ -31,12 +30,13 @@ pub struct TrainedRule {
     second: Matrix,
 }
 
-/// A matrix whose columns stand in tiles: `[tiles, rows, TILE]`, the summands after them.
+/// A matrix whose columns stand in panels: `[panels, rows, panel]`, the summands after them.
 #[derive(Debug, Clone)]
 struct Matrix {
     rows: usize,
     columns: usize,
-    tiles: Vec<f32>,
+    panel: usize,
+    weights: Vec<f32>,
     offsets: Vec<f32>,
 }
 
@@ -44,54 +44,133 @@ impl Matrix {
     /// Of `[rows + 1, columns]`, row after row.
     fn new(values: &[f32], columns: usize) -> Self {
         let rows = values.len() / columns - 1;
-        let padded = columns.next_multiple_of(TILE);
+        let panel = PANELS[usize::from(PANELS[0] < columns)];
+        let padded = columns.next_multiple_of(panel);
         let at = |row: usize, column: usize| if column < columns { values[row * columns + column] } else { 0.0 };
-        let tiles = (0..padded / TILE)
-            .flat_map(|tile| (0..rows).flat_map(move |row| (0..TILE).map(move |place| at(row, tile * TILE + place))));
-        Self { rows, columns, tiles: tiles.collect(), offsets: (0..padded).map(|column| at(rows, column)).collect() }
+        let weights = (0..padded / panel)
+            .flat_map(|index| (0..rows).flat_map(move |row| (0..panel).map(move |place| at(row, index * panel + place))));
+        let offsets = (0..padded).map(|column| at(rows, column)).collect();
+        Self { rows, columns, panel, weights: weights.collect(), offsets }
     }
-}
 
-/// One matrix times a block of cells.
-struct Product<'a> {
-    matrix: &'a Matrix,
-    from: &'a [Block],
-    to: &'a mut [Block],
-    ends: [f32; 2],
-}
+    /// Columns with those that pad the last panel.
+    fn padded(&self) -> usize {
+        self.offsets.len()
+    }
 
-impl NullaryFnOnce for Product<'_> {
-    type Output = ();
+    /// `to = clip([from; 1] · self)` for the first `count` cells and some after them; `from` `[CELLS, stride]` has `rows` values of a cell
+    /// first, `to` is `[CELLS, padded]`.
+    #[inline(always)]
+    fn apply<V: Simd>(&self, simd: V, from: &Cells<'_>, to: &mut [f32], ends: [f32; 2]) {
+        // Twelve sums fill three quarters of sixteen registers.
+        match self.panel / V::F32_LANES {
+            1 => self.tiles::<V, 12, 1>(simd, from, to, ends),
+            2 => self.tiles::<V, 6, 2>(simd, from, to, ends),
+            _ => self.tiles::<V, 3, 4>(simd, from, to, ends),
+        }
+    }
 
     #[inline(always)]
-    fn call(self) {
-        let Self { matrix, from, to, ends: [low, high] } = self;
-        let from = &from[..matrix.rows];
-        let tiles = matrix.tiles.chunks_exact(TILE * matrix.rows.max(1)).zip(matrix.offsets.chunks_exact(TILE));
-        for ((weights, offsets), to) in tiles.zip(to.chunks_exact_mut(TILE)) {
-            let mut sums: [Block; TILE] = std::array::from_fn(|place| [offsets[place]; WIDTH]);
-            for (weights, values) in weights.chunks_exact(TILE).zip(from) {
-                for place in 0..TILE {
-                    for lane in 0..WIDTH {
-                        sums[place][lane] = weights[place].mul_add(values[lane], sums[place][lane]);
+    fn tiles<V: Simd, const TILE: usize, const VECTORS: usize>(
+        &self,
+        simd: V,
+        from: &Cells<'_>,
+        to: &mut [f32],
+        ends: [f32; 2],
+    ) {
+        let (rows, padded, width) = (self.rows, self.padded(), VECTORS * V::F32_LANES);
+        let ends = ends.map(|end| simd.splat_f32s(end));
+        for start in (0..padded).step_by(width) {
+            let weights = &self.weights[start / self.panel * self.panel * rows..][..self.panel * rows];
+            let offsets = V::as_simd_f32s(&self.offsets[start..][..width]).0;
+            for first in (0..from.count).step_by(TILE) {
+                let from: [&[f32]; TILE] =
+                    std::array::from_fn(|cell| &from.values[(first + cell) * from.stride..][..rows]);
+                let mut sums: [[V::f32s; VECTORS]; TILE] = [std::array::from_fn(|place| offsets[place]); TILE];
+                for (row, weights) in weights.chunks_exact(self.panel).enumerate() {
+                    let weights = V::as_simd_f32s(&weights[start % self.panel..][..width]).0;
+                    for (sums, from) in sums.iter_mut().zip(&from) {
+                        let value = simd.splat_f32s(from[row]);
+                        for (sum, weight) in sums.iter_mut().zip(weights) {
+                            *sum = simd.mul_add_f32s(*weight, value, *sum);
+                        }
+                    }
+                }
+                for (cell, sums) in sums.iter().enumerate() {
+                    let to = V::as_mut_simd_f32s(&mut to[(first + cell) * padded + start..][..width]).0;
+                    for (to, sum) in to.iter_mut().zip(sums) {
+                        *to = simd.min_f32s(simd.max_f32s(*sum, ends[0]), ends[1]);
                     }
                 }
             }
-            for (to, sum) in to.iter_mut().zip(sums) {
-                *to = sum.map(|sum| sum.max(low).min(high));
-            }
         }
     }
+}
+
+/// Values of some cells.
+struct Cells<'a> {
+    values: &'a [f32],
+    stride: usize,
+    count: usize,
 }
 
 /// What a thread computes in.
 struct Room {
     /// Cells of a line that change.
     changing: Vec<usize>,
-    cell: Vec<f32>,
-    seen: Vec<Block>,
-    hidden: Vec<Block>,
-    change: Vec<Block>,
+    /// Where all cells see alike.
+    line: Option<Line>,
+    /// `[CELLS, perceived]`
+    seen: Vec<f32>,
+    /// `[CELLS, hidden]`, padded
+    hidden: Vec<f32>,
+    /// `[CELLS, channels]`, padded
+    change: Vec<f32>,
+}
+
+/// A step of one line.
+struct Step<'a> {
+    rule: &'a TrainedRule,
+    lattice: &'a Lattice,
+    states: &'a [f32],
+    next: &'a mut [f32],
+    y: usize,
+    noise: Key,
+    room: &'a mut Room,
+}
+
+impl WithSimd for Step<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<V: Simd>(self, simd: V) {
+        let Self { rule: TrainedRule { channels, first, second }, lattice, states, next, y, noise, room } = self;
+        let columns = lattice.size()[1];
+        let Room { changing, line, seen, hidden, change } = room;
+        if let Some(line) = line {
+            line.look(simd, lattice, states, y);
+        }
+        for cells in changing.chunks(CELLS) {
+            for (x, seen) in cells.iter().zip(seen.chunks_exact_mut(first.rows.max(1))) {
+                match line {
+                    Some(line) => {
+                        line.read(*x, seen);
+                        lattice.disturb(noise.number((y * columns + x) as u64), seen);
+                    }
+                    None => lattice.see(states, y * columns + x, noise, seen),
+                }
+            }
+            let count = cells.len();
+            first.apply(simd, &Cells { values: seen, stride: first.rows, count }, hidden, [0.0, BOUND]);
+            let hidden = Cells { values: hidden, stride: first.padded(), count };
+            second.apply(simd, &hidden, change, [-BOUND, BOUND]);
+            for (x, change) in cells.iter().zip(change.chunks_exact(second.padded())) {
+                for (state, change) in next[x * channels..][..*channels].iter_mut().zip(change) {
+                    *state = (*state + change).clamp(-BOUND, BOUND);
+                }
+            }
+        }
+    }
 }
 
 impl TrainedRule {
@@ -126,35 +205,20 @@ impl TrainedRule {
         let columns = lattice.size()[1];
         let fires = fires(lattice.cells(), rate, key.branch("fires"));
         let noise = key.branch("noise");
+        let alike = Line::of(lattice);
         let room = || Room {
             changing: Vec::with_capacity(columns),
-            cell: vec![0.0; lattice.width()],
-            seen: vec![[0.0; WIDTH]; self.first.rows],
-            hidden: vec![[0.0; WIDTH]; self.first.offsets.len()],
-            change: vec![[0.0; WIDTH]; self.second.offsets.len()],
+            line: alike.clone(),
+            seen: vec![0.0; CELLS * self.first.rows],
+            hidden: vec![0.0; CELLS * self.first.padded()],
+            change: vec![0.0; CELLS * self.second.padded()],
         };
         let line = columns * self.channels;
         next.par_chunks_mut(line.max(1)).enumerate().for_each_init(room, |room, (y, next)| {
             next.copy_from_slice(&states[y * line..][..line]);
             room.changing.clear();
             room.changing.extend((0..columns).filter(|x| fires[y * columns + x] != 0.0));
-            let changing = std::mem::take(&mut room.changing);
-            for cells in changing.chunks(WIDTH) {
-                for (lane, x) in cells.iter().enumerate() {
-                    lattice.see(states, y * columns + x, noise, &mut room.cell);
-                    room.seen.iter_mut().zip(&room.cell).for_each(|(block, value)| block[lane] = *value);
-                }
-                let (seen, hidden, change) = (&room.seen, &mut room.hidden, &mut room.change);
-                Arch::new().dispatch(Product { matrix: &self.first, from: seen, to: hidden, ends: [0.0, BOUND] });
-                Arch::new().dispatch(Product { matrix: &self.second, from: hidden, to: change, ends: [-BOUND, BOUND] });
-                for (lane, x) in cells.iter().enumerate() {
-                    let cell = &mut next[x * self.channels..][..self.channels];
-                    for (state, change) in cell.iter_mut().zip(&room.change) {
-                        *state = (*state + change[lane]).clamp(-BOUND, BOUND);
-                    }
-                }
-            }
-            room.changing = changing;
+            Arch::new().dispatch(Step { rule: self, lattice, states, next, y, noise, room });
         });
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::report::calibration::{significant, to_uncertainty};
 use crate::training::Spread;
 use crate::training::batchnorm::Finding;
 
@@ -52,6 +53,17 @@ pub struct Measurement {
     pub unit: String,
     /// The seeds it is over.
     pub seeds: Vec<u64>,
+}
+
+impl Measurement {
+    /// The number as people read it: four significant digits, and where there is a spread, both to its second digit.
+    pub fn shown(&self) -> String {
+        match self.spread {
+            Some(spread) => format!("{} ± {}", to_uncertainty(self.value, spread), significant(spread, 2)),
+            None if self.value.fract() == 0.0 && self.value.abs() < 1e15 => format!("{}", self.value),
+            None => significant(self.value, 4),
+        }
+    }
 }
 
 impl Measured {
@@ -116,8 +128,8 @@ impl Check {
         let margin = self.value.map_or(0.0, |value| (value - self.target).abs());
         let margin = match self.unit.as_str() {
             "points" => format!("{:.1} points", 100.0 * margin),
-            "1" => significant(margin),
-            unit => format!("{} {unit}", significant(margin)),
+            "1" => significant(margin, 2),
+            unit => format!("{} {unit}", significant(margin, 2)),
         };
         match self.met {
             Some(true) => format!("met by {margin}"),
@@ -125,13 +137,32 @@ impl Check {
             None => "not run".to_owned(),
         }
     }
-}
 
-/// Two digits that say something.
-fn significant(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}");
+    /// A number of this check as people read it.
+    pub fn shown(&self, number: f64) -> String {
+        match self.unit.as_str() {
+            "points" => format!("{:.2} %", 100.0 * number),
+            "1" => significant(number, 4),
+            unit => format!("{} {unit}", significant(number, 4)),
+        }
     }
-    let digits = (1 - value.log10().floor() as i32).max(0);
-    format!("{value:.*}", digits as usize)
+
+    /// How many of some checks are met, and which are not.
+    pub fn tally(checks: &[Self]) -> String {
+        let count = |met: Option<bool>| checks.iter().filter(|check| check.met == met).count();
+        let missed: Vec<String> = checks
+            .iter()
+            .filter(|check| check.met == Some(false))
+            .map(|check| format!("{}: {}", check.name, check.verdict()))
+            .collect();
+        match (checks.len(), count(None)) {
+            (0, _) => String::new(),
+            (all, unknown) if unknown == all => format!("{all} goals, not run"),
+            (all, unknown) => {
+                let rest = if unknown == 0 { String::new() } else { format!(", {unknown} not run") };
+                let missed = if missed.is_empty() { String::new() } else { format!("; {}", missed.join("; ")) };
+                format!("{} of {all} goals met{rest}{missed}", count(Some(true)))
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{Entry, Measured, Ours, Published, Section, State};
+use super::{Check, Entry, Measured, Ours, Published, Section, State};
 use crate::Error;
 use crate::record::read_text;
 use crate::scores::Score;
@@ -91,12 +91,15 @@ fn summary(entry: &Entry, section: Option<&Section>) -> String {
     rows
 }
 
-/// All goals with their verdicts.
+/// All goals with their verdicts; of a program, whose chapter has them, how many are met and which are not.
 fn goals(entry: &Entry, section: Option<&Section>) -> String {
     let checks = match section {
         Some(section) => section.checks(entry),
         None => entry.checks(),
     };
+    if super::program(&entry.name).is_some() {
+        return dash(&Check::tally(&checks));
+    }
     let words = checks.into_iter().map(|check| match check.met {
         Some(false) => format!("{}: **{}**", check.name, check.verdict()),
         _ => format!("{}: {}", check.name, check.verdict()),
@@ -121,7 +124,7 @@ fn chapter(entry: &Entry, section: &Section) -> String {
         }
         State::Done => {
             text.push_str(
-                &section.measured.as_ref().map_or_else(|| numbers(section), |found| measured(section, found)),
+                &section.measured.as_ref().map_or_else(|| numbers(section), |found| measured(entry, section, found)),
             );
         }
     }
@@ -148,17 +151,27 @@ fn chapter(entry: &Entry, section: &Section) -> String {
 }
 
 /// The table of one program.
-fn measured(section: &Section, found: &Measured) -> String {
+fn measured(entry: &Entry, section: &Section, found: &Measured) -> String {
     let mut text = format!("On {}.", found.on);
     if section.quick {
         text.push_str(" **Quick form: not comparable with anything published.**");
     }
     text.push_str("\n\n| measured | value | unit |\n|---|---|---|\n");
     for one in &found.measurements {
-        let spread = one.spread.map_or_else(String::new, |spread| format!(" ± {spread:.2}"));
-        let _ = writeln!(text, "| {} | {:.4}{spread} | {} |", one.name, one.value, one.unit);
+        let _ = writeln!(text, "| {} | {} | {} |", one.name, one.shown(), one.unit);
     }
     text.push('\n');
+    let checks = section.checks(entry);
+    if !checks.is_empty() {
+        text.push_str("| goal | asked | measured | |\n|---|---|---|---|\n");
+        for check in &checks {
+            let value = check.value.map_or_else(|| "–".to_owned(), |value| check.shown(value));
+            let verdict = check.verdict();
+            let verdict = if check.met == Some(false) { format!("**{verdict}**") } else { verdict };
+            let _ = writeln!(text, "| {} | {} | {value} | {verdict} |", check.name, check.shown(check.target));
+        }
+        text.push('\n');
+    }
     text
 }
 

@@ -1,0 +1,85 @@
+//! The sums of statistics over rows, compiled for the vector unit that is found at run time.
+
+// Circle with statistics.rs: sums are taken into statistics; split for its length.
+
+#![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
+
+use pulp::NullaryFnOnce;
+
+use super::Statistics;
+
+/// Means and squares of rows with one value of each column, as [`Statistics::take`] gathers them, for the vector unit that is found.
+pub(super) struct Sums<'a, T> {
+    pub rows: &'a [T],
+    pub count: f64,
+    pub of: &'a mut Statistics,
+}
+
+impl<T: Copy + Into<f64>> NullaryFnOnce for Sums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { rows, count, of: Statistics { mean, squares, .. } } = self;
+        let width = mean.len();
+        for row in rows.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += (*value).into());
+        }
+        mean.iter_mut().for_each(|mean| *mean /= count);
+        let mut remains = vec![0.0; width];
+        for row in rows.chunks_exact(width) {
+            let sums = squares.iter_mut().zip(&mut remains);
+            for ((square, remain), (value, mean)) in sums.zip(row.iter().zip(&*mean)) {
+                let deviation = (*value).into() - mean;
+                *square += deviation * deviation;
+                *remain += deviation;
+            }
+        }
+        // What rounding of the mean has left.
+        for ((square, mean), remain) in squares.iter_mut().zip(mean).zip(remains) {
+            *square = (*square - remain * remain / count).max(0.0);
+            *mean += remain / count;
+        }
+    }
+}
+
+/// Adds the products of the deviations of two columns each: the strict lower triangle, line after line.
+pub(super) struct Products<'a, T> {
+    pub rows: &'a [T],
+    pub mean: &'a [f64],
+    pub products: &'a mut [f64],
+}
+
+/// Rows whose products are added together: sums are read and written once for all of them.
+const TOGETHER: usize = 4;
+
+impl<T: Copy + Into<f64>> NullaryFnOnce for Products<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { rows, mean, products } = self;
+        let width = mean.len().max(1);
+        let mut deviations = vec![[0.0; TOGETHER]; mean.len()];
+        let mut columns = vec![vec![0.0; mean.len()]; TOGETHER];
+        for rows in rows.chunks(TOGETHER * width) {
+            // Where there are fewer rows the others deviate by nothing.
+            columns.iter_mut().for_each(|column| column.fill(0.0));
+            for (column, row) in columns.iter_mut().zip(rows.chunks_exact(width)) {
+                column.iter_mut().zip(row.iter().zip(mean)).for_each(|(to, (value, mean))| *to = (*value).into() - mean);
+            }
+            for (index, deviation) in deviations.iter_mut().enumerate() {
+                *deviation = std::array::from_fn(|row| columns[row][index]);
+            }
+            let mut rest = &mut products[..];
+            for (index, [a, b, c, d]) in deviations.iter().enumerate() {
+                let (line, others) = rest.split_at_mut(index);
+                rest = others;
+                let [one, two, three, four] = [0, 1, 2, 3].map(|row| &columns[row][..index]);
+                for (place, product) in line.iter_mut().enumerate() {
+                    *product += (a * one[place] + b * two[place]) + (c * three[place] + d * four[place]);
+                }
+            }
+        }
+    }
+}
