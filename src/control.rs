@@ -20,6 +20,7 @@ mod server;
 mod status;
 mod supervisor;
 mod thresholds;
+mod thumbnail;
 mod tuning;
 mod viewer;
 
@@ -44,5 +45,6 @@ pub use status::{
 };
 pub use supervisor::RunSupervisor;
 pub use thresholds::{AlarmConfig, Thresholds};
+pub use thumbnail::Thumbnail;
 pub use tuning::{KnobStatus, TuningStatus};
 pub use viewer::{Shots, Viewer, Watching, Wires, twin_residual};

@@ -36,7 +36,7 @@ use burn::tensor::Tensor;
 use drivers::{Batch, Ports};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sims::Key;
+use sims::{Key, Pixels};
 
 use crate::Error;
 use crate::document::Document;
@@ -415,6 +415,11 @@ impl Network {
             );
         }
         named
+    }
+
+    /// What an automaton makes: a lattice of its pool.
+    pub fn picture(&self, state: &State) -> Option<Pixels<f32>> {
+        self.automaton.as_ref()?.picture(self.layers.len(), state)
     }
 
     /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits. The rule of an automaton: `[lattices, 2]` → their final states.

@@ -26,6 +26,7 @@ mod news;
 mod number;
 mod overlay;
 mod panel;
+mod picture;
 mod plant;
 mod plot;
 mod record;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
+use crate::network::LayerConfig;
 use crate::output::duration;
 use crate::plants::{Forward, Lab};
 use crate::record::Saved;
 use crate::report::{Theme, picture};
 use crate::training::growth::{Growth, NetworkRule, Rule};
-use crate::training::{Interrupted, Judge};
+use crate::training::{Interrupted, Judge, Prepared};
 
 /// Frames of a film, unless `--every` says otherwise.
 const FRAMES: usize = 60;
@@ -137,7 +138,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
     lab.attend(Attendant::new());
     let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
     let before = lab.meter();
-    announce(arguments, &cells, &lab, prepared.plants().len());
+    announce(arguments, &cells, &lab, &prepared)?;
     let grown = grow(Rule::Network(Box::new(rule), &mut lab, on), &cells, judge.as_ref(), arguments);
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
@@ -161,15 +162,23 @@ fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
     arguments.size.unwrap_or([cells.size; 2])
 }
 
-/// Says what it will cost on the plants.
-fn announce(arguments: &GrowArgs, cells: &CellsConfig, lab: &Lab, plants: usize) {
-    if arguments.twin || plants == 0 {
-        return;
+/// Says what it will cost on the plants; refuses more shots than the rig allows.
+fn announce(arguments: &GrowArgs, cells: &CellsConfig, lab: &Lab, prepared: &Prepared) -> Result<(), Error> {
+    let plant =
+        |layer: &LayerConfig| if let LayerConfig::Physical(layer) = layer { Some(layer.plant.clone()) } else { None };
+    let driven: Vec<String> = prepared.experiment.layers.iter().filter_map(plant).collect();
+    if arguments.twin || driven.is_empty() {
+        return Ok(());
     }
     let area: usize = extent(arguments, cells).iter().product();
     let steps: usize = steps(arguments, cells).iter().sum();
     let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(area) * steps as f64).sum();
+    for plant in lab.names() {
+        let layers = driven.iter().filter(|driven| **driven == plant).count();
+        prepared.rig.refuse_shots(plant, (layers * area * steps) as u64)?;
+    }
     tell!("pnnlab: {steps} steps of {area} cells, each a shot: {} of bench time a plant", duration(seconds));
+    Ok(())
 }
 
 /// A lattice that has a patch at each scale gets a judge.

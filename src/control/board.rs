@@ -9,7 +9,8 @@ use drivers::Histogram;
 
 use crate::Error;
 use crate::control::{
-    Alarms, Budget, Control, Hooks, Quantity, Status, TrainingStatus, Tried, TriedOn, TuningStatus, Viewer,
+    Alarms, Budget, Control, Hooks, Quantity, Status, Thumbnail, TrainingStatus, Tried, TriedOn, TuningStatus,
+    Viewer,
 };
 use crate::event::{Alarm, Evaluated, Event, GuardCounts, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;
@@ -20,6 +21,8 @@ use crate::writing::Backlog;
 /// The speed is measured over so many marks, set at most so often: over the last few seconds.
 const MARKS: usize = 16;
 const MARK_EVERY: Duration = Duration::from_millis(250);
+/// How long one picture is shown at least.
+const PICTURE_EVERY: Duration = Duration::from_millis(500);
 
 /// What does not change while a run goes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -53,6 +56,8 @@ struct Now {
     guard: Option<GuardCounts>,
     /// How a search for knobs goes, where it is one.
     tuning: Option<TuningStatus>,
+    /// What it makes, and since when that is shown.
+    picture: Option<(Instant, Thumbnail)>,
     /// When how many steps were done.
     marks: VecDeque<(Instant, usize)>,
 }
@@ -124,6 +129,14 @@ impl Board {
         let mut now = lock(&self.now);
         now.time = time;
         now.steps.iter_mut().zip(step.parts()).for_each(|(histogram, (_, part))| histogram.add(part));
+    }
+
+    /// Shows a picture of what is made, unless one has been shown just now.
+    pub fn show(&self, picture: impl FnOnce() -> Option<Thumbnail>) {
+        let mut now = lock(&self.now);
+        if now.picture.as_ref().is_none_or(|(since, _)| PICTURE_EVERY <= since.elapsed()) {
+            now.picture = picture().map(|picture| (Instant::now(), picture));
+        }
     }
 
     /// How long the updates of this process took, part by part.
@@ -262,6 +275,7 @@ impl Board {
             plants,
             alarms: lock(&self.alarms).list().to_vec(),
             budget,
+            picture: lock(&self.now).picture.as_ref().map(|(_, picture)| picture.clone()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! The engine sends it over the control socket of the run folder; the dashboard draws it. Numbers that the record holds as well
 //! are the same numbers; what a value is worth depends on `unix_seconds`, so readers draw what is old as old.
 
+use super::thumbnail::Thumbnail;
 use super::tuning::TuningStatus;
 use crate::event::{Alarm, GuardCounts, HeadScores};
 use crate::plants::CalibrationStatus;
@@ -56,6 +57,9 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// What it will cost.
     pub budget: Budget,
+    /// What it makes, where that is a picture: a lattice of the pool of an automaton.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Thumbnail>,
 }
 
 /// Which rows were tried on the plant.

@@ -13,9 +13,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
-use sims::{Key, Lattice, fires};
+use sims::{Key, Lattice, Pixels, fires};
 
-use super::{Network, Pass, Purpose, computed::computed, rows};
+use super::{Network, Pass, Purpose, State, computed::computed, rows};
 use crate::Error;
 use crate::data::CellsConfig;
 
@@ -38,6 +38,12 @@ pub struct Rollout {
 }
 
 impl Automaton {
+    /// The colors of the first lattice of the pool, as it is now.
+    pub(super) fn picture(&self, place: usize, state: &State) -> Option<Pixels<f32>> {
+        let lattice = state.of(place)?.get(&slot_name(0))?;
+        Some(self.config.colors(self.lattice.size(), &rows::values(lattice.clone())))
+    }
+
     /// With the lattice of a training.
     pub fn new(config: &CellsConfig) -> Self {
         let lattice = Arc::new(config.lattice());

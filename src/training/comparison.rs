@@ -139,7 +139,7 @@ fn compare_in(
         cards = crate::record::plant_facts(&lab);
         prepared.rig.keep_open(lab.into_plants()?);
     }
-    plan.check(folder)?;
+    plan.check(folder, &prepared.rig)?;
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
     for &job in &jobs {
         prepared.refuse_changed(job, &run_folder(folder, job))?;

@@ -132,7 +132,7 @@ impl Prepared {
         }
         let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
         lab.end_rehearsal();
-        plan.rest_after(done).check(runs)?;
+        plan.rest_after(done).check(runs, &self.rig)?;
         let metrics = metrics_listener(&experiment.run)?;
         let (record, opening, memories) = begin(&start, (&experiment, &header), &mut trainer, &mut lab)?;
         let folder = record.folder().to_owned();

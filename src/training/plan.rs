@@ -10,7 +10,7 @@ use crate::control::Budget;
 use crate::data::Dataset;
 use crate::network::{LayerConfig, StatisticsRule};
 use crate::output::{bytes, duration};
-use crate::plants::{Forward, Lab};
+use crate::plants::{Forward, Lab, Rig};
 use crate::training::{EVALUATION_BATCH, Experiment, Method, TrainingConfig, upkeep};
 
 /// Bytes of one row of `metrics.csv`, and of what else each test leaves, as measured on the built-in experiments.
@@ -144,7 +144,7 @@ impl Plan {
             most_again_shots: part(self.most_again_shots),
             record_bytes: part(self.record_bytes),
             free_bytes: self.free_bytes,
-            driven: BTreeMap::new(),
+            driven: self.driven.iter().map(|(plant, (shots, seconds))| (plant.clone(), (part(*shots), share * seconds))).collect(),
         }
     }
 
@@ -161,7 +161,11 @@ impl Plan {
             most_again_shots: self.most_again_shots + many * other.most_again_shots,
             record_bytes: self.record_bytes + many * other.record_bytes,
             free_bytes: other.free_bytes,
-            driven: BTreeMap::new(),
+            driven: other.driven.iter().fold(self.driven, |mut driven, (plant, (shots, seconds))| {
+                let sum = driven.entry(plant.clone()).or_default();
+                *sum = (sum.0 + many * shots, sum.1 + times as f64 * seconds);
+                driven
+            }),
         }
     }
 
@@ -175,8 +179,9 @@ impl Plan {
         }
     }
 
-    /// Refuses a record that does not fit on the disk.
-    pub fn check(&self, runs: &Path) -> Result<(), Error> {
+    /// Refuses more shots than a plant of the rig may be driven with, and a record that does not fit on the disk.
+    pub fn check(&self, runs: &Path, rig: &Rig) -> Result<(), Error> {
+        self.driven.iter().try_for_each(|(plant, (shots, _))| rig.refuse_shots(plant, *shots))?;
         match self.free_bytes {
             Some(free) if free < self.record_bytes => Err(Error::Record {
                 path: runs.to_owned(),

@@ -43,7 +43,7 @@ impl Prepared {
         method.fits(&network, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-        Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs)?;
+        Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs, &self.rig)?;
         lab.rehearse();
         let usage = trainer.try_updates(UPDATES, &mut lab)?;
         let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);

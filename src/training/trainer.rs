@@ -23,7 +23,7 @@ use burn::tensor::Tensor;
 use sims::Key;
 
 use crate::Error;
-use crate::control::Helm;
+use crate::control::{Helm, Thumbnail};
 use crate::data::{Answers, Dataset, Targets};
 use crate::event::{Evaluated, Event, Step, TimeShares};
 use crate::network::{GuardConfig, NamedTensor, Network, Pass, Purpose, State, Usage, rows};
@@ -243,6 +243,7 @@ impl<'a> Trainer<'a> {
         self.time.overhead += start.elapsed();
         if let Some(board) = helm.board() {
             board.spend(self.time, self.time.since(&before));
+            board.show(|| self.network.picture(&self.state).as_ref().map(Thumbnail::of));
         }
         if flow.is_continue() && self.is_tried(step) {
             lab.look_closely();

@@ -112,6 +112,7 @@ pub fn status(unix_seconds: f64) -> Status {
             time_shares: Some([0.45, 0.3, 0.2, 0.05]),
         },
         plants: vec![plant("electrical"), wired],
+        picture: None,
         alarms: vec![],
         budget: Budget {
             shots: 1_300_000,

@@ -10,6 +10,7 @@ use super::dashboard::{Dashboard, RunView};
 use super::history::Test;
 use super::number::{count, percent, short};
 use super::panel::{Panel, lines, pair};
+use super::picture::beside;
 use super::plot::{Curve, plot, progress_bar};
 use super::record::{StepSeconds, value_at};
 use super::slider::{cursor_points, slider_line};
@@ -188,6 +189,8 @@ fn shares_line(shares: [f64; 4], width: u16) -> Line<'static> {
 
 /// Loss above the score, or the loss alone where there is little room.
 fn draw_curves(dashboard: &Dashboard, run: &RunView, area: Rect, buffer: &mut Buffer) {
+    let picture = run.status.as_ref().filter(|_| !run.over()).and_then(|status| status.picture.as_ref());
+    let area = picture.map_or(area, |picture| beside(picture, dashboard.theme, area, buffer));
     let Some((from, to)) = dashboard.window().filter(|_| CURVE_ROWS <= area.height) else { return };
     let with_tests = 2 * CURVE_ROWS <= area.height && !run.history.tests().is_empty();
     let parts = if with_tests { vec![Constraint::Fill(1), Constraint::Fill(1)] } else { vec![Constraint::Fill(1)] };

@@ -1,11 +1,16 @@
 //! `[plants.NAME.limits]`: what a plant may be driven with.
 
+// Circle with plants/rig.rs: a rig is made of these tables and refuses by them; split for its length.
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use drivers::{DoseLimits, Limits, Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Rig;
+use crate::Error;
 
 /// Limits by bank name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +31,11 @@ pub struct LimitsConfig {
     /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub energy_per_minute: BTreeMap<String, f32>,
+    /// Most shots that one command may plan to drive the plant with, such as a training with its tests, or all runs of a comparison. One that
+    /// needs more is refused before the first shot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_000_000_000_000_000_u64))]
+    pub shots: Option<u64>,
     /// Whether the plant waits until a minute has room for what it is to be driven with (true). Without it, what is too much for this
     /// minute is refused, which ends a run. What alone is too much for any minute is refused in either case.
     #[serde(skip_serializing_if = "is_default_pace")]
@@ -40,6 +50,7 @@ impl Default for LimitsConfig {
             slew: BTreeMap::new(),
             duty: None,
             energy_per_minute: BTreeMap::new(),
+            shots: None,
             pace: true,
         }
     }
@@ -80,6 +91,9 @@ impl LimitsConfig {
                 return Some((format!("{key}.{bank}"), format!("is {value}: a limit must be above 0")));
             }
         }
+        if self.shots == Some(0) {
+            return Some(("shots".to_owned(), "is 0: a plant that may never be driven need not be in the rig".to_owned()));
+        }
         let duty = self.duty.filter(|duty| !(0.0 < *duty && *duty <= 1.0))?;
         Some(("duty".to_owned(), format!("is {duty}: it must be above 0 and at most 1")))
     }
@@ -95,5 +109,18 @@ impl LimitsConfig {
             pace: self.pace,
         };
         Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls), dose }
+    }
+}
+
+impl Rig {
+    /// Refuses to drive a plant with more shots than one command may (`limits.shots`).
+    pub fn refuse_shots(&self, plant: &str, shots: u64) -> Result<(), Error> {
+        match self.config.plants.get(plant).and_then(|config| config.limits.shots) {
+            Some(most) if most < shots => Err(self.document.refuse(
+                &format!("plants.{plant}.limits.shots"),
+                format!("is {most}, but {shots} shots are asked for: allow more, or ask for fewer steps, rows, seeds or cells"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
