@@ -46,7 +46,7 @@ use heads::Heads;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
-pub use automaton::{Automaton, Rollout};
+pub use automaton::{Automaton, Rollout, is_slot};
 pub use bins::BinsConfig;
 pub use chain::{Chain, Ends};
 pub use computed::computed;

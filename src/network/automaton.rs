@@ -182,6 +182,11 @@ const MEASURED_STEPS: usize = 8;
 /// How the lattices of the pool are called.
 const SLOT: &str = "pool ";
 
+/// Whether a tensor of this name, of those that a run remembers, is a lattice of a pool.
+pub fn is_slot(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, own)| own.starts_with(SLOT))
+}
+
 fn slot_name(slot: usize) -> String {
     format!("{SLOT}{slot}")
 }

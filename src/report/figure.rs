@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use budget::budget;
 use course::{drift, range_use};
 use record::RunRecord;
+use texture::texture;
 use twin::plant_and_twin;
 
 use crate::Error;
@@ -29,6 +30,7 @@ mod scores;
 mod settings;
 mod sheet;
 mod sweep;
+mod texture;
 mod theme;
 mod twin;
 
@@ -72,8 +74,7 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
             let caption = record.caption(&format!("the last test, on the plant{scores}"));
             predictions(&last, caption, &folder, "predictions", theme)?
         }
-        // Textures are drawn by growing them.
-        Picture::Texture => vec![],
+        Picture::Texture => texture(run, &folder)?,
     });
     drawn.extend(plant_and_twin(&record, &folder, theme)?);
     drawn.extend(drift(&record, &folder, theme)?);
