@@ -31,6 +31,7 @@ mod scale;
 mod scale_offset;
 mod skip;
 mod state;
+mod usage;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,7 +44,6 @@ use sims::Key;
 
 use crate::Error;
 use crate::document::Document;
-use crate::event::GuardCounts;
 use crate::plants::Lab;
 use heads::Heads;
 use normalize::Normalize;
@@ -76,6 +76,7 @@ pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
 pub use skip::SkipConfig;
 pub use state::{Remembered, State};
+pub use usage::Usage;
 
 /// A layer as the experiment file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -236,43 +237,6 @@ pub struct NamedTensor {
     pub name: String,
     /// Its values.
     pub tensor: Tensor<2>,
-}
-
-/// How the input ranges of plants were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Values that were sent.
-    pub sent: u64,
-    /// Values that the hard clamp changed.
-    pub clipped: u64,
-    /// Sum over physical layers of (largest − smallest value sent)/(span of the range), averaged over the ports.
-    pub range_use: f64,
-    /// Physical layers.
-    pub layers: u64,
-    /// What their guards found.
-    #[serde(default)]
-    pub guard: GuardCounts,
-}
-
-impl Usage {
-    /// Adds what another pass used.
-    pub fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.clipped += other.clipped;
-        self.range_use += other.range_use;
-        self.layers += other.layers;
-        self.guard.add(&other.guard);
-    }
-
-    /// The fraction of values that the hard clamp changed.
-    pub fn clipping_rate(&self) -> f64 {
-        self.clipped as f64 / self.sent.max(1) as f64
-    }
-
-    /// The fraction of the range that a batch covers, averaged over ports and physical layers.
-    pub fn mean_range_use(&self) -> f64 {
-        self.range_use / self.layers.max(1) as f64
-    }
 }
 
 /// Values that a layer may give at most.

@@ -146,6 +146,15 @@ impl ObjectiveKind {
         }
     }
 
+    /// Whether it learns data that by itself is learned by `data`.
+    pub fn learns(self, data: Self) -> bool {
+        match self {
+            Self::Generate => data.judged() == Self::Classify,
+            Self::Motion => data.judged() == Self::Classify || data == Self::Motion,
+            other => other.judged() == data.judged() && data != Self::Motion,
+        }
+    }
+
     /// The score that decides.
     pub fn score(self) -> &'static Score {
         &self.scores()[0]
