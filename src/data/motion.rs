@@ -236,6 +236,38 @@ impl Dataset {
         Ok(self)
     }
 
+    /// Sequences that a program made, to learn from and to test on, each with all frames of `movement`.
+    pub fn of_sequences(name: &str, movement: Movement, parts: [Vec<f32>; 2], key: Key) -> Self {
+        let (width, frames) = (movement.pixels() * movement.frames, movement.frames);
+        let rows = |values: Vec<f32>, part: &str| {
+            let (count, key) = (values.len() / width, key.branch(part));
+            Rows {
+                values: (0..count).flat_map(|row| movement.row(None, frames, key.number(row as u64))).collect(),
+                targets: Targets::Values { values, width },
+                numbers: (0..count).collect(),
+            }
+        };
+        let [train, test] = parts;
+        let drawn = Drawn {
+            latents: movement.latents,
+            noise: movement.noises(frames),
+            key: key.branch("latents"),
+            labels: vec![],
+            augmented: None,
+        };
+        Self {
+            name: name.to_owned(),
+            width: movement.width(),
+            train: rows(train, "train"),
+            validation: rows(vec![], "validation"),
+            test: rows(test, "test"),
+            meaning: Meaning::Motion(Box::new(movement)),
+            augmented: None,
+            drawn: Some(drawn),
+            columns: vec![],
+        }
+    }
+
     /// Each image of some rows, moved along a path of its own.
     fn swung(&self, rows: &Rows, path: &PathConfig, frames: usize, key: Key) -> Sequences {
         let blank = self.train.values.iter().copied().fold(f32::INFINITY, f32::min);

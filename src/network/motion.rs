@@ -79,12 +79,8 @@ impl Motion {
     ) -> Result<Tensor<2>, Error> {
         let generator = self.generator()?;
         let Walk { styles, told, .. } = self.walk(network, inputs, weights, pass)?;
-        let (frames, [sequences, _]) = (styles.len(), inputs.dims());
-        let shown = generator.frames(Tensor::cat(styles, 0), pass)?;
-        let [_, values] = shown.dims();
-        // Frame after frame of all sequences → sequence after sequence with all its frames.
-        let shown: Tensor<3> = shown.reshape([frames, sequences, values]).swap_dims(0, 1);
-        let shown: Tensor<2> = shown.reshape([sequences, frames * values]);
+        let [sequences, _] = inputs.dims();
+        let shown = generator.together(styles, sequences, pass)?;
         let told = told.unwrap_or_else(|| Tensor::zeros([sequences, 1], &shown.device()));
         Ok(Tensor::cat(vec![shown, told], 1))
     }

@@ -32,6 +32,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
     ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
+    ("generator-electrical", include_str!("../../experiments/generator-electrical.toml")),
+    ("motion-electrical", include_str!("../../experiments/motion-electrical.toml")),
 ];
 
 /// The experiment that runs when none is named.

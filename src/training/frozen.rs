@@ -62,10 +62,20 @@ impl Frozen {
     /// The run in `folder`; none where it is no generator.
     pub fn of(folder: &Path) -> Result<Option<Self>, Error> {
         let (experiment, document) = Experiment::find(&folder.join("experiment.toml").to_string_lossy(), &[])?;
-        let Some(objective) = experiment.objective.clone().filter(|one| one.kind == ObjectiveKind::Generate) else {
+        if experiment.objective() != ObjectiveKind::Generate {
             return Ok(None);
-        };
-        let facts = read_facts(folder)?;
+        }
+        Self::new(folder, (experiment, document), read_facts(folder)?, Saved::read(folder)?).map(Some)
+    }
+
+    /// Of an experiment, what `run.json` says of it, and what a training has left.
+    pub fn new(
+        folder: &Path,
+        (experiment, document): (Experiment, Document),
+        facts: Value,
+        saved: Saved,
+    ) -> Result<Self, Error> {
+        let objective = experiment.objective.clone().ok_or_else(|| document.refuse("objective", "is missing"))?;
         let classes = facts["classes"].as_array().map_or(0, Vec::len);
         let latents =
             Latents { latent: objective.latents(), classes: if objective.told { classes } else { 0 } };
@@ -73,8 +83,7 @@ impl Frozen {
             path: folder.join("run.json"),
             message: "does not say how many lines and columns its images have: is it of another program?".to_owned(),
         })?;
-        let saved = Saved::read(folder)?;
-        Ok(Some(Self { folder: folder.to_owned(), experiment, document, facts, saved, latents, size }))
+        Ok(Self { folder: folder.to_owned(), experiment, document, facts, saved, latents, size })
     }
 
     /// What it learned, as it was written.

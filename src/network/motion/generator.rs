@@ -99,13 +99,42 @@ impl Generator {
     }
 
     /// `[frames, style]` → `[frames, values]`: each a shot on each of its plants.
-    pub(super) fn frames(&self, styles: Tensor<2>, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+    fn frames(&self, styles: Tensor<2>, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         self.part(self.first..self.network.layers.len(), styles, pass)
     }
 
     /// Images of latents, whole.
     pub fn images(&self, latents: Tensor<2>, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         self.part(0..self.network.layers.len(), latents, pass)
+    }
+
+    /// `[sequences, frames · values]` of sequences that go, from what `latents` become, to given places: of each frame `[sequences, components]`
+    /// in standard deviations.
+    pub fn walked(
+        &self,
+        rule: &Movement,
+        (latents, places): (Tensor<2>, &[Tensor<2>]),
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, Error> {
+        let scaled = self.components(rule, pass)?.scaled(&latents.device());
+        let [sequences, _] = latents.dims();
+        let start = self.style(latents, pass)?;
+        let styles = places.iter().map(|place| start.clone() + place.clone().matmul(scaled.clone())).collect();
+        self.together(styles, sequences, pass)
+    }
+
+    /// The frames of styles, all at once: sequence after sequence with all its frames.
+    pub(super) fn together(
+        &self,
+        styles: Vec<Tensor<2>>,
+        sequences: usize,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, Error> {
+        let frames = styles.len();
+        let shown = self.frames(Tensor::cat(styles, 0), pass)?;
+        let [_, values] = shown.dims();
+        let shown: Tensor<3> = shown.reshape([frames, sequences, values]).swap_dims(0, 1);
+        Ok(shown.reshape([sequences, frames * values]))
     }
 
     /// Through some of its layers, in a pass of its own: what it remembers stays as it is.
