@@ -14,6 +14,8 @@
 // Circle with network.rs: a network may be run by a motion, and a motion runs the chain of a network.
 
 mod generator;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
