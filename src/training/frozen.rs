@@ -36,8 +36,9 @@ fn folder(generator: &Path) -> Option<PathBuf> {
 
 /// The plant of each physical layer of a generator; none where it cannot be read, which who needs it says.
 pub fn drives(generator: &Path) -> Vec<String> {
-    let read = |folder: PathBuf| Experiment::find(&folder.join("experiment.toml").to_string_lossy(), &[]).ok();
-    let Some((experiment, _)) = folder(generator).and_then(read) else { return vec![] };
+    // Read as it is, and not as an experiment that is found: files that name each other as generators would never end.
+    let read = |folder: PathBuf| Document::read(&folder.join("experiment.toml")).ok()?.check::<Experiment>().ok();
+    let Some(experiment) = folder(generator).and_then(read) else { return vec![] };
     experiment.layers.iter().filter_map(plant).map(str::to_owned).collect()
 }
 
