@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand,
-    grow::GrowArgs, guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs,
+    generate::GenerateArgs, grow::GrowArgs, guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs,
     response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs,
     soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
 };
@@ -70,6 +70,12 @@ enum Command {
         after_help = "The run has a table [cells] (docs/space-and-time.md). Each cell of each step is one shot on its plants; --twin drives nothing.\n\nExamples:\n  pnnlab grow runs/mine\n  pnnlab grow mine --size 256x256 --steps 500 --out texture.png\n  pnnlab grow mine --damage 12x12 --repair 100 --out repair.gif\n  pnnlab grow mine --rate 1 --json\n  pnnlab grow mine --set plants.electrical.simulated.plant_seed=2\n  pnnlab grow models.json#bubbly_0101 --size 128x128 --out bubbly.gif"
     )]
     Grow(GrowArgs),
+    /// Makes images or films by a trained generator on its plants, each frame a shot
+    #[command(
+        after_help = "The run learned to `generate` images, or has a table [motion] that moves such a run (docs/space-and-time.md). Each frame is one shot on \
+                      each of its plants; --twin drives nothing.\n\nExamples:\n  pnnlab generate runs/digits\n  pnnlab generate turning --frames 64 --out film.gif\n  pnnlab generate turning --count 100 --out frames.csv\n  pnnlab generate turning --count 4 --out strip.png --json\n  pnnlab generate turning --set plants.electrical.simulated.plant_seed=2"
+    )]
+    Generate(GenerateArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds
     #[command(
         after_help = "Examples:\n  pnnlab sweep --key plants.electrical.simulated.mismatch --values 0,0.5,1,2,3\n  pnnlab sweep --key training.learning_rate --values 0.01,0.03,0.1 --methods physics-aware --seeds 1\n\nphysics-aware+refresh refreshes the twin as the experiment's [training.refresh] says, or by its defaults."
@@ -188,6 +194,7 @@ fn follow(cli: Cli) -> Result<(), Error> {
         Some(Command::Tune(arguments)) => command::tune::run(&arguments),
         Some(Command::Guard(arguments)) => command::guard::run(&arguments),
         Some(Command::Grow(arguments)) => command::grow::run(&arguments),
+        Some(Command::Generate(arguments)) => command::generate::run(&arguments),
         Some(Command::Sweep(arguments)) => command::sweep::run(&arguments),
         Some(Command::Runs(arguments)) => command::runs::run(&arguments),
         Some(Command::Reproduce(arguments)) => command::reproduce::run(&arguments),

@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod check;
 pub mod compare;
 pub mod data;
+pub mod generate;
 pub mod grow;
 pub mod guard;
 pub mod normalize;

@@ -13,10 +13,15 @@ pub(crate) mod fetch;
 pub mod further;
 mod gzip;
 mod hierarchy;
+mod frames;
 mod idx;
 mod image;
+mod latents;
+mod motion;
 mod other;
+mod path;
 mod pattern;
+mod pictures;
 mod pixels;
 mod regression;
 mod rows;
@@ -38,14 +43,20 @@ use crate::Error;
 use crate::document::Document;
 use crate::scores::ObjectiveKind;
 use augmentation::Augmented;
+use latents::Drawn;
 use scaling::Column;
 
 pub use augmentation::AugmentationConfig;
 pub use cells::CellsConfig;
 pub use config::{CsvConfig, DataConfig, DigitsConfig, IdxConfig, ImageConfig};
+pub use frames::{FramesConfig, TraceConfig};
 pub use hierarchy::{Hierarchical, Hierarchy};
 pub use image::read as read_image;
+pub use latents::Latents;
+pub use motion::{GeneratorFacts, MotionConfig, Movement};
+pub use path::{PathConfig, PathKind};
 pub use pattern::Pattern;
+pub use pictures::Pictures;
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
@@ -76,6 +87,8 @@ pub struct Dataset {
     pub test: Rows,
     /// How the training images are varied, if they are.
     augmented: Option<Augmented>,
+    /// How the training rows of a generator are drawn, if they are.
+    drawn: Option<Drawn>,
     /// The columns of a table, by the places of their values in a row; data that is no table has none.
     columns: Vec<Column>,
 }
@@ -114,6 +127,8 @@ impl Dataset {
             DataConfig::Csv(config) => csv_file::dataset(config, &file(config, path, document)?, asked),
             DataConfig::Idx(config) => idx::dataset(config, &folder(config, path, document)?, asked),
             DataConfig::Image(config) => image::dataset(config, image(config, path).as_deref(), asked),
+            DataConfig::Frames(config) => frames::of_folder(config, path),
+            DataConfig::Trace(config) => frames::of_trace(config, path),
             DataConfig::Narma(config) => config.dataset(asked),
             DataConfig::MackeyGlass(config) => config.dataset(asked),
             DataConfig::Channel(config) => config.dataset(asked),
@@ -132,6 +147,23 @@ impl Dataset {
             (Some(cells), _) => self.grown_by(cells, Asked { document, key }),
             (None, Meaning::Texture(_)) => {
                 let message = "is an image, which is learned by an automaton: add a table [cells]";
+                Err(document.refuse("data.source", message))
+            }
+            (None, _) => Ok(self),
+        }
+    }
+
+    /// The same as sequences through a generator, if `motion` asks for them: what recorded sequences are learned by.
+    pub fn with_motion(
+        self,
+        motion: Option<(&MotionConfig, &GeneratorFacts)>,
+        document: &Document,
+        key: Key,
+    ) -> Result<Self, Error> {
+        match (motion, &self.meaning) {
+            (Some((config, facts)), _) => self.moved_by(config, facts, Asked { document, key }),
+            (None, Meaning::Motion(_)) => {
+                let message = "is sequences, which are learned by moving a generator: add a table [motion]";
                 Err(document.refuse("data.source", message))
             }
             (None, _) => Ok(self),
@@ -161,8 +193,11 @@ impl Dataset {
     }
 
     /// Training rows as they are shown in `epoch`: values and targets. With augmentation each epoch varies each row in its
-    /// own way.
+    /// own way, and a generator's latents are drawn anew.
     pub fn batch(&self, epoch: usize, indices: &[usize]) -> (Vec<f32>, Targets) {
+        if let Some(drawn) = &self.drawn {
+            return drawn.batch(epoch, indices, &self.train.targets);
+        }
         let Some(augmented) = &self.augmented else { return self.train.pick(indices, self.width) };
         (augmented.rows(epoch, indices, self.width), self.train.targets.pick(indices))
     }

@@ -13,8 +13,10 @@ mod guard;
 mod heads;
 mod image;
 mod linear;
+mod lstm;
 mod magnitude;
 mod measure;
+mod motion;
 mod normalize;
 mod pad;
 mod pass;
@@ -29,7 +31,9 @@ mod scale;
 mod scale_offset;
 mod skip;
 mod state;
+mod usage;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -40,7 +44,6 @@ use sims::{Key, Pixels};
 
 use crate::Error;
 use crate::document::Document;
-use crate::event::GuardCounts;
 use crate::plants::Lab;
 use heads::Heads;
 use normalize::Normalize;
@@ -56,7 +59,9 @@ pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use image::Image;
 pub use linear::LinearConfig;
+pub use lstm::{LstmConfig, MotionEnds};
 pub use magnitude::{Fields, MagnitudeConfig};
+pub use motion::{Generator, Motion, Sequence, Walk};
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
@@ -71,6 +76,7 @@ pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
 pub use skip::SkipConfig;
 pub use state::{Remembered, State};
+pub use usage::Usage;
 
 /// A layer as the experiment file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,6 +110,8 @@ pub enum LayerConfig {
     Pool(PoolConfig),
     /// Intensities of fields, each shot brought to length 1.
     Magnitude(MagnitudeConfig),
+    /// A memory that goes on from frame to frame of a motion.
+    Lstm(LstmConfig),
 }
 
 impl LayerConfig {
@@ -124,6 +132,7 @@ impl LayerConfig {
             Self::Convolution(_) => "convolution",
             Self::Pool(_) => "pool",
             Self::Magnitude(_) => "magnitude",
+            Self::Lstm(_) => "lstm",
         }
     }
 
@@ -144,6 +153,7 @@ impl LayerConfig {
             Self::Convolution(config) => config.build(chain),
             Self::Pool(config) => config.build(chain),
             Self::Magnitude(config) => config.build(chain),
+            Self::Lstm(config) => config.build(chain),
         }
     }
 }
@@ -229,49 +239,20 @@ pub struct NamedTensor {
     pub tensor: Tensor<2>,
 }
 
-/// How the input ranges of plants were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Values that were sent.
-    pub sent: u64,
-    /// Values that the hard clamp changed.
-    pub clipped: u64,
-    /// Sum over physical layers of (largest − smallest value sent)/(span of the range), averaged over the ports.
-    pub range_use: f64,
-    /// Physical layers.
-    pub layers: u64,
-    /// What their guards found.
-    #[serde(default)]
-    pub guard: GuardCounts,
-}
-
-impl Usage {
-    /// Adds what another pass used.
-    pub fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.clipped += other.clipped;
-        self.range_use += other.range_use;
-        self.layers += other.layers;
-        self.guard.add(&other.guard);
-    }
-
-    /// The fraction of values that the hard clamp changed.
-    pub fn clipping_rate(&self) -> f64 {
-        self.clipped as f64 / self.sent.max(1) as f64
-    }
-
-    /// The fraction of the range that a batch covers, averaged over ports and physical layers.
-    pub fn mean_range_use(&self) -> f64 {
-        self.range_use / self.layers.max(1) as f64
-    }
-}
-
 /// Values that a layer may give at most.
 const WIDEST: usize = 1 << 16;
 /// Layers that a network may have at most.
 const MOST_LAYERS: usize = 1000;
 /// Weights that a network may have at most: with their gradients, moments and checkpoints some GiB.
 const MOST_WEIGHTS: usize = 1 << 26;
+
+/// The table of a lattice.
+const CELLS: &str = "[cells]";
+
+/// The table that says how a network is run otherwise than once for each row, if one does.
+fn table(cells: bool, motion: bool) -> Option<&'static str> {
+    if cells { Some(CELLS) } else { motion.then_some("[motion]") }
+}
 
 /// A network: layers one after another.
 pub struct Network {
@@ -285,6 +266,8 @@ pub struct Network {
     guard: Option<Arc<GuardConfig>>,
     /// What runs it at each cell of a lattice, if it is a rule.
     automaton: Option<Automaton>,
+    /// What runs it at each frame of a sequence, if it moves a generator.
+    motion: Option<Motion>,
 }
 
 impl Network {
@@ -295,10 +278,10 @@ impl Network {
         lab: &Lab,
         ends: impl Into<Ends>,
     ) -> Result<Self, Error> {
-        let Ends { inputs, outputs, what, classes, cells } = ends.into();
+        let Ends { inputs, outputs, what, classes, cells, movement } = ends.into();
         let layout = layout.into();
-        if cells.is_some() && layout.heads.is_some() {
-            let message = "is for networks that say something of a row: leave it out where there is a table [cells]";
+        if let (Some(table), Some(_)) = (table(cells.is_some(), movement.is_some()), layout.heads) {
+            let message = format!("is for networks that say something of a row: leave it out where there is a table {table}");
             return Err(document.refuse("heads", message));
         }
         let (configs, shared) = layout.chain(document)?;
@@ -309,12 +292,17 @@ impl Network {
         }
         let has_own = layout.heads.is_some_and(|heads| !heads.layers.is_empty());
         let own_from = if has_own { layout.layers.len() } else { usize::MAX };
-        let from = if cells.is_some() { "what a cell perceives" } else { "the data" };
+        let from = match table(cells.is_some(), movement.is_some()) {
+            None => "the data",
+            Some(CELLS) => "what a cell perceives",
+            Some(_) => "the noise of a frame",
+        };
+        let motion = movement.as_deref().map(Motion::ends);
         let (mut before, mut images) = (vec![(from, inputs)], vec![None]);
         let (mut layers, mut counts, mut weights): (Vec<Box<dyn Layer>>, Vec<usize>, usize) = Default::default();
         for (index, config) in configs.iter().enumerate() {
             let image = images[index];
-            let chain = Chain { document, lab, before: &before, own_from, image };
+            let chain = Chain { document, lab, before: &before, own_from, image, motion };
             let layer = config.build(&chain)?;
             if layer.width() > WIDEST {
                 let message = format!("gives {} values: at most {WIDEST} make sense", layer.width());
@@ -339,14 +327,19 @@ impl Network {
                 "end with {} ({} values), but {} has {outputs} {what}: end with a layer that gives {outputs}",
                 last.0,
                 last.1,
-                if cells.is_some() { "a cell" } else { "the data" }
+                match table(cells.is_some(), movement.is_some()) {
+                    None => "the data",
+                    Some(CELLS) => "a cell",
+                    Some(_) => "a motion",
+                }
             );
             return Err(document.refuse(if has_own { "heads.layers" } else { "layers" }, message));
         }
         let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
         for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
             for (index, config) in configs.iter().enumerate().skip(shared) {
-                let chain = Chain { document, lab, before: &before[..=index], own_from, image: images[index] };
+                let chain =
+                    Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
                 layers.push(config.build(&chain)?);
                 kinds.push(config.kind());
                 counts.push(counts[index]);
@@ -354,7 +347,8 @@ impl Network {
         }
         let heads = layout.heads.map(|heads| Heads::new(heads, shared, classes));
         let automaton = cells.as_ref().map(Automaton::new);
-        Ok(Self { layers, kinds, counts, guard: None, heads, automaton })
+        let motion = movement.as_deref().map(Motion::new);
+        Ok(Self { layers, kinds, counts, guard: None, heads, automaton, motion })
     }
 
     /// The same, unless it has no weights: then there is nothing to train.
@@ -370,8 +364,8 @@ impl Network {
     /// The same with a guard for each physical layer. Refuses one that would be fitted to too few shots.
     pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
         if let Some(config) = guard {
-            if self.automaton.is_some() {
-                let message = "judges the shots of a batch of rows: leave it out where there is a table [cells]";
+            if let Some(table) = table(self.automaton.is_some(), self.motion.is_some()) {
+                let message = format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
                 return Err(document.refuse("guard", message));
             }
             let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));
@@ -422,25 +416,41 @@ impl Network {
         self.automaton.as_ref()?.picture(self.layers.len(), state)
     }
 
-    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits. The rule of an automaton: `[lattices, 2]` → their final states.
+    /// `[shots, inputs]` → `[shots, outputs]`: of classes their logits. The rule of an automaton: `[lattices, 2]` → their final states. What
+    /// moves a generator: `[sequences, latents and noise]` → their frames, and how well the noise is told.
     pub fn forward(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         self.outputs(inputs, weights, pass).map(|outputs| outputs.said)
     }
 
     /// Through the layers that all read-outs share; without several read-outs these are all. An automaton is run through them at every cell.
     fn shared(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        match &self.automaton {
-            Some(automaton) => automaton.grow(self, &inputs, weights, pass),
-            None => self.chain(inputs, weights, pass),
+        match (&self.automaton, &self.motion) {
+            (Some(automaton), _) => automaton.grow(self, &inputs, weights, pass),
+            (None, Some(motion)) => motion.roll(self, &inputs, weights, pass),
+            (None, None) => self.chain(inputs, weights, pass),
         }
     }
 
     /// Each of these layers once.
     fn chain(&self, inputs: Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
-        pass.begin(self.guard.as_ref());
-        let mut values = inputs;
         let shared = self.heads.as_ref().map_or(self.layers.len(), |heads| heads.shared);
-        for (index, (layer, these)) in self.layers.iter().zip(self.dealt(weights)).enumerate().take(shared) {
+        self.chain_within(0..shared, inputs, weights, pass)
+    }
+
+    /// Each of some layers once, `inputs` being what comes to the first of them: none of these may reach behind it.
+    fn chain_within(
+        &self,
+        places: Range<usize>,
+        inputs: Tensor<2>,
+        weights: &[Tensor<2>],
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, Error> {
+        pass.begin(self.guard.as_ref());
+        // Places of outputs that nobody asks for, so that those behind have their numbers.
+        pass.outputs.resize(places.start, inputs.clone());
+        let mut values = inputs;
+        let layers = self.layers.iter().zip(self.dealt(weights)).enumerate();
+        for (index, (layer, these)) in layers.take(places.end).skip(places.start) {
             pass.enter(index, values.clone());
             values = layer.forward(values, these, pass)?;
         }

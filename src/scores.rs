@@ -25,6 +25,11 @@ pub enum ObjectiveKind {
     Regress,
     /// A texture: sliced optimal transport between patches, judged by a distance. Needs an image and `[cells]`.
     Texture,
+    /// Images like those of the data, made of latents: sliced optimal transport, judged by a distance. Needs data with classes, whose rows
+    /// are images.
+    Generate,
+    /// Sequences like those of the data, by moving a generator: sliced optimal transport of windows, judged by a distance. Needs `[motion]`.
+    Motion,
 }
 
 /// Which end of a score is the good one.
@@ -60,7 +65,7 @@ pub enum Picture {
     Confusion,
     /// Predictions against targets.
     Predictions,
-    /// The image and what was grown.
+    /// None: what was made is drawn by a command of its own.
     Texture,
 }
 
@@ -106,7 +111,8 @@ const MOST: usize = 2;
 
 impl ObjectiveKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Classify, Self::Groups, Self::Regress, Self::Texture];
+    pub const ALL: [Self; 6] =
+        [Self::Classify, Self::Groups, Self::Regress, Self::Texture, Self::Generate, Self::Motion];
     /// Those whose scores are called differently: each is told by its scores.
     pub const JUDGED: [Self; 3] = [Self::Classify, Self::Regress, Self::Texture];
 
@@ -117,6 +123,8 @@ impl ObjectiveKind {
             Self::Groups => "groups",
             Self::Regress => "regress",
             Self::Texture => "texture",
+            Self::Generate => "generate",
+            Self::Motion => "motion",
         }
     }
 
@@ -125,7 +133,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => &CLASSIFY,
             Self::Regress => &REGRESS,
-            Self::Texture => &TEXTURE,
+            Self::Texture | Self::Generate | Self::Motion => &TEXTURE,
         }
     }
 
@@ -134,7 +142,16 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => Self::Classify,
             Self::Regress => Self::Regress,
-            Self::Texture => Self::Texture,
+            Self::Texture | Self::Generate | Self::Motion => Self::Texture,
+        }
+    }
+
+    /// Whether it learns data that by itself is learned by `data`.
+    pub fn learns(self, data: Self) -> bool {
+        match self {
+            Self::Generate => data.judged() == Self::Classify,
+            Self::Motion => data.judged() == Self::Classify || data == Self::Motion,
+            other => other.judged() == data.judged() && data != Self::Motion,
         }
     }
 
@@ -150,6 +167,8 @@ impl ObjectiveKind {
             Self::Groups => ["group_cross_entropy", "sum of the groups' cross-entropies"],
             Self::Regress => ["squared_error", "squared error"],
             Self::Texture => ["transport", "transport between patches"],
+            Self::Generate => ["transport", "transport between images"],
+            Self::Motion => ["transport", "transport between windows"],
         }
     }
 
@@ -158,7 +177,8 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => "logistic regression",
             Self::Regress => "least squares",
-            Self::Texture => "shuffled pixels",
+            Self::Texture | Self::Generate => "shuffled pixels",
+            Self::Motion => "shuffled frames",
         }
     }
 
@@ -167,7 +187,7 @@ impl ObjectiveKind {
         match self {
             Self::Classify | Self::Groups => Picture::Confusion,
             Self::Regress => Picture::Predictions,
-            Self::Texture => Picture::Texture,
+            Self::Texture | Self::Generate | Self::Motion => Picture::Texture,
         }
     }
 
@@ -179,6 +199,10 @@ impl ObjectiveKind {
                 ["targets", "a CSV file with data.targets, or the sources narma, mackey-glass and channel"]
             }
             Self::Texture => ["an image", "the source image, with a table [cells]"],
+            Self::Generate => ["images with classes", "the digits, IDX files, or a CSV file with data.label"],
+            Self::Motion => {
+                ["sequences", "the sources frames and trace, or the digits or IDX files, with a table [motion]"]
+            }
         }
     }
 

@@ -7,6 +7,8 @@ pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
 pub(crate) mod growth;
+pub(crate) mod film;
+pub(crate) mod frozen;
 mod guard;
 mod method;
 pub mod methods;
@@ -34,7 +36,7 @@ pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;
 pub use objective::{
-    Classify, Groups, Judge, Objective, ObjectiveConfig, Regress, TextureObjective, group_log_probabilities,
+    Classify, Generate, Groups, Judge, Move, Objective, ObjectiveConfig, Regress, TextureObjective, group_log_probabilities,
 };
 pub use plan::Plan;
 pub use prepared::Prepared;

@@ -19,6 +19,7 @@ mod kill;
 mod knobs;
 mod mesh;
 mod methods;
+mod motion;
 mod normalize;
 mod oscillators;
 mod pacing;

@@ -30,6 +30,7 @@ impl Dataset {
             validation: part("validation", rows[1], false),
             test: part("test", rows[2], false),
             augmented: None,
+            drawn: None,
             columns: vec![],
         }
     }

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::further::Columns;
-use super::{AugmentationConfig, ChannelConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule};
+use super::{
+    AugmentationConfig, ChannelConfig, FramesConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule, TraceConfig,
+};
 use crate::Error;
 use crate::document::Document;
 use crate::scores::ObjectiveKind;
@@ -24,6 +26,10 @@ pub enum DataConfig {
     Idx(IdxConfig),
     /// One image whose texture is grown: PNG, PPM, PGM, or a CSV file of gray values. Needs a table `[cells]`.
     Image(ImageConfig),
+    /// A folder of frames of one size, in the order of their names: a sequence. Needs a table `[motion]`.
+    Frames(FramesConfig),
+    /// A recorded trace: a CSV file whose rows are the frames of a sequence. Needs a table `[motion]`.
+    Trace(TraceConfig),
     /// NARMA-10, made by the program: the next value of a driven nonlinear system of tenth order, from the last inputs (Atiya and
     /// Parlos, IEEE Trans. Neural Netw. 11, 697, 2000).
     Narma(NarmaConfig),
@@ -213,13 +219,24 @@ impl DataConfig {
             Self::Csv(config) if !config.group.is_empty() => ObjectiveKind::Groups,
             Self::Csv(config) if config.targets.is_empty() => ObjectiveKind::Classify,
             Self::Image(_) => ObjectiveKind::Texture,
+            Self::Frames(_) | Self::Trace(_) => ObjectiveKind::Motion,
             Self::Csv(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => ObjectiveKind::Regress,
+        }
+    }
+
+    /// What black and white become, where images are read.
+    pub fn gray(&self) -> Span {
+        match self {
+            Self::Digits(config) => config.range,
+            Self::Idx(config) => config.range,
+            Self::Csv(config) => config.range,
+            _ => Span::default(),
         }
     }
 
     /// Whether it comes from files, so that `--data` can name them.
     pub fn reads_files(&self) -> bool {
-        matches!(self, Self::Csv(_) | Self::Idx(_) | Self::Image(_))
+        matches!(self, Self::Csv(_) | Self::Idx(_) | Self::Image(_) | Self::Frames(_) | Self::Trace(_))
     }
 
     /// Refuses numbers without sense, before anything is read.
@@ -232,7 +249,7 @@ impl DataConfig {
                 let message = "needs either `file` or `pattern`: name an image, or one that the program makes";
                 return Err(document.refuse("data", message));
             }
-            Self::Image(_) => return Ok(()),
+            Self::Image(_) | Self::Frames(_) | Self::Trace(_) => return Ok(()),
             Self::Narma(config) => (config.range, &None),
             Self::MackeyGlass(config) => (config.range, &None),
             Self::Channel(config) => (config.range, &None),
@@ -245,7 +262,12 @@ impl DataConfig {
             Self::Digits(config) => config.train,
             Self::Csv(config) => config.train,
             Self::Idx(config) => config.train,
-            Self::Image(_) | Self::Narma(_) | Self::MackeyGlass(_) | Self::Channel(_) => None,
+            Self::Image(_)
+            | Self::Frames(_)
+            | Self::Trace(_)
+            | Self::Narma(_)
+            | Self::MackeyGlass(_)
+            | Self::Channel(_) => None,
         };
         if train == Some(0) {
             return Err(document.refuse("data.train", "is 0: learn from at least one row"));

@@ -59,6 +59,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         validation: rows.select(&validation, width),
         test: rows.select(&test, width),
         augmented: None,
+        drawn: None,
         columns: vec![],
     };
     dataset.columns = scale(&mut dataset, (&table.names, config.scaling), config.range);

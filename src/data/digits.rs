@@ -36,6 +36,7 @@ pub fn dataset(config: &DigitsConfig, asked: Asked<'_>) -> Result<Dataset, Error
         validation: rows.select(&validation, width),
         test: rows.select(&test, width),
         augmented,
+        drawn: None,
         columns: vec![],
     })
 }

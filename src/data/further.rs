@@ -57,17 +57,17 @@ impl Dataset {
         let wanted: Vec<usize> = match &self.meaning {
             Meaning::Classes(_) | Meaning::Groups(_) => find(columns.label.0).into_iter().collect(),
             Meaning::Targets(targets) => targets.iter().map_while(|target| find(&target.name)).collect(),
-            Meaning::Texture(_) => {
+            Meaning::Texture(_) | Meaning::Images(_) | Meaning::Motion(_) => {
                 return Err(bad(
                     String::new(),
-                    "is a table, but a texture grows from no rows: name a run that has some".to_owned(),
+                    "is a table, but the run makes images of its own: name a run that says something of rows".to_owned(),
                 ));
             }
         };
         let labeled = match &self.meaning {
             Meaning::Classes(_) | Meaning::Groups(_) => wanted.len() == 1,
             Meaning::Targets(targets) => wanted.len() == targets.len(),
-            Meaning::Texture(_) => false,
+            Meaning::Texture(_) | Meaning::Images(_) | Meaning::Motion(_) => false,
         };
         let numbers: Vec<usize> = if self.columns.is_empty() {
             let is_free = |place: &usize| {

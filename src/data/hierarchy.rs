@@ -76,6 +76,7 @@ impl Hierarchy {
                 validation: Rows::default(),
                 test: rows("test", test, &known),
                 augmented: None,
+                drawn: None,
                 columns: vec![],
             },
         }

@@ -66,6 +66,7 @@ pub fn dataset(config: &IdxConfig, folder: &Path, asked: Asked<'_>) -> Result<Da
         validation: rows(&images, &labels, &validation),
         test: rows(&test_images, &test_labels, &test),
         columns: vec![],
+        drawn: None,
         augmented: config.augmentation.clone().map(|config| Augmented {
             images: images.select(&train),
             reduction,

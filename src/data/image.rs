@@ -45,6 +45,7 @@ pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> R
         test: rows("test", config.test),
         meaning: Meaning::Texture(Box::new(Texture { image, cells: None })),
         augmented: None,
+        drawn: None,
         columns: vec![],
     })
 }

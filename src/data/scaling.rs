@@ -109,7 +109,7 @@ mod tests {
             let name = String::new();
             let meaning = Meaning::Classes(vec![String::new()]);
             let mut dataset =
-                Dataset { name, width: 2, meaning, train, validation, test, augmented: None, columns: vec![] };
+                Dataset { name, width: 2, meaning, train, validation, test, augmented: None, drawn: None, columns: vec![] };
             scale(&mut dataset, (&["a".to_owned(), "b".to_owned()], scaling), range);
             [dataset.train.values, dataset.test.values].concat()
         };

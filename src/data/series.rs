@@ -110,6 +110,7 @@ impl Windows {
             validation: rows.select(&chosen.validation, width),
             test: rows.select(&chosen.test, width),
             augmented: None,
+            drawn: None,
             columns: vec![],
         })
     }

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Taxonomy;
-use super::Texture;
+use super::{Movement, Pictures, Taxonomy, Texture};
 use crate::scores::ObjectiveKind;
 
 /// What belongs to each row.
@@ -87,6 +86,10 @@ pub enum Meaning {
     Targets(Vec<Target>),
     /// A texture that lattices are to show.
     Texture(Box<Texture>),
+    /// Images that a generator is to make.
+    Images(Box<Pictures>),
+    /// Sequences that a frozen generator is to be moved through.
+    Motion(Box<Movement>),
 }
 
 /// A number that is to be predicted.
@@ -115,6 +118,8 @@ impl Meaning {
             Self::Groups(taxonomy) => taxonomy.outputs(),
             Self::Targets(targets) => targets.len(),
             Self::Texture(_) => sims::COLORS,
+            Self::Images(pictures) => pictures.pixels(),
+            Self::Motion(movement) => movement.components,
         }
     }
 
@@ -128,7 +133,7 @@ impl Meaning {
         match self {
             Self::Classes(_) | Self::Groups(_) => Targets::Classes(vec![]),
             Self::Targets(targets) => Targets::Values { values: vec![], width: targets.len() },
-            Self::Texture(_) => Targets::Values { values: vec![], width: 1 },
+            Self::Texture(_) | Self::Images(_) | Self::Motion(_) => Targets::Values { values: vec![], width: 1 },
         }
     }
 
@@ -139,15 +144,18 @@ impl Meaning {
             Self::Groups(_) => ObjectiveKind::Groups,
             Self::Targets(_) => ObjectiveKind::Regress,
             Self::Texture(_) => ObjectiveKind::Texture,
+            Self::Images(_) => ObjectiveKind::Generate,
+            Self::Motion(_) => ObjectiveKind::Motion,
         }
     }
 
     /// What is told apart or predicted, in a word.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Classes(_) | Self::Groups(_) => "classes",
+            Self::Classes(_) | Self::Groups(_) | Self::Images(_) => "classes",
             Self::Targets(_) => "targets",
             Self::Texture(_) => "colors",
+            Self::Motion(_) => "sequences",
         }
     }
 
@@ -158,6 +166,8 @@ impl Meaning {
             Self::Groups(_) => "classes and groups",
             Self::Targets(_) => "targets",
             Self::Texture(_) => "colors",
+            Self::Images(_) => "values in an image",
+            Self::Motion(_) => "components to move along",
         }
     }
 
@@ -168,6 +178,8 @@ impl Meaning {
             Self::Groups(taxonomy) => taxonomy.words().iter().map(String::as_str).collect(),
             Self::Targets(targets) => targets.iter().map(|target| target.name.as_str()).collect(),
             Self::Texture(_) => vec!["red", "green", "blue"],
+            Self::Images(pictures) => pictures.words.iter().map(String::as_str).collect(),
+            Self::Motion(_) => vec![],
         }
     }
 }

@@ -3,9 +3,9 @@
 // Circle with network/heads.rs: a layer is refused by its place, which read-outs count anew, and read-outs are chains.
 // Circle with network/image.rs: a chain carries the images that come in, and images are read from a chain.
 
-use super::{Image, heads};
+use super::{Image, MotionEnds, heads};
 use crate::Error;
-use crate::data::{CellsConfig, Dataset};
+use crate::data::{CellsConfig, Dataset, Meaning, Movement};
 use crate::document::Document;
 use crate::plants::Lab;
 use crate::scores::ObjectiveKind;
@@ -22,6 +22,8 @@ pub struct Chain<'a> {
     pub(super) own_from: usize,
     /// The images that come in, where a layer has left some.
     pub image: Option<Image>,
+    /// What is run frame after frame, if it is.
+    pub motion: Option<MotionEnds>,
 }
 
 impl Chain<'_> {
@@ -67,15 +69,20 @@ pub struct Ends {
     pub classes: bool,
     /// The lattice, at each cell of which it is run, if there is one.
     pub cells: Option<CellsConfig>,
+    /// The sequences, at each frame of which it is run, if there are such.
+    pub movement: Option<Box<Movement>>,
 }
 
 impl From<&Dataset> for Ends {
     fn from(data: &Dataset) -> Self {
         let classes = data.kind() == ObjectiveKind::Classify;
         let (inputs, outputs, what) = (data.width, data.meaning.len(), data.meaning.outputs());
-        match data.cells() {
-            Some(cells) => cells.into(),
-            None => Self { inputs, outputs, what, classes, cells: None },
+        match &data.meaning {
+            Meaning::Motion(movement) => (&**movement).into(),
+            _ => match data.cells() {
+                Some(cells) => cells.into(),
+                None => Self { inputs, outputs, what, classes, cells: None, movement: None },
+            },
         }
     }
 }
@@ -84,13 +91,22 @@ impl From<&Dataset> for Ends {
 impl From<&CellsConfig> for Ends {
     fn from(cells: &CellsConfig) -> Self {
         let (inputs, outputs) = (cells.width(), cells.channels);
-        Self { inputs, outputs, what: "channels", classes: false, cells: Some(cells.clone()) }
+        Self { inputs, outputs, what: "channels", classes: false, cells: Some(cells.clone()), movement: None }
+    }
+}
+
+/// What moves a generator.
+impl From<&Movement> for Ends {
+    fn from(movement: &Movement) -> Self {
+        let what = "components to move along";
+        let (inputs, outputs) = (movement.noise, movement.components);
+        Self { inputs, outputs, what, classes: false, cells: None, movement: Some(Box::new(movement.clone())) }
     }
 }
 
 /// Inputs and classes.
 impl From<[usize; 2]> for Ends {
     fn from([inputs, outputs]: [usize; 2]) -> Self {
-        Self { inputs, outputs, what: "classes", classes: true, cells: None }
+        Self { inputs, outputs, what: "classes", classes: true, cells: None, movement: None }
     }
 }

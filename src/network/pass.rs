@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::{GuardConfig, State, Usage};
+use super::{GuardConfig, Sequence, State, Usage};
 use crate::plants::{Forward, Lab};
 
 /// What a pass is for.
@@ -51,6 +51,8 @@ pub struct Pass<'a> {
     pub models: bool,
     /// Where none do: what went into each plant, as the network counts.
     pub into_plants: Vec<Tensor<2>>,
+    /// What layers carry from frame to frame of a motion.
+    pub sequence: Sequence,
 }
 
 impl<'a> Pass<'a> {
@@ -71,6 +73,7 @@ impl<'a> Pass<'a> {
             left_out: vec![],
             models: true,
             into_plants: vec![],
+            sequence: Sequence::default(),
         }
     }
 

@@ -71,6 +71,9 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
         "process": this_process(),
         "state": "running",
     });
+    if let Meaning::Images(pictures) = &header.data.meaning {
+        facts["size"] = json!(pictures.size);
+    }
     if let Some(HeadsConfig { count, diversity, penalty, metric, .. }) = header.heads {
         facts["heads"] = json!({ "count": count, "diversity": diversity, "penalty": penalty, "metric": metric });
     }

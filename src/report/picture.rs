@@ -45,6 +45,24 @@ pub fn write(path: &Path, frames: &[Pixels<f32>], zoom: usize) -> Result<(), Err
     whole_file::replace(path, &file).map_err(Error::record(path, "cannot be written"))
 }
 
+/// Gray images of one size side by side, so many in a line, with a gap of one pixel. `black` and `white` are the ends of their values.
+pub fn sheet(images: &[&[f32]], (size, across): ([usize; 2], usize), [black, white]: [f32; 2]) -> Pixels<f32> {
+    const GAP: f32 = 0.5;
+    let [height, width] = size;
+    let across = across.clamp(1, images.len().max(1));
+    let lines = images.len().div_ceil(across).max(1);
+    let whole = [lines * (height + 1) - 1, across * (width + 1) - 1];
+    let mut colors = vec![GAP; whole[0] * whole[1] * COLORS];
+    for (place, image) in images.iter().enumerate() {
+        let [top, left] = [place / across * (height + 1), place % across * (width + 1)];
+        for (at, value) in image.iter().enumerate() {
+            let pixel = (top + at / width) * whole[1] + left + at % width;
+            colors[pixel * COLORS..][..COLORS].fill((value - black) / (white - black));
+        }
+    }
+    Pixels { size: whole, colors }
+}
+
 /// Whether a file of this name is a film.
 pub fn is_film(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gif"))

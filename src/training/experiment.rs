@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::control::RunConfig;
-use crate::data::{CellsConfig, DataConfig};
+use crate::data::{CellsConfig, DataConfig, MotionConfig};
 use crate::document::{Document, list, name_complaint, nearest};
 use crate::network::{GuardConfig, HeadsConfig, LayerConfig, Layout};
 use crate::scores::ObjectiveKind;
-use crate::training::{Method, ObjectiveConfig, TrainingConfig};
+use crate::training::{Method, ObjectiveConfig, TrainingConfig, frozen};
 
 /// The experiments that need no file, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -32,6 +32,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
     ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
+    ("generator-electrical", include_str!("../../experiments/generator-electrical.toml")),
+    ("motion-electrical", include_str!("../../experiments/motion-electrical.toml")),
 ];
 
 /// The experiment that runs when none is named.
@@ -58,6 +60,9 @@ pub struct Experiment {
     /// The lattice, at each cell of which the layers are run; left out, they are run once for each row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cells: Option<CellsConfig>,
+    /// The generator whose latents the layers move through, frame after frame; left out, they are run once for each row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motion: Option<MotionConfig>,
     /// How to learn it.
     #[serde(default)]
     pub training: TrainingConfig,
@@ -171,7 +176,10 @@ impl Experiment {
                 }
                 document.set(assignment)?;
             }
-            let experiment: Self = document.check()?;
+            let mut experiment: Self = document.check()?;
+            if let Some(motion) = &mut experiment.motion {
+                motion.drives = frozen::drives(&motion.generator);
+            }
             experiment.sensible(&document)?;
             Ok((experiment, document))
         };
@@ -209,7 +217,28 @@ impl Experiment {
 
     /// What is learned.
     pub fn objective(&self) -> ObjectiveKind {
-        self.objective.as_ref().map_or_else(|| self.data.kind(), |objective| objective.kind)
+        let of_data = || if self.motion.is_some() { ObjectiveKind::Motion } else { self.data.kind() };
+        self.objective.as_ref().map_or_else(of_data, |objective| objective.kind)
+    }
+
+    /// Refuses a motion beside what runs the layers otherwise, and one that is asked for without its table.
+    fn moves_alone(&self, document: &Document) -> Result<(), Error> {
+        let asked = self.objective() == ObjectiveKind::Motion;
+        match (&self.motion, &self.cells) {
+            (Some(_), Some(_)) => {
+                let message = "stands beside [cells]: layers are run at each frame or at each cell; leave one of the tables out";
+                Err(document.refuse("motion", message))
+            }
+            (Some(_), None) if !asked => {
+                let message = format!("is `{}`, but there is a table [motion]: take `motion`, or leave it out", self.objective());
+                Err(document.refuse("objective.kind", message))
+            }
+            (None, _) if asked && self.objective.is_some() => {
+                let message = "is `motion`, which moves a generator: add a table [motion] that names one";
+                Err(document.refuse("objective.kind", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses numbers that cannot train anything.
@@ -217,11 +246,13 @@ impl Experiment {
         self.training.sensible(document)?;
         self.run.sensible(document)?;
         self.cells.as_ref().map_or(Ok(()), |cells| cells.sensible(document))?;
+        self.motion.as_ref().map_or(Ok(()), |motion| motion.sensible(document))?;
         let (objective, of_data) = (self.objective(), self.data.kind());
         if let Some(config) = &self.objective {
             config.sensible(of_data == ObjectiveKind::Groups, document)?;
         }
-        if objective.judged() != of_data.judged() {
+        self.moves_alone(document)?;
+        if !objective.learns(of_data) {
             let ([needed, from], [had, _]) = (objective.data(), of_data.data());
             let message = format!(
                 "is `{objective}`, which needs {needed} ({from}), but [data] has {had}: take other data, or `kind = \"{of_data}\"`"
@@ -239,6 +270,10 @@ impl Experiment {
         if let Some(name) = self.comparison.settings.keys().find(|name| !names.contains(&name.as_str())) {
             let message = format!("is no method: name one of {}", names.join(", "));
             return Err(document.refuse(&format!("comparison.settings.{name}"), message));
+        }
+        if self.motion.is_some() && !self.training.method.trains_motion() {
+            let message = format!("is `{}`, which knows layers by their rows: take another where there is a table [motion]", self.training.method);
+            return Err(document.refuse("training.method", message));
         }
         if self.heads.is_some() && !self.training.method.trains_heads() {
             return Err(document.refuse("training.method", no_heads(self.training.method)));

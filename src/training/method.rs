@@ -94,6 +94,11 @@ impl Method {
         matches!(self, Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Ideal)
     }
 
+    /// Whether it trains what moves a generator (`[motion]`), whose layers are run frame after frame.
+    pub fn trains_motion(self) -> bool {
+        !matches!(self, Self::FeedbackAlignment | Self::Reservoir)
+    }
+
     /// Whether it learns nothing without a twin.
     pub fn needs_twin(self) -> bool {
         matches!(

@@ -74,7 +74,14 @@ impl Body {
 
 /// The objective for these groups.
 fn grouped(groups: &[Vec<String>]) -> ObjectiveConfig {
-    ObjectiveConfig { kind: ObjectiveKind::Groups, grouping: Grouping::Taxonomy, groups: groups.to_vec(), count: None }
+    ObjectiveConfig {
+        kind: ObjectiveKind::Groups,
+        grouping: Grouping::Taxonomy,
+        groups: groups.to_vec(),
+        count: None,
+        latent: None,
+        told: false,
+    }
 }
 
 /// The accuracy of a network that was trained on `data`, and what it says of each set of unknown rows.
@@ -137,7 +144,7 @@ pub fn groupings(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
     let mut found = Vec::new();
     for (grouping, name) in [(Grouping::Clusters, "clusters"), (Grouping::Random, "random")] {
         let config =
-            ObjectiveConfig { kind: ObjectiveKind::Groups, grouping, groups: vec![], count: Some(SHAPE.groups) };
+            ObjectiveConfig { kind: ObjectiveKind::Groups, grouping, groups: vec![], count: Some(SHAPE.groups), latent: None, told: false };
         let grouped = config.apply(data.clone(), &document, Key::new(seed))?;
         let told = told(Body::Electrical, &grouped, &[&new_groups], steps, seed)?;
         found.push(Finding::new(

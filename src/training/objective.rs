@@ -7,12 +7,17 @@
 // Circle with training/objective/texture.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/classify.rs: the list of objectives names this one, which is one of them.
 // Circle with training/objective/groups.rs: the list of objectives names this one, which is one of them.
+// Circle with training/objective/generate.rs: the list of objectives names this one, which is one of them.
+// Circle with training/objective/motion.rs: the list of objectives names this one, which is one of them.
 
 mod classify;
+mod generate;
 mod groups;
 mod least_squares;
 mod logistic;
+mod motion;
 mod regress;
+mod ruler;
 mod texture;
 
 use burn::tensor::{Device, Tensor};
@@ -21,7 +26,9 @@ use serde::{Deserialize, Serialize};
 use sims::Key;
 
 pub use classify::Classify;
+pub use generate::Generate;
 pub use groups::{Groups, group_log_probabilities};
+pub use motion::Move;
 pub use regress::Regress;
 pub use texture::{Judge, TextureObjective};
 
@@ -46,12 +53,28 @@ pub struct ObjectiveConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 10_000))]
     pub count: Option<usize>,
+    /// For `generate`: standard normal numbers that an image is made of (8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub latent: Option<usize>,
+    /// For `generate`: whether the generator is told the class of an image, as one value for each class behind the latents (false). Each class
+    /// then is learned by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
+
+/// Latents of a generator, unless its experiment says otherwise.
+const LATENTS: usize = 8;
 
 impl ObjectiveConfig {
     /// Refuses keys that do not go together.
     pub fn sensible(&self, has_column: bool, document: &Document) -> Result<(), Error> {
         let refuse = |key: &str, message: String| Err(document.refuse(&format!("objective.{key}"), message));
+        let is_generator = self.kind == ObjectiveKind::Generate;
+        let of_generator = self.latent.map(|_| "latent").or(self.told.then_some("told"));
+        if let Some(key) = of_generator.filter(|_| !is_generator) {
+            return refuse(key, format!("is of `generate`, but the objective is `{}`: leave it out", self.kind));
+        }
         if self.kind != ObjectiveKind::Groups {
             let key = if self.groups.is_empty() { self.count.map(|_| "count") } else { Some("groups") };
             let key = key.or((self.grouping != Grouping::Taxonomy).then_some("grouping"));
@@ -75,8 +98,16 @@ impl ObjectiveConfig {
         }
     }
 
+    /// Latents of a generator.
+    pub fn latents(&self) -> usize {
+        self.latent.unwrap_or(LATENTS)
+    }
+
     /// The data as this objective learns it.
     pub fn apply(&self, mut data: Dataset, document: &Document, key: Key) -> Result<Dataset, Error> {
+        if self.kind == ObjectiveKind::Generate {
+            return Ok(data.ungrouped().generated((self.latents(), self.told), key));
+        }
         if self.kind != ObjectiveKind::Groups {
             return Ok(data.ungrouped());
         }
@@ -147,6 +178,8 @@ pub fn objective(data: &Dataset) -> Box<dyn Objective> {
         Meaning::Groups(taxonomy) => Box::new(Groups::new(taxonomy)),
         Meaning::Targets(targets) => Box::new(Regress::new(targets)),
         Meaning::Texture(texture) => Box::new(TextureObjective::new(texture)),
+        Meaning::Images(pictures) => Box::new(Generate::new(pictures, data)),
+        Meaning::Motion(movement) => Box::new(Move::new(movement, data)),
     }
 }
 

@@ -68,16 +68,23 @@ impl Plan {
         let tests = steps.checked_div(every).unwrap_or(0) + usize::from(every == 0 || !steps.is_multiple_of(every));
         let mut plan = Self { steps, tests, ..Self::default() };
         let batch = training.batch.min(data.train.len());
-        // Each cell of each step of a rollout is a shot.
-        let (cells, rolled, tested) = match data.cells() {
+        // Each cell of each step of a rollout is a shot, and each frame of a sequence; what moves a generator is run once for each frame but
+        // the first.
+        let frames = experiment.motion.as_ref().map_or(1, |motion| motion.frames);
+        let own = match data.cells() {
             Some(lattice) => (lattice.cells(), lattice.rollouts(steps), lattice.tested()),
-            None => (1, steps, 1),
+            None => (1, steps * (frames - 1).max(1), (frames - 1).max(1)),
         };
+        let physical = experiment.layers.iter().enumerate().filter_map(|(index, layer)| {
+            let LayerConfig::Physical(layer) = layer else { return None };
+            Some((&layer.plant, &experiment.layers[index..], own))
+        });
+        let moved = experiment.motion.iter().flat_map(|motion| &motion.drives);
+        let moved = moved.map(|plant| (plant, &experiment.layers[..0], (frames, steps, 1)));
         let mut shot_bytes = 0;
         let mut driven: BTreeMap<usize, (u64, f64)> = BTreeMap::new();
-        for (index, layer) in experiment.layers.iter().enumerate() {
-            let LayerConfig::Physical(layer) = layer else { continue };
-            let Some(place) = lab.find(&layer.plant) else { continue };
+        for (plant, layers, (cells, rolled, tested)) in physical.chain(moved) {
+            let Some(place) = lab.find(plant) else { continue };
             let (timing, ports) = (lab.card(place).timing, &lab.card(place).ports);
             let settle = if ports.control_count() == 0 { 0.0 } else { timing.settle };
             let pass = |shots: usize| settle + timing.batch(shots);
@@ -88,7 +95,7 @@ impl Plan {
             // The test set is met at the end; in its place without a validation set, each time.
             let (validation, test) = (data.validation.len(), data.test.len());
             let mut tried = if validation == 0 { vec![(tests, test)] } else { vec![(tests, validation), (1, test)] };
-            tried.extend(statistics(&experiment.layers[index..], (method, training), (data.train.len(), tests)));
+            tried.extend(statistics(layers, (method, training), (data.train.len(), tests)));
             for (times, rows) in tried {
                 let rest = rows % EVALUATION_BATCH;
                 let whole = (rows / EVALUATION_BATCH) as f64 * pass(EVALUATION_BATCH * cells);

@@ -14,6 +14,7 @@ use crate::document::Document;
 use crate::network::{LayerConfig, Network};
 use crate::plants::{Derivatives, Lab, Rig};
 use crate::record::Saved;
+use crate::training::frozen::{self, Frozen};
 use crate::training::{Drawer, Experiment, Interrupted, Method, Trainer, check_statistics};
 
 pub(crate) use slopes::slopes_of;
@@ -38,6 +39,7 @@ pub struct Prepared {
 impl Prepared {
     /// The names of the plants that the layers use.
     pub fn plants(&self) -> Vec<&str> {
+        let moved = self.experiment.motion.iter().flat_map(|motion| &motion.drives).map(String::as_str);
         let mut names: Vec<&str> = self
             .experiment
             .layers
@@ -45,6 +47,7 @@ impl Prepared {
             .filter_map(
                 |layer| if let LayerConfig::Physical(config) = layer { Some(config.plant.as_str()) } else { None },
             )
+            .chain(moved)
             .collect();
         names.sort_unstable();
         names.dedup();
@@ -60,6 +63,9 @@ impl Prepared {
             None => data,
         };
         let data = data.with_cells(self.experiment.cells.as_ref(), &self.document, key)?;
+        let frozen = self.frozen()?;
+        let facts = frozen.as_ref().map(Frozen::facts);
+        let data = data.with_motion(self.experiment.motion.as_ref().zip(facts.as_ref()), &self.document, key)?;
         if self.experiment.training.chooses() && data.validation.is_empty() {
             let message = "leaves no row for validation, but [training] has something decided by it: hold some back";
             return Err(self.document.refuse("data.validation", message));
@@ -67,10 +73,24 @@ impl Prepared {
         Ok(data)
     }
 
+    /// The generator that is moved, if one is.
+    pub(crate) fn frozen(&self) -> Result<Option<Frozen>, Error> {
+        self.experiment.motion.as_ref().map(|motion| Frozen::read(motion, &self.document)).transpose()
+    }
+
+    /// The network with the generator that it moves, if it moves one.
+    fn moving(&self, network: Network, (lab, data): (&Lab, &Dataset)) -> Result<Network, Error> {
+        let (Some(frozen), Some(motion)) = (self.frozen()?, &self.experiment.motion) else { return Ok(network) };
+        let generator = frozen.generator(lab, motion.principal, (&self.document, "motion.generator"))?;
+        frozen::fits(&generator, data, &self.document)?;
+        Ok(network.through(generator))
+    }
+
     /// The network that is trained; refuses what cannot be, before anything is driven.
     pub(crate) fn network(&self, lab: &Lab, data: &Dataset) -> Result<Network, Error> {
         let Self { experiment, document, .. } = self;
         let network = Network::build(experiment.layout(), document, lab, data)?.trained(document)?;
+        let network = self.moving(network, (lab, data))?;
         check_statistics(&network, data, &experiment.training, document)?;
         network.guarded(experiment.guard.as_ref(), document)
     }
@@ -110,6 +130,7 @@ impl Prepared {
     pub(crate) fn saved<'d>(&'d self, run: &Interrupted, data: &'d Dataset, lab: &Lab) -> Result<Trainer<'d>, Error> {
         let network = Network::build(self.experiment.layout(), &self.document, lab, data)?
             .guarded(self.experiment.guard.as_ref(), &self.document)?;
+        let network = self.moving(network, (lab, data))?;
         let mut trainer = Trainer::new(network, data, &self.experiment.training, run.method, Key::new(run.seed));
         let bad = |message: String| Error::Record { path: Saved::path(&run.folder), message };
         let saved = Saved::read(&run.folder)?;
@@ -188,9 +209,11 @@ impl Prepared {
                 continue;
             }
             let layers = self.experiment.layers.iter();
+            let moved = self.experiment.motion.iter().flat_map(|motion| &motion.drives);
             let depth = layers
                 .filter(|layer| matches!(layer, LayerConfig::Physical(config) if config.plant == opened.name))
-                .count();
+                .count()
+                + moved.filter(|plant| **plant == opened.name).count();
             opened.allowance.pace();
             let key = Key::new(self.experiment.seed).branch("trainability");
             let checked = calibration::check_trainable(&mut opened.plant, &*opened.twin, depth, key);

@@ -135,6 +135,7 @@ impl Prepared {
         let opened = self.rig.clone().unrecorded().open(&plants, self.experiment.seed)?;
         // A rollout is a thousand passes: nobody waits for the slopes of each.
         let is_asked = self.experiment.cells.is_none()
+            && self.experiment.motion.is_none()
             && !opened.iter().any(|plant| is_replayed(plant.plant.card()))
             && !plants.iter().any(recorded);
         if plants.is_empty() || !is_asked {

@@ -1,0 +1,250 @@
+//! `pnnlab generate`: images of a trained generator, or sequences of one that is moved: a film, a folder of frames, or a table.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::control::Attendant;
+use crate::output::duration;
+use crate::plants::{Forward, Lab, Rig};
+use crate::report::{Theme, picture};
+use crate::training::film::{Film, Maker, shown};
+use crate::training::{Experiment, Interrupted, Prepared};
+use crate::{Error, whole_file};
+
+/// Frames at most, of all sequences together.
+const MOST: usize = 1 << 20;
+
+/// `pnnlab generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// The run: its folder, or its name. It learned to `generate` images, or to move such a generator
+    pub run: PathBuf,
+    /// Frames of a sequence, also more than were learned; without it, as many as were
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub frames: Option<u32>,
+    /// Sequences, or images of a run that moves nothing
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub count: u32,
+    /// Where they go: a film (.gif), a picture of all frames side by side (.png), a table (.csv), or a folder with a picture of each frame;
+    /// without it, film.gif, and images.png of a run that moves nothing
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Pixels of a value's side
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub zoom: u16,
+    /// On the twins of the plants, which drives nothing
+    #[arg(long)]
+    pub twin: bool,
+    /// The rig file of another bench; without it, the run's own rig
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Changes one key of the rig's plants, such as `plants.electrical.simulated.plant_seed=2`
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// The seed of the latents and of the noise
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Makes the frames and writes them.
+pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
+    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
+    if let Some(other) = arguments.set.iter().find(|set| !set.trim_start().starts_with("plants.")) {
+        return Err(Error::Usage(format!(
+            "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
+        )));
+    }
+    let own = |name: &str| run.folder.join(name);
+    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &arguments.set)?;
+    let rig = if let Some(file) = &arguments.rig {
+        Rig::find(Some(file), &document)?
+    } else {
+        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
+        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
+    };
+    let prepared = Prepared { experiment, document, rig, data: None, drawer: Arc::new(Theme::default()) };
+    let none = || {
+        Error::Usage(format!(
+            "{}: is no generator: its objective is neither `generate` nor `motion`, so there is nothing to show",
+            run.folder.display()
+        ))
+    };
+    let (size, gray) = shown(&prepared, &run)?.ok_or_else(none)?;
+    let mut lab = prepared.lab_beside(run.seed)?;
+    let mut maker = Maker::of_run(&prepared, &run, &lab)?.ok_or_else(none)?;
+    let (count, length) = (arguments.count as usize, arguments.frames.map_or(maker.length(), |frames| frames as usize));
+    if MOST < count * length {
+        return Err(Error::Usage(format!("--frames, --count: {count} × {length} frames are more than {MOST}: give fewer")));
+    }
+    let moves = matches!(maker, Maker::Sequences(_));
+    let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
+    writable(&out, count * length)?;
+    lab.attend(Attendant::new());
+    let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
+    announce(arguments, count * length, &prepared, &lab);
+    let (before, start) = (lab.meter(), Instant::now());
+    let made = maker.make((count, length, arguments.seed), size, (&mut lab, on));
+    let seconds = start.elapsed().as_secs_f64();
+    // The plants are made safe before anything is said, whatever came out.
+    lab.make_safe()?;
+    let film = made.map_err(|error| match error {
+        Error::Halted(_) => Error::CalibrationStopped,
+        error => error,
+    })?;
+    if !film.frames.iter().all(|value| value.is_finite()) {
+        return Err(Error::Diverged { what: "a value of a frame".to_owned() });
+    }
+    write(&out, &film, (gray, usize::from(arguments.zoom)))?;
+    let meter = lab.meter();
+    let facts = json!({
+        "run": arguments.run,
+        "count": count,
+        "frames": length,
+        "size": size,
+        "seed": arguments.seed,
+        "on": if arguments.twin { "twin" } else { "plant" },
+        "shots": meter.shots - before.shots,
+        "plant_seconds": meter.plant_seconds - before.plant_seconds,
+        "seconds": seconds,
+        "largest_step": moves.then_some(film.largest_step),
+        "told": film.told,
+        "out": out,
+    });
+    tell(&facts, arguments);
+    Ok(())
+}
+
+/// Says what it will cost on the plants.
+fn announce(arguments: &GenerateArgs, frames: usize, prepared: &Prepared, lab: &Lab) {
+    if arguments.twin || prepared.plants().is_empty() {
+        return;
+    }
+    let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(frames)).sum();
+    tell!("pnnlab: {frames} frames, each a shot: {} of bench time", duration(seconds));
+}
+
+/// Whether a path is of a folder: there is one, or it has no known ending.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_none()
+}
+
+/// Refuses a place that nothing can be written to, before anything is driven.
+fn writable(out: &Path, frames: usize) -> Result<(), Error> {
+    let end = out.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+    if !is_folder(out) && !["gif", "png", "csv"].contains(&end.as_deref().unwrap_or_default()) {
+        return Err(Error::Usage(format!(
+            "--out {}: has an unknown ending: give .gif, .png, .csv, or a folder",
+            out.display()
+        )));
+    }
+    if is_folder(out) && 100_000 < frames {
+        return Err(Error::Usage(format!("--out {}: {frames} frames are too many files: write .csv", out.display())));
+    }
+    Ok(())
+}
+
+/// Writes the frames as the name of the place says.
+fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(), Error> {
+    let sheet = |frame: usize| {
+        let images: Vec<&[f32]> = (0..film.count).map(|sequence| film.frame(sequence, frame)).collect();
+        picture::sheet(&images, (film.size, columns(film.count)), gray)
+    };
+    if is_folder(out) {
+        std::fs::create_dir_all(out).map_err(Error::record(out, "cannot be created"))?;
+        for frame in 0..film.length {
+            picture::write(&out.join(format!("frame-{:05}.png", frame + 1)), &[sheet(frame)], zoom)?;
+        }
+        return Ok(());
+    }
+    if out.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
+        return whole_file::replace(out, table(film).as_bytes()).map_err(Error::record(out, "cannot be written"));
+    }
+    if picture::is_film(out) {
+        let sheets: Vec<_> = (0..film.length).map(sheet).collect();
+        return picture::write(out, &sheets, zoom);
+    }
+    // A strip: the frames of a sequence in a line; images by themselves in a square.
+    let pairs = (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame)));
+    let images: Vec<&[f32]> = pairs.map(|(sequence, frame)| film.frame(sequence, frame)).collect();
+    let across = if film.length == 1 { columns(film.count) } else { film.length };
+    picture::write(out, &[picture::sheet(&images, (film.size, across), gray)], zoom)
+}
+
+/// Images in a line, of so many.
+fn columns(count: usize) -> usize {
+    let root = count.isqrt();
+    if root * root < count { root + 1 } else { root.max(1) }
+}
+
+/// One line for each frame.
+fn table(film: &Film) -> String {
+    let values: Vec<String> = (0..film.pixels()).map(|value| format!("value_{value}")).collect();
+    let mut text = format!("sequence,frame,{}\n", values.join(","));
+    for (sequence, frame) in (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame))) {
+        let values: Vec<String> = film.frame(sequence, frame).iter().map(f32::to_string).collect();
+        text += &format!("{sequence},{frame},{}\n", values.join(","));
+    }
+    text
+}
+
+fn tell(facts: &Value, arguments: &GenerateArgs) {
+    if arguments.json {
+        say!("{facts:#}");
+        return;
+    }
+    let number = |key: &str| facts[key].as_f64().unwrap_or_default();
+    say!(
+        "{} sequences of {} frames in {}: {} shots on the plants",
+        facts["count"],
+        facts["frames"],
+        duration(number("seconds")),
+        facts["shots"]
+    );
+    if let Some(step) = facts["largest_step"].as_f64() {
+        say!("the largest step of a component: {step:.3} of its standard deviations");
+    }
+    say!("frames: {}", facts["out"].as_str().unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn film() -> Film {
+        Film { frames: (0..24).map(|value| value as f32 / 24.0).collect(), size: [2, 3], count: 2, length: 2, ..Film::default() }
+    }
+
+    #[test]
+    fn frames_are_written_as_the_place_says() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for name in ["film.gif", "strip.png", "table.csv", "frames"] {
+            writable(&at(name), 4).unwrap();
+            write(&at(name), &film(), ([0.0, 1.0], 2)).unwrap();
+        }
+        let text = std::fs::read_to_string(at("table.csv")).unwrap();
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.lines().nth(3).unwrap().starts_with("1,0,0.5,"), "{text}");
+        // Two lines of two frames with a gap of one pixel: 2 · 2 + 1 by 2 · 3 + 1, twice as large.
+        assert_eq!(crate::data::read_image(&at("strip.png")).unwrap().size, [10, 14]);
+        assert_eq!(std::fs::read_dir(at("frames")).unwrap().count(), 2);
+        assert!(std::fs::read(at("film.gif")).unwrap().starts_with(b"GIF89a"));
+        let said = writable(&at("film.mp4"), 4).unwrap_err().to_string();
+        assert!(said.contains("unknown ending"), "{said}");
+    }
+
+    #[test]
+    fn images_stand_in_a_square() {
+        assert_eq!([1, 2, 4, 5, 10, 16].map(columns), [1, 2, 2, 3, 4, 4]);
+    }
+}
