@@ -1,5 +1,7 @@
 //! The table `[cells]`: a lattice whose cells all follow one rule, the network.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::{COLORS, Grid, Key, Lattice, Perception, Pixels};
@@ -57,6 +59,10 @@ pub struct CellsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 1000))]
     pub clip: Option<f32>,
+    /// A safetensors file with the filters of a network that sees images, such as VGG16; textures are then learned by what these filters
+    /// see. Left out, by patches of their colors, as they are judged in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<PathBuf>,
     /// Decides the fixed patterns of gains and turns (1). What a training draws besides follows the experiment's seed.
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub seed: u64,
@@ -79,6 +85,7 @@ impl Default for CellsConfig {
             seed_noise: 0.1,
             contrast: 1.0,
             clip: None,
+            features: None,
             seed: 1,
         }
     }

@@ -4,11 +4,12 @@
 
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use drivers::{MEBIBYTE, read_bounded};
 use sims::{COLORS, Pixels};
 
-use super::{Asked, CellsConfig, Dataset, ImageConfig, Meaning, Pattern, Rows, Targets, Texture};
+use super::{Asked, CellsConfig, Dataset, Filters, ImageConfig, Meaning, Pattern, Rows, Targets, Texture};
 use crate::Error;
 
 /// The most that is read of a file.
@@ -43,7 +44,7 @@ pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> R
         train: rows("pool", 1),
         validation: rows("validation", config.validation),
         test: rows("test", config.test),
-        meaning: Meaning::Texture(Box::new(Texture { image, cells: None })),
+        meaning: Meaning::Texture(Box::new(Texture { image, cells: None, filters: None })),
         augmented: None,
         drawn: None,
         columns: vec![],
@@ -75,6 +76,10 @@ impl Dataset {
             );
             return Err(document.refuse("cells.size", message));
         }
+        texture.filters = match &cells.features {
+            Some(file) => Some(Arc::new(Filters::read(file)?)),
+            None => None,
+        };
         texture.cells = Some(cells.clone());
         let check = self.test.targets.values().first().copied().unwrap_or_default();
         let mut stream = key.branch("pool").stream();

@@ -1,8 +1,10 @@
 //! What is learned of an image: its texture, by an automaton.
 
+use std::sync::Arc;
+
 use sims::Pixels;
 
-use super::CellsConfig;
+use super::{CellsConfig, Filters};
 
 /// A texture to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,4 +13,6 @@ pub struct Texture {
     pub image: Pixels<f32>,
     /// Who grows it; none until the experiment's table is known.
     pub cells: Option<CellsConfig>,
+    /// What it is compared by in place of its patches of colors.
+    pub filters: Option<Arc<Filters>>,
 }

@@ -46,7 +46,7 @@ pub struct Generate {
 }
 
 /// Random vectors side by side, `[height, count]`.
-fn directions(height: usize, count: usize, key: Key) -> Vec<f32> {
+pub(super) fn directions(height: usize, count: usize, key: Key) -> Vec<f32> {
     let each: Vec<Vec<f32>> = (0..count).map(|one| direction(height, key.number(one as u64))).collect();
     (0..height).flat_map(|row| each.iter().map(move |one| one[row])).collect()
 }
