@@ -290,7 +290,7 @@ fn ports(model: &Model) -> usize {
 /// The programs of a model, where its steps are stable in the given ranges.
 fn runner(model: &Model) -> Result<Arc<Runner>, Error> {
     let course = Course::new(model);
-    match report::unstable(model, &course) {
+    match report::undefined(model, &course).or_else(|| report::unstable(model, &course)) {
         Some(what) => Err(model.source.error(model.time.at, what)),
         None => Ok(Arc::new(Runner::new(course, ranges(model)))),
     }
