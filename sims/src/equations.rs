@@ -42,6 +42,7 @@ pub(crate) mod tests;
 pub mod trials;
 mod twin;
 mod units;
+mod wording;
 
 use std::sync::Arc;
 

@@ -26,7 +26,8 @@ const LINES: usize = 16;
 pub struct SystemArgs {
     /// The file of equations
     pub file: PathBuf,
-    /// Writes the right-hand side and its Jacobian out in another language, with one point to test it at
+    /// Writes the right-hand side and its Jacobian out in another language, with one point to test it at; of a system without states
+    /// its outputs
     #[arg(long, value_name = "LANGUAGE")]
     pub export: Option<Exported>,
     /// Prints one JSON object on standard output
@@ -118,6 +119,7 @@ fn object(file: &str, report: &SystemReport, twin: &dyn Twin, (seconds, [forward
         "ports": { "inputs": ports.input_count(), "controls": ports.control_count(), "outputs": ports.output_count() },
         "quantities": report.quantities.iter().map(|(name, unit)| json!({ "name": name, "unit": unit })).collect::<Vec<_>>(),
         "equations": report.equations.iter().map(|[left, right, latex]| json!({ "left": left, "right": right, "latex": latex })).collect::<Vec<_>>(),
+        "outputs": report.outputs.iter().map(|[left, right, latex]| json!({ "left": left, "right": right, "latex": latex })).collect::<Vec<_>>(),
         "operations": { "written": written, "computed": computed },
         "jacobian": { "size": report.states, "nonzeros": report.pattern.len(), "pattern": report.pattern },
         "time_constants_seconds": report.time_constants,
@@ -141,18 +143,18 @@ fn print(report: &SystemReport, twin: &dyn Twin, (seconds, [forward, back]): (f6
     );
     let quantities: Vec<String> = report.quantities.iter().map(|(name, unit)| format!("{name} [{unit}]")).collect();
     say!("quantities: {}", quantities.join(", "));
-    let more = report.states.saturating_sub(LINES);
-    let rest = || {
-        if more > 0 {
-            say!("  and {more} more: --json has them");
+    let all = |line: &dyn Fn(&[String; 3])| {
+        for list in [&report.equations, &report.outputs] {
+            list.iter().take(LINES).for_each(line);
+            if LINES < list.len() {
+                say!("  and more: --json has the first {}", list.len());
+            }
         }
     };
     say!("\nas it is computed:");
-    report.equations.iter().take(LINES).for_each(|[left, right, _]| say!("  {left} = {right}"));
-    rest();
+    all(&|[left, right, _]| say!("  {left} = {right}"));
     say!("\nin LaTeX:");
-    report.equations.iter().take(LINES).for_each(|[_, _, latex]| say!("  {latex}"));
-    rest();
+    all(&|[_, _, latex]| say!("  {latex}"));
     let [written, computed] = report.operations;
     say!("\noperations for all slopes: {written} as written, {computed} as computed");
     let all = report.states * report.states;

@@ -346,6 +346,10 @@ impl<'a> Builder<'a> {
                     self.terms.pair(pair, so_far, next)
                 })
             }
+            "mod" => {
+                let [a, b] = [&of[0], &of[1]].map(|part| self.build(part, places));
+                self.terms.modulo(a, b)
+            }
             "sum" => self.sum_over(&of[0], &of[1], places),
             "table" => self.table(&of[0], &of[1], places),
             "delay" => self.delay(&of[0], &of[1], places),

@@ -180,7 +180,7 @@ impl Terms {
                 self.sum([(square, -1.0)], 1.0)
             }
             Function::Abs => self.call(Function::Sign, of),
-            Function::Sign => return None,
+            Function::Sign | Function::Floor => return None,
         })
     }
 

@@ -41,8 +41,8 @@ struct Checker<'a> {
     model: &'a Model,
     /// What each name of [let] is, and how many stand within it one in another; `None` while it is being looked at.
     lets: HashMap<usize, Option<(Measure, usize)>>,
-    /// How many names are being looked at.
-    depth: usize,
+    /// The names that are being looked at, each within the one before it.
+    within: Vec<usize>,
     /// How many stand one in another in what is being looked at.
     deepest: usize,
 }
@@ -58,7 +58,7 @@ struct Scope<'a> {
 
 /// Refuses a model that makes no sense.
 pub(super) fn check(model: &Model) -> Result<(), Error> {
-    let mut checker = Checker { model, lets: HashMap::new(), depth: 0, deepest: 0 };
+    let mut checker = Checker { model, lets: HashMap::new(), within: Vec::new(), deepest: 0 };
     for (number, line) in model.lets.iter().enumerate() {
         checker.named(number, line, &line.right, &(0..0))?;
     }
@@ -103,6 +103,18 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
     beginning::check(model)
 }
 
+/// What to write in place of a plain number where a quantity with a unit is needed.
+fn bare(expr: &Expr, found: Dimension) -> Option<String> {
+    let text = match &expr.kind {
+        Kind::Number { value, .. } => format!("{value:e}"),
+        Kind::Sum(parts) if parts.len() == 1 => {
+            return bare(&parts[0].1, found).map(|hint| hint.replace(": `", ": `-"));
+        }
+        _ => return None,
+    };
+    (found == Dimension::NONE).then(|| format!("; a quantity is written with an exponent: `{text}`"))
+}
+
 impl<'a> Checker<'a> {
     fn same_shape(&self, state: &Quantity, line: &Line) -> Result<(), Error> {
         for (declared, written) in state.shape.iter().zip(&line.indices) {
@@ -129,12 +141,9 @@ impl<'a> Checker<'a> {
             Measure::Any => return Ok(()),
             Measure::Of(dimension) if dimension == wanted => return Ok(()),
             Measure::Of(dimension) => {
-                format!(
-                    "{whose}: `{}` is in {}, where {} is needed",
-                    written.text,
-                    words.say(dimension),
-                    words.say(wanted)
-                )
+                let hint = bare(&written.expr, dimension).unwrap_or_default();
+                let (found, wanted) = (words.say(dimension), words.say(wanted));
+                format!("{whose}: `{}` is in {found}, where {wanted} is needed{hint}", written.text)
             }
             Measure::Truth => format!("{whose}: `{}` is a condition, where a number is needed", written.text),
         };
@@ -149,15 +158,18 @@ impl<'a> Checker<'a> {
                 return Ok(*measure);
             }
             Some(None) => {
-                return Err(self.model.error(from, span, format!("`{}` of [let] depends on itself", line.name)));
+                let from_it = self.within.iter().skip_while(|inner| **inner != number);
+                let ring = from_it.map(|inner| self.model.lets[*inner].name.as_str()).chain([line.name.as_str()]);
+                let ring = ring.collect::<Vec<_>>().join(" → ");
+                return Err(self.model.error(from, span, format!("`{}` of [let] depends on itself: {ring}", line.name)));
             }
             None => (),
         }
         let outside = std::mem::take(&mut self.deepest);
         self.lets.insert(number, None);
-        self.depth += 1;
-        let measure = if self.depth <= DEEPEST_LET { Some(self.line(line, Among::All, &line.name)?) } else { None };
-        self.depth -= 1;
+        self.within.push(number);
+        let measure = if self.within.len() <= DEEPEST_LET { Some(self.line(line, Among::All, &line.name)?) } else { None };
+        self.within.pop();
         self.deepest += 1;
         let (Some(measure), ..=DEEPEST_LET) = (measure, self.deepest) else {
             let what = format!("names of [let] stand more than {DEEPEST_LET} deep within one another");
@@ -283,10 +295,11 @@ impl<'a> Checker<'a> {
                     let words = &self.model.words;
                     let [a, b] = [other, part].map(|part| scope.written.part(&part.span));
                     let (a_unit, b_unit) = (words.say(known), words.say(dimension));
+                    let hint = bare(other, known).or_else(|| bare(part, dimension)).unwrap_or_default();
                     return self.fail(
                         part,
                         scope,
-                        format_args!("`{a}` is in {a_unit}, `{b}` in {b_unit}: {what} needs one unit"),
+                        format_args!("`{a}` is in {a_unit}, `{b}` in {b_unit}: {what} needs one unit{hint}"),
                     );
                 }
                 Some(_) => (),
@@ -320,16 +333,13 @@ impl<'a> Checker<'a> {
                 .find(|under| (value * f64::from(*under)).fract().abs() < 1e-12)
                 .map(|under| ((value * f64::from(under)).round() as i64, i64::from(under)))
         });
-        if let Some(power) = rational.and_then(|(over, under)| dimension.power(over, under)) {
-            Ok(Measure::Of(power))
-        } else {
-            let (text, unit) = (scope.written.part(&base.span), self.model.words.say(dimension));
-            self.fail(
-                exponent,
-                scope,
-                format_args!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"),
-            )
-        }
+        let (text, unit) = (scope.written.part(&base.span), self.model.words.say(dimension));
+        let what = match rational.map(|(over, under)| dimension.power(over, under)) {
+            Some(Some(power)) => return Ok(Measure::Of(power)),
+            Some(None) => format!("`{text}` is in {unit}: with this exponent those of its unit get too large"),
+            None => format!("`{text}` is in {unit}: its exponent must be a number such as 2 or 1/2"),
+        };
+        self.fail(exponent, scope, what)
     }
 
     fn indices(&self, expr: &Expr, name: &str, at: &[Expr], shape: &[usize], scope: &Scope) -> Result<(), Error> {
@@ -376,6 +386,9 @@ impl<'a> Checker<'a> {
         match model.names.get(name) {
             None if model.curves.contains_key(name) => {
                 self.fail(expr, scope, format_args!("`{name}` is a table: write table(x, {name})"))
+            }
+            None if FUNCTIONS.contains(&name) => {
+                self.fail(expr, scope, format_args!("`{name}` is a function: write `{name}(…)`, with what it is of"))
             }
             None => {
                 let what = format_args!("unknown name `{name}`{}", model.near(name)).to_string();

@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::model::{Model, Role};
+use super::model::{Line, Model, Role};
 use super::report::{Looked, Style, is_plain, lines, written};
+use super::syntax::{Kind, Span};
 use super::system::{Block, Compiled};
 use super::terms::{Id, Leaf, Node, Origin, Place, Terms, vars_of};
 use super::{Equations, nominal};
@@ -17,6 +18,9 @@ use crate::{Error, Key};
 
 /// States of a system that is written out at most: every element has terms of its own there.
 const MOST_PARTS: usize = 200_000;
+
+/// Points at which a value is looked for.
+const ATTEMPTS: usize = 100;
 
 /// A language that a system is written out in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,47 +160,128 @@ fn over(terms: &Terms, id: Id, over: u32, values: &Values) -> Vec<f64> {
     entries
 }
 
+/// What is written out, with the columns of its derivatives: of states, or, in a system without, of inputs and then of controls.
+struct WrittenOut<'a> {
+    looked: Looked<'a>,
+    roots: Vec<Id>,
+    /// Entries of the Jacobian with their rows and columns.
+    entries: Vec<(Id, (u32, u32))>,
+}
+
+impl<'a> WrittenOut<'a> {
+    fn new(model: &'a Model) -> Self {
+        let mut looked = Looked::new(model, true);
+        if !model.states.is_empty() {
+            let layout = Compiled::new(model, true).layout;
+            let blocks = looked.blocks.iter();
+            let entries = blocks
+                .flat_map(|block| {
+                    let places = block.places(&looked.terms, &layout).into_iter().flatten();
+                    places.map(|place| (block.value, place)).collect::<Vec<_>>()
+                })
+                .collect();
+            let roots = looked.motions.iter().map(|motion| motion.slope).collect();
+            return Self { looked, roots, entries };
+        }
+        let roots: Vec<Id> = looked.outputs.iter().map(|(.., id)| *id).collect();
+        let none = Values { model, states: &[], inputs: &[], controls: &[], coefficients: &[] };
+        let (inputs, mut entries) = (model.total(Role::Input), Vec::new());
+        let one = looked.terms.number(1.0);
+        for (row, root) in roots.iter().enumerate() {
+            let found = looked.terms.backward(&[(*root, one, 0)], 0, |terms, id| {
+                matches!(terms.node(id), Node::Leaf(Leaf { origin: Origin::Input | Origin::Control, .. }))
+            });
+            for worth in found {
+                let Node::Leaf(leaf) = looked.terms.node(worth.of) else { continue };
+                let before = if leaf.origin == Origin::Control { inputs } else { 0 };
+                if let Some(place) = none.place(&looked.terms, leaf, &[]) {
+                    entries.push((worth.worth, (row as u32, (before + place) as u32)));
+                }
+            }
+        }
+        Self { looked, roots, entries }
+    }
+}
+
+/// Where the first delay of a model stands.
+fn first_delay(model: &Model) -> Option<(&Line, Span)> {
+    let outputs = if model.states.is_empty() { model.outputs.as_slice() } else { &[] };
+    let lines = model.lets.iter().chain(&model.equations);
+    for line in lines.chain(outputs.iter().map(|output| &output.line)) {
+        let mut waiting = vec![&line.right.expr];
+        while let Some(expr) = waiting.pop() {
+            match &expr.kind {
+                Kind::Call { name, .. } if name == "delay" => return Some((line, expr.span.clone())),
+                Kind::Number { .. } | Kind::Name { .. } => (),
+                Kind::Call { of, .. } | Kind::All(of) | Kind::Any(of) => waiting.extend(of),
+                Kind::Sum(parts) | Kind::Product(parts) => waiting.extend(parts.iter().map(|(_, part)| part)),
+                Kind::Power(a, b) | Kind::Compare(_, a, b) => waiting.extend([&**a, &**b]),
+                Kind::Not(inner) => waiting.push(inner),
+            }
+        }
+    }
+    None
+}
+
 impl Equations {
-    /// The right-hand side and its Jacobian as source text, with a test at one point.
+    /// The right-hand side and its Jacobian by the states as source text, with a test at one point; of a system without states the
+    /// outputs and their Jacobian by inputs and controls.
+    ///
+    /// Systems with delays, or with too many elements, are refused.
     pub fn export(&self, language: Language) -> Result<String, Error> {
         let (model, _) = self.read()?;
-        if MOST_PARTS < super::build::work(&model, model.equations.iter()) || model.states.is_empty() {
-            let what =
-                "only a system with states, and not too many, is written out: every element becomes lines of its own";
+        let lines = model.equations.iter().chain(model.outputs.iter().map(|output| &output.line));
+        if MOST_PARTS < super::build::work(&model, lines) {
+            let what = "only a system of not too many elements is written out: each becomes lines of its own";
             return Err(model.source.error(0, what));
         }
-        let looked = Looked::new(&model, true);
-        let compiled = Compiled::new(&model, true);
+        if let Some((line, span)) = first_delay(&model) {
+            let what = format!(
+                "`{}` is what was some samples ago, which a function of the moment does not know: a system with delays is not \
+                 written out",
+                line.right.part(&span)
+            );
+            return Err(model.error(&line.right, &span, what));
+        }
+        let written = WrittenOut::new(&model);
         let mut stream = Key::new(0).branch("export").stream();
-        let mut drawn = |role: Role| -> Vec<f64> {
-            let ranges = model
-                .list(role)
-                .iter()
-                .flat_map(|quantity| vec![quantity.range.unwrap_or([-0.1, 0.1]); model.count(&quantity.shape)]);
-            ranges.map(|[low, high]| low + (high - low) * f64::from(stream.uniform())).collect()
-        };
-        let point = [drawn(Role::State), drawn(Role::Input), drawn(Role::Control), nominal(&model)];
-        let values = Values {
-            model: &model,
-            states: &point[0],
-            inputs: &point[1],
-            controls: &point[2],
-            coefficients: &point[3],
-        };
-        let mut known = HashMap::new();
-        let mut all = |id: Id| value(&looked.terms, id, &values, &[], &mut known);
-        let slopes: Vec<f64> = looked.motions.iter().map(|motion| all(motion.slope)).collect();
-        let entries: Vec<f64> = looked.blocks.iter().map(|block| all(block.value)).collect();
-        let places = looked.blocks.iter().flat_map(|block| block.places(&looked.terms, &compiled.layout));
-        let places: Vec<(u32, u32)> = places.flatten().collect();
-        let source = Source { looked: &looked, values: &values, language };
-        Ok(source.whole(&places, &point, [&slopes, &entries]))
+        // A point at which all has a value, if one is soon found.
+        for _ in 0..ATTEMPTS {
+            let mut drawn = |role: Role| -> Vec<f64> {
+                let ranges = model
+                    .list(role)
+                    .iter()
+                    .flat_map(|quantity| vec![quantity.range.unwrap_or([-0.1, 0.1]); model.count(&quantity.shape)]);
+                ranges.map(|[low, high]| low + (high - low) * f64::from(stream.uniform())).collect()
+            };
+            let point = [drawn(Role::State), drawn(Role::Input), drawn(Role::Control), nominal(&model)];
+            let values = Values {
+                model: &model,
+                states: &point[0],
+                inputs: &point[1],
+                controls: &point[2],
+                coefficients: &point[3],
+            };
+            let mut known = HashMap::new();
+            let mut all = |id: Id| value(&written.looked.terms, id, &values, &[], &mut known);
+            let results: Vec<f64> = written.roots.iter().map(|id| all(*id)).collect();
+            let entries: Vec<f64> = written.entries.iter().map(|(id, _)| all(*id)).collect();
+            if results.iter().chain(&entries).all(|value| value.is_finite()) {
+                let source = Source { written: &written, values: &values, language };
+                return Ok(source.whole(&point, [&results, &entries]));
+            }
+        }
+        let what = format!(
+            "at {ATTEMPTS} points of its ranges, with states near 0, this system has no value: there is none to test what would be \
+             written out"
+        );
+        Err(model.source.error(0, what))
     }
 }
 
 /// A system on its way into a language.
 struct Source<'a> {
-    looked: &'a Looked<'a>,
+    written: &'a WrittenOut<'a>,
     values: &'a Values<'a>,
     language: Language,
 }
@@ -212,7 +297,8 @@ impl Source<'_> {
 
     /// The statements that compute `roots` into `to`.
     fn body(&self, roots: &[Id], to: &str) -> String {
-        let terms = &self.looked.terms;
+        let looked = &self.written.looked;
+        let terms = &looked.terms;
         let mut uses: HashMap<Id, usize> = HashMap::new();
         let order = terms.reachable(roots);
         for id in &order {
@@ -225,6 +311,7 @@ impl Source<'_> {
             Language::Rust => ["    let ", ";"],
             Language::Python => ["    ", ""],
         };
+        let nothing = if self.language == Language::Rust { "0.0_f64" } else { "0.0" };
         let typed = if self.language == Language::Rust { ": f64" } else { "" };
         for id in order {
             if let Node::Leaf(leaf) = terms.node(id) {
@@ -233,28 +320,28 @@ impl Source<'_> {
                     Origin::Input => "u",
                     Origin::Control => "c",
                     Origin::Coefficient => "p",
-                    _ => "0.0",
+                    _ => unreachable!("what a file says has no other leaves, and delays are refused"),
                 };
                 let place = self.values.place(terms, leaf, &[]);
-                names.insert(id, place.map_or("0.0".to_owned(), |place| format!("{array}[{place}]")));
+                names.insert(id, place.map_or(nothing.to_owned(), |place| format!("{array}[{place}]")));
             } else if !is_plain(terms.node(id)) && uses.get(&id).is_some_and(|uses| 1 < *uses) {
-                let line = written(self.looked, id, self.style(), &|id| names.get(&id).cloned()).0;
+                let line = written(looked, id, self.style(), &|id| names.get(&id).cloned()).0;
                 let name = format!("t{}", names.len());
                 let _ = writeln!(text, "{before}{name}{typed} = {line}{end}");
                 names.insert(id, name);
             }
         }
         for (place, root) in roots.iter().enumerate() {
-            let line = written(self.looked, *root, self.style(), &|id| names.get(&id).cloned()).0;
+            let line = written(looked, *root, self.style(), &|id| names.get(&id).cloned()).0;
             let _ = writeln!(text, "    {to}[{place}] = {line}{end}");
         }
         text
     }
 
-    fn whole(&self, places: &[(u32, u32)], point: &[Vec<f64>; 4], [slopes, entries]: [&[f64]; 2]) -> String {
-        let roots: Vec<Id> = self.looked.motions.iter().map(|motion| motion.slope).collect();
-        let blocks: Vec<Id> = self.looked.blocks.iter().map(|block| block.value).collect();
-        let (right, jacobian) = (self.body(&roots, "to"), self.body(&blocks, "to"));
+    fn whole(&self, point: &[Vec<f64>; 4], [results, entries]: [&[f64]; 2]) -> String {
+        let written = self.written;
+        let ids: Vec<Id> = written.entries.iter().map(|(id, _)| *id).collect();
+        let (right, jacobian) = (self.body(&written.roots, "to"), self.body(&ids, "to"));
         let model = self.values.model;
         let comment = if self.language == Language::Python { "#" } else { "//" };
         let names = |title: &str, role: Role| {
@@ -267,45 +354,56 @@ impl Source<'_> {
             names("u, inputs", Role::Input),
             names("c, controls", Role::Control),
             names("p, coefficients", Role::Coefficient),
+            if model.states.is_empty() {
+                let outputs = written.looked.outputs.iter();
+                let outputs = outputs.map(|(number, at, _)| written.looked.element(&model.outputs[*number].line.name, at));
+                format!(
+                    "{comment} outputs: {}; columns of the Jacobian are of the inputs, then of the controls",
+                    outputs.collect::<Vec<_>>().join(", ")
+                )
+            } else {
+                format!("{comment} rows and columns of the Jacobian are of the states")
+            },
         ]);
         let numbers = |pick: fn(&(u32, u32)) -> u32| {
-            places.iter().map(|place| pick(place).to_string()).collect::<Vec<_>>().join(", ")
+            written.entries.iter().map(|(_, place)| pick(place).to_string()).collect::<Vec<_>>().join(", ")
         };
         let (rows, columns) = (numbers(|place| place.0), numbers(|place| place.1));
         let [states, inputs, controls, coefficients] = point.each_ref().map(|values| list(values));
-        let (slopes_text, entries_text) = (list(slopes), list(entries));
-        let (count, size) = (blocks.len(), roots.len());
+        let (results_text, entries_text) = (list(results), list(entries));
+        let (count, size) = (ids.len(), written.roots.len());
+        let name = if model.states.is_empty() { "outputs" } else { "right_hand_side" };
         match self.language {
             Language::C => {
                 let padded = |list: &str| if list.is_empty() { "0.0".to_owned() } else { list.to_owned() };
-                let (inputs, controls, coefficients) = (padded(&inputs), padded(&controls), padded(&coefficients));
+                let [states, inputs, controls, coefficients] = [states, inputs, controls, coefficients].map(|list| padded(&list));
                 format!(
                     "{head}#include <math.h>\n#include <stdio.h>\n\n\
                      const int rows[{count}] = {{{rows}}}, columns[{count}] = {{{columns}}};\n\n\
-                     void right_hand_side(const double *x, const double *u, const double *c, const double *p, double *to) {{\n    (void)u, (void)c, (void)p;\n{right}}}\n\n\
+                     void {name}(const double *x, const double *u, const double *c, const double *p, double *to) {{\n    (void)x, (void)u, (void)c, (void)p;\n{right}}}\n\n\
                      void jacobian(const double *x, const double *u, const double *c, const double *p, double *to) {{\n    (void)x, (void)u, (void)c, (void)p;\n{jacobian}}}\n\n\
                      static int differs(const double *a, const double *b, int count) {{\n    for (int k = 0; k < count; k++)\n        if (!(fabs(a[k] - b[k]) <= 1e-10 * (fabs(b[k]) + 1e-30))) return 1;\n    return 0;\n}}\n\n\
                      int main(void) {{\n    const double x[] = {{{states}}}, u[] = {{{inputs}}}, c[] = {{{controls}}}, p[] = {{{coefficients}}};\n    \
-                     const double slopes[] = {{{slopes_text}}}, entries[] = {{{entries_text}}};\n    double f[{size}], j[{count}];\n    \
-                     right_hand_side(x, u, c, p, f);\n    jacobian(x, u, c, p, j);\n    int bad = differs(f, slopes, {size}) || differs(j, entries, {count});\n    \
+                     const double exact[] = {{{results_text}}}, entries[] = {{{entries_text}}};\n    double f[{size}], j[{count}];\n    \
+                     {name}(x, u, c, p, f);\n    jacobian(x, u, c, p, j);\n    int bad = differs(f, exact, {size}) || differs(j, entries, {count});\n    \
                      puts(bad ? \"differs\" : \"agrees\");\n    return bad;\n}}\n"
                 )
             }
             Language::Rust => format!(
                 "{head}#![allow(unused_variables, unused_parens)]\n\npub const ROWS: [usize; {count}] = [{rows}];\npub const COLUMNS: [usize; {count}] = [{columns}];\n\n\
                  fn sign(x: f64) -> f64 {{\n    if x == 0.0 {{ x }} else {{ x.signum() }}\n}}\n\n\
-                 pub fn right_hand_side(x: &[f64], u: &[f64], c: &[f64], p: &[f64], to: &mut [f64]) {{\n{right}}}\n\n\
+                 pub fn {name}(x: &[f64], u: &[f64], c: &[f64], p: &[f64], to: &mut [f64]) {{\n{right}}}\n\n\
                  pub fn jacobian(x: &[f64], u: &[f64], c: &[f64], p: &[f64], to: &mut [f64]) {{\n{jacobian}}}\n\n\
                  fn agrees(a: &[f64], b: &[f64]) -> bool {{\n    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-10 * (b.abs() + 1e-30))\n}}\n\n\
-                 fn main() {{\n    let (x, u, c, p): ([f64; {size}], &[f64], &[f64], &[f64]) = ([{states}], &[{inputs}], &[{controls}], &[{coefficients}]);\n    \
-                 let (mut f, mut j) = ([0.0; {size}], [0.0; {count}]);\n    right_hand_side(&x, u, c, p, &mut f);\n    jacobian(&x, u, c, p, &mut j);\n    \
-                 assert!(agrees(&f, &[{slopes_text}]) && agrees(&j, &[{entries_text}]) && sign(0.0) == 0.0);\n}}\n"
+                 fn main() {{\n    let (x, u, c, p): (&[f64], &[f64], &[f64], &[f64]) = (&[{states}], &[{inputs}], &[{controls}], &[{coefficients}]);\n    \
+                 let (mut f, mut j) = ([0.0; {size}], [0.0; {count}]);\n    {name}(x, u, c, p, &mut f);\n    jacobian(x, u, c, p, &mut j);\n    \
+                 assert!(agrees(&f, &[{results_text}]) && agrees(&j, &[{entries_text}]) && sign(0.0) == 0.0);\n}}\n"
             ),
             Language::Python => format!(
-                "{head}import math\n\nROWS = [{rows}]\nCOLUMNS = [{columns}]\n\n\ndef right_hand_side(x, u, c, p):\n    to = [0.0]*{size}\n{right}    return to\n\n\n\
+                "{head}import math\n\nROWS = [{rows}]\nCOLUMNS = [{columns}]\n\n\ndef {name}(x, u, c, p):\n    to = [0.0]*{size}\n{right}    return to\n\n\n\
                  def jacobian(x, u, c, p):\n    to = [0.0]*{count}\n{jacobian}    return to\n\n\nif __name__ == \"__main__\":\n    \
-                 x, u, c, p = [{states}], [{inputs}], [{controls}], [{coefficients}]\n    slopes, entries = [{slopes_text}], [{entries_text}]\n    \
-                 for found, exact in zip(right_hand_side(x, u, c, p) + jacobian(x, u, c, p), slopes + entries):\n        \
+                 x, u, c, p = [{states}], [{inputs}], [{controls}], [{coefficients}]\n    slopes, entries = [{results_text}], [{entries_text}]\n    \
+                 for found, exact in zip({name}(x, u, c, p) + jacobian(x, u, c, p), slopes + entries):\n        \
                  assert abs(found - exact) <= 1e-10*(abs(exact) + 1e-30), (found, exact)\n    print(\"agrees\")\n"
             ),
         }

@@ -51,7 +51,7 @@ fn rules() -> &'static [Rewrite<Formula, ()>] {
 /// the machine that docs/reproduction.md names. Forms are chosen by the differences, which are alike on other machines.
 fn cost_of(function: Function) -> f64 {
     match function {
-        Function::Abs | Function::Sign => 1.5,
+        Function::Abs | Function::Sign | Function::Floor => 1.5,
         Function::Sqrt => 2.0,
         Function::Sin | Function::Cos => 2.5,
         Function::Exp | Function::Tan => 3.0,

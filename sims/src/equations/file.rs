@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::model::{Index, Line, Meaning, Model, Quantity, Role, Source, Time, Written, nearest};
 use super::units::{self, Dimension, Words};
+use super::wording::said;
 use super::{check, constant, syntax};
 use crate::Error;
 
@@ -86,15 +87,12 @@ impl<'a> Table<'a> {
     }
 
     fn number(&self, value: &Spanned<DeValue>, key: &str) -> Result<f64, Error> {
-        let parsed = match value.get_ref() {
-            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok(),
-            DeValue::Float(float) => float.as_str().parse().ok(),
-            _ => None,
+        let text = match value.get_ref() {
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            DeValue::Float(float) if !float.as_str().contains(['i', 'n']) => float.as_str(),
+            _ => return self.fail(value, format!("`{key}` must be a finite number")),
         };
-        match parsed.filter(|number: &f64| number.is_finite()) {
-            Some(number) => Ok(number),
-            None => self.fail(value, format!("`{key}` must be a finite number")),
-        }
+        syntax::number(text).or_else(|what| self.fail(value, format!("`{key}`: {what}")))
     }
 
     fn optional_number(&self, key: &str) -> Result<Option<f64>, Error> {
@@ -108,7 +106,7 @@ impl<'a> Table<'a> {
         if (low..=high).contains(&number) {
             Ok(number)
         } else {
-            self.fail(value, format!("`{key}` = {number} is outside {low} to {high}"))
+            self.fail(value, format!("`{key}` = {} is outside {} to {}", said(number), said(low), said(high)))
         }
     }
 
@@ -149,7 +147,7 @@ impl<'a> Table<'a> {
         if single[0] < single[1] && single.iter().all(|end| end.is_finite()) {
             Ok(Some(range))
         } else {
-            self.fail(value, format!("the range [{}, {}] must have its low end first", range[0], range[1]))
+            self.fail(value, format!("the range [{}, {}] must have its low end first", said(range[0]), said(range[1])))
         }
     }
 
@@ -251,7 +249,7 @@ impl<'a> Reader<'a> {
             };
             if size.fract() != 0.0 || !(1.0..=MOST_ELEMENTS as f64).contains(&size) {
                 let what =
-                    format!("index `{name}` has the size {size}: it must be a whole number from 1 to {MOST_ELEMENTS}");
+                    format!("index `{name}` has the size {}: it must be a whole number from 1 to {MOST_ELEMENTS}", said(size));
                 return table.fail(value, what);
             }
             if self.indices.len() == MOST_INDICES {
@@ -269,14 +267,13 @@ impl<'a> Reader<'a> {
             return Err(self.source.error(table.at, what));
         };
         let text = value.get_ref().as_str().unwrap_or_default();
-        let Some(unit) = units::read(text) else {
-            let what =
-                format!("`{text}` is no unit that is known: SI units such as V, ohm, m/s^2, with prefixes, and 1");
-            return table.fail(value, what);
-        };
+        let unit = units::read(text).or_else(|what| table.fail(value, what))?;
         if !scaled && unit.scale != 1.0 {
-            let what =
-                format!("`{text}`: what goes in or out is in SI units without prefix; only coefficients may have one");
+            let (plain, scale) = (self.words.say(unit.dimension), said(unit.scale));
+            let what = format!(
+                "`{text}`: inputs, controls, states and outputs are in SI units without prefix: write unit = \"{plain}\", \
+                 and {scale} where 1 {text} is meant; only coefficients and tables have other units"
+            );
             return table.fail(value, what);
         }
         if unit.scale == 1.0 {
@@ -364,6 +361,13 @@ impl<'a> Reader<'a> {
         let written = |key: &str| entry.get(key).map(|value| entry.written(value, key)).transpose();
         let (start, only) = (written("start")?, written("where")?);
         let values = if role == Role::Coefficient { self.values(entry, &shape, scale)? } else { Vec::new() };
+        if let Some([low, high]) = range
+            && let Some(outside) = values.iter().find(|value| !(low..=high).contains(value))
+        {
+            let [outside, low, high] = [*outside, low, high].map(|value| said(value / scale));
+            let what = format!("`{name}` = {outside} is outside its own range, {low} to {high}, in {unit}");
+            return Err(self.source.error(entry.at, what));
+        }
         Ok(Quantity {
             name: name.to_owned(),
             at: entry.at,

@@ -39,7 +39,22 @@ pub(super) fn value<S: Real>(function: Function, x: S) -> S {
                 x
             }
         }
+        Function::Floor => floor(x),
     }
+}
+
+/// The largest whole number that is not above `x`.
+#[inline(always)]
+fn floor<S: Real>(x: S) -> S {
+    // From `whole` on, all numbers of the precision are whole; added to a smaller one it rounds it.
+    let [single, double] = [8_388_608.0, 4_503_599_627_370_496.0].map(S::of);
+    let half = S::of(0.5);
+    let whole = if single + half == single { single } else { double };
+    let size = x.abs();
+    let near = (size + whole) - whole;
+    let near = if x < S::of(0.0) { -near } else { near };
+    let below = if x < near { near - S::of(1.0) } else { near };
+    if size < whole { below } else { x }
 }
 
 #[inline(always)]

@@ -289,6 +289,7 @@ operations! {
     Tanh: |a, _b, _c| functions::value(Function::Tanh, a);
     Abs: |a, _b, _c| a.abs();
     Sign: |a, _b, _c| functions::value(Function::Sign, a);
+    Floor: |a, _b, _c| functions::value(Function::Floor, a);
 }
 
 #[inline(always)]
@@ -458,6 +459,7 @@ fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Di
         Op::Call(Function::Tanh) => one!(Tanh),
         Op::Call(Function::Abs) => one!(Abs),
         Op::Call(Function::Sign) => one!(Sign),
+        Op::Call(Function::Floor) => one!(Floor),
     }
 }
 

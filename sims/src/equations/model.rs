@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::syntax::{Expr, Span};
 use super::units::{Dimension, Words};
+pub(super) use super::wording::nearest;
 use crate::Error;
 
 /// The text of a file, for errors that say where.
@@ -19,18 +20,7 @@ impl Source {
         let before = &self.text[..self.text.floor_char_boundary(at)];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Error::Equations { file: self.name.clone(), line, column, what: what.into() }
-    }
-}
-
-/// `; did you mean …` where a known name is near.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match near {
-        Some((distance, near)) if distance <= 1 + near.chars().count() / 4 && distance < near.chars().count() => {
-            format!("; did you mean `{near}`?")
-        }
-        _ => String::new(),
+        Error::Equations { file: self.name.clone(), line, column, what: super::wording::cut(&what.into()) }
     }
 }
 

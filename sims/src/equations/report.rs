@@ -8,10 +8,11 @@ mod print;
 
 use std::fmt::Write;
 
-use super::build::Builder;
+use super::build::{Builder, Delay};
 use super::model::{Method, Model, Role};
 use super::run::Course;
 use super::steps::Motion;
+use super::syntax::Kind;
 use super::system::{Block, Compiled, jacobian};
 use super::terms::{Id, Leaf, Node, Origin, Place, Terms};
 use super::{Equations, nominal};
@@ -45,6 +46,8 @@ pub struct SystemReport {
     pub quantities: Vec<(String, String)>,
     /// Each equation as it is computed: the left side, the right side as text, and the same in LaTeX.
     pub equations: Vec<[String; 3]>,
+    /// Each output in the same way.
+    pub outputs: Vec<[String; 3]>,
     /// Arithmetic operations of all slopes as they are written, and as they are computed, for one shot.
     pub operations: [usize; 2],
     /// Rows and columns of the entries of the Jacobian that are not always 0.
@@ -72,6 +75,9 @@ pub(super) struct Looked<'a> {
     pub terms: Terms,
     pub motions: Vec<Motion>,
     pub blocks: Vec<Block>,
+    /// Each output, or element of one, by its number among the outputs.
+    pub outputs: Vec<(usize, Vec<Place>, Id)>,
+    delays: Vec<Delay>,
 }
 
 impl<'a> Looked<'a> {
@@ -79,9 +85,13 @@ impl<'a> Looked<'a> {
     pub fn new(model: &'a Model, unrolls: bool) -> Self {
         let mut builder = Builder::new(model, unrolls);
         let motions = builder.motions();
-        let mut terms = builder.terms;
+        let mut outputs = Vec::new();
+        for (number, output) in model.outputs.iter().enumerate() {
+            builder.each(&output.line, |_, id, at| outputs.push((number, at, id)));
+        }
+        let Builder { mut terms, delays, .. } = builder;
         let blocks = jacobian(&mut terms, &motions);
-        Self { model, terms, motions, blocks }
+        Self { model, terms, motions, blocks, outputs, delays }
     }
 
     /// A leaf by its name in the file.
@@ -91,12 +101,19 @@ impl<'a> Looked<'a> {
             Origin::Input => Role::Input,
             Origin::Control => Role::Control,
             Origin::Coefficient => Role::Coefficient,
-            Origin::Delayed | Origin::Seed | Origin::Tangent | Origin::Kept | Origin::Settled => {
-                return format!("delayed{}", leaf.array);
+            Origin::Delayed => {
+                let delay = self.delays[leaf.array as usize];
+                let of = Leaf { origin: delay.origin, array: delay.array, at: leaf.at.clone() };
+                return format!("delay({}, {})", self.name(&of), delay.samples);
             }
+            Origin::Seed | Origin::Tangent | Origin::Kept | Origin::Settled => unreachable!("a slope has no such part"),
         };
-        let name = &self.model.list(role)[leaf.array as usize].name;
-        if leaf.at.is_empty() { name.clone() } else { format!("{name}[{}]", self.places(&leaf.at)) }
+        self.element(&self.model.list(role)[leaf.array as usize].name, &leaf.at)
+    }
+
+    /// An element by the name of its array.
+    pub fn element(&self, name: &str, at: &[Place]) -> String {
+        if at.is_empty() { name.to_owned() } else { format!("{name}[{}]", self.places(at)) }
     }
 
     fn places(&self, places: &[Place]) -> String {
@@ -130,11 +147,24 @@ impl Equations {
         for role in [Role::Input, Role::Control, Role::Coefficient, Role::State] {
             quantities.extend(model.list(role).iter().map(|quantity| (quantity.name.clone(), quantity.unit.clone())));
         }
-        quantities.extend(model.outputs.iter().map(|output| (output.line.name.clone(), output.unit.clone())));
+        for output in &model.outputs {
+            // What is read under its own name is listed as what it is.
+            let name = &output.line.name;
+            let known = quantities.iter().any(|(known, _)| known == name);
+            match &output.line.right.expr.kind {
+                Kind::Name { name: own, .. } if known && own == name => (),
+                _ => quantities.push((if known { format!("{name} (output)") } else { name.clone() }, output.unit.clone())),
+            }
+        }
         let mut equations = Vec::new();
         for motion in looked.motions.iter().take(MOST_EQUATIONS) {
             let [text, latex] = [Style::Text, Style::Latex].map(|style| printed(&looked, motion.slope, style));
             equations.push([format!("der({})", looked.name(&motion.state)), text, latex]);
+        }
+        let mut outputs = Vec::new();
+        for (number, at, id) in looked.outputs.iter().take(MOST_EQUATIONS) {
+            let [text, latex] = [Style::Text, Style::Latex].map(|style| printed(&looked, *id, style));
+            outputs.push([looked.element(&model.outputs[*number].line.name, at), text, latex]);
         }
         let mut pattern: Vec<(u32, u32)> = looked
             .blocks
@@ -152,6 +182,7 @@ impl Equations {
             states: compiled.states,
             quantities,
             equations,
+            outputs,
             operations: [written_operations(&looked.terms, &slopes), shared],
             pattern,
             time_constants,

@@ -8,9 +8,9 @@
 //! Sums and products keep all their parts side by side, so that a long line is not a deep tree.
 
 /// The names that stand for functions.
-pub(super) const FUNCTIONS: [&str; 22] = [
+pub(super) const FUNCTIONS: [&str; 23] = [
     "exp", "ln", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "abs", "sign",
-    "min", "max", "mod", "if", "sum", "table", "delay",
+    "floor", "min", "max", "mod", "if", "sum", "table", "delay",
 ];
 
 /// The most characters of one expression, and the deepest nesting: what nobody writes by hand.
@@ -98,6 +98,19 @@ pub(super) fn parse(text: &str) -> Result<Expr, Unreadable> {
     }
 }
 
+/// The value of a number, if it is one that can be computed with.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    match text.parse::<f64>() {
+        Ok(value) if value.is_infinite() => Err(format!("`{text}` is too large for a number: at most 1.7e308")),
+        Ok(0.0) if digits.contains(|c: char| ('1'..='9').contains(&c)) => {
+            Err(format!("`{text}` is too small for a number: at least 5e-324, or 0"))
+        }
+        Ok(value) => Ok(value),
+        Err(_) => Err(format!("`{text}` is no number")),
+    }
+}
+
 struct Parser<'a> {
     text: &'a str,
     /// Behind the token at hand.
@@ -141,10 +154,7 @@ impl Parser<'_> {
                 length = rest.len() - digits.len() + count;
             }
             self.at = self.from + length;
-            let value = rest[..length].parse().ok().filter(|value: &f64| value.is_finite());
-            let Some(value) = value else {
-                return Err(Unreadable { at: self.from, what: format!("`{}` is no number", &rest[..length]) });
-            };
+            let value = number(&rest[..length]).map_err(|what| Unreadable { at: self.from, what })?;
             self.token = Token::Number(value, bears_unit);
         } else if first.is_alphabetic() || first == '_' {
             let length = length_of(&|c| c.is_alphanumeric() || c == '_');
@@ -354,7 +364,8 @@ mod tests {
             ("f(a", 3, "`,` or `)`"),
             ("a # b", 2, "`#` has no meaning"),
             ("1.2.3", 0, "no number"),
-            ("1e999", 0, "no number"),
+            ("1e999", 0, "too large"),
+            ("a*1e-400", 2, "too small"),
             ("a = b", 2, "equal is written `==`"),
             ("", 0, "a value was expected"),
         ] {

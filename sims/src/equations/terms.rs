@@ -8,6 +8,7 @@
 // Circle with equations/rules.rs: constructors apply the rules, and rules construct terms.
 
 mod function;
+mod modulo;
 mod product;
 mod reduce;
 mod sum;

@@ -37,7 +37,7 @@ pub(super) struct Dimension([Exponent; 7]);
 const BASES: [&str; 7] = ["m", "kg", "s", "A", "K", "mol", "cd"];
 
 /// Units with a name of their own: exponents of m, kg, s, A, K, mol, cd. Those without prefix come first where several agree.
-const NAMED: [(&str, [i32; 7]); 27] = [
+const NAMED: [(&str, [i32; 7]); 25] = [
     ("m", [1, 0, 0, 0, 0, 0, 0]),
     ("g", [0, 1, 0, 0, 0, 0, 0]),
     ("s", [0, 0, 1, 0, 0, 0, 0]),
@@ -63,16 +63,43 @@ const NAMED: [(&str, [i32; 7]); 27] = [
     ("lx", [-2, 0, 0, 0, 0, 0, 1]),
     ("rad", [0; 7]),
     ("sr", [0; 7]),
-    ("L", [3, 0, 0, 0, 0, 0, 0]),
-    ("eV", [2, 1, -2, 0, 0, 0, 0]),
 ];
 
-const PREFIXES: [(&str, f64); 14] = [
+/// Units that are so many of another, which may have prefixes too.
+const SCALED: [(&str, f64, [i32; 7]); 4] = [
+    ("L", 1e-3, [3, 0, 0, 0, 0, 0, 0]),
+    ("l", 1e-3, [3, 0, 0, 0, 0, 0, 0]),
+    ("bar", 1e5, [-1, 1, -2, 0, 0, 0, 0]),
+    ("eV", 1.602_176_634e-19, [2, 1, -2, 0, 0, 0, 0]),
+];
+
+/// The same, which have no prefixes.
+const ALONE: [(&str, f64, [i32; 7]); 11] = [
+    ("1", 1.0, [0; 7]),
+    ("%", 1e-2, [0; 7]),
+    ("ppm", 1e-6, [0; 7]),
+    ("deg", std::f64::consts::PI / 180.0, [0; 7]),
+    ("°", std::f64::consts::PI / 180.0, [0; 7]),
+    ("min", 60.0, [0, 0, 1, 0, 0, 0, 0]),
+    ("h", 3600.0, [0, 0, 1, 0, 0, 0, 0]),
+    ("hour", 3600.0, [0, 0, 1, 0, 0, 0, 0]),
+    ("d", 86_400.0, [0, 0, 1, 0, 0, 0, 0]),
+    ("day", 86_400.0, [0, 0, 1, 0, 0, 0, 0]),
+    ("atm", 101_325.0, [-1, 1, -2, 0, 0, 0, 0]),
+];
+
+/// Temperatures with a zero of their own: no factor makes kelvins of them.
+const SHIFTED: [&str; 6] = ["degC", "°C", "℃", "degF", "°F", "celsius"];
+
+const PREFIXES: [(&str, f64); 16] = [
     ("da", 1e1),
+    ("a", 1e-18),
     ("f", 1e-15),
     ("p", 1e-12),
     ("n", 1e-9),
     ("µ", 1e-6),
+    // The Greek letter.
+    ("\u{3bc}", 1e-6),
     ("u", 1e-6),
     ("m", 1e-3),
     ("c", 1e-2),
@@ -83,6 +110,10 @@ const PREFIXES: [(&str, f64); 14] = [
     ("T", 1e12),
     ("h", 1e2),
 ];
+
+/// How deep a unit may be in brackets, and its longest text.
+const DEEPEST: usize = 8;
+const LONGEST: usize = 200;
 
 impl Dimension {
     pub const NONE: Self = Self([Exponent::ZERO; 7]);
@@ -147,65 +178,153 @@ pub(super) struct Unit {
     pub scale: f64,
 }
 
-/// Reads a unit such as `V`, `mA`, `m/s^2`, `V*Hz^(-1/2)` or `1`.
-pub(super) fn read(text: &str) -> Option<Unit> {
-    let mut unit = Unit { dimension: Dimension::NONE, scale: 1.0 };
-    let mut rest = text.trim();
-    if rest.is_empty() || text.len() > 200 {
+impl Unit {
+    const NONE: Self = Self { dimension: Dimension::NONE, scale: 1.0 };
+
+    fn power(self, over: i64, under: i64) -> Option<Self> {
+        let scale = self.scale.powf(over as f64 / under as f64);
+        Some(Self { dimension: self.dimension.power(over, under)?, scale })
+    }
+}
+
+/// Reads a unit such as `V`, `mA`, `m/s^2`, `m²/(V*s)`, `V*Hz^(-1/2)`, `V^0.5` or `1`; says why where it is none.
+pub(super) fn read(text: &str) -> Result<Unit, String> {
+    if let Some(shifted) = SHIFTED.iter().find(|name| text.contains(**name)) {
+        return Err(format!(
+            "`{text}`: a temperature in {shifted} has a zero of its own: write K, with 273.15 added to values in °C"
+        ));
+    }
+    let mut reader = UnitReader { rest: text.trim(), depth: 0 };
+    let unit = if text.len() <= LONGEST { reader.product() } else { None };
+    match unit {
+        Some(unit) if reader.rest.is_empty() && unit.scale.is_normal() => Ok(unit),
+        _ => {
+            let shown: String = text.chars().take(LONGEST).collect();
+            Err(format!(
+                "`{shown}` is no unit that is known: SI units such as V, ohm, m/s^2, m^2/(V*s), with prefixes, and 1"
+            ))
+        }
+    }
+}
+
+struct UnitReader<'a> {
+    rest: &'a str,
+    depth: usize,
+}
+
+impl<'a> UnitReader<'a> {
+    fn takes(&mut self, signs: &[char]) -> Option<char> {
+        let rest = self.rest.trim_start();
+        let sign = rest.chars().next().filter(|sign| signs.contains(sign))?;
+        self.rest = &rest[sign.len_utf8()..];
+        Some(sign)
+    }
+
+    fn product(&mut self) -> Option<Unit> {
+        let mut unit = Unit::NONE;
+        let mut sign = '*';
+        loop {
+            let factor = self.factor()?;
+            let factor = if sign == '/' { factor.power(-1, 1)? } else { factor };
+            unit = Unit { dimension: unit.dimension * factor.dimension, scale: unit.scale * factor.scale };
+            match self.takes(&['*', '/', '·', '⋅']) {
+                Some(next) => sign = next,
+                None => return Some(unit),
+            }
+        }
+    }
+
+    fn factor(&mut self) -> Option<Unit> {
+        let unit = if self.takes(&['(']).is_some() {
+            self.depth += 1;
+            if DEEPEST < self.depth {
+                return None;
+            }
+            let inner = self.product()?;
+            self.takes(&[')'])?;
+            self.depth -= 1;
+            inner
+        } else {
+            self.rest = self.rest.trim_start();
+            let is_name = |c: char| c.is_alphabetic() || matches!(c, '%' | '°' | '1');
+            named(self.span(is_name))?
+        };
+        let raised = self.span(|c| superscript(c).is_some());
+        if !raised.is_empty() {
+            let plain: String = raised.chars().filter_map(superscript).collect();
+            let (over, under) = decimal(&plain)?;
+            return unit.power(over, under);
+        }
+        if self.takes(&['^']).is_none() {
+            return Some(unit);
+        }
+        let (over, under) = if self.takes(&['(']).is_some() {
+            let (over, under) = self.decimal()?;
+            let (by, below) = if self.takes(&['/']).is_some() { self.decimal()? } else { (1, 1) };
+            self.takes(&[')'])?;
+            // A fraction is of whole numbers.
+            if by < 1 || below != 1 || (by != 1 && under != 1) {
+                return None;
+            }
+            (over, under * by)
+        } else {
+            self.decimal()?
+        };
+        unit.power(over, under)
+    }
+
+    /// The letters that come next.
+    fn span(&mut self, of: impl Fn(char) -> bool) -> &'a str {
+        let (span, rest) = self.rest.split_at(self.rest.find(|c| !of(c)).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        span
+    }
+
+    fn decimal(&mut self) -> Option<(i64, i64)> {
+        self.rest = self.rest.trim_start();
+        decimal(self.span(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '+')))
+    }
+}
+
+/// A number of at most three decimals as a quotient.
+fn decimal(text: &str) -> Option<(i64, i64)> {
+    let (whole, parts) = text.split_once('.').unwrap_or((text, ""));
+    if 3 < parts.len() || !parts.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let mut divides = false;
-    loop {
-        let end = rest.find(['*', '/', '·']).unwrap_or(rest.len());
-        // A fraction in an exponent stands in brackets.
-        let end = match rest.find('(') {
-            Some(open) if open < end => open + rest[open..].find(')')? + 1,
-            _ => end,
-        };
-        let (factor, after) = rest.split_at(end);
-        let (name, exponent) = factor.trim().split_once('^').unwrap_or((factor.trim(), "1"));
-        let exponent = exponent.trim().trim_start_matches('(').trim_end_matches(')');
-        let (over, under) = exponent.split_once('/').unwrap_or((exponent, "1"));
-        let (over, under) = (over.trim().parse::<i64>().ok()?, under.trim().parse::<i64>().ok()?);
-        if under < 1 || over.abs() > 100 || under > 100 {
-            return None;
-        }
-        let over = if divides { -over } else { over };
-        let (dimension, scale) = named(name.trim())?;
-        unit.dimension = unit.dimension * dimension.power(over, under)?;
-        unit.scale *= scale.powf(over as f64 / under as f64);
-        let Some(sign) = after.trim_start().chars().next() else { break };
-        divides = match sign {
-            '*' | '·' => false,
-            '/' => true,
-            _ => return None,
-        };
-        rest = &after.trim_start()[sign.len_utf8()..];
-    }
-    Some(unit)
+    let under = 10_i64.pow(parts.len() as u32);
+    let over: i64 = format!("{whole}{parts}").parse().ok()?;
+    (over.abs() <= 100 * under).then_some((over, under))
+}
+
+fn superscript(letter: char) -> Option<char> {
+    Some(match letter {
+        '⁻' => '-',
+        '¹' => '1',
+        '²' => '2',
+        '³' => '3',
+        '⁰' => '0',
+        '⁴'..='⁹' => char::from(b'4' + (u32::from(letter) - u32::from('⁴')) as u8),
+        _ => return None,
+    })
 }
 
 /// A unit's name, with or without prefix.
-fn named(name: &str) -> Option<(Dimension, f64)> {
-    let plain = |name: &str| NAMED.iter().find(|(known, _)| *known == name).map(|(_, of)| Dimension::whole(*of));
-    let own_scale = |name: &str| match name {
-        "g" | "L" => 1e-3,
-        "eV" => 1.602_176_634e-19,
-        _ => 1.0,
+fn named(name: &str) -> Option<Unit> {
+    let of = |exponents: [i32; 7], scale: f64| Unit { dimension: Dimension::whole(exponents), scale };
+    let plain = |name: &str| {
+        let own = NAMED.iter().find(|(known, _)| *known == name);
+        let own = own.map(|(_, exponents)| of(*exponents, if name == "g" { 1e-3 } else { 1.0 }));
+        own.or_else(|| SCALED.iter().find(|(known, ..)| *known == name).map(|(_, scale, exponents)| of(*exponents, *scale)))
     };
-    match name {
-        "1" => return Some((Dimension::NONE, 1.0)),
-        "%" => return Some((Dimension::NONE, 1e-2)),
-        "deg" | "°" => return Some((Dimension::NONE, std::f64::consts::PI / 180.0)),
-        "min" => return Some((Dimension::TIME, 60.0)),
-        _ => (),
+    if let Some((_, scale, exponents)) = ALONE.iter().find(|(known, ..)| *known == name) {
+        return Some(of(*exponents, *scale));
     }
-    if let Some(dimension) = plain(name) {
-        return Some((dimension, own_scale(name)));
-    }
-    PREFIXES.into_iter().find_map(|(prefix, factor)| {
-        let rest = name.strip_prefix(prefix)?;
-        Some((plain(rest)?, factor * own_scale(rest)))
+    plain(name).or_else(|| {
+        PREFIXES.into_iter().find_map(|(prefix, factor)| {
+            let unit = plain(name.strip_prefix(prefix)?)?;
+            Some(Unit { scale: factor * unit.scale, ..unit })
+        })
     })
 }
 
@@ -236,11 +355,11 @@ impl Words {
             return known.clone();
         }
         if let Some((name, _)) =
-            NAMED.iter().find(|(name, of)| *name != "g" && *name != "L" && Dimension::whole(*of) == dimension)
+            NAMED.iter().find(|(name, of)| *name != "g" && Dimension::whole(*of) == dimension)
         {
             return (*name).to_owned();
         }
-        let simple = |text: &str| !text.contains(['*', '/', '^', '·']);
+        let simple = |text: &str| text.chars().all(|c| c.is_alphabetic() || matches!(c, '°' | '%'));
         if let Some((_, rate)) = self.order.iter().find(|(of, text)| simple(text) && *of / Dimension::TIME == dimension)
         {
             return format!("{rate}/s");
@@ -270,11 +389,42 @@ mod tests {
         assert_eq!(dimension("m/s/s"), dimension("m*s^-2"));
         assert_eq!(dimension("V*Hz^(-1/2)").power(2, 1).unwrap(), dimension("V^2*s"));
         assert_eq!(dimension("rad"), Dimension::NONE);
-        for (text, scale) in [("mV", 1e-3), ("kohm", 1e3), ("nF", 1e-9), ("kg", 1.0), ("mm^2", 1e-6), ("1/ms", 1e3)] {
+        assert_eq!(dimension("m^2/(V*s)"), dimension("m²·V⁻¹*s^-1"));
+        assert_eq!(dimension("V^0.5/s^1.5"), dimension("(V/s^3)^(1/2)"));
+        assert_eq!(dimension("s^-1.5"), dimension("1/s^(3/2)"));
+        for (text, scale) in [
+            ("mV", 1e-3),
+            ("kohm", 1e3),
+            ("nF", 1e-9),
+            ("kg", 1.0),
+            ("mm^2", 1e-6),
+            ("1/ms", 1e3),
+            ("µm", 1e-6),
+            ("\u{3bc}m", 1e-6),
+            ("1/h", 1.0 / 3600.0),
+            ("hour", 3600.0),
+            ("d", 86_400.0),
+            ("day", 86_400.0),
+            ("ml", 1e-6),
+            ("mbar", 1e2),
+            ("atm", 101_325.0),
+            ("ppm", 1e-6),
+            ("%", 1e-2),
+            ("aF", 1e-18),
+            ("dam", 10.0),
+            ("1/(ms*kohm)", 1.0),
+        ] {
             assert!((read(text).unwrap().scale / scale - 1.0).abs() < 1e-12, "{text}");
         }
-        for bad in ["", "volts", "V^x", "V**s", "V/", "m^1/0", "V^999999999999", "(", "a(b"] {
-            assert_eq!(read(bad), None, "{bad}");
+        for bad in [
+            "", "volts", "V^x", "V**s", "V/", "m^1/0", "V^999999999999", "(", "a(b", "V)", "V^", "V^(1/0)", "V^(1/-2)", "m²²²²²²²²",
+            "V V", "mmin", "V^0.1234", "V^-", "V^--1", "²", "pm^100",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read(&"(".repeat(100)).is_err());
+        for shifted in ["degC", "°C", "W/degC"] {
+            assert!(read(shifted).unwrap_err().contains("write K"), "{shifted}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::model::{Meaning, Role, nearest};
 use super::super::syntax::{Expr, Kind};
 use super::super::units::Dimension;
+use super::super::wording::counted;
 use super::{Among, Checker, FUNCTIONS, LONGEST_DELAY, MOST_LOOPS, Measure, Scope};
 use crate::Error;
 
@@ -21,21 +22,27 @@ impl<'a> Checker<'a> {
             _ => 1..=1,
         };
         if !FUNCTIONS.contains(&name) {
-            let known = self.model.names.keys().map(String::as_str).chain(FUNCTIONS);
-            let near = nearest(name, known);
+            if scope.indices.iter().any(|(called, _)| *called == name) || self.model.names.contains_key(name) {
+                let what = "is no function: a product is written with `*`, and indices stand in square brackets";
+                return self.fail(expr, scope, format_args!("`{name}` {what}"));
+            }
+            let near = nearest(name, FUNCTIONS.into_iter());
             let hint = if name == "der" { "; a derivative stands on the left only" } else { &near };
             return self.fail(expr, scope, format_args!("unknown function `{name}`{hint}"));
         }
         if !count.contains(&of.len()) {
-            let wanted = *count.start();
-            return self.fail(expr, scope, format_args!("`{name}` takes {wanted} arguments, not {}", of.len()));
+            let wanted = match (*count.start(), *count.end()) {
+                (low, high) if low == high => counted(low, "argument", "arguments"),
+                (low, high) => format!("{low} to {high} arguments"),
+            };
+            return self.fail(expr, scope, format_args!("`{name}` takes {wanted}, not {}", of.len()));
         }
         match name {
             "if" => {
                 self.truth(&of[0], scope)?;
-                self.alike(&[&of[1], &of[2]], scope, "both branches")
+                self.alike(&[&of[1], &of[2]], scope, "the choice")
             }
-            "min" | "max" => self.alike(&of.iter().collect::<Vec<_>>(), scope, name),
+            "min" | "max" | "mod" => self.alike(&of.iter().collect::<Vec<_>>(), scope, name),
             "abs" => self.number(&of[0], scope),
             "sign" => {
                 self.number(&of[0], scope)?;
@@ -45,7 +52,6 @@ impl<'a> Checker<'a> {
                 Measure::Of(dimension) => Ok(dimension.power(1, 2).map_or(Measure::Any, Measure::Of)),
                 other => Ok(other),
             },
-            "mod" => self.fail(expr, scope, "`mod` is for conditions on indices and for values: `where` and `value`"),
             "sum" => self.sum(&of[0], &of[1], scope),
             "table" => self.table(&of[0], &of[1], scope),
             "delay" => self.delay(&of[0], &of[1], scope),

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::super::model::{Curve, Line, Method, Output, Quantity, Time, nearest};
 use super::super::syntax::{self, Kind};
 use super::super::units;
+use super::super::wording::{counted, said};
 use super::{Reader, Table};
 use crate::Error;
 
@@ -79,9 +80,9 @@ impl<'a> Reader<'a> {
                 };
                 if states[state].shape.len() != line.indices.len() {
                     let what = format!(
-                        "`{text}`: `{}` has {} indices, not {}",
+                        "`{text}`: `{}` has {}, not {}",
                         line.name,
-                        states[state].shape.len(),
+                        counted(states[state].shape.len(), "index", "indices"),
                         line.indices.len()
                     );
                     return Err(self.source.error(at, what));
@@ -188,9 +189,7 @@ impl<'a> Reader<'a> {
             }
             let (_, to, scale) = self.unit(&entry, true)?;
             let from = entry.text("of")?.unwrap_or("1");
-            let Some(from) = units::read(from) else {
-                return Err(self.source.error(at, format!("`{from}` is no unit that is known")));
-            };
+            let from = units::read(from).map_err(|what| self.source.error(at, what))?;
             let mut points = Vec::new();
             let list = entry.get("points").and_then(|value| value.get_ref().as_array());
             for point in list.into_iter().flatten() {
@@ -198,9 +197,19 @@ impl<'a> Reader<'a> {
                     return entry.fail(point, "a point is a pair such as [0.1, 2.5]");
                 };
                 let [x, y] = [entry.number(&pair[0], "points")?, entry.number(&pair[1], "points")?];
-                points.push([from.scale * x, scale * y]);
+                let scaled = from.scale * x;
+                if points.last().is_some_and(|[before, _]: &[f64; 2]| scaled <= *before) {
+                    let what = format!(
+                        "the point [{}, {}] of the table `{name}`, the {}th, must have a larger x than the one before it",
+                        said(x),
+                        said(y),
+                        points.len() + 1
+                    );
+                    return entry.fail(point, what);
+                }
+                points.push([scaled, scale * y]);
             }
-            if !(2..=MOST_POINTS).contains(&points.len()) || points.windows(2).any(|pair| pair[1][0] <= pair[0][0]) {
+            if !(2..=MOST_POINTS).contains(&points.len()) {
                 let what = format!(
                     "the table `{name}` needs points = [[x, y], …] or a file of them, 2 to {MOST_POINTS}, x rising"
                 );

@@ -3,6 +3,7 @@
 use toml::de::DeValue;
 
 use super::super::constant;
+use super::super::wording::counted;
 use super::{Reader, Table};
 use crate::Error;
 
@@ -25,7 +26,12 @@ impl<'a> Reader<'a> {
                     }
                 }
                 if values.len() != count {
-                    let what = format!("`{}` has {count} elements, but {} values are given", entry.name, values.len());
+                    let what = format!(
+                        "`{}` has {}, but {} given",
+                        entry.name,
+                        counted(count, "element", "elements"),
+                        counted(values.len(), "value is", "values are")
+                    );
                     return entry.fail(value, what);
                 }
             }

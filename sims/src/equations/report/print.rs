@@ -4,6 +4,7 @@
 
 use super::Looked;
 use crate::equations::terms::{Function, Id, Node, Pair};
+use crate::equations::wording::said;
 
 /// How terms are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +135,8 @@ fn bracketed(text: &str, style: Style) -> String {
 
 fn number(value: f64, style: Style) -> (String, u8) {
     let text = match style {
-        Style::Text => format!("{value}"),
+        Style::Text => said(value),
+        Style::Rust => format!("{value:?}_f64"),
         Style::Latex => {
             let text = format!("{value:e}");
             match text.split_once('e') {
@@ -155,6 +157,9 @@ fn latex_name(name: &str, style: Style) -> String {
     if style != Style::Latex {
         return name.to_owned();
     }
+    if let Some((of, samples)) = name.strip_prefix("delay(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", ")) {
+        return format!("\\operatorname{{delay}}\\left({}, {samples}\\right)", latex_name(of, style));
+    }
     let (base, index) = name.trim_end_matches(']').split_once('[').unwrap_or((name, ""));
     let base = base.replace('_', "\\_");
     let base = if base.chars().count() == 1 { base } else { format!("\\mathrm{{{base}}}") };
@@ -163,6 +168,7 @@ fn latex_name(name: &str, style: Style) -> String {
 
 fn call(name: &str, inner: &str, style: Style) -> String {
     match (style, name) {
+        (Style::Latex, "floor") => format!("\\left\\lfloor {inner}\\right\\rfloor"),
         (Style::Latex, "abs") => format!("\\left|{inner}\\right|"),
         (Style::Latex, "exp" | "ln" | "sin" | "cos" | "tan" | "sinh" | "cosh" | "tanh") => {
             format!("\\{name}\\left({inner}\\right)")

@@ -18,11 +18,13 @@ pub(crate) enum Function {
     Tanh,
     Abs,
     Sign,
+    /// The largest whole number that is not above it.
+    Floor,
 }
 
 impl Function {
     /// All of them with their names.
-    pub const ALL: [(&str, Self); 15] = [
+    pub const ALL: [(&str, Self); 16] = [
         ("exp", Self::Exp),
         ("ln", Self::Ln),
         ("log", Self::Ln),
@@ -38,6 +40,7 @@ impl Function {
         ("tanh", Self::Tanh),
         ("abs", Self::Abs),
         ("sign", Self::Sign),
+        ("floor", Self::Floor),
     ];
 
     /// The function that a file calls so.
@@ -73,6 +76,7 @@ impl Function {
             Self::Abs => x.abs(),
             Self::Sign if x == 0.0 || x.is_nan() => x,
             Self::Sign => x.signum(),
+            Self::Floor => x.floor(),
         }
     }
 }
