@@ -61,8 +61,8 @@ pub use image::Image;
 pub use linear::LinearConfig;
 pub use lstm::{LstmConfig, MotionEnds};
 pub use magnitude::{Fields, MagnitudeConfig};
-pub use motion::{Generator, Motion, Sequence, Walk};
 pub use measure::{Amounts, Measurement, Wants};
+pub use motion::{Generator, Motion, Sequence, Walk};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
 pub use pass::{Pass, Purpose};
@@ -281,7 +281,8 @@ impl Network {
         let Ends { inputs, outputs, what, classes, cells, movement } = ends.into();
         let layout = layout.into();
         if let (Some(table), Some(_)) = (table(cells.is_some(), movement.is_some()), layout.heads) {
-            let message = format!("is for networks that say something of a row: leave it out where there is a table {table}");
+            let message =
+                format!("is for networks that say something of a row: leave it out where there is a table {table}");
             return Err(document.refuse("heads", message));
         }
         let (configs, shared) = layout.chain(document)?;
@@ -338,8 +339,7 @@ impl Network {
         let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
         for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
             for (index, config) in configs.iter().enumerate().skip(shared) {
-                let chain =
-                    Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
+                let chain = Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
                 layers.push(config.build(&chain)?);
                 kinds.push(config.kind());
                 counts.push(counts[index]);
@@ -365,7 +365,8 @@ impl Network {
     pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
         if let Some(config) = guard {
             if let Some(table) = table(self.automaton.is_some(), self.motion.is_some()) {
-                let message = format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
+                let message =
+                    format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
                 return Err(document.refuse("guard", message));
             }
             let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));

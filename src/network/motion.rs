@@ -67,7 +67,9 @@ impl Motion {
 
     fn generator(&self) -> Result<&Generator, Error> {
         self.generator.as_deref().ok_or_else(|| {
-            Error::Usage("[motion]: this command runs the network without its generator, and cannot be used with it".to_owned())
+            Error::Usage(
+                "[motion]: this command runs the network without its generator, and cannot be used with it".to_owned(),
+            )
         })
     }
 

@@ -119,7 +119,8 @@ mod tests {
         let of = |values: &[f64], groups| Columns { values, wanted: &wanted, weights: &[3.0], groups }.distance();
         assert!((of(&values, None) - 0.75).abs() < 1e-12);
         // Two groups, the low half of the one side against the high half of the other: 5 − ½ apart, and 5 + ½.
-        let [low, high] = [0, 1].map(|first| (0..10).map(|row| u32::from((row < 5) == (first == 0))).collect::<Vec<_>>());
+        let [low, high] =
+            [0, 1].map(|first| (0..10).map(|row| u32::from((row < 5) == (first == 0))).collect::<Vec<_>>());
         let apart = 3.0 * 0.5 * (4.5_f64.powi(2) + 5.5_f64.powi(2));
         let found = of(&values, Some([&low, &low]));
         assert!((found - apart).abs() < 1e-9, "{found}, not {apart}");

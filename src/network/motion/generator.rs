@@ -194,7 +194,8 @@ impl Generator {
             )));
         }
         let scaled = directions.iter().zip(&deviations);
-        let scaled = scaled.flat_map(|(direction, deviation)| direction.iter().map(move |one| (one * deviation) as f32));
+        let scaled =
+            scaled.flat_map(|(direction, deviation)| direction.iter().map(move |one| (one * deviation) as f32));
         Ok(Ok(Components { scaled: scaled.collect(), width }))
     }
 }

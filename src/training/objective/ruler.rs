@@ -27,12 +27,7 @@ pub fn key() -> Key {
 }
 
 /// The loss of projections `[rows, columns]` against wanted ones, which can be differentiated.
-pub fn transport(
-    projected: Tensor<2>,
-    wanted: &[f32],
-    weights: &[f64],
-    groups: Option<[&[u32]; 2]>,
-) -> Tensor<1> {
+pub fn transport(projected: Tensor<2>, wanted: &[f32], weights: &[f64], groups: Option<[&[u32]; 2]>) -> Tensor<1> {
     let values = rows::values(projected.clone());
     let (distance, slopes) = Columns { values: &values, wanted, weights, groups }.gradient();
     let adjoint = move |cotangent: Vec<f32>| {

@@ -95,7 +95,9 @@ impl Features {
         let mut features = Vec::new();
         for sequence in self.sequences(sequences) {
             let mut seen = [0.0; DIRECTIONS];
-            for (difference, along) in self.differences(sequence).into_iter().zip(self.directions.chunks_exact(DIRECTIONS)) {
+            for (difference, along) in
+                self.differences(sequence).into_iter().zip(self.directions.chunks_exact(DIRECTIONS))
+            {
                 seen.iter_mut().zip(along).for_each(|(sum, weight)| *sum += difference * weight);
             }
             features.extend(seen);

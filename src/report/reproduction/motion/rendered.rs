@@ -217,8 +217,7 @@ impl<'a> Turning<'a> {
         let document = (&self.prepared.document, "motion.generator");
         let generator = self.frozen.generator(&lab, self.movement.principal, document)?;
         let [frames, _] = self.size();
-        let (latents, components, count) =
-            (self.movement.latents, self.movement.components, self.data.test.len());
+        let (latents, components, count) = (self.movement.latents, self.movement.components, self.data.test.len());
         let mut best = f64::INFINITY;
         for step in WALKS {
             let mut shown = Vec::new();
@@ -248,8 +247,7 @@ impl<'a> Turning<'a> {
     pub fn learn(&self, method: Method, seed: u64, classifier: &mut Classifier) -> Result<Shown, Error> {
         let experiment = self.prepared.counted(method, seed, &self.data);
         let mut lab = self.lab(method)?;
-        let mut trainer =
-            Trainer::new(self.network(&lab)?, &self.data, &experiment.training, method, Key::new(seed));
+        let mut trainer = Trainer::new(self.network(&lab)?, &self.data, &experiment.training, method, Key::new(seed));
         learn(&mut trainer, experiment.training.steps, &mut lab)?;
         let saved = trainer.saved();
         drop(trainer);
