@@ -149,7 +149,18 @@ impl Network {
     }
 
     /// Where sequences go, of a network that moves a generator: nothing is driven unless its own layers do.
-    pub fn walk(&self, inputs: &Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Option<Walk>, Error> {
-        self.motion.as_ref().map(|motion| motion.walk(self, inputs, weights, pass)).transpose()
+    pub fn walk(&self, inputs: &Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Walk, Error> {
+        self.motion()?.walk(self, inputs, weights, pass)
+    }
+
+    /// The frames of a walk, `[sequences, frames · values]`: each a shot.
+    pub fn shown(&self, walk: &Walk, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        let sequences = walk.styles.first().map_or(0, |first| first.dims()[0]);
+        self.motion()?.generator()?.together(walk.styles.clone(), sequences, pass)
+    }
+
+    fn motion(&self) -> Result<&Motion, Error> {
+        let none = || Error::Usage("this network moves no generator: it has no table [motion]".to_owned());
+        self.motion.as_ref().ok_or_else(none)
     }
 }

@@ -168,7 +168,7 @@ fn no_component_steps_by_more_than_its_bound_whatever_the_weights() {
         let inputs = rows::tensor(inputs.clone(), [10, inputs.len() / 10]);
         let (mut lab, mut state) = (lab(), State::default());
         let pass = &mut Pass::new(&mut lab, Forward::Plant, Purpose::Test, &mut state);
-        let walk = network.walk(&inputs, &weights, pass).unwrap().unwrap();
+        let walk = network.walk(&inputs, &weights, pass).unwrap();
         assert_eq!((walk.styles.len(), walk.steps.len()), (12, 11));
         let bound = rule.step;
         for (frame, step) in walk.steps.iter().enumerate() {
