@@ -152,8 +152,8 @@ impl Classifier {
         let best = |row: &[f32]| (0..width).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         let classes: Vec<Option<usize>> = values.chunks_exact(width).map(best).collect();
         let others = classes.chunks_exact(frames).flat_map(|one| one[1..].iter().map(|class| *class == one[0]));
-        let (kept, all) = others.fold((0, 0), |(kept, all), same| (kept + usize::from(same), all + 1));
-        Ok(f64::from(kept) / f64::from(all.max(1)))
+        let (kept, all) = others.fold((0, 0), |(kept, all), same| (kept + u32::from(same), all + 1));
+        Ok(f64::from(kept) / f64::from(all.max(1_u32)))
     }
 }
 

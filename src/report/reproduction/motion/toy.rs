@@ -27,6 +27,9 @@ const STATE: usize = 32;
 const RADIUS: f32 = 0.6;
 /// Sequences of one batch.
 const BATCH: usize = 100;
+/// Contents whose motions are compared, and motions of each.
+const CONTENTS: usize = 20;
+const EACH: usize = 40;
 
 /// How one run moves.
 #[derive(Debug, Clone, Copy)]
@@ -207,10 +210,8 @@ impl Toy {
         let inputs: Vec<f32> =
             (0..self.plane.count).flat_map(|row| rule.row(None, FRAMES, fresh.number(row as u64))).collect();
         let film = mover.film(&inputs, FRAMES, &mut self.plane.lab, Forward::Plant)?;
-        // As many motions of each of some contents.
-        const EACH: usize = 40;
         let width = rule.width();
-        let contents: Vec<f32> = (0..20 * EACH)
+        let contents: Vec<f32> = (0..CONTENTS * EACH)
             .flat_map(|row| {
                 let content = rule.row(None, FRAMES, fresh.number((row / EACH) as u64));
                 let noise = rule.row(None, FRAMES, fresh.branch("noise").number(row as u64));
