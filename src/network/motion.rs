@@ -14,6 +14,7 @@
 // Circle with network.rs: a network may be run by a motion, and a motion runs the chain of a network.
 
 mod generator;
+mod principal;
 #[cfg(test)]
 mod tests;
 

@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use calibration::Principal;
 use sims::Key;
 
+use super::principal::Principal;
 use crate::Error;
 use crate::data::{Latents, Movement};
 use crate::network::{LayerConfig, NamedTensor, Network, Pass, Purpose, State, rows};

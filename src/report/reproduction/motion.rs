@@ -2,6 +2,7 @@
 //! shown by a plant.
 
 mod features;
+mod frechet;
 mod rendered;
 mod toy;
 
