@@ -11,33 +11,18 @@
 //!
 //! After Tian et al., *A Good Image Generator Is What You Need for High-Resolution Video Synthesis* (arXiv 2104.15069), without its critics.
 
-// Circle with network.rs: a network may be run by a motion, and a motion runs the chain of a network.
-
 mod generator;
 mod principal;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Tensor, activation};
 
-use super::{MotionEnds, Network, Pass};
+use super::{MotionEnds, Network, Pass, Sequence};
 use crate::Error;
 use crate::data::Movement;
 
 pub use generator::Generator;
-
-/// What layers carry from frame to frame.
-#[derive(Default)]
-pub struct Sequence {
-    /// What goes into the generator for the first frame.
-    pub start: Option<Tensor<2>>,
-    /// Output and state of each recurrent layer.
-    pub states: BTreeMap<usize, [Tensor<2>; 2]>,
-    /// What recurrent layers tell of the noise of the last frame.
-    pub told: Vec<Tensor<2>>,
-}
 
 /// Runs a chain at every frame.
 pub struct Motion {

@@ -1,5 +1,7 @@
 //! An experiment: data, layers and training, as one TOML file describes them.
 
+// Circle with training/frozen.rs: an experiment says on which plants its generator is, and a generator is of an experiment.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

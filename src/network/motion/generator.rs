@@ -4,8 +4,6 @@
 //! of the styles of latents that are drawn, about the mean of each class where it is told classes.
 //! Where the first layer is linear, with the weights W of the latents, these are `V σ` of `Wᵀ W = V σ² Vᵀ`.
 
-// Circle with network.rs: a generator is a network of its own, which is run in two parts.
-
 use std::ops::Range;
 use std::sync::OnceLock;
 
