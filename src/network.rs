@@ -29,6 +29,7 @@ mod repeat;
 pub mod rows;
 mod scale;
 mod scale_offset;
+mod sequence;
 mod skip;
 mod state;
 mod usage;
@@ -59,10 +60,10 @@ pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use image::Image;
 pub use linear::LinearConfig;
-pub use lstm::{LstmConfig, MotionEnds};
+pub use lstm::LstmConfig;
 pub use magnitude::{Fields, MagnitudeConfig};
-pub use motion::{Generator, Motion, Sequence, Walk};
 pub use measure::{Amounts, Measurement, Wants};
+pub use motion::{Generator, Motion, Walk};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
 pub use pass::{Pass, Purpose};
@@ -74,6 +75,7 @@ pub use range_penalty::Walls;
 pub use repeat::RepeatConfig;
 pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
+pub use sequence::{MotionEnds, Sequence};
 pub use skip::SkipConfig;
 pub use state::{Remembered, State};
 pub use usage::Usage;
@@ -281,7 +283,8 @@ impl Network {
         let Ends { inputs, outputs, what, classes, cells, movement } = ends.into();
         let layout = layout.into();
         if let (Some(table), Some(_)) = (table(cells.is_some(), movement.is_some()), layout.heads) {
-            let message = format!("is for networks that say something of a row: leave it out where there is a table {table}");
+            let message =
+                format!("is for networks that say something of a row: leave it out where there is a table {table}");
             return Err(document.refuse("heads", message));
         }
         let (configs, shared) = layout.chain(document)?;
@@ -338,8 +341,7 @@ impl Network {
         let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
         for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
             for (index, config) in configs.iter().enumerate().skip(shared) {
-                let chain =
-                    Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
+                let chain = Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
                 layers.push(config.build(&chain)?);
                 kinds.push(config.kind());
                 counts.push(counts[index]);
@@ -365,7 +367,8 @@ impl Network {
     pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
         if let Some(config) = guard {
             if let Some(table) = table(self.automaton.is_some(), self.motion.is_some()) {
-                let message = format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
+                let message =
+                    format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
                 return Err(document.refuse("guard", message));
             }
             let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));

@@ -6,9 +6,9 @@ mod drawer;
 pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
-pub(crate) mod growth;
 pub(crate) mod film;
 pub(crate) mod frozen;
+pub(crate) mod growth;
 mod guard;
 mod method;
 pub mod methods;
@@ -36,7 +36,8 @@ pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;
 pub use objective::{
-    Classify, Generate, Groups, Judge, Move, Objective, ObjectiveConfig, Regress, TextureObjective, group_log_probabilities,
+    Classify, Generate, Groups, Judge, Move, Objective, ObjectiveConfig, Regress, TextureObjective,
+    group_log_probabilities,
 };
 pub use plan::Plan;
 pub use prepared::Prepared;

@@ -17,7 +17,6 @@ mod drift;
 mod error;
 mod evolution;
 mod fit;
-mod frechet;
 mod learned;
 mod learner;
 mod learning;
@@ -32,7 +31,6 @@ mod noise;
 mod observer;
 mod pattern;
 mod physics;
-mod principal;
 mod readings;
 mod recorded;
 #[cfg(test)]
@@ -65,7 +63,6 @@ pub use detection::Detection;
 pub use drift::{DriftMonitor, DriftState};
 pub use error::Error;
 pub use fit::{Fit, FitFacts, Validity, digest};
-pub use frechet::frechet;
 pub use learned::{LearnedPart, Stages, learn_part, learn_stages};
 pub use learner::Architecture;
 pub use learning::Search;
@@ -77,7 +74,6 @@ pub use network::{LearnedTwin, Network, PlainLayer};
 pub use noise::{NoiseModel, NoiseSummary, fit_noise};
 pub use observer::{Observer, Unobserved};
 pub use physics::{Estimate, PhysicsFit, fit_physics};
-pub use principal::Principal;
 pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };

@@ -239,8 +239,8 @@ impl Equations {
         for coefficient in &model.coefficients {
             let mut stream = pattern.branch(&coefficient.name).stream();
             let deviation = self.mismatch * coefficient.spread;
-            values
-                .extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
+            let mut share = || (1.0 + deviation * f64::from(stream.normal())).max(LEAST_SHARE);
+            values.extend(coefficient.values.iter().map(|value| value * share()));
         }
         values
     }

@@ -43,5 +43,5 @@ pub use random::{Key, Stream};
 pub use real::{LANES, Lanes, Real};
 pub use shifted::Shifted;
 pub use simulated::{Built, Clock, Moment, Simulated, System};
-pub use transport::{COLORS, Color, Columns, Patches, Pixels, SlicedTransport};
+pub use transport::{COLORS, Patches, Pixels, SlicedTransport};
 pub use twin::{Predicted, Pullback, Twin};
