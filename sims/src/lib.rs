@@ -5,6 +5,7 @@
 
 mod adjustable;
 mod blocks;
+mod buckley_leverett;
 mod converter;
 mod drift;
 mod dual;
@@ -29,6 +30,7 @@ mod transport;
 mod twin;
 
 pub use adjustable::{Adjustable, Coefficient, Sensitivity};
+pub use buckley_leverett::BuckleyLeverett;
 pub use converter::Converter;
 pub use electrical::{Electrical, ElectricalDevice, ElectricalImperfections, ElectricalTolerances};
 pub use equations::{Equations, Language, SystemReport, trials, with_tables};
