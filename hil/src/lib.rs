@@ -43,4 +43,6 @@ pub const SYSTEMS: [(&str, &str); 3] = [
     ("systems/diode.toml", include_str!("../rigs/systems/diode.toml")),
     ("systems/coupled.toml", include_str!("../rigs/systems/coupled.toml")),
     ("systems/lattice.toml", include_str!("../rigs/systems/lattice.toml")),
+    ("systems/line.toml", include_str!("../rigs/systems/line.toml")),
+    ("systems/line-volumes.toml", include_str!("../rigs/systems/line-volumes.toml")),
 ];

@@ -11,7 +11,7 @@ use nalgebra::DMatrix;
 
 use super::wave::{Number, of};
 
-/// A matrix with its rate.
+/// A matrix with its rate; without rates the second is empty.
 pub(super) type Pair<S> = [DMatrix<S>; 2];
 
 /// One sample, kept for the way back.
@@ -28,7 +28,11 @@ pub(super) struct Attended<S> {
 /// A sample's columns of a list of waves as one matrix and its rates.
 pub(super) fn of_sample<S: Number>(waves: &[DMatrix<S>], sample: usize, batch: usize) -> Pair<S> {
     let rows = waves.first().map_or(0, DMatrix::nrows);
+    let columns = waves.first().map_or(0, DMatrix::ncols);
     [sample, batch + sample].map(|column| {
+        if columns <= column {
+            return DMatrix::zeros(0, 0);
+        }
         let mut matrix = DMatrix::zeros(rows, waves.len());
         for (place, wave) in waves.iter().enumerate() {
             matrix.column_mut(place).copy_from(&wave.column(column));
@@ -40,13 +44,17 @@ pub(super) fn of_sample<S: Number>(waves: &[DMatrix<S>], sample: usize, batch: u
 /// The other way: adds a sample's matrices to a list of waves.
 pub(super) fn to_waves<S: Number>(pair: &Pair<S>, waves: &mut [DMatrix<S>], sample: usize, batch: usize) {
     for (matrix, column) in pair.iter().zip([sample, batch + sample]) {
-        for (place, wave) in waves.iter_mut().enumerate() {
+        for (place, wave) in waves.iter_mut().enumerate().filter(|(_, wave)| column < wave.ncols()) {
             wave.column_mut(column).axpy(S::one(), &matrix.column(place), S::one());
         }
     }
 }
 
+/// Adds a product, unless a factor is that of rates that are not asked for.
 fn add<S: Number>(to: &mut DMatrix<S>, factor: S, left: &DMatrix<S>, right: &DMatrix<S>) {
+    if left.is_empty() || right.is_empty() {
+        return;
+    }
     to.gemm(factor, left, right, S::one());
 }
 

@@ -50,6 +50,8 @@ pub struct Attentive<S> {
 /// What a batch of fields is asked for: waves of values and rates.
 #[derive(Debug, Clone)]
 pub struct Asked<S> {
+    /// How many fields; waves have as many columns again where rates are wanted.
+    pub batch: usize,
     /// `[context, 2·batch]`.
     pub context: DMatrix<S>,
     /// Of each place that is read, `[encoder, 2·batch]`.
@@ -158,7 +160,7 @@ impl<S: Number> Attentive<S> {
 
     /// The field at all nodes, each `[outputs, 2·batch]`: values and rates.
     pub fn forward(&self, asked: &Asked<S>) -> (Vec<DMatrix<S>>, Passed<S>) {
-        let batch = asked.context.ncols() / 2;
+        let (batch, columns) = (asked.batch, asked.context.ncols());
         let first_sums = self.start[0].forward(&asked.context, batch);
         let first = squash(&first_sums, batch);
         let second_sums = self.start[1].forward(&first, batch);
@@ -176,7 +178,7 @@ impl<S: Number> Attentive<S> {
         let (answers, decoded) = run(&self.decoder, &asked.nodes, states.last().unwrap_or(&second));
         let questions: Vec<DMatrix<S>> =
             answers.iter().map(|answer| self.question.forward(answer, batch)).collect();
-        let mut contexts = vec![DMatrix::zeros(self.sizes.hidden, 2 * batch); answers.len()];
+        let mut contexts = vec![DMatrix::zeros(self.sizes.hidden, columns); answers.len()];
         let mut attended = Vec::with_capacity(batch);
         for sample in 0..batch {
             let (context, kept) = attend(of_sample(&states, sample, batch), of_sample(&questions, sample, batch));
@@ -189,11 +191,11 @@ impl<S: Number> Attentive<S> {
             let sums = self.joint.forward(&both, batch);
             let joint = squash(&sums, batch);
             let mut output = self.output.forward(&joint, batch);
-            output_rates.push(output.columns(batch, batch).into_owned());
+            output_rates.push(output.columns(batch, columns - batch).into_owned());
             if self.sizes.bounded {
                 let (values, rates) = output.as_mut_slice().split_at_mut(batch * self.sizes.outputs);
-                for (value, rate) in values.iter_mut().zip(rates) {
-                    *value = sigmoid(*value);
+                values.iter_mut().for_each(|value| *value = sigmoid(*value));
+                for (value, rate) in values.iter().zip(rates) {
                     *rate *= *value * (S::one() - *value);
                 }
             }
@@ -218,6 +220,7 @@ impl<S: Number> Attentive<S> {
     /// Gradients for the weights, and what is wanted of all that was asked, where `wanted` is of the field and its rates.
     pub fn back(&self, passed: &Passed<S>, wanted: &[DMatrix<S>]) -> (Self, Asked<S>) {
         let (batch, hidden) = (passed.batch, self.sizes.hidden);
+        let columns = passed.context.ncols();
         let mut gradient = self.zeros_like();
         let [joint_turned, output_turned, question_turned] =
             [&self.joint, &self.output, &self.question].map(|dense| dense.weights.transpose());
@@ -228,11 +231,12 @@ impl<S: Number> Attentive<S> {
             let mut wanted = wanted.clone();
             if self.sizes.bounded {
                 let (of_values, of_rates) = wanted.as_mut_slice().split_at_mut(batch * self.sizes.outputs);
+                let slope = |u: S| u * (S::one() - u);
+                of_values.iter_mut().zip(output.as_slice()).for_each(|(of_value, u)| *of_value *= slope(*u));
                 let places = of_values.iter_mut().zip(of_rates).zip(output.as_slice().iter().zip(rates.as_slice()));
                 for ((of_value, of_rate), (u, rate)) in places {
-                    let slope = *u * (S::one() - *u);
-                    *of_value = *of_value * slope + *of_rate * *rate * slope * (S::one() - of::<S>(2.0) * *u);
-                    *of_rate *= slope;
+                    *of_value += *of_rate * *rate * slope(*u) * (S::one() - of::<S>(2.0) * *u);
+                    *of_rate *= slope(*u);
                 }
             }
             Dense::gather(&mut gradient.output, joint, &wanted, batch);
@@ -243,8 +247,8 @@ impl<S: Number> Attentive<S> {
             of_answers.push(of_both.rows(0, hidden).into_owned());
             of_contexts.push(of_both.rows(hidden, hidden).into_owned());
         }
-        let mut of_states = vec![DMatrix::zeros(hidden, 2 * batch); passed.states.len()];
-        let mut of_questions = vec![DMatrix::zeros(hidden, 2 * batch); of_answers.len()];
+        let mut of_states = vec![DMatrix::zeros(hidden, columns); passed.states.len()];
+        let mut of_questions = vec![DMatrix::zeros(hidden, columns); of_answers.len()];
         for (sample, attended) in passed.attended.iter().enumerate() {
             let [states, questions] = attended.back(&of_sample(&of_contexts, sample, batch));
             to_waves(&states, &mut of_states, sample, batch);
@@ -256,13 +260,13 @@ impl<S: Number> Attentive<S> {
             *of_answer += back(&question_turned, of_question);
         }
         let (nodes, mut of_state) =
-            run_back(&self.decoder, &passed.decoded, of_answers, &mut gradient.decoder, (hidden, batch));
+            run_back(&self.decoder, &passed.decoded, of_answers, &mut gradient.decoder, [hidden, batch, columns]);
         if let Some(last) = of_states.last_mut() {
             *last += &of_state;
             of_state.fill(S::zero());
         }
         let (read, of_start) =
-            run_back(&self.encoder, &passed.encoded, of_states, &mut gradient.encoder, (hidden, batch));
+            run_back(&self.encoder, &passed.encoded, of_states, &mut gradient.encoder, [hidden, batch, columns]);
         let mut of_second = of_start + of_state;
         squash_back(&passed.start_sums[1], &passed.starts[1], &mut of_second, batch);
         Dense::gather(&mut gradient.start[1], &passed.starts[0], &of_second, batch);
@@ -270,7 +274,7 @@ impl<S: Number> Attentive<S> {
         squash_back(&passed.start_sums[0], &passed.starts[0], &mut of_first, batch);
         Dense::gather(&mut gradient.start[0], &passed.context, &of_first, batch);
         let context = back(&self.start[0].weights.transpose(), &of_first);
-        (gradient, Asked { context, read, nodes })
+        (gradient, Asked { batch, context, read, nodes })
     }
 }
 
@@ -280,11 +284,11 @@ fn run_back<S: Number>(
     steps: &[Step<S>],
     mut of_states: Vec<DMatrix<S>>,
     gradient: &mut Cell<S>,
-    (hidden, batch): (usize, usize),
+    [hidden, batch, columns]: [usize; 3],
 ) -> (Vec<DMatrix<S>>, DMatrix<S>) {
     let turned = cell.turned();
     let mut of_inputs = Vec::with_capacity(steps.len());
-    let mut later = DMatrix::zeros(hidden, 2 * batch);
+    let mut later = DMatrix::zeros(hidden, columns);
     for step in steps.iter().rev() {
         if let Some(own) = of_states.pop() {
             later += own;

@@ -13,6 +13,7 @@ fn draw(rows: usize, columns: usize, stream: &mut Stream) -> DMatrix<f64> {
 
 fn asked(sizes: Sizes, batch: usize, stream: &mut Stream) -> Asked<f64> {
     Asked {
+        batch,
         context: draw(sizes.context, 2 * batch, stream),
         read: (0..4).map(|_| draw(sizes.encoder, 2 * batch, stream)).collect(),
         nodes: (0..3).map(|_| draw(sizes.decoder, 2 * batch, stream)).collect(),
@@ -49,7 +50,7 @@ fn rates_are_derivatives_along_what_is_asked() {
             };
             let list = |waves: &[DMatrix<f64>]| waves.iter().map(shift).collect();
             let asked =
-                Asked { context: shift(&asked.context), read: list(&asked.read), nodes: list(&asked.nodes) };
+                Asked { batch: 2, context: shift(&asked.context), read: list(&asked.read), nodes: list(&asked.nodes) };
             network.forward(&asked).0
         };
         let (outputs, above, below) = (network.forward(&asked).0, moved(1e-5), moved(-1e-5));
@@ -104,6 +105,30 @@ fn gradients_of_losses_with_rates_are_their_slopes() {
         });
         assert!(found < 1e-6, "node: {found:e}");
     }
+}
+
+#[test]
+fn without_rates_values_and_gradients_are_the_same() {
+    let mut stream = Key::new(10).stream();
+    let network = Attentive::<f64>::new(sizes(true), Key::new(11));
+    let moving = asked(sizes(true), 2, &mut stream);
+    let halves = |waves: &[DMatrix<f64>]| waves.iter().map(|wave| wave.columns(0, 2).into_owned()).collect();
+    let still = Asked {
+        batch: 2,
+        context: moving.context.columns(0, 2).into_owned(),
+        read: halves(&moving.read),
+        nodes: halves(&moving.nodes),
+    };
+    let mut wanted: Vec<DMatrix<f64>> = (0..3).map(|_| draw(2, 4, &mut stream)).collect();
+    wanted.iter_mut().for_each(|wanted| wanted.columns_mut(2, 2).fill(0.0));
+    let (with, passed) = network.forward(&moving);
+    let (gradient, _) = network.back(&passed, &wanted);
+    let (without, passed) = network.forward(&still);
+    let wanted: Vec<DMatrix<f64>> = halves(&wanted);
+    let (own, of_asked) = network.back(&passed, &wanted);
+    assert!(with.iter().zip(&without).all(|(with, without)| (with.columns(0, 2) - without).amax() < 1e-15));
+    assert!(gradient.matrices().iter().zip(own.matrices()).all(|(with, own)| (*with - own).amax() < 1e-14));
+    assert_eq!((of_asked.context.ncols(), of_asked.read[0].ncols(), of_asked.nodes[0].ncols()), (2, 2, 2));
 }
 
 #[test]

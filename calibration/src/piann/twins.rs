@@ -117,7 +117,7 @@ impl<S: Number> Piann<S> {
                 row => context[(row - 1, column)],
             })
         });
-        Asked { read: read.collect(), nodes: nodes.collect(), context: context.clone() }
+        Asked { batch, read: read.collect(), nodes: nodes.collect(), context: context.clone() }
     }
 
     /// Trains it; `goes_on` hears of each update and its loss, and ends it by `false`.
