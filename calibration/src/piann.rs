@@ -14,11 +14,13 @@ mod field;
 mod plain;
 #[cfg(test)]
 mod tests;
+mod surrogate;
 mod twins;
 mod wave;
 
 pub use attentive::{Asked, Attentive, Passed, Sizes};
 pub use field::{END, NODES};
 pub use plain::{Plain, PlainPassed};
-pub use twins::{FieldTraining, FieldTwin, Piann, PlainParametric, PointPinn, interpolated};
+pub use surrogate::Surrogate;
+pub use twins::{FieldTwin, Piann, PlainParametric, PointPinn, Training, interpolated};
 pub use wave::Number;

@@ -7,6 +7,7 @@ mod batchnorm;
 mod learned_twins;
 mod methods;
 mod mos;
+mod piann;
 mod program;
 mod programs;
 mod provenance;

@@ -5,7 +5,7 @@ use sims::{BuckleyLeverett, Key, Stream};
 
 use super::field::{Points, Times};
 use super::twins::Learns;
-use super::{Asked, Attentive, FieldTraining, FieldTwin, Piann, Plain, PlainParametric, PointPinn, Sizes, interpolated};
+use super::{Asked, Attentive, FieldTwin, Piann, Plain, PlainParametric, PointPinn, Sizes, Training, interpolated};
 
 fn draw(rows: usize, columns: usize, stream: &mut Stream) -> DMatrix<f64> {
     DMatrix::from_fn(rows, columns, |_, _| f64::from(stream.normal()))
@@ -134,7 +134,7 @@ fn without_rates_values_and_gradients_are_the_same() {
 #[test]
 fn residuals_have_the_slopes_that_are_followed() {
     let asked = Times { times: vec![0.0, 0.2], mobilities: vec![2.0, 5.0] };
-    let network = PlainParametric::<f64>::new(Key::new(5));
+    let network = PlainParametric::<f64>::new(&[2.0], Key::new(5));
     let (_, gradient) = network.loss(&asked);
     // The output's weights, and some of the first layer's.
     for index in [0, 8] {
@@ -158,7 +158,7 @@ fn residuals_have_the_slopes_that_are_followed() {
         });
         assert!(found < 1e-6, "points, hull {hull}: {found:e}");
     }
-    let network = Piann::<f64>::new(Key::new(8));
+    let network = Piann::<f64>::new(&[2.0], Key::new(8));
     let (_, gradient) = network.loss(&asked);
     let slopes = &gradient[16].as_slice()[..4];
     let found = error(slopes, |place, by| {
@@ -173,8 +173,8 @@ fn residuals_have_the_slopes_that_are_followed() {
 fn a_network_learns_from_the_equation_alone_and_the_same_way_each_time() {
     let learned = || {
         let training =
-            FieldTraining { updates: 30, batch: 8, rate: 5e-3, mobilities: vec![2.0, 8.0], key: Key::new(9) };
-        let mut network = Piann::<f32>::new(training.key);
+            Training { updates: 30, batch: 8, rate: 5e-3, key: Key::new(9) };
+        let mut network = Piann::<f32>::new(&[2.0, 8.0], training.key);
         let mut losses = vec![];
         network.train(&training, &mut |_, loss| {
             losses.push(loss);

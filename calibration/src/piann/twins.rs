@@ -21,16 +21,14 @@ const BESIDE: usize = 64;
 
 /// How a network is trained.
 #[derive(Debug, Clone)]
-pub struct FieldTraining {
+pub struct Training {
     /// Updates.
     pub updates: usize,
-    /// Fields of an update, of networks that give fields at nodes.
+    /// Fields or shots of an update; networks without nodes draw points instead.
     pub batch: usize,
     /// Adam's first step size.
     pub rate: f64,
-    /// Mobilities that are learned.
-    pub mobilities: Vec<f64>,
-    /// Draws weights, times and mobilities.
+    /// Draws what is learned from.
     pub key: Key,
 }
 
@@ -39,14 +37,14 @@ pub(super) trait Learns<S: Number> {
     /// What an update learns from.
     type Batch;
     /// Draws one.
-    fn draw(&self, training: &FieldTraining, stream: &mut Stream) -> Self::Batch;
+    fn draw(&self, training: &Training, stream: &mut Stream) -> Self::Batch;
     /// The loss, and its gradient for each matrix.
     fn loss(&self, batch: &Self::Batch) -> (f64, Vec<DMatrix<S>>);
     /// The matrices, in the same order.
     fn weights(&mut self) -> Vec<&mut DMatrix<S>>;
 
     /// All updates; `goes_on` hears of each update and its loss, and ends them by `false`.
-    fn descend(&mut self, training: &FieldTraining, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
+    fn descend(&mut self, training: &Training, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
         let mut stream = training.key.branch("batches").stream();
         let mut descent = Descent::new(&self.weights(), training.updates, training.rate);
         for update in 0..training.updates {
@@ -72,12 +70,14 @@ pub trait FieldTwin {
 #[derive(Debug, Clone)]
 pub struct Piann<S> {
     network: Attentive<S>,
+    mobilities: Vec<f64>,
 }
 
 /// A plain network of (x, t, M), trained by the same residual at the same nodes.
 #[derive(Debug, Clone)]
 pub struct PlainParametric<S> {
     network: Plain<S>,
+    mobilities: Vec<f64>,
 }
 
 /// A plain network of (x, t) for one mobility, trained by the residual at points.
@@ -89,10 +89,10 @@ pub struct PointPinn<S> {
 }
 
 impl<S: Number> Piann<S> {
-    /// A new one.
-    pub fn new(key: Key) -> Self {
+    /// A new one that learns these mobilities, of which there is at least one.
+    pub fn new(mobilities: &[f64], key: Key) -> Self {
         let sizes = Sizes { context: 2, encoder: 3, decoder: 3, hidden: HIDDEN, outputs: 1, bounded: true };
-        Self { network: Attentive::new(sizes, key) }
+        Self { network: Attentive::new(sizes, key), mobilities: mobilities.to_vec() }
     }
 
     fn asked(asked: &Times) -> Asked<S> {
@@ -121,7 +121,7 @@ impl<S: Number> Piann<S> {
     }
 
     /// Trains it; `goes_on` hears of each update and its loss, and ends it by `false`.
-    pub fn train(&mut self, training: &FieldTraining, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
+    pub fn train(&mut self, training: &Training, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
         self.descend(training, goes_on);
     }
 }
@@ -129,8 +129,8 @@ impl<S: Number> Piann<S> {
 impl<S: Number> Learns<S> for Piann<S> {
     type Batch = Times;
 
-    fn draw(&self, training: &FieldTraining, stream: &mut Stream) -> Times {
-        Times::draw(training.batch, &training.mobilities, stream)
+    fn draw(&self, training: &Training, stream: &mut Stream) -> Times {
+        Times::draw(training.batch, &self.mobilities, stream)
     }
 
     fn loss(&self, asked: &Times) -> (f64, Vec<DMatrix<S>>) {
@@ -179,9 +179,9 @@ pub fn interpolated(nodes: &[f64], places: &[f64]) -> Vec<f64> {
 }
 
 impl<S: Number> PlainParametric<S> {
-    /// A new one.
-    pub fn new(key: Key) -> Self {
-        Self { network: Plain::new(&[3, WIDTH, WIDTH, WIDTH, WIDTH, 1], key) }
+    /// A new one that learns these mobilities, of which there is at least one.
+    pub fn new(mobilities: &[f64], key: Key) -> Self {
+        Self { network: Plain::new(&[3, WIDTH, WIDTH, WIDTH, WIDTH, 1], key), mobilities: mobilities.to_vec() }
     }
 
     /// Nodes of a sample side by side, then the next sample's; then the rates.
@@ -200,7 +200,7 @@ impl<S: Number> PlainParametric<S> {
     }
 
     /// Trains it; `goes_on` hears of each update and its loss, and ends it by `false`.
-    pub fn train(&mut self, training: &FieldTraining, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
+    pub fn train(&mut self, training: &Training, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
         self.descend(training, goes_on);
     }
 }
@@ -212,8 +212,8 @@ fn nodes() -> Vec<f64> {
 impl<S: Number> Learns<S> for PlainParametric<S> {
     type Batch = Times;
 
-    fn draw(&self, training: &FieldTraining, stream: &mut Stream) -> Times {
-        Times::draw(training.batch, &training.mobilities, stream)
+    fn draw(&self, training: &Training, stream: &mut Stream) -> Times {
+        Times::draw(training.batch, &self.mobilities, stream)
     }
 
     fn loss(&self, asked: &Times) -> (f64, Vec<DMatrix<S>>) {
@@ -269,7 +269,7 @@ impl<S: Number> PointPinn<S> {
     }
 
     /// Trains it; `goes_on` hears of each update and its loss, and ends it by `false`.
-    pub fn train(&mut self, training: &FieldTraining, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
+    pub fn train(&mut self, training: &Training, goes_on: &mut dyn FnMut(usize, f64) -> bool) {
         self.descend(training, goes_on);
     }
 }
@@ -277,7 +277,7 @@ impl<S: Number> PointPinn<S> {
 impl<S: Number> Learns<S> for PointPinn<S> {
     type Batch = Points;
 
-    fn draw(&self, _training: &FieldTraining, stream: &mut Stream) -> Points {
+    fn draw(&self, _training: &Training, stream: &mut Stream) -> Points {
         Points::draw(INSIDE, BESIDE, stream)
     }
 

@@ -1,14 +1,15 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins, methods, mos, simplicity_bias, style_parameters, symbolic_numerics, textures};
+use super::{batchnorm, learned_twins, methods, mos, piann, simplicity_bias, style_parameters, symbolic_numerics, textures};
 
 /// All of them.
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     batchnorm::PROGRAM,
     learned_twins::PROGRAM,
     methods::PROGRAM,
     mos::PROGRAM,
+    piann::PROGRAM,
     simplicity_bias::PROGRAM,
     style_parameters::PROGRAM,
     symbolic_numerics::PROGRAM,

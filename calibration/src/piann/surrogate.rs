@@ -1,0 +1,257 @@
+//! The recurrent network with attention as the twin of a plant whose inputs are a sequence in and whose outputs are a field: what it reads of
+//! the inputs in their order, what the controls are at each node, and all nodes at once.
+//!
+//! ```text
+//! encoder readsᵢ (xᵢ, place)        decoder readsₙ (θₙ, place)        yₙ = centerₙ + widthₙ·uₙ
+//! ```
+//!
+//! Controls that are as many as the outputs belong to the nodes, those as many as the inputs to what is read, all others to the whole field. It
+//! learns from recorded shots. Shapes: x `[shots, inputs]`, θ `[controls]`, y `[shots, outputs]`; values go in over half their range.
+
+use drivers::{Batch, Card, Direction, Range};
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+use sims::{Key, Pullback, Stream, Twin};
+
+use super::attentive::{Asked, Attentive, Sizes};
+use super::twins::{Training, Learns};
+use crate::{Error, Trace};
+
+/// Shots that are computed together.
+const BLOCK: usize = 32;
+/// Shots that a network needs at least.
+const FEWEST: usize = 50;
+
+/// Where controls go in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Controls {
+    Nodes,
+    Read,
+    Whole,
+}
+
+/// The twin.
+#[derive(Debug, Clone)]
+pub struct Surrogate {
+    card: Card,
+    network: Attentive<f32>,
+    controls: Controls,
+    /// Of each output.
+    center: Vec<f32>,
+    width: Vec<f32>,
+}
+
+/// A surrogate with the shots that it learns from.
+struct Learner<'a> {
+    surrogate: &'a mut Surrogate,
+    trace: &'a Trace,
+}
+
+fn halves(range: Range) -> (f32, f32) {
+    let half = 0.5 * (range.high - range.low);
+    (range.low + half, if half == 0.0 { 1.0 } else { half })
+}
+
+/// From −1 to 1 along `count` places.
+fn place(index: usize, count: usize) -> f32 {
+    if count < 2 { 0.0 } else { 2.0 * index as f32 / (count - 1) as f32 - 1.0 }
+}
+
+impl Surrogate {
+    /// Learns from the shots of a trace; `goes_on` hears of each update and its loss.
+    pub fn learn(
+        trace: &Trace,
+        hidden: usize,
+        training: &Training,
+        goes_on: &mut dyn FnMut(usize, f64) -> bool,
+    ) -> Result<Self, Error> {
+        if trace.shots() < FEWEST {
+            return Err(Error::TooFew { procedure: "piann", what: "stimuli", needed: FEWEST, given: trace.shots() });
+        }
+        let ports = &trace.card.ports;
+        let (inputs, controls, outputs) = (ports.input_count(), ports.control_count(), ports.output_count());
+        let place = match controls {
+            count if count == outputs => Controls::Nodes,
+            count if count == inputs => Controls::Read,
+            _ => Controls::Whole,
+        };
+        let one_if = |is: bool| usize::from(is && 0 < controls);
+        let sizes = Sizes {
+            context: 1 + if place == Controls::Whole { controls } else { 0 },
+            encoder: 2 + one_if(place == Controls::Read),
+            decoder: 2 + one_if(place == Controls::Nodes),
+            hidden,
+            outputs: 1,
+            bounded: false,
+        };
+        let count = trace.shots() as f32;
+        let (mut center, mut width) = (vec![0.0; outputs], vec![0.0; outputs]);
+        for row in trace.outputs.iter() {
+            center.iter_mut().zip(row).for_each(|(center, value)| *center += value / count);
+        }
+        for row in trace.outputs.iter() {
+            width.iter_mut().zip(row).zip(&center).for_each(|((width, value), center)| {
+                *width += (value - center).powi(2) / count;
+            });
+        }
+        // One width for all: a field has one unit.
+        let common = (width.iter().sum::<f32>() / outputs.max(1) as f32).sqrt().max(f32::MIN_POSITIVE);
+        let network = Attentive::new(sizes, training.key.branch("weights"));
+        let mut surrogate =
+            Self { card: trace.card.clone(), network, controls: place, center, width: vec![common; outputs] };
+        Learner { surrogate: &mut surrogate, trace }.descend(training, goes_on);
+        Ok(surrogate)
+    }
+
+    /// How many weights it has.
+    pub fn size(&self) -> usize {
+        self.network.size()
+    }
+
+    /// What the network is asked, of shots with controls of their own.
+    fn asked<'a>(&self, shots: usize, row: impl Fn(usize) -> (&'a [f32], &'a [f32])) -> Asked<f32> {
+        let ports = &self.card.ports;
+        let ranges = [Direction::Input, Direction::Control].map(|direction| {
+            ports.ranges(direction).into_iter().map(halves).collect::<Vec<_>>()
+        });
+        let scaled = |value: f32, (middle, half): (f32, f32)| (value - middle) / half;
+        let list = |count: usize, features: usize, of: &dyn Fn(usize, usize, usize) -> f32| {
+            (0..count).map(|at| DMatrix::from_fn(features, shots, |feature, shot| of(at, feature, shot))).collect()
+        };
+        let control = |at: usize, shot: usize| scaled(row(shot).1[at], ranges[1][at]);
+        let sizes = self.network.sizes();
+        let (inputs, outputs) = (ports.input_count(), ports.output_count());
+        Asked {
+            batch: shots,
+            context: DMatrix::from_fn(sizes.context, shots, |feature, shot| {
+                if feature == 0 { 1.0 } else { control(feature - 1, shot) }
+            }),
+            read: list(inputs, sizes.encoder, &|at, feature, shot| match feature {
+                0 => scaled(row(shot).0[at], ranges[0][at]),
+                1 => place(at, inputs),
+                _ => control(at, shot),
+            }),
+            nodes: list(outputs, sizes.decoder, &|at, feature, shot| match feature {
+                0 => place(at, outputs),
+                1 => 1.0,
+                _ => control(at, shot),
+            }),
+        }
+    }
+
+    /// Gradients for inputs and controls of what was asked, from what is wanted of it; controls are summed over the shots.
+    fn unasked(&self, wanted: &Asked<f32>, shots: usize) -> (Vec<f32>, Vec<f64>) {
+        let ports = &self.card.ports;
+        let [of_inputs, of_controls] = [Direction::Input, Direction::Control].map(|direction| ports.ranges(direction));
+        let inputs = of_inputs.len();
+        let mut gradients = vec![0.0; shots * inputs];
+        for (at, (wave, range)) in wanted.read.iter().zip(&of_inputs).enumerate() {
+            for shot in 0..shots {
+                gradients[shot * inputs + at] = wave[(0, shot)] / halves(*range).1;
+            }
+        }
+        let sum = |wave: &DMatrix<f32>, feature: usize| wave.row(feature).iter().map(|x| f64::from(*x)).sum::<f64>();
+        let controls = of_controls.iter().enumerate().map(|(at, range)| {
+            let total = match self.controls {
+                Controls::Nodes => sum(&wanted.nodes[at], 2),
+                Controls::Read => sum(&wanted.read[at], 2),
+                Controls::Whole => sum(&wanted.context, 1 + at),
+            };
+            total / f64::from(halves(*range).1)
+        });
+        (gradients, controls.collect())
+    }
+}
+
+impl Learns<f32> for Learner<'_> {
+    type Batch = Vec<usize>;
+
+    fn draw(&self, training: &Training, stream: &mut Stream) -> Vec<usize> {
+        (0..training.batch).map(|_| stream.below(self.trace.shots())).collect()
+    }
+
+    fn loss(&self, shots: &Vec<usize>) -> (f64, Vec<DMatrix<f32>>) {
+        let Self { surrogate, trace } = self;
+        let row = |shot: usize| (trace.inputs.row(shots[shot]), trace.controls(shots[shot]));
+        let (outputs, passed) = surrogate.network.forward(&surrogate.asked(shots.len(), row));
+        let share = 1.0 / (outputs.len() * shots.len()) as f32;
+        let mut loss = 0.0;
+        let wanted: Vec<DMatrix<f32>> = outputs
+            .iter()
+            .enumerate()
+            .map(|(node, output)| {
+                DMatrix::from_fn(1, shots.len(), |_, shot| {
+                    let reading = trace.outputs.row(shots[shot])[node];
+                    let missed = output[shot] - (reading - surrogate.center[node]) / surrogate.width[node];
+                    loss += f64::from(missed * missed * share);
+                    2.0 * missed * share
+                })
+            })
+            .collect();
+        (loss, surrogate.network.back(&passed, &wanted).0.into_matrices())
+    }
+
+    fn weights(&mut self) -> Vec<&mut DMatrix<f32>> {
+        self.surrogate.network.matrices_mut()
+    }
+}
+
+impl Twin for Surrogate {
+    fn card(&self) -> &Card {
+        &self.card
+    }
+
+    fn predict(&self, inputs: &Batch, controls: &[f32]) -> Batch {
+        let outputs = self.card.ports.output_count();
+        let ranges = self.card.ports.ranges(Direction::Output);
+        let mut predicted = Batch::zeros(inputs.rows(), outputs);
+        let blocks = predicted.values_mut().par_chunks_mut(BLOCK * outputs).enumerate();
+        blocks.for_each(|(block, rows)| {
+            let shots = rows.len() / outputs;
+            let (found, _) =
+                self.network.forward(&self.asked(shots, |shot| (inputs.row(block * BLOCK + shot), controls)));
+            for (shot, row) in rows.chunks_exact_mut(outputs).enumerate() {
+                for (node, value) in row.iter_mut().enumerate() {
+                    let reading = self.center[node] + self.width[node] * found[node][shot];
+                    *value = reading.clamp(ranges[node].low, ranges[node].high);
+                }
+            }
+        });
+        predicted
+    }
+
+    fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {
+        let ports = &self.card.ports;
+        let (width, outputs) = (ports.input_count(), ports.output_count());
+        let ranges = ports.ranges(Direction::Output);
+        let mut gradients = Batch::zeros(inputs.rows(), width);
+        let blocks = gradients.values_mut().par_chunks_mut(BLOCK * width).enumerate();
+        let sums: Vec<Vec<f64>> = blocks
+            .map(|(block, rows)| {
+                let shots = rows.len() / width;
+                let first = block * BLOCK;
+                let (found, passed) =
+                    self.network.forward(&self.asked(shots, |shot| (inputs.row(first + shot), controls)));
+                let wanted: Vec<DMatrix<f32>> = (0..outputs)
+                    .map(|node| {
+                        DMatrix::from_fn(1, shots, |_, shot| {
+                            let reading = self.center[node] + self.width[node] * found[node][shot];
+                            let inside = (ranges[node].low..=ranges[node].high).contains(&reading);
+                            let wanted = cotangents.row(first + shot)[node] * self.width[node];
+                            if inside { wanted } else { 0.0 }
+                        })
+                    })
+                    .collect();
+                let (_, of_asked) = self.network.back(&passed, &wanted);
+                let (gradients, controls) = self.unasked(&of_asked, shots);
+                rows.copy_from_slice(&gradients);
+                controls
+            })
+            .collect();
+        let mut total = vec![0.0; controls.len()];
+        for sums in &sums {
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        Pullback { inputs: gradients, controls: total.into_iter().map(|sum| sum as f32).collect() }
+    }
+}
