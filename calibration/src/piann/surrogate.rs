@@ -11,7 +11,7 @@
 use drivers::{Batch, Card, Direction, Range};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
-use sims::{Key, Pullback, Stream, Twin};
+use sims::{Pullback, Stream, Twin};
 
 use super::attentive::{Asked, Attentive, Sizes};
 use super::twins::{Training, Learns};
@@ -253,5 +253,77 @@ impl Twin for Surrogate {
             total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         }
         Pullback { inputs: gradients, controls: total.into_iter().map(|sum| sum as f32).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sims::Key;
+
+    use super::*;
+    use crate::Agreement;
+    use crate::trace::tests::{card, trace};
+
+    fn training(updates: usize) -> Training {
+        Training { updates, batch: 16, rate: 1e-2, key: Key::new(1) }
+    }
+
+    /// Each node has the value before it, more or less by its control.
+    fn delayed(controls: usize) -> Trace {
+        trace(card(4, controls, 3), [400, 1, 4], |x, k, _| {
+            (0..3).map(|node| 0.5 * x[node] + 0.3 * k[node.min(k.len() - 1)] * x[node]).collect()
+        })
+    }
+
+    #[test]
+    fn it_learns_a_field_from_shots() {
+        let trace = delayed(3);
+        let learned = Surrogate::learn(&trace, 8, &training(500), &mut |_, _| true).unwrap();
+        let error = Agreement::between(&trace.outputs, &trace.predict(&learned)).relative_error();
+        assert!(error < 0.3, "{error}");
+    }
+
+    #[test]
+    fn gradients_are_slopes_wherever_controls_go_in() {
+        for controls in [3, 4, 2] {
+            let twin = Surrogate::learn(&delayed(controls), 6, &training(20), &mut |_, _| true).unwrap();
+            let mut stream = Key::new(2).stream();
+            let inputs = Batch::from_fn(40, 4, |_, _| 0.5 * stream.normal().clamp(-1.0, 1.0));
+            let theta: Vec<f32> = (0..controls).map(|_| 0.3 * stream.uniform()).collect();
+            let wanted = Batch::from_fn(40, 3, |_, _| stream.normal());
+            let loss = |inputs: &Batch, theta: &[f32]| {
+                let found = twin.predict(inputs, theta);
+                found.values().iter().zip(wanted.values()).map(|(a, b)| f64::from(a * b)).sum::<f64>()
+            };
+            let pulled = twin.pull_back(&inputs, &theta, &wanted);
+            for control in 0..controls {
+                let moved = |by: f32| {
+                    let mut theta = theta.clone();
+                    theta[control] += by;
+                    loss(&inputs, &theta)
+                };
+                let slope = (moved(0.01) - moved(-0.01)) / 0.02;
+                let found = f64::from(pulled.controls[control]);
+                assert!((found - slope).abs() < 0.02 * slope.abs().max(0.5), "{controls}: {found} for {slope}");
+            }
+            // The last shot lies in a block of its own.
+            for port in 0..4 {
+                let moved = |by: f32| {
+                    let mut inputs = inputs.clone();
+                    inputs.values_mut()[39 * 4 + port] += by;
+                    loss(&inputs, &theta)
+                };
+                let slope = (moved(0.01) - moved(-0.01)) / 0.02;
+                let found = f64::from(pulled.inputs.row(39)[port]);
+                assert!((found - slope).abs() < 0.02 * slope.abs().max(0.2), "{controls}: {found} for {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_few_shots_are_refused() {
+        let few = trace(card(2, 0, 2), [20, 1, 20], |x, _, _| x.to_vec());
+        let refused = Surrogate::learn(&few, 4, &training(1), &mut |_, _| true).err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|text| text.contains("50")));
     }
 }

@@ -1,14 +1,14 @@
 //! Networks that learned the law of [`sims::BuckleyLeverett`] from its equation alone: the recurrent one with attention, and those that it is
 //! held against.
 //!
-//! Each gives u at x from 0 to 1, t from 0 to [`END`] and, where it learned several, at a mobility. Fields at nodes are interpolated.
+//! Each gives u at x from 0 to 1, t from 0 to [`super::END`] and, where it learned several, at a mobility. Fields at nodes are interpolated.
 
 use nalgebra::DMatrix;
 use sims::{BuckleyLeverett, Key, Stream};
 
 use super::attentive::{Asked, Attentive, Sizes};
 use super::descent::Descent;
-use super::field::{END, NODES, Points, TIME_SCALE, Times, mobility_feature, node_loss, point_loss};
+use super::field::{NODES, Points, TIME_SCALE, Times, mobility_feature, node_loss, point_loss};
 use super::plain::Plain;
 use super::wave::{Number, of, wide};
 

@@ -48,7 +48,8 @@ impl Case {
     /// Readings of each node, sample after sample.
     fn read(&self, read: &str, drive: &[f64], bias: f64) -> Vec<Vec<f64>> {
         let record = Written::new(&self.text(read)).predict(drive, &vec![bias; self.sections]);
-        record.chunks(self.samples).map(<[f64]>::to_vec).collect()
+        // All nodes of a sample lie side by side.
+        (0..self.sections).map(|node| record.iter().skip(node).step_by(self.sections).copied().collect()).collect()
     }
 }
 
@@ -76,12 +77,12 @@ fn small_waves_travel_as_the_ladder_s_dispersion_has_it_and_stop_above_the_bragg
     let bias = 1.0;
     let lc = L * capacitance(bias);
     let impedance = (L / capacitance(bias)).sqrt();
-    let case = Case { sections: 40, samples: 400, substeps: 4, ohms: [0.0, 0.0, 0.0, impedance, impedance] };
+    let case = Case { sections: 120, samples: 220, substeps: 4, ohms: [0.0, 0.0, 0.0, impedance, impedance] };
     let bragg = 2.0 / lc.sqrt();
     for share in [0.1, 0.4, 1.1] {
         let omega = share * bragg;
-        // Samples are steps: what a wave of steps has at its own frequency is a wave, and the line is linear for so small ones. It is read where the
-        // beginning is over.
+        // Samples are steps: what a wave of steps has at its own frequency is a wave, and the line is linear for so small ones. It is read when the
+        // beginning is over and nothing has come back from the end.
         let drive: Vec<f64> = (0..case.samples)
             .map(|sample| {
                 let slow = (sample as f64 / 60.0).min(1.0);
@@ -92,7 +93,7 @@ fn small_waves_travel_as_the_ladder_s_dispersion_has_it_and_stop_above_the_bragg
         // Amplitude and phase over the last samples.
         let phasor = |node: usize| {
             let [mut a, mut b, mut cc, mut ss, mut cs] = [0.0; 5];
-            for (sample, value) in record[node].iter().enumerate().skip(200) {
+            for (sample, value) in record[node].iter().enumerate().skip(130) {
                 let (sine, cosine) = (omega * SAMPLE * (sample as f64 + 1.0)).sin_cos();
                 (a, b) = (a + value * cosine, b + value * sine);
                 (cc, ss, cs) = (cc + cosine * cosine, ss + sine * sine, cs + cosine * sine);
@@ -133,15 +134,14 @@ fn what_the_source_gives_is_stored_or_lost() {
         let text = case.text(read).replace("node = { unit = \"V\"", &format!("node = {{ unit = \"{unit}\""));
         let text = text
             .replace("[let]\n", "stored = { unit = \"J\" }\n[let]\n")
-            .replace("[outputs]\n", &format!("\"der(stored)\" = \"{given} - {losses}\"\n[outputs]\n"))
-            .replace("[plant]", "[unused]");
+            .replace("[outputs]\n", &format!("\"der(stored)\" = \"{given} - {losses}\"\n[outputs]\n"));
         let text = text.split("# What only the bench has").next().expect("has a start").to_owned();
         let drive: Vec<f64> = (0..case.samples).map(|sample| (0.35 * sample as f64).sin()).collect();
         let record = Written::new(&text).predict(&drive, &vec![bias; case.sections]);
-        record.chunks(case.samples).map(|node| node[case.samples - 1]).collect::<Vec<f64>>()
+        record[(case.samples - 1) * case.sections..].to_vec()
     };
     let (currents, volts) = (with("i[k]", "A"), with("v[k]", "V"));
-    let balance = with("stored + 0*v[k]*i[k]*L[k]/L[k]*1e-9", "J")[0];
+    let balance = with("stored", "J")[0];
     // Of a varactor ∫ v dq from 0 to v, beside its bias.
     let of_charge = |v: f64| {
         let root = |v: f64| (1.0 + (bias + v) / VJ).sqrt();
@@ -156,7 +156,7 @@ fn what_the_source_gives_is_stored_or_lost() {
 fn a_front_steepens_as_far_as_simple_waves_say() {
     // Nearly without loss, and fed without resistance, so that the first node has the drive.
     let case = Case { sections: 100, samples: 130, substeps: 3, ohms: [0.0, 0.0, 0.5, 1e-3, 40.0] };
-    let (bias, height, rise) = (1.0, 0.6, 60.0);
+    let (bias, height, rise) = (0.6, 0.9, 20.0);
     let volts = |sample: f64| {
         let along = (sample / rise).clamp(0.0, 1.0);
         height * (0.5 - 0.5 * (std::f64::consts::PI * along).cos())
@@ -182,14 +182,19 @@ fn a_front_steepens_as_far_as_simple_waves_say() {
     let (near, far) = (at(0.25), at(0.6));
     let [slow, fast] = [near, far].map(|node| 1.0 / steepness(node));
     let found = near as f64 + 1.0 + (far - near) as f64 * slow / (slow - fast);
-    assert!(far < 90 && (found / breaking - 1.0).abs() < 0.1, "{found} sections instead of {breaking}");
+    assert!(far < 90 && (found / breaking - 1.0).abs() < 0.06, "{found} sections instead of {breaking}");
 }
 
 #[test]
 fn shocks_travel_as_rankine_and_hugoniot_say() {
     // A step into a line at rest. The varactors' loss gives the shock its width and takes nothing from what is behind it.
+    let case = Case { sections: 80, samples: 110, substeps: 3, ohms: [0.0, 0.0, 8.0, 1e-3, 40.0] };
+    // How wide a front is at a node, in samples.
+    let width = |record: &[Vec<f64>], node: usize| {
+        let behind = record[40][case.samples - 30];
+        crossing(&record[node], 0.8 * behind) - crossing(&record[node], 0.2 * behind)
+    };
     for (height, bias) in [(0.9, 0.6), (0.5, 1.0)] {
-        let case = Case { sections: 80, samples: 110, substeps: 3, ohms: [0.0, 0.0, 8.0, 1e-3, 40.0] };
         let record = case.read("w[k]", &vec![height; case.samples], bias);
         let behind = record[40][case.samples - 30];
         // Its own height, since the source's resistance takes some.
@@ -203,9 +208,11 @@ fn shocks_travel_as_rankine_and_hugoniot_say() {
         let ahead = 1.0 / (L * capacitance(bias)).sqrt();
         let after = 1.0 / (L * capacitance(bias + behind)).sqrt();
         assert!(ahead < found && found < after);
-        // Steep it stays: over thirty sections its front grows no wider.
-        let width = |node: usize| crossing(&record[node], 0.8 * behind) - crossing(&record[node], 0.2 * behind);
-        assert!(width(60) < 1.05 * width(30), "{} {}", width(30), width(60));
+        // Its front stays steep, where that of a small step grows wider.
+        let small = case.read("w[k]", &vec![0.01; case.samples], bias);
+        let growth = |record: &[Vec<f64>]| width(record, 60) / width(record, 30);
+        assert!(width(&record, 60) < 0.8 * width(&small, 60));
+        assert!(growth(&record) < 0.95 * growth(&small), "{} {}", growth(&record), growth(&small));
     }
 }
 

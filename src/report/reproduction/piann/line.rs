@@ -141,7 +141,7 @@ fn shock() -> Result<f64, Error> {
     }
     let twin = system.build().map_err(wrong)?.twin;
     let record = twin.predict(&Batch::from_fn(1, samples, |_, _| height), &vec![bias; sections]);
-    let reading = |node: usize, sample: usize| f64::from(record.row(0)[node * samples + sample]);
+    let reading = |node: usize, sample: usize| f64::from(record.row(0)[sample * sections + node]);
     let behind = reading(40, samples - 30);
     let passes = |node: usize| -> f64 {
         let level = 0.5 * behind;
