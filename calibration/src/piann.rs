@@ -21,6 +21,6 @@ mod wave;
 pub use attentive::{Asked, Attentive, Passed, Sizes};
 pub use field::{END, NODES};
 pub use plain::{Plain, PlainPassed};
-pub use surrogate::Surrogate;
+pub use surrogate::{FieldNetwork, Surrogate};
 pub use twins::{FieldTwin, Piann, PlainParametric, PointPinn, Training, interpolated};
 pub use wave::Number;

@@ -97,6 +97,43 @@ impl<S: Number> Attentive<S> {
         }
     }
 
+    /// The network of matrices in the order of `matrices`, each column after column; `None` where they are not those of these sizes.
+    pub(super) fn of_matrices(sizes: Sizes, matrices: &[Vec<S>]) -> Option<Self> {
+        let Sizes { context, encoder, decoder, hidden, outputs, .. } = sizes;
+        let triple = hidden.checked_mul(3)?;
+        let shapes = [
+            [hidden, context],
+            [hidden, hidden],
+            [triple, encoder],
+            [triple, hidden],
+            [triple, decoder],
+            [triple, hidden],
+            [hidden, hidden],
+            [hidden, hidden.checked_mul(2)?],
+            [outputs, hidden],
+        ];
+        let wanted: Option<Vec<usize>> =
+            shapes.iter().flat_map(|[rows, columns]| [rows.checked_mul(*columns), Some(*rows)]).collect();
+        let held: Vec<usize> = matrices.iter().map(Vec::len).collect();
+        if held != wanted? || hidden == 0 {
+            return None;
+        }
+        let mut pairs = matrices.chunks_exact(2).zip(shapes).map(|(pair, [rows, columns])| Dense {
+            weights: DMatrix::from_column_slice(rows, columns, &pair[0]),
+            bias: DMatrix::from_column_slice(rows, 1, &pair[1]),
+        });
+        let mut next = || pairs.next();
+        Some(Self {
+            sizes,
+            start: [next()?, next()?],
+            encoder: Cell { input: next()?, state: next()? },
+            decoder: Cell { input: next()?, state: next()? },
+            question: next()?,
+            joint: next()?,
+            output: next()?,
+        })
+    }
+
     /// Its sizes.
     pub fn sizes(&self) -> Sizes {
         self.sizes

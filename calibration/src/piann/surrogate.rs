@@ -30,15 +30,23 @@ enum Controls {
     Whole,
 }
 
+/// What such a twin is made of, whoever's it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldNetwork {
+    network: Attentive<f32>,
+    controls: Controls,
+    /// Inputs, controls and outputs of the plant.
+    counts: [usize; 3],
+    /// Of each output.
+    center: Vec<f32>,
+    width: Vec<f32>,
+}
+
 /// The twin.
 #[derive(Debug, Clone)]
 pub struct Surrogate {
     card: Card,
-    network: Attentive<f32>,
-    controls: Controls,
-    /// Of each output.
-    center: Vec<f32>,
-    width: Vec<f32>,
+    part: FieldNetwork,
 }
 
 /// A surrogate with the shots that it learns from.
@@ -57,7 +65,64 @@ fn place(index: usize, count: usize) -> f32 {
     if count < 2 { 0.0 } else { 2.0 * index as f32 / (count - 1) as f32 - 1.0 }
 }
 
+impl Controls {
+    /// Of a plant with so many inputs, controls and outputs.
+    fn of([inputs, controls, outputs]: [usize; 3]) -> Self {
+        match controls {
+            count if count == outputs => Self::Nodes,
+            count if count == inputs => Self::Read,
+            _ => Self::Whole,
+        }
+    }
+
+    /// The sizes of the network.
+    fn sizes(self, controls: usize, hidden: usize) -> Sizes {
+        let one_if = |is: bool| usize::from(is && 0 < controls);
+        Sizes {
+            context: 1 + if self == Self::Whole { controls } else { 0 },
+            encoder: 2 + one_if(self == Self::Read),
+            decoder: 2 + one_if(self == Self::Nodes),
+            hidden,
+            outputs: 1,
+            bounded: false,
+        }
+    }
+}
+
+impl FieldNetwork {
+    /// How many inputs, controls and outputs the plant has.
+    pub fn counts(&self) -> [usize; 3] {
+        self.counts
+    }
+
+    /// Its numbers: centers, widths, then the matrices of the network, each column after column.
+    pub fn plain(&self) -> Vec<Vec<f32>> {
+        let matrices = self.network.matrices().into_iter().map(|matrix| matrix.as_slice().to_vec());
+        [self.center.clone(), self.width.clone()].into_iter().chain(matrices).collect()
+    }
+
+    /// The network of a plant with so many inputs, controls and outputs; `None` where the numbers are not those of one.
+    pub fn from_plain(counts: [usize; 3], plain: &[Vec<f32>]) -> Option<Self> {
+        let [center, width, matrices @ ..] = plain else { return None };
+        let controls = Controls::of(counts);
+        let hidden = matrices.get(1)?.len();
+        let network = Attentive::of_matrices(controls.sizes(counts[1], hidden), matrices)?;
+        let fits = center.len() == counts[2] && width.len() == counts[2];
+        fits.then(|| Self { network, controls, counts, center: center.clone(), width: width.clone() })
+    }
+}
+
 impl Surrogate {
+    /// The twin of the plant of `card`.
+    pub fn new(card: Card, part: FieldNetwork) -> Self {
+        Self { card, part }
+    }
+
+    /// What it is made of.
+    pub fn part(&self) -> &FieldNetwork {
+        &self.part
+    }
+
     /// Learns from the shots of a trace; `goes_on` hears of each update and its loss.
     pub fn learn(
         trace: &Trace,
@@ -69,21 +134,9 @@ impl Surrogate {
             return Err(Error::TooFew { procedure: "piann", what: "stimuli", needed: FEWEST, given: trace.shots() });
         }
         let ports = &trace.card.ports;
-        let (inputs, controls, outputs) = (ports.input_count(), ports.control_count(), ports.output_count());
-        let place = match controls {
-            count if count == outputs => Controls::Nodes,
-            count if count == inputs => Controls::Read,
-            _ => Controls::Whole,
-        };
-        let one_if = |is: bool| usize::from(is && 0 < controls);
-        let sizes = Sizes {
-            context: 1 + if place == Controls::Whole { controls } else { 0 },
-            encoder: 2 + one_if(place == Controls::Read),
-            decoder: 2 + one_if(place == Controls::Nodes),
-            hidden,
-            outputs: 1,
-            bounded: false,
-        };
+        let counts = [ports.input_count(), ports.control_count(), ports.output_count()];
+        let place = Controls::of(counts);
+        let (sizes, outputs) = (place.sizes(counts[1], hidden), counts[2]);
         let count = trace.shots() as f32;
         let (mut center, mut width) = (vec![0.0; outputs], vec![0.0; outputs]);
         for row in trace.outputs.iter() {
@@ -97,15 +150,15 @@ impl Surrogate {
         // One width for all: a field has one unit.
         let common = (width.iter().sum::<f32>() / outputs.max(1) as f32).sqrt().max(f32::MIN_POSITIVE);
         let network = Attentive::new(sizes, training.key.branch("weights"));
-        let mut surrogate =
-            Self { card: trace.card.clone(), network, controls: place, center, width: vec![common; outputs] };
+        let part = FieldNetwork { network, controls: place, counts, center, width: vec![common; outputs] };
+        let mut surrogate = Self { card: trace.card.clone(), part };
         Learner { surrogate: &mut surrogate, trace }.descend(training, goes_on);
         Ok(surrogate)
     }
 
     /// How many weights it has.
     pub fn size(&self) -> usize {
-        self.network.size()
+        self.part.network.size()
     }
 
     /// What the network is asked, of shots with controls of their own.
@@ -119,7 +172,7 @@ impl Surrogate {
             (0..count).map(|at| DMatrix::from_fn(features, shots, |feature, shot| of(at, feature, shot))).collect()
         };
         let control = |at: usize, shot: usize| scaled(row(shot).1[at], ranges[1][at]);
-        let sizes = self.network.sizes();
+        let sizes = self.part.network.sizes();
         let (inputs, outputs) = (ports.input_count(), ports.output_count());
         Asked {
             batch: shots,
@@ -152,7 +205,7 @@ impl Surrogate {
         }
         let sum = |wave: &DMatrix<f32>, feature: usize| wave.row(feature).iter().map(|x| f64::from(*x)).sum::<f64>();
         let controls = of_controls.iter().enumerate().map(|(at, range)| {
-            let total = match self.controls {
+            let total = match self.part.controls {
                 Controls::Nodes => sum(&wanted.nodes[at], 2),
                 Controls::Read => sum(&wanted.read[at], 2),
                 Controls::Whole => sum(&wanted.context, 1 + at),
@@ -173,7 +226,7 @@ impl Learns<f32> for Learner<'_> {
     fn loss(&self, shots: &Vec<usize>) -> (f64, Vec<DMatrix<f32>>) {
         let Self { surrogate, trace } = self;
         let row = |shot: usize| (trace.inputs.row(shots[shot]), trace.controls(shots[shot]));
-        let (outputs, passed) = surrogate.network.forward(&surrogate.asked(shots.len(), row));
+        let (outputs, passed) = surrogate.part.network.forward(&surrogate.asked(shots.len(), row));
         let share = 1.0 / (outputs.len() * shots.len()) as f32;
         let mut loss = 0.0;
         let wanted: Vec<DMatrix<f32>> = outputs
@@ -182,17 +235,17 @@ impl Learns<f32> for Learner<'_> {
             .map(|(node, output)| {
                 DMatrix::from_fn(1, shots.len(), |_, shot| {
                     let reading = trace.outputs.row(shots[shot])[node];
-                    let missed = output[shot] - (reading - surrogate.center[node]) / surrogate.width[node];
+                    let missed = output[shot] - (reading - surrogate.part.center[node]) / surrogate.part.width[node];
                     loss += f64::from(missed * missed * share);
                     2.0 * missed * share
                 })
             })
             .collect();
-        (loss, surrogate.network.back(&passed, &wanted).0.into_matrices())
+        (loss, surrogate.part.network.back(&passed, &wanted).0.into_matrices())
     }
 
     fn weights(&mut self) -> Vec<&mut DMatrix<f32>> {
-        self.surrogate.network.matrices_mut()
+        self.surrogate.part.network.matrices_mut()
     }
 }
 
@@ -209,10 +262,10 @@ impl Twin for Surrogate {
         blocks.for_each(|(block, rows)| {
             let shots = rows.len() / outputs;
             let (found, _) =
-                self.network.forward(&self.asked(shots, |shot| (inputs.row(block * BLOCK + shot), controls)));
+                self.part.network.forward(&self.asked(shots, |shot| (inputs.row(block * BLOCK + shot), controls)));
             for (shot, row) in rows.chunks_exact_mut(outputs).enumerate() {
                 for (node, value) in row.iter_mut().enumerate() {
-                    let reading = self.center[node] + self.width[node] * found[node][shot];
+                    let reading = self.part.center[node] + self.part.width[node] * found[node][shot];
                     *value = reading.clamp(ranges[node].low, ranges[node].high);
                 }
             }
@@ -231,18 +284,18 @@ impl Twin for Surrogate {
                 let shots = rows.len() / width;
                 let first = block * BLOCK;
                 let (found, passed) =
-                    self.network.forward(&self.asked(shots, |shot| (inputs.row(first + shot), controls)));
+                    self.part.network.forward(&self.asked(shots, |shot| (inputs.row(first + shot), controls)));
                 let wanted: Vec<DMatrix<f32>> = (0..outputs)
                     .map(|node| {
                         DMatrix::from_fn(1, shots, |_, shot| {
-                            let reading = self.center[node] + self.width[node] * found[node][shot];
+                            let reading = self.part.center[node] + self.part.width[node] * found[node][shot];
                             let inside = (ranges[node].low..=ranges[node].high).contains(&reading);
-                            let wanted = cotangents.row(first + shot)[node] * self.width[node];
+                            let wanted = cotangents.row(first + shot)[node] * self.part.width[node];
                             if inside { wanted } else { 0.0 }
                         })
                     })
                     .collect();
-                let (_, of_asked) = self.network.back(&passed, &wanted);
+                let (_, of_asked) = self.part.network.back(&passed, &wanted);
                 let (gradients, controls) = self.unasked(&of_asked, shots);
                 rows.copy_from_slice(&gradients);
                 controls
@@ -318,6 +371,18 @@ mod tests {
                 assert!((found - slope).abs() < 0.02 * slope.abs().max(0.2), "{controls}: {found} for {slope}");
             }
         }
+    }
+
+    #[test]
+    fn it_survives_its_numbers_and_fits_no_other_plant() {
+        let twin = Surrogate::learn(&delayed(4), 5, &training(3), &mut |_, _| true).unwrap();
+        let plain = twin.part().plain();
+        assert_eq!(FieldNetwork::from_plain([4, 4, 3], &plain).as_ref(), Some(twin.part()));
+        for counts in [[4, 4, 2], [5, 4, 3], [4, 3, 3]] {
+            assert_eq!(FieldNetwork::from_plain(counts, &plain), None, "{counts:?}");
+        }
+        assert_eq!(FieldNetwork::from_plain([4, 4, 3], &plain[..10]), None);
+        assert_eq!(FieldNetwork::from_plain([4, 4, 3], &[]), None);
     }
 
     #[test]
