@@ -59,7 +59,9 @@ impl Procedure {
             Self::Noise => "Repeatability and noise",
             Self::Physics => "The coefficients of the physical model, with uncertainties",
             Self::Learned => "Least squares and a network alone: for any plant, without physics",
-            Self::Piann => "A recurrent network with attention: for plants whose inputs are a sequence and whose outputs a field",
+            Self::Piann => {
+                "A recurrent network with attention: for plants whose inputs are a sequence and whose outputs a field"
+            }
             Self::Residual => "The physical model with corrections and a network: the default",
         }
     }

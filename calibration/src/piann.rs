@@ -12,9 +12,9 @@ mod cell;
 mod descent;
 mod field;
 mod plain;
+mod surrogate;
 #[cfg(test)]
 mod tests;
-mod surrogate;
 mod twins;
 mod wave;
 

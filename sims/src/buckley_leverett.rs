@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn the_shock_obeys_rankine_and_hugoniot_and_is_tangent() {
-        for (mobility, shock, speed) in [(2.0, 0.577_350_269_190, 1.366_025_403_784), (30.0, 0.179_605_302_027, 3.283_882_181_415)] {
+        for (mobility, shock, speed) in
+            [(2.0, 0.577_350_269_190, 1.366_025_403_784), (30.0, 0.179_605_302_027, 3.283_882_181_415)]
+        {
             let law = BuckleyLeverett::new(mobility);
             assert!((law.shock() - shock).abs() < 1e-12 && (law.shock_speed() - speed).abs() < 1e-11);
             assert!((law.speed(law.shock()) - law.shock_speed()).abs() < 1e-12);

@@ -85,10 +85,7 @@ impl<S: Number> Attentive<S> {
         let Sizes { context, encoder, decoder, hidden, outputs, .. } = sizes;
         Self {
             sizes,
-            start: [
-                Dense::new(hidden, context, context, &mut draw),
-                Dense::new(hidden, hidden, hidden, &mut draw),
-            ],
+            start: [Dense::new(hidden, context, context, &mut draw), Dense::new(hidden, hidden, hidden, &mut draw)],
             encoder: Cell::new(encoder, hidden, &mut draw),
             decoder: Cell::new(decoder, hidden, &mut draw),
             question: Dense::new(hidden, hidden, hidden, &mut draw),
@@ -213,8 +210,7 @@ impl<S: Number> Attentive<S> {
         };
         let (states, encoded) = run(&self.encoder, &asked.read, &second);
         let (answers, decoded) = run(&self.decoder, &asked.nodes, states.last().unwrap_or(&second));
-        let questions: Vec<DMatrix<S>> =
-            answers.iter().map(|answer| self.question.forward(answer, batch)).collect();
+        let questions: Vec<DMatrix<S>> = answers.iter().map(|answer| self.question.forward(answer, batch)).collect();
         let mut contexts = vec![DMatrix::zeros(self.sizes.hidden, columns); answers.len()];
         let mut attended = Vec::with_capacity(batch);
         for sample in 0..batch {
@@ -231,7 +227,9 @@ impl<S: Number> Attentive<S> {
             output_rates.push(output.columns(batch, columns - batch).into_owned());
             if self.sizes.bounded {
                 let (values, rates) = output.as_mut_slice().split_at_mut(batch * self.sizes.outputs);
-                values.iter_mut().for_each(|value| *value = sigmoid(*value));
+                for value in &mut *values {
+                    *value = sigmoid(*value);
+                }
                 for (value, rate) in values.iter().zip(rates) {
                     *rate *= *value * (S::one() - *value);
                 }
@@ -262,8 +260,7 @@ impl<S: Number> Attentive<S> {
         let [joint_turned, output_turned, question_turned] =
             [&self.joint, &self.output, &self.question].map(|dense| dense.weights.transpose());
         let (mut of_answers, mut of_contexts) = (vec![], vec![]);
-        for ((wanted, [both, sums, joint, output]), rates) in
-            wanted.iter().zip(&passed.nodes).zip(&passed.output_rates)
+        for ((wanted, [both, sums, joint, output]), rates) in wanted.iter().zip(&passed.nodes).zip(&passed.output_rates)
         {
             let mut wanted = wanted.clone();
             if self.sizes.bounded {

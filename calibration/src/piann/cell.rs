@@ -124,7 +124,8 @@ impl<S: Number> Cell<S> {
                 of_inner[(unit, column)] = n_sum_value * r + n_sum_rate * r_rate;
                 of_input[(2 * hidden + unit, column)] = n_sum_value;
                 // The gates.
-                let gates = [(0, r, r_slope, r_sum, r_wanted, r_rate_wanted), (1, z, z_slope, z_sum, z_wanted, z_rate_wanted)];
+                let gates =
+                    [(0, r, r_slope, r_sum, r_wanted, r_rate_wanted), (1, z, z_slope, z_sum, z_wanted, z_rate_wanted)];
                 for (index, value, slope, sum, wanted, rate_wanted) in gates {
                     of_input[(index * hidden + unit, column)] =
                         wanted * slope + rate_wanted * sum * slope * (one - two * value);

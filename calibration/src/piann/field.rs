@@ -47,11 +47,7 @@ pub(super) fn mobility_feature(mobility: f64) -> f64 {
 }
 
 /// The loss of fields at nodes, and what it wants of values and rates: all `[nodes, batch]`.
-pub(super) fn node_loss<S: Number>(
-    asked: &Times,
-    u: &DMatrix<S>,
-    rates: &DMatrix<S>,
-) -> (f64, DMatrix<S>, DMatrix<S>) {
+pub(super) fn node_loss<S: Number>(asked: &Times, u: &DMatrix<S>, rates: &DMatrix<S>) -> (f64, DMatrix<S>, DMatrix<S>) {
     let (nodes, batch) = u.shape();
     let width = 1.0 / (nodes - 1) as f64;
     let mut of_u = DMatrix::zeros(nodes, batch);
@@ -123,8 +119,7 @@ pub(super) fn point_loss<S: Number>(
     for place in 0..count {
         let [u, along, rate] = [0, 1, 2].map(|block| wide(wave[block * count + place]));
         if place < points.inside {
-            let (speed, bend) =
-                if hull { (law.hull_speed(u), law.hull_bend(u)) } else { (law.speed(u), law.bend(u)) };
+            let (speed, bend) = if hull { (law.hull_speed(u), law.hull_bend(u)) } else { (law.speed(u), law.bend(u)) };
             let residual = rate + speed * along;
             let share = 1.0 / points.inside as f64;
             loss += residual * residual * share;

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use sims::{Pullback, Stream, Twin};
 
 use super::attentive::{Asked, Attentive, Sizes};
-use super::twins::{Training, Learns};
+use super::twins::{Learns, Training};
 use crate::{Error, Trace};
 
 /// Shots that are computed together.
@@ -139,10 +139,10 @@ impl Surrogate {
         let (sizes, outputs) = (place.sizes(counts[1], hidden), counts[2]);
         let count = trace.shots() as f32;
         let (mut center, mut width) = (vec![0.0; outputs], vec![0.0; outputs]);
-        for row in trace.outputs.iter() {
+        for row in &trace.outputs {
             center.iter_mut().zip(row).for_each(|(center, value)| *center += value / count);
         }
-        for row in trace.outputs.iter() {
+        for row in &trace.outputs {
             width.iter_mut().zip(row).zip(&center).for_each(|((width, value), center)| {
                 *width += (value - center).powi(2) / count;
             });
@@ -164,9 +164,8 @@ impl Surrogate {
     /// What the network is asked, of shots with controls of their own.
     fn asked<'a>(&self, shots: usize, row: impl Fn(usize) -> (&'a [f32], &'a [f32])) -> Asked<f32> {
         let ports = &self.card.ports;
-        let ranges = [Direction::Input, Direction::Control].map(|direction| {
-            ports.ranges(direction).into_iter().map(halves).collect::<Vec<_>>()
-        });
+        let ranges = [Direction::Input, Direction::Control]
+            .map(|direction| ports.ranges(direction).into_iter().map(halves).collect::<Vec<_>>());
         let scaled = |value: f32, (middle, half): (f32, f32)| (value - middle) / half;
         let list = |count: usize, features: usize, of: &dyn Fn(usize, usize, usize) -> f32| {
             (0..count).map(|at| DMatrix::from_fn(features, shots, |feature, shot| of(at, feature, shot))).collect()

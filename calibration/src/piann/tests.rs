@@ -120,7 +120,9 @@ fn without_rates_values_and_gradients_are_the_same() {
         nodes: halves(&moving.nodes),
     };
     let mut wanted: Vec<DMatrix<f64>> = (0..3).map(|_| draw(2, 4, &mut stream)).collect();
-    wanted.iter_mut().for_each(|wanted| wanted.columns_mut(2, 2).fill(0.0));
+    for wanted in &mut wanted {
+        wanted.columns_mut(2, 2).fill(0.0);
+    }
     let (with, passed) = network.forward(&moving);
     let (gradient, _) = network.back(&passed, &wanted);
     let (without, passed) = network.forward(&still);
@@ -172,8 +174,7 @@ fn residuals_have_the_slopes_that_are_followed() {
 #[test]
 fn a_network_learns_from_the_equation_alone_and_the_same_way_each_time() {
     let learned = || {
-        let training =
-            Training { updates: 30, batch: 8, rate: 5e-3, key: Key::new(9) };
+        let training = Training { updates: 30, batch: 8, rate: 5e-3, key: Key::new(9) };
         let mut network = Piann::<f32>::new(&[2.0, 8.0], training.key);
         let mut losses = vec![];
         network.train(&training, &mut |_, loss| {

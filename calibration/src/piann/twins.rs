@@ -136,7 +136,8 @@ impl<S: Number> Learns<S> for Piann<S> {
     fn loss(&self, asked: &Times) -> (f64, Vec<DMatrix<S>>) {
         let batch = asked.times.len();
         let (outputs, passed) = self.network.forward(&Self::asked(asked));
-        let [u, rates] = [0, batch].map(|from| DMatrix::from_fn(NODES, batch, |node, sample| outputs[node][from + sample]));
+        let [u, rates] =
+            [0, batch].map(|from| DMatrix::from_fn(NODES, batch, |node, sample| outputs[node][from + sample]));
         let (loss, of_u, of_rates) = node_loss(asked, &u, &rates);
         let wanted: Vec<DMatrix<S>> = (0..NODES)
             .map(|node| {

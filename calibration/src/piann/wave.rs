@@ -91,7 +91,9 @@ pub(super) fn squash<S: Number>(sums: &DMatrix<S>, batch: usize) -> DMatrix<S> {
     let mut wave = sums.clone();
     let split = sums.nrows() * batch;
     let (values, rates) = wave.as_mut_slice().split_at_mut(split);
-    values.iter_mut().for_each(|value| *value = tanh(*value));
+    for value in &mut *values {
+        *value = tanh(*value);
+    }
     for rates in rates.chunks_exact_mut(split.max(1)) {
         for (rate, value) in rates.iter_mut().zip(&*values) {
             *rate *= S::one() - *value * *value;

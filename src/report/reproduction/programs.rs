@@ -1,7 +1,9 @@
 //! The programs of the report.
 
 use super::program::Program;
-use super::{batchnorm, learned_twins, methods, mos, piann, simplicity_bias, style_parameters, symbolic_numerics, textures};
+use super::{
+    batchnorm, learned_twins, methods, mos, piann, simplicity_bias, style_parameters, symbolic_numerics, textures,
+};
 
 /// All of them.
 const PROGRAMS: [Program; 9] = [

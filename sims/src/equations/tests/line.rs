@@ -148,7 +148,8 @@ fn what_the_source_gives_is_stored_or_lost() {
         let integral = |s: f64| 2.0 * C0 * VJ * (VJ * s.powi(3) / 3.0 - (VJ + bias) * s);
         integral(root(v)) - integral(root(0.0))
     };
-    let stored: f64 = currents.iter().map(|i| 0.5 * L * i * i).sum::<f64>() + volts.iter().map(|v| of_charge(*v)).sum::<f64>();
+    let stored: f64 =
+        currents.iter().map(|i| 0.5 * L * i * i).sum::<f64>() + volts.iter().map(|v| of_charge(*v)).sum::<f64>();
     assert!(0.0 < stored && (balance - stored).abs() < 1e-4 * stored, "{balance:e} instead of {stored:e}");
 }
 
@@ -175,9 +176,7 @@ fn a_front_steepens_as_far_as_simple_waves_say() {
         .fold(f64::INFINITY, f64::min);
     let record = case.read("w[k]", &drive, bias);
     // On the way 1/steepness of the point that breaks first falls on a line to 0.
-    let steepness = |node: usize| {
-        record[node].windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max)
-    };
+    let steepness = |node: usize| record[node].windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
     let at = |share: f64| (share * breaking) as usize;
     let (near, far) = (at(0.25), at(0.6));
     let [slow, fast] = [near, far].map(|node| 1.0 / steepness(node));
@@ -219,7 +218,9 @@ fn shocks_travel_as_rankine_and_hugoniot_say() {
 #[test]
 fn adjoints_of_the_line_and_of_its_volumes_agree_with_finite_differences() {
     for text in [LINE, VOLUMES] {
-        let written = Written::new(&text.replace("size = 32", "size = 8").replace("k == 31", "k == 7").replace("samples = 32", "samples = 8"));
+        let written = Written::new(
+            &text.replace("size = 32", "size = 8").replace("k == 31", "k == 7").replace("samples = 32", "samples = 8"),
+        );
         let inputs = draw(8, 0.3, "drive");
         let bias: Vec<f64> = draw(8, 0.1, "bias").into_iter().map(|bias| 1.2 + bias).collect();
         let cotangents = draw(8, 1.0, "cotangents");

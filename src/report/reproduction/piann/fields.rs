@@ -183,15 +183,14 @@ fn exact(data: Option<&Path>, measured: &mut Measured) -> Result<Vec<Exact>, Err
     Ok(all)
 }
 
+/// A network that has learned, and how many seconds that took; and who makes one.
+type Learned = (Box<dyn FieldTwin>, f64);
+type Learn<'a> = &'a dyn Fn(&Training, &mut dyn FnMut(usize, f64) -> bool) -> Learned;
+
 /// How networks are trained.
 fn training(quick: bool, kind: usize, seed: u64) -> Training {
     let updates = if quick { QUICK } else { UPDATES };
-    Training {
-        updates: updates[kind],
-        batch: BATCH,
-        rate: RATES[kind],
-        key: Key::new(seed).branch("piann"),
-    }
+    Training { updates: updates[kind], batch: BATCH, rate: RATES[kind], key: Key::new(seed).branch("piann") }
 }
 
 /// Seconds of one call, the fastest of some.
@@ -222,7 +221,6 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         measured.add(format!("{name}: front error at M = 2"), front, "1", SEEDS[0]);
     }
     let seeds = if asked.quick { &SEEDS[..1] } else { &SEEDS[..] };
-    type Learned = (Box<dyn FieldTwin>, f64);
     let plain = |training: &Training, goes_on: &mut dyn FnMut(usize, f64) -> bool| -> Learned {
         let start = Instant::now();
         let mut twin = PlainParametric::<f32>::new(&LEARNED, training.key);
@@ -235,7 +233,6 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         twin.train(training, goes_on);
         (Box::new(twin), start.elapsed().as_secs_f64())
     };
-    type Learn<'a> = &'a dyn Fn(&Training, &mut dyn FnMut(usize, f64) -> bool) -> Learned;
     let kinds: [(&str, Learn<'_>); 2] = [("MLP of (x, t, M)", &plain), ("PIANN", &attentive)];
     for (name, learn) in kinds {
         let (mut found, mut times) = (vec![], vec![]);

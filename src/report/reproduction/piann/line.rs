@@ -75,7 +75,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         let learned = learn(&trace, asked.quick, *seed)?;
         let learning = start.elapsed().as_secs_f64();
         let ladder = open(&prepared, *seed)?.remove(0).twin;
-        let volumes = text(VOLUMES)?.build().map_err(wrong)?.twin;
+        let volumes = wrong(text(VOLUMES)?.build())?.twin;
         let twins: [Arc<dyn Twin>; 3] = [ladder.clone(), volumes, Arc::new(learned)];
         let data = prepared.load(*seed)?;
         let mut findings = vec![];
@@ -92,10 +92,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
             costs.push((format!("{name}: time of a pull back"), 1e6 * back, "µs"));
             tell!("piann: digits through the line, physics-aware with {name}, seed {seed}");
             let accuracy = trained(&prepared, Method::PhysicsAware, (&data, *seed), Some(twin))?;
-            findings.push(Finding::new(
-                format!("line, physics-aware with {name}: accuracy on the plant"),
-                accuracy,
-            ));
+            findings.push(Finding::new(format!("line, physics-aware with {name}: accuracy on the plant"), accuracy));
         }
         for (name, method) in [("in silico", Method::InSilico), ("with the plant's own derivatives", Method::Ideal)] {
             tell!("piann: digits through the line, {name}, seed {seed}");
@@ -113,8 +110,8 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     Ok(())
 }
 
-fn wrong(error: sims::Error) -> Error {
-    Error::Data(format!("piann: {error}"))
+fn wrong<T>(result: Result<T, sims::Error>) -> Result<T, Error> {
+    result.map_err(|error| Error::Data(format!("piann: {error}")))
 }
 
 /// A system of the built-in rig.
@@ -139,7 +136,7 @@ fn shock() -> Result<f64, Error> {
     ] {
         system.text = system.text.replace(from, &to);
     }
-    let twin = system.build().map_err(wrong)?.twin;
+    let twin = wrong(system.build())?.twin;
     let record = twin.predict(&Batch::from_fn(1, samples, |_, _| height), &vec![bias; sections]);
     let reading = |node: usize, sample: usize| f64::from(record.row(0)[sample * sections + node]);
     let behind = reading(40, samples - 30);
@@ -166,7 +163,9 @@ fn prepare(quick: bool) -> Result<Prepared, Error> {
 
 fn open(prepared: &Prepared, seed: u64) -> Result<Vec<Opened>, Error> {
     let mut opened = prepared.rig.open(&prepared.plants(), seed)?;
-    opened.iter_mut().for_each(|opened| opened.allowance.pace());
+    for opened in &mut opened {
+        opened.allowance.pace();
+    }
     Ok(opened)
 }
 
@@ -176,7 +175,8 @@ fn shots(prepared: &Prepared, quick: bool, seed: u64) -> Result<Trace, Error> {
     let (count, key) = (if quick { QUICK[0] } else { SHOTS }, Key::new(seed).branch("shots"));
     let white = Stimuli::white(plant.ports(), count / 2, PER_SETTING, key);
     let stimuli = white.and(&Stimuli::smooth(plant.ports(), count / 2, PER_SETTING, key));
-    let mut progress = |_: usize| if crate::stop::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let mut progress =
+        |_: usize| if crate::stop::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let mut watch = Watch { now: &mut || None, progress: &mut progress };
     let trace = measure(&mut plant, &stimuli, 1, &mut watch).map_err(Error::calibration("line"))?;
     plant.make_safe().map_err(Error::plant("line"))?;
