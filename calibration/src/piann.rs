@@ -11,6 +11,7 @@ mod attentive;
 mod cell;
 mod descent;
 mod field;
+mod line;
 mod plain;
 mod surrogate;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod wave;
 
 pub use attentive::{Asked, Attentive, Passed, Sizes};
 pub use field::{END, NODES};
+pub use line::LineTwin;
 pub use plain::{Plain, PlainPassed};
 pub use surrogate::{FieldNetwork, Surrogate};
 pub use twins::{FieldTwin, Piann, PlainParametric, PointPinn, Training, interpolated};

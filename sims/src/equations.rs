@@ -123,6 +123,18 @@ impl Equations {
         (1 < model.time.samples).then_some(model.time.sample_seconds)
     }
 
+    /// Samples of a shot; `None` of a file that cannot be read.
+    pub fn samples(&self) -> Option<usize> {
+        self.read().ok().map(|(model, _)| model.time.samples)
+    }
+
+    /// What the file says of a coefficient, in its SI unit: that of the first element, where it has several. `None` where there is no such
+    /// coefficient, or the file cannot be read.
+    pub fn coefficient(&self, name: &str) -> Option<f64> {
+        let (model, _) = self.read().ok()?;
+        model.coefficients.iter().find(|known| known.name == name)?.values.first().copied()
+    }
+
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.
     pub fn build(&self) -> Result<Built, Error> {
         let (model, plant) = self.read()?;

@@ -16,6 +16,7 @@ mod feedthrough;
 #[cfg(test)]
 mod gradient_check;
 mod lattice;
+mod line_volumes;
 pub mod mechanical;
 mod mesh;
 mod noise;
@@ -37,6 +38,7 @@ pub use equations::{Equations, Language, SystemReport, trials, with_tables};
 pub use error::Error;
 pub use feedthrough::Feedthrough;
 pub use lattice::{Grid, Kernel, Lattice, Perception, TrainedRule, fires};
+pub use line_volumes::{LineState, LineVolumes};
 pub use mechanical::Mechanical;
 pub use mesh::{Mesh, MeshImperfections, MeshInputs, MeshOutputs, MeshPattern};
 pub use optical::{Optical, OpticalCoupledWave, OpticalFidelity, OpticalImperfections};

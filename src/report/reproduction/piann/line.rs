@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use calibration::piann::{Surrogate, Training};
+use calibration::piann::{LineTwin, Surrogate, Training};
 use calibration::{Stimuli, Trace, Watch, agreement, measure};
 use drivers::{Batch, Direction, Plant};
-use sims::{Equations, Key, Twin};
+use sims::{Equations, Key, LineVolumes, Twin};
 
 use super::super::program::{Asked, Check, Measured};
 use super::fields::seconds;
@@ -28,10 +28,12 @@ const LINE: &str = "systems/line.toml";
 const VOLUMES: &str = "systems/line-volumes.toml";
 /// Seeds that no setting was chosen by.
 const SEEDS: [u64; 2] = [11, 12];
-/// Shots that the network learns the line from, updates, and those of the quick form.
+/// Shots that a network learns the line from, and so few that the equation helps.
 const SHOTS: usize = 2000;
-const UPDATES: usize = 1500;
-const QUICK: [usize; 2] = [1000, 400];
+const FEW: usize = 200;
+/// Updates from the equation and from shots, and those of the quick form.
+const UPDATES: [usize; 2] = [5000, 1500];
+const QUICK: [usize; 2] = [800, 400];
 /// Shots for each setting of the controls; shots of a batch whose time is taken; shots that the error of a twin is of.
 const PER_SETTING: usize = 10;
 const BATCH: usize = 128;
@@ -41,7 +43,8 @@ const HIDDEN: usize = 32;
 const LEARNED: usize = 32;
 const RATE: f64 = 5e-3;
 /// Names of the twins.
-const TWINS: [&str; 3] = ["the ladder's adjoint", "finite volumes", "PIANN"];
+const TWINS: [&str; 4] =
+    ["the ladder's adjoint", "finite volumes", "PIANN from the equation", "PIANN from 2,000 shots"];
 
 pub(super) fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
     let accuracy = |twin: &str| of(&format!("line, physics-aware with {twin}: accuracy on the plant"));
@@ -69,24 +72,13 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     let seeds = if asked.quick { &SEEDS[..1] } else { &SEEDS[..] };
     let (mut found, mut times) = (vec![], vec![]);
     for seed in seeds {
-        tell!("piann: shots of the line, and a network that learns it, seed {seed}");
-        let trace = shots(&prepared, asked.quick, *seed)?;
-        let start = Instant::now();
-        let learned = learn(&trace, asked.quick, *seed)?;
-        let learning = start.elapsed().as_secs_f64();
-        let ladder = open(&prepared, *seed)?.remove(0).twin;
-        let volumes = wrong(text(VOLUMES)?.build())?.twin;
-        let twins: [Arc<dyn Twin>; 3] = [ladder.clone(), volumes, Arc::new(learned)];
+        let trace = shots(&prepared, SHOTS, *seed)?;
+        let (twins, learning) = twins(&prepared, &trace, (asked.quick, *seed))?;
         let data = prepared.load(*seed)?;
-        let mut findings = vec![];
-        let mut costs = vec![("PIANN: time of learning".to_owned(), learning, "s")];
+        let (mut findings, mut costs) = (vec![], learning);
         for (name, twin) in TWINS.iter().zip(&twins) {
             going()?;
-            let mut plant = open(&prepared, *seed)?.remove(0).plant;
-            let key = Key::new(*seed).branch("agreement");
-            let error = agreement(&mut plant, &**twin, TESTED, key).map_err(Error::plant("line"))?.relative_error();
-            plant.make_safe().map_err(Error::plant("line"))?;
-            findings.push(Finding::new(format!("line, {name}: error of the twin"), error));
+            findings.push(Finding::new(format!("line, {name}: error of the twin"), error(&prepared, &**twin, *seed)?));
             let [predict, back] = cost(&**twin);
             costs.push((format!("{name}: time of a prediction"), 1e6 * predict, "µs"));
             costs.push((format!("{name}: time of a pull back"), 1e6 * back, "µs"));
@@ -107,7 +99,51 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         let slowest = times.iter().map(|costs| costs[place].1).fold(0.0, f64::max);
         measured.add(format!("line, {name}"), slowest, unit, seeds[0]);
     }
+    few(&prepared, asked.quick, measured)
+}
+
+/// Where shots are few: a network that learned from them alone, and one that learned from the equation as well.
+fn few(prepared: &Prepared, quick: bool, measured: &mut Measured) -> Result<(), Error> {
+    let seed = SEEDS[0];
+    let trace = shots(prepared, FEW, seed)?;
+    tell!("piann: the line from {FEW} shots, without and with its equation");
+    let alone = from_shots(&trace, quick, seed)?;
+    let both = from_equation(prepared, Some(&trace), (quick, seed))?;
+    for (name, twin) in [("PIANN from 200 shots", alone), ("PIANN from 200 shots and the equation", both)] {
+        measured.add(format!("line, {name}: error of the twin"), error(prepared, &*twin, seed)?, "1", seed);
+    }
     Ok(())
+}
+
+/// A number with its unit.
+type Cost = (String, f64, &'static str);
+
+/// The twins in the order of [`TWINS`], and how long networks have learned.
+fn twins(
+    prepared: &Prepared,
+    trace: &Trace,
+    (quick, seed): (bool, u64),
+) -> Result<(Vec<Arc<dyn Twin>>, Vec<Cost>), Error> {
+    let ladder = open(prepared, seed)?.remove(0).twin;
+    let volumes = wrong(text(VOLUMES)?.build())?.twin;
+    let (mut all, mut costs) = (vec![ladder, volumes], vec![]);
+    tell!("piann: the line from its equation alone, seed {seed}");
+    let start = Instant::now();
+    all.push(from_equation(prepared, None, (quick, seed))?);
+    costs.push((format!("{}: time of learning", TWINS[2]), start.elapsed().as_secs_f64(), "s"));
+    tell!("piann: the line from {SHOTS} shots, seed {seed}");
+    let start = Instant::now();
+    all.push(from_shots(trace, quick, seed)?);
+    costs.push((format!("{}: time of learning", TWINS[3]), start.elapsed().as_secs_f64(), "s"));
+    Ok((all, costs))
+}
+
+/// The error of a twin on the plant.
+fn error(prepared: &Prepared, twin: &dyn Twin, seed: u64) -> Result<f64, Error> {
+    let mut plant = open(prepared, seed)?.remove(0).plant;
+    let found = agreement(&mut plant, twin, TESTED, Key::new(seed).branch("agreement"));
+    plant.make_safe().map_err(Error::plant("line"))?;
+    Ok(found.map_err(Error::plant("line"))?.relative_error())
 }
 
 fn wrong<T>(result: Result<T, sims::Error>) -> Result<T, Error> {
@@ -146,10 +182,12 @@ fn shock() -> Result<f64, Error> {
         let [before, after] = [place - 1, place].map(|sample| reading(node, sample));
         place as f64 + (level - before) / (after - before)
     };
-    // Of the file: L = 1e-6 H, q = 2·C0·Vj·√(1 + V/Vj).
-    let charge = |volts: f64| 2.0 * 1e-9 * 0.7 * (1.0 + volts / 0.7).sqrt();
+    let number = |name: &str| system.coefficient(name).unwrap_or(f64::NAN);
+    let [l, c, junction] = ["L", "C0", "Vj"].map(number);
+    // C = C₀/√(1 + V/Vⱼ), so q = 2·C₀·Vⱼ·√(1 + V/Vⱼ).
+    let charge = |volts: f64| 2.0 * c * junction * (1.0 + volts / junction).sqrt();
     let charges = charge(f64::from(bias) + behind) - charge(f64::from(bias));
-    let expected = (behind / (1e-6 * charges)).sqrt();
+    let expected = (behind / (l * charges)).sqrt();
     let sample_seconds = system.sample_seconds().unwrap_or(f64::NAN);
     let found = 30.0 / ((passes(60) - passes(30)) * sample_seconds);
     Ok((found / expected - 1.0).abs())
@@ -170,9 +208,9 @@ fn open(prepared: &Prepared, seed: u64) -> Result<Vec<Opened>, Error> {
 }
 
 /// Shots of the plant that the network learns from: half of them white, half smooth.
-fn shots(prepared: &Prepared, quick: bool, seed: u64) -> Result<Trace, Error> {
+fn shots(prepared: &Prepared, count: usize, seed: u64) -> Result<Trace, Error> {
     let mut plant = open(prepared, seed)?.remove(0).plant;
-    let (count, key) = (if quick { QUICK[0] } else { SHOTS }, Key::new(seed).branch("shots"));
+    let key = Key::new(seed).branch("shots");
     let white = Stimuli::white(plant.ports(), count / 2, PER_SETTING, key);
     let stimuli = white.and(&Stimuli::smooth(plant.ports(), count / 2, PER_SETTING, key));
     let mut progress =
@@ -183,16 +221,38 @@ fn shots(prepared: &Prepared, quick: bool, seed: u64) -> Result<Trace, Error> {
     trace.ok_or(Error::CalibrationStopped)
 }
 
-fn learn(trace: &Trace, quick: bool, seed: u64) -> Result<Surrogate, Error> {
-    let training = Training {
-        updates: if quick { QUICK[1] } else { UPDATES },
+fn training(updates: [usize; 2], quick: bool, seed: u64) -> Training {
+    let [full, short] = updates;
+    Training {
+        updates: if quick { short } else { full },
         batch: LEARNED,
         rate: RATE,
         key: Key::new(seed).branch("piann"),
-    };
+    }
+}
+
+/// The network that learned the line from shots alone.
+fn from_shots(trace: &Trace, quick: bool, seed: u64) -> Result<Arc<dyn Twin>, Error> {
+    let training = training([UPDATES[1], QUICK[1]], quick, seed);
     let learned = Surrogate::learn(trace, HIDDEN, &training, &mut |_, _| !crate::stop::requested());
     going()?;
-    learned.map_err(Error::calibration("line"))
+    Ok(Arc::new(learned.map_err(Error::calibration("line"))?))
+}
+
+/// The network that learned it from its equation, and from shots where there are some.
+fn from_equation(
+    prepared: &Prepared,
+    trace: Option<&Trace>,
+    (quick, seed): (bool, u64),
+) -> Result<Arc<dyn Twin>, Error> {
+    let opened = open(prepared, seed)?.remove(0);
+    let law = LineVolumes::of(&text(VOLUMES)?)
+        .ok_or_else(|| Error::Data(format!("piann: {VOLUMES} lacks a coefficient of the line")))?;
+    let training = training([UPDATES[0], QUICK[0]], quick, seed);
+    let mut goes_on = |_: usize, _: f64| !crate::stop::requested();
+    let learned = LineTwin::learn(opened.twin.card(), law, trace, (HIDDEN, &training), &mut goes_on);
+    going()?;
+    Ok(Arc::new(learned.map_err(Error::calibration("line"))?))
 }
 
 /// Seconds of a shot: predicted, and pulled back, in batches.
