@@ -117,13 +117,11 @@ fn few(prepared: &Prepared, quick: bool, measured: &mut Measured) -> Result<(), 
 
 /// A number with its unit.
 type Cost = (String, f64, &'static str);
+/// Twins, and how long they have learned.
+type Learned = (Vec<Arc<dyn Twin>>, Vec<Cost>);
 
 /// The twins in the order of [`TWINS`], and how long networks have learned.
-fn twins(
-    prepared: &Prepared,
-    trace: &Trace,
-    (quick, seed): (bool, u64),
-) -> Result<(Vec<Arc<dyn Twin>>, Vec<Cost>), Error> {
+fn twins(prepared: &Prepared, trace: &Trace, (quick, seed): (bool, u64)) -> Result<Learned, Error> {
     let ladder = open(prepared, seed)?.remove(0).twin;
     let volumes = wrong(text(VOLUMES)?.build())?.twin;
     let (mut all, mut costs) = (vec![ladder, volumes], vec![]);
