@@ -31,6 +31,7 @@ mod noise;
 mod observer;
 mod pattern;
 mod physics;
+pub mod piann;
 mod readings;
 mod recorded;
 #[cfg(test)]

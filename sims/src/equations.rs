@@ -61,6 +61,8 @@ use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
 /// The most values of a shot: beyond them nothing is made room for.
+/// A coefficient of a bench is at least this share of its value: resistances do not change their sign.
+const LEAST_SHARE: f64 = 0.05;
 const MOST_PORTS: usize = 1 << 24;
 
 /// A system from a file of equations, as a rig file describes it.
@@ -122,6 +124,18 @@ impl Equations {
     pub fn sample_seconds(&self) -> Option<f64> {
         let (model, _) = self.read().ok()?;
         (1 < model.time.samples).then_some(model.time.sample_seconds)
+    }
+
+    /// Samples of a shot; `None` of a file that cannot be read.
+    pub fn samples(&self) -> Option<usize> {
+        self.read().ok().map(|(model, _)| model.time.samples)
+    }
+
+    /// What the file says of a coefficient, in its SI unit: that of the first element, where it has several. `None` where there is no such
+    /// coefficient, or the file cannot be read.
+    pub fn coefficient(&self, name: &str) -> Option<f64> {
+        let (model, _) = self.read().ok()?;
+        model.coefficients.iter().find(|known| known.name == name)?.values.first().copied()
     }
 
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.

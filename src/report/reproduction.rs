@@ -8,6 +8,7 @@ mod learned_twins;
 mod methods;
 mod mos;
 mod motion;
+mod piann;
 mod program;
 mod programs;
 mod provenance;

@@ -32,6 +32,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
     ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
+    ("digits-line", include_str!("../../experiments/digits-line.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
     ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
     ("generator-electrical", include_str!("../../experiments/generator-electrical.toml")),

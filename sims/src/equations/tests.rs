@@ -4,6 +4,7 @@ mod derivatives;
 mod expressions;
 mod files;
 mod integrators;
+mod line;
 mod reports;
 
 use super::file;

@@ -2,16 +2,17 @@
 
 use super::program::Program;
 use super::{
-    batchnorm, learned_twins, methods, mos, motion, simplicity_bias, style_parameters, symbolic_numerics, textures,
+    batchnorm, learned_twins, methods, mos, motion, piann, simplicity_bias, style_parameters, symbolic_numerics, textures,
 };
 
 /// All of them.
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 11] = [
     batchnorm::PROGRAM,
     learned_twins::PROGRAM,
     methods::PROGRAM,
     mos::PROGRAM,
     motion::PROGRAM,
+    piann::PROGRAM,
     simplicity_bias::PROGRAM,
     style_parameters::PROGRAM,
     symbolic_numerics::PROGRAM,
