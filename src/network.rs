@@ -12,6 +12,7 @@ pub(crate) mod full_scale;
 mod guard;
 mod heads;
 mod image;
+mod label;
 mod linear;
 mod magnitude;
 mod measure;
@@ -28,6 +29,7 @@ pub mod rows;
 mod scale;
 mod scale_offset;
 mod skip;
+mod stages;
 mod state;
 
 use std::sync::Arc;
@@ -55,12 +57,13 @@ pub use full_scale::{FullScale, FullScales, Units};
 pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use image::Image;
+pub use label::LabelConfig;
 pub use linear::LinearConfig;
 pub use magnitude::{Fields, MagnitudeConfig};
 pub use measure::{Amounts, Measurement, Wants};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
-pub use pass::{Pass, Purpose};
+pub use pass::{Pass, Purpose, Shots};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
@@ -104,6 +107,8 @@ pub enum LayerConfig {
     Pool(PoolConfig),
     /// Intensities of fields, each shot brought to length 1.
     Magnitude(MagnitudeConfig),
+    /// The class that is tried, beside the values that come in: for methods that hold a right class against a wrong one.
+    Label(LabelConfig),
 }
 
 impl LayerConfig {
@@ -124,6 +129,7 @@ impl LayerConfig {
             Self::Convolution(_) => "convolution",
             Self::Pool(_) => "pool",
             Self::Magnitude(_) => "magnitude",
+            Self::Label(_) => "label",
         }
     }
 
@@ -144,6 +150,7 @@ impl LayerConfig {
             Self::Convolution(config) => config.build(chain),
             Self::Pool(config) => config.build(chain),
             Self::Magnitude(config) => config.build(chain),
+            Self::Label(config) => config.build(chain),
         }
     }
 }
@@ -168,6 +175,11 @@ pub trait Layer: Send {
 
     /// Itself, where it normalizes by statistics that are measured.
     fn normalize(&self) -> Option<&Normalize> {
+        None
+    }
+
+    /// How many classes it tries, where it says which one is tried.
+    fn label(&self) -> Option<usize> {
         None
     }
 
@@ -327,6 +339,10 @@ impl Network {
             if MOST_WEIGHTS < weights {
                 let message = format!("is where there are {weights} weights: at most {MOST_WEIGHTS} can be trained");
                 return Err(document.refuse(&heads::path(&chain), message));
+            }
+            if let Some(tried) = layer.label().filter(|tried| !classes || *tried != outputs) {
+                let message = format!("is {tried}, but there are {outputs} {what}: it tries the classes of the data");
+                return Err(chain.refuse("classes", message));
             }
             counts.push(own.len());
             images.push(layer.image().or(image.filter(|_| layer.width() == chain.width())));

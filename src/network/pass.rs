@@ -2,9 +2,12 @@
 
 // Circle with network/guard.rs: a pass carries what guards found, and a guard works within a pass.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use drivers::Batch;
+use sims::Twin;
 
 use super::{GuardConfig, State, Usage};
 use crate::plants::{Forward, Lab};
@@ -19,6 +22,21 @@ pub enum Purpose {
     },
     /// What the network says: layers remember nothing.
     Test,
+}
+
+/// One batch as it went through a physical layer.
+#[derive(Debug)]
+pub struct Shots {
+    /// The number of the layer, and the place of its plant.
+    pub layer: usize,
+    /// See `layer`.
+    pub place: usize,
+    /// What drove the plant, `[shots, inputs]`, in SI units.
+    pub inputs: Batch,
+    /// The controls that it really had.
+    pub controls: Vec<f32>,
+    /// What it read, `[shots, outputs]`, in SI units.
+    pub outputs: Batch,
 }
 
 /// One forward pass through a network.
@@ -51,6 +69,14 @@ pub struct Pass<'a> {
     pub models: bool,
     /// Where none do: what went into each plant, as the network counts.
     pub into_plants: Vec<Tensor<2>>,
+    /// Whether no derivative passes from behind a plant to before it, not even past it.
+    pub local: bool,
+    /// The class that is tried with each shot; empty where none is.
+    pub labels: Vec<u32>,
+    /// Whose derivatives a physical layer has, by its number, where they are not those of the lab's twin.
+    pub twins: BTreeMap<usize, Arc<dyn Twin>>,
+    /// What went through each physical layer, where somebody keeps it.
+    pub shots: Option<Vec<Shots>>,
 }
 
 impl<'a> Pass<'a> {
@@ -71,12 +97,21 @@ impl<'a> Pass<'a> {
             left_out: vec![],
             models: true,
             into_plants: vec![],
+            local: false,
+            labels: vec![],
+            twins: BTreeMap::new(),
+            shots: None,
         }
     }
 
     /// The same, with a graph of derivatives that ends at each plant.
     pub fn without_models(self) -> Self {
         Self { models: false, ..self }
+    }
+
+    /// The same, with a graph of its own for each stage: the digital layers up to a plant, and those behind the last.
+    pub fn in_stages(self) -> Self {
+        Self { models: false, local: true, ..self }
     }
 
     /// The same with a range penalty of this sharpness, if it has one.
@@ -107,6 +142,7 @@ impl<'a> Pass<'a> {
         self.places.clear();
         self.left_out.clear();
         self.into_plants.clear();
+        self.shots.iter_mut().for_each(Vec::clear);
         self.guard = guard.cloned();
     }
 

@@ -37,11 +37,16 @@ pub enum Method {
     FiniteDifferences,
     /// The physics stays; the read-out is fitted by ridge regression.
     Reservoir,
+    /// No twin: each stage of digital layers learns by itself to tell the right class from a wrong one (Momeni et al., Science 382, 1297, 2023).
+    Phyll,
+    /// Physics-aware, with a residual network of the twin that learns from the readings meanwhile (Zheng et al., Nat. Mach. Intell. 5, 1119,
+    /// 2023).
+    DualAdaptive,
 }
 
 impl Method {
     /// All methods, in the order of tables and figures.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::PhysicsAware,
         Self::InSilico,
         Self::NoiseAware,
@@ -55,6 +60,8 @@ impl Method {
         Self::CmaEs,
         Self::FiniteDifferences,
         Self::Reservoir,
+        Self::Phyll,
+        Self::DualAdaptive,
     ];
 
     /// The name in files and on the command line.
@@ -73,6 +80,8 @@ impl Method {
             Self::CmaEs => "cma-es",
             Self::FiniteDifferences => "finite-differences",
             Self::Reservoir => "reservoir",
+            Self::Phyll => "phyll",
+            Self::DualAdaptive => "dual-adaptive",
         }
     }
 
@@ -104,6 +113,7 @@ impl Method {
                 | Self::Ideal
                 | Self::SharpnessAware
                 | Self::SharpnessInSilico
+                | Self::DualAdaptive
         )
     }
 }

@@ -71,7 +71,7 @@ impl Plan {
         // Each cell of each step of a rollout is a shot.
         let (cells, rolled, tested) = match data.cells() {
             Some(lattice) => (lattice.cells(), lattice.rollouts(steps), lattice.tested()),
-            None => (1, steps, 1),
+            None => (1, steps, method.passes_of_a_test(data.meaning.len())),
         };
         let mut shot_bytes = 0;
         let mut driven: BTreeMap<usize, (u64, f64)> = BTreeMap::new();

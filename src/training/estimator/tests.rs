@@ -35,6 +35,9 @@ const DIGITAL: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[layers]
 /// Through a mesh of three modes whose quadratures are read: linear in its inputs.
 const THROUGH_MESH: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[layers]]\nkind = \"physical\"\nplant = \"mesh\"\n\
                             control = 0.55\ncontrol_spread = 0.1\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
+/// With the class that is tried among the inputs.
+const LABELLED: &str = "[[layers]]\nkind = \"label\"\nclasses = 2\n[[layers]]\nkind = \"linear\"\nwidth = 3\n[[layers]]\nkind = \"physical\"\n\
+                        plant = \"mesh\"\ncontrol = 0.55\ncontrol_spread = 0.1\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
 /// One output of two inputs.
 const BOWL: &str = "[[layers]]\nkind = \"linear\"\nwidth = 1\n";
 
@@ -51,6 +54,16 @@ impl Bench {
         let inputs = rows::tensor(vec![0.3, -0.9, 0.5, 0.8, 0.1, -0.6, -0.4, 0.7, 0.2, -0.2, 0.3, 0.6], [4, 3]);
         let objective = Classify::new(&["a".to_owned(), "b".to_owned()]);
         Self::new((THROUGH_MESH, [3, 2]), inputs, Targets::Classes(vec![0, 1, 0, 1]), Box::new(objective))
+    }
+
+    /// Two classes through a linear plant, of which each row says which is tried.
+    pub fn labelled() -> Self {
+        Self { layers: LABELLED, ..Self::mesh() }.rebuilt()
+    }
+
+    /// The same with a network of its layers and fresh weights.
+    fn rebuilt(self) -> Self {
+        Self::new((self.layers, [3, 2]), self.inputs, self.targets, self.objective)
     }
 
     /// A regression whose loss is a bowl, a hundred times steeper along one weight than along the other; its bottom is 0.
@@ -167,14 +180,23 @@ fn network(layers: &str, ends: [usize; 2]) -> Network {
 }
 
 fn lab() -> Lab {
+    lab_of(0.0, Derivatives::Twin)
+}
+
+/// A plant that its twin misses.
+pub fn rough_lab(derivatives: Derivatives) -> Lab {
+    lab_of(2.0, derivatives)
+}
+
+fn lab_of(mismatch: f64, derivatives: Derivatives) -> Lab {
     let imperfections = MeshImperfections::none();
-    let mesh = Mesh { modes: 3, outputs: MeshOutputs::Quadratures, mismatch: 0.0, imperfections, ..Mesh::default() };
+    let mesh = Mesh { modes: 3, outputs: MeshOutputs::Quadratures, mismatch, imperfections, ..Mesh::default() };
     let built = mesh.build().unwrap();
     let opened = Opened {
         name: "mesh".into(),
         plant: Guarded::new(Box::new(Simulated::new(built.system)), None),
         twin: built.twin,
-        ideal: None,
+        ideal: Some(built.ideal),
         adjustable: None,
         fit: None,
         clock: None,
@@ -185,7 +207,7 @@ fn lab() -> Lab {
         watchdog: false,
         unlearned: false,
     };
-    Lab::new(vec![opened], Derivatives::Twin).unwrap()
+    Lab::new(vec![opened], derivatives).unwrap()
 }
 
 /// Holds the mean of so many estimates against the gradient, by standard errors.
