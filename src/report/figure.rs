@@ -28,6 +28,7 @@ mod response;
 mod scores;
 mod settings;
 mod sheet;
+mod shots;
 mod sweep;
 mod theme;
 mod twin;
@@ -39,6 +40,7 @@ pub use curves::{Overlay, learning_curves, published_curves};
 pub use predictions::predictions;
 pub use response::{Captioned, response};
 pub use scores::unknown_scores;
+pub use shots::{ShotPanel, shots};
 pub use sweep::sweep;
 pub use theme::Theme;
 

@@ -26,6 +26,17 @@ pub struct Asked<'a> {
     pub quick: bool,
     /// The user's folder of data.
     pub data: Option<&'a Path>,
+    /// The parts that are wanted; empty: all.
+    pub parts: &'a [String],
+    /// What was measured before in the same form.
+    pub earlier: Option<&'a Measured>,
+}
+
+impl Asked<'_> {
+    /// Whether a part is wanted.
+    pub fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
 }
 
 /// What a program measured.
@@ -37,6 +48,20 @@ pub struct Measured {
     pub measurements: Vec<Measurement>,
     /// What is asked of them, and what came of it.
     pub checks: Vec<Check>,
+    /// Lines of a figure of accuracy against shots, where some were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+}
+
+/// One line of a figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// The panel that it is drawn in.
+    pub panel: String,
+    /// Whose it is.
+    pub name: String,
+    /// Shots, and accuracy as a fraction.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// One number of the report, for programs.
