@@ -213,9 +213,9 @@ pub fn learn(
 
 /// The step size of [`RATES`] with which `method` is best on the validation rows of another seed, after a part of the shots.
 pub fn tuned((task, method): (Task, Method), folder: Option<&Path>, shots: u64) -> Result<f64, Error> {
-    let data = task.data(folder, TUNED_ON)?;
+    let mut data = task.data(folder, TUNED_ON)?;
     // Tests of this data set are those of its validation rows: the test rows are met by no choice.
-    let data = Dataset { test: data.validation.clone(), ..data };
+    data.test = data.validation.clone();
     let mut best = (f64::NEG_INFINITY, RATES[1]);
     // Ridge regression makes no steps.
     let rates = if method == Method::Reservoir { &RATES[..1] } else { &RATES[..] };

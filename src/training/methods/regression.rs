@@ -68,8 +68,10 @@ impl Task {
         on_validation: bool,
     ) -> Result<Predicted, Error> {
         let (experiment, document) = self.experiment(method, setting, steps)?;
-        let data = Dataset::load(&experiment.data, None, &document, Key::new(seed).branch("data"))?;
-        let data = if on_validation { Dataset { test: data.validation.clone(), ..data } } else { data };
+        let mut data = Dataset::load(&experiment.data, None, &document, Key::new(seed).branch("data"))?;
+        if on_validation {
+            data.test = data.validation.clone();
+        }
         let opened = Rig::find(None, &document)?.open(&[self.plant], seed)?;
         let mut lab = Lab::new(opened, method.derivatives())?;
         let network = Network::build(&experiment.layers, &document, &lab, &data)?;
