@@ -92,6 +92,44 @@ fn local_learning_answers_by_the_class_that_fits_and_goes_on() {
     assert_eq!(facts["training_shots"], 2 * 32 * 3);
 }
 
+/// Digits through nodes that settle.
+const SETTLING: &str = r#"
+name = "settling"
+[data]
+source = "digits"
+test = 100
+[training]
+method = "equilibrium-propagation"
+steps = 4
+batch = 32
+evaluate_every = 4
+[run]
+checkpoint_steps = 2
+[[layers]]
+kind = "pad"
+width = 74
+[[layers]]
+kind = "physical"
+plant = "settling"
+control_spread = 0.05
+[[layers]]
+kind = "pick"
+from = 0
+count = 10
+"#;
+
+#[test]
+fn a_plant_that_settles_is_pushed_both_ways_and_goes_on() {
+    goes_on_as_it_would_have(&SETTLING.replace("steps = 4\nbatch", "steps = 20\nbatch"));
+    let place = Place::new();
+    place.write("settling.toml", SETTLING);
+    let plan = place.json(&["train", "settling.toml", "--dry-run", "--json"]);
+    let run = place.json(&["train", "settling.toml", "--name", "a", "--json"]);
+    assert_eq!(run["shots"], plan["plan"]["shots"], "{plan}");
+    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
+    assert_eq!(facts["training_shots"], 3 * 32 * 4);
+}
+
 #[test]
 fn every_method_drives_the_plant_as_often_as_its_plan_says() {
     for (method, keys, passes) in [
@@ -143,6 +181,8 @@ fn methods_refuse_what_they_cannot_train() {
         (phyll(2, "sharpness = 0.0"), "`training.phyll.sharpness` is 0, but it must be above 0"),
         (phyll(2, "").replace("classes = 10", "classes = 7"), "`layers.0.classes` is 7, but there are 10 classes"),
         (by("dual-adaptive", 2, "learning_rate = 0.0"), "`training.dual-adaptive.learning_rate` is 0"),
+        (by("equilibrium-propagation", 2, "strength = 2.0"), "`training.equilibrium-propagation.strength` is 2"),
+        (by("equilibrium-propagation", 2, ""), "but plant `electrical` has no bank of inputs `push`"),
         (wide, "which learns the covariance of at most 500 weights"),
     ] {
         place.write("small.toml", &text);

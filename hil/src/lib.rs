@@ -39,8 +39,9 @@ pub use waveform_world::{SharedWorld, WaveformWorld};
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");
 
 /// Files of equations that the rig of simulated plants names, each with its text.
-pub const SYSTEMS: [(&str, &str); 3] = [
+pub const SYSTEMS: [(&str, &str); 4] = [
     ("systems/diode.toml", include_str!("../rigs/systems/diode.toml")),
     ("systems/coupled.toml", include_str!("../rigs/systems/coupled.toml")),
     ("systems/lattice.toml", include_str!("../rigs/systems/lattice.toml")),
+    ("systems/settling.toml", include_str!("../rigs/systems/settling.toml")),
 ];

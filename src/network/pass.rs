@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use drivers::Batch;
 use sims::Twin;
 
-use super::{GuardConfig, State, Usage};
+use super::{FullScales, GuardConfig, State, Usage};
 use crate::plants::{Forward, Lab};
 
 /// What a pass is for.
@@ -37,6 +37,10 @@ pub struct Shots {
     pub controls: Vec<f32>,
     /// What it read, `[shots, outputs]`, in SI units.
     pub outputs: Batch,
+    /// The controls that the network wanted, as it counts.
+    pub wanted: Vec<f32>,
+    /// How it counts.
+    pub scales: Arc<FullScales>,
 }
 
 /// One forward pass through a network.
@@ -69,6 +73,8 @@ pub struct Pass<'a> {
     pub models: bool,
     /// Where none do: what went into each plant, as the network counts.
     pub into_plants: Vec<Tensor<2>>,
+    /// Where none do and shots are kept: what came out of each plant, as the network counts, by which the loss can be differentiated.
+    pub from_plants: Vec<Tensor<2>>,
     /// Whether no derivative passes from behind a plant to before it, not even past it.
     pub local: bool,
     /// The class that is tried with each shot; empty where none is.
@@ -97,6 +103,7 @@ impl<'a> Pass<'a> {
             left_out: vec![],
             models: true,
             into_plants: vec![],
+            from_plants: vec![],
             local: false,
             labels: vec![],
             twins: BTreeMap::new(),
@@ -142,6 +149,7 @@ impl<'a> Pass<'a> {
         self.places.clear();
         self.left_out.clear();
         self.into_plants.clear();
+        self.from_plants.clear();
         self.shots.iter_mut().for_each(Vec::clear);
         self.guard = guard.cloned();
     }

@@ -167,7 +167,8 @@ impl Layer for Physical {
         pass.places.push(self.place);
         if let Some(shots) = &mut pass.shots {
             let (inputs, controls, outputs) = (sent.clone(), applied.clone(), outputs.clone());
-            shots.push(Shots { layer: pass.layer, place: self.place, inputs, controls, outputs });
+            let (wanted, scales) = (wanted.controls.clone(), self.scales.clone());
+            shots.push(Shots { layer: pass.layer, place: self.place, inputs, controls, outputs, wanted, scales });
         }
         let measured = Measured { inputs: sent, controls: applied, outputs };
         let twin = pass.twins.get(&pass.layer).cloned().unwrap_or_else(|| pass.lab.twin(self.place));
@@ -179,7 +180,13 @@ impl Layer for Physical {
             }
             let (values, controls) = (values.inner(), controls.map(Tensor::inner));
             let read = physical_in_full_scales(values, controls, (measured, wanted), twin);
-            return Ok(Tensor::from_inner(read));
+            let read = Tensor::from_inner(read);
+            if pass.shots.is_none() {
+                return Ok(read);
+            }
+            let leaf = read.require_grad();
+            pass.from_plants.push(leaf.clone());
+            return Ok(leaf);
         }
         Ok(physical_in_full_scales(values, controls, (measured, wanted), twin))
     }

@@ -1,5 +1,7 @@
 //! What a network says of its layers to methods that go through it stage by stage: its plants, and the digital layers between them.
 
+use drivers::Ports;
+
 use super::Network;
 
 impl Network {
@@ -13,10 +15,10 @@ impl Network {
         self.layers.iter().position(|layer| layer.normalize().is_some())
     }
 
-    /// Its physical layers: their numbers and plants.
-    pub fn plants(&self) -> Vec<(usize, &str)> {
+    /// Its physical layers: their numbers, their plants and what ports these have.
+    pub fn plants(&self) -> Vec<(usize, &str, &Ports)> {
         let layers = self.layers.iter().enumerate();
-        layers.filter_map(|(index, layer)| layer.plant().map(|(name, _)| (index, name))).collect()
+        layers.filter_map(|(index, layer)| layer.plant().map(|(name, ports)| (index, name, ports))).collect()
     }
 
     /// Of each stage, the digital layers up to a plant and those behind the last one: whether it has weights.

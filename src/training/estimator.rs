@@ -10,6 +10,7 @@ mod backpropagation;
 mod cma;
 mod differences;
 mod dual;
+mod equilibrium;
 mod feedback;
 mod heads;
 mod multiplexed;
@@ -30,6 +31,7 @@ pub use backpropagation::Backpropagation;
 pub use cma::{Cma, CmaConfig, MOST_WEIGHTS};
 pub use differences::{Differences, DifferencesConfig};
 pub use dual::{Dual, DualConfig};
+pub use equilibrium::{Equilibrium, EquilibriumConfig};
 pub use feedback::{Feedback, FeedbackConfig};
 pub use multiplexed::{Multiplexed, MultiplexedConfig};
 pub use pepg::{Pepg, PepgConfig};
@@ -185,6 +187,9 @@ impl Method {
             Self::Reservoir => Box::new(Reservoir::new(config.reservoir.clone().unwrap_or_default())),
             Self::Phyll => Box::new(Phyll::new(config.phyll.clone().unwrap_or_default(), key)),
             Self::DualAdaptive => Box::new(Dual::new(config.dual_adaptive.clone().unwrap_or_default(), key)),
+            Self::EquilibriumPropagation => {
+                Box::new(Equilibrium::new(config.equilibrium_propagation.clone().unwrap_or_default()))
+            }
         }
     }
 
@@ -194,6 +199,7 @@ impl Method {
             Self::PhysicsAware | Self::Ideal | Self::FeedbackAlignment | Self::Reservoir | Self::DualAdaptive => 1,
             Self::InSilico | Self::NoiseAware | Self::SharpnessInSilico => 0,
             Self::SharpnessAware | Self::Phyll => 2,
+            Self::EquilibriumPropagation => 3,
             Self::Spsa => config.spsa.clone().unwrap_or_default().passes(),
             Self::Multiplexed => config.multiplexed.clone().unwrap_or_default().passes(),
             Self::Pepg => config.pepg.clone().unwrap_or_default().passes(),
@@ -208,7 +214,7 @@ impl Method {
     }
 
     /// Refuses a network that it cannot train, before anything is driven.
-    pub fn fits(self, network: &Network, document: &Document) -> Result<(), Error> {
+    pub fn fits(self, network: &Network, config: &TrainingConfig, document: &Document) -> Result<(), Error> {
         let weights = network.weight_count();
         match self {
             Self::CmaEs if MOST_WEIGHTS < weights => Err(document.refuse(
@@ -226,6 +232,7 @@ impl Method {
                 "is feedback-alignment, which trains digital layers, but none has weights: add one, such as `scale-offset`".to_owned(),
             )),
             Self::Phyll => phyll_fits(network, document),
+            Self::EquilibriumPropagation => equilibrium_fits(network, config, document),
             _ => Ok(()),
         }
     }
@@ -244,6 +251,26 @@ fn phyll_fits(network: &Network, document: &Document) -> Result<(), Error> {
         return Ok(());
     };
     Err(document.refuse("training.method", message))
+}
+
+/// Refuses a network without one plant that settles and says how.
+fn equilibrium_fits(network: &Network, config: &TrainingConfig, document: &Document) -> Result<(), Error> {
+    let plants = network.plants();
+    let [(_, plant, ports)] = plants[..] else {
+        let message = format!(
+            "is equilibrium-propagation, which lets one plant settle, but {} layers are physical: take one",
+            plants.len()
+        );
+        return Err(document.refuse("training.method", message));
+    };
+    let complaint = config.equilibrium_propagation.clone().unwrap_or_default().complaint(ports);
+    complaint.map_or(Ok(()), |complaint| {
+        let message = format!(
+            "is equilibrium-propagation, which reads how a plant that settles goes with its controls, but plant `{plant}` {complaint}: take \
+             another method, such as `spsa`"
+        );
+        Err(document.refuse("training.method", message))
+    })
 }
 
 /// The shots that have a part in the loss, where not all have.

@@ -42,11 +42,13 @@ pub enum Method {
     /// Physics-aware, with a residual network of the twin that learns from the readings meanwhile (Zheng et al., Nat. Mach. Intell. 5, 1119,
     /// 2023).
     DualAdaptive,
+    /// No twin: a plant that settles, pushed a little both ways (Scellier and Bengio, Front. Comput. Neurosci. 11, 24, 2017).
+    EquilibriumPropagation,
 }
 
 impl Method {
     /// All methods, in the order of tables and figures.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PhysicsAware,
         Self::InSilico,
         Self::NoiseAware,
@@ -62,6 +64,7 @@ impl Method {
         Self::Reservoir,
         Self::Phyll,
         Self::DualAdaptive,
+        Self::EquilibriumPropagation,
     ];
 
     /// The name in files and on the command line.
@@ -82,6 +85,7 @@ impl Method {
             Self::Reservoir => "reservoir",
             Self::Phyll => "phyll",
             Self::DualAdaptive => "dual-adaptive",
+            Self::EquilibriumPropagation => "equilibrium-propagation",
         }
     }
 

@@ -71,7 +71,7 @@ impl Dual {
 
     /// Learns what the twin leaves of a batch.
     fn learn(&mut self, shots: &Shots, lab: &Lab) {
-        let Shots { layer, place, inputs, controls, outputs } = shots;
+        let Shots { layer, place, inputs, controls, outputs, .. } = shots;
         let predicted = lab.twin(*place).predict(inputs, controls);
         let batch = [inputs, &predicted, outputs];
         let key = self.key.number(*layer as u64);
@@ -87,7 +87,7 @@ impl Dual {
 impl Estimator for Dual {
     fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error> {
         let mut through = Through { shots: Some(vec![]), ..Through::default() };
-        for (layer, plant) in problem.network.plants() {
+        for (layer, plant, _) in problem.network.plants() {
             let Some((place, corrector)) = lab.find(plant).zip(self.correctors.get(&layer)) else { continue };
             let ports = &lab.card(place).ports;
             if corrector.sizes() == [ports.input_count(), ports.output_count()] {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
-use sims::{Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
+use sims::{Built, Equations, Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
 
 use super::trial::{Trials, dealt};
 use super::{Backpropagation, Estimator, Problem};
@@ -38,6 +38,9 @@ const THROUGH_MESH: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[la
 /// With the class that is tried among the inputs.
 const LABELLED: &str = "[[layers]]\nkind = \"label\"\nclasses = 2\n[[layers]]\nkind = \"linear\"\nwidth = 3\n[[layers]]\nkind = \"physical\"\n\
                         plant = \"mesh\"\ncontrol = 0.55\ncontrol_spread = 0.1\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
+/// Through three inputs and two pushes of nodes that settle, of whose readings the answers are looked at.
+const SETTLING: &str = "[[layers]]\nkind = \"pad\"\nwidth = 5\n[[layers]]\nkind = \"physical\"\nplant = \"settling\"\n\
+                        control_spread = 0.2\n[[layers]]\nkind = \"pick\"\nfrom = 0\ncount = 2\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
 /// One output of two inputs.
 const BOWL: &str = "[[layers]]\nkind = \"linear\"\nwidth = 1\n";
 
@@ -59,6 +62,20 @@ impl Bench {
     /// Two classes through a linear plant, of which each row says which is tried.
     pub fn labelled() -> Self {
         Self { layers: LABELLED, ..Self::mesh() }.rebuilt()
+    }
+
+    /// Two classes through nodes that settle.
+    pub fn settling() -> Self {
+        Self { layers: SETTLING, ..Self::mesh() }.rebuilt()
+    }
+
+    /// Such nodes, which are their own twin.
+    pub fn settling_lab() -> Lab {
+        let (_, text) = hil::SYSTEMS.into_iter().find(|(name, _)| *name == "systems/settling.toml").unwrap();
+        let sizes = [("j = 64", "j = 3"), ("h = 16", "h = 2"), ("o = 10", "o = 2"), (", noise = 1e-3, bits = 14", "")];
+        let text = sizes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let built = Equations { text, mismatch: 0.0, ..Equations::default() }.build().unwrap();
+        opened("settling", built, Derivatives::Twin)
     }
 
     /// The same with a network of its layers and fresh weights.
@@ -173,10 +190,12 @@ impl Bench {
     }
 }
 
-fn network(layers: &str, ends: [usize; 2]) -> Network {
-    let document = Document::parse("a.toml", layers).unwrap();
-    let layers: Layers = toml::from_str(layers).unwrap();
-    Network::build(&layers.layers, &document, &lab(), ends).unwrap()
+fn network(text: &str, ends: [usize; 2]) -> Network {
+    let document = Document::parse("a.toml", text).unwrap();
+    let layers: Layers = toml::from_str(text).unwrap();
+    let is_settling = text.contains("settling");
+    let lab = if is_settling { Bench::settling_lab() } else { lab() };
+    Network::build(&layers.layers, &document, &lab, ends).unwrap()
 }
 
 fn lab() -> Lab {
@@ -191,9 +210,12 @@ pub fn rough_lab(derivatives: Derivatives) -> Lab {
 fn lab_of(mismatch: f64, derivatives: Derivatives) -> Lab {
     let imperfections = MeshImperfections::none();
     let mesh = Mesh { modes: 3, outputs: MeshOutputs::Quadratures, mismatch, imperfections, ..Mesh::default() };
-    let built = mesh.build().unwrap();
+    opened("mesh", mesh.build().unwrap(), derivatives)
+}
+
+fn opened(name: &str, built: Built, derivatives: Derivatives) -> Lab {
     let opened = Opened {
-        name: "mesh".into(),
+        name: name.into(),
         plant: Guarded::new(Box::new(Simulated::new(built.system)), None),
         twin: built.twin,
         ideal: Some(built.ideal),

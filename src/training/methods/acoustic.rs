@@ -138,8 +138,8 @@ pub fn vowels(cavity: &Cavity, method: Method, folder: &Path, (seed, steps): (u6
     };
     let mut lab = Lab::new(vec![opened], method.derivatives())?;
     let network = Network::build(&experiment.layers, &document, &lab, &data)?;
-    method.fits(&network, &document)?;
     let mut training = experiment.training;
+    method.fits(&network, &training, &document)?;
     (training.steps, training.batch) = (steps, training.batch.min(data.train.len()));
     let mut trainer = Trainer::new(network, &data, &training, method, Key::new(seed));
     for step in 1..=steps {

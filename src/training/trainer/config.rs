@@ -7,8 +7,8 @@ use super::batches::BatchOrder;
 use crate::Error;
 use crate::document::Document;
 use crate::training::estimator::{
-    CmaConfig, DifferencesConfig, DualConfig, FeedbackConfig, MultiplexedConfig, PepgConfig, PhyllConfig,
-    ReservoirConfig, SharpnessConfig,
+    CmaConfig, DifferencesConfig, DualConfig, EquilibriumConfig, FeedbackConfig, MultiplexedConfig, PepgConfig,
+    PhyllConfig, ReservoirConfig, SharpnessConfig,
 };
 use crate::training::{DriftConfig, Method, OnAlarm, RefreshConfig, SpsaConfig};
 
@@ -131,6 +131,9 @@ pub struct TrainingConfig {
     /// How residual networks learn by `dual-adaptive`; left out: as its defaults say.
     #[serde(skip_serializing_if = "Option::is_none", rename = "dual-adaptive")]
     pub dual_adaptive: Option<DualConfig>,
+    /// How `equilibrium-propagation` pushes a plant; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "equilibrium-propagation")]
+    pub equilibrium_propagation: Option<EquilibriumConfig>,
 }
 
 /// What becomes of the step size while it trains.
@@ -254,7 +257,8 @@ impl TrainingConfig {
         self.finite_differences.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
         self.reservoir.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
         self.phyll.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
-        self.dual_adaptive.as_ref().map_or(Ok(()), |table| table.sensible(document))
+        self.dual_adaptive.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.equilibrium_propagation.as_ref().map_or(Ok(()), |table| table.sensible(document))
     }
 
     /// Refuses an upkeep of the twin that could not work.
@@ -330,6 +334,7 @@ impl Default for TrainingConfig {
             reservoir: None,
             phyll: None,
             dual_adaptive: None,
+            equilibrium_propagation: None,
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn judge(of: Known<'_>) -> Vec<Check> {
 
 pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Error> {
     let budgets: &[(u64, &[u64])] = if asked.quick { &QUICK } else { &FULL };
-    for task in [Task::Digits, Task::Vowels] {
+    for task in Task::ALL {
         match task.data(asked.data, 1) {
             Err(Error::MissingData(reason)) => {
                 tell!("methods: budget: {} is left out: {reason}", task.name());
