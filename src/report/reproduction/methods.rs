@@ -8,19 +8,17 @@ mod gradients;
 mod mesh;
 mod regression;
 mod speed;
+mod words;
 
-use super::program::{Asked, Check, Measured, Measurement, Program};
+use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
-use crate::training::Spread;
+use words::Known;
 
 /// The program.
 pub const PROGRAM: Program = Program { name: "methods", checks: || judge(&|_| None), run };
 
 /// What `--parts` may name. The name of each measurement begins with its part.
 pub const PARTS: [&str; 7] = ["mesh", "drift", "gradients", "budget", "acoustic", "regression", "speed"];
-
-/// A measured number by its name.
-type Known<'a> = &'a dyn Fn(&str) -> Option<f64>;
 
 fn judge(of: Known<'_>) -> Vec<Check> {
     [mesh::judge(of), budget::judge(of), acoustic::judge(of), regression::judge(of)].concat()
@@ -69,21 +67,6 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let known = measured.measurements.clone();
     measured.checks = judge(&|name| known.iter().find(|one| one.name == name).map(|one| one.value));
     Ok(measured)
-}
-
-/// The words for a folder of data that is not there.
-fn needs(what: &str) -> Error {
-    Error::MissingData(format!("methods: needs {what}: name the folder that holds it with --data"))
-}
-
-impl Measured {
-    /// Adds mean and spread of a number over seeds.
-    fn take_mean(&mut self, name: String, unit: &str, values: &[f64], seeds: &[u64]) {
-        let Spread { mean, spread } = Spread::of(values);
-        let spread = (1 < values.len()).then_some(spread);
-        let (unit, seeds) = (unit.to_owned(), seeds.to_vec());
-        self.measurements.push(Measurement { name, value: mean, spread, unit, seeds });
-    }
 }
 
 #[cfg(test)]

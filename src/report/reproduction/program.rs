@@ -86,6 +86,14 @@ impl Measured {
         self.measurements.push(Measurement { name, value, spread: None, unit, seeds: vec![seed] });
     }
 
+    /// Adds mean and spread of a number over seeds.
+    pub fn take_mean(&mut self, name: String, unit: &str, values: &[f64], seeds: &[u64]) {
+        let Spread { mean, spread } = Spread::of(values);
+        let spread = (1 < values.len()).then_some(spread);
+        let (unit, seeds) = (unit.to_owned(), seeds.to_vec());
+        self.measurements.push(Measurement { name, value: mean, spread, unit, seeds });
+    }
+
     /// Adds the mean of each finding over some repetitions, `seeds` being behind them.
     pub fn take(&mut self, repetitions: &[Vec<Finding>], seeds: &[u64]) {
         let Some(first) = repetitions.first() else { return };

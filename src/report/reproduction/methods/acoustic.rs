@@ -1,6 +1,7 @@
 //! A learned twin of a recorded acoustic cavity beside a linear fit, and local learning of vowels through that twin in place of the cavity.
 
-use super::{Asked, Check, Known, Measured, needs};
+use super::super::program::{Asked, Check, Measured};
+use super::words::{Known, needs};
 use crate::Error;
 use crate::training::Method;
 use crate::training::methods::acoustic::{cavity, files, vowels};

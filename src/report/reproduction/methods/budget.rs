@@ -1,8 +1,8 @@
 //! Every method with the same number of shots on the same small networks: accuracy, curves, and what each costs.
 
-use super::{Asked, Check, Known, Measured};
+use super::super::program::{Asked, Check, Curve, Measured};
+use super::words::Known;
 use crate::Error;
-use crate::report::reproduction::program::Curve;
 use crate::training::Method;
 use crate::training::methods::budget::{Learned, Task, learn, tuned};
 

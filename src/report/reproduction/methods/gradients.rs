@@ -1,6 +1,6 @@
 //! How near the gradient of each estimator is to the true one for the passes that it spends.
 
-use super::Measured;
+use super::super::program::Measured;
 use crate::Error;
 use crate::training::methods::estimates::estimates;
 

@@ -1,6 +1,7 @@
 //! The published table, with each way's published optimizer and with one for all; and what is left of each way after phases have drifted.
 
-use super::{Asked, Check, Known, Measured, needs};
+use super::super::program::{Asked, Check, Measured};
+use super::words::{Known, needs};
 use crate::Error;
 use crate::training::methods::chip::{Chip, Size, Trained, WAYS, images, train};
 

@@ -1,6 +1,7 @@
 //! Numbers to predict: a reservoir beside training of all weights, with the same layers and read-out.
 
-use super::{Asked, Check, Known, Measured};
+use super::super::program::{Asked, Check, Measured};
+use super::words::Known;
 use crate::Error;
 use crate::training::Method;
 use crate::training::methods::regression::{PLANTS, Predicted, SERIES, Task};

@@ -1,6 +1,6 @@
 //! How fast the mesh's twin is, in the size of `benches/mesh.py`, which measures a straightforward PyTorch mesh.
 
-use super::{Asked, Measured};
+use super::super::program::{Asked, Measured};
 use crate::Error;
 use crate::training::methods::speed::{SIZE, mesh};
 
