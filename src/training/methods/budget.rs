@@ -53,6 +53,31 @@ kind = "linear"
 width = 10
 "#;
 
+/// The same with a matrix before the circuit, for local learning, whose stages must mix the class with the rest by themselves: its samples
+/// come after those of the pixels, which the circuit has read by then.
+const DIGITS_LOCAL: &str = r#"
+name = "digits-budget-local"
+[data]
+source = "digits"
+test = 500
+[training]
+batch = 50
+[plants.electrical.simulated]
+samples = 74
+[[layers]]
+kind = "label"
+classes = 10
+[[layers]]
+kind = "linear"
+width = 74
+[[layers]]
+kind = "physical"
+plant = "electrical"
+[[layers]]
+kind = "linear"
+width = 10
+"#;
+
 /// Vowels: twelve formants and the class that is tried over the 50 channels of data, one gain, the light with its 50 controls, a read-out.
 const VOWELS: &str = r#"
 name = "vowels-budget"
@@ -137,8 +162,9 @@ impl Task {
         }
     }
 
-    fn text(self) -> &'static str {
+    fn text(self, method: Method) -> &'static str {
         match self {
+            Self::Digits if method == Method::Phyll => DIGITS_LOCAL,
             Self::Digits => DIGITS,
             Self::Vowels => VOWELS,
             Self::Settling => SETTLING,
@@ -155,13 +181,14 @@ impl Task {
 
     /// Data of a seed; vowels lie in `folder`.
     pub fn data(self, folder: Option<&Path>, seed: u64) -> Result<Dataset, Error> {
-        let (experiment, document) = self.experiment()?;
+        let (experiment, document) = self.experiment(Method::PhysicsAware)?;
         let folder = folder.filter(|_| experiment.data.reads_files());
         Dataset::load(&experiment.data, folder, &document, Key::new(seed).branch("data"))
     }
 
-    fn experiment(self) -> Result<(Experiment, Document), Error> {
-        let document = Document::parse(self.name(), self.text())?;
+    /// The network, which of digits is another one for local learning.
+    fn experiment(self, method: Method) -> Result<(Experiment, Document), Error> {
+        let document = Document::parse(self.name(), self.text(method))?;
         Ok((document.check()?, document))
     }
 }
@@ -207,7 +234,7 @@ pub fn learn(
     data: &Dataset,
     (seed, shots, rate): (u64, u64, f64),
 ) -> Result<Option<Learned>, Error> {
-    let (experiment, document) = task.experiment()?;
+    let (experiment, document) = task.experiment(method)?;
     let opened = Rig::find(None, &document)?.open(&[task.plant()], seed)?;
     let mut lab = Lab::new(opened, method.derivatives())?;
     let network = Network::build(&experiment.layers, &document, &lab, data)?;
@@ -288,7 +315,7 @@ mod tests {
         for method in [Method::FiniteDifferences, Method::CmaEs] {
             assert!(learn((Task::Digits, method), &data, (1, 1000, 0.01)).unwrap().is_none(), "{method}");
         }
-        let (experiment, document) = Task::Vowels.experiment().unwrap();
+        let (experiment, document) = Task::Vowels.experiment(Method::PhysicsAware).unwrap();
         let lab = Lab::new(Rig::find(None, &document).unwrap().open(&["optical"], 1).unwrap(), Method::Phyll.derivatives());
         let network = Network::build(&experiment.layers, &document, &lab.unwrap(), [12, 7]).unwrap();
         assert!(network.weight_count() <= 500, "small enough for every method");

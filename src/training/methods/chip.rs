@@ -126,9 +126,13 @@ pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip, drifts: &[f64]) -
         document.set("training.learning_rate=0.1")?;
     }
     let mut opened = Rig::find(None, &document)?.open(&["mesh"], seed)?;
-    let mut before = if way.calibrated { calibrate(&mut opened, size, seed)? } else { 0 };
+    let mut asked = vec![];
+    if way.calibrated {
+        calibrate(&mut opened, size, seed)?;
+        asked.push(size.shots);
+    }
     let noise = if way.method == Method::NoiseAware { errors_as_noise(&mut opened, seed)? } else { None };
-    before += if noise.is_some() { ERROR_SHOTS[0] } else { 0 };
+    asked.extend(noise.as_ref().map(|_| ERROR_SHOTS));
     let mut lab = Lab::new(opened, way.method.derivatives())?;
     if let Some(noise) = noise {
         lab.add_noise(0, noise);
@@ -141,7 +145,10 @@ pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip, drifts: &[f64]) -
     }
     let shots = lab.meter().shots;
     let accuracy = trainer.test_scores(&mut lab)?.first();
-    let (bench_seconds, seconds) = (lab.meter().plant_seconds, start.elapsed().as_secs_f64());
+    let timing = lab.card(0).timing;
+    let measuring = asked.iter().map(|[shots, each]| shots.div_ceil(*each) as f64 * (timing.settle + timing.batch(*each)));
+    let bench_seconds = lab.meter().plant_seconds + measuring.sum::<f64>();
+    let (before, seconds) = (asked.iter().map(|[shots, _]| shots).sum::<usize>(), start.elapsed().as_secs_f64());
     let after = |radians: &f64| Ok(trainer.test_scores(&mut drifted(&document, seed, *radians)?)?.first());
     let drifted = drifts.iter().map(after).collect::<Result<_, Error>>()?;
     Ok(Trained { accuracy, drifted, shots: (shots + before as u64) as f64, bench_seconds, seconds })
@@ -164,8 +171,8 @@ fn measured(plant: &mut Opened, [shots, per_setting]: [usize; 2], key: Key) -> R
     measure(&mut plant.plant, &stimuli, 1, &mut watch).map_err(Error::calibration(&plant.name))
 }
 
-/// Fits the phases and couplers of the mesh to its own shots, and puts them into its twin; how many shots that took.
-fn calibrate(opened: &mut [Opened], size: Size, seed: u64) -> Result<usize, Error> {
+/// Fits the phases and couplers of the mesh to its own shots, and puts them into its twin.
+fn calibrate(opened: &mut [Opened], size: Size, seed: u64) -> Result<(), Error> {
     for plant in opened {
         let Some(model) = plant.adjustable.clone() else { continue };
         let key = Key::new(seed).branch("calibration");
@@ -175,7 +182,7 @@ fn calibrate(opened: &mut [Opened], size: Size, seed: u64) -> Result<usize, Erro
         let twin: Arc<dyn Twin> = model.adjusted(&fitted.coefficients, &fitted.corrections);
         plant.twin = twin;
     }
-    Ok(size.shots[0])
+    Ok(())
 }
 
 /// Noise of predictions that is as large as what the twin leaves of the mesh's readings: this mesh's readings have none of their own.

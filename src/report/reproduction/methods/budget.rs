@@ -56,7 +56,10 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
                 let mut found = Vec::new();
                 for &seed in *seeds {
                     let data = task.data(asked.data, seed)?;
-                    found.extend(learn((task, method), &data, (seed, *shots, rate))?);
+                    match learn((task, method), &data, (seed, *shots, rate)) {
+                        Err(error @ Error::Diverged { .. }) => tell!("methods: budget: {method}, seed {seed}: {error}"),
+                        one => found.extend(one?),
+                    }
                 }
                 if found.len() == seeds.len() {
                     take(measured, (task, *shots, method), (&found, rate), seeds);
