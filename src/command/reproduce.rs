@@ -170,6 +170,7 @@ fn attempt(
             quick: arguments.quick,
             data: arguments.data.as_deref(),
             parts: &arguments.parts,
+            seeds: arguments.seeds,
             earlier: earlier.as_ref().and_then(|known| known.measured.as_ref()),
         })?;
         let mut provenance = Provenance::of(None, git.clone(), start.elapsed().as_secs_f64());

@@ -28,11 +28,18 @@ pub struct Asked<'a> {
     pub data: Option<&'a Path>,
     /// The parts that are wanted; empty: all.
     pub parts: &'a [String],
+    /// How many seeds at most, where that is asked for.
+    pub seeds: Option<u16>,
     /// What was measured before in the same form.
     pub earlier: Option<&'a Measured>,
 }
 
 impl Asked<'_> {
+    /// The first of some seeds, as many as are asked for.
+    pub fn some<'s>(&self, seeds: &'s [u64]) -> &'s [u64] {
+        &seeds[..self.seeds.map_or(seeds.len(), usize::from).min(seeds.len())]
+    }
+
     /// Whether a part is wanted.
     pub fn wants(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)

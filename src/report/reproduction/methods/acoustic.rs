@@ -38,6 +38,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         measured.add(format!("acoustic: {name}: worst R²"), worst, "1", SEEDS[0]);
     }
     let (seeds, updates) = if asked.quick { (&SEEDS[..1], QUICK_UPDATES) } else { (&SEEDS[..], UPDATES) };
+    let seeds = asked.some(seeds);
     for method in METHODS {
         let found = seeds.iter().map(|seed| vowels(&cavity, method, folder, (*seed, updates)));
         let found = found.collect::<Result<Vec<f64>, Error>>()?;

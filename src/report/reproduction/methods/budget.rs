@@ -49,12 +49,13 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
             found => drop(found?),
         }
         for (shots, seeds) in budgets {
+            let seeds = asked.some(seeds);
             for method in Method::ALL {
                 tell!("methods: budget: {}, {shots} shots, {method}", task.name());
                 let rate =
                     if asked.quick { QUICK_RATE } else { tuned((task, method), asked.data, shots / TUNING)? };
                 let mut found = Vec::new();
-                for &seed in *seeds {
+                for &seed in seeds {
                     let data = task.data(asked.data, seed)?;
                     match learn((task, method), &data, (seed, *shots, rate)) {
                         Err(error @ Error::Diverged { .. }) => tell!("methods: budget: {method}, seed {seed}: {error}"),

@@ -61,7 +61,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         return Err(needs("MNIST (`pnnlab data fetch mnist` downloads it)"));
     };
     let (size, chips) = if asked.quick { (QUICK, &CHIPS[..1]) } else { (FULL, &CHIPS[..]) };
-    let of_table = asked.wants("mesh");
+    let (chips, of_table) = (asked.some(chips), asked.wants("mesh"));
     for (table, as_published) in TABLES {
         // The quick form shows one table, and phases drift after one optimizer on one chip.
         if as_published && (asked.quick || !of_table) {
