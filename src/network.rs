@@ -12,6 +12,7 @@ pub(crate) mod full_scale;
 mod guard;
 mod heads;
 mod image;
+mod label;
 mod linear;
 mod lstm;
 mod magnitude;
@@ -31,6 +32,7 @@ mod scale;
 mod scale_offset;
 mod sequence;
 mod skip;
+mod stages;
 mod state;
 mod usage;
 
@@ -59,6 +61,7 @@ pub use full_scale::{FullScale, FullScales, Units};
 pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use image::Image;
+pub use label::LabelConfig;
 pub use linear::LinearConfig;
 pub use lstm::LstmConfig;
 pub use magnitude::{Fields, MagnitudeConfig};
@@ -66,7 +69,7 @@ pub use measure::{Amounts, Measurement, Wants};
 pub use motion::{Generator, Motion, Walk};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
-pub use pass::{Pass, Purpose};
+pub use pass::{Pass, Purpose, Shots};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
@@ -114,6 +117,8 @@ pub enum LayerConfig {
     Magnitude(MagnitudeConfig),
     /// A memory that goes on from frame to frame of a motion.
     Lstm(LstmConfig),
+    /// The class that is tried, beside the values that come in: for methods that hold a right class against a wrong one.
+    Label(LabelConfig),
 }
 
 impl LayerConfig {
@@ -135,6 +140,7 @@ impl LayerConfig {
             Self::Pool(_) => "pool",
             Self::Magnitude(_) => "magnitude",
             Self::Lstm(_) => "lstm",
+            Self::Label(_) => "label",
         }
     }
 
@@ -156,6 +162,7 @@ impl LayerConfig {
             Self::Pool(config) => config.build(chain),
             Self::Magnitude(config) => config.build(chain),
             Self::Lstm(config) => config.build(chain),
+            Self::Label(config) => config.build(chain),
         }
     }
 }
@@ -180,6 +187,11 @@ pub trait Layer: Send {
 
     /// Itself, where it normalizes by statistics that are measured.
     fn normalize(&self) -> Option<&Normalize> {
+        None
+    }
+
+    /// How many classes it tries, where it says which one is tried.
+    fn label(&self) -> Option<usize> {
         None
     }
 
@@ -318,6 +330,10 @@ impl Network {
             if MOST_WEIGHTS < weights {
                 let message = format!("is where there are {weights} weights: at most {MOST_WEIGHTS} can be trained");
                 return Err(document.refuse(&heads::path(&chain), message));
+            }
+            if let Some(tried) = layer.label().filter(|tried| !classes || *tried != outputs) {
+                let message = format!("is {tried}, but there are {outputs} {what}: it tries the classes of the data");
+                return Err(chain.refuse("classes", message));
             }
             counts.push(own.len());
             images.push(layer.image().or(image.filter(|_| layer.width() == chain.width())));

@@ -31,7 +31,7 @@ pub mod upkeep;
 pub use comparison::{Comparison, MethodSummary, Spread};
 pub use drawer::Drawer;
 pub use engine::Finished;
-pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
+pub use estimator::{Estimate, Estimator, Problem, Question, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;

@@ -60,9 +60,9 @@ use run::Course;
 use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
-/// The most values of a shot: beyond them nothing is made room for.
 /// A coefficient of a bench is at least this share of its value: resistances do not change their sign.
 const LEAST_SHARE: f64 = 0.05;
+/// The most values of a shot: beyond them nothing is made room for.
 const MOST_PORTS: usize = 1 << 24;
 
 /// A system from a file of equations, as a rig file describes it.

@@ -19,6 +19,11 @@ const PROGRAMS: [Program; 11] = [
     textures::PROGRAM,
 ];
 
+/// The parts of an entry that can be run by themselves.
+pub fn parts(name: &str) -> &'static [&'static str] {
+    if name == methods::PROGRAM.name { &methods::PARTS } else { &[] }
+}
+
 /// The program of that name.
 pub fn find(name: &str) -> Option<&'static Program> {
     const { &PROGRAMS }.iter().find(|program| program.name == name)
