@@ -6,7 +6,7 @@ use super::{
 };
 
 /// All of them.
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 10] = [
     batchnorm::PROGRAM,
     learned_twins::PROGRAM,
     methods::PROGRAM,
