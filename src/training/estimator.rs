@@ -223,6 +223,10 @@ impl Method {
                     "is cma-es, which learns the covariance of at most {MOST_WEIGHTS} weights, but there are {weights}: take `pepg` or `spsa`"
                 ),
             )),
+            _ if network.moves() && !self.trains_motion() => Err(document.refuse(
+                "training.method",
+                format!("is {self}, which knows layers by their rows: take another where there is a table [motion]"),
+            )),
             Self::Reservoir if network.last_kind() != Some("linear") => Err(document.refuse(
                 "training.method",
                 "is reservoir, which fits the read-out by ridge regression: end the layers with one of kind `linear`".to_owned(),
