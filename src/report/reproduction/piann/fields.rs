@@ -21,7 +21,7 @@ const TESTED: [f64; 4] = [2.0, 5.0, 12.0, 30.0];
 const SEEDS: [u64; 3] = [11, 12, 13];
 /// Updates of networks at nodes and at points, and of the quick form.
 const UPDATES: [usize; 2] = [2500, 4000];
-const QUICK: [usize; 2] = [600, 1500];
+const QUICK: [usize; 2] = [300, 700];
 /// Fields of an update; the first step sizes of networks at nodes and at points.
 const BATCH: usize = 16;
 const RATES: [f64; 2] = [5e-3, 2e-3];

@@ -33,7 +33,7 @@ const SHOTS: usize = 2000;
 const FEW: usize = 200;
 /// Updates from the equation and from shots, and those of the quick form.
 const UPDATES: [usize; 2] = [5000, 1500];
-const QUICK: [usize; 2] = [800, 400];
+const QUICK: [usize; 2] = [250, 250];
 /// Shots for each setting of the controls; shots of a batch whose time is taken; shots that the error of a twin is of.
 const PER_SETTING: usize = 10;
 const BATCH: usize = 128;
