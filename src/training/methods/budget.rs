@@ -31,7 +31,7 @@ name = "digits-budget"
 source = "digits"
 test = 500
 [training]
-batch = 50
+batch = 10
 [training.pepg]
 pairs = 4
 [plants.electrical.simulated]
@@ -61,7 +61,7 @@ name = "digits-budget-local"
 source = "digits"
 test = 500
 [training]
-batch = 50
+batch = 10
 [plants.electrical.simulated]
 samples = 74
 [[layers]]
