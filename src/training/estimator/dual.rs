@@ -7,7 +7,8 @@
 //!
 //! The residual networks are taught by what was measured alone, and the weights by the task. Where a network has several physical layers, each
 //! reading between them is what the paper calls an inner state: it teaches the residual network of its layer. An update uses what was
-//! learned up to the one before, and a residual network that did not help the newest batch is left out. One pass an update; all that was learned is in checkpoints.
+//! learned up to the one before, and a residual network that did not help the newest batch is left out. One pass an update; all that was
+//! learned is in checkpoints.
 
 use std::collections::BTreeMap;
 
