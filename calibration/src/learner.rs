@@ -215,7 +215,11 @@ impl Learner {
                 let Parameter { values, mean, square } = parameter;
                 for (matrix, kind) in [values, mean, square].into_iter().zip(KINDS) {
                     let shape = [matrix.nrows(), matrix.ncols()];
-                    parts.push((format!("layers.{index}.{name}.{kind}"), shape, matrix.transpose().as_slice().to_vec()));
+                    parts.push((
+                        format!("layers.{index}.{name}.{kind}"),
+                        shape,
+                        matrix.transpose().as_slice().to_vec(),
+                    ));
                 }
             }
         }
@@ -226,8 +230,7 @@ impl Learner {
     pub fn from_parts(parts: &[Part], [inputs, outputs]: [usize; 2]) -> Result<Self, String> {
         let matrix = |name: String| {
             let found = parts.iter().find(|(own, ..)| *own == name);
-            let (_, [rows, columns], values) =
-                found.ok_or_else(|| format!("has no `{name}` of a residual network"))?;
+            let (_, [rows, columns], values) = found.ok_or_else(|| format!("has no `{name}` of a residual network"))?;
             if rows * columns != values.len() {
                 return Err(format!("has `{name}` of a residual network with {} numbers", values.len()));
             }
@@ -237,7 +240,8 @@ impl Learner {
             let [values, mean, square] = KINDS.map(|kind| matrix(format!("layers.{index}.{name}.{kind}")));
             Ok::<Parameter, String>(Parameter { values: values?, mean: mean?, square: square? })
         };
-        let layer = |index: usize| Ok::<_, String>([parameter(index, PARAMETERS[0])?, parameter(index, PARAMETERS[1])?]);
+        let layer =
+            |index: usize| Ok::<_, String>([parameter(index, PARAMETERS[0])?, parameter(index, PARAMETERS[1])?]);
         let layers = vec![layer(0)?, layer(1)?];
         let hidden = layers[0][0].values.nrows();
         let shapes = [(hidden, inputs), (hidden, 1), (outputs, hidden), (outputs, 1)];

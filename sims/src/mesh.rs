@@ -170,8 +170,7 @@ impl Mesh {
     pub fn drifted(&self, radians: f64, key: Key) -> Self {
         let own = Key::new(self.plant_seed).branch("mesh");
         let deviations = [self.coupler_error, self.phase_error];
-        let mut pattern =
-            self.pattern.clone().unwrap_or_else(|| MeshPattern::drawn(self.layout(), deviations, own));
+        let mut pattern = self.pattern.clone().unwrap_or_else(|| MeshPattern::drawn(self.layout(), deviations, own));
         // The pattern is counted in mismatches.
         let each = if self.mismatch > 0.0 { radians / self.mismatch } else { 0.0 };
         pattern.move_phases(each, key);

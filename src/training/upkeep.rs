@@ -14,8 +14,8 @@ pub use config::{DriftConfig, OnAlarm, RefreshConfig};
 pub use cost::cost;
 
 use cost::{REFERENCE_PER_SETTING, epoch_steps};
-pub(in crate::training) use noise::add_noise;
 use noise::NoiseKeeper;
+pub(in crate::training) use noise::add_noise;
 
 use calibration::{
     Corrected, DriftMonitor, DriftState, LearnedTwin, Network, Parts, PlainLayer, Residual, Search, Stimuli, Trace,

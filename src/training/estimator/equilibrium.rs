@@ -202,8 +202,8 @@ impl Estimator for Equilibrium {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::estimator::tests::Bench;
     use crate::training::estimator::Backpropagation;
+    use crate::training::estimator::tests::Bench;
 
     #[test]
     fn its_gradient_is_that_of_the_settled_states() {

@@ -233,7 +233,7 @@ mod tests {
             let moved = bench.with(values);
             let weights: Vec<Tensor<2>> =
                 moved.weights.iter().map(|weight| Tensor::from_inner(weight.tensor.clone())).collect();
-            let mut goodness = |labels: Vec<u32>| {
+            let goodness = |labels: Vec<u32>| {
                 let (mut state, mut lab) = (State::default(), Bench::lab());
                 let mut pass = Pass::new(&mut lab, Forward::Plant, Purpose::Test, &mut state).in_stages();
                 let problem = moved.problem(1);

@@ -90,20 +90,18 @@ pub fn files(folder: &Path) -> [std::path::PathBuf; 2] {
 pub fn cavity(folder: &Path, updates: Option<usize>, seed: u64) -> Result<Cavity, Error> {
     let bad = |path: &Path, message: String| Error::Data(format!("{}: {message}", path.display()));
     let [inputs, readings] = files(folder);
-    let content = |path: &Path| {
-        read_bounded(path, MOST).map_err(|error| bad(path, format!("cannot be read: {error}")))
-    };
+    let content = |path: &Path| read_bounded(path, MOST).map_err(|error| bad(path, format!("cannot be read: {error}")));
     let (of_inputs, of_readings) = (content(&inputs)?, content(&readings)?);
     let names = [&inputs, &readings].map(|path| path.display().to_string());
     let tables = [(names[0].as_str(), of_inputs.as_slice()), (names[1].as_str(), of_readings.as_slice())];
-    let trace =
-        Trace::from_csv(&tables, &ColumnNames::default()).map_err(|error| bad(&inputs, error.to_string()))?;
+    let trace = Trace::from_csv(&tables, &ColumnNames::default()).map_err(|error| bad(&inputs, error.to_string()))?;
     let mut search = Search::default();
     if let Some(updates) = updates {
         (search.candidates, search.updates) = (0, updates);
     }
     let key = Key::new(seed).branch("calibration");
-    let calibration = Calibration { procedure: Procedure::Learned, stimuli: 0, repeats: 1, per_setting: 1, search, key };
+    let calibration =
+        Calibration { procedure: Procedure::Learned, stimuli: 0, repeats: 1, per_setting: 1, search, key };
     let fitted = calibration.fit(&trace, None, None, &Unobserved)?;
     let worst = |r2: &[f64]| r2.iter().copied().fold(f64::INFINITY, f64::min);
     match (fitted.twin, &fitted.residual, &fitted.linear_residual) {

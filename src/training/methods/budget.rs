@@ -31,7 +31,7 @@ name = "digits-budget"
 source = "digits"
 test = 500
 [training]
-batch = 50
+batch = 10
 [training.pepg]
 pairs = 4
 [plants.electrical.simulated]
@@ -61,7 +61,7 @@ name = "digits-budget-local"
 source = "digits"
 test = 500
 [training]
-batch = 50
+batch = 10
 [plants.electrical.simulated]
 samples = 74
 [[layers]]
@@ -254,12 +254,8 @@ pub fn learn(
     let mut trainer = Trainer::new(network, data, &training, method, Key::new(seed));
     let points: Vec<usize> = (0..POINTS).map(|halves| training.steps >> halves).collect();
     let per_update = shots as f64 / training.steps as f64;
-    let mut found = Learned {
-        curve: vec![],
-        shots: before.shots as f64,
-        bench_seconds: before.plant_seconds,
-        seconds: 0.0,
-    };
+    let mut found =
+        Learned { curve: vec![], shots: before.shots as f64, bench_seconds: before.plant_seconds, seconds: 0.0 };
     for step in 1..=training.steps {
         super::go_on()?;
         let (start, before) = (Instant::now(), lab.meter());
@@ -316,7 +312,8 @@ mod tests {
             assert!(learn((Task::Digits, method), &data, (1, 1000, 0.01)).unwrap().is_none(), "{method}");
         }
         let (experiment, document) = Task::Vowels.experiment(Method::PhysicsAware).unwrap();
-        let lab = Lab::new(Rig::find(None, &document).unwrap().open(&["optical"], 1).unwrap(), Method::Phyll.derivatives());
+        let lab =
+            Lab::new(Rig::find(None, &document).unwrap().open(&["optical"], 1).unwrap(), Method::Phyll.derivatives());
         let network = Network::build(&experiment.layers, &document, &lab.unwrap(), [12, 7]).unwrap();
         assert!(network.weight_count() <= 500, "small enough for every method");
         for method in Method::ALL {

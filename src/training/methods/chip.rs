@@ -146,7 +146,8 @@ pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip, drifts: &[f64]) -
     let shots = lab.meter().shots;
     let accuracy = trainer.test_scores(&mut lab)?.first();
     let timing = lab.card(0).timing;
-    let measuring = asked.iter().map(|[shots, each]| shots.div_ceil(*each) as f64 * (timing.settle + timing.batch(*each)));
+    let measuring =
+        asked.iter().map(|[shots, each]| shots.div_ceil(*each) as f64 * (timing.settle + timing.batch(*each)));
     let bench_seconds = lab.meter().plant_seconds + measuring.sum::<f64>();
     let (before, seconds) = (asked.iter().map(|[shots, _]| shots).sum::<usize>(), start.elapsed().as_secs_f64());
     let after = |radians: &f64| Ok(trainer.test_scores(&mut drifted(&document, seed, *radians)?)?.first());

@@ -44,7 +44,8 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
                 let found = Task { series, plant }.predicted(method, seeds, updates)?;
                 let nrmse: Vec<f64> = found.iter().map(|found| found.nrmse).collect();
                 measured.take_mean(name(series.0, plant, method, "NRMSE"), "1", &nrmse, seeds);
-                let errors: Vec<f64> = found.iter().filter_map(|Predicted { symbol_errors, .. }| *symbol_errors).collect();
+                let errors: Vec<f64> =
+                    found.iter().filter_map(|Predicted { symbol_errors, .. }| *symbol_errors).collect();
                 if errors.len() == found.len() {
                     measured.take_mean(name(series.0, plant, method, "symbol error rate"), "1", &errors, seeds);
                 }
