@@ -4,6 +4,8 @@ mod derivatives;
 mod expressions;
 mod files;
 mod integrators;
+mod messages;
+mod modulo;
 mod reports;
 
 use super::file;
