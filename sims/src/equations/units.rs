@@ -275,7 +275,7 @@ impl<'a> UnitReader<'a> {
 
     /// The letters that come next.
     fn span(&mut self, of: impl Fn(char) -> bool) -> &'a str {
-        let (span, rest) = self.rest.split_at(self.rest.find(|c| !of(c)).unwrap_or(self.rest.len()));
+        let (span, rest) = self.rest.split_at(self.rest.find(|c: char| !of(c)).unwrap_or(self.rest.len()));
         self.rest = rest;
         span
     }

@@ -24,9 +24,11 @@ third = { unit = "1", value = "mod(k, 3) + 10*floor(k/3)", shape = ["k"], range 
 
 #[test]
 fn indices_have_rests_spelled_out_and_in_loops() {
-    let built = Equations::from_text("comb.toml", COMB).build().unwrap();
-    let expected = [2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0, 0.0, 1.0, 2.0, 10.0, 11.0, 12.0];
-    assert_eq!(built.twin.predict(&Batch::new(1, vec![2.0]).unwrap(), &[]).values(), expected);
+    let twin = Equations::from_text("comb.toml", COMB).build().unwrap().twin;
+    let expected: [f64; 18] =
+        [2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0, 0.0, 1.0, 2.0, 10.0, 11.0, 12.0];
+    let read = twin.predict(&Batch::new(1, vec![2.0]).unwrap(), &[]);
+    assert_eq!(read.values(), expected.map(|value| value as f32));
     let (model, _) = file::read("comb.toml", COMB, None).unwrap();
     let loops = Course::with(&model, false);
     assert_eq!(predict(&loops, &[1.0; 36], &[2.0], &[]), expected);
