@@ -161,14 +161,19 @@ impl<'a> Checker<'a> {
                 let from_it = self.within.iter().skip_while(|inner| **inner != number);
                 let ring = from_it.map(|inner| self.model.lets[*inner].name.as_str()).chain([line.name.as_str()]);
                 let ring = ring.collect::<Vec<_>>().join(" → ");
-                return Err(self.model.error(from, span, format!("`{}` of [let] depends on itself: {ring}", line.name)));
+                return Err(self.model.error(
+                    from,
+                    span,
+                    format!("`{}` of [let] depends on itself: {ring}", line.name),
+                ));
             }
             None => (),
         }
         let outside = std::mem::take(&mut self.deepest);
         self.lets.insert(number, None);
         self.within.push(number);
-        let measure = if self.within.len() <= DEEPEST_LET { Some(self.line(line, Among::All, &line.name)?) } else { None };
+        let measure =
+            if self.within.len() <= DEEPEST_LET { Some(self.line(line, Among::All, &line.name)?) } else { None };
         self.within.pop();
         self.deepest += 1;
         let (Some(measure), ..=DEEPEST_LET) = (measure, self.deepest) else {

@@ -356,7 +356,8 @@ impl Source<'_> {
             names("p, coefficients", Role::Coefficient),
             if model.states.is_empty() {
                 let outputs = written.looked.outputs.iter();
-                let outputs = outputs.map(|(number, at, _)| written.looked.element(&model.outputs[*number].line.name, at));
+                let outputs =
+                    outputs.map(|(number, at, _)| written.looked.element(&model.outputs[*number].line.name, at));
                 format!(
                     "{comment} outputs: {}; columns of the Jacobian are of the inputs, then of the controls",
                     outputs.collect::<Vec<_>>().join(", ")
@@ -376,7 +377,8 @@ impl Source<'_> {
         match self.language {
             Language::C => {
                 let padded = |list: &str| if list.is_empty() { "0.0".to_owned() } else { list.to_owned() };
-                let [states, inputs, controls, coefficients] = [states, inputs, controls, coefficients].map(|list| padded(&list));
+                let [states, inputs, controls, coefficients] =
+                    [states, inputs, controls, coefficients].map(|list| padded(&list));
                 format!(
                     "{head}#include <math.h>\n#include <stdio.h>\n\n\
                      const int rows[{count}] = {{{rows}}}, columns[{count}] = {{{columns}}};\n\n\

@@ -248,8 +248,10 @@ impl<'a> Reader<'a> {
                 (table.number(value, name)?, false, false)
             };
             if size.fract() != 0.0 || !(1.0..=MOST_ELEMENTS as f64).contains(&size) {
-                let what =
-                    format!("index `{name}` has the size {}: it must be a whole number from 1 to {MOST_ELEMENTS}", said(size));
+                let what = format!(
+                    "index `{name}` has the size {}: it must be a whole number from 1 to {MOST_ELEMENTS}",
+                    said(size)
+                );
                 return table.fail(value, what);
             }
             if self.indices.len() == MOST_INDICES {

@@ -153,7 +153,8 @@ impl Equations {
             let known = quantities.iter().any(|(known, _)| known == name);
             match &output.line.right.expr.kind {
                 Kind::Name { name: own, .. } if known && own == name => (),
-                _ => quantities.push((if known { format!("{name} (output)") } else { name.clone() }, output.unit.clone())),
+                _ => quantities
+                    .push((if known { format!("{name} (output)") } else { name.clone() }, output.unit.clone())),
             }
         }
         let mut equations = Vec::new();

@@ -5,6 +5,8 @@ mod expressions;
 mod files;
 mod integrators;
 mod line;
+mod messages;
+mod modulo;
 mod reports;
 
 use super::file;

@@ -275,7 +275,7 @@ impl<'a> UnitReader<'a> {
 
     /// The letters that come next.
     fn span(&mut self, of: impl Fn(char) -> bool) -> &'a str {
-        let (span, rest) = self.rest.split_at(self.rest.find(|c| !of(c)).unwrap_or(self.rest.len()));
+        let (span, rest) = self.rest.split_at(self.rest.find(|c: char| !of(c)).unwrap_or(self.rest.len()));
         self.rest = rest;
         span
     }
@@ -315,7 +315,9 @@ fn named(name: &str) -> Option<Unit> {
     let plain = |name: &str| {
         let own = NAMED.iter().find(|(known, _)| *known == name);
         let own = own.map(|(_, exponents)| of(*exponents, if name == "g" { 1e-3 } else { 1.0 }));
-        own.or_else(|| SCALED.iter().find(|(known, ..)| *known == name).map(|(_, scale, exponents)| of(*exponents, *scale)))
+        own.or_else(|| {
+            SCALED.iter().find(|(known, ..)| *known == name).map(|(_, scale, exponents)| of(*exponents, *scale))
+        })
     };
     if let Some((_, scale, exponents)) = ALONE.iter().find(|(known, ..)| *known == name) {
         return Some(of(*exponents, *scale));
@@ -354,9 +356,7 @@ impl Words {
         if let Some(known) = self.known.get(&dimension) {
             return known.clone();
         }
-        if let Some((name, _)) =
-            NAMED.iter().find(|(name, of)| *name != "g" && Dimension::whole(*of) == dimension)
-        {
+        if let Some((name, _)) = NAMED.iter().find(|(name, of)| *name != "g" && Dimension::whole(*of) == dimension) {
             return (*name).to_owned();
         }
         let simple = |text: &str| text.chars().all(|c| c.is_alphabetic() || matches!(c, '°' | '%'));
@@ -417,8 +417,27 @@ mod tests {
             assert!((read(text).unwrap().scale / scale - 1.0).abs() < 1e-12, "{text}");
         }
         for bad in [
-            "", "volts", "V^x", "V**s", "V/", "m^1/0", "V^999999999999", "(", "a(b", "V)", "V^", "V^(1/0)", "V^(1/-2)", "m²²²²²²²²",
-            "V V", "mmin", "V^0.1234", "V^-", "V^--1", "²", "pm^100",
+            "",
+            "volts",
+            "V^x",
+            "V**s",
+            "V/",
+            "m^1/0",
+            "V^999999999999",
+            "(",
+            "a(b",
+            "V)",
+            "V^",
+            "V^(1/0)",
+            "V^(1/-2)",
+            "m²²²²²²²²",
+            "V V",
+            "mmin",
+            "V^0.1234",
+            "V^-",
+            "V^--1",
+            "²",
+            "pm^100",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

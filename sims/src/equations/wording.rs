@@ -12,9 +12,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
         .min();
     match near {
         Some((false, _, near)) => format!("; did you mean `{near}`?"),
-        Some((true, distance, near))
-            if distance <= 1 + near.chars().count() / 4 && distance < near.chars().count() =>
-        {
+        Some((true, distance, near)) if distance <= 1 + near.chars().count() / 4 && distance < near.chars().count() => {
             format!("; did you mean `{near}`?")
         }
         _ => String::new(),
@@ -60,7 +58,8 @@ mod tests {
     #[test]
     fn names_that_are_near_are_found() {
         let near = |name: &str| nearest(name, ["v", "R", "drive", "exp"].into_iter());
-        for (name, found) in [("V", "v"), ("vv", "v"), ("RR", "R"), ("drvie", "drive"), ("Drive", "drive"), ("epx", "exp")]
+        for (name, found) in
+            [("V", "v"), ("vv", "v"), ("RR", "R"), ("drvie", "drive"), ("Drive", "drive"), ("epx", "exp")]
         {
             assert_eq!(near(name), format!("; did you mean `{found}`?"), "{name}");
         }
@@ -73,6 +72,9 @@ mod tests {
         assert_eq!([1e-18, 1e30, 0.05, -250.0, 0.0].map(said), ["1e-18", "1e30", "0.05", "-250", "0"]);
         assert_eq!(cut(&format!("unknown name `{}`", "x".repeat(90))), format!("unknown name `{}…`", "x".repeat(60)));
         assert_eq!(cut("`v` is short"), "`v` is short");
-        assert_eq!((counted(1, "index", "indices"), counted(0, "index", "indices")), ("1 index".into(), "0 indices".into()));
+        assert_eq!(
+            (counted(1, "index", "indices"), counted(0, "index", "indices")),
+            ("1 index".into(), "0 indices".into())
+        );
     }
 }

@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
                 let scaled = from.scale * x;
                 if points.last().is_some_and(|[before, _]: &[f64; 2]| scaled <= *before) {
                     let what = format!(
-                        "the point [{}, {}] of the table `{name}`, the {}th, must have a larger x than the one before it",
+                        "the point [{}, {}] of the table `{name}`, number {}, must have a larger x than the one before it",
                         said(x),
                         said(y),
                         points.len() + 1

@@ -157,7 +157,8 @@ fn latex_name(name: &str, style: Style) -> String {
     if style != Style::Latex {
         return name.to_owned();
     }
-    if let Some((of, samples)) = name.strip_prefix("delay(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", ")) {
+    if let Some((of, samples)) = name.strip_prefix("delay(").and_then(|rest| rest.strip_suffix(')')?.rsplit_once(", "))
+    {
         return format!("\\operatorname{{delay}}\\left({}, {samples}\\right)", latex_name(of, style));
     }
     let (base, index) = name.trim_end_matches(']').split_once('[').unwrap_or((name, ""));

@@ -18,7 +18,8 @@ impl Terms {
         // A quotient that is rounded up or down to the next whole number is one too many or too few.
         let [less, more] = [-1.0, 1.0].map(|sign| self.sum([(rest, 1.0), (size, sign)], 0.0));
         let zero = self.number(0.0);
-        let [beyond, below] = [(size, rest, Pair::AtMost), (rest, zero, Pair::Below)].map(|(a, b, pair)| self.pair(pair, a, b));
+        let [beyond, below] =
+            [(size, rest, Pair::AtMost), (rest, zero, Pair::Below)].map(|(a, b, pair)| self.pair(pair, a, b));
         let raised = self.select(below, more, rest);
         self.select(beyond, less, raised)
     }

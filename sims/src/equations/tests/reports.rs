@@ -25,6 +25,65 @@ reading = { unit = "rad/s", value = "q[k]", shape = ["k"], range = [-9, 9] }
 sample_seconds = 0.1
 "#;
 
+/// A system without states, with branches, rests and powers.
+const STILL: &str = r#"
+[indices]
+k = 2
+[inputs]
+a = { unit = "1", range = [-1, 1], kind = "static" }
+u = { unit = "1", range = [-1, 1], kind = "static" }
+[controls]
+c = { unit = "1", range = [0, 1], shape = ["k"] }
+[outputs]
+y = { unit = "1", value = "2^a + max(0, a) + if(a > 0 or u > 0, a, u*c[k])", shape = ["k"], range = [-9, 9] }
+a = { unit = "1", value = "mod(a + 5, 2) + floor(3*u) + 1/(2 + a)", range = [-9, 9] }
+"#;
+
+/// Numbers that stand alone in a right-hand side.
+const PLAIN: &str = r#"
+[inputs]
+u = { unit = "1", range = [-1, 1] }
+[states]
+a = { unit = "1" }
+[equations]
+"der(a)" = "(2^a + max(0, a) + sign(a) - abs(u) + min(1, ln(2 + u)) + if(a > 0 or u > 0, a, -u))/1e0"
+[outputs]
+y = { unit = "1", value = "a", range = [-9, 9] }
+[time]
+sample_seconds = 0.1
+"#;
+
+#[test]
+fn a_system_without_states_is_shown_by_its_outputs() {
+    let report = Equations::from_text("still.toml", STILL).report().unwrap();
+    let left: Vec<&str> = report.outputs.iter().map(|[left, ..]| left.as_str()).collect();
+    assert_eq!((left, report.equations.len()), (vec!["y[0]", "y[1]", "a"], 0));
+    assert!(report.outputs[0][1].contains("c[0]"), "{:?}", report.outputs);
+    assert!(
+        report.outputs[2][1].contains("floor") && report.outputs[2][2].contains("\\lfloor"),
+        "{:?}",
+        report.outputs
+    );
+    let names: Vec<&str> = report.quantities.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["a", "u", "c", "y", "a (output)"]);
+    let named = Equations::from_text("plain.toml", &PLAIN.replace("y = {", "a = {")).report().unwrap();
+    assert_eq!(named.quantities.len(), 2, "{:?}", named.quantities);
+}
+
+#[test]
+fn what_is_delayed_has_its_name_and_is_not_written_out() {
+    let delayed = PLAIN.replace("ln(2 + u)", "ln(2 + delay(u, 6)) + delay(a, 2)");
+    let system = Equations::from_text("delayed.toml", &delayed);
+    let report = system.report().unwrap();
+    let [_, text, latex] = &report.equations[0];
+    assert!(text.contains("delay(u, 6)") && text.contains("delay(a, 2)"), "{text}");
+    assert!(latex.contains("\\operatorname{delay}\\left(u, 6\\right)"), "{latex}");
+    for language in [Language::C, Language::Rust, Language::Python] {
+        let refused = system.export(language).unwrap_err().to_string();
+        assert!(refused.contains("delayed.toml:7:") && refused.contains("`delay("), "{refused}");
+    }
+}
+
 #[test]
 fn a_report_has_equations_pattern_and_time_constants() {
     let report = Equations::from_text("diode.toml", DIODE).report().unwrap();
@@ -64,9 +123,16 @@ fn an_explicit_step_that_is_too_long_is_refused_with_what_would_do() {
 fn other_languages_get_the_same_numbers() {
     let folder = std::env::temp_dir().join(format!("equations-export-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    for (name, text) in [("diode", DIODE), ("eight", EIGHT)] {
+    for (name, text) in [("diode", DIODE), ("eight", EIGHT), ("still", STILL), ("plain", PLAIN)] {
         let export = |language| Equations::from_text(name, text).export(language).unwrap();
         assert!(export(Language::Rust).contains("pub fn jacobian"));
+        let (source, program) = (folder.join(format!("{name}.rs")), folder.join(format!("{name}-rust")));
+        std::fs::write(&source, export(Language::Rust)).unwrap();
+        let compiler = std::process::Command::new("rustc").arg(&source).arg("-o").arg(&program).output();
+        if let Ok(output) = compiler {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(std::process::Command::new(&program).status().unwrap().success(), "{name}");
+        }
         let (source, program) = (folder.join(format!("{name}.c")), folder.join(name));
         std::fs::write(&source, export(Language::C)).unwrap();
         let compiler =
