@@ -7,9 +7,10 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     arguments::TrainArgs, calibrate::CalibrateArgs, check::CheckArgs, compare::CompareArgs, data::DataCommand,
-    generate::GenerateArgs, grow::GrowArgs, guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs, reproduce::ReproduceArgs,
-    response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs, select::SelectArgs, serve::ServeArgs,
-    soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs, tune::TuneArgs, watch::WatchArgs,
+    generate::GenerateArgs, grow::GrowArgs, guard::GuardArgs, normalize::NormalizeArgs, ports::PortsArgs,
+    reproduce::ReproduceArgs, response::ResponseArgs, runs::RunsArgs, safe::SafeArgs, schema::SchemaArgs,
+    select::SelectArgs, serve::ServeArgs, soak::SoakArgs, sweep::SweepArgs, system::SystemArgs, systems::SystemsArgs,
+    tune::TuneArgs, watch::WatchArgs,
 };
 use crate::error::{EXIT_CODES, OUTPUT_LOST};
 use crate::plants::lab::guard;

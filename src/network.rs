@@ -12,6 +12,7 @@ pub(crate) mod full_scale;
 mod guard;
 mod heads;
 mod image;
+mod label;
 mod linear;
 mod lstm;
 mod magnitude;
@@ -29,7 +30,9 @@ mod repeat;
 pub mod rows;
 mod scale;
 mod scale_offset;
+mod sequence;
 mod skip;
+mod stages;
 mod state;
 mod usage;
 
@@ -58,14 +61,15 @@ pub use full_scale::{FullScale, FullScales, Units};
 pub use guard::{GuardAlarm, GuardConfig, GuardSource, LEARNS_ONE_IN};
 pub use heads::{HeadsConfig, Layout, Metric, Outputs, Penalty};
 pub use image::Image;
+pub use label::LabelConfig;
 pub use linear::LinearConfig;
-pub use lstm::{LstmConfig, MotionEnds};
+pub use lstm::LstmConfig;
 pub use magnitude::{Fields, MagnitudeConfig};
-pub use motion::{Generator, Motion, Sequence, Walk};
 pub use measure::{Amounts, Measurement, Wants};
+pub use motion::{Generator, Motion, Walk};
 pub use normalize::{NormalizeConfig, StatisticsRule};
 pub use pad::PadConfig;
-pub use pass::{Pass, Purpose};
+pub use pass::{Pass, Purpose, Shots};
 pub use physical::{Distribution, PhysicalConfig};
 pub use physics_aware::{Measured, Wanted};
 pub use pick::PickConfig;
@@ -74,6 +78,7 @@ pub use range_penalty::Walls;
 pub use repeat::RepeatConfig;
 pub use scale::ScaleConfig;
 pub use scale_offset::ScaleOffsetConfig;
+pub use sequence::{MotionEnds, Sequence};
 pub use skip::SkipConfig;
 pub use state::{Remembered, State};
 pub use usage::Usage;
@@ -112,6 +117,8 @@ pub enum LayerConfig {
     Magnitude(MagnitudeConfig),
     /// A memory that goes on from frame to frame of a motion.
     Lstm(LstmConfig),
+    /// The class that is tried, beside the values that come in: for methods that hold a right class against a wrong one.
+    Label(LabelConfig),
 }
 
 impl LayerConfig {
@@ -133,6 +140,7 @@ impl LayerConfig {
             Self::Pool(_) => "pool",
             Self::Magnitude(_) => "magnitude",
             Self::Lstm(_) => "lstm",
+            Self::Label(_) => "label",
         }
     }
 
@@ -154,6 +162,7 @@ impl LayerConfig {
             Self::Pool(config) => config.build(chain),
             Self::Magnitude(config) => config.build(chain),
             Self::Lstm(config) => config.build(chain),
+            Self::Label(config) => config.build(chain),
         }
     }
 }
@@ -178,6 +187,11 @@ pub trait Layer: Send {
 
     /// Itself, where it normalizes by statistics that are measured.
     fn normalize(&self) -> Option<&Normalize> {
+        None
+    }
+
+    /// How many classes it tries, where it says which one is tried.
+    fn label(&self) -> Option<usize> {
         None
     }
 
@@ -281,7 +295,8 @@ impl Network {
         let Ends { inputs, outputs, what, classes, cells, movement } = ends.into();
         let layout = layout.into();
         if let (Some(table), Some(_)) = (table(cells.is_some(), movement.is_some()), layout.heads) {
-            let message = format!("is for networks that say something of a row: leave it out where there is a table {table}");
+            let message =
+                format!("is for networks that say something of a row: leave it out where there is a table {table}");
             return Err(document.refuse("heads", message));
         }
         let (configs, shared) = layout.chain(document)?;
@@ -316,6 +331,10 @@ impl Network {
                 let message = format!("is where there are {weights} weights: at most {MOST_WEIGHTS} can be trained");
                 return Err(document.refuse(&heads::path(&chain), message));
             }
+            if let Some(tried) = layer.label().filter(|tried| !classes || *tried != outputs) {
+                let message = format!("is {tried}, but there are {outputs} {what}: it tries the classes of the data");
+                return Err(chain.refuse("classes", message));
+            }
             counts.push(own.len());
             images.push(layer.image().or(image.filter(|_| layer.width() == chain.width())));
             before.push((config.kind(), layer.width()));
@@ -338,8 +357,7 @@ impl Network {
         let mut kinds: Vec<&str> = configs.iter().map(|config| config.kind()).collect();
         for _ in 1..layout.heads.map_or(1, |heads| heads.count) {
             for (index, config) in configs.iter().enumerate().skip(shared) {
-                let chain =
-                    Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
+                let chain = Chain { document, lab, before: &before[..=index], own_from, image: images[index], motion };
                 layers.push(config.build(&chain)?);
                 kinds.push(config.kind());
                 counts.push(counts[index]);
@@ -365,7 +383,8 @@ impl Network {
     pub fn guarded(mut self, guard: Option<&GuardConfig>, document: &Document) -> Result<Self, Error> {
         if let Some(config) = guard {
             if let Some(table) = table(self.automaton.is_some(), self.motion.is_some()) {
-                let message = format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
+                let message =
+                    format!("judges the shots of a batch of rows: leave it out where there is a table {table}");
                 return Err(document.refuse("guard", message));
             }
             let plants = self.layers.iter().enumerate().filter_map(|(index, layer)| Some((index, layer.plant()?)));

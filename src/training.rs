@@ -6,9 +6,9 @@ mod drawer;
 pub(crate) mod engine;
 mod estimator;
 pub(crate) mod experiment;
-pub(crate) mod growth;
 pub(crate) mod film;
 pub(crate) mod frozen;
+pub(crate) mod growth;
 mod guard;
 mod method;
 pub mod methods;
@@ -31,12 +31,13 @@ pub mod upkeep;
 pub use comparison::{Comparison, MethodSummary, Spread};
 pub use drawer::Drawer;
 pub use engine::Finished;
-pub use estimator::{Estimate, Estimator, Problem, SpsaConfig};
+pub use estimator::{Estimate, Estimator, Problem, Question, SpsaConfig};
 pub use experiment::{ComparisonConfig, Experiment, MethodSettings};
 pub use guard::{GUARD_SCORES, GuardedRun};
 pub use method::Method;
 pub use objective::{
-    Classify, Generate, Groups, Judge, Move, Objective, ObjectiveConfig, Regress, TextureObjective, group_log_probabilities,
+    Classify, Generate, Groups, Judge, Move, Objective, ObjectiveConfig, Regress, TextureObjective,
+    group_log_probabilities,
 };
 pub use plan::Plan;
 pub use prepared::Prepared;

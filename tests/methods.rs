@@ -70,6 +70,64 @@ fn what_a_method_has_learned_goes_through_a_checkpoint() {
     goes_on_as_it_would_have(&by("pepg", 30, "pairs = 2"));
     goes_on_as_it_would_have(&by("cma-es", 30, "population = 4"));
     goes_on_as_it_would_have(&by("reservoir", 30, ""));
+    goes_on_as_it_would_have(&by("dual-adaptive", 30, "hidden = 8"));
+}
+
+/// The small experiment by `phyll`: the class that is tried takes ten samples more.
+fn phyll(steps: usize, keys: &str) -> String {
+    let label = "[[layers]]\nkind = \"label\"\nclasses = 10\n\n[[layers]]\nkind = \"scale-offset\"\nwidth = 74";
+    let small = by("phyll", steps, keys).replace("samples = 64", "samples = 74");
+    small.replacen("[[layers]]\nkind = \"scale-offset\"\nwidth = 64", label, 1)
+}
+
+#[test]
+fn local_learning_answers_by_the_class_that_fits_and_goes_on() {
+    goes_on_as_it_would_have(&phyll(30, "sharpness = 4.0"));
+    let place = Place::new();
+    place.write("small.toml", &phyll(3, "").replace("evaluate_every = 4", "evaluate_every = 3"));
+    let plan = place.json(&["train", "small.toml", "--dry-run", "--json"]);
+    let run = place.json(&["train", "small.toml", "--name", "a", "--json"]);
+    assert_eq!(run["shots"], plan["plan"]["shots"], "each row is tested once for each class: {plan}");
+    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
+    assert_eq!(facts["training_shots"], 2 * 32 * 3);
+}
+
+/// Digits through nodes that settle.
+const SETTLING: &str = r#"
+name = "settling"
+[data]
+source = "digits"
+test = 100
+[training]
+method = "equilibrium-propagation"
+steps = 4
+batch = 32
+evaluate_every = 4
+[run]
+checkpoint_steps = 2
+[[layers]]
+kind = "pad"
+width = 74
+[[layers]]
+kind = "physical"
+plant = "settling"
+control_spread = 0.05
+[[layers]]
+kind = "pick"
+from = 0
+count = 10
+"#;
+
+#[test]
+fn a_plant_that_settles_is_pushed_both_ways_and_goes_on() {
+    goes_on_as_it_would_have(&SETTLING.replace("steps = 4\nbatch", "steps = 20\nbatch"));
+    let place = Place::new();
+    place.write("settling.toml", SETTLING);
+    let plan = place.json(&["train", "settling.toml", "--dry-run", "--json"]);
+    let run = place.json(&["train", "settling.toml", "--name", "a", "--json"]);
+    assert_eq!(run["shots"], plan["plan"]["shots"], "{plan}");
+    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
+    assert_eq!(facts["training_shots"], 3 * 32 * 4);
 }
 
 #[test]
@@ -82,6 +140,7 @@ fn every_method_drives_the_plant_as_often_as_its_plan_says() {
         ("cma-es", "population = 6", 6),
         ("finite-differences", "ways = \"one\"", 1 + 64 + 64 + 20 + 110),
         ("reservoir", "ridge = 0.001", 1),
+        ("dual-adaptive", "updates = 2", 1),
     ] {
         let place = Place::new();
         place.write("small.toml", &by(method, 2, keys));
@@ -118,6 +177,12 @@ fn methods_refuse_what_they_cannot_train() {
         (by("sharpness-aware", 2, "rho = -0.1"), "`training.sharpness-aware.rho` is -0.1"),
         (by("pepg", 2, "deviation = 0.0"), "`training.pepg.deviation` is 0, but it must be above 0"),
         (small, "end the layers with one of kind `linear`"),
+        (by("phyll", 2, ""), "add a layer of kind `label`"),
+        (phyll(2, "sharpness = 0.0"), "`training.phyll.sharpness` is 0, but it must be above 0"),
+        (phyll(2, "").replace("classes = 10", "classes = 7"), "`layers.0.classes` is 7, but there are 10 classes"),
+        (by("dual-adaptive", 2, "learning_rate = 0.0"), "`training.dual-adaptive.learning_rate` is 0"),
+        (by("equilibrium-propagation", 2, "strength = 2.0"), "`training.equilibrium-propagation.strength` is 2"),
+        (by("equilibrium-propagation", 2, ""), "but plant `electrical` has no bank of inputs `push`"),
         (wide, "which learns the covariance of at most 500 weights"),
     ] {
         place.write("small.toml", &text);

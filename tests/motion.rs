@@ -134,7 +134,13 @@ fn a_generator_is_trained_and_moved_and_every_frame_is_a_shot() {
     place.json(&["generate", "moved", "--count", "3", "--out", "frames/", "--json"]);
     assert_eq!(std::fs::read_dir(place.path("frames")).unwrap().count(), 5);
     // Frames that were written are frames that can be learned.
-    place.write("again.toml", &MOTION.replace("source = \"digits\"\ntrain = 60\nvalidation = 0\ntest = 30", "source = \"frames\"\nfolder = \"frames\""));
+    place.write(
+        "again.toml",
+        &MOTION.replace(
+            "source = \"digits\"\ntrain = 60\nvalidation = 0\ntest = 30",
+            "source = \"frames\"\nfolder = \"frames\"",
+        ),
+    );
     let (code, said) = place.refusal(&["train", "again.toml"]);
     assert!(code == 4 && said.contains("the longest sequence has 5 frames"), "{said}");
     let images = place.json(&["generate", "generator", "--count", "9", "--json"]);
@@ -179,7 +185,7 @@ fn what_cannot_move_is_refused_in_a_sentence() {
         let (found, said) = place.refusal(arguments);
         assert!(found == code && said.contains(words), "{found}: {said}");
     };
-    refused(&["train", "motion.toml"], 3, "`motion.generator` is `runs/generator`, where there is no run");
+    refused(&["train", "motion.toml"], 4, "`motion.generator` is `runs/generator`, where there is no run");
     refused(&["train", "generator.toml", "--set", "objective.kind=classify"], 3, "is of `generate`");
     refused(
         &["train", "narma-electrical", "--set", "objective={kind=\"generate\"}"],
@@ -196,12 +202,12 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     refused(&set("cells={size=12}"), 3, "stands beside [cells]");
     refused(&set("plants.electrical.simulated.samples=8"), 3, "layer 1 (physical) takes 8");
     place.write("motion.csv", "a,b\n1,2\n");
+    refused(&set("data={source=\"trace\", file=\"motion.csv\"}"), 4, "the longest sequence has 1 frames");
     refused(
-        &set("data={source=\"trace\", file=\"motion.csv\"}"),
-        4,
-        "the longest sequence has 1 frames",
+        &["train", "generator.toml", "--set", "data={source=\"trace\", file=\"motion.csv\"}"],
+        3,
+        "needs images with classes",
     );
-    refused(&["train", "generator.toml", "--set", "data={source=\"trace\", file=\"motion.csv\"}"], 3, "needs images with classes");
     let rows: String = (0..40).map(|row| format!("{row},{}\n", 2 * row)).collect();
     place.write("motion.csv", &format!("a,b\n{rows}"));
     refused(
@@ -228,5 +234,5 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     refused(&["generate", "moved", "--out", "film.mp4"], 2, "unknown ending");
     refused(&["generate", "moved", "--set", "training.steps=3"], 2, "only the rig's plants can be changed");
     std::fs::remove_dir_all(place.path("runs/generator")).unwrap();
-    refused(&["generate", "moved"], 3, "where there is no run");
+    refused(&["generate", "moved"], 4, "where there is no run");
 }

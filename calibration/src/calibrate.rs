@@ -11,6 +11,7 @@ use crate::learned::{learn_part_observed, learn_stages};
 use crate::linear::{as_network, least_squares};
 use crate::observer::going;
 use crate::physics::fit_observed;
+use crate::piann::{FieldNetwork, Surrogate, Training};
 use crate::saturation::within_range;
 use crate::score::neighbors;
 use crate::{
@@ -24,6 +25,11 @@ const TEST_SHARE: f64 = 0.2;
 const STOP_SHARE: f64 = 0.12;
 /// Gauss–Newton steps of the corrections.
 const CORRECTION_STEPS: usize = 5;
+/// Updates of a network of a field, shots of each, Adam's first step size, and hidden values.
+const FIELD_UPDATES: usize = 3000;
+const FIELD_BATCH: usize = 32;
+const FIELD_RATE: f64 = 5e-3;
+const FIELD_HIDDEN: usize = 32;
 
 /// What is calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub enum Procedure {
     Physics,
     /// A network alone.
     Learned,
+    /// A recurrent network with attention, for fields.
+    Piann,
     /// The physical model with corrections and a network.
     Residual,
 }
@@ -51,6 +59,9 @@ impl Procedure {
             Self::Noise => "Repeatability and noise",
             Self::Physics => "The coefficients of the physical model, with uncertainties",
             Self::Learned => "Least squares and a network alone: for any plant, without physics",
+            Self::Piann => {
+                "A recurrent network with attention: for plants whose inputs are a sequence and whose outputs a field"
+            }
             Self::Residual => "The physical model with corrections and a network: the default",
         }
     }
@@ -63,6 +74,7 @@ impl Procedure {
             Self::Noise => "noise",
             Self::Physics => "physics",
             Self::Learned => "learned",
+            Self::Piann => "piann",
             Self::Residual => "residual",
         }
     }
@@ -157,11 +169,16 @@ pub struct Parts {
     pub linear: Option<crate::Network>,
     /// What was learned of the rest.
     pub network: Option<crate::Network>,
+    /// A network of a field, in place of all of these.
+    pub field: Option<FieldNetwork>,
 }
 
 impl Parts {
     /// The twin of the plant of `card`. `None` where a model is needed and none is given, or there is nothing at all.
     pub fn twin(&self, card: &drivers::Card, model: Option<&dyn Adjustable>) -> Option<Arc<dyn Twin>> {
+        if let Some(field) = &self.field {
+            return Some(Arc::new(Surrogate::new(card.clone(), field.clone())));
+        }
         let physics = match (&self.corrected, &self.curves) {
             (Some(corrected), _) => {
                 Some(within_range(model?.adjusted(&corrected.coefficients, &corrected.corrections)))
@@ -256,11 +273,12 @@ impl Calibration {
             noise: averaged.noise.as_deref(),
         };
         // Whether the physics is known, whatever is done with it.
-        match model.filter(|_| self.procedure != Procedure::Learned) {
+        match model.filter(|_| !matches!(self.procedure, Procedure::Learned | Procedure::Piann)) {
             Some(model) => {
                 self.physics((&rest, model), &judge, &mut fitted, observer)?;
                 self.behind_physics(&rest, &mut fitted, observer)?;
             }
+            None if self.procedure == Procedure::Piann => self.field(&rest, &judge, &mut fitted, observer)?,
             None => self.without_physics(&rest, &judge, &mut fitted, observer)?,
         }
         let Some(twin) = &fitted.twin else { return Err(Error::NoPhysics { procedure: self.procedure.name() }) };
@@ -302,6 +320,30 @@ impl Calibration {
         fitted.parts = Parts { linear: Some(stages.linear), network, ..std::mem::take(&mut fitted.parts) };
         fitted.learned = Some((architecture, left));
         fitted.twin = fitted.parts.twin(&rest.card, None);
+        Ok(())
+    }
+
+    /// A network of a field, from the shots alone; least squares are told beside it.
+    fn field(
+        &self,
+        rest: &Trace,
+        judge: &Judge<'_>,
+        fitted: &mut Fitted,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
+        observer.stage("the network of the field");
+        let plain = LearnedTwin::new(rest.card.clone(), None, as_network(&least_squares(rest, &rest.outputs)?, rest)?);
+        fitted.linear_residual = Some(judge.of(&plain));
+        let training = Training {
+            updates: FIELD_UPDATES.min(self.search.updates),
+            batch: FIELD_BATCH,
+            rate: FIELD_RATE,
+            key: self.key.branch("piann"),
+        };
+        let learned = Surrogate::learn(rest, FIELD_HIDDEN, &training, &mut |_, _| !observer.stop())?;
+        going(observer)?;
+        fitted.parts.field = Some(learned.part().clone());
+        fitted.twin = Some(Arc::new(learned));
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use sims::{Adjustable, Twin};
 
 use crate::card_text::card_text;
+use crate::piann::FieldNetwork;
 use crate::{Corrected, Error, Estimate, Network, NoiseModel, NoiseSummary, Parts, PlainLayer, Residual};
 
 /// The version of the files.
@@ -213,6 +214,11 @@ impl Fit {
                 return refuse("a network from", is, format!("{:?} to {outputs}", [inputs, controls]));
             }
         }
+        if let Some(field) = &self.parts.field
+            && field.counts() != counts
+        {
+            return refuse("the network of a field of", format!("{:?} ports", field.counts()), format!("{counts:?}"));
+        }
         match &self.noise {
             Some(noise) if noise.outputs() != outputs => {
                 refuse("the noise of", format!("{} outputs", noise.outputs()), format!("that of {outputs}"))
@@ -241,6 +247,17 @@ impl Fit {
             doubles("noise.floor", vec![noise.floor.len()], &noise.floor);
             let rows: Vec<f64> = noise.loadings.transpose().as_slice().to_vec();
             doubles("noise.loadings", vec![noise.loadings.nrows(), noise.loadings.ncols()], &rows);
+        }
+        if let Some(field) = &self.parts.field {
+            let counts = field.counts();
+            let mut floats = |name: String, values: &[f32]| {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.insert(name, (Dtype::F32, vec![values.len()], bytes));
+            };
+            floats("field.counts".to_owned(), &counts.map(|count| count as f32));
+            for (index, values) in field.plain().iter().enumerate() {
+                floats(format!("field.{index}"), values);
+            }
         }
         for (prefix, network) in [("linear", &self.parts.linear), ("network", &self.parts.network)] {
             let Some(network) = network else { continue };
@@ -290,7 +307,21 @@ fn parts(tensors: &SafeTensors<'_>) -> Result<Parts, Error> {
         curves: doubles(tensors, "curves")?,
         linear: network(tensors, "linear")?,
         network: network(tensors, "network")?,
+        field: field(tensors)?,
     })
+}
+
+/// The network of a field.
+fn field(tensors: &SafeTensors<'_>) -> Result<Option<FieldNetwork>, Error> {
+    let Some(counts) = floats(tensors, "field.counts")? else { return Ok(None) };
+    let broken = || Error::fit("holds a network of a field whose matrices do not fit together: calibrate again");
+    let [inputs, controls, outputs] = counts[..] else { return Err(broken()) };
+    let mut plain = Vec::new();
+    while let Some(values) = floats(tensors, &format!("field.{}", plain.len()))? {
+        plain.push(values);
+    }
+    let counts = [inputs, controls, outputs].map(|count| count as usize);
+    FieldNetwork::from_plain(counts, &plain).map(Some).ok_or_else(broken)
 }
 
 /// The network whose tensors' names begin with `prefix`.
@@ -324,7 +355,8 @@ mod tests {
     use nalgebra::DMatrix;
 
     use super::*;
-    use crate::trace::tests::card;
+    use crate::piann::{Surrogate, Training};
+    use crate::trace::tests::{card, trace};
 
     pub(crate) fn facts() -> FitFacts {
         FitFacts {
@@ -367,6 +399,7 @@ mod tests {
             curves: None,
             linear: Network::new(&[straight], [1, 1, 0]),
             network: Network::new(&[layer], [1, 1, 2]),
+            field: None,
         };
         Fit { facts: facts(), parts, noise: Some(noise) }
     }
@@ -380,6 +413,22 @@ mod tests {
         let mut other = bytes.clone();
         *other.last_mut().unwrap() ^= 1;
         assert!(Fit::from_files(&text, &other).unwrap_err().to_string().contains("digest"));
+    }
+
+    #[test]
+    fn a_network_of_a_field_survives_its_files_and_fits_no_other_plant() {
+        let trace = trace(card(4, 2, 3), [60, 1, 4], |x, k, _| (0..3).map(|node| x[node] * k[0]).collect());
+        let training = Training { updates: 2, batch: 8, rate: 1e-3, key: sims::Key::new(1) };
+        let learned = Surrogate::learn(&trace, 4, &training, &mut |_, _| true).unwrap();
+        let parts = Parts { field: Some(learned.part().clone()), ..Parts::default() };
+        let fit = Fit { facts: facts(), parts, noise: None };
+        let (text, bytes) = fit.to_files().unwrap();
+        let read = Fit::from_files(&text, &bytes).unwrap();
+        assert_eq!(read.parts, fit.parts);
+        let twin = read.twin(&card(4, 2, 3), None).unwrap();
+        assert_eq!(twin.predict(&trace.inputs, &[0.1, 0.2]), learned.predict(&trace.inputs, &[0.1, 0.2]));
+        let refused = read.twin(&card(5, 2, 3), None).unwrap_err().to_string();
+        assert!(refused.contains("the network of a field of [4, 2, 3] ports"), "{refused}");
     }
 
     #[test]

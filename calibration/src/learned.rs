@@ -258,7 +258,7 @@ impl Scalings {
 }
 
 /// Weights for raw values instead of scaled ones.
-fn scale_inputs(layer: &mut PlainLayer, center: &[f32], width: &[f32]) {
+pub(crate) fn scale_inputs(layer: &mut PlainLayer, center: &[f32], width: &[f32]) {
     for (row, bias) in layer.weights.chunks_exact_mut(layer.inputs).zip(&mut layer.bias) {
         for ((weight, center), width) in row.iter_mut().zip(center).zip(width) {
             *weight /= width;

@@ -8,7 +8,7 @@ use drivers::Batch;
 use nalgebra::DMatrix;
 use sims::{Key, Stream};
 
-use crate::network::{PlainLayer, activation, slope};
+use crate::network::{Part, PlainLayer, activation, slope};
 use crate::trace::pick;
 
 /// Examples in each update.
@@ -18,6 +18,10 @@ const SCORED: usize = 512;
 /// Adam's decay of its two means, and what keeps its step finite.
 const BETAS: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
+
+/// The two parameters of a layer, and the matrices of a parameter, by name.
+const PARAMETERS: [&str; 2] = ["weights", "bias"];
+const KINDS: [&str; 3] = ["values", "mean", "square"];
 
 /// Normalized features and targets, one example a row.
 #[derive(Debug, Clone)]
@@ -145,9 +149,18 @@ impl Learner {
     /// One update on the next batch.
     pub fn update(&mut self, examples: &Examples, rate: f64) {
         let rows = self.batch(examples.features.rows());
-        let (mut sums, taken) = self.forward(columns(&pick(&examples.features, &rows)));
+        self.step([columns(&pick(&examples.features, &rows)), columns(&pick(&examples.targets, &rows))], rate);
+    }
+
+    /// One update on all of them.
+    pub fn update_all(&mut self, examples: &Examples, rate: f64) {
+        self.step([columns(&examples.features), columns(&examples.targets)], rate);
+    }
+
+    fn step(&mut self, [features, targets]: [DMatrix<f32>; 2], rate: f64) {
+        let (mut sums, taken) = self.forward(features);
         let Some(mut back) = sums.pop() else { return };
-        back -= columns(&pick(&examples.targets, &rows));
+        back -= targets;
         back *= 2.0 / back.len().max(1) as f32;
         self.updates += 1;
         let corrections = BETAS.map(|beta| 1.0 / (1.0 - beta.powi(self.updates)));
@@ -189,6 +202,56 @@ impl Learner {
         let sum = |values: &mut dyn Iterator<Item = f32>| values.map(f64::from).sum::<f64>();
         let missed = sum(&mut self.missed(examples).values().iter().copied());
         missed / sum(&mut examples.targets.values().iter().map(|value| value * value)).max(f64::MIN_POSITIVE)
+    }
+
+    /// Weights and Adam's means of them, and how many updates there were: what decides how [`Learner::update_all`] goes on.
+    pub fn parts(&self) -> Vec<Part> {
+        let updates = self.updates as u32;
+        // Single precision holds whole numbers up to 2^24.
+        let halves = vec![(updates >> 16) as f32, (updates & 0xffff) as f32];
+        let mut parts = vec![("updates".to_owned(), [1, 2], halves)];
+        for (index, layer) in self.layers.iter().enumerate() {
+            for (parameter, name) in layer.iter().zip(PARAMETERS) {
+                let Parameter { values, mean, square } = parameter;
+                for (matrix, kind) in [values, mean, square].into_iter().zip(KINDS) {
+                    let shape = [matrix.nrows(), matrix.ncols()];
+                    parts.push((format!("layers.{index}.{name}.{kind}"), shape, matrix.transpose().as_slice().to_vec()));
+                }
+            }
+        }
+        parts
+    }
+
+    /// One of two layers that goes on from its parts; the rest of a sentence says what cannot be.
+    pub fn from_parts(parts: &[Part], [inputs, outputs]: [usize; 2]) -> Result<Self, String> {
+        let matrix = |name: String| {
+            let found = parts.iter().find(|(own, ..)| *own == name);
+            let (_, [rows, columns], values) =
+                found.ok_or_else(|| format!("has no `{name}` of a residual network"))?;
+            if rows * columns != values.len() {
+                return Err(format!("has `{name}` of a residual network with {} numbers", values.len()));
+            }
+            Ok(DMatrix::from_row_slice(*rows, *columns, values))
+        };
+        let parameter = |index: usize, name: &str| {
+            let [values, mean, square] = KINDS.map(|kind| matrix(format!("layers.{index}.{name}.{kind}")));
+            Ok::<Parameter, String>(Parameter { values: values?, mean: mean?, square: square? })
+        };
+        let layer = |index: usize| Ok::<_, String>([parameter(index, PARAMETERS[0])?, parameter(index, PARAMETERS[1])?]);
+        let layers = vec![layer(0)?, layer(1)?];
+        let hidden = layers[0][0].values.nrows();
+        let shapes = [(hidden, inputs), (hidden, 1), (outputs, hidden), (outputs, 1)];
+        let fits = layers.iter().flatten().zip(shapes).all(|(parameter, shape)| {
+            [&parameter.values, &parameter.mean, &parameter.square].iter().all(|matrix| matrix.shape() == shape)
+        });
+        let updates = matrix("updates".to_owned())?;
+        let [high, low] = updates.as_slice() else { return Err("has `updates` that are not two numbers".to_owned()) };
+        let is_count = |number: f32| number.fract() == 0.0 && (0.0..65536.0).contains(&number);
+        if !fits || hidden == 0 || !is_count(*high) || !is_count(*low) || 32767.0 < *high {
+            return Err("has a residual network whose layers do not chain".to_owned());
+        }
+        let updates = ((*high as i32) << 16) + *low as i32;
+        Ok(Self { layers, decay: 0.0, updates, order: vec![], next: 0, stream: Key::new(0).stream() })
     }
 
     /// The weights as plain numbers.

@@ -45,6 +45,9 @@ pub struct Network {
     biases: Vec<Vec<f32>>,
 }
 
+/// A matrix of a network in training: its name, rows and columns, and its values row after row.
+pub type Part = (String, [usize; 2], Vec<f32>);
+
 /// One layer as plain numbers: `[outputs, inputs]` row-major, and its bias.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlainLayer {
@@ -305,7 +308,12 @@ impl Twin for LearnedTwin {
         }
         let through = twin.pull_back(inputs, controls, &to_base);
         pulled.inputs.values_mut().iter_mut().zip(through.inputs.values()).for_each(|(sum, part)| *sum += part);
-        pulled.controls.iter_mut().zip(&through.controls).for_each(|(sum, part)| *sum += part);
+        // A network that takes no controls says nothing of them.
+        if pulled.controls.is_empty() {
+            pulled.controls = through.controls;
+        } else {
+            pulled.controls.iter_mut().zip(&through.controls).for_each(|(sum, part)| *sum += part);
+        }
         pulled
     }
 }

@@ -39,8 +39,11 @@ pub use waveform_world::{SharedWorld, WaveformWorld};
 pub const SIMULATED_RIG: &str = include_str!("../rigs/simulated.toml");
 
 /// Files of equations that the rig of simulated plants names, each with its text.
-pub const SYSTEMS: [(&str, &str); 3] = [
+pub const SYSTEMS: [(&str, &str); 6] = [
     ("systems/diode.toml", include_str!("../rigs/systems/diode.toml")),
     ("systems/coupled.toml", include_str!("../rigs/systems/coupled.toml")),
     ("systems/lattice.toml", include_str!("../rigs/systems/lattice.toml")),
+    ("systems/line.toml", include_str!("../rigs/systems/line.toml")),
+    ("systems/line-volumes.toml", include_str!("../rigs/systems/line-volumes.toml")),
+    ("systems/settling.toml", include_str!("../rigs/systems/settling.toml")),
 ];

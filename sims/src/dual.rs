@@ -99,6 +99,8 @@ impl<S: Real> SubAssign for Dual<S> {
 impl<S: Real> Real for Dual<S> {
     type Wide = Dual<S::Wide>;
 
+    const EPSILON: f64 = S::EPSILON;
+
     #[inline(always)]
     fn of(value: f64) -> Self {
         Self { value: S::of(value), slope: S::default() }

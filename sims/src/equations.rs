@@ -60,6 +60,8 @@ use run::Course;
 use system::Compiled;
 use twin::{Family, Runner, TextTwin};
 
+/// A coefficient of a bench is at least this share of its value: resistances do not change their sign.
+const LEAST_SHARE: f64 = 0.05;
 /// The most values of a shot: beyond them nothing is made room for.
 const MOST_PORTS: usize = 1 << 24;
 
@@ -122,6 +124,18 @@ impl Equations {
     pub fn sample_seconds(&self) -> Option<f64> {
         let (model, _) = self.read().ok()?;
         (1 < model.time.samples).then_some(model.time.sample_seconds)
+    }
+
+    /// Samples of a shot; `None` of a file that cannot be read.
+    pub fn samples(&self) -> Option<usize> {
+        self.read().ok().map(|(model, _)| model.time.samples)
+    }
+
+    /// What the file says of a coefficient, in its SI unit: that of the first element, where it has several. `None` where there is no such
+    /// coefficient, or the file cannot be read.
+    pub fn coefficient(&self, name: &str) -> Option<f64> {
+        let (model, _) = self.read().ok()?;
+        model.coefficients.iter().find(|known| known.name == name)?.values.first().copied()
     }
 
     /// Builds plant, twin and ideal from the file, or says where in it what is wrong.
@@ -239,8 +253,8 @@ impl Equations {
         for coefficient in &model.coefficients {
             let mut stream = pattern.branch(&coefficient.name).stream();
             let deviation = self.mismatch * coefficient.spread;
-            values
-                .extend(coefficient.values.iter().map(|value| value * (1.0 + deviation * f64::from(stream.normal()))));
+            let mut share = || (1.0 + deviation * f64::from(stream.normal())).max(LEAST_SHARE);
+            values.extend(coefficient.values.iter().map(|value| value * share()));
         }
         values
     }
@@ -291,7 +305,7 @@ fn ports(model: &Model) -> usize {
 /// The programs of a model, where its steps are stable in the given ranges.
 fn runner(model: &Model) -> Result<Arc<Runner>, Error> {
     let course = Course::new(model);
-    match report::unstable(model, &course) {
+    match report::undefined(model, &course).or_else(|| report::unstable(model, &course)) {
         Some(what) => Err(model.source.error(model.time.at, what)),
         None => Ok(Arc::new(Runner::new(course, ranges(model)))),
     }

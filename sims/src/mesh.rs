@@ -165,6 +165,19 @@ impl Mesh {
         Some(phases.into_iter().take(set).map(|phase| phase as f32).collect())
     }
 
+    /// The same chip after its phases θ and φ have drifted: by so many rad, root mean square over all of them, in a pattern that `key` draws.
+    /// A mesh without mismatch is the twin's and does not drift.
+    pub fn drifted(&self, radians: f64, key: Key) -> Self {
+        let own = Key::new(self.plant_seed).branch("mesh");
+        let deviations = [self.coupler_error, self.phase_error];
+        let mut pattern =
+            self.pattern.clone().unwrap_or_else(|| MeshPattern::drawn(self.layout(), deviations, own));
+        // The pattern is counted in mismatches.
+        let each = if self.mismatch > 0.0 { radians / self.mismatch } else { 0.0 };
+        pattern.move_phases(each, key);
+        Self { pattern: Some(pattern), ..self.clone() }
+    }
+
     fn layout(&self) -> Layout {
         Layout { modes: self.modes }
     }

@@ -34,6 +34,9 @@ pub trait Real:
     /// The same in double precision: what a kernel's constants are worked out in.
     type Wide: Real;
 
+    /// From 1 to the next number.
+    const EPSILON: f64;
+
     /// The nearest number to `value`.
     fn of(value: f64) -> Self;
     /// The nearest number to `wide`.
@@ -54,7 +57,7 @@ pub trait Real:
     fn exp(self) -> Self;
     /// The natural logarithm of a positive number; that of infinity is infinite. In `f32` the error is below 2e-7 of the larger of 1 and the result.
     fn ln(self) -> Self;
-    /// Sine and cosine. In `f32` for magnitudes up to 1,000, with an absolute error below 2e-7.
+    /// Sine and cosine. In `f32` for magnitudes up to 1,000, with an absolute error below 2e-7; beyond 10⁷ within ±1, and nothing more.
     fn sin_cos(self) -> (Self, Self);
 
     /// The same values where they are in single precision, which has vector registers of its own.
@@ -73,6 +76,8 @@ pub trait Real:
 
 impl Real for f64 {
     type Wide = f64;
+
+    const EPSILON: f64 = Self::EPSILON;
 
     fn of(value: f64) -> Self {
         value
@@ -131,6 +136,8 @@ const ROUNDER: f32 = 12_582_912.0;
 
 impl Real for f32 {
     type Wide = f64;
+
+    const EPSILON: f64 = Self::EPSILON as f64;
 
     #[inline(always)]
     fn singles(values: &[f32]) -> Option<&[f32]> {
@@ -224,6 +231,8 @@ impl Real for f32 {
         let quadrant = shifted.to_bits();
         // π/2 in three parts (Cody and Waite).
         let r = n.mul_add(-7.549_789_4e-8, n.mul_add(-4.837_512_969_97e-4, n.mul_add(-1.570_312_5, self)));
+        // Beyond some 10⁷ the next number is an angle away: what is left means nothing, and the values stay within ±1. NaN stays.
+        let r = if 0.8 < r.abs() { 0.0 } else { r };
         let square = r * r;
         let sin =
             (-1.951_529_6e-4_f32).mul_add(square, 8.332_161e-3).mul_add(square, -1.666_665_5e-1).mul_add(square * r, r);
@@ -245,6 +254,19 @@ mod tests {
 
     fn worst(low: f64, high: f64, error: impl Fn(f32) -> f64) -> f64 {
         (0..=200_000).map(|k| error((low + (high - low) * f64::from(k) / 200_000.0) as f32)).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn sines_of_any_angle_stay_within_one() {
+        for angle in [1e7, -3.3e7, 1e8, 2.5e9, 1e15, f32::MAX] {
+            for one in [angle, -angle] {
+                let (sin, cos) = Real::sin_cos(one);
+                assert!(sin.abs() <= 1.0 && cos.abs() <= 1.0, "{one}: {sin} {cos}");
+            }
+        }
+        let (sin, cos) = Real::sin_cos(f32::NAN);
+        assert!(sin.is_nan() && cos.is_nan());
+        assert!(Real::sin_cos(f32::INFINITY).0.is_nan());
     }
 
     #[test]

@@ -18,11 +18,8 @@ use rayon::prelude::*;
 
 use crate::Key;
 
-mod columns;
 #[cfg(test)]
 mod tests;
-
-pub use columns::Columns;
 
 /// Colors of a pixel.
 pub const COLORS: usize = 3;

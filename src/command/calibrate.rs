@@ -33,12 +33,13 @@ pub struct ProcedureName(Option<Procedure>);
 
 impl ProcedureName {
     /// Every value, the question last.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self(Some(Procedure::Levels)),
         Self(Some(Procedure::Timing)),
         Self(Some(Procedure::Noise)),
         Self(Some(Procedure::Physics)),
         Self(Some(Procedure::Learned)),
+        Self(Some(Procedure::Piann)),
         Self(Some(Procedure::Residual)),
         Self(None),
     ];

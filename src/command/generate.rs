@@ -84,7 +84,9 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
     let mut maker = Maker::of_run(&prepared, &run, &lab)?.ok_or_else(none)?;
     let (count, length) = (arguments.count as usize, arguments.frames.map_or(maker.length(), |frames| frames as usize));
     if MOST < count * length {
-        return Err(Error::Usage(format!("--frames, --count: {count} × {length} frames are more than {MOST}: give fewer")));
+        return Err(Error::Usage(format!(
+            "--frames, --count: {count} × {length} frames are more than {MOST}: give fewer"
+        )));
     }
     let moves = matches!(maker, Maker::Sequences(_));
     let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
@@ -221,7 +223,13 @@ mod tests {
     use super::*;
 
     fn film() -> Film {
-        Film { frames: (0..24).map(|value| value as f32 / 24.0).collect(), size: [2, 3], count: 2, length: 2, ..Film::default() }
+        Film {
+            frames: (0..24).map(|value| value as f32 / 24.0).collect(),
+            size: [2, 3],
+            count: 2,
+            length: 2,
+            ..Film::default()
+        }
     }
 
     #[test]

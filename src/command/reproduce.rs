@@ -13,7 +13,8 @@ use crate::Error;
 use crate::document::{list, nearest};
 use crate::plants::Rig;
 use crate::record::git_state;
-use crate::report::reproduction::{Asked, Check, Measured, program};
+use crate::report::figure::ShotPanel;
+use crate::report::reproduction::{Asked, Check, Curve, Measured, program};
 use crate::report::{Bar, Entry, Overlay, Provenance, Section, State, Theme, figure, reproduction};
 use crate::scores::Picture;
 use crate::training::comparison::{Seeded, compare};
@@ -28,6 +29,9 @@ pub struct ReproduceArgs {
     /// The experiments' quick forms: about a minute each, comparable with nothing
     #[arg(long)]
     pub quick: bool,
+    /// Only these parts of an experiment that has parts; what the report has of the others stays
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    pub parts: Vec<String>,
     /// A folder that holds the data sets, such as mnist/ and vowels.csv
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
@@ -58,6 +62,7 @@ pub struct ReproduceArgs {
 pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     let entries = reproduction::entries()?;
     let wanted = wanted(&entries, &arguments.name)?;
+    check_parts(arguments)?;
     let folder = arguments.out.join("reproduction");
     let report = arguments.out.join("reproduction.md");
     let git = git_state();
@@ -93,6 +98,19 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
         print(&sections, &ran, &report);
     }
     ended(&ran, arguments, report)
+}
+
+/// Refuses parts that there are not.
+fn check_parts(arguments: &ReproduceArgs) -> Result<(), Error> {
+    let known = reproduction::parts(&arguments.name);
+    let Some(part) = arguments.parts.iter().find(|part| !known.contains(&part.as_str())) else { return Ok(()) };
+    let message = if known.is_empty() {
+        format!("--parts: `{}` has no parts: leave the option out", arguments.name)
+    } else {
+        let hint = nearest(part, known).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+        format!("--parts: `{}` has no part `{part}`: name some of {}.{hint}", arguments.name, list(known))
+    };
+    Err(Error::Usage(message))
 }
 
 /// What the exit code says.
@@ -147,11 +165,19 @@ fn attempt(
     start: Instant,
 ) -> Result<Section, Error> {
     if let Some(program) = program(&entry.name) {
-        let measured = (program.run)(&Asked { quick: arguments.quick, data: arguments.data.as_deref() })?;
+        let earlier = Section::read(folder, &entry.name)?.filter(|known| known.quick == arguments.quick);
+        let measured = (program.run)(&Asked {
+            quick: arguments.quick,
+            data: arguments.data.as_deref(),
+            parts: &arguments.parts,
+            seeds: arguments.seeds,
+            earlier: earlier.as_ref().and_then(|known| known.measured.as_ref()),
+        })?;
         let mut provenance = Provenance::of(None, git.clone(), start.elapsed().as_secs_f64());
         provenance.command = super::line();
+        let figures = shot_figure(entry, &measured, (folder, &provenance.command), arguments)?;
         let section = Section::without(&entry.name, State::Done, String::new(), provenance);
-        return Ok(Section { quick: arguments.quick, measured: Some(measured), ..section });
+        return Ok(Section { quick: arguments.quick, measured: Some(measured), figures, ..section });
     }
     let built_in = crate::training::experiment::BUILT_IN.iter().any(|(name, _)| *name == entry.name);
     if !built_in {
@@ -220,6 +246,29 @@ fn figures(
             Picture::Texture => vec![],
         });
     }
+    let svg = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "svg"));
+    Ok(svg.filter_map(|file| Some(Path::new("reproduction").join(file.file_name()?))).collect())
+}
+
+/// Draws the lines that a program has measured, a panel for each task; the SVG file, as a path from the report.
+fn shot_figure(
+    entry: &Entry,
+    measured: &Measured,
+    (folder, command): (&Path, &str),
+    arguments: &ReproduceArgs,
+) -> Result<Vec<PathBuf>, Error> {
+    let mut panels: Vec<ShotPanel> = Vec::new();
+    for Curve { panel, name, points } in &measured.curves {
+        let line = (name.clone(), points.clone());
+        match panels.iter_mut().find(|known| known.title == *panel) {
+            Some(known) => known.lines.push(line),
+            None => panels.push(ShotPanel { title: panel.clone(), lines: vec![line] }),
+        }
+    }
+    let form = if arguments.quick { "; QUICK FORM, comparable with nothing" } else { "" };
+    let caption = vec![format!("{}; on {}{form}", entry.name, measured.on), format!("command: {command}")];
+    let name = format!("{}-shots", entry.name);
+    let files = figure::shots(panels, caption, (folder, &name), arguments.theme)?;
     let svg = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "svg"));
     Ok(svg.filter_map(|file| Some(Path::new("reproduction").join(file.file_name()?))).collect())
 }

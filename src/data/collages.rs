@@ -69,7 +69,17 @@ impl Dataset {
     /// Rows that are made elsewhere, to learn from, to validate with and to test on: so many values each, of so many classes.
     pub fn of_rows(name: &str, [width, classes]: [usize; 2], [train, validation, test]: [Rows; 3]) -> Self {
         let meaning = Meaning::Classes((0..classes).map(|class| class.to_string()).collect());
-        Self { name: name.to_owned(), width, meaning, train, validation, test, augmented: None, drawn: None, columns: vec![] }
+        Self {
+            name: name.to_owned(),
+            width,
+            meaning,
+            train,
+            validation,
+            test,
+            augmented: None,
+            drawn: None,
+            columns: vec![],
+        }
     }
 }
 

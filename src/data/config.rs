@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::further::Columns;
 use super::{
-    AugmentationConfig, ChannelConfig, FramesConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule, TraceConfig,
+    AugmentationConfig, ChannelConfig, FramesConfig, MackeyGlassConfig, NarmaConfig, Pattern, Scaling, Span, SplitRule,
+    TraceConfig,
 };
 use crate::Error;
 use crate::document::Document;

@@ -111,9 +111,9 @@ fn entries(folder: &Path) -> Result<[Vec<PathBuf>; 2], Error> {
     let (mut files, mut folders) = (vec![], vec![]);
     for entry in std::fs::read_dir(folder).map_err(bad)? {
         let path = entry.map_err(bad)?.path();
-        let is_image = path.extension().is_some_and(|end| {
-            ["png", "pgm", "ppm"].iter().any(|known| end.eq_ignore_ascii_case(known))
-        });
+        let is_image = path
+            .extension()
+            .is_some_and(|end| ["png", "pgm", "ppm"].iter().any(|known| end.eq_ignore_ascii_case(known)));
         if path.is_dir() {
             folders.push(path);
         } else if is_image {
@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(movement(&data).recorded, [[vec![0.0; 6], vec![1.0; 6]].concat()]);
         gray(place.path(), "c.pgm", [3, 2], 0);
         let said = of_folder(&config, None).unwrap_err().to_string();
-        assert!(said.contains("c.pgm: is 2 × 3 pixels, but") && said.contains("frames of a sequence are of one size"), "{said}");
+        assert!(
+            said.contains("c.pgm: is 2 × 3 pixels, but") && said.contains("frames of a sequence are of one size"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -60,7 +60,8 @@ impl Dataset {
             Meaning::Texture(_) | Meaning::Images(_) | Meaning::Motion(_) => {
                 return Err(bad(
                     String::new(),
-                    "is a table, but the run makes images of its own: name a run that says something of rows".to_owned(),
+                    "is a table, but the run makes images of its own: name a run that says something of rows"
+                        .to_owned(),
                 ));
             }
         };

@@ -54,9 +54,8 @@ impl Drawn {
     /// The rows at `indices`, as they are drawn for `epoch`, and their targets.
     pub fn batch(&self, epoch: usize, indices: &[usize], targets: &Targets) -> (Vec<f32>, Targets) {
         let key = self.key.branch("epochs").number(epoch as u64);
-        let row = |&index: &usize| {
-            self.latents.row(self.labels.get(index).copied(), self.noise, key.number(index as u64))
-        };
+        let row =
+            |&index: &usize| self.latents.row(self.labels.get(index).copied(), self.noise, key.number(index as u64));
         let values = indices.iter().flat_map(row).collect();
         let targets = targets.pick(indices);
         let (Some(augmented), Targets::Values { values: known, width }) = (&self.augmented, &targets) else {

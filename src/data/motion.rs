@@ -164,7 +164,12 @@ impl Movement {
 
 impl Dataset {
     /// The same as sequences that a generator is to be moved through.
-    pub(super) fn moved_by(mut self, config: &MotionConfig, facts: &GeneratorFacts, asked: Asked<'_>) -> Result<Self, Error> {
+    pub(super) fn moved_by(
+        mut self,
+        config: &MotionConfig,
+        facts: &GeneratorFacts,
+        asked: Asked<'_>,
+    ) -> Result<Self, Error> {
         let Asked { document, key } = asked;
         let key = key.branch("motion");
         let names: Vec<String> = self.meaning.names().into_iter().map(str::to_owned).collect();
@@ -222,7 +227,8 @@ impl Dataset {
             if known.numbers.len() == part.rows { known.numbers.clone() } else { (0..part.rows).collect() }
         };
         let [train, validation, test] = parts;
-        let numbers = [numbers(&self.train, &train), numbers(&self.validation, &validation), numbers(&self.test, &test)];
+        let numbers =
+            [numbers(&self.train, &train), numbers(&self.validation, &validation), numbers(&self.test, &test)];
         let [of_train, of_validation, of_test] = numbers;
         let (validation_labels, test_labels) = (self.validation.labels().to_vec(), self.test.labels().to_vec());
         self.train = rows(train, "train", &labels, of_train);

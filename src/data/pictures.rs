@@ -51,11 +51,8 @@ impl Dataset {
                 numbers: rows.numbers.clone(),
             }
         };
-        let [train, validation, test] = [
-            turned(&self.train, "train"),
-            turned(&self.validation, "validation"),
-            turned(&self.test, "test"),
-        ];
+        let [train, validation, test] =
+            [turned(&self.train, "train"), turned(&self.validation, "validation"), turned(&self.test, "test")];
         let labels = self.train.labels().to_vec();
         self.drawn = Some(Drawn { latents, noise: 0, key, labels, augmented: self.augmented.take() });
         (self.train, self.validation, self.test) = (train, validation, test);

@@ -108,8 +108,17 @@ mod tests {
             let validation = Rows::default();
             let name = String::new();
             let meaning = Meaning::Classes(vec![String::new()]);
-            let mut dataset =
-                Dataset { name, width: 2, meaning, train, validation, test, augmented: None, drawn: None, columns: vec![] };
+            let mut dataset = Dataset {
+                name,
+                width: 2,
+                meaning,
+                train,
+                validation,
+                test,
+                augmented: None,
+                drawn: None,
+                columns: vec![],
+            };
             scale(&mut dataset, (&["a".to_owned(), "b".to_owned()], scaling), range);
             [dataset.train.values, dataset.test.values].concat()
         };

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sims::Key;
 
-use super::{Chain, Layer, MOST_WEIGHTS, Pass, Weight};
+use super::{Chain, Layer, MOST_WEIGHTS, MotionEnds, Pass, Weight};
 use crate::Error;
 
 /// A long short-term memory.
@@ -25,17 +25,6 @@ pub struct LstmConfig {
     /// Values of its state, and as many that it gives.
     #[schemars(range(max = 4096))]
     pub width: usize,
-}
-
-/// What a motion says to the layers that it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MotionEnds {
-    /// Values that go into the generator.
-    pub start: usize,
-    /// Values of noise in each frame.
-    pub noise: usize,
-    /// Whether the noise is to be told from the state.
-    pub told: bool,
 }
 
 impl LstmConfig {

@@ -11,32 +11,18 @@
 //!
 //! After Tian et al., *A Good Image Generator Is What You Need for High-Resolution Video Synthesis* (arXiv 2104.15069), without its critics.
 
-// Circle with network.rs: a network may be run by a motion, and a motion runs the chain of a network.
-
 mod generator;
+mod principal;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Tensor, activation};
 
-use super::{MotionEnds, Network, Pass};
+use super::{MotionEnds, Network, Pass, Sequence};
 use crate::Error;
 use crate::data::Movement;
 
 pub use generator::Generator;
-
-/// What layers carry from frame to frame.
-#[derive(Default)]
-pub struct Sequence {
-    /// What goes into the generator for the first frame.
-    pub start: Option<Tensor<2>>,
-    /// Output and state of each recurrent layer.
-    pub states: BTreeMap<usize, [Tensor<2>; 2]>,
-    /// What recurrent layers tell of the noise of the last frame.
-    pub told: Vec<Tensor<2>>,
-}
 
 /// Runs a chain at every frame.
 pub struct Motion {
@@ -67,7 +53,9 @@ impl Motion {
 
     fn generator(&self) -> Result<&Generator, Error> {
         self.generator.as_deref().ok_or_else(|| {
-            Error::Usage("[motion]: this command runs the network without its generator, and cannot be used with it".to_owned())
+            Error::Usage(
+                "[motion]: this command runs the network without its generator, and cannot be used with it".to_owned(),
+            )
         })
     }
 
@@ -147,7 +135,18 @@ impl Network {
     }
 
     /// Where sequences go, of a network that moves a generator: nothing is driven unless its own layers do.
-    pub fn walk(&self, inputs: &Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Option<Walk>, Error> {
-        self.motion.as_ref().map(|motion| motion.walk(self, inputs, weights, pass)).transpose()
+    pub fn walk(&self, inputs: &Tensor<2>, weights: &[Tensor<2>], pass: &mut Pass<'_>) -> Result<Walk, Error> {
+        self.motion()?.walk(self, inputs, weights, pass)
+    }
+
+    /// The frames of a walk, `[sequences, frames · values]`: each a shot.
+    pub fn shown(&self, walk: &Walk, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
+        let sequences = walk.styles.first().map_or(0, |first| first.dims()[0]);
+        self.motion()?.generator()?.together(walk.styles.clone(), sequences, pass)
+    }
+
+    fn motion(&self) -> Result<&Motion, Error> {
+        let none = || Error::Usage("this network moves no generator: it has no table [motion]".to_owned());
+        self.motion.as_ref().ok_or_else(none)
     }
 }

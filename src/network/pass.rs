@@ -2,11 +2,14 @@
 
 // Circle with network/guard.rs: a pass carries what guards found, and a guard works within a pass.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
+use drivers::Batch;
+use sims::Twin;
 
-use super::{GuardConfig, Sequence, State, Usage};
+use super::{FullScales, GuardConfig, Sequence, State, Usage};
 use crate::plants::{Forward, Lab};
 
 /// What a pass is for.
@@ -19,6 +22,25 @@ pub enum Purpose {
     },
     /// What the network says: layers remember nothing.
     Test,
+}
+
+/// One batch as it went through a physical layer.
+#[derive(Debug)]
+pub struct Shots {
+    /// The number of the layer, and the place of its plant.
+    pub layer: usize,
+    /// See `layer`.
+    pub place: usize,
+    /// What drove the plant, `[shots, inputs]`, in SI units.
+    pub inputs: Batch,
+    /// The controls that it really had.
+    pub controls: Vec<f32>,
+    /// What it read, `[shots, outputs]`, in SI units.
+    pub outputs: Batch,
+    /// The controls that the network wanted, as it counts.
+    pub wanted: Vec<f32>,
+    /// How it counts.
+    pub scales: Arc<FullScales>,
 }
 
 /// One forward pass through a network.
@@ -53,6 +75,16 @@ pub struct Pass<'a> {
     pub into_plants: Vec<Tensor<2>>,
     /// What layers carry from frame to frame of a motion.
     pub sequence: Sequence,
+    /// Where none do and shots are kept: what came out of each plant, as the network counts, by which the loss can be differentiated.
+    pub from_plants: Vec<Tensor<2>>,
+    /// Whether no derivative passes from behind a plant to before it, not even past it.
+    pub local: bool,
+    /// The class that is tried with each shot; empty where none is.
+    pub labels: Vec<u32>,
+    /// Whose derivatives a physical layer has, by its number, where they are not those of the lab's twin.
+    pub twins: BTreeMap<usize, Arc<dyn Twin>>,
+    /// What went through each physical layer, where somebody keeps it.
+    pub shots: Option<Vec<Shots>>,
 }
 
 impl<'a> Pass<'a> {
@@ -74,12 +106,22 @@ impl<'a> Pass<'a> {
             models: true,
             into_plants: vec![],
             sequence: Sequence::default(),
+            from_plants: vec![],
+            local: false,
+            labels: vec![],
+            twins: BTreeMap::new(),
+            shots: None,
         }
     }
 
     /// The same, with a graph of derivatives that ends at each plant.
     pub fn without_models(self) -> Self {
         Self { models: false, ..self }
+    }
+
+    /// The same, with a graph of its own for each stage: the digital layers up to a plant, and those behind the last.
+    pub fn in_stages(self) -> Self {
+        Self { models: false, local: true, ..self }
     }
 
     /// The same with a range penalty of this sharpness, if it has one.
@@ -110,6 +152,8 @@ impl<'a> Pass<'a> {
         self.places.clear();
         self.left_out.clear();
         self.into_plants.clear();
+        self.from_plants.clear();
+        self.shots.iter_mut().for_each(Vec::clear);
         self.guard = guard.cloned();
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sims::Key;
 
 use super::guard::Passed;
-use super::{Chain, Layer, Pass, Usage, Weight};
+use super::{Chain, Layer, Pass, Shots, Usage, Weight};
 use crate::Error;
 use crate::document::{list, nearest};
 use crate::network::{
@@ -165,13 +165,29 @@ impl Layer for Physical {
         let (applied, mut outputs) = pass.lab.run(self.place, pass.on, &settings, &sent)?;
         pass.watch(&Passed { place: self.place, settings: &settings, inputs: &sent }, &applied, &mut outputs)?;
         pass.places.push(self.place);
+        if let Some(shots) = &mut pass.shots {
+            let (inputs, controls, outputs) = (sent.clone(), applied.clone(), outputs.clone());
+            let (wanted, scales) = (wanted.controls.clone(), self.scales.clone());
+            shots.push(Shots { layer: pass.layer, place: self.place, inputs, controls, outputs, wanted, scales });
+        }
         let measured = Measured { inputs: sent, controls: applied, outputs };
+        let twin = pass.twins.get(&pass.layer).cloned().unwrap_or_else(|| pass.lab.twin(self.place));
         if !pass.models {
             pass.into_plants.push(values.clone());
+            if pass.local {
+                let ended = |output: &Tensor<2>| Tensor::from_inner(output.clone().inner());
+                pass.outputs.iter_mut().for_each(|output| *output = ended(output));
+            }
             let (values, controls) = (values.inner(), controls.map(Tensor::inner));
-            let read = physical_in_full_scales(values, controls, (measured, wanted), pass.lab.twin(self.place));
-            return Ok(Tensor::from_inner(read));
+            let read = physical_in_full_scales(values, controls, (measured, wanted), twin);
+            let read = Tensor::from_inner(read);
+            if pass.shots.is_none() {
+                return Ok(read);
+            }
+            let leaf = read.require_grad();
+            pass.from_plants.push(leaf.clone());
+            return Ok(leaf);
         }
-        Ok(physical_in_full_scales(values, controls, (measured, wanted), pass.lab.twin(self.place)))
+        Ok(physical_in_full_scales(values, controls, (measured, wanted), twin))
     }
 }

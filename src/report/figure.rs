@@ -29,6 +29,7 @@ mod response;
 mod scores;
 mod settings;
 mod sheet;
+mod shots;
 mod sweep;
 mod texture;
 mod theme;
@@ -41,6 +42,7 @@ pub use curves::{Overlay, learning_curves, published_curves};
 pub use predictions::predictions;
 pub use response::{Captioned, response};
 pub use scores::unknown_scores;
+pub use shots::{ShotPanel, shots};
 pub use sweep::sweep;
 pub use theme::Theme;
 

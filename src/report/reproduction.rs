@@ -8,6 +8,7 @@ mod learned_twins;
 mod methods;
 mod mos;
 mod motion;
+mod piann;
 mod program;
 mod programs;
 mod provenance;
@@ -19,8 +20,8 @@ mod style_parameters;
 mod symbolic_numerics;
 mod textures;
 
-pub use program::{Asked, Check, Measured, Measurement};
-pub use programs::find as program;
+pub use program::{Asked, Check, Curve, Measured, Measurement};
+pub use programs::{find as program, parts};
 pub use provenance::Provenance;
 pub use published::{Entry, Published, entries};
 pub use report::{over_runs, over_seeds, short, write};

@@ -131,7 +131,7 @@ fn compare_in(
     for &method in methods {
         let lab = prepared.lab(method, first)?;
         let network = prepared.network(&lab, &data)?;
-        method.fits(&network, &prepared.document)?;
+        method.fits(&network, &prepared.experiment.training, &prepared.document)?;
         let weights = network.weight_count();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);

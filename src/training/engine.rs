@@ -107,7 +107,7 @@ impl Prepared {
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
         let network = self.network(&lab, &data)?;
-        method.fits(&network, &self.document)?;
+        method.fits(&network, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         trainer = trainer.guarded(experiment.guard.as_ref());

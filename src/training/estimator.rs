@@ -9,10 +9,13 @@
 mod backpropagation;
 mod cma;
 mod differences;
+mod dual;
+mod equilibrium;
 mod feedback;
 mod heads;
 mod multiplexed;
 mod pepg;
+mod phyll;
 mod reservoir;
 mod sharpness;
 mod spsa;
@@ -27,9 +30,12 @@ use sims::Key;
 pub use backpropagation::Backpropagation;
 pub use cma::{Cma, CmaConfig, MOST_WEIGHTS};
 pub use differences::{Differences, DifferencesConfig};
+pub use dual::{Dual, DualConfig};
+pub use equilibrium::{Equilibrium, EquilibriumConfig};
 pub use feedback::{Feedback, FeedbackConfig};
 pub use multiplexed::{Multiplexed, MultiplexedConfig};
 pub use pepg::{Pepg, PepgConfig};
+pub use phyll::{Phyll, PhyllConfig};
 pub use reservoir::{Reservoir, ReservoirConfig};
 pub use sharpness::{Sharpness, SharpnessConfig};
 pub use spsa::{Spsa, SpsaConfig};
@@ -113,10 +119,29 @@ impl Loss {
     }
 }
 
+/// Rows of which it is asked what a network says.
+pub struct Question<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// Its weights.
+    pub weights: &'a [Tensor<2>],
+    /// `[shots, width]`: the rows.
+    pub inputs: Tensor<2>,
+    /// What its layers remember; nobody keeps what a test changes.
+    pub state: &'a mut State,
+    /// Who computes the physical layers.
+    pub on: Forward,
+}
+
 /// Estimates the gradient of the loss.
 pub trait Estimator {
     /// Runs the network, and says how the loss depends on each weight.
     fn estimate(&mut self, problem: &Problem<'_>, lab: &mut Lab) -> Result<Estimate, Error>;
+
+    /// `[shots, outputs]`: what the network says of some rows, where that is not what its last layer gives.
+    fn answer(&self, _question: Question<'_>, _lab: &mut Lab) -> Result<Option<Tensor<2>>, Error> {
+        Ok(None)
+    }
 
     /// What it has learned besides the weights, for a checkpoint.
     fn remembered(&self) -> Vec<NamedTensor> {
@@ -160,15 +185,21 @@ impl Method {
                 Box::new(Differences::new(config.finite_differences.clone().unwrap_or_default()))
             }
             Self::Reservoir => Box::new(Reservoir::new(config.reservoir.clone().unwrap_or_default())),
+            Self::Phyll => Box::new(Phyll::new(config.phyll.clone().unwrap_or_default(), key)),
+            Self::DualAdaptive => Box::new(Dual::new(config.dual_adaptive.clone().unwrap_or_default(), key)),
+            Self::EquilibriumPropagation => {
+                Box::new(Equilibrium::new(config.equilibrium_propagation.clone().unwrap_or_default()))
+            }
         }
     }
 
     /// How often one update of so many weights drives a plant with its batch.
     pub fn plant_passes(self, config: &TrainingConfig, weights: usize) -> usize {
         match self {
-            Self::PhysicsAware | Self::Ideal | Self::FeedbackAlignment | Self::Reservoir => 1,
+            Self::PhysicsAware | Self::Ideal | Self::FeedbackAlignment | Self::Reservoir | Self::DualAdaptive => 1,
             Self::InSilico | Self::NoiseAware | Self::SharpnessInSilico => 0,
-            Self::SharpnessAware => 2,
+            Self::SharpnessAware | Self::Phyll => 2,
+            Self::EquilibriumPropagation => 3,
             Self::Spsa => config.spsa.clone().unwrap_or_default().passes(),
             Self::Multiplexed => config.multiplexed.clone().unwrap_or_default().passes(),
             Self::Pepg => config.pepg.clone().unwrap_or_default().passes(),
@@ -177,8 +208,13 @@ impl Method {
         }
     }
 
+    /// How often it drives a plant with each row that it is tried on, where there are so many classes.
+    pub fn passes_of_a_test(self, classes: usize) -> usize {
+        if self == Self::Phyll { classes.max(1) } else { 1 }
+    }
+
     /// Refuses a network that it cannot train, before anything is driven.
-    pub fn fits(self, network: &Network, document: &Document) -> Result<(), Error> {
+    pub fn fits(self, network: &Network, config: &TrainingConfig, document: &Document) -> Result<(), Error> {
         let weights = network.weight_count();
         match self {
             Self::CmaEs if MOST_WEIGHTS < weights => Err(document.refuse(
@@ -195,9 +231,46 @@ impl Method {
                 "training.method",
                 "is feedback-alignment, which trains digital layers, but none has weights: add one, such as `scale-offset`".to_owned(),
             )),
+            Self::Phyll => phyll_fits(network, document),
+            Self::EquilibriumPropagation => equilibrium_fits(network, config, document),
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a network whose stages cannot learn by themselves.
+fn phyll_fits(network: &Network, document: &Document) -> Result<(), Error> {
+    let message = if network.label().is_none() {
+        "is phyll, which shows each row with its class and with a wrong one: add a layer of kind `label`, best the first"
+            .to_owned()
+    } else if !network.stages().contains(&true) {
+        "is phyll, which trains digital layers, but none has weights: add one, such as `linear`".to_owned()
+    } else if let Some(layer) = network.normalizing() {
+        format!("is phyll, but layer {layer} (normalize) has statistics of rows without a class: leave it out")
+    } else {
+        return Ok(());
+    };
+    Err(document.refuse("training.method", message))
+}
+
+/// Refuses a network without one plant that settles and says how.
+fn equilibrium_fits(network: &Network, config: &TrainingConfig, document: &Document) -> Result<(), Error> {
+    let plants = network.plants();
+    let [(_, plant, ports)] = plants[..] else {
+        let message = format!(
+            "is equilibrium-propagation, which lets one plant settle, but {} layers are physical: take one",
+            plants.len()
+        );
+        return Err(document.refuse("training.method", message));
+    };
+    let complaint = config.equilibrium_propagation.clone().unwrap_or_default().complaint(ports);
+    complaint.map_or(Ok(()), |complaint| {
+        let message = format!(
+            "is equilibrium-propagation, which reads how a plant that settles goes with its controls, but plant `{plant}` {complaint}: take \
+             another method, such as `spsa`"
+        );
+        Err(document.refuse("training.method", message))
+    })
 }
 
 /// The shots that have a part in the loss, where not all have.

@@ -1,5 +1,7 @@
 //! An experiment: data, layers and training, as one TOML file describes them.
 
+// Circle with training/frozen.rs: an experiment says on which plants its generator is, and a generator is of an experiment.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,6 +32,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("digits-diode", include_str!("../../experiments/digits-diode.toml")),
     ("digits-coupled", include_str!("../../experiments/digits-coupled.toml")),
     ("digits-lattice", include_str!("../../experiments/digits-lattice.toml")),
+    ("digits-line", include_str!("../../experiments/digits-line.toml")),
     ("narma-electrical", include_str!("../../experiments/narma-electrical.toml")),
     ("textures-electrical", include_str!("../../experiments/textures-electrical.toml")),
     ("generator-electrical", include_str!("../../experiments/generator-electrical.toml")),
@@ -226,11 +229,13 @@ impl Experiment {
         let asked = self.objective() == ObjectiveKind::Motion;
         match (&self.motion, &self.cells) {
             (Some(_), Some(_)) => {
-                let message = "stands beside [cells]: layers are run at each frame or at each cell; leave one of the tables out";
+                let message =
+                    "stands beside [cells]: layers are run at each frame or at each cell; leave one of the tables out";
                 Err(document.refuse("motion", message))
             }
             (Some(_), None) if !asked => {
-                let message = format!("is `{}`, but there is a table [motion]: take `motion`, or leave it out", self.objective());
+                let message =
+                    format!("is `{}`, but there is a table [motion]: take `motion`, or leave it out", self.objective());
                 Err(document.refuse("objective.kind", message))
             }
             (None, _) if asked && self.objective.is_some() => {
@@ -272,7 +277,10 @@ impl Experiment {
             return Err(document.refuse(&format!("comparison.settings.{name}"), message));
         }
         if self.motion.is_some() && !self.training.method.trains_motion() {
-            let message = format!("is `{}`, which knows layers by their rows: take another where there is a table [motion]", self.training.method);
+            let message = format!(
+                "is `{}`, which knows layers by their rows: take another where there is a table [motion]",
+                self.training.method
+            );
             return Err(document.refuse("training.method", message));
         }
         if self.heads.is_some() && !self.training.method.trains_heads() {

@@ -82,17 +82,14 @@ impl Mover {
         for part in inputs.chunks(TOGETHER * width) {
             let inputs = rows::tensor(part.to_vec(), [part.len() / width, width]);
             let pass = &mut Pass::new(lab, on, Purpose::Test, &mut self.state);
-            if let Some(walk) = self.network.walk(&inputs, &self.weights, pass)? {
-                for step in walk.steps.into_iter().flat_map(rows::values) {
-                    film.largest_step = film.largest_step.max(f64::from(step.abs()));
-                }
-                let cosines = walk.told.map(rows::values).unwrap_or_default();
-                told += cosines.iter().copied().map(f64::from).sum::<f64>();
-                tellers += cosines.len();
+            let walk = self.network.walk(&inputs, &self.weights, pass)?;
+            for step in walk.steps.iter().cloned().flat_map(rows::values) {
+                film.largest_step = film.largest_step.max(f64::from(step.abs()));
             }
-            let shown = rows::values(self.network.forward(inputs, &self.weights, pass)?);
-            let own = film.pixels() * length;
-            film.frames.extend(shown.chunks_exact(own + 1).flat_map(|row| &row[..own]));
+            let cosines = walk.told.clone().map(rows::values).unwrap_or_default();
+            told += cosines.iter().copied().map(f64::from).sum::<f64>();
+            tellers += cosines.len();
+            film.frames.extend(rows::values(self.network.shown(&walk, pass)?));
         }
         film.told = (0 < tellers).then(|| told / tellers as f64);
         Ok(film)

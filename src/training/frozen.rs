@@ -52,7 +52,11 @@ impl Frozen {
         let named = motion.generator.display();
         let refuse = |message: String| document.refuse("motion.generator", message);
         let folder = folder(&motion.generator).ok_or_else(|| {
-            refuse(format!("is `{named}`, where there is no run: name the folder of a run that learned to `generate`"))
+            Error::MissingData(format!(
+                "{}: `motion.generator` is `{named}`, where there is no run: name the folder of a run that learned to `generate`, such as \
+                 `pnnlab train generator-electrical --name generator` leaves",
+                document.name()
+            ))
         })?;
         let found = Self::of(&folder)?;
         found.ok_or_else(|| {
@@ -78,8 +82,7 @@ impl Frozen {
     ) -> Result<Self, Error> {
         let objective = experiment.objective.clone().ok_or_else(|| document.refuse("objective", "is missing"))?;
         let classes = facts["classes"].as_array().map_or(0, Vec::len);
-        let latents =
-            Latents { latent: objective.latents(), classes: if objective.told { classes } else { 0 } };
+        let latents = Latents { latent: objective.latents(), classes: if objective.told { classes } else { 0 } };
         let size: [usize; 2] = serde_json::from_value(facts["size"].clone()).map_err(|_| Error::Record {
             path: folder.join("run.json"),
             message: "does not say how many lines and columns its images have: is it of another program?".to_owned(),

@@ -37,11 +37,18 @@ pub enum Method {
     FiniteDifferences,
     /// The physics stays; the read-out is fitted by ridge regression.
     Reservoir,
+    /// No twin: each stage of digital layers learns by itself to tell the right class from a wrong one (Momeni et al., Science 382, 1297, 2023).
+    Phyll,
+    /// Physics-aware, with a residual network of the twin that learns from the readings meanwhile (Zheng et al., Nat. Mach. Intell. 5, 1119,
+    /// 2023).
+    DualAdaptive,
+    /// No twin: a plant that settles, pushed a little both ways (Scellier and Bengio, Front. Comput. Neurosci. 11, 24, 2017).
+    EquilibriumPropagation,
 }
 
 impl Method {
     /// All methods, in the order of tables and figures.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::PhysicsAware,
         Self::InSilico,
         Self::NoiseAware,
@@ -55,6 +62,9 @@ impl Method {
         Self::CmaEs,
         Self::FiniteDifferences,
         Self::Reservoir,
+        Self::Phyll,
+        Self::DualAdaptive,
+        Self::EquilibriumPropagation,
     ];
 
     /// The name in files and on the command line.
@@ -73,6 +83,9 @@ impl Method {
             Self::CmaEs => "cma-es",
             Self::FiniteDifferences => "finite-differences",
             Self::Reservoir => "reservoir",
+            Self::Phyll => "phyll",
+            Self::DualAdaptive => "dual-adaptive",
+            Self::EquilibriumPropagation => "equilibrium-propagation",
         }
     }
 
@@ -109,6 +122,7 @@ impl Method {
                 | Self::Ideal
                 | Self::SharpnessAware
                 | Self::SharpnessInSilico
+                | Self::DualAdaptive
         )
     }
 }

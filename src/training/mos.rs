@@ -143,8 +143,14 @@ pub fn groupings(seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
     let document = Document::parse("mos", "")?;
     let mut found = Vec::new();
     for (grouping, name) in [(Grouping::Clusters, "clusters"), (Grouping::Random, "random")] {
-        let config =
-            ObjectiveConfig { kind: ObjectiveKind::Groups, grouping, groups: vec![], count: Some(SHAPE.groups), latent: None, told: false };
+        let config = ObjectiveConfig {
+            kind: ObjectiveKind::Groups,
+            grouping,
+            groups: vec![],
+            count: Some(SHAPE.groups),
+            latent: None,
+            told: false,
+        };
         let grouped = config.apply(data.clone(), &document, Key::new(seed))?;
         let told = told(Body::Electrical, &grouped, &[&new_groups], steps, seed)?;
         found.push(Finding::new(

@@ -11,6 +11,7 @@
 // Circle with training/objective/motion.rs: the list of objectives names this one, which is one of them.
 
 mod classify;
+mod columns;
 mod features;
 mod generate;
 mod groups;

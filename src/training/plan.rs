@@ -73,7 +73,11 @@ impl Plan {
         let frames = experiment.motion.as_ref().map_or(1, |motion| motion.frames);
         let own = match data.cells() {
             Some(lattice) => (lattice.cells(), lattice.rollouts(steps), lattice.tested()),
-            None => (1, steps * (frames - 1).max(1), (frames - 1).max(1)),
+            None => (
+                1,
+                steps * (frames - 1).max(1),
+                (frames - 1).max(1) * method.passes_of_a_test(data.meaning.len()),
+            ),
         };
         let physical = experiment.layers.iter().enumerate().filter_map(|(index, layer)| {
             let LayerConfig::Physical(layer) = layer else { return None };

@@ -40,7 +40,7 @@ impl Prepared {
         let data = self.load(seed)?;
         let mut lab = self.lab(method, seed)?;
         let network = self.network(&lab, &data)?;
-        method.fits(&network, &self.document)?;
+        method.fits(&network, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs, &self.rig)?;

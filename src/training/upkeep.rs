@@ -14,6 +14,7 @@ pub use config::{DriftConfig, OnAlarm, RefreshConfig};
 pub use cost::cost;
 
 use cost::{REFERENCE_PER_SETTING, epoch_steps};
+pub(in crate::training) use noise::add_noise;
 use noise::NoiseKeeper;
 
 use calibration::{

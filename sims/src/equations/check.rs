@@ -2,6 +2,7 @@
 
 mod beginning;
 mod calls;
+mod loops;
 mod places;
 
 use std::collections::HashMap;
@@ -98,6 +99,7 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
         return Err(model.source.error(model.states[0].at, what));
     }
     places::check(model)?;
+    loops::check(model)?;
     beginning::check(model)
 }
 

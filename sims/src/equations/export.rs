@@ -136,7 +136,16 @@ pub(super) fn value(terms: &Terms, id: Id, values: &Values, vars: &[(u8, usize)]
 
 /// The entries of a block of the Jacobian at one point.
 pub(super) fn evaluated(terms: &Terms, block: &Block, values: &Values) -> Vec<f64> {
-    let over = block.over(terms);
+    over(terms, block.value, block.over(terms), values)
+}
+
+/// The elements of a term.
+pub(super) fn elements(terms: &Terms, id: Id, values: &Values) -> Vec<f64> {
+    over(terms, id, terms.facts(id).free, values)
+}
+
+/// The elements of a term over some variables.
+fn over(terms: &Terms, id: Id, over: u32, values: &Values) -> Vec<f64> {
     let vars: Vec<u8> = vars_of(over).collect();
     let mut entries = Vec::with_capacity(terms.count(over));
     for element in 0..terms.count(over) {
@@ -146,7 +155,7 @@ pub(super) fn evaluated(terms: &Terms, block: &Block, values: &Values) -> Vec<f6
             let size = terms.vars[usize::from(*var)].size;
             (*value, rest) = (rest % size, rest / size);
         }
-        entries.push(value(terms, block.value, values, &at, &mut HashMap::new()));
+        entries.push(value(terms, id, values, &at, &mut HashMap::new()));
     }
     entries
 }

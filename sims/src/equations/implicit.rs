@@ -43,6 +43,10 @@ pub(super) struct Implicit {
 
 /// Steps of one sample after which its states are given up.
 const MOST_STEPS: usize = 20_000;
+/// The shortest step, as a part of a sample: one that is too long even so is taken.
+const SHORTEST: f64 = 1e-9;
+/// What rounding may add to an error, in units of the last place of the largest increment of a state.
+const ROUNDING: f64 = 64.0;
 
 /// Room for the steps of one thread.
 #[derive(Debug, Default)]
@@ -196,12 +200,8 @@ impl Implicit {
             }
             return;
         };
-        memory.run(&self.slopes.forward, table);
         room.scale.clear();
-        for (state, slope) in memory.lanes[..size].iter().zip(memory.outputs(&self.slopes.forward)) {
-            let within = |lane: usize| state[lane].to_f64().abs().max(self.sample_seconds * slope[lane].to_f64().abs());
-            room.scale.push(std::array::from_fn(|lane| S::of(within(lane))));
-        }
+        room.scale.extend(memory.lanes[..size].iter().map(|state| state.map(Real::abs)));
         // Lengths and errors are plain numbers: a step is what it is, whatever the states go with.
         let (mut left, mut length) = ([self.sample_seconds; W], [usual; W]);
         for number in 0.. {
@@ -222,14 +222,16 @@ impl Implicit {
             let errors = errors(room, tolerance);
             let mut taken = step;
             for lane in 0..W {
-                // What is no number is taken, and stays none.
-                if 1.0 < errors[lane] && 1e-9 * self.sample_seconds < step[lane] {
+                // A step that leads to what is no number was too long, as one with too large an error was.
+                let is_fine = errors[lane] <= 1.0;
+                if !is_fine && SHORTEST * self.sample_seconds < step[lane] {
                     taken[lane] = 0.0;
                 }
-                left[lane] = if taken[lane] == left[lane] { 0.0 } else { left[lane] - taken[lane] };
+                let ends = taken[lane] == left[lane] || (errors[lane].is_nan() && 0.0 < taken[lane]);
+                left[lane] = if ends { 0.0 } else { left[lane] - taken[lane] };
                 if 0.0 < step[lane] {
                     let factor = (0.9 / errors[lane].powf(0.25)).clamp(0.2, 4.0);
-                    length[lane] = step[lane] * if factor.is_nan() { 4.0 } else { factor };
+                    length[lane] = step[lane] * if factor.is_nan() { 0.1 } else { factor };
                 }
             }
             room.within.extend_from_slice(&room.start);
@@ -353,12 +355,17 @@ fn weighted<S: Real, const W: usize>(to: &mut [[S; W]], factors: &[f64], length:
     }
 }
 
-/// The error of each lane's step, 1 where it is just allowed.
+/// The error of each lane's step, 1 where it is just allowed: relative to the largest magnitude of each state so far, and after the step.
 fn errors<S: Real, const W: usize>(room: &Room<S, W>, tolerance: f64) -> [f64; W] {
     let mut errors = [0.0_f64; W];
-    for (off, scale) in room.off.iter().zip(&room.scale) {
+    let last = ROUNDING * S::EPSILON;
+    for (place, ((off, scale), next)) in room.off.iter().zip(&room.scale).zip(&room.next).enumerate() {
         for lane in 0..W {
-            let error = off[lane].to_f64().abs() / (tolerance * scale[lane].to_f64()).max(f64::MIN_POSITIVE);
+            let scale = scale[lane].to_f64().max(next[lane].to_f64().abs());
+            let increments = room.increments.iter().map(|increment| increment[place][lane].to_f64().abs());
+            // The difference of increments is known to their last places only.
+            let rounding = last * increments.fold(0.0, f64::max);
+            let error = off[lane].to_f64().abs() / (tolerance * scale).max(rounding).max(f64::MIN_POSITIVE);
             // A comparison with what is no number must not hide it.
             errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
         }

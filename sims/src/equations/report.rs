@@ -23,12 +23,12 @@ pub(super) use print::{Style, is_plain, printed, written};
 /// Points of the ranges at which time constants are looked for, and the largest system in which they are.
 const POINTS: usize = 12;
 const MOST_STATES: usize = 200;
-/// The same where a plant is built, which must not take long.
+/// The same where a plant of many states is built, which must not take long.
 const CHECKED: usize = 4;
 const MOST_CHECKED: usize = 64;
-/// The relative error with which states are followed, and how many of them are looked at: more where there are few states.
+/// The relative error with which states are followed, and up to how many states how many of them are looked at.
 const FOLLOWED: f64 = 1e-3;
-const VISITS: usize = 8;
+const VISITS: [(usize, usize); 3] = [(8, 64), (FEW_STATES, 8), (usize::MAX, 2)];
 const FEW_STATES: usize = 32;
 /// Substeps that a file may ask for.
 const MOST_SUBSTEPS: usize = 10_000;
@@ -198,7 +198,8 @@ pub(super) fn unstable(model: &Model, course: &Course) -> Option<String> {
         return None;
     }
     let looked = Looked::new(model, Compiled::is_small(model));
-    let values = eigenvalues(&looked, course, CHECKED);
+    let points = if course.compiled.states <= FEW_STATES { POINTS } else { CHECKED };
+    let values = eigenvalues(&looked, course, points);
     let stable = |substeps: usize| {
         let step = model.time.sample_seconds / substeps as f64;
         values.iter().all(|[re, im]| 0.0 < *re || growth([re * step, im * step]) <= 1.0 + 1e-6)
@@ -214,6 +215,43 @@ pub(super) fn unstable(model: &Model, course: &Course) -> Option<String> {
          take {advice}method = \"implicit\"",
         course.compiled.step_seconds
     ))
+}
+
+/// Why a model has no finite slopes, or derivatives of them, where a shot begins (states at their start, inputs at rest, controls in the
+/// middle of their ranges), as a sentence with what would do; `None` where all is well, or there are many states.
+pub(super) fn undefined(model: &Model, course: &Course) -> Option<String> {
+    let compiled = &course.compiled;
+    if !(1..=MOST_CHECKED).contains(&compiled.states) {
+        return None;
+    }
+    let looked = Looked::new(model, Compiled::is_small(model));
+    let all = |role: Role, of: &dyn Fn([f64; 2]) -> f64| -> Vec<f64> {
+        let list = model.list(role).iter();
+        list.flat_map(|quantity| vec![of(quantity.range.unwrap_or_default()); model.count(&quantity.shape)]).collect()
+    };
+    let inputs = all(Role::Input, &|[low, high]| 0.0_f64.clamp(low, high));
+    let controls = all(Role::Control, &|[low, high]| f64::midpoint(low, high));
+    let coefficients = nominal(model);
+    let states = course.start(&inputs, &controls, &coefficients);
+    let values =
+        super::export::Values { model, states: &states, inputs: &inputs, controls: &controls, coefficients: &coefficients };
+    let by = |whose: &str, what: &str| {
+        Some(format!(
+            "der({whose}) has no finite {what} where a shot begins (states at their start, inputs at rest, controls in the middle of their              ranges): give a state another `start`, such as 1e-6, or write if(…) around it"
+        ))
+    };
+    for motion in &looked.motions {
+        let slopes = super::export::elements(&looked.terms, motion.slope, &values);
+        if slopes.iter().any(|slope| !slope.is_finite()) {
+            return by(&looked.name(&motion.state), "value");
+        }
+    }
+    for block in &looked.blocks {
+        if super::export::evaluated(&looked.terms, block, &values).iter().any(|entry| !entry.is_finite()) {
+            return by(&looked.name(&block.row), &format!("slope by {}", looked.name(&block.column)));
+        }
+    }
+    None
 }
 
 /// By how much a step of the classical method multiplies a solution that goes as e^z in it: 1 + z + z²/2 + z³/6 + z⁴/24.
@@ -279,20 +317,20 @@ fn eigenvalues(looked: &Looked, course: &Course, points: usize) -> Vec<[f64; 2]>
     let mut followed = model.clone();
     (followed.time.method, followed.time.tolerance) = (Method::ImplicitAdaptive, FOLLOWED);
     let followed = Course::with(&followed, Compiled::is_small(&followed));
-    let visits = if compiled.states <= FEW_STATES { VISITS } else { 2 };
+    let visits = VISITS.iter().find(|(most, _)| compiled.states <= *most).map_or(2, |(_, visits)| *visits);
     let mut stream = Key::new(0).branch("time constants").stream();
     let mut found = Vec::new();
     for point in 0..points {
-        // The first points lie at the ends of the ranges.
-        let mut drawn = |range: [f64; 2]| match point {
-            0 => range[0],
-            1 => range[1],
+        // The first points lie at the ends of the ranges: inputs and controls low, high, and one against the other.
+        let mut drawn = |range: [f64; 2], end: usize| match point {
+            0..4 => range[end],
             _ => range[0] + (range[1] - range[0]) * f64::from(stream.uniform()),
         };
         let mut all = |role: Role| -> Vec<f64> {
+            let end = if role == Role::Input { point % 2 } else { point / 2 % 2 };
             let list = model.list(role).iter();
             list.flat_map(|quantity| vec![quantity.range.unwrap_or_default(); model.count(&quantity.shape)])
-                .map(&mut drawn)
+                .map(|range| drawn(range, end))
                 .collect()
         };
         let (inputs, controls) = (all(Role::Input), all(Role::Control));

@@ -257,6 +257,12 @@ impl Course {
             .collect()
     }
 
+    /// States where a shot begins.
+    pub fn start(&self, inputs: &[f64], controls: &[f64], coefficients: &[f64]) -> Vec<f64> {
+        let once = Self { samples: 1, ..self.clone() };
+        once.visited(1, inputs, controls, coefficients).swap_remove(0)
+    }
+
     /// Puts the inputs of a sample and the delayed values into the programs' memory.
     fn drive<S: Real, const W: usize>(
         &self,

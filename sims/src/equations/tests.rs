@@ -4,6 +4,7 @@ mod derivatives;
 mod expressions;
 mod files;
 mod integrators;
+mod line;
 mod messages;
 mod modulo;
 mod reports;

@@ -54,6 +54,17 @@ impl MeshPattern {
         }
     }
 
+    /// Adds to each phase what `key` draws for it: normal, brought to this root mean square over all phases.
+    pub(super) fn move_phases(&mut self, radians: f64, key: Key) {
+        let mut stream = key.stream();
+        let count = self.theta.len() + self.phi.len();
+        let drawn: Vec<f64> = (0..count).map(|_| f64::from(stream.normal())).collect();
+        let own = (drawn.iter().map(|one| one * one).sum::<f64>() / count.max(1) as f64).sqrt();
+        for (phase, drawn) in self.theta.iter_mut().chain(&mut self.phi).zip(drawn) {
+            *phase += (radians * drawn / own) as f32;
+        }
+    }
+
     /// Errors of couplers and phases, times `mismatch`.
     pub(super) fn scaled(&self, mismatch: f64) -> (Vec<[f32; 2]>, Vec<f32>) {
         let mismatch = mismatch as f32;

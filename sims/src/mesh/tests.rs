@@ -297,6 +297,24 @@ fn a_given_pattern_is_the_plants() {
 }
 
 #[test]
+fn phases_drift_by_what_was_asked_and_couplers_stay() {
+    let mesh = Mesh { modes: 8, mismatch: 2.0, ..Mesh::default() };
+    let (_, before) = mesh.plant_numbers();
+    let numbers = |radians: f64| mesh.drifted(radians, Key::new(3)).plant_numbers().1;
+    // Corrections of couplers, then of θ and φ: in tenths.
+    let couplers = before.len() / 2;
+    for radians in [0.2, 1.0] {
+        let after = numbers(radians);
+        assert_eq!(after[..couplers], before[..couplers]);
+        let moved: Vec<f64> = after[couplers..].iter().zip(&before[couplers..]).map(|(a, b)| 0.1 * (a - b)).collect();
+        let rms = (moved.iter().map(|one| one * one).sum::<f64>() / moved.len() as f64).sqrt();
+        assert!((rms - radians).abs() < 1e-4, "{rms}, not {radians}");
+    }
+    assert_eq!(numbers(0.0), before);
+    assert_eq!(numbers(0.5), numbers(0.5));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let refused = |change: fn(&mut Mesh)| {
         let mut mesh = Mesh::default();

@@ -4,15 +4,13 @@
 //! of the styles of latents that are drawn, about the mean of each class where it is told classes.
 //! Where the first layer is linear, with the weights W of the latents, these are `V σ` of `Wᵀ W = V σ² Vᵀ`.
 
-// Circle with network.rs: a generator is a network of its own, which is run in two parts.
-
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use calibration::Principal;
 use sims::Key;
 
+use super::principal::Principal;
 use crate::Error;
 use crate::data::{Latents, Movement};
 use crate::network::{LayerConfig, NamedTensor, Network, Pass, Purpose, State, rows};
@@ -194,7 +192,8 @@ impl Generator {
             )));
         }
         let scaled = directions.iter().zip(&deviations);
-        let scaled = scaled.flat_map(|(direction, deviation)| direction.iter().map(move |one| (one * deviation) as f32));
+        let scaled =
+            scaled.flat_map(|(direction, deviation)| direction.iter().map(move |one| (one * deviation) as f32));
         Ok(Ok(Components { scaled: scaled.collect(), width }))
     }
 }

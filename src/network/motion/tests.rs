@@ -26,8 +26,7 @@ fn lab() -> Lab {
 /// A generator of these layers with random weights, and its weights.
 fn generator(text: &str, latents: Latents, outputs: usize, principal: bool) -> (Generator, Vec<NamedTensor>) {
     let (layers, document) = read(text);
-    let ends =
-        Ends { inputs: latents.width(), outputs, what: "values", classes: false, cells: None, movement: None };
+    let ends = Ends { inputs: latents.width(), outputs, what: "values", classes: false, cells: None, movement: None };
     let network = Network::build(&layers, &document, &lab(), ends).unwrap();
     let weights: Vec<NamedTensor> = network
         .weights(Key::new(7))
@@ -57,7 +56,9 @@ const STATE: usize = 3;
 fn reference(row: &[f64], weights: &[Vec<f64>], generator: &[Vec<f64>]) -> Vec<f64> {
     let through = |x: &[f64], matrix: &[f64], offset: &[f64]| -> Vec<f64> {
         let width = offset.len();
-        (0..width).map(|out| offset[out] + x.iter().enumerate().map(|(at, x)| x * matrix[at * width + out]).sum::<f64>()).collect()
+        (0..width)
+            .map(|out| offset[out] + x.iter().enumerate().map(|(at, x)| x * matrix[at * width + out]).sum::<f64>())
+            .collect()
     };
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let gated = |gates: &[f64], before: Option<&[f64]>| -> [Vec<f64>; 2] {
@@ -104,7 +105,11 @@ fn values_and_gradients_are_those_of_the_equations() {
     let loss = |weights: &[Vec<f64>]| -> f64 {
         let rows = inputs.chunks_exact(8).zip(counted.chunks_exact(9));
         rows.map(|(row, counted)| {
-            reference(&wide(row), weights, &fixed).iter().zip(counted).map(|(value, by)| value * f64::from(*by)).sum::<f64>()
+            reference(&wide(row), weights, &fixed)
+                .iter()
+                .zip(counted)
+                .map(|(value, by)| value * f64::from(*by))
+                .sum::<f64>()
         })
         .sum()
     };
@@ -163,7 +168,7 @@ fn no_component_steps_by_more_than_its_bound_whatever_the_weights() {
         let inputs = rows::tensor(inputs.clone(), [10, inputs.len() / 10]);
         let (mut lab, mut state) = (lab(), State::default());
         let pass = &mut Pass::new(&mut lab, Forward::Plant, Purpose::Test, &mut state);
-        let walk = network.walk(&inputs, &weights, pass).unwrap().unwrap();
+        let walk = network.walk(&inputs, &weights, pass).unwrap();
         assert_eq!((walk.styles.len(), walk.steps.len()), (12, 11));
         let bound = rule.step;
         for (frame, step) in walk.steps.iter().enumerate() {
@@ -177,7 +182,9 @@ fn no_component_steps_by_more_than_its_bound_whatever_the_weights() {
         let scaled = rows::values(generator.components(&rule, pass).unwrap().scaled(&rows::device()));
         for pair in walk.styles.windows(2) {
             let moved = rows::values(pair[1].clone() - pair[0].clone());
-            for (moved, along) in moved.chunks_exact(9).flat_map(|moved| scaled.chunks_exact(9).map(move |along| (moved, along))) {
+            for (moved, along) in
+                moved.chunks_exact(9).flat_map(|moved| scaled.chunks_exact(9).map(move |along| (moved, along)))
+            {
                 let square: f32 = along.iter().map(|value| value * value).sum();
                 let dot: f32 = moved.iter().zip(along).map(|(a, b)| a * b).sum();
                 assert!(dot.abs() / square <= bound + 1e-5, "{} of a deviation", dot / square);

@@ -2,6 +2,7 @@
 //! shown by a plant.
 
 mod features;
+mod frechet;
 mod rendered;
 mod toy;
 
@@ -77,16 +78,19 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
             shown("physics-aware: class kept"),
             "points",
         ),
-        Check::at_most("digits: no component steps by more than 0.2 σ", bound, shown("physics-aware: largest step"), "1"),
+        Check::at_most(
+            "digits: no component steps by more than 0.2 σ",
+            bound,
+            shown("physics-aware: largest step"),
+            "1",
+        ),
         Check::at_least("digits: in silico deployed ≥ as far as physics-aware", 1.0, over(silico, turned), "1"),
     ]
 }
 
 fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
-    let mut measured = Measured {
-        on: "a digital generator, and the SIMULATED plant electrical".to_owned(),
-        ..Measured::default()
-    };
+    let mut measured =
+        Measured { on: "a digital generator, and the SIMULATED plant electrical".to_owned(), ..Measured::default() };
     toys(asked.quick, &mut measured)?;
     digits(asked.quick, &mut measured)?;
     let known = measured.measurements.clone();

@@ -27,6 +27,24 @@ pub struct Asked<'a> {
     pub quick: bool,
     /// The user's folder of data.
     pub data: Option<&'a Path>,
+    /// The parts that are wanted; empty: all.
+    pub parts: &'a [String],
+    /// How many seeds at most, where that is asked for.
+    pub seeds: Option<u16>,
+    /// What was measured before in the same form.
+    pub earlier: Option<&'a Measured>,
+}
+
+impl Asked<'_> {
+    /// The first of some seeds, as many as are asked for.
+    pub fn some<'s>(&self, seeds: &'s [u64]) -> &'s [u64] {
+        &seeds[..self.seeds.map_or(seeds.len(), usize::from).min(seeds.len())]
+    }
+
+    /// Whether a part is wanted.
+    pub fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
 }
 
 /// What a program measured.
@@ -38,6 +56,20 @@ pub struct Measured {
     pub measurements: Vec<Measurement>,
     /// What is asked of them, and what came of it.
     pub checks: Vec<Check>,
+    /// Lines of a figure of accuracy against shots, where some were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<Curve>,
+}
+
+/// One line of a figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// The panel that it is drawn in.
+    pub panel: String,
+    /// Whose it is.
+    pub name: String,
+    /// Shots, and accuracy as a fraction.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// One number of the report, for programs.
@@ -71,6 +103,14 @@ impl Measured {
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &str, seed: u64) {
         let (name, unit) = (name.into(), unit.to_owned());
         self.measurements.push(Measurement { name, value, spread: None, unit, seeds: vec![seed] });
+    }
+
+    /// Adds mean and spread of a number over seeds.
+    pub fn take_mean(&mut self, name: String, unit: &str, values: &[f64], seeds: &[u64]) {
+        let Spread { mean, spread } = Spread::of(values);
+        let spread = (1 < values.len()).then_some(spread);
+        let (unit, seeds) = (unit.to_owned(), seeds.to_vec());
+        self.measurements.push(Measurement { name, value: mean, spread, unit, seeds });
     }
 
     /// Adds the mean of each finding over some repetitions, `seeds` being behind them.

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
-use sims::{Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
+use sims::{Built, Equations, Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
 
 use super::trial::{Trials, dealt};
 use super::{Backpropagation, Estimator, Problem};
@@ -35,6 +35,12 @@ const DIGITAL: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[layers]
 /// Through a mesh of three modes whose quadratures are read: linear in its inputs.
 const THROUGH_MESH: &str = "[[layers]]\nkind = \"scale-offset\"\nwidth = 3\n[[layers]]\nkind = \"physical\"\nplant = \"mesh\"\n\
                             control = 0.55\ncontrol_spread = 0.1\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
+/// With the class that is tried among the inputs.
+const LABELLED: &str = "[[layers]]\nkind = \"label\"\nclasses = 2\n[[layers]]\nkind = \"linear\"\nwidth = 3\n[[layers]]\nkind = \"physical\"\n\
+                        plant = \"mesh\"\ncontrol = 0.55\ncontrol_spread = 0.1\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
+/// Through three inputs and two pushes of nodes that settle, of whose readings the answers are looked at.
+const SETTLING: &str = "[[layers]]\nkind = \"pad\"\nwidth = 5\n[[layers]]\nkind = \"physical\"\nplant = \"settling\"\n\
+                        control_spread = 0.2\n[[layers]]\nkind = \"pick\"\nfrom = 0\ncount = 2\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
 /// One output of two inputs.
 const BOWL: &str = "[[layers]]\nkind = \"linear\"\nwidth = 1\n";
 
@@ -51,6 +57,30 @@ impl Bench {
         let inputs = rows::tensor(vec![0.3, -0.9, 0.5, 0.8, 0.1, -0.6, -0.4, 0.7, 0.2, -0.2, 0.3, 0.6], [4, 3]);
         let objective = Classify::new(&["a".to_owned(), "b".to_owned()]);
         Self::new((THROUGH_MESH, [3, 2]), inputs, Targets::Classes(vec![0, 1, 0, 1]), Box::new(objective))
+    }
+
+    /// Two classes through a linear plant, of which each row says which is tried.
+    pub fn labelled() -> Self {
+        Self { layers: LABELLED, ..Self::mesh() }.rebuilt()
+    }
+
+    /// Two classes through nodes that settle.
+    pub fn settling() -> Self {
+        Self { layers: SETTLING, ..Self::mesh() }.rebuilt()
+    }
+
+    /// Such nodes, which are their own twin.
+    pub fn settling_lab() -> Lab {
+        let (_, text) = hil::SYSTEMS.into_iter().find(|(name, _)| *name == "systems/settling.toml").unwrap();
+        let sizes = [("j = 64", "j = 3"), ("h = 16", "h = 2"), ("o = 10", "o = 2"), (", noise = 1e-3, bits = 14", "")];
+        let text = sizes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let built = Equations { text, mismatch: 0.0, ..Equations::default() }.build().unwrap();
+        opened("settling", built, Derivatives::Twin)
+    }
+
+    /// The same with a network of its layers and fresh weights.
+    fn rebuilt(self) -> Self {
+        Self::new((self.layers, [3, 2]), self.inputs, self.targets, self.objective)
     }
 
     /// A regression whose loss is a bowl, a hundred times steeper along one weight than along the other; its bottom is 0.
@@ -160,21 +190,35 @@ impl Bench {
     }
 }
 
-fn network(layers: &str, ends: [usize; 2]) -> Network {
-    let document = Document::parse("a.toml", layers).unwrap();
-    let layers: Layers = toml::from_str(layers).unwrap();
-    Network::build(&layers.layers, &document, &lab(), ends).unwrap()
+fn network(text: &str, ends: [usize; 2]) -> Network {
+    let document = Document::parse("a.toml", text).unwrap();
+    let layers: Layers = toml::from_str(text).unwrap();
+    let is_settling = text.contains("settling");
+    let lab = if is_settling { Bench::settling_lab() } else { lab() };
+    Network::build(&layers.layers, &document, &lab, ends).unwrap()
 }
 
 fn lab() -> Lab {
+    lab_of(0.0, Derivatives::Twin)
+}
+
+/// A plant that its twin misses.
+pub fn rough_lab(derivatives: Derivatives) -> Lab {
+    lab_of(2.0, derivatives)
+}
+
+fn lab_of(mismatch: f64, derivatives: Derivatives) -> Lab {
     let imperfections = MeshImperfections::none();
-    let mesh = Mesh { modes: 3, outputs: MeshOutputs::Quadratures, mismatch: 0.0, imperfections, ..Mesh::default() };
-    let built = mesh.build().unwrap();
+    let mesh = Mesh { modes: 3, outputs: MeshOutputs::Quadratures, mismatch, imperfections, ..Mesh::default() };
+    opened("mesh", mesh.build().unwrap(), derivatives)
+}
+
+fn opened(name: &str, built: Built, derivatives: Derivatives) -> Lab {
     let opened = Opened {
-        name: "mesh".into(),
+        name: name.into(),
         plant: Guarded::new(Box::new(Simulated::new(built.system)), None),
         twin: built.twin,
-        ideal: None,
+        ideal: Some(built.ideal),
         adjustable: None,
         fit: None,
         clock: None,
@@ -185,7 +229,7 @@ fn lab() -> Lab {
         watchdog: false,
         unlearned: false,
     };
-    Lab::new(vec![opened], Derivatives::Twin).unwrap()
+    Lab::new(vec![opened], derivatives).unwrap()
 }
 
 /// Holds the mean of so many estimates against the gradient, by standard errors.

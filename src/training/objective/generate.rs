@@ -162,10 +162,8 @@ impl Objective for Generate {
 
     fn loss_at(&self, update: usize, outputs: Tensor<2>, targets: &Targets, _: &Device) -> Tensor<1> {
         let key = key().branch("loss").number(update as u64);
-        let drawn = [
-            directions(self.pixels, SEEN, key.branch("values")),
-            directions(FEATURES, SEEN, key.branch("features")),
-        ];
+        let drawn =
+            [directions(self.pixels, SEEN, key.branch("values")), directions(FEATURES, SEEN, key.branch("features"))];
         let wanted = self.projected(self.tensor(self.images(targets)), [&drawn[0], &drawn[1]]);
         let projected = self.projected(outputs, [&drawn[0], &drawn[1]]);
         let classes = self.classes(targets);
@@ -257,7 +255,10 @@ mod tests {
             let moved = |by: f32| images.iter().zip(&slopes).map(|(image, slope)| image + by * slope).collect();
             let difference = (at(moved(step)) - at(moved(-step))) / (2.0 * step);
             assert!((difference / square - 1.0).abs() < 0.02, "{difference}, not {square}");
-            assert!(at(images.clone()) != rows::values(objective.loss_at(8, rows::tensor(images, [30, 64]), &targets, &rows::device()))[0]);
+            assert!(
+                at(images.clone())
+                    != rows::values(objective.loss_at(8, rows::tensor(images, [30, 64]), &targets, &rows::device()))[0]
+            );
         }
     }
 

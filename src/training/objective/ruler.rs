@@ -1,7 +1,7 @@
 //! A distance between sets of rows, in which 0 is another sample of the data and 1 its rows in disorder.
 //!
 //! ```text
-//! distance = (D(rows, wanted) − floor)/(top − floor)        D: transport between projections, `sims/src/transport/columns.rs`
+//! distance = (D(rows, wanted) − floor)/(top − floor)        D: transport between projections, `columns.rs`
 //! ```
 //!
 //! The floor is D between two samples of the training rows of as many rows as are judged, the top that of training rows whose parts are in
@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
-use sims::{Columns, Key};
+use sims::Key;
 
+use super::columns::Columns;
 use crate::network::{computed, rows};
 use crate::scores::{ObjectiveKind, Scores};
 
@@ -27,12 +28,7 @@ pub fn key() -> Key {
 }
 
 /// The loss of projections `[rows, columns]` against wanted ones, which can be differentiated.
-pub fn transport(
-    projected: Tensor<2>,
-    wanted: &[f32],
-    weights: &[f64],
-    groups: Option<[&[u32]; 2]>,
-) -> Tensor<1> {
+pub fn transport(projected: Tensor<2>, wanted: &[f32], weights: &[f64], groups: Option<[&[u32]; 2]>) -> Tensor<1> {
     let values = rows::values(projected.clone());
     let (distance, slopes) = Columns { values: &values, wanted, weights, groups }.gradient();
     let adjoint = move |cotangent: Vec<f32>| {

@@ -7,7 +7,8 @@ use super::batches::BatchOrder;
 use crate::Error;
 use crate::document::Document;
 use crate::training::estimator::{
-    CmaConfig, DifferencesConfig, FeedbackConfig, MultiplexedConfig, PepgConfig, ReservoirConfig, SharpnessConfig,
+    CmaConfig, DifferencesConfig, DualConfig, EquilibriumConfig, FeedbackConfig, MultiplexedConfig, PepgConfig,
+    PhyllConfig, ReservoirConfig, SharpnessConfig,
 };
 use crate::training::{DriftConfig, Method, OnAlarm, RefreshConfig, SpsaConfig};
 
@@ -124,6 +125,15 @@ pub struct TrainingConfig {
     /// How `reservoir` fits the read-out; left out: as its defaults say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservoir: Option<ReservoirConfig>,
+    /// How stages tell right from wrong by `phyll`; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phyll: Option<PhyllConfig>,
+    /// How residual networks learn by `dual-adaptive`; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "dual-adaptive")]
+    pub dual_adaptive: Option<DualConfig>,
+    /// How `equilibrium-propagation` pushes a plant; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "equilibrium-propagation")]
+    pub equilibrium_propagation: Option<EquilibriumConfig>,
 }
 
 /// What becomes of the step size while it trains.
@@ -245,7 +255,10 @@ impl TrainingConfig {
         self.pepg.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
         self.cma_es.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
         self.finite_differences.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
-        self.reservoir.as_ref().map_or(Ok(()), |table| table.sensible(document))
+        self.reservoir.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.phyll.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.dual_adaptive.as_ref().map_or(Ok(()), |table| table.sensible(document))?;
+        self.equilibrium_propagation.as_ref().map_or(Ok(()), |table| table.sensible(document))
     }
 
     /// Refuses an upkeep of the twin that could not work.
@@ -319,6 +332,9 @@ impl Default for TrainingConfig {
             cma_es: None,
             finite_differences: None,
             reservoir: None,
+            phyll: None,
+            dual_adaptive: None,
+            equilibrium_propagation: None,
         }
     }
 }

@@ -101,6 +101,18 @@ impl Monitor for NoiseKeeper {
     }
 }
 
+/// From now on the predictions of each plant's twin carry its noise, which is measured for it: for trainings that nothing looks after.
+pub(in crate::training) fn add_noise(lab: &mut Lab, key: Key) -> Result<(), Error> {
+    let names: Vec<String> = lab.names().into_iter().map(str::to_owned).collect();
+    for plant in names {
+        let Some(place) = lab.find(&plant) else { continue };
+        let key = key.branch("noise").branch(&plant);
+        let model = Arc::new(measured_noise(lab, (place, &plant), key)?);
+        lab.add_noise(place, Noise { model, key: key.branch("predictions"), shots: Arc::default() });
+    }
+    Ok(())
+}
+
 /// Measures the noise of one plant.
 fn measured_noise(lab: &mut Lab, (place, plant): (usize, &str), key: Key) -> Result<NoiseModel, Error> {
     let card = lab.card(place).clone();

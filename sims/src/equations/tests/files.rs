@@ -247,3 +247,38 @@ fn points_of_a_table_come_from_a_file() {
     assert!(missing.to_string().contains("bent.toml:6:") && missing.to_string().contains("there is none"), "{missing}");
     assert!(refused(text).contains("were not put in its place"));
 }
+
+#[test]
+fn what_has_no_finite_slope_where_a_shot_begins_is_refused() {
+    let tank = |start: &str, slope: &str| {
+        format!(
+            "[inputs]\nq = {{ unit = \"m^3/s\", range = [0, 1e-4] }}\n[coefficients]\nA = {{ unit = \"m^2\", value = 0.01 }}\na = {{ unit = \
+             \"m^2\", value = 2e-5 }}\ng = {{ unit = \"m/s^2\", value = 9.81 }}\n[states]\nh = {{ unit = \"m\", start = \"{start}\" }}\n[equations]\n\
+             \"der(h)\" = \"{slope}\"\n[outputs]\nlevel = {{ unit = \"m\", value = \"h\", range = [-1, 3] }}\n[time]\nsample_seconds = 10\nsamples = 3\n\
+             substeps = 20\nmethod = \"implicit\"\n"
+        )
+    };
+    let drains = "(q - a*sqrt(2*g*h))/A";
+    let said = refused(&tank("0", drains));
+    assert!(said.contains("der(h) has no finite slope by h where a shot begins"), "{said}");
+    assert!(Equations::from_text("tank.toml", &tank("1e-6", drains)).build().is_ok());
+    let said = refused(&tank("0", "(q - a*sqrt(2*g*(h - 1e-2)))/A"));
+    assert!(said.contains("der(h) has no finite value where a shot begins"), "{said}");
+}
+
+#[test]
+fn sums_over_more_values_than_fit_are_refused_at_once() {
+    let text = "[indices]\ni = 2000\nj = 2000\nk = 2000\n[inputs]\nu = { unit = \"1\", range = [-1, 1], shape = [\"i\"], kind = \"static\" }\n[outputs]\n\
+                y = { unit = \"1\", value = \"sum(i, sum(j, sum(k, sin(u[i]*j*k))))\", range = [-1, 1] }\n";
+    let before = Instant::now();
+    let said = refused(text);
+    assert!(said.contains("`y` runs over 8000000000 values of its indices"), "{said}");
+    assert!(before.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn an_explicit_method_is_held_against_all_ends_of_the_ranges() {
+    // The stiffest point has the drive at one end and the bias at the other.
+    let said = refused(&DIODE.replace("samples = 12\nsubsteps = 4", "samples = 256\nsubsteps = 1").replace("\"implicit\"", "\"rk4\""));
+    assert!(said.contains("rk4 is unstable where the system is fastest"), "{said}");
+}

@@ -1,10 +1,13 @@
 //! Integrators have their order, and the implicit one is stable where explicit ones are not.
 
+use drivers::Batch;
+
 use super::super::implicit::Room;
 use super::super::machine::Memory;
 use super::super::rosenbrock::{RODAS, ROS2, Rosenbrock};
 use super::super::system::Stepper;
 use super::{coefficients, course, predict};
+use crate::{Equations, Twin};
 
 /// A pendulum with friction, driven at first, whose two states have different units.
 fn pendulum(method: &str, substeps: usize) -> String {
@@ -106,5 +109,81 @@ fn sparse_steps_have_the_order_of_their_method() {
         let error = |steps| end(method, steps).iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         let found = f64::log2(error(steps) / error(2 * steps));
         assert!((found - order).abs() < 0.3, "{found} instead of {order}");
+    }
+}
+
+/// What is made at a rate and lost by its square: r·u = k·b² in the end, long before a sample is over.
+#[test]
+fn steps_that_adapt_find_what_is_over_in_a_part_of_a_sample() {
+    for (start, sample_seconds) in [("0", 0.1), ("1e-4", 10.0)] {
+        let text = format!(
+            r#"
+[inputs]
+u = {{ unit = "1", range = [0, 2] }}
+[coefficients]
+r = {{ unit = "1/s", value = 0.04 }}
+k = {{ unit = "1/s", value = 3e7 }}
+[states]
+b = {{ unit = "1", start = "{start}" }}
+[equations]
+"der(b)" = "r*u - k*b^2"
+[outputs]
+b = {{ unit = "1", value = "b", range = [-1, 1] }}
+[time]
+sample_seconds = {sample_seconds}
+samples = 3
+method = "implicit-adaptive"
+"#
+        );
+        let twin = Equations::from_text("fast.toml", &text).build().unwrap().twin;
+        let inputs = Batch::new(3, vec![1.0, 0.9, 1.1]).unwrap();
+        let single = twin.predict(&inputs, &[]);
+        let double = predict(&course(&text), &coefficients(&text), &[1.0, 0.9, 1.1], &[]);
+        for (sample, u) in [1.0, 0.9, 1.1_f64].into_iter().enumerate() {
+            let rest = (0.04 * u / 3e7).sqrt();
+            for found in [f64::from(single.row(0)[sample]), double[sample]] {
+                assert!((found / rest - 1.0).abs() < 1e-3, "{found}, not {rest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn steps_that_adapt_keep_their_tolerance_where_a_diode_turns_off() {
+    let text = |method: &str, substeps: usize| {
+        format!(
+            r#"
+[inputs]
+vin = {{ unit = "V", range = [-10, 10] }}
+[coefficients]
+R = {{ unit = "kohm", value = 1 }}
+C = {{ unit = "nF", value = 10 }}
+Is = {{ unit = "A", value = 1e-14 }}
+Vt = {{ unit = "mV", value = 25.85 }}
+[states]
+v = {{ unit = "V" }}
+[equations]
+"der(v)" = "((vin - v)/R - Is*(exp(v/Vt) - 1))/C"
+[outputs]
+v = {{ unit = "V", value = "v", range = [-12, 2] }}
+[time]
+sample_seconds = 1e-5
+samples = 6
+substeps = {substeps}
+tolerance = 1e-3
+method = "{method}"
+"#
+        )
+    };
+    let inputs = [8.0, 9.0, -9.0, 7.0, -3.0, -8.0];
+    let found = |method: &str, substeps: usize| {
+        let text = text(method, substeps);
+        predict(&course(&text), &coefficients(&text), &inputs, &[])
+    };
+    let exact = found("implicit", 20_000);
+    for substeps in [1, 2] {
+        for (found, exact) in found("implicit-adaptive", substeps).iter().zip(&exact) {
+            assert!((found - exact).abs() < 2e-2, "{found}, not {exact}");
+        }
     }
 }

@@ -7,8 +7,9 @@
 //! Each kind of difference is divided by its deviation over the real sequences. All are scaled so that sequences that stand still are 37.1
 //! away from the real ones, as in the prototype whose numbers stand beside ours: distances of other sequences are then in its unit.
 
-use calibration::frechet;
 use sims::Key;
+
+use super::frechet::frechet;
 
 /// Random directions.
 const DIRECTIONS: usize = 24;
@@ -95,7 +96,9 @@ impl Features {
         let mut features = Vec::new();
         for sequence in self.sequences(sequences) {
             let mut seen = [0.0; DIRECTIONS];
-            for (difference, along) in self.differences(sequence).into_iter().zip(self.directions.chunks_exact(DIRECTIONS)) {
+            for (difference, along) in
+                self.differences(sequence).into_iter().zip(self.directions.chunks_exact(DIRECTIONS))
+            {
                 seen.iter_mut().zip(along).for_each(|(sum, weight)| *sum += difference * weight);
             }
             features.extend(seen);

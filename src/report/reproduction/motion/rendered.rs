@@ -152,8 +152,8 @@ impl Classifier {
         let best = |row: &[f32]| (0..width).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         let classes: Vec<Option<usize>> = values.chunks_exact(width).map(best).collect();
         let others = classes.chunks_exact(frames).flat_map(|one| one[1..].iter().map(|class| *class == one[0]));
-        let (kept, all) = others.fold((0, 0), |(kept, all), same| (kept + usize::from(same), all + 1));
-        Ok(f64::from(kept) / f64::from(all.max(1)))
+        let (kept, all) = others.fold((0, 0), |(kept, all), same| (kept + u32::from(same), all + 1));
+        Ok(f64::from(kept) / f64::from(all.max(1_u32)))
     }
 }
 
@@ -217,8 +217,7 @@ impl<'a> Turning<'a> {
         let document = (&self.prepared.document, "motion.generator");
         let generator = self.frozen.generator(&lab, self.movement.principal, document)?;
         let [frames, _] = self.size();
-        let (latents, components, count) =
-            (self.movement.latents, self.movement.components, self.data.test.len());
+        let (latents, components, count) = (self.movement.latents, self.movement.components, self.data.test.len());
         let mut best = f64::INFINITY;
         for step in WALKS {
             let mut shown = Vec::new();
@@ -248,8 +247,7 @@ impl<'a> Turning<'a> {
     pub fn learn(&self, method: Method, seed: u64, classifier: &mut Classifier) -> Result<Shown, Error> {
         let experiment = self.prepared.counted(method, seed, &self.data);
         let mut lab = self.lab(method)?;
-        let mut trainer =
-            Trainer::new(self.network(&lab)?, &self.data, &experiment.training, method, Key::new(seed));
+        let mut trainer = Trainer::new(self.network(&lab)?, &self.data, &experiment.training, method, Key::new(seed));
         learn(&mut trainer, experiment.training.steps, &mut lab)?;
         let saved = trainer.saved();
         drop(trainer);

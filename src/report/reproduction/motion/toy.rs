@@ -27,6 +27,9 @@ const STATE: usize = 32;
 const RADIUS: f32 = 0.6;
 /// Sequences of one batch.
 const BATCH: usize = 100;
+/// Contents whose motions are compared, and motions of each.
+const CONTENTS: usize = 20;
+const EACH: usize = 40;
 
 /// How one run moves.
 #[derive(Debug, Clone, Copy)]
@@ -125,12 +128,9 @@ impl Plane {
     }
 
     /// Sequences that go where a draw says, along the first two components.
-    fn walked(
-        &mut self,
-        key: Key,
-        draw: impl Fn(&mut sims::Stream) -> Vec<[f32; 2]>,
-    ) -> Result<Vec<f32>, Error> {
-        let (rule, generator, count) = (movement(Way { principal: true, told: false }), self.generator(true)?, self.count);
+    fn walked(&mut self, key: Key, draw: impl Fn(&mut sims::Stream) -> Vec<[f32; 2]>) -> Result<Vec<f32>, Error> {
+        let (rule, generator, count) =
+            (movement(Way { principal: true, told: false }), self.generator(true)?, self.count);
         let mut places = vec![vec![0.0; count * COMPONENTS]; FRAMES];
         let mut latents = Vec::with_capacity(count * LATENTS.latent);
         for row in 0..count {
@@ -141,8 +141,7 @@ impl Plane {
                 places[frame][row * COMPONENTS + 1] = other;
             }
         }
-        let places: Vec<Tensor<2>> =
-            places.into_iter().map(|place| rows::tensor(place, [count, COMPONENTS])).collect();
+        let places: Vec<Tensor<2>> = places.into_iter().map(|place| rows::tensor(place, [count, COMPONENTS])).collect();
         let mut state = State::default();
         let pass = &mut Pass::new(&mut self.lab, Forward::Plant, Purpose::Test, &mut state);
         let latents = rows::tensor(latents, [count, LATENTS.latent]);
@@ -177,7 +176,10 @@ impl Toy {
     /// Learns to move in one way, by so many updates.
     pub fn train(&mut self, way: Way, steps: usize) -> Result<Moved, Error> {
         let rule = movement(way);
-        let text = format!("[[layers]]\nkind = \"lstm\"\nwidth = {STATE}\n\n[[layers]]\nkind = \"linear\"\nwidth = {}\n", rule.components);
+        let text = format!(
+            "[[layers]]\nkind = \"lstm\"\nwidth = {STATE}\n\n[[layers]]\nkind = \"linear\"\nwidth = {}\n",
+            rule.components
+        );
         let (layers, document) = layers(&text)?;
         let key = self.plane.key.branch("motion");
         let test = self.train[..FRAMES * VALUES].to_vec();
@@ -208,10 +210,8 @@ impl Toy {
         let inputs: Vec<f32> =
             (0..self.plane.count).flat_map(|row| rule.row(None, FRAMES, fresh.number(row as u64))).collect();
         let film = mover.film(&inputs, FRAMES, &mut self.plane.lab, Forward::Plant)?;
-        // As many motions of each of some contents.
-        const EACH: usize = 40;
         let width = rule.width();
-        let contents: Vec<f32> = (0..20 * EACH)
+        let contents: Vec<f32> = (0..CONTENTS * EACH)
             .flat_map(|row| {
                 let content = rule.row(None, FRAMES, fresh.number((row / EACH) as u64));
                 let noise = rule.row(None, FRAMES, fresh.branch("noise").number(row as u64));

@@ -12,8 +12,6 @@
 
 use rayon::prelude::*;
 
-use super::{Color, quantile};
-
 /// Projections of rows, and what they are to be carried to.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns<'a, T> {
@@ -27,7 +25,45 @@ pub struct Columns<'a, T> {
     pub groups: Option<[&'a [u32]; 2]>,
 }
 
-impl<T: Color> Columns<'_, T> {
+/// A number that projections are made of.
+pub trait Real: Copy + Send + Sync {
+    /// As f64.
+    fn wide(self) -> f64;
+    /// Of f64.
+    fn narrow(wide: f64) -> Self;
+}
+
+impl Real for f32 {
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+    fn narrow(wide: f64) -> Self {
+        wide as Self
+    }
+}
+
+impl Real for f64 {
+    fn wide(self) -> f64 {
+        self
+    }
+    fn narrow(wide: f64) -> Self {
+        wide
+    }
+}
+
+/// The `place`th of `count` quantiles of ascending values, each in the middle of its share.
+fn quantile(values: &[f32], place: usize, count: usize) -> f64 {
+    if values.len() == count {
+        return f64::from(values[place]);
+    }
+    let last = (values.len() - 1) as f64;
+    let at = ((place as f64 + 0.5) * values.len() as f64 / count as f64 - 0.5).clamp(0.0, last);
+    let (below, above) = (at as usize, (at as usize + 1).min(values.len() - 1));
+    let [low, high] = [below, above].map(|place| f64::from(values[place]));
+    low + (at - below as f64) * (high - low)
+}
+
+impl<T: Real> Columns<'_, T> {
     /// The distance.
     pub fn distance(&self) -> f64 {
         self.carry(false).0
@@ -67,7 +103,7 @@ impl<T: Color> Columns<'_, T> {
         let (count, mut sum) = (own.len(), 0.0);
         let mut pulled = vec![0.0; if slopes { count } else { 0 }];
         for (rank, (_, value, row)) in own.into_iter().enumerate() {
-            let difference = value - f64::from(quantile(&other, rank, count));
+            let difference = value - quantile(&other, rank, count);
             sum += difference * difference;
             if slopes {
                 pulled[row] = 2.0 * weight * difference / count as f64;
@@ -80,7 +116,7 @@ impl<T: Color> Columns<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Key;
+    use sims::Key;
 
     fn drawn(count: usize, seed: u64) -> Vec<f64> {
         let mut stream = Key::new(seed).stream();
@@ -119,7 +155,8 @@ mod tests {
         let of = |values: &[f64], groups| Columns { values, wanted: &wanted, weights: &[3.0], groups }.distance();
         assert!((of(&values, None) - 0.75).abs() < 1e-12);
         // Two groups, the low half of the one side against the high half of the other: 5 − ½ apart, and 5 + ½.
-        let [low, high] = [0, 1].map(|first| (0..10).map(|row| u32::from((row < 5) == (first == 0))).collect::<Vec<_>>());
+        let [low, high] =
+            [0, 1].map(|first| (0..10).map(|row| u32::from((row < 5) == (first == 0))).collect::<Vec<_>>());
         let apart = 3.0 * 0.5 * (4.5_f64.powi(2) + 5.5_f64.powi(2));
         let found = of(&values, Some([&low, &low]));
         assert!((found - apart).abs() < 1e-9, "{found}, not {apart}");

@@ -49,7 +49,8 @@ impl Principal {
         let mut found = Self::default();
         for place in order.into_iter().take(count) {
             let direction: Vec<f64> = eigen.eigenvectors.column(place).iter().copied().collect();
-            let largest = direction.iter().fold(0.0_f64, |most, value| if most.abs() < value.abs() { *value } else { most });
+            let largest =
+                direction.iter().fold(0.0_f64, |most, value| if most.abs() < value.abs() { *value } else { most });
             let sign = if largest < 0.0 { -1.0 } else { 1.0 };
             found.directions.push(direction.into_iter().map(|value| sign * value).collect());
             found.deviations.push(eigen.eigenvalues[place].max(0.0).sqrt());
