@@ -9,8 +9,7 @@ use drivers::Histogram;
 
 use crate::Error;
 use crate::control::{
-    Alarms, Budget, Control, Hooks, Quantity, Status, Thumbnail, TrainingStatus, Tried, TriedOn, TuningStatus,
-    Viewer,
+    Alarms, Budget, Control, Hooks, Quantity, Status, Thumbnail, TrainingStatus, Tried, TriedOn, TuningStatus, Viewer,
 };
 use crate::event::{Alarm, Evaluated, Event, GuardCounts, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;

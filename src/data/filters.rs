@@ -155,7 +155,9 @@ mod tests {
     fn what_is_no_such_network_says_why() {
         let said = |tensors: &[(&str, &[usize])]| Filters::of(&file(tensors)).unwrap_err();
         assert!(said(&[("a.weight", &[2, 2])]).contains("no convolutions"));
-        assert!(said(&[("0.weight", &[4, 1, 3, 3])]).contains("`0.weight`, which takes 1 channels where 3 come before"));
+        assert!(
+            said(&[("0.weight", &[4, 1, 3, 3])]).contains("`0.weight`, which takes 1 channels where 3 come before")
+        );
         assert!(said(&[("0.weight", &[4, 3, 2, 3])]).contains("2 × 3: sides must be odd"));
         assert!(said(&[("0.weight", &[4, 3, 3, 3]), ("0.bias", &[3])]).contains("`0.bias` of 3 values for 4 channels"));
         assert!(Filters::of(b"PNG").unwrap_err().contains("no safetensors file"));

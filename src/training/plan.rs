@@ -73,11 +73,7 @@ impl Plan {
         let frames = experiment.motion.as_ref().map_or(1, |motion| motion.frames);
         let own = match data.cells() {
             Some(lattice) => (lattice.cells(), lattice.rollouts(steps), lattice.tested()),
-            None => (
-                1,
-                steps * (frames - 1).max(1),
-                (frames - 1).max(1) * method.passes_of_a_test(data.meaning.len()),
-            ),
+            None => (1, steps * (frames - 1).max(1), (frames - 1).max(1) * method.passes_of_a_test(data.meaning.len())),
         };
         let physical = experiment.layers.iter().enumerate().filter_map(|(index, layer)| {
             let LayerConfig::Physical(layer) = layer else { return None };
@@ -155,7 +151,11 @@ impl Plan {
             most_again_shots: part(self.most_again_shots),
             record_bytes: part(self.record_bytes),
             free_bytes: self.free_bytes,
-            driven: self.driven.iter().map(|(plant, (shots, seconds))| (plant.clone(), (part(*shots), share * seconds))).collect(),
+            driven: self
+                .driven
+                .iter()
+                .map(|(plant, (shots, seconds))| (plant.clone(), (part(*shots), share * seconds)))
+                .collect(),
         }
     }
 

@@ -22,7 +22,8 @@ pub fn beside(picture: &Thumbnail, theme: Theme, area: Rect, buffer: &mut Buffer
             let [upper, lower] = [0, 1].map(|line| picture.color([usize::from(2 * y + line), usize::from(x)]));
             let cell = &mut buffer[(area.x + left + 1 + x, area.y + y)];
             if theme.color && theme.unicode {
-                let color = |of: Option<[u8; 3]>| of.map_or(Color::Reset, |[red, green, blue]| Color::Rgb(red, green, blue));
+                let color =
+                    |of: Option<[u8; 3]>| of.map_or(Color::Reset, |[red, green, blue]| Color::Rgb(red, green, blue));
                 cell.set_symbol("▀").set_fg(color(upper)).set_bg(color(lower));
             } else {
                 cell.set_symbol(SHADES[shade([upper, lower])]);

@@ -66,7 +66,10 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Products<'_, T> {
             // Where there are fewer rows the others deviate by nothing.
             columns.iter_mut().for_each(|column| column.fill(0.0));
             for (column, row) in columns.iter_mut().zip(rows.chunks_exact(width)) {
-                column.iter_mut().zip(row.iter().zip(mean)).for_each(|(to, (value, mean))| *to = (*value).into() - mean);
+                column
+                    .iter_mut()
+                    .zip(row.iter().zip(mean))
+                    .for_each(|(to, (value, mean))| *to = (*value).into() - mean);
             }
             for (index, deviation) in deviations.iter_mut().enumerate() {
                 *deviation = std::array::from_fn(|row| columns[row][index]);

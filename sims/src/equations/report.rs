@@ -233,8 +233,13 @@ pub(super) fn undefined(model: &Model, course: &Course) -> Option<String> {
     let controls = all(Role::Control, &|[low, high]| f64::midpoint(low, high));
     let coefficients = nominal(model);
     let states = course.start(&inputs, &controls, &coefficients);
-    let values =
-        super::export::Values { model, states: &states, inputs: &inputs, controls: &controls, coefficients: &coefficients };
+    let values = super::export::Values {
+        model,
+        states: &states,
+        inputs: &inputs,
+        controls: &controls,
+        coefficients: &coefficients,
+    };
     let by = |whose: &str, what: &str| {
         Some(format!(
             "der({whose}) has no finite {what} where a shot begins (states at their start, inputs at rest, controls in the middle of their              ranges): give a state another `start`, such as 1e-6, or write if(…) around it"

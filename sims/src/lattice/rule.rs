@@ -47,8 +47,9 @@ impl Matrix {
         let panel = PANELS[usize::from(PANELS[0] < columns)];
         let padded = columns.next_multiple_of(panel);
         let at = |row: usize, column: usize| if column < columns { values[row * columns + column] } else { 0.0 };
-        let weights = (0..padded / panel)
-            .flat_map(|index| (0..rows).flat_map(move |row| (0..panel).map(move |place| at(row, index * panel + place))));
+        let weights = (0..padded / panel).flat_map(|index| {
+            (0..rows).flat_map(move |row| (0..panel).map(move |place| at(row, index * panel + place)))
+        });
         let offsets = (0..padded).map(|column| at(rows, column)).collect();
         Self { rows, columns, panel, weights: weights.collect(), offsets }
     }

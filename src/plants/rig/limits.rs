@@ -92,7 +92,10 @@ impl LimitsConfig {
             }
         }
         if self.shots == Some(0) {
-            return Some(("shots".to_owned(), "is 0: a plant that may never be driven need not be in the rig".to_owned()));
+            return Some((
+                "shots".to_owned(),
+                "is 0: a plant that may never be driven need not be in the rig".to_owned(),
+            ));
         }
         let duty = self.duty.filter(|duty| !(0.0 < *duty && *duty <= 1.0))?;
         Some(("duty".to_owned(), format!("is {duty}: it must be above 0 and at most 1")))

@@ -2,7 +2,8 @@
 
 use super::program::Program;
 use super::{
-    batchnorm, learned_twins, methods, mos, motion, piann, simplicity_bias, style_parameters, symbolic_numerics, textures,
+    batchnorm, learned_twins, methods, mos, motion, piann, simplicity_bias, style_parameters, symbolic_numerics,
+    textures,
 };
 
 /// All of them.

@@ -234,8 +234,8 @@ fn mean(distances: &[f64]) -> Scores {
 mod tests {
     use super::super::features::drawn;
     use super::super::tests::refuses;
-    use crate::data::Filters;
     use super::*;
+    use crate::data::Filters;
 
     fn image(size: usize) -> Pixels<f32> {
         let colors = (0..size * size).flat_map(|cell| {

@@ -279,6 +279,8 @@ fn sums_over_more_values_than_fit_are_refused_at_once() {
 #[test]
 fn an_explicit_method_is_held_against_all_ends_of_the_ranges() {
     // The stiffest point has the drive at one end and the bias at the other.
-    let said = refused(&DIODE.replace("samples = 12\nsubsteps = 4", "samples = 256\nsubsteps = 1").replace("\"implicit\"", "\"rk4\""));
+    let said = refused(
+        &DIODE.replace("samples = 12\nsubsteps = 4", "samples = 256\nsubsteps = 1").replace("\"implicit\"", "\"rk4\""),
+    );
     assert!(said.contains("rk4 is unstable where the system is fastest"), "{said}");
 }
