@@ -85,7 +85,9 @@ impl Corrector {
         }
         if let Some(PlainLayer { inputs, weights, bias, .. }) = layers.last_mut() {
             for ((row, bias), width) in weights.chunks_exact_mut(*inputs).zip(bias).zip(&self.targets) {
-                row.iter_mut().for_each(|weight| *weight *= width);
+                for weight in row.iter_mut() {
+                    *weight *= width;
+                }
                 *bias *= width;
             }
         }

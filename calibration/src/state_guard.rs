@@ -333,7 +333,7 @@ impl NullaryFnOnce for Left<'_> {
         let Self { fit, from, batch, limit } = self;
         let (mean, weight) = (&fit.mean[from..], &fit.weight[from..]);
         let mut left = Vec::with_capacity(batch.rows());
-        for row in batch.iter() {
+        for row in batch {
             let (values, last) = row.as_chunks::<16>();
             let (means, weights) = (mean.as_chunks::<16>().0, weight.as_chunks::<16>().0);
             let mut out = [0_u32; 16];

@@ -197,7 +197,7 @@ impl Statistics {
         let mut part = self.blank();
         part.take(rows, 1);
         if let Some(products) = &mut part.products {
-            Arch::new().dispatch(Products { rows, mean: &part.mean, products });
+            Arch::new().dispatch(Products { rows, mean: &part.mean, sums: products });
         }
         self.join(&part);
     }

@@ -1,5 +1,6 @@
 //! `pnnlab generate`: images of a trained generator, or sequences of one that is moved: a film, a folder of frames, or a table.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -194,7 +195,8 @@ fn table(film: &Film) -> String {
     let mut text = format!("sequence,frame,{}\n", values.join(","));
     for (sequence, frame) in (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame))) {
         let values: Vec<String> = film.frame(sequence, frame).iter().map(f32::to_string).collect();
-        text += &format!("{sequence},{frame},{}\n", values.join(","));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{sequence},{frame},{}", values.join(","));
     }
     text
 }

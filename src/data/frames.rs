@@ -84,7 +84,7 @@ pub fn of_folder(config: &FramesConfig, path: Option<&Path>) -> Result<Dataset, 
     };
     if files.is_empty() {
         for folder in &folders {
-            files = entries(folder)?[0].clone();
+            files.clone_from(&entries(folder)?[0]);
             if !files.is_empty() {
                 sequences.push(read(&files)?);
             }

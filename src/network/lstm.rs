@@ -53,7 +53,7 @@ struct Lstm {
 
 impl Lstm {
     /// State and output of gates `[sequences, 4 width]`, from the state before, if there is one.
-    fn gated(&self, gates: Tensor<2>, before: Option<Tensor<2>>) -> [Tensor<2>; 2] {
+    fn gated(&self, gates: &Tensor<2>, before: Option<Tensor<2>>) -> [Tensor<2>; 2] {
         let part = |place: usize| gates.clone().narrow(1, place * self.width, self.width);
         let new = activation::sigmoid(part(0)) * activation::tanh(part(3));
         let state = match before {
@@ -100,7 +100,7 @@ impl Layer for Lstm {
         let known = match (known, &pass.sequence.start) {
             (Some(known), _) => Some(known),
             (None, Some(start)) => {
-                Some(self.gated(start.clone().matmul(weights[0].clone()) + weights[1].clone(), None))
+                Some(self.gated(&(start.clone().matmul(weights[0].clone()) + weights[1].clone()), None))
             }
             (None, None) => None,
         };
@@ -109,7 +109,7 @@ impl Layer for Lstm {
             return Err(Error::Usage(message.to_owned()));
         };
         let gates = Tensor::cat(vec![values, before], 1).matmul(weights[2].clone()) + weights[3].clone();
-        let [output, state] = self.gated(gates, Some(state));
+        let [output, state] = self.gated(&gates, Some(state));
         if let [_, _, _, _, tell, tell_offset, noise, noise_offset] = weights {
             let both = Tensor::cat(vec![output.clone(), state.clone()], 1);
             let hidden = activation::relu(both.matmul(tell.clone()) + tell_offset.clone());

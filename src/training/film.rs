@@ -154,8 +154,11 @@ impl Maker {
     }
 }
 
-/// Lines and columns of what a run makes, and what its black and white are.
-pub fn shown(prepared: &Prepared, run: &Interrupted) -> Result<Option<([usize; 2], [f32; 2])>, Error> {
+/// Lines and columns of a picture, and what its black and white are.
+pub type Shown = ([usize; 2], [f32; 2]);
+
+/// How what a run makes is shown; none where it makes no pictures.
+pub fn shown(prepared: &Prepared, run: &Interrupted) -> Result<Option<Shown>, Error> {
     let frozen = match prepared.frozen()? {
         Some(frozen) => Some(frozen),
         None => Frozen::of(&run.folder)?,

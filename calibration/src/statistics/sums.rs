@@ -25,7 +25,9 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Sums<'_, T> {
         for row in rows.chunks_exact(width) {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += (*value).into());
         }
-        mean.iter_mut().for_each(|mean| *mean /= count);
+        for mean in mean.iter_mut() {
+            *mean /= count;
+        }
         let mut remains = vec![0.0; width];
         for row in rows.chunks_exact(width) {
             let sums = squares.iter_mut().zip(&mut remains);
@@ -47,7 +49,7 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Sums<'_, T> {
 pub(super) struct Products<'a, T> {
     pub rows: &'a [T],
     pub mean: &'a [f64],
-    pub products: &'a mut [f64],
+    pub sums: &'a mut [f64],
 }
 
 /// Rows whose products are added together: sums are read and written once for all of them.
@@ -58,13 +60,15 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Products<'_, T> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { rows, mean, products } = self;
+        let Self { rows, mean, sums } = self;
         let width = mean.len().max(1);
         let mut deviations = vec![[0.0; TOGETHER]; mean.len()];
         let mut columns = vec![vec![0.0; mean.len()]; TOGETHER];
         for rows in rows.chunks(TOGETHER * width) {
             // Where there are fewer rows the others deviate by nothing.
-            columns.iter_mut().for_each(|column| column.fill(0.0));
+            for column in &mut columns {
+                column.fill(0.0);
+            }
             for (column, row) in columns.iter_mut().zip(rows.chunks_exact(width)) {
                 column
                     .iter_mut()
@@ -74,7 +78,7 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Products<'_, T> {
             for (index, deviation) in deviations.iter_mut().enumerate() {
                 *deviation = std::array::from_fn(|row| columns[row][index]);
             }
-            let mut rest = &mut products[..];
+            let mut rest = &mut sums[..];
             for (index, [a, b, c, d]) in deviations.iter().enumerate() {
                 let (line, others) = rest.split_at_mut(index);
                 rest = others;

@@ -25,7 +25,9 @@ impl Principal {
             means[group(row)].iter_mut().zip(values).for_each(|(mean, value)| *mean += f64::from(*value));
         }
         for (mean, count) in means.iter_mut().zip(&counts) {
-            mean.iter_mut().for_each(|mean| *mean /= (*count).max(1) as f64);
+            for mean in mean.iter_mut() {
+                *mean /= (*count).max(1) as f64;
+            }
         }
         let mut covariance = DMatrix::<f64>::zeros(width, width);
         for (row, values) in rows.chunks_exact(width.max(1)).enumerate() {

@@ -1,5 +1,5 @@
 //! How fast a mesh is: shots a second of the twin's forward pass, and of forward and backward together, in the size that `benches/mesh.py`
-//! measures a straightforward PyTorch mesh in.
+//! measures a straightforward mesh of `PyTorch` in.
 
 use std::time::Instant;
 

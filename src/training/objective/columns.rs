@@ -131,14 +131,15 @@ mod tests {
         for (wanted, groups) in
             [(narrow(drawn(20 * 3, 2)), None), (narrow(drawn(12 * 3, 3)), Some([&groups[0][..], &groups[1][..]]))]
         {
-            let columns = |values| Columns::<f64> { values, wanted: &wanted, weights: &weights, groups };
-            let (distance, gradient) = columns(&values).gradient();
-            assert_eq!(distance, columns(&values).distance());
+            let distance = |values: &[f64]| Columns { values, wanted: &wanted, weights: &weights, groups }.distance();
+            let columns = Columns { values: &values[..], wanted: &wanted, weights: &weights, groups };
+            let (found, gradient) = columns.gradient();
+            assert_eq!(found, distance(&values));
             for (place, slope) in gradient.iter().enumerate() {
                 let moved = |by: f64| {
                     let mut moved = values.clone();
                     moved[place] += by;
-                    columns(&moved).distance()
+                    distance(&moved)
                 };
                 let difference = (moved(1e-7) - moved(-1e-7)) / 2e-7;
                 assert!((difference - slope).abs() < 1e-7, "{place}: {difference}, not {slope}");

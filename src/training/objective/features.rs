@@ -66,7 +66,7 @@ impl Features {
             .into_iter()
             .map(|wanted| {
                 let [places, _] = wanted.dims();
-                let wanted = wanted.slice([0..places.min(MOST)]);
+                let wanted = wanted.narrow(0, 0, places.min(MOST));
                 let variance = mean_variance(&wanted);
                 Block { wanted, weight: share / variance.max(f64::from(f32::MIN_POSITIVE)) }
             })

@@ -238,6 +238,8 @@ impl Objective for Move {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::super::tests::refuses;
     use super::*;
     use crate::data::{GeneratorFacts, Latents, Meaning, MotionConfig};
@@ -249,7 +251,7 @@ mod tests {
         let mut text = "x,y\n".to_owned();
         for frame in 0..400 {
             let angle = 0.4 * frame as f32;
-            text += &format!("{},{}\n", angle.cos(), angle.sin());
+            writeln!(text, "{},{}", angle.cos(), angle.sin()).unwrap();
         }
         let file = folder.path().join("trace.csv");
         std::fs::write(&file, text).unwrap();

@@ -1,6 +1,6 @@
 //! How many values a line and the sums within it run over: what is more than memory can hold is refused before anything is built.
 
-use super::super::model::{Line, Meaning, Model};
+use super::super::model::{Meaning, Model};
 use super::super::syntax::{Expr, Kind};
 use crate::Error;
 
@@ -15,17 +15,14 @@ pub(super) fn check(model: &Model) -> Result<(), Error> {
         let all = count.saturating_mul(deepest(model, &line.right.expr));
         if MOST < all {
             let what = format!(
-                "runs over {all} values of its indices, each of which is computed in every step: at most {MOST} can be; sum over fewer indices at \
-                 once, by a quantity of [let] for what goes with some of them alone"
+                "`{}` runs over {all} values of its indices, each of which is computed in every step: at most {MOST} can be; sum over fewer indices at \
+                 once, by a quantity of [let] for what goes with some of them alone",
+                line.name
             );
-            return Err(of(model, line, what));
+            return Err(model.error(&line.right, &line.right.expr.span, what));
         }
     }
     Ok(())
-}
-
-fn of(model: &Model, line: &Line, what: String) -> Error {
-    model.error(&line.right, &line.right.expr.span, format!("`{}` {what}", line.name))
 }
 
 /// The most values that sums within one another run over.

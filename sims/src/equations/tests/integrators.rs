@@ -7,7 +7,7 @@ use super::super::machine::Memory;
 use super::super::rosenbrock::{RODAS, ROS2, Rosenbrock};
 use super::super::system::Stepper;
 use super::{coefficients, course, predict};
-use crate::{Equations, Twin};
+use crate::Equations;
 
 /// A pendulum with friction, driven at first, whose two states have different units.
 fn pendulum(method: &str, substeps: usize) -> String {

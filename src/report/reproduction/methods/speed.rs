@@ -1,4 +1,4 @@
-//! How fast the mesh's twin is, in the size of `benches/mesh.py`, which measures a straightforward PyTorch mesh.
+//! How fast the mesh's twin is, in the size of `benches/mesh.py`, which measures a straightforward mesh of `PyTorch`.
 
 use super::super::program::{Asked, Measured};
 use crate::Error;

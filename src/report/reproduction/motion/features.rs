@@ -114,7 +114,9 @@ pub fn shuffled(sequences: &[f32], [frames, pixels]: [usize; 2], key: Key) -> Ve
     for sequence in sequences.chunks_exact(frames * pixels) {
         let mut order: Vec<usize> = (0..frames).collect();
         stream.shuffle(&mut order);
-        order.into_iter().for_each(|frame| turned.extend(&sequence[frame * pixels..][..pixels]));
+        for frame in order {
+            turned.extend(&sequence[frame * pixels..][..pixels]);
+        }
     }
     turned
 }

@@ -229,7 +229,9 @@ impl<'a> Turning<'a> {
                 let mut place = vec![0.0; some * components];
                 let mut places = vec![rows::tensor(place.clone(), [some, components])];
                 for _ in 1..frames {
-                    place.iter_mut().for_each(|place| *place += step * (2.0 * stream.uniform() - 1.0));
+                    for place in &mut place {
+                        *place += step * (2.0 * stream.uniform() - 1.0);
+                    }
                     places.push(rows::tensor(place.clone(), [some, components]));
                 }
                 let mut state = State::default();
