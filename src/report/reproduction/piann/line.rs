@@ -268,7 +268,7 @@ fn cost(twin: &dyn Twin) -> [f64; 2] {
     ]
 }
 
-/// Accuracy on the plant after the experiment's updates by a method, with a twin of its own where one is given.
+/// Accuracy on the plant after the experiment's updates by a method, with a twin of its own where one is given; 0 of a training that diverged.
 fn trained(
     prepared: &Prepared,
     method: Method,
@@ -286,11 +286,21 @@ fn trained(
     let experiment = prepared.counted(method, seed, data);
     let network = Network::build(experiment.layout(), &prepared.document, &lab, data)?;
     let mut trainer = Trainer::new(network, data, &experiment.training, method, Key::new(seed));
-    for step in 1..=experiment.training.steps {
-        going()?;
-        trainer.step(step, &mut lab)?;
-    }
-    let accuracy = trainer.test_scores(&mut lab)?.first();
+    let mut run = || -> Result<f64, Error> {
+        for step in 1..=experiment.training.steps {
+            going()?;
+            trainer.step(step, &mut lab)?;
+        }
+        Ok(trainer.test_scores(&mut lab)?.first())
+    };
+    let accuracy = match run() {
+        // What a twin that is far off leads to is a finding.
+        Err(Error::Diverged { .. }) => {
+            tell!("piann: the training diverged, and counts as an accuracy of 0");
+            0.0
+        }
+        found => found?,
+    };
     drop(trainer);
     lab.make_safe()?;
     Ok(accuracy)
