@@ -208,8 +208,8 @@ fn what_cannot_move_is_refused_in_a_sentence() {
         3,
         "needs images with classes",
     );
-    let rows: String = (0..40).map(|row| format!("{row},{}\n", 2 * row)).collect();
-    place.write("motion.csv", &format!("a,b\n{rows}"));
+    let rows: Vec<String> = (0..40).map(|row| format!("{row},{}\n", 2 * row)).collect();
+    place.write("motion.csv", &format!("a,b\n{}", rows.concat()));
     refused(
         &set("data={source=\"trace\", file=\"motion.csv\"}"),
         3,
