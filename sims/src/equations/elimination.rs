@@ -190,7 +190,8 @@ fn subtract<S: Real, const W: usize>(to: &mut [S; W], a: [S; W], b: [S; W]) {
 
 /// The order of approximate minimum degree; the given order where it cannot be had.
 fn ordered(size: usize, entries: &[(u32, u32)]) -> Vec<u32> {
-    let mut columns: Vec<Vec<i32>> = vec![Vec::new(); size];
+    // With the diagonal, which changes no order: the crate counts on as many entries as unknowns.
+    let mut columns: Vec<Vec<i32>> = (0..size as i32).map(|place| vec![place]).collect();
     for (row, column) in entries {
         columns[*column as usize].push(*row as i32);
     }
@@ -264,5 +265,13 @@ mod tests {
         }
         let elimination = Elimination::new((side * side) as usize, &entries);
         assert!(elimination.values() < 60_000, "{}", elimination.values());
+    }
+
+    #[test]
+    fn unknowns_that_have_nothing_to_do_with_one_another_have_an_order() {
+        let mut order = ordered(3, &[]);
+        order.sort_unstable();
+        assert_eq!(order, [0, 1, 2]);
+        assert_eq!(ordered(1, &[]), [0]);
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Implicit {
 const MOST_STEPS: usize = 20_000;
 /// The shortest step, as a part of a sample: one that is too long even so is taken.
 const SHORTEST: f64 = 1e-9;
+/// The smallest tolerance, in units of the last place.
+const FINEST: f64 = 8.0;
 /// What rounding may add to an error, in units of the last place of the largest increment of a state.
 const ROUNDING: f64 = 64.0;
 
@@ -200,6 +202,8 @@ impl Implicit {
             }
             return;
         };
+        // Finer than numbers of this precision are, no step would do.
+        let tolerance = tolerance.max(FINEST * S::EPSILON);
         room.scale.clear();
         room.scale.extend(memory.lanes[..size].iter().map(|state| state.map(Real::abs)));
         // Lengths and errors are plain numbers: a step is what it is, whatever the states go with.

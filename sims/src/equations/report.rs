@@ -242,7 +242,8 @@ pub(super) fn undefined(model: &Model, course: &Course) -> Option<String> {
     };
     let by = |whose: &str, what: &str| {
         Some(format!(
-            "der({whose}) has no finite {what} where a shot begins (states at their start, inputs at rest, controls in the middle of their              ranges): give a state another `start`, such as 1e-6, or write if(…) around it"
+            "der({whose}) has no finite {what} where a shot begins (states at their start, inputs at rest, controls in the middle of their \
+             ranges): give a state another `start`, such as 1e-6, or write if(…) around it"
         ))
     };
     for motion in &looked.motions {
