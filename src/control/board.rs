@@ -260,6 +260,10 @@ impl Board {
             wall_seconds_left: training.steps_per_second.filter(|speed| *speed > 0.0).map(|speed| left / speed),
             ..self.heading.budget
         };
+        let (tuning, picture) = {
+            let now = lock(&self.now);
+            (now.tuning.clone(), now.picture.as_ref().map(|(_, picture)| picture.clone()))
+        };
         Status {
             unix_seconds: unix_seconds(),
             process: std::process::id(),
@@ -270,11 +274,11 @@ impl Board {
             why: self.control.why(),
             held: self.control.is_held(),
             training,
-            tuning: lock(&self.now).tuning.clone(),
+            tuning,
             plants,
             alarms: lock(&self.alarms).list().to_vec(),
             budget,
-            picture: lock(&self.now).picture.as_ref().map(|(_, picture)| picture.clone()),
+            picture,
         }
     }
 
