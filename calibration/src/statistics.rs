@@ -263,7 +263,8 @@ impl Statistics {
         self.count = (rows.len() / whole * stretch) as u64;
         let count = self.count.max(1) as f64;
         if stretch == 1 {
-            return Arch::new().dispatch(Sums { rows, count, of: self });
+            let (mean, squares) = (&mut self.mean[..], &mut self.squares[..]);
+            return Arch::new().dispatch(Sums { rows, count, mean, squares });
         }
         for row in rows.chunks_exact(whole) {
             for (mean, values) in self.mean.iter_mut().zip(row.chunks_exact(stretch)) {

@@ -1,18 +1,15 @@
 //! The sums of statistics over rows, compiled for the vector unit that is found at run time.
 
-// Circle with statistics.rs: sums are taken into statistics; split for its length.
-
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 
 use pulp::NullaryFnOnce;
 
-use super::Statistics;
-
-/// Means and squares of rows with one value of each column, as [`Statistics::take`] gathers them, for the vector unit that is found.
+/// Means, and sums of squared deviations from them, of rows with one value of each column: in two passes, so that a large mean costs no digits.
 pub(super) struct Sums<'a, T> {
     pub rows: &'a [T],
     pub count: f64,
-    pub of: &'a mut Statistics,
+    pub mean: &'a mut [f64],
+    pub squares: &'a mut [f64],
 }
 
 impl<T: Copy + Into<f64>> NullaryFnOnce for Sums<'_, T> {
@@ -20,7 +17,7 @@ impl<T: Copy + Into<f64>> NullaryFnOnce for Sums<'_, T> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { rows, count, of: Statistics { mean, squares, .. } } = self;
+        let Self { rows, count, mean, squares } = self;
         let width = mean.len();
         for row in rows.chunks_exact(width) {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += (*value).into());
