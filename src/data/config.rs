@@ -1,5 +1,7 @@
 //! What an experiment file says about its data.
 
+// Circle with data/image.rs: the tables of all sources stand here, and an image is read as its table says.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;

@@ -2,6 +2,8 @@
 //!
 //! A CSV file without a header is gray, one number for each pixel; values beyond 0 to 1 are brought there by the range of the file.
 
+// Circle with data/config.rs: the tables of all sources stand there, and an image is read as its table says.
+
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;

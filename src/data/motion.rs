@@ -1,5 +1,7 @@
 //! The table `[motion]`: a frozen generator, and what moves through its latents.
 
+// Circle with data/targets.rs: what a motion is learned by is one kind of targets, and sequences are a data set with targets.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;

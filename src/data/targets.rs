@@ -1,5 +1,7 @@
 //! What belongs to each row and is to be learned: a class, or numbers; and what a network says of it.
 
+// Circle with data/motion.rs: what a motion is learned by is one kind of targets, and sequences are a data set with targets.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Movement, Pictures, Taxonomy, Texture};

@@ -1,5 +1,6 @@
 //! A rig: the plants of one bench, as one TOML file describes them, and how they are opened.
 
+// Circle with plants/rig/limits.rs: a rig is made of these tables and refuses by them; split for its length.
 // Circle with plants/rig/gauges.rs: the instruments of its interlocks are opened with a rig; split for its length.
 
 use std::path::{Path, PathBuf};
