@@ -1,5 +1,7 @@
 //! Images as a generator learns them: their distribution, not their labels.
 
+// Circle with data/targets.rs: what a generator is learned by is one kind of targets, and its images are a data set with targets.
+
 use sims::Key;
 
 use super::latents::Drawn;

@@ -1,5 +1,6 @@
 //! What belongs to each row and is to be learned: a class, or numbers; and what a network says of it.
 
+// Circle with data/pictures.rs: what a generator is learned by is one kind of targets, and its images are a data set with targets.
 // Circle with data/motion.rs: what a motion is learned by is one kind of targets, and sequences are a data set with targets.
 
 use serde::{Deserialize, Serialize};
