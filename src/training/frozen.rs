@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::data::{Dataset, GeneratorFacts, Latents, Meaning, MotionConfig};
 use crate::document::{Document, list};
-use crate::network::{Ends, Generator, LayerConfig, Network, rows};
+use crate::network::{Ends, Generator, LayerConfig, NamedTensor, Network, rows};
 use crate::plants::Lab;
 use crate::record::{Saved, read_facts};
 use crate::scores::ObjectiveKind;
@@ -108,7 +108,10 @@ impl Frozen {
     /// What its sequences depend on.
     pub fn facts(&self) -> GeneratorFacts {
         let mut check = 0xCBF2_9CE4_8422_2325_u64;
-        for tensor in self.saved.weights.iter().chain(&self.saved.state) {
+        // A file has its tensors in any order.
+        let mut tensors: Vec<&NamedTensor> = self.saved.weights.iter().chain(&self.saved.state).collect();
+        tensors.sort_by(|one, other| one.name.cmp(&other.name));
+        for tensor in tensors {
             for value in rows::values(tensor.tensor.clone()) {
                 check = (check ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01B3);
             }

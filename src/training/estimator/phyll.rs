@@ -220,9 +220,9 @@ mod tests {
         for place in 0..counts[3] + counts[4] {
             let mut along = vec![0.0; at.len()];
             along[first_behind + place] = 1.0;
-            let [above, below] = [2e-2, -2e-2].map(|by| told(&bench, &moved(&at, by, &along), 1).0);
+            let [above, below] = [4e-3, -4e-3].map(|by| told(&bench, &moved(&at, by, &along), 1).0);
             let slope = slopes[3..].concat()[place];
-            let wanted = (above - below) / 4e-2;
+            let wanted = (above - below) / 8e-3;
             assert!((f64::from(slope) - wanted).abs() < 2e-3 + 2e-2 * wanted.abs(), "{slope}, not {wanted}");
         }
         // Before it a weight also changes what the stage behind gets, by which it is not to learn: the slope is that of its own goodness.
@@ -248,7 +248,7 @@ mod tests {
         for place in 0..counts[0] {
             let mut along = vec![0.0; at.len()];
             along[place] = 1.0;
-            let wanted = (own(&moved(&at, 2e-2, &along)) - own(&moved(&at, -2e-2, &along))) / 4e-2;
+            let wanted = (own(&moved(&at, 4e-3, &along)) - own(&moved(&at, -4e-3, &along))) / 8e-3;
             assert!((f64::from(slopes[0][place]) - wanted).abs() < 2e-3 + 2e-2 * wanted.abs(), "{wanted}");
         }
         assert!(slopes[0].iter().chain(&slopes[3]).any(|slope| 0.01 < slope.abs()), "there is a slope to find");
