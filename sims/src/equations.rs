@@ -25,6 +25,7 @@ mod factoring;
 mod file;
 mod functions;
 mod hoist;
+mod horner;
 mod implicit;
 mod machine;
 mod model;

@@ -36,7 +36,7 @@ impl System for TextBench {
 
     fn shoot(&self, inputs: &Batch, controls: &[f32], moment: Moment) -> Batch {
         let controls: Vec<f64> = controls.iter().map(|value| f64::from(*value)).collect();
-        let mut readings = self.runner.predict(inputs, &controls, &self.coefficients);
+        let mut readings = self.runner.predict(inputs, &controls, &self.coefficients, false);
         let columns = self.ports.len();
         readings.values_mut().par_chunks_mut(LANES * columns).enumerate().for_each(|(block, shots)| {
             let first = moment.shots + (block * LANES) as u64;

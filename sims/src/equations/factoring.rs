@@ -112,7 +112,7 @@ impl Terms {
     }
 
     /// What all terms cost, each computed once.
-    fn cost(&self, roots: &[Id]) -> f64 {
+    pub fn cost(&self, roots: &[Id]) -> f64 {
         self.reachable(roots).into_iter().map(|id| self.own_cost(id)).sum()
     }
 

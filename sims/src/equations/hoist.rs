@@ -55,4 +55,40 @@ impl Terms {
     fn kept(&mut self, id: Id) -> Id {
         if self.facts(id).uniform { self.hoisted(id) } else { id }
     }
+
+    /// The terms as they are computed: nested, what all shots share together, and the number of a part of a sum in one with the factor that
+    /// all shots share.
+    pub fn finished(&mut self, roots: &[Id]) -> Vec<Id> {
+        let nested = self.nested(roots);
+        let hoisted = self.hoist(&nested);
+        let mut new: Map<Id, Id> = Map::default();
+        for id in self.reachable(&hoisted) {
+            let now = match self.node(id).clone() {
+                _ if self.facts(id).uniform => id,
+                Node::Sum(parts, constant) => {
+                    let parts = parts.iter().map(|(part, number)| self.numbered(new[part], f64::from_bits(*number)));
+                    let parts: Vec<_> = parts.collect();
+                    self.sum(parts, f64::from_bits(constant))
+                }
+                _ => self.rebuilt(id, &new),
+            };
+            new.insert(id, now);
+        }
+        hoisted.iter().map(|root| new[root]).collect()
+    }
+
+    /// A part of a sum, its number in one with the factor that all shots share, if there is one.
+    fn numbered(&mut self, part: Id, number: f64) -> (Id, f64) {
+        if number.abs() == 1.0 || self.facts(part).uniform {
+            return (part, number);
+        }
+        let Node::Product(factors) = self.node(part).clone() else { return (part, number) };
+        let (shared, mut own): (Vec<_>, Vec<_>) = factors.iter().partition(|(factor, _)| self.facts(*factor).uniform);
+        if shared.is_empty() {
+            return (part, number);
+        }
+        let shared = self.product(shared, number);
+        own.push((self.hoisted(shared), 2));
+        (self.product(own, 1.0), 1.0)
+    }
 }

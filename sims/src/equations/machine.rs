@@ -14,7 +14,7 @@ mod unit;
 use std::marker::PhantomData;
 
 use super::functions;
-use super::program::{Bank, Direction, Instruction, Op, Operand, Program};
+use super::program::{Bank, Direction, Instruction, KEPT, Op, Operand, Program};
 use super::terms::Function;
 use crate::{Real, rows};
 use gains::Outside;
@@ -24,8 +24,10 @@ use unit::{Plain, Wide};
 #[derive(Debug)]
 pub(super) struct Memory<S, const W: usize> {
     pub chunks: usize,
-    /// Inputs, then outputs, then registers.
+    /// Inputs, then outputs, then registers; behind them what steps keep for the way back.
     pub lanes: rows::Rows<S, W>,
+    /// Elements before those that steps keep.
+    elements: usize,
     /// Sums over shots.
     pub sums: Vec<S>,
     /// An operand of outer products, shot by shot.
@@ -40,12 +42,33 @@ impl<S: Real, const W: usize> Memory<S, W> {
         [reserved, sums]: [usize; 2],
     ) -> Self {
         let elements = programs.into_iter().fold(reserved, |most, program| most.max(program.elements));
-        Self { chunks, lanes: rows::Rows::zeros(elements * chunks), sums: vec![S::of(0.0); sums], turned: Vec::new() }
+        let lanes = rows::Rows::zeros(elements * chunks);
+        Self { chunks, lanes, elements, sums: vec![S::of(0.0); sums], turned: Vec::new() }
+    }
+
+    /// Makes room for so many elements that steps keep.
+    pub fn keep(&mut self, elements: usize) {
+        let needed = (self.elements + elements) * self.chunks;
+        if self.lanes.len() < needed {
+            let before = std::mem::replace(&mut self.lanes, rows::Rows::zeros(needed));
+            self.lanes[..before.len()].copy_from_slice(&before);
+        }
+    }
+
+    /// Where the kept elements from `kept` on begin, in rows.
+    pub fn kept(&self, kept: usize) -> usize {
+        (self.elements + kept) * self.chunks
     }
 
     /// Runs a program. What it does not put into its outputs is 0.
     pub fn run(&mut self, program: &Program, table: &[S]) {
-        pulp::Arch::new().dispatch(Run { program, table, memory: self });
+        self.run_at(program, table, 0);
+    }
+
+    /// Runs a program that keeps, or finds kept, the elements from `kept` on.
+    pub fn run_at(&mut self, program: &Program, table: &[S], kept: usize) {
+        let kept = self.elements + kept;
+        pulp::Arch::new().dispatch(Run { program, table, kept, memory: self });
     }
 
     /// What a program that has run left in its outputs.
@@ -58,7 +81,24 @@ impl<S: Real, const W: usize> Memory<S, W> {
 struct Run<'a, S, const W: usize> {
     program: &'a Program,
     table: &'a [S],
+    /// Where the elements lie that are called [`KEPT`] and more.
+    kept: usize,
     memory: &'a mut Memory<S, W>,
+}
+
+/// Where an element of a program lies.
+#[inline(always)]
+fn placed(element: u32, kept: usize) -> usize {
+    if element < KEPT { element as usize } else { (element - KEPT) as usize + kept }
+}
+
+/// The same of an operand.
+#[inline(always)]
+fn found(operand: Operand, kept: usize) -> Operand {
+    match operand.bank {
+        Bank::Lanes => Operand { base: placed(operand.base, kept) as u32, ..operand },
+        Bank::Shared => operand,
+    }
 }
 
 impl<S: Real, const W: usize> pulp::WithSimd for Run<'_, S, W> {
@@ -66,44 +106,52 @@ impl<S: Real, const W: usize> pulp::WithSimd for Run<'_, S, W> {
 
     #[inline(always)]
     fn with_simd<V: pulp::Simd>(self, simd: V) {
-        let Self { program, table, memory } = self;
-        let Memory { chunks, lanes, sums: over_shots, turned } = memory;
+        let Self { program, table, kept, memory } = self;
+        let Memory { chunks, lanes, sums: over_shots, turned, .. } = memory;
         let (chunks, lanes) = (*chunks, &mut **lanes);
         let row = chunks * W;
-        for place in &program.zeros {
-            lanes[*place as usize * chunks..][..chunks].fill([S::of(0.0); W]);
-        }
         for instruction in &program.instructions {
             match instruction {
                 Instruction::Chain(links) => {
                     let lanes = lanes.as_flattened_mut();
                     if let (Some(table), Some(lanes)) = (S::singles(table), S::singles_mut(&mut *lanes)) {
-                        chain::chain(Wide(simd), links, lanes, table, row);
+                        chain::chain(Wide(simd), links, (lanes, table), row, kept);
                     } else {
-                        chain::chain(Plain(PhantomData), links, lanes, table, row);
+                        chain::chain(Plain(PhantomData), links, (lanes, table), row, kept);
                     }
                 }
                 Instruction::Map { op, to, from, walk } => {
-                    map(*op, *to, from, walk, Block { chunks, lanes, table });
+                    let from = from.map(|operand| found(operand, kept));
+                    map(*op, placed(*to, kept), &from, walk, Block { chunks, lanes, table });
                 }
-                Instruction::Gather { to, base, places } => sums::gather(*to, *base, places, lanes, chunks),
+                Instruction::Zero(places) => {
+                    for place in places {
+                        lanes[placed(*place, kept) * chunks..][..chunks].fill([S::of(0.0); W]);
+                    }
+                }
+                Instruction::Gather { to, base, places } => {
+                    sums::gather(placed(*to, kept), *base, places, lanes, chunks);
+                }
                 Instruction::Total { to, from, count, stride, walk } => {
-                    sums::total([*to, from.base, *count, *stride], walk, lanes, chunks);
+                    let ends = [placed(*to, kept), placed(from.base, kept)];
+                    sums::total(ends, [*count, *stride], walk, lanes, chunks);
                 }
                 Instruction::Contract { to, shared, lanes: from, count, strides, walk } => {
-                    let (numbers, lanes) = ([*to, *shared, *from, *count], lanes.as_flattened_mut());
+                    let ends = [placed(*to, kept), *shared as usize, placed(*from, kept)];
+                    let (terms, lanes) = ((*count, *strides), lanes.as_flattened_mut());
                     if let (Some(table), Some(lanes)) = (S::singles(table), S::singles_mut(&mut *lanes)) {
-                        sums::contract(Wide(simd), numbers, *strides, walk, (lanes, table, row));
+                        sums::contract(Wide(simd), ends, terms, walk, (lanes, table, row));
                     } else {
-                        sums::contract(Plain(PhantomData), numbers, *strides, walk, (lanes, table, row));
+                        sums::contract(Plain(PhantomData), ends, terms, walk, (lanes, table, row));
                     }
                 }
                 Instruction::Put { from, places, adds, walk } => {
-                    sums::put(*from, places, *adds, walk, (lanes, chunks));
+                    sums::put(found(*from, kept), (places, kept), *adds, walk, (lanes, chunks));
                 }
                 Instruction::Gain { to, from, walk } => {
-                    let Some(outside) = Outside::of(*from, walk) else {
-                        gains::gain(*to, *from, walk, (lanes, table, chunks), over_shots);
+                    let from = from.map(|operand| found(operand, kept));
+                    let Some(outside) = Outside::of(from, walk) else {
+                        gains::gain(*to, from, walk, (lanes, table, chunks), over_shots);
                         continue;
                     };
                     let (lanes, to) = (lanes.as_flattened(), *to as usize);
@@ -375,14 +423,14 @@ impl<'a, S: Real, const W: usize> Around<'a, S, W> {
 }
 
 #[inline(always)]
-fn map<S: Real, const W: usize>(op: Op, to: u32, from: &[Operand; 3], walk: &[Direction], block: Block<S, W>) {
+fn map<S: Real, const W: usize>(op: Op, to: usize, from: &[Operand; 3], walk: &[Direction], block: Block<S, W>) {
     let Block { chunks, lanes, table } = block;
     let mut reach = 1;
     for direction in walk {
         reach += (direction.count as usize - 1) * direction.to as usize;
     }
     let copies = if op == Op::SineCosine { 2 } else { 1 };
-    let (start, length) = (to as usize * chunks, copies * reach * chunks);
+    let (start, length) = (to * chunks, copies * reach * chunks);
     // The target shares its place with no operand.
     let (before, rest) = lanes.split_at_mut(start);
     let (target, after) = rest.split_at_mut(length);

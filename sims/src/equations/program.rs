@@ -105,6 +105,13 @@ macro_rules! declared {
                     _ => None,
                 }
             }
+
+            /// Where its operands are.
+            pub fn sources(self) -> &'static [Source] {
+                match self {
+                    $(Self::$name => &[$(Source::$source),*],)*
+                }
+            }
         }
     };
 }
@@ -135,6 +142,8 @@ pub(super) enum Instruction {
     Chain(Vec<Link>),
     /// Element by element; `walk` has the outermost direction first.
     Map { op: Op, to: u32, from: [Operand; 3], walk: Vec<Direction> },
+    /// These elements become 0: outputs that are added to, or never written.
+    Zero(Vec<u32>),
     /// `to` gets the elements of the array at `base` that `places` name, 0 where they say [`NOWHERE`].
     Gather { to: u32, base: u32, places: Vec<u32> },
     /// `to` is the sum of `count` elements of `from`, `stride` apart, and again along `walk`.
@@ -149,6 +158,8 @@ pub(super) enum Instruction {
 
 /// No place.
 pub(super) const NOWHERE: u32 = u32::MAX;
+/// Elements from here on are those that steps keep for the way back; which step's, is said where a program is run.
+pub(super) const KEPT: u32 = 1 << 30;
 
 /// A program that is ready to run.
 #[derive(Debug, Clone, Default)]
@@ -159,8 +170,59 @@ pub(super) struct Program {
     /// Where its outputs begin, and how many there are.
     pub first_output: usize,
     pub outputs: usize,
-    /// Elements that begin as 0: outputs that are added to, or never written.
-    pub zeros: Vec<u32>,
+}
+
+impl Instruction {
+    /// The elements of lanes that it names become others. Arrays stay whole.
+    fn renamed(&mut self, of: impl Fn(u32) -> u32) {
+        let operand = |operand: &mut Operand| {
+            if operand.bank == Bank::Lanes {
+                operand.base = of(operand.base);
+            }
+        };
+        match self {
+            Self::Chain(links) => {
+                for Link { form, from, to } in links {
+                    for (element, source) in from.iter_mut().zip(form.sources()) {
+                        if *source == Source::Lane {
+                            *element = of(*element);
+                        }
+                    }
+                    if *to != NOWHERE {
+                        *to = of(*to);
+                    }
+                }
+            }
+            Self::Map { to, from, .. } => {
+                *to = of(*to);
+                from.iter_mut().for_each(operand);
+            }
+            Self::Zero(places) => places.iter_mut().for_each(|place| *place = of(*place)),
+            Self::Gather { to, base, .. } => (*to, *base) = (of(*to), of(*base)),
+            Self::Total { to, from, .. } => {
+                *to = of(*to);
+                operand(from);
+            }
+            Self::Contract { to, lanes, .. } => (*to, *lanes) = (of(*to), of(*lanes)),
+            Self::Put { from, places, .. } => {
+                operand(from);
+                places.iter_mut().filter(|place| **place != NOWHERE).for_each(|place| *place = of(*place));
+            }
+            Self::Gain { from, .. } => from.iter_mut().for_each(operand),
+        }
+    }
+}
+
+/// How steps follow one another in one program.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeated {
+    pub times: u32,
+    /// Where a step finds the states, or their cotangents, and how many these are.
+    pub states: [u32; 2],
+    /// Elements that a step keeps.
+    pub kept: u32,
+    /// Whether the last step comes first, and outputs behind those of the states add up.
+    pub is_back: bool,
 }
 
 impl Program {
@@ -171,5 +233,64 @@ impl Program {
             _ => 1,
         };
         self.instructions.iter().map(length).sum()
+    }
+
+    /// The same where the outputs from `first` on, `count` of them, are kept instead.
+    pub fn keeping(mut self, first: u32, count: u32) -> Self {
+        let start = self.first_output as u32 + first;
+        for instruction in &mut self.instructions {
+            instruction.renamed(|element| match element.checked_sub(start) {
+                Some(place) if place < count => KEPT + place,
+                Some(_) if element < KEPT => element - count,
+                _ => element,
+            });
+        }
+        self.elements -= count as usize;
+        self.outputs -= count as usize;
+        self
+    }
+
+    /// Several steps as one program: each begins with what the one before has left in the outputs. After an even number of steps the
+    /// states are where the first one found them, after an odd number in the outputs.
+    pub fn repeated(&self, how: Repeated) -> Self {
+        let Repeated { times, states: [first, states], kept, is_back } = how;
+        let output = self.first_output as u32;
+        // What the outputs behind the states get from later steps.
+        let (sums, spare) = (output + states..output + self.outputs as u32, self.elements as u32);
+        let mut instructions: Vec<Instruction> = Vec::new();
+        for step in 0..times {
+            let number = if is_back { times - 1 - step } else { step };
+            let turned = |element: u32| {
+                if KEPT <= element {
+                    element + number * kept
+                } else if step % 2 == 1 && (first..first + states).contains(&element) {
+                    element - first + output
+                } else if step % 2 == 1 && (output..output + states).contains(&element) {
+                    element - output + first
+                } else if 0 < step && sums.contains(&element) {
+                    element - sums.start + spare
+                } else {
+                    element
+                }
+            };
+            let steps = self.instructions.iter().cloned().map(|mut instruction| {
+                instruction.renamed(turned);
+                instruction
+            });
+            let adds = |element: u32| Link {
+                form: Form::AddLL,
+                from: [element, element - sums.start + spare, 0],
+                to: element,
+            };
+            let sum = Instruction::Chain(if step == 0 { Vec::new() } else { sums.clone().map(adds).collect() });
+            for instruction in steps.chain([sum]) {
+                match (instructions.last_mut(), instruction) {
+                    (Some(Instruction::Chain(links)), Instruction::Chain(more)) => links.extend(more),
+                    (_, Instruction::Chain(links)) if links.is_empty() => (),
+                    (_, other) => instructions.push(other),
+                }
+            }
+        }
+        Self { instructions, elements: self.elements + sums.len(), ..*self }
     }
 }

@@ -11,7 +11,6 @@ use super::model::Model;
 use super::program::Program;
 use super::system::{Compiled, Keeping, Stage, Stepper};
 use super::terms::Origin;
-use crate::rows::Rows;
 use crate::{LANES, Real};
 
 /// Bytes that a block keeps of its steps for the way back: most of a second-level cache. Where it would be more, the steps of each sample
@@ -57,8 +56,6 @@ pub(super) struct Work<S, const W: usize> {
     memory: Memory<S, W>,
     /// States at the start of every sample, and at the end.
     tape: Vec<[S; W]>,
-    /// What steps keep for the way back: those of the shot, or those of one sample.
-    kept: Rows<S, W>,
     /// What the states are worth, and what they will be worth at the ends of earlier samples.
     worth: Vec<[S; W]>,
     pending: Vec<[S; W]>,
@@ -66,6 +63,8 @@ pub(super) struct Work<S, const W: usize> {
     drives: Vec<[S; W]>,
     scratch: Scratch<S, W>,
     room: Room<S, W>,
+    /// What goes in and comes out of a block, and their cotangents.
+    pub waves: [Vec<[S; W]>; 4],
 }
 
 /// States and slopes within a step.
@@ -87,12 +86,12 @@ impl<S: Real, const W: usize> Work<S, W> {
         Self {
             memory: Memory::new(chunks, compiled.programs(), [compiled.reserved, compiled.sums]),
             tape: new(),
-            kept: Rows::zeros(0),
             worth: new(),
             pending: new(),
             drives: new(),
             scratch: Scratch { start: new(), slopes: Default::default(), after: new(), total: new(), later: new() },
             room: Room::default(),
+            waves: Default::default(),
         }
     }
 
@@ -205,10 +204,12 @@ impl Course {
         let fitting = CACHE / (LANES * size_of::<f32>() * elements).max(1);
         // A lone chunk is no better than two whose steps are computed again.
         let keeping = (TAPE / self.record_bytes().max(1)).max(2);
-        fitting.min(keeping).clamp(1, MOST_CHUNKS)
+        let most = fitting.min(keeping).clamp(1, MOST_CHUNKS);
+        // Chains take 8 vectors together, or 4.
+        1 << most.ilog2()
     }
 
-    /// What steps keep, and how often in each of them.
+    /// What strides of steps keep, and how often in each of them.
     fn keeping(&self) -> Option<(&Keeping, usize)> {
         match &self.compiled.stepper {
             Stepper::Map(stage) => Some((stage, 1)),
@@ -217,14 +218,19 @@ impl Course {
         }
     }
 
-    /// Elements that a step keeps.
+    /// Elements that a stride keeps.
     fn kept(&self) -> usize {
         self.keeping().map_or(0, |(stage, times)| stage.kept * times)
     }
 
+    /// Strides of a sample: so many steps each that one program takes together.
+    fn strides(&self) -> usize {
+        self.keeping().map_or(0, |(stage, _)| self.substeps / stage.times)
+    }
+
     /// Bytes that one chunk keeps of a shot.
     fn record_bytes(&self) -> usize {
-        LANES * size_of::<f32>() * self.kept() * self.samples * self.substeps
+        LANES * size_of::<f32>() * self.kept() * self.samples * self.strides()
     }
 
     /// Whether a block of so many chunks keeps all steps of a shot.
@@ -312,13 +318,13 @@ impl Course {
         outputs: &mut [[S; W]],
         records: bool,
     ) {
-        let Work { memory, tape, kept, scratch, room, .. } = work;
+        let Work { memory, tape, scratch, room, .. } = work;
         let chunks = memory.chunks;
         let states = self.compiled.states * chunks;
-        let size = self.kept() * chunks;
+        let (size, strides) = (self.kept(), self.strides());
         let keeps = records && self.keeps_all(chunks);
-        if keeps && kept.len() < size * self.samples * self.substeps {
-            *kept = Rows::zeros(size * self.samples * self.substeps);
+        if keeps {
+            memory.keep(size * self.samples * strides);
         }
         let records = records || 0 < self.reach;
         tape.clear();
@@ -335,10 +341,8 @@ impl Course {
             if let Stepper::Implicit(implicit) = &self.compiled.stepper {
                 implicit.sample(table, memory, room);
             } else {
-                for substep in 0..self.substeps {
-                    let at = (sample * self.substeps + substep) * size;
-                    let tape = if keeps { Some(&mut kept[at..][..size]) } else { None };
-                    self.step(table, memory, scratch, tape);
+                for stride in sample * strides..(sample + 1) * strides {
+                    self.stride(table, memory, scratch, keeps.then_some(stride * size));
                 }
             }
             read(&self.compiled.sample, &self.sample_outputs, sample, (table, memory), outputs);
@@ -358,24 +362,26 @@ impl Course {
         }
     }
 
-    /// A step; what it keeps goes to `tape`.
-    fn step<S: Real, const W: usize>(
+    /// A stride of steps; what it keeps lies from `at` on.
+    fn stride<S: Real, const W: usize>(
         &self,
         table: &[S],
         memory: &mut Memory<S, W>,
         scratch: &mut Scratch<S, W>,
-        mut tape: Option<&mut [[S; W]]>,
+        at: Option<usize>,
     ) {
         let Some((stage, times)) = self.keeping() else { return };
         let states = self.compiled.states * memory.chunks;
-        let size = stage.kept * memory.chunks;
-        let mut run = |memory: &mut Memory<S, W>, number: usize| match tape.as_deref_mut() {
-            Some(tape) => stage.record(table, memory, &mut tape[number * size..][..size]),
+        let run = |memory: &mut Memory<S, W>, number: usize| match at {
+            Some(at) => stage.record(table, memory, at + number * stage.kept),
             None => memory.run(&stage.forward, table),
         };
         if times == 1 {
             run(memory, 0);
-            copy_states(memory, &stage.forward, states);
+            // After an even number of steps they are there.
+            if stage.times % 2 == 1 {
+                copy_states(memory, &stage.forward, states);
+            }
             return;
         }
         let seconds = self.compiled.step_seconds;

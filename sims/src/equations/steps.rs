@@ -44,7 +44,8 @@ impl Terms {
         roots.iter().map(|root| new[root]).collect()
     }
 
-    fn rebuilt(&mut self, id: Id, new: &Map<Id, Id>) -> Id {
+    /// The term with these in place of its parts.
+    pub fn rebuilt(&mut self, id: Id, new: &Map<Id, Id>) -> Id {
         match self.node(id).clone() {
             Node::Number(_) | Node::Leaf(_) | Node::Index(_) => id,
             Node::Sum(parts, constant) => {

@@ -104,9 +104,10 @@ impl Assembly {
     fn stage(&mut self, results: &[Result]) -> Stage {
         let roots: Vec<Id> = results.iter().map(|result| result.id).collect();
         let hoisted = self.terms.hoist(&roots);
+        let finished = self.terms.finished(&hoisted);
         let wanted: Vec<Wanted> = results
             .iter()
-            .zip(&hoisted)
+            .zip(&finished)
             .map(|(result, id)| Wanted {
                 id: *id,
                 over: result.over,
@@ -161,6 +162,7 @@ impl Assembly {
     fn backward(&mut self, seeded: &[(Id, Id, u32)]) -> Program {
         let worths = self.worths(seeded);
         let ids: Vec<Id> = worths.iter().map(|worth| worth.worth).collect();
+        let ids = self.terms.finished(&ids);
         let wanted = self.wanted(&worths, &ids);
         compile(&self.terms, &wanted, (&self.layout, self.reserved, self.worth), &mut self.shared, false)
     }
@@ -252,14 +254,14 @@ impl Compiled {
                 .zip(next)
                 .map(|(motion, id)| to_states(&assembly.terms, id, &motion.state, &assembly.layout))
                 .collect();
-            assembly.stepper(&results, states, Stepper::Map)
+            assembly.map(&results, states, model.time.substeps)
         } else {
             let results: Vec<Result> = motions
                 .iter()
                 .map(|motion| to_states(&assembly.terms, motion.slope, &motion.state, &assembly.layout))
                 .collect();
             if method == Method::Rk4 {
-                assembly.stepper(&results, states, Stepper::RungeKutta)
+                assembly.runge_kutta(&results, states)
             } else {
                 let stage = assembly.stage(&results);
                 Stepper::Implicit(Box::new(assembly.implicit(&motions, stage, (&model.time, states))))

@@ -28,24 +28,44 @@ pub(super) struct Runner {
 
 /// How rows of a batch become a wave and back, in one precision and width.
 trait Form<const W: usize>: Real {
-    fn gather(rows: &[f32], columns: usize, chunks: usize) -> Vec<[Self; W]>;
+    fn gather(rows: &[f32], columns: usize, chunks: usize, wave: &mut [[Self; W]]);
     fn scatter(wave: &[[Self; W]], columns: usize, chunks: usize, rows: &mut [f32]);
 }
 
+/// A turn of rows and lanes, compiled for the vector unit that is found at run time.
+enum Turn<'a> {
+    Gather(&'a [f32], &'a mut [[f32; LANES]]),
+    Scatter(&'a [[f32; LANES]], &'a mut [f32]),
+}
+
+/// The same with its columns and chunks.
+struct Turned<'a>(Turn<'a>, usize, usize);
+
+impl pulp::NullaryFnOnce for Turned<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self(turn, columns, chunks) = self;
+        match turn {
+            Turn::Gather(rows, wave) => blocks::gather(rows, columns, chunks, wave),
+            Turn::Scatter(wave, rows) => blocks::scatter(wave, columns, chunks, rows),
+        }
+    }
+}
+
 impl Form<LANES> for f32 {
-    fn gather(rows: &[f32], columns: usize, chunks: usize) -> Vec<[f32; LANES]> {
-        let mut wave = vec![[0.0; LANES]; columns * chunks];
-        blocks::gather(rows, columns, chunks, &mut wave);
-        wave
+    fn gather(rows: &[f32], columns: usize, chunks: usize, wave: &mut [[f32; LANES]]) {
+        pulp::Arch::new().dispatch(Turned(Turn::Gather(rows, wave), columns, chunks));
     }
     fn scatter(wave: &[[f32; LANES]], columns: usize, chunks: usize, rows: &mut [f32]) {
-        blocks::scatter(wave, columns, chunks, rows);
+        pulp::Arch::new().dispatch(Turned(Turn::Scatter(wave, rows), columns, chunks));
     }
 }
 
 impl Form<1> for f64 {
-    fn gather(rows: &[f32], _: usize, _: usize) -> Vec<[f64; 1]> {
-        rows.iter().map(|value| [f64::from(*value)]).collect()
+    fn gather(rows: &[f32], _: usize, _: usize, wave: &mut [[f64; 1]]) {
+        wave.iter_mut().zip(rows).for_each(|(to, value)| *to = [f64::from(*value)]);
     }
     fn scatter(wave: &[[f64; 1]], _: usize, _: usize, rows: &mut [f32]) {
         rows.iter_mut().zip(wave).for_each(|(to, from)| *to = from[0] as f32);
@@ -72,31 +92,52 @@ impl Runner {
         Self { course, chunks, ranges, rows: Mutex::default(), single: Mutex::default() }
     }
 
-    /// The outputs before they are clipped.
-    pub fn predict(&self, inputs: &Batch, controls: &[f64], coefficients: &[f64]) -> Batch {
+    /// The outputs, clipped to their ranges or not.
+    pub fn predict(&self, inputs: &Batch, controls: &[f64], coefficients: &[f64], clips: bool) -> Batch {
         if self.course.is_large() {
             let table = self.course.compiled.settled::<f64>(controls, coefficients);
-            self.predict_in(inputs, &table, &self.single)
+            self.predict_in(inputs, &table, &self.single, clips)
         } else {
             let table = self.course.compiled.settled::<f32>(controls, coefficients);
-            self.predict_in(inputs, &table, &self.rows)
+            self.predict_in(inputs, &table, &self.rows, clips)
         }
     }
 
-    fn predict_in<S: Form<W>, const W: usize>(&self, inputs: &Batch, table: &[S], shelf: &Shelf<S, W>) -> Batch {
+    fn predict_in<S: Form<W>, const W: usize>(
+        &self,
+        inputs: &Batch,
+        table: &[S],
+        shelf: &Shelf<S, W>,
+        clips: bool,
+    ) -> Batch {
         let (width, read) = (self.course.input_width, self.course.output_width);
         let mut outputs = Batch::zeros(inputs.rows(), read);
         let block = W * self.chunks;
         let rows = outputs.values_mut().par_chunks_mut(block * read).zip(inputs.values().par_chunks(block * width));
         rows.for_each(|(outputs, inputs)| {
             lend(shelf, &self.course, self.chunks, |work| {
-                let from = S::gather(inputs, width, self.chunks);
-                let mut to = vec![[S::of(0.0); W]; read * self.chunks];
-                self.course.forward(table, work, &from, &mut to, false);
-                S::scatter(&to, read, self.chunks, outputs);
+                let mut waves = self.waves(work);
+                let [from, to, ..] = &mut waves;
+                S::gather(inputs, width, self.chunks, from);
+                self.course.forward(table, work, from, to, false);
+                if clips {
+                    pulp::Arch::new().dispatch(Clip { ranges: &self.ranges, wave: to, chunks: self.chunks });
+                }
+                S::scatter(to, read, self.chunks, outputs);
+                work.waves = waves;
             });
         });
         outputs
+    }
+
+    /// Waves of a block: inputs, outputs, and what each is worth. All of them are written before they are read.
+    fn waves<S: Real, const W: usize>(&self, work: &mut Work<S, W>) -> [Vec<[S; W]>; 4] {
+        let mut waves = std::mem::take(&mut work.waves);
+        let (width, read) = (self.course.input_width * self.chunks, self.course.output_width * self.chunks);
+        for (wave, rows) in waves.iter_mut().zip([width, read, read, width]) {
+            wave.resize(rows, [S::of(0.0); W]);
+        }
+        waves
     }
 
     /// Gradients for inputs and controls.
@@ -130,14 +171,17 @@ impl Runner {
             .zip(rows)
             .map(|(gradients, (inputs, cotangents))| {
                 lend(shelf, &self.course, self.chunks, |work| {
-                    let from = S::gather(inputs, width, self.chunks);
-                    let mut given = S::gather(cotangents, read, self.chunks);
-                    let mut outputs = vec![[S::of(0.0); W]; read * self.chunks];
-                    let mut back = vec![[S::of(0.0); W]; width * self.chunks];
-                    self.course.forward(table, work, &from, &mut outputs, true);
-                    drop_clipped(&self.ranges, cotangents.len() / read, (&outputs, &mut given), self.chunks);
-                    self.course.backward(table, work, (&from, &given), &mut back);
-                    S::scatter(&back, width, self.chunks, gradients);
+                    let mut waves = self.waves(work);
+                    let [from, outputs, given, back] = &mut waves;
+                    S::gather(inputs, width, self.chunks, from);
+                    S::gather(cotangents, read, self.chunks, given);
+                    self.course.forward(table, work, from, outputs, true);
+                    let shots = cotangents.len() / read;
+                    let (ranges, chunks) = (&self.ranges, self.chunks);
+                    pulp::Arch::new().dispatch(DropClipped { ranges, shots, read: outputs, given, chunks });
+                    self.course.backward(table, work, (from, given), back);
+                    S::scatter(back, width, self.chunks, gradients);
+                    work.waves = waves;
                     work.sums()
                 })
             })
@@ -152,23 +196,55 @@ impl Runner {
     }
 }
 
-/// A clipped reading does not move, and a lane without a shot has none: their cotangents are dropped.
-fn drop_clipped<S: Real, const W: usize>(
-    ranges: &[Range],
-    shots: usize,
-    (read, given): (&[[S; W]], &mut [[S; W]]),
+/// Clips readings to the ranges of their ports.
+struct Clip<'a, S, const W: usize> {
+    ranges: &'a [Range],
+    wave: &'a mut [[S; W]],
     chunks: usize,
-) {
-    let ports = read.chunks_exact(chunks).zip(given.chunks_exact_mut(chunks)).zip(ranges);
-    for ((read, given), range) in ports {
-        for (chunk, (read, given)) in read.iter().zip(given).enumerate() {
-            for (lane, (reading, given)) in read.iter().zip(given).enumerate() {
-                let reading = reading.to_f64();
-                let outside = reading < f64::from(range.low) || f64::from(range.high) < reading;
-                if shots <= chunk * W + lane || outside {
-                    *given = S::of(0.0);
-                }
+}
+
+impl<S: Real, const W: usize> pulp::NullaryFnOnce for Clip<'_, S, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for (rows, range) in self.wave.chunks_exact_mut(self.chunks).zip(self.ranges) {
+            let [low, high] = bounds(range);
+            for value in rows.as_flattened_mut() {
+                *value = Real::min(Real::max(*value, low), high);
             }
+        }
+    }
+}
+
+#[inline(always)]
+fn bounds<S: Real>(range: &Range) -> [S; 2] {
+    [S::of(f64::from(range.low)), S::of(f64::from(range.high))]
+}
+
+/// A clipped reading does not move, and a lane without a shot has none: their cotangents are dropped.
+struct DropClipped<'a, S, const W: usize> {
+    ranges: &'a [Range],
+    shots: usize,
+    read: &'a [[S; W]],
+    given: &'a mut [[S; W]],
+    chunks: usize,
+}
+
+impl<S: Real, const W: usize> pulp::NullaryFnOnce for DropClipped<'_, S, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { ranges, shots, read, given, chunks } = self;
+        let zero = S::of(0.0);
+        for ((read, given), range) in read.chunks_exact(chunks).zip(given.chunks_exact_mut(chunks)).zip(ranges) {
+            let [low, high] = bounds(range);
+            let (read, given) = (read.as_flattened(), given.as_flattened_mut());
+            for (reading, given) in read.iter().zip(&mut *given) {
+                *given = if *reading < low || high < *reading { zero } else { *given };
+            }
+            given[shots.min(read.len())..].fill(zero);
         }
     }
 }
@@ -197,13 +273,7 @@ impl Twin for TextTwin {
     }
 
     fn predict(&self, inputs: &Batch, controls: &[f32]) -> Batch {
-        let mut outputs = self.runner.predict(inputs, &wide(controls), &self.coefficients);
-        for row in outputs.values_mut().chunks_exact_mut(self.runner.ranges.len()) {
-            for (value, range) in row.iter_mut().zip(&self.runner.ranges) {
-                *value = Real::min(Real::max(*value, range.low), range.high);
-            }
-        }
-        outputs
+        self.runner.predict(inputs, &wide(controls), &self.coefficients, true)
     }
 
     fn pull_back(&self, inputs: &Batch, controls: &[f32], cotangents: &Batch) -> Pullback {

@@ -109,12 +109,16 @@ impl Compiler<'_> {
         }
     }
 
-    /// The product of values: those of few variables first.
+    /// The product of values: those of few variables first, and of these what all shots share last, as the rest may stand elsewhere too.
     pub(super) fn joined(&mut self, mut factors: Vec<Value>) -> Value {
-        factors.sort_by_key(|factor| Self::vars(std::slice::from_ref(factor)).count_ones());
+        factors.sort_by_key(Self::rank);
         let mut factors = factors.into_iter();
         let first = factors.next().expect("a product has factors");
         factors.fold(first, |product, factor| self.multiply(product, factor))
+    }
+
+    fn rank(factor: &Value) -> (u32, bool) {
+        (Self::vars(std::slice::from_ref(factor)).count_ones(), factor.bank == Bank::Shared)
     }
 
     fn sum(&mut self, parts: &[(Id, u64)], constant: f64) -> Value {
@@ -131,6 +135,7 @@ impl Compiler<'_> {
                     unreachable!("only products are fused")
                 };
                 let mut factors = self.factors(&inner);
+                factors.sort_by_key(Self::rank);
                 let last = if 1 < factors.len() { factors.pop() } else { None };
                 (self.joined(factors), last)
             } else {

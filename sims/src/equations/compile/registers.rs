@@ -137,7 +137,7 @@ fn zeros(drafts: &[Draft], alias: &[Option<u32>], sizes: &[u32], outputs: u32) -
 /// The program in which every register has its place behind `inputs` and `outputs`.
 pub(super) fn placed(mut drafts: Vec<Draft>, sizes: &[u32], inputs: u32, outputs: u32) -> Program {
     let alias = aliased(&mut drafts, sizes, outputs);
-    let zeros = zeros(&drafts, &alias, sizes, outputs).into_iter().map(|place| inputs + place).collect();
+    let zeros: Vec<u32> = zeros(&drafts, &alias, sizes, outputs).into_iter().map(|place| inputs + place).collect();
     // Which drafts are links, and which registers somebody finds in memory.
     let (mut links, mut before, mut in_memory) = (Vec::with_capacity(drafts.len()), None, vec![false; sizes.len()]);
     for draft in &drafts {
@@ -159,7 +159,7 @@ pub(super) fn placed(mut drafts: Vec<Draft>, sizes: &[u32], inputs: u32, outputs
     }
     let (mut free, mut end) = (Free::default(), inputs + outputs);
     let mut places = vec![NOWHERE; sizes.len()];
-    let mut instructions: Vec<Instruction> = Vec::new();
+    let mut instructions: Vec<Instruction> = if zeros.is_empty() { Vec::new() } else { vec![Instruction::Zero(zeros)] };
     for (number, (Draft { mut instruction, to, from }, link)) in drafts.into_iter().zip(links).enumerate() {
         let target = to.map(|register| {
             let place = match alias[register as usize] {
@@ -204,7 +204,7 @@ pub(super) fn placed(mut drafts: Vec<Draft>, sizes: &[u32], inputs: u32, outputs
             }
         }
     }
-    Program { instructions, elements: end as usize, first_output: inputs as usize, outputs: outputs as usize, zeros }
+    Program { instructions, elements: end as usize, first_output: inputs as usize, outputs: outputs as usize }
 }
 
 /// Gives an instruction its places: the target's, and what comes before each operand's base.
@@ -231,6 +231,6 @@ fn settled(instruction: &mut Instruction, target: u32, at: impl Fn(usize) -> u32
                 operand.base += at(number);
             }
         }
-        Instruction::Chain(_) => (),
+        Instruction::Chain(_) | Instruction::Zero(_) => (),
     }
 }

@@ -1,11 +1,13 @@
 //! Chains: single elements, link after link, a tile of shots in registers.
 
 use super::super::program::{Form, Link, NOWHERE};
+use super::placed;
 use super::unit::Unit;
 use crate::Real;
 
-/// Vectors of a tile.
+/// Vectors of a tile, and of one of what is left.
 const TILE: usize = 8;
+const HALF: usize = 4;
 
 /// An operand of a link.
 trait From<V> {
@@ -41,27 +43,43 @@ impl<V: Copy> From<V> for Same<V> {
 
 /// Runs the links on all tiles. `lanes` has `row` numbers an element.
 #[inline(always)]
-pub(super) fn chain<U: Unit>(unit: U, links: &[Link], lanes: &mut [U::Scalar], table: &[U::Scalar], row: usize) {
+pub(super) fn chain<U: Unit>(
+    unit: U,
+    links: &[Link],
+    (lanes, table): (&mut [U::Scalar], &[U::Scalar]),
+    row: usize,
+    kept: usize,
+) {
     let stride = unit.vectors(&lanes[..row]).len();
     let lanes = unit.vectors_mut(lanes);
     let mut at = 0;
-    while at + TILE <= stride {
-        tile::<U, TILE>(unit, links, (lanes, stride, at), table);
-        at += TILE;
-    }
     while at < stride {
-        tile::<U, 1>(unit, links, (lanes, stride, at), table);
-        at += 1;
+        let place = Place { stride, at, kept };
+        at += match stride - at {
+            TILE.. => tile::<U, TILE>(unit, links, (lanes, table), place),
+            HALF.. => tile::<U, HALF>(unit, links, (lanes, table), place),
+            _ => tile::<U, 1>(unit, links, (lanes, table), place),
+        };
     }
+}
+
+/// Where a tile is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Vectors of an element, and those before the tile.
+    stride: usize,
+    at: usize,
+    /// Where the kept elements begin.
+    kept: usize,
 }
 
 #[inline(always)]
 fn tile<U: Unit, const T: usize>(
     unit: U,
     links: &[Link],
-    (lanes, stride, at): (&mut [U::Vector], usize, usize),
-    table: &[U::Scalar],
-) {
+    (lanes, table): (&mut [U::Vector], &[U::Scalar]),
+    Place { stride, at, kept }: Place,
+) -> usize {
     let zero = unit.splat(U::Scalar::of(0.0));
     let mut held = [zero; T];
     for link in links {
@@ -72,7 +90,7 @@ fn tile<U: Unit, const T: usize>(
                     Held(&held)
                 };
                 (Lane, $operand:literal) => {
-                    Lane(&lanes[link.from[$operand] as usize * stride + at..][..T])
+                    Lane(&lanes[placed(link.from[$operand], kept) * stride + at..][..T])
                 };
                 (Same, $operand:literal) => {
                     Same(unit.splat(table[link.from[$operand] as usize]))
@@ -130,8 +148,9 @@ fn tile<U: Unit, const T: usize>(
         }
         held = next;
         if link.to != NOWHERE {
-            let to = &mut lanes[link.to as usize * stride + at..][..T];
+            let to = &mut lanes[placed(link.to, kept) * stride + at..][..T];
             to[..T].copy_from_slice(&held[..T]);
         }
     }
+    T
 }

@@ -4,7 +4,6 @@ use super::super::system::{Stage, Stepper};
 use super::super::terms::Origin;
 use super::{Course, Ports, Scratch, Work, add};
 use crate::Real;
-use crate::rows::Rows;
 
 impl Course {
     /// Takes a block back: `cotangents` of its outputs become `gradients` of its inputs. Sums over shots are added to.
@@ -55,8 +54,9 @@ impl Course {
             if !keeps {
                 self.again(table, work, sample * states);
             }
-            for substep in (0..self.substeps).rev() {
-                self.step_back(table, work, if keeps { sample * self.substeps + substep } else { substep });
+            let strides = self.strides();
+            for stride in (0..strides).rev() {
+                self.stride_back(table, work, if keeps { sample * strides + stride } else { stride });
             }
             self.hand_on(sample, work, gradients);
         }
@@ -79,14 +79,12 @@ impl Course {
 
     /// The steps of one sample once more, from where the tape has its beginning; what they keep is kept now.
     fn again<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, from: usize) {
-        let Work { memory, tape, kept, scratch, .. } = work;
-        let (states, size) = (self.compiled.states * memory.chunks, self.kept() * memory.chunks);
-        if kept.len() < size * self.substeps {
-            *kept = Rows::zeros(size * self.substeps);
-        }
+        let Work { memory, tape, scratch, .. } = work;
+        let (states, size, strides) = (self.compiled.states * memory.chunks, self.kept(), self.strides());
+        memory.keep(size * strides);
         memory.lanes[..states].copy_from_slice(&tape[from..][..states]);
-        for substep in 0..self.substeps {
-            self.step(table, memory, scratch, Some(&mut kept[substep * size..][..size]));
+        for stride in 0..strides {
+            self.stride(table, memory, scratch, Some(stride * size));
         }
     }
 
@@ -98,19 +96,19 @@ impl Course {
         }
     }
 
-    /// The adjoint of the step that is the given one of those that are kept.
-    fn step_back<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, step: usize) {
+    /// The adjoint of the stride that is the given one of those that are kept.
+    fn stride_back<S: Real, const W: usize>(&self, table: &[S], work: &mut Work<S, W>, stride: usize) {
         let Some((stage, times)) = self.keeping() else { return };
-        let Work { memory, kept, worth, drives, scratch, .. } = work;
-        let chunks = memory.chunks;
-        let (states, size) = (self.compiled.states * chunks, stage.kept * chunks);
-        let tape = &kept[step * times * size..][..times * size];
-        let seeds = self.compiled.layout[&(Origin::Seed, 0)] as usize * chunks;
+        let Work { memory, worth, drives, scratch, .. } = work;
+        let states = self.compiled.states * memory.chunks;
+        let at = stride * times * stage.kept;
+        let seeds = self.compiled.layout[&(Origin::Seed, 0)] as usize * memory.chunks;
         if times == 1 {
             memory.lanes[seeds..][..states].copy_from_slice(worth);
-            stage.back(table, memory, tape);
+            stage.back(table, memory, at);
             let found = memory.outputs(&stage.backward);
-            worth.copy_from_slice(&found[..states]);
+            let worths = if stage.times % 2 == 1 { &found[..states] } else { &memory.lanes[seeds..][..states] };
+            worth.copy_from_slice(worths);
             collect(&found[states..], drives);
             return;
         }
@@ -126,7 +124,7 @@ impl Course {
             let seed = &mut memory.lanes[seeds..][..states];
             seed.fill([S::of(0.0); W]);
             add(seed, &[(own, after), (next, later)]);
-            stage.back(table, memory, &tape[number * size..][..size]);
+            stage.back(table, memory, at + number * stage.kept);
             let found = memory.outputs(&stage.backward);
             later.copy_from_slice(&found[..states]);
             collect(&found[states..], drives);

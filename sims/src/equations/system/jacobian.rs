@@ -58,7 +58,7 @@ impl Assembly {
         let jacobian = jacobian(&mut self.terms, motions);
         let (mut wanted, mut places, mut end) = (Vec::new(), Vec::new(), 0);
         let ids: Vec<Id> = jacobian.iter().map(|block| block.value).collect();
-        for (block, id) in jacobian.iter().zip(self.terms.hoist(&ids)) {
+        for (block, id) in jacobian.iter().zip(self.terms.finished(&ids)) {
             let over = block.over(&self.terms);
             places.extend(block.places(&self.terms, &self.layout));
             wanted.push(Wanted { id, over, target: Target::Put { base: end, leaf: None } });

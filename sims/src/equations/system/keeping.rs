@@ -6,7 +6,7 @@
 use super::super::calculus::Worth;
 use super::super::compile::{Target, Wanted, compile};
 use super::super::machine::Memory;
-use super::super::program::Program;
+use super::super::program::{KEPT, Program, Repeated};
 use super::super::terms::{Id, Leaf, Map, Node, Origin, Terms, vars_of};
 use super::{Assembly, Result, Stage, Stepper};
 use crate::Real;
@@ -14,38 +14,65 @@ use crate::Real;
 /// A stage whose way forward keeps what its way back needs.
 #[derive(Debug, Clone, Default)]
 pub(in crate::equations) struct Keeping {
-    /// The way forward alone, and with what it keeps behind its outputs.
+    /// The way forward alone, and with what it keeps.
     pub forward: Program,
     pub record: Program,
     pub backward: Program,
-    /// Elements that are kept, and where the way back finds them.
+    /// Elements that are kept.
     pub kept: usize,
-    pub from: usize,
     /// States, inputs and delayed values are kept before the step, and nothing else.
     pub is_plain: bool,
+    /// Steps that the programs take one after the other.
+    pub times: usize,
 }
 
 impl Keeping {
-    /// Goes forward and keeps what the way back needs in `tape`.
-    pub fn record<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, tape: &mut [[S; W]]) {
+    /// Goes forward and keeps what the way back needs among what is kept, from `at` on.
+    pub fn record<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, at: usize) {
         if self.is_plain {
-            tape.copy_from_slice(&memory.lanes[..self.kept * memory.chunks]);
+            let to = memory.kept(at);
+            memory.lanes.copy_within(0..self.kept * memory.chunks, to);
         }
-        memory.run(&self.record, table);
-        if !self.is_plain {
-            let outputs = memory.outputs(&self.record);
-            tape.copy_from_slice(&outputs[outputs.len() - self.kept * memory.chunks..]);
-        }
+        memory.run_at(&self.record, table, at);
     }
 
     /// Goes back; the cotangents are in their place.
-    pub fn back<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, tape: &[[S; W]]) {
-        let (chunks, from) = (memory.chunks, self.from * memory.chunks);
-        memory.lanes[from..][..self.kept * chunks].copy_from_slice(tape);
-        memory.run(&self.backward, table);
+    pub fn back<S: Real, const W: usize>(&self, table: &[S], memory: &mut Memory<S, W>, at: usize) {
+        if self.is_plain {
+            let from = memory.kept(at);
+            memory.lanes.copy_within(from..from + self.kept * memory.chunks, 0);
+        }
+        memory.run_at(&self.backward, table, at);
+    }
+
+    /// As many steps in one program as are worth it, of `substeps` that follow one another. `places`: where a step finds the states, and
+    /// where their cotangents; `states` are so many.
+    fn repeated(self, substeps: usize, places: [u32; 2], states: u32) -> Self {
+        let longest = self.record.length().max(self.backward.length()).max(1);
+        let fits = |times: &usize| substeps % times == 0 && times * longest <= LONGEST;
+        let times = (1..=substeps).rev().find(fits).unwrap_or(1);
+        if times == 1 || self.is_plain {
+            return self;
+        }
+        let how = |is_back: bool| Repeated {
+            times: times as u32,
+            states: [places[usize::from(is_back)], states],
+            kept: self.kept as u32,
+            is_back,
+        };
+        Self {
+            forward: self.forward.repeated(how(false)),
+            record: self.record.repeated(how(false)),
+            backward: self.backward.repeated(how(true)),
+            kept: self.kept * times,
+            times,
+            ..self
+        }
     }
 }
 
+/// Instructions of a program of several steps, at most.
+const LONGEST: usize = 1024;
 /// States up to which all slopes of a step may be kept.
 const FEW: usize = 4;
 /// Elements that are kept at most: so many for each state, and these.
@@ -59,14 +86,15 @@ struct Plan {
 }
 
 impl Assembly {
-    /// Steps that keep what they can.
-    pub(super) fn stepper(
-        &mut self,
-        results: &[Result],
-        states: usize,
-        of: impl FnOnce(Box<Keeping>) -> Stepper,
-    ) -> Stepper {
-        of(Box::new(self.keeping(results, states)))
+    /// Steps that are one program and keep what they can; those of a sample follow one another.
+    pub(super) fn map(&mut self, results: &[Result], states: usize, substeps: usize) -> Stepper {
+        let places = [Origin::State, Origin::Seed].map(|origin| self.layout[&(origin, 0)]);
+        Stepper::Map(Box::new(self.keeping(results, states).repeated(substeps, places, states as u32)))
+    }
+
+    /// Slopes that keep what they can.
+    pub(super) fn runge_kutta(&mut self, results: &[Result], states: usize) -> Stepper {
+        Stepper::RungeKutta(Box::new(self.keeping(results, states)))
     }
 
     /// Forward and backward programs of results that keep what they can.
@@ -102,7 +130,7 @@ impl Assembly {
     /// The way back of what would keep too much computes everything again.
     fn plain(&mut self, results: &[Result]) -> Keeping {
         let Stage { forward, backward } = self.stage(results);
-        Keeping { record: forward.clone(), forward, backward, kept: self.worth, from: 0, is_plain: true }
+        Keeping { record: forward.clone(), forward, backward, kept: self.worth, is_plain: true, times: 1 }
     }
 
     fn planned(
@@ -112,9 +140,10 @@ impl Assembly {
         plan: &Plan,
         states: usize,
     ) -> Keeping {
+        let finished = self.terms.finished(hoisted);
         let mut wanted: Vec<Wanted> = results
             .iter()
-            .zip(hoisted)
+            .zip(&finished)
             .map(|(result, id)| Wanted {
                 id: *id,
                 over: result.over,
@@ -122,20 +151,20 @@ impl Assembly {
             })
             .collect();
         let forward = compile(&self.terms, &wanted, (&self.layout, self.reserved, states), &mut self.shared, false);
-        let (from, mut end) = (self.reserved, self.reserved);
-        let ids: Vec<Id> = plan.kept.iter().map(|(id, _)| *id).collect();
-        let ids = self.terms.hoist(&ids);
+        let (ids, mut kept): (Vec<Id>, u32) = (plan.kept.iter().map(|(id, _)| *id).collect(), 0);
+        let ids = self.terms.finished(&ids);
         for (number, (id, (_, vars))) in ids.into_iter().zip(&plan.kept).enumerate() {
-            let base = states as u32 + end - from;
-            wanted.push(Wanted { id, over: *vars, target: Target::Put { base, leaf: None } });
-            self.layout.insert((Origin::Kept, number as u32), end);
-            end += self.terms.count(*vars) as u32;
+            wanted.push(Wanted { id, over: *vars, target: Target::Put { base: states as u32 + kept, leaf: None } });
+            self.layout.insert((Origin::Kept, number as u32), KEPT + kept);
+            kept += self.terms.count(*vars) as u32;
         }
-        let record = compile(&self.terms, &wanted, (&self.layout, self.reserved, states), &mut self.shared, false);
-        let wanted = self.wanted(worths, &plan.worths);
-        let backward = compile(&self.terms, &wanted, (&self.layout, end, self.worth), &mut self.shared, false);
-        let kept = (end - from) as usize;
-        Keeping { forward, record, backward, kept, from: from as usize, is_plain: false }
+        let record = compile(&self.terms, &wanted, (&self.layout, self.reserved, states), &mut self.shared, false)
+            .keeping(states as u32, kept);
+        let ids = self.terms.finished(&plan.worths);
+        let wanted = self.wanted(worths, &ids);
+        let backward =
+            compile(&self.terms, &wanted, (&self.layout, self.reserved, self.worth), &mut self.shared, false);
+        Keeping { forward, record, backward, kept: kept as usize, is_plain: false, times: 1 }
     }
 
     /// All slopes of the results are kept: the way back is a product of a matrix and the cotangents.
@@ -144,7 +173,8 @@ impl Assembly {
         let mut sums: Map<Id, Vec<(Id, f64)>> = Map::default();
         let mut keeper = Keeper::default();
         for (root, seed, _) in seeded {
-            for (of, slope) in self.worths(&[(*root, one, 0)]).into_iter().map(|worth| (worth.of, worth.worth)) {
+            for Worth { of, worth } in self.worths(&[(*root, one, 0)]) {
+                let slope = self.terms.finished(&[worth])[0];
                 let slope = keeper.kept(&mut self.terms, slope);
                 let product = self.terms.multiply(*seed, slope);
                 sums.entry(of).or_default().push((product, 1.0));

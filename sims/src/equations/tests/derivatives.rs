@@ -109,3 +109,35 @@ fn loops_and_terms_of_their_own_give_the_same() {
         assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12 * size));
     }
 }
+
+#[test]
+fn steps_that_one_program_takes_together_are_those_steps() {
+    // The drive stays as it is through a sample, so that a sample of so many steps is so many samples of one.
+    for method in ["rk4", "semi-implicit", "implicit"] {
+        for steps in [2_usize, 3, 5, 6] {
+            let with = |samples: usize, substeps: usize| {
+                DIODE
+                    .replace("method = \"implicit\"", &format!("method = \"{method}\""))
+                    .replace("samples = 12", &format!("samples = {samples}"))
+                    .replace("substeps = 4", &format!("substeps = {substeps}"))
+                    .replace("sample_seconds = 1e-6", &format!("sample_seconds = {:e}", substeps as f64 * 2.5e-7))
+            };
+            let [together, apart] = [with(4, steps), with(4 * steps, 1)].map(|text| course(&text));
+            let coefficients = coefficients(DIODE);
+            let drives = draw(4, 0.5, "drives");
+            let repeated: Vec<f64> = drives.iter().flat_map(|drive| vec![*drive; steps]).collect();
+            let given = draw(4, 1.0, "cotangents");
+            let spread: Vec<f64> =
+                given.iter().flat_map(|value| [vec![0.0; steps - 1], vec![*value]].concat()).collect();
+            let ends: Vec<f64> =
+                predict(&apart, &coefficients, &repeated, &[0.2]).chunks(steps).map(|these| these[steps - 1]).collect();
+            let readings = predict(&together, &coefficients, &drives, &[0.2]);
+            assert!(super::apart(&readings, &ends) < 1e-12, "{method}, {steps}: {readings:?}, {ends:?}");
+            let (found, by_bias) = pull_back(&together, &coefficients, &drives, &[0.2], &given);
+            let (each, by_same) = pull_back(&apart, &coefficients, &repeated, &[0.2], &spread);
+            let sums: Vec<f64> = each.chunks(steps).map(|these| these.iter().sum()).collect();
+            assert!(super::apart(&found, &sums) < 1e-12, "{method}, {steps}: {found:?}, {sums:?}");
+            assert!(super::apart(&by_bias, &by_same) < 1e-12, "{method}, {steps}");
+        }
+    }
+}
