@@ -284,12 +284,17 @@ impl Error {
         }
     }
 
-    /// An error at `path` while `doing` something, such as `cannot be written`.
+    /// An error at `path` below the folder of runs while `doing` something, such as `cannot be written`.
     pub fn record(path: &std::path::Path, doing: &str) -> impl FnOnce(std::io::Error) -> Self {
-        let (path, doing) = (path.to_owned(), doing.to_owned());
+        Self::chosen(path, doing, "--runs")
+    }
+
+    /// The same at a place that `option` of the command line chose.
+    pub fn chosen(path: &std::path::Path, doing: &str, option: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let (path, doing, option) = (path.to_owned(), doing.to_owned(), option.to_owned());
         move |source| Self::Record {
             path,
-            message: format!("{doing}: {source}. Choose another folder with --runs, or free it"),
+            message: format!("{doing}: {source}. Choose another place with {option}, or free it"),
         }
     }
 }

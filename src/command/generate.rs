@@ -8,13 +8,14 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::Error;
 use crate::control::Attendant;
 use crate::output::duration;
 use crate::plants::{Forward, Lab, Rig};
 use crate::report::{Theme, picture};
 use crate::training::film::{Film, Maker, shown};
 use crate::training::{Experiment, Interrupted, Prepared};
-use crate::{Error, whole_file};
+use crate::writing::replace_chosen;
 
 /// Frames at most, of all sequences together.
 const MOST: usize = 1 << 20;
@@ -163,24 +164,24 @@ fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(),
         picture::sheet(&images, (film.size, columns(film.count)), gray)
     };
     if is_folder(out) {
-        std::fs::create_dir_all(out).map_err(Error::record(out, "cannot be created"))?;
+        std::fs::create_dir_all(out).map_err(Error::chosen(out, "cannot be made", "--out"))?;
         for frame in 0..film.length {
-            picture::write(&out.join(format!("frame-{:05}.png", frame + 1)), &[sheet(frame)], zoom)?;
+            picture::write((&out.join(format!("frame-{:05}.png", frame + 1)), "--out"), &[sheet(frame)], zoom)?;
         }
         return Ok(());
     }
     if out.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
-        return whole_file::replace(out, table(film).as_bytes()).map_err(Error::record(out, "cannot be written"));
+        return replace_chosen(out, table(film).as_bytes(), "--out");
     }
     if picture::is_film(out) {
         let sheets: Vec<_> = (0..film.length).map(sheet).collect();
-        return picture::write(out, &sheets, zoom);
+        return picture::write((out, "--out"), &sheets, zoom);
     }
     // A strip: the frames of a sequence in a line; images by themselves in a square.
     let pairs = (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame)));
     let images: Vec<&[f32]> = pairs.map(|(sequence, frame)| film.frame(sequence, frame)).collect();
     let across = if film.length == 1 { columns(film.count) } else { film.length };
-    picture::write(out, &[picture::sheet(&images, (film.size, across), gray)], zoom)
+    picture::write((out, "--out"), &[picture::sheet(&images, (film.size, across), gray)], zoom)
 }
 
 /// Images in a line, of so many.

@@ -224,7 +224,7 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &
     }
     let seconds = start.elapsed().as_secs_f64();
     frames.push(growth.colors());
-    picture::write(&arguments.out, &frames, usize::from(arguments.zoom))?;
+    picture::write((&arguments.out, "--out"), &frames, usize::from(arguments.zoom))?;
     Ok(json!({
         "run": arguments.run,
         "size": size,

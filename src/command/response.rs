@@ -14,6 +14,7 @@ use crate::document::{list, nearest};
 use crate::plants::{PlantConfig, Rig, SimulatedConfig, systems::system_of};
 use crate::report::{Captioned, Theme, figure};
 use crate::stop::{self, Stoppable};
+use crate::writing::replace_chosen;
 
 /// A share above 0 and up to 100 %.
 fn percent(text: &str) -> Result<f64, String> {
@@ -94,7 +95,7 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     let path = folder.join("response.json");
     let mut whole = facts.clone();
     whole["measured"] = json!(measured);
-    std::fs::write(&path, format!("{whole:#}\n")).map_err(Error::record(&path, "cannot be written"))?;
+    replace_chosen(&path, format!("{whole:#}\n").as_bytes(), "--out")?;
     facts["figures"] = json!(figures);
     facts["record"] = json!(path);
     if arguments.json {
