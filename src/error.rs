@@ -274,9 +274,11 @@ impl Error {
         move |source| Self::Plant { name, source }
     }
 
-    /// Whether limits over time have refused something.
+    /// Whether limits over time, or of the number of shots, have refused something.
     pub fn is_overdriven(&self) -> bool {
-        let is = |error: &drivers::Error| matches!(error, drivers::Error::Overdriven { .. });
+        let is = |error: &drivers::Error| {
+            matches!(error, drivers::Error::Overdriven { .. } | drivers::Error::OutOfShots { .. })
+        };
         match self {
             Self::Plant { source, .. } => is(source),
             Self::CalibrationOf { source, .. } => matches!(&**source, calibration::Error::Plant(error) if is(error)),

@@ -95,7 +95,7 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
     writable(&out, count * length)?;
     lab.attend(Attendant::new());
     let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
-    announce(arguments, count * length, &prepared, &lab);
+    announce(arguments, (count, length), &prepared, &lab)?;
     let (before, start) = (lab.meter(), Instant::now());
     let made = maker.make((count, length, arguments.seed), size, (&mut lab, on));
     let seconds = start.elapsed().as_secs_f64();
@@ -128,13 +128,26 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says what it will cost on the plants.
-fn announce(arguments: &GenerateArgs, frames: usize, prepared: &Prepared, lab: &Lab) {
+/// Says what it will cost on the plants; refuses more shots than the rig allows.
+fn announce(
+    arguments: &GenerateArgs,
+    (count, length): (usize, usize),
+    prepared: &Prepared,
+    lab: &Lab,
+) -> Result<(), Error> {
     if arguments.twin || prepared.plants().is_empty() {
-        return;
+        return Ok(());
+    }
+    let frames = count * length;
+    // What moves a generator is run for each frame but the first.
+    let steps = if prepared.experiment.motion.is_some() { count * (length - 1) } else { frames };
+    for plant in lab.names() {
+        let [moving, shown] = prepared.passes(plant);
+        prepared.rig.refuse_shots(plant, (moving * steps + shown * frames) as u64)?;
     }
     let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(frames)).sum();
     tell!("pnnlab: {frames} frames, each a shot: {} of bench time", duration(seconds));
+    Ok(())
 }
 
 /// Whether a path is of a folder: there is one, or it has no known ending.

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
-use crate::network::LayerConfig;
 use crate::output::duration;
 use crate::plants::{Forward, Lab};
 use crate::record::Saved;
@@ -164,18 +163,14 @@ fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
 
 /// Says what it will cost on the plants; refuses more shots than the rig allows.
 fn announce(arguments: &GrowArgs, cells: &CellsConfig, lab: &Lab, prepared: &Prepared) -> Result<(), Error> {
-    let plant =
-        |layer: &LayerConfig| if let LayerConfig::Physical(layer) = layer { Some(layer.plant.clone()) } else { None };
-    let driven: Vec<String> = prepared.experiment.layers.iter().filter_map(plant).collect();
-    if arguments.twin || driven.is_empty() {
+    if arguments.twin || prepared.plants().is_empty() {
         return Ok(());
     }
     let area: usize = extent(arguments, cells).iter().product();
     let steps: usize = steps(arguments, cells).iter().sum();
     let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(area) * steps as f64).sum();
     for plant in lab.names() {
-        let layers = driven.iter().filter(|driven| **driven == plant).count();
-        prepared.rig.refuse_shots(plant, (layers * area * steps) as u64)?;
+        prepared.rig.refuse_shots(plant, (prepared.passes(plant)[0] * area * steps) as u64)?;
     }
     tell!("pnnlab: {steps} steps of {area} cells, each a shot: {} of bench time a plant", duration(seconds));
     Ok(())
