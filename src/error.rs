@@ -274,6 +274,14 @@ impl Error {
         move |source| Self::Plant { name, source }
     }
 
+    /// The error of what drives plants outside of a run: who ended it inside a step has stopped it.
+    pub fn outside_a_run(self) -> Self {
+        match self {
+            Self::Halted(_) => Self::CalibrationStopped,
+            error => error,
+        }
+    }
+
     /// Whether limits over time, or of the number of shots, have refused something.
     pub fn is_overdriven(&self) -> bool {
         let is = |error: &drivers::Error| {

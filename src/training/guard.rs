@@ -74,10 +74,7 @@ impl Prepared {
         let before = lab.meter().shots;
         let found = scored(&trainer, (&data, &others), Key::new(run.seed), &mut lab);
         lab.make_safe()?;
-        let (scores, fitted_rows, seconds) = found.map_err(|error| match error {
-            Error::Halted(_) => Error::CalibrationStopped,
-            error => error,
-        })?;
+        let (scores, fitted_rows, seconds) = found.map_err(Error::outside_a_run)?;
         let done = GuardedRun {
             unix_seconds: unix_seconds(),
             command: command_line(),
