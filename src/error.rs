@@ -274,6 +274,11 @@ impl Error {
         move |source| Self::Plant { name, source }
     }
 
+    /// Ends what the user wants to end and of which nothing is kept.
+    pub fn if_stopped() -> Result<(), Self> {
+        if crate::stop::requested() { Err(Self::CalibrationStopped) } else { Ok(()) }
+    }
+
     /// The error of what drives plants outside of a run: who ended it inside a step has stopped it.
     pub fn outside_a_run(self) -> Self {
         match self {

@@ -32,11 +32,6 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     Ok(measured)
 }
 
-/// The errors that end a program when somebody asks it to.
-fn going() -> Result<(), Error> {
-    if crate::stop::requested() { Err(Error::CalibrationStopped) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

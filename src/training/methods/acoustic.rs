@@ -9,14 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use calibration::{Calibration, ColumnNames, Procedure, Search, Trace, Unobserved};
-use drivers::{Allowance, MEBIBYTE, Rejections, read_bounded};
+use drivers::{MEBIBYTE, read_bounded};
 use sims::{Key, Predicted, Twin};
 
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::Network;
-use crate::plants::{Guarded, Lab, Opened};
+use crate::plants::{Lab, Opened};
 use crate::training::{Experiment, Method, Trainer};
 
 /// The most that is read of one file.
@@ -119,31 +119,14 @@ pub fn vowels(cavity: &Cavity, method: Method, folder: &Path, (seed, steps): (u6
     let document = Document::parse("vowels-acoustic", VOWELS)?;
     let experiment: Experiment = document.check()?;
     let data = Dataset::load(&experiment.data, Some(folder), &document, Key::new(seed).branch("data"))?;
-    let opened = Opened {
-        name: "cavity".to_owned(),
-        plant: Guarded::new(Box::new(Predicted::new(cavity.twin.clone())), None),
-        twin: cavity.twin.clone(),
-        ideal: None,
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: Rejections::default(),
-        allowance: Allowance::default(),
-        watchdog: false,
-        unlearned: false,
-    };
+    let opened = Opened::bare("cavity", Box::new(Predicted::new(cavity.twin.clone())), cavity.twin.clone());
     let mut lab = Lab::new(vec![opened], method.derivatives())?;
     let network = Network::build(&experiment.layers, &document, &lab, &data)?;
     let mut training = experiment.training;
     method.fits(&network, &training, &document)?;
     (training.steps, training.batch) = (steps, training.batch.min(data.train.len()));
     let mut trainer = Trainer::new(network, &data, &training, method, Key::new(seed));
-    for step in 1..=steps {
-        super::go_on()?;
-        trainer.step(step, &mut lab)?;
-    }
+    trainer.updates(steps, &mut lab)?;
     Ok(trainer.test_scores(&mut lab)?.first())
 }
 

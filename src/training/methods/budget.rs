@@ -257,7 +257,7 @@ pub fn learn(
     let mut found =
         Learned { curve: vec![], shots: before.shots as f64, bench_seconds: before.plant_seconds, seconds: 0.0 };
     for step in 1..=training.steps {
-        super::go_on()?;
+        Error::if_stopped()?;
         let (start, before) = (Instant::now(), lab.meter());
         trainer.step(step, &mut lab)?;
         found.seconds += start.elapsed().as_secs_f64();
