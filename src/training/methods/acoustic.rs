@@ -17,24 +17,14 @@ use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::Network;
 use crate::plants::{Lab, Opened};
-use crate::training::{Experiment, Method, Trainer};
+use crate::training::{Experiment, Method, Trainer, vowels};
 
 /// The most that is read of one file.
 const MOST: u64 = 1024 * MEBIBYTE;
 
 /// The network, in the cavity's own units.
 const VOWELS: &str = r#"
-name = "vowels-acoustic"
-[data]
-source = "csv"
-file = "vowels.csv"
-label = "vowel"
-label_skip = 3
-test = 52
-split = "stratified"
-scaling = "maximum"
 validation = 0
-obtain = "It is in the repository mcmahon-lab/2D-programmable-waveguide on GitHub (CC BY 4.0)"
 [training]
 batch = 207
 learning_rate = 0.01
@@ -70,6 +60,10 @@ from = 5
 kind = "linear"
 width = 7
 "#;
+
+fn document() -> Result<Document, Error> {
+    Document::parse("vowels-acoustic", &format!("name = \"vowels-acoustic\"\n{}{VOWELS}", vowels::data(52, "maximum")))
+}
 
 /// A learned twin, and how near it is.
 #[derive(Debug, Clone)]
@@ -116,7 +110,7 @@ pub fn cavity(folder: &Path, updates: Option<usize>, seed: u64) -> Result<Cavity
 
 /// Accuracy on the test vowels after so many updates by a method, the cavity's twin in place of the cavity.
 pub fn vowels(cavity: &Cavity, method: Method, folder: &Path, (seed, steps): (u64, usize)) -> Result<f64, Error> {
-    let document = Document::parse("vowels-acoustic", VOWELS)?;
+    let document = document()?;
     let experiment: Experiment = document.check()?;
     let data = Dataset::load(&experiment.data, Some(folder), &document, Key::new(seed).branch("data"))?;
     let opened = Opened::bare("cavity", Box::new(Predicted::new(cavity.twin.clone())), cavity.twin.clone());
@@ -136,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_network_fits_a_cavity_of_twenty_speakers_and_microphones() {
-        let document = Document::parse("vowels-acoustic", VOWELS).unwrap();
+        let document = document().unwrap();
         let experiment: Experiment = document.check().unwrap();
         assert_eq!(experiment.layers.len(), 9);
         assert!(cavity(Path::new("nowhere"), Some(10), 1).unwrap_err().to_string().contains("acoustic/inputs.csv"));
