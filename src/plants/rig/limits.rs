@@ -23,13 +23,16 @@ pub struct LimitsConfig {
     /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings. From the
     /// safe state a setting further away is reached in as many steps as that takes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = { "type": "number", "format": "float", "exclusiveMinimum": 0 }))]
     pub slew: BTreeMap<String, f32>,
     /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by
     /// whichever process with such a limit, counts as well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub duty: Option<f32>,
     /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = { "type": "number", "format": "float", "exclusiveMinimum": 0 }))]
     pub energy_per_minute: BTreeMap<String, f32>,
     /// Most shots that the plant may be driven with while it is open. A command that plans more, such as a training with its tests or all
     /// runs of a comparison, is refused before the first shot; one that comes to need more ends before the batch that would be too
@@ -91,12 +94,6 @@ impl LimitsConfig {
             if let Some((bank, value)) = banks.iter().find(|(_, value)| !(value.is_finite() && 0.0 < **value)) {
                 return Some((format!("{key}.{bank}"), format!("is {value}: a limit must be above 0")));
             }
-        }
-        if self.shots == Some(0) {
-            return Some((
-                "shots".to_owned(),
-                "is 0: a plant that may never be driven need not be in the rig".to_owned(),
-            ));
         }
         let duty = self.duty.filter(|duty| !(0.0 < *duty && *duty <= 1.0))?;
         Some(("duty".to_owned(), format!("is {duty}: it must be above 0 and at most 1")))
