@@ -108,12 +108,12 @@ fn what_is_too_much_or_nowhere_is_refused_before_anything_is_driven() {
                 "comparison.seeds=1",
             ],
             2,
-            "--set comparison.seeds=1: is of `pnnlab compare`; a sweep does not heed it: give --seeds",
+            "--set comparison.seeds=1: a sweep does not heed it: give --seeds",
         ),
         (
             &["sweep", "small.toml", "--key", "comparison.methods", "--values", "[\"spsa\"]"],
             2,
-            "--key comparison.methods: is of `pnnlab compare`; a sweep does not heed it: give --methods",
+            "--key comparison.methods: a sweep does not heed it: give --methods",
         ),
     ] {
         let (got, text) = place.refusal(arguments);

@@ -56,19 +56,17 @@ fn methods(arguments: &SweepArgs) -> Result<Vec<Variant>, Error> {
     Ok(arguments.methods.clone())
 }
 
-/// Refuses what `compare` heeds and a sweep does not: it has options of its own for seeds and methods.
+/// Refuses keys that a sweep does not heed: it has options of its own for seeds and methods.
 fn refuse_unheeded(arguments: &SweepArgs) -> Result<(), Error> {
     let set = arguments.run.set.iter().map(|text| ("--set", text));
     for (option, text) in set.chain(arguments.key.iter().map(|text| ("--key", text))) {
         let own = match text.split('=').next().unwrap_or_default().trim() {
             "comparison.seeds" => "--seeds",
-            "comparison.methods" => "--methods",
+            "comparison.methods" | "training.method" => "--methods",
             "comparison" => "--seeds and --methods, and `comparison.settings.METHOD` by itself",
             _ => continue,
         };
-        return Err(Error::Usage(format!(
-            "{option} {text}: is of `pnnlab compare`; a sweep does not heed it: give {own}"
-        )));
+        return Err(Error::Usage(format!("{option} {text}: a sweep does not heed it: give {own}")));
     }
     Ok(())
 }
