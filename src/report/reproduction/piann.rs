@@ -1,9 +1,6 @@
 //! `piann`: networks that learn a conservation law with a shock from its equation alone, after Rodriguez-Torrado and others (arXiv 2105.07898),
 //! beside the classical scheme; and a transmission line whose waves steepen, trained through with twins of three kinds.
 
-// Circle with report/reproduction/piann/fields.rs: one program; split for its length.
-// Circle with report/reproduction/piann/line.rs: one program; split for its length.
-
 mod fields;
 mod line;
 

@@ -1,7 +1,5 @@
 //! The equation of Buckley and Leverett: plain, hull-flux and attention-based networks, and finite volumes beside them.
 
-// Circle with report/reproduction/piann.rs: one program; split for its length.
-
 use std::path::Path;
 use std::time::Instant;
 

@@ -1,7 +1,5 @@
 //! The transmission line whose waves steepen: its shock against theory, and a network trained through it with twins of several kinds.
 
-// Circle with report/reproduction/piann.rs: one program; split for its length.
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
