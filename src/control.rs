@@ -26,7 +26,7 @@ mod viewer;
 
 pub use alarms::Alarms;
 pub use attendant::Attendant;
-pub use board::{Board, Heading};
+pub use board::{Board, Heading, Watcher};
 pub use config::{RecordConfig, RunConfig};
 pub use fleet::Fleet;
 pub use helm::{Helm, Monitor, Moves};

@@ -274,9 +274,24 @@ impl Error {
         move |source| Self::Plant { name, source }
     }
 
-    /// Whether limits over time have refused something.
+    /// Ends what the user wants to end and of which nothing is kept.
+    pub fn if_stopped() -> Result<(), Self> {
+        if crate::stop::requested() { Err(Self::CalibrationStopped) } else { Ok(()) }
+    }
+
+    /// The error of what drives plants outside of a run: who ended it inside a step has stopped it.
+    pub fn outside_a_run(self) -> Self {
+        match self {
+            Self::Halted(_) => Self::CalibrationStopped,
+            error => error,
+        }
+    }
+
+    /// Whether limits over time, or of the number of shots, have refused something.
     pub fn is_overdriven(&self) -> bool {
-        let is = |error: &drivers::Error| matches!(error, drivers::Error::Overdriven { .. });
+        let is = |error: &drivers::Error| {
+            matches!(error, drivers::Error::Overdriven { .. } | drivers::Error::OutOfShots { .. })
+        };
         match self {
             Self::Plant { source, .. } => is(source),
             Self::CalibrationOf { source, .. } => matches!(&**source, calibration::Error::Plant(error) if is(error)),
@@ -284,12 +299,17 @@ impl Error {
         }
     }
 
-    /// An error at `path` while `doing` something, such as `cannot be written`.
+    /// An error at `path` below the folder of runs while `doing` something, such as `cannot be written`.
     pub fn record(path: &std::path::Path, doing: &str) -> impl FnOnce(std::io::Error) -> Self {
-        let (path, doing) = (path.to_owned(), doing.to_owned());
+        Self::chosen(path, doing, "--runs")
+    }
+
+    /// The same at a place that `option` of the command line chose.
+    pub fn chosen(path: &std::path::Path, doing: &str, option: &str) -> impl FnOnce(std::io::Error) -> Self {
+        let (path, doing, option) = (path.to_owned(), doing.to_owned(), option.to_owned());
         move |source| Self::Record {
             path,
-            message: format!("{doing}: {source}. Choose another folder with --runs, or free it"),
+            message: format!("{doing}: {source}. Choose another place with {option}, or free it"),
         }
     }
 }

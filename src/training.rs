@@ -27,6 +27,7 @@ mod trainer;
 pub mod tune;
 pub(crate) mod unknown;
 pub mod upkeep;
+mod vowels;
 
 pub use comparison::{Comparison, MethodSummary, Spread};
 pub use drawer::Drawer;

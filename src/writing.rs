@@ -11,9 +11,14 @@ use crate::{Error, whole_file};
 
 pub use backlog::Backlog;
 
-/// Puts `bytes` at `path` whole or not at all, and on the disk before this returns.
+/// Puts `bytes` at `path`, below the folder of runs, whole or not at all, and on the disk before this returns.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    whole_file::replace(path, bytes).map_err(Error::record(path, "cannot be written"))
+    replace_chosen(path, bytes, "--runs")
+}
+
+/// The same at a place that `option` of the command line chose.
+pub fn replace_chosen(path: &Path, bytes: &[u8], option: &str) -> Result<(), Error> {
+    whole_file::replace(path, bytes).map_err(Error::chosen(path, "cannot be written", option))
 }
 
 /// Pieces of work that may wait. Whoever hands over more waits for the disk: memory has an end as well.

@@ -25,22 +25,22 @@ fn refused(assignment: &str) -> String {
 #[test]
 fn every_number_is_bounded_by_what_it_stands_for() {
     for (assignment, said) in [
-        ("training.drift.pattern=1000000000", "`training.drift.pattern` is 1000000000, but it must be from 0 to 1024"),
-        ("training.refresh.reference_shots=100000000", "must be from 0 to 10000"),
+        ("training.drift.pattern=1000000000", "`training.drift.pattern` is 1000000000, but it must be from 1 to 1024"),
+        ("training.refresh.reference_shots=100000000", "must be from 20 to 10000"),
         ("plants.electrical.simulated.samples=100000000", "must be from 1 to 65536"),
         ("plants.electrical.simulated.shot_seed=-1", "cannot be negative"),
         ("layers.0.scale=1e39", "`layers.0.scale` is "),
         ("layers.0.scale_spread=-1", "`layers.0.scale_spread` is -1, but it must be from 0 to 1000000"),
-        ("training.learning_rate=1e300", "but it must be from -1e30 to 1000"),
+        ("training.learning_rate=1e300", "but it must be above 0 and at most 1000"),
         ("layers.1.control_spread=-0.5", "`layers.1.control_spread` is -0.5"),
         ("data.augmentation={ scale_low = 1e-308 }", "`data.augmentation.scale_low` is 0.000"),
         ("data.augmentation={ scale_high = 1e308 }", "`data.augmentation.scale_high` is 1000"),
         ("training.learning_rate=1e-308", "too small to be told from 0"),
         (
             "training.batch=9223372036854775807",
-            "`training.batch` is 9223372036854775807, but it must be from 0 to 1048576",
+            "`training.batch` is 9223372036854775807, but it must be from 1 to 1048576",
         ),
-        ("comparison.seeds=70000", "`comparison.seeds` is 70000, but it must be from 0 to 65535"),
+        ("comparison.seeds=70000", "`comparison.seeds` is 70000, but it must be from 1 to 65535"),
         ("seed=99999999999999999999", "is too large a number: give at most 9223372036854775807"),
     ] {
         assert!(refused(assignment).contains(said), "{}", refused(assignment));

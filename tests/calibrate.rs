@@ -246,7 +246,7 @@ fn a_sweep_refuses_all_its_values_before_the_first_run() {
     };
     let (code, text) = place.refusal(&sweep("1,9"));
     assert_eq!(
-        (code, text.contains("`mismatch` = 9 makes no sense"), place.path("runs").exists()),
+        (code, text.contains("simulated.mismatch` is 9, but it must be from 0 to 4"), place.path("runs").exists()),
         (3, true, false),
         "{text}"
     );

@@ -96,6 +96,25 @@ fn what_is_too_much_or_nowhere_is_refused_before_anything_is_driven() {
             "another place with --fits",
         ),
         (&["sweep", "small.toml", "--key", "training.learning_rate", "--values", "1,2,1"], 2, "--values names 1 twice"),
+        (
+            &[
+                "sweep",
+                "small.toml",
+                "--key",
+                "training.learning_rate",
+                "--values",
+                "0.01",
+                "--set",
+                "comparison.seeds=1",
+            ],
+            2,
+            "--set comparison.seeds=1: a sweep does not heed it: give --seeds",
+        ),
+        (
+            &["sweep", "small.toml", "--key", "comparison.methods", "--values", "[\"spsa\"]"],
+            2,
+            "--key comparison.methods: a sweep does not heed it: give --methods",
+        ),
     ] {
         let (got, text) = place.refusal(arguments);
         assert_eq!((got, text.contains(words)), (code, true), "{arguments:?}: {text}");

@@ -1,7 +1,5 @@
 //! Guards as a user meets them: suspicious shots of a training, classes in groups, and `pnnlab guard` on other data.
 
-use std::process::Stdio;
-
 use serde_json::Value;
 
 use crate::program::Place;
@@ -114,31 +112,10 @@ fn a_bench_that_changes_while_it_trains_is_told_and_its_shots_are_left_out() {
 #[test]
 fn a_guarded_run_that_was_killed_goes_on_bit_for_bit() {
     let place = place();
-    let set = ["--set", "guard.on_alarm=reject", "--check", "false"];
-    assert!(place.run(&[&["train", "guarded.toml", "--name", "whole"], &set[..]].concat()).status.success());
-    let mut child = place
-        .command(&[&["train", "guarded.toml", "--name", "killed"], &set[..]].concat())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let path = place.path("runs/killed/metrics.csv");
-    let bound = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    while child.try_wait().unwrap().is_none()
-        && std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < 30
-    {
-        assert!(std::time::Instant::now() < bound);
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let output = place.run(&["train", "--resume", "killed"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || text.contains("is finished"), "{text}");
-    for file in ["metrics.csv", "weights.safetensors"] {
-        let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
-        assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
-    }
+    let train = ["guarded.toml", "--set", "guard.on_alarm=reject", "--check", "false"];
+    assert!(place.run(&[&["train"][..], &train, &["--name", "whole"]].concat()).status.success());
+    place.kill(&train, ("killed", 30));
+    place.goes_on_as("killed", "whole");
 }
 
 #[test]

@@ -164,11 +164,11 @@ fn a_pause_that_makes_no_sense_is_refused_by_its_key() {
     place.write("small.toml", &experiment());
     for (pause, key, words) in [
         ("hysteresis = 0.8", "hysteresis", "leave something of [-0.8, 0.8]"),
-        ("hysteresis = -0.1", "hysteresis", "must not be negative"),
-        ("probe_seconds = 0.0", "probe_seconds", "give 0.001 to 86400"),
-        ("clear_after = 0", "clear_after", "at least 1"),
+        ("hysteresis = -0.1", "hysteresis", "at least 0"),
+        ("probe_seconds = 0.0", "probe_seconds", "from 0.001 to 86400"),
+        ("clear_after = 0", "clear_after", "from 1 to"),
         ("most_probes = 2", "most_probes", "fewer than the 3 of `clear_after`"),
-        ("most_trips = 0", "most_trips", "leave out `pause`"),
+        ("most_trips = 0", "most_trips", "from 1 to"),
     ] {
         let text = rig(&well, &format!("pause = {{ {pause} }}"));
         let line = text.lines().position(|line| line.starts_with("pause")).unwrap() + 1;
@@ -240,8 +240,8 @@ fn an_instrument_beside_the_plant_that_makes_no_sense_is_refused_by_its_key() {
     place.write("small.toml", &experiment());
     for (interlock, instrument, key, words) in [
         ("output = \"node\"", "", "output", "and not both"),
-        ("", "field = 0", "instrument.field", "first value is 1"),
-        ("", "deadline_seconds = 0.0", "instrument.deadline_seconds", "give 0.01 to 3600"),
+        ("", "field = 0", "instrument.field", "from 1 to"),
+        ("", "deadline_seconds = 0.0", "instrument.deadline_seconds", "from 0.01 to 3600"),
     ] {
         place.write("rig.toml", &watched("tcp://127.0.0.1:9", interlock, instrument));
         let (code, message) = place.refusal(&["train", "small.toml", "--rig", "rig.toml"]);

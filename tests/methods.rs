@@ -1,8 +1,5 @@
 //! Methods side by side on the command line: what they cost, what they need to know of the plant, and that they go on as they would have.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::program::{Place, SMALL};
@@ -10,21 +7,21 @@ use crate::wires::{EXPERIMENT, Serving};
 
 /// The small experiment by `spsa`.
 fn spsa() -> String {
-    let table = "[training.spsa]\npairs = 2\n\n[run]\ncheckpoint_steps = 3\n\n[plants";
-    SMALL.replace("steps = 8", "method = \"spsa\"\nsteps = 40").replace("[plants", table)
+    with_table("spsa", 40, "pairs = 2")
+}
+
+/// The small experiment by a method, with the keys of its table.
+fn with_table(method: &str, steps: usize, keys: &str) -> String {
+    let table = format!("[training.{method}]\n{keys}\n\n[run]\ncheckpoint_steps = 3\n\n[plants");
+    SMALL.replace("steps = 8", &format!("method = \"{method}\"\nsteps = {steps}")).replace("[plants", &table)
 }
 
 #[test]
 fn spsa_drives_the_plant_as_often_as_its_plan_says() {
-    let place = Place::new();
-    place.write("spsa.toml", &spsa());
-    let plan = place.json(&["train", "spsa.toml", "--dry-run", "--json"]);
-    let run = place.json(&["train", "spsa.toml", "--name", "a", "--json"]);
+    let (run, trained) = planned(&spsa());
     assert_eq!(run["method"], "spsa");
-    assert_eq!(run["shots"], plan["plan"]["shots"], "{plan}");
     // Two pairs are four passes of 32 shots in each of 40 updates; the rest are tests.
-    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
-    assert_eq!(facts["training_shots"], 4 * 32 * 40, "{facts}");
+    assert_eq!(trained, 4 * 32 * 40, "{run}");
 }
 
 #[test]
@@ -35,33 +32,27 @@ fn spsa_that_was_killed_ends_as_if_it_had_not_been() {
 /// Kills a training of some updates, goes on with it, and compares it with one that nobody has touched.
 fn goes_on_as_it_would_have(experiment: &str) {
     let place = Place::new();
-    place.write("spsa.toml", experiment);
-    assert!(place.run(&["train", "spsa.toml", "--name", "whole"]).status.success());
-    let arguments = ["train", "spsa.toml", "--name", "killed"];
-    let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let bound = Instant::now() + Duration::from_mins(1);
-    let rows = || std::fs::read_to_string(place.path("runs/killed/metrics.csv")).map_or(0, |text| text.lines().count());
-    while rows() < 10 && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < bound, "no updates are made");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let output = place.run(&["train", "--resume", "runs/killed"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || text.contains("is finished"), "{text}");
-    for file in ["metrics.csv", "weights.safetensors"] {
-        let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
-        assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
-    }
+    place.write("small.toml", experiment);
+    assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());
+    place.kill(&["small.toml"], ("killed", 10));
+    place.goes_on_as("killed", "whole");
 }
 
-/// The small experiment by a method, with the keys of its table, ending in a linear layer.
+/// Trains, and says how many shots trained, with what the run says of itself: it drove the plants as often as its plan says.
+fn planned(experiment: &str) -> (Value, u64) {
+    let place = Place::new();
+    place.write("small.toml", experiment);
+    let plan = place.json(&["train", "small.toml", "--dry-run", "--json"]);
+    let run = place.json(&["train", "small.toml", "--name", "a", "--json"]);
+    assert_eq!(run["shots"], plan["plan"]["shots"], "{plan}");
+    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
+    (run, facts["training_shots"].as_u64().unwrap())
+}
+
+/// The small experiment by a method, ending in a linear layer.
 fn by(method: &str, steps: usize, keys: &str) -> String {
-    let table = format!("[training.{method}]\n{keys}\n\n[run]\ncheckpoint_steps = 3\n\n[plants");
     let linear = "kind = \"bins\"\nbins = 10\n\n[[layers]]\nkind = \"linear\"\nwidth = 10";
-    let small = SMALL.replace("steps = 8", &format!("method = \"{method}\"\nsteps = {steps}"));
-    small.replace("[plants", &table).replace("kind = \"bins\"\nbins = 10", linear)
+    with_table(method, steps, keys).replace("kind = \"bins\"\nbins = 10", linear)
 }
 
 #[test]
@@ -83,13 +74,9 @@ fn phyll(steps: usize, keys: &str) -> String {
 #[test]
 fn local_learning_answers_by_the_class_that_fits_and_goes_on() {
     goes_on_as_it_would_have(&phyll(30, "sharpness = 4.0"));
-    let place = Place::new();
-    place.write("small.toml", &phyll(3, "").replace("evaluate_every = 4", "evaluate_every = 3"));
-    let plan = place.json(&["train", "small.toml", "--dry-run", "--json"]);
-    let run = place.json(&["train", "small.toml", "--name", "a", "--json"]);
-    assert_eq!(run["shots"], plan["plan"]["shots"], "each row is tested once for each class: {plan}");
-    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
-    assert_eq!(facts["training_shots"], 2 * 32 * 3);
+    // Each row is tested once for each class.
+    let (run, trained) = planned(&phyll(3, "").replace("evaluate_every = 4", "evaluate_every = 3"));
+    assert_eq!(trained, 2 * 32 * 3, "{run}");
 }
 
 /// Digits through nodes that settle.
@@ -121,13 +108,8 @@ count = 10
 #[test]
 fn a_plant_that_settles_is_pushed_both_ways_and_goes_on() {
     goes_on_as_it_would_have(&SETTLING.replace("steps = 4\nbatch", "steps = 20\nbatch"));
-    let place = Place::new();
-    place.write("settling.toml", SETTLING);
-    let plan = place.json(&["train", "settling.toml", "--dry-run", "--json"]);
-    let run = place.json(&["train", "settling.toml", "--name", "a", "--json"]);
-    assert_eq!(run["shots"], plan["plan"]["shots"], "{plan}");
-    let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
-    assert_eq!(facts["training_shots"], 3 * 32 * 4);
+    let (run, trained) = planned(SETTLING);
+    assert_eq!(trained, 3 * 32 * 4, "{run}");
 }
 
 #[test]
@@ -142,14 +124,9 @@ fn every_method_drives_the_plant_as_often_as_its_plan_says() {
         ("reservoir", "ridge = 0.001", 1),
         ("dual-adaptive", "updates = 2", 1),
     ] {
-        let place = Place::new();
-        place.write("small.toml", &by(method, 2, keys));
-        let plan = place.json(&["train", "small.toml", "--dry-run", "--json"]);
-        let run = place.json(&["train", "small.toml", "--name", "a", "--json"]);
+        let (run, trained) = planned(&by(method, 2, keys));
         assert_eq!(run["method"], method);
-        assert_eq!(run["shots"], plan["plan"]["shots"], "{method}: {plan}");
-        let facts: Value = serde_json::from_str(&place.read("runs/a/run.json")).unwrap();
-        assert_eq!(facts["training_shots"], passes * 32 * 2, "{method}: {facts}");
+        assert_eq!(trained, passes * 32 * 2, "{method}: {run}");
     }
 }
 

@@ -1,21 +1,27 @@
 //! Sequences as a user makes them: a generator with a plant in it is trained, moved, killed and gone on with, and shown.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::program::Place;
 
-/// Small: an update is 20 shots.
-const GENERATOR: &str = r#"
-name = "generator"
-
+/// What both experiments have.
+const SHARED: &str = r#"
 [data]
 source = "digits"
 train = 60
 validation = 0
 test = 30
+
+[run]
+checkpoint_steps = 3
+
+[plants.electrical.simulated]
+samples = 16
+"#;
+
+/// Small: an update is 20 shots.
+const GENERATOR: &str = r#"
+name = "generator"
 
 [objective]
 kind = "generate"
@@ -26,12 +32,6 @@ told = true
 steps = 8
 batch = 20
 evaluate_every = 0
-
-[run]
-checkpoint_steps = 3
-
-[plants.electrical.simulated]
-samples = 16
 
 [[layers]]
 kind = "linear"
@@ -50,12 +50,6 @@ width = 64
 const MOTION: &str = r#"
 name = "motion"
 
-[data]
-source = "digits"
-train = 60
-validation = 0
-test = 30
-
 [motion]
 generator = "runs/generator"
 frames = 5
@@ -66,12 +60,6 @@ noise = 2
 steps = 10
 batch = 10
 evaluate_every = 0
-
-[run]
-checkpoint_steps = 3
-
-[plants.electrical.simulated]
-samples = 16
 
 [[layers]]
 kind = "lstm"
@@ -86,9 +74,13 @@ fn number(value: &Value, path: &str) -> f64 {
     value.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {value}"))
 }
 
+fn motion() -> String {
+    format!("{MOTION}{SHARED}")
+}
+
 fn place() -> Place {
     let place = Place::new();
-    place.write("generator.toml", GENERATOR).write("motion.toml", MOTION);
+    place.write("generator.toml", &format!("{GENERATOR}{SHARED}")).write("motion.toml", &motion());
     place
 }
 
@@ -136,7 +128,7 @@ fn a_generator_is_trained_and_moved_and_every_frame_is_a_shot() {
     // Frames that were written are frames that can be learned.
     place.write(
         "again.toml",
-        &MOTION.replace(
+        &motion().replace(
             "source = \"digits\"\ntrain = 60\nvalidation = 0\ntest = 30",
             "source = \"frames\"\nfolder = \"frames\"",
         ),
@@ -153,28 +145,11 @@ fn killed_trainings_of_a_generator_and_of_what_moves_it_go_on_bit_for_bit() {
     let place = place();
     train(&place, "generator.toml", "generator");
     train(&place, "motion.toml", "whole");
-    for (file, name, whole, rows) in
-        [("generator.toml", "killed-1", "generator", 5), ("motion.toml", "killed-2", "whole", 6)]
+    for (file, name, whole, lines) in
+        [("generator.toml", "killed-1", "generator", 6), ("motion.toml", "killed-2", "whole", 7)]
     {
-        let arguments = ["train", file, "--check", "false", "--name", name];
-        let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let path = place.path(&format!("runs/{name}/metrics.csv"));
-        let bound = Instant::now() + Duration::from_mins(1);
-        while child.try_wait().unwrap().is_none()
-            && !std::fs::read_to_string(&path).is_ok_and(|text| rows < text.lines().count())
-        {
-            assert!(Instant::now() < bound, "the run does not come to row {rows}");
-            std::thread::yield_now();
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let output = place.run(&["train", "--resume", &format!("runs/{name}")]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() || said.contains("is finished"), "{said}");
-        for file in ["metrics.csv", "weights.safetensors"] {
-            let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
-            assert!(bytes(name) == bytes(whole), "{name}: {file} differs from that of the uninterrupted run");
-        }
+        place.kill(&[file, "--check", "false"], (name, lines));
+        place.goes_on_as(name, whole);
     }
 }
 
@@ -224,7 +199,7 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     // A bench without the plant that the generator was made with.
     let rig = "name = \"bare\"\n\n[plants.optical]\nsimulated = { system = \"optical\" }\n";
     place.write("bare.toml", rig);
-    place.write("elsewhere.toml", &MOTION.replace("[plants.electrical.simulated]\nsamples = 16\n", ""));
+    place.write("elsewhere.toml", &motion().replace("[plants.electrical.simulated]\nsamples = 16\n", ""));
     refused(&["train", "elsewhere.toml", "--rig", "bare.toml"], 3, "drive the plant `electrical`, which is gone");
     train(&place, "motion.toml", "moved");
     refused(&["train", "motion.toml", "--set", "motion.generator=moved"], 3, "a run that is no generator");

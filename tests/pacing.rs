@@ -120,6 +120,22 @@ fn limits_that_are_swapped_and_rigs_that_make_no_sense_are_refused_before_anythi
 }
 
 #[test]
+fn more_shots_than_a_plant_may_have_are_refused_before_they_are_driven_or_end_the_command() {
+    let place = Place::new();
+    place.write("small.toml", &experiment()).write("few.toml", &rig("shots = 300"));
+    let (code, said) = place.refusal(&["train", "small.toml", "--rig", "few.toml", "--check=false"]);
+    assert!(code == 3 && said.contains("limits.shots` is 300, but"), "{said}");
+    // What has no plan is held against the limit where it drives, and what rehearses, where it rehearses.
+    for command in [
+        ["calibrate", "few.toml", "--stimuli", "200", "--dry-run", "--json"],
+        ["response", "electrical", "--rig", "few.toml", "--repeats", "400"],
+    ] {
+        let (code, said) = place.refusal(&command);
+        assert!(code == 5 && said.contains("shots since it was opened, but the rig file allows 300"), "{code}: {said}");
+    }
+}
+
+#[test]
 fn a_short_outage_is_waited_for_and_costs_no_number() {
     let place = Place::new();
     let quiet = format!("system = \"electrical\"\n{QUIET}");

@@ -1,7 +1,8 @@
 //! Runs the built program in a folder of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,6 +52,32 @@ impl Place {
         let output = self.run(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Trains under a name until `metrics.csv` has so many lines, or to the end, and kills it.
+    pub fn kill(&self, arguments: &[&str], (name, lines): (&str, usize)) {
+        let arguments = [&["train"][..], arguments, &["--name", name]].concat();
+        let mut child = self.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let metrics = self.path(&format!("runs/{name}/metrics.csv"));
+        let found = || std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
+        let bound = Instant::now() + Duration::from_mins(1);
+        while found() < lines && child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < bound, "{name} does not come to line {lines}");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Goes on with a run that was killed, where it was not over, and holds it against one that nobody has touched.
+    pub fn goes_on_as(&self, name: &str, whole: &str) {
+        let output = self.run(&["train", "--resume", &format!("runs/{name}")]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || text.contains("is finished"), "{text}");
+        for file in ["metrics.csv", "weights.safetensors"] {
+            let bytes = |run: &str| std::fs::read(self.path(&format!("runs/{run}/{file}"))).unwrap();
+            assert!(bytes(name) == bytes(whole), "{name}: {file} differs from that of the uninterrupted run");
+        }
     }
 
     /// Runs to a bad end: the exit code and the one line on standard error.

@@ -1,8 +1,5 @@
 //! Several read-outs as a user meets them: trained together, written down, continued bit for bit, chosen among.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::program::Place;
@@ -125,27 +122,10 @@ fn read_outs_are_trained_together_written_down_and_chosen_among() {
 #[test]
 fn a_run_with_read_outs_goes_on_bit_for_bit() {
     let place = place();
-    let train = |name: &str| {
-        let arguments = ["train", "heads.toml", "--check", "false", "--set", "training.steps=300", "--name", name];
-        place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    };
-    assert!(train("whole").wait().unwrap().success());
-    let mut child = train("mine");
-    let metrics = place.path("runs/mine/metrics.csv");
-    let bound = Instant::now() + Duration::from_mins(1);
-    while child.try_wait().unwrap().is_none()
-        && std::fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 30
-    {
-        assert!(Instant::now() < bound, "the run does not come to row 30");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    place.json(&["train", "--resume", "runs/mine", "--check", "false", "--json"]);
-    let file = |run: &str, name: &str| std::fs::read(place.path(&format!("runs/{run}/{name}"))).unwrap();
-    for name in ["weights.safetensors", "metrics.csv"] {
-        assert!(file("mine", name) == file("whole", name), "{name}");
-    }
+    let train = ["heads.toml", "--check", "false", "--set", "training.steps=300"];
+    assert!(place.run(&[&["train"][..], &train, &["--name", "whole"]].concat()).status.success());
+    place.kill(&train, ("mine", 30));
+    place.goes_on_as("mine", "whole");
 }
 
 #[test]

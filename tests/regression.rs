@@ -1,8 +1,5 @@
 //! Numbers to predict: trained, compared, tuned, continued and drawn as classes are, under the names of their scores.
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use crate::program::{Place, names};
@@ -155,23 +152,9 @@ fn methods_and_settings_are_compared_by_the_lowest_error() {
 fn a_regression_that_was_killed_ends_as_if_it_had_not_been() {
     let place = place();
     assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());
-    let arguments = ["train", "small.toml", "--name", "killed"];
-    let mut child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let bound = Instant::now() + Duration::from_mins(1);
-    let rows = || std::fs::read_to_string(place.path("runs/killed/metrics.csv")).map_or(0, |text| text.lines().count());
-    while rows() < 25 && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < bound, "no updates are made");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let output = place.run(&["train", "--resume", "runs/killed"]);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || text.contains("is finished"), "{text}");
-    for file in ["metrics.csv", "weights.safetensors", "test.csv"] {
-        let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
-        assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
-    }
+    place.kill(&["small.toml"], ("killed", 25));
+    place.goes_on_as("killed", "whole");
+    assert!(place.read("runs/killed/test.csv") == place.read("runs/whole/test.csv"));
 }
 
 #[test]

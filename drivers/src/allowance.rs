@@ -19,6 +19,7 @@ type Patience = Arc<dyn Fn(f64) -> bool + Send + Sync>;
 #[derive(Debug, Clone, Default)]
 pub struct Allowance {
     dose: Option<Arc<Mutex<Dose>>>,
+    most_shots: Option<u64>,
     /// Who is asked while a plant waits, also where there are no limits.
     hook: Arc<Mutex<Hook>>,
 }
@@ -29,14 +30,12 @@ impl Allowance {
     /// From then on the banks of the card say what these limits leave for their values. Fails when a limit names a bank that does not
     /// exist, or makes no sense.
     pub(crate) fn new(card: &mut Card, limits: &DoseLimits) -> Result<Self, Error> {
-        if limits.are_empty() {
-            return Ok(Self::default());
-        }
-        Ok(Self::around(Dose::new(card, limits)?))
+        let dose = if limits.are_empty() { None } else { Some(Dose::new(card, limits)?) };
+        Ok(Self::around(dose, limits.shots))
     }
 
-    fn around(dose: Dose) -> Self {
-        Self { dose: Some(Arc::new(Mutex::new(dose))), ..Self::default() }
+    fn around(dose: Option<Dose>, most_shots: Option<u64>) -> Self {
+        Self { dose: dose.map(|dose| Arc::new(Mutex::new(dose))), most_shots, ..Self::default() }
     }
 
     /// An allowance with the same limits of which nothing is used up, where time passes by the card alone: for what is only rehearsed.
@@ -47,7 +46,12 @@ impl Allowance {
             fresh.by_card = true;
             fresh
         });
-        fresh.map_or_else(Self::default, Self::around)
+        Self::around(fresh, self.most_shots)
+    }
+
+    /// How many shots the plant may be asked for from its opening on.
+    pub(crate) fn most_shots(&self) -> Option<u64> {
+        self.most_shots
     }
 
     /// From now on a plant waits until a minute has room, whatever its limits say: for measurements, where waiting costs only time.

@@ -15,10 +15,12 @@ pub struct DoseLimits {
     pub energy_per_minute: BTreeMap<String, f32>,
     /// Whether a plant waits until a minute has room for what it is to be driven with, instead of refusing it.
     pub pace: bool,
+    /// Most shots that the plant may be asked for from its opening on, also again.
+    pub shots: Option<u64>,
 }
 
 impl DoseLimits {
-    /// Whether they limit nothing.
+    /// Whether they limit nothing over time.
     pub(crate) fn are_empty(&self) -> bool {
         self.slew.is_empty() && self.duty.is_none() && self.energy_per_minute.is_empty()
     }

@@ -346,6 +346,16 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// More shots than the rig file allows while a plant is open.
+    #[error(
+        "these would be {total} shots since it was opened, but the rig file allows {most}: ask for fewer, or allow more by `limits.shots`"
+    )]
+    OutOfShots {
+        /// How many it would be.
+        total: u64,
+        /// How many may be.
+        most: u64,
+    },
 }
 
 /// SCPI-99, 21.8.9.
@@ -392,6 +402,7 @@ impl Error {
             Self::Refused { code: DATA_OUT_OF_RANGE, .. }
             | Self::OutOfRange { .. }
             | Self::Overdriven { .. }
+            | Self::OutOfShots { .. }
             | Self::Interlock { .. } => Some(ErrorKind::Range),
             Self::Refused { .. } | Self::Readback { .. } | Self::OnAgain { .. } | Self::Unnumbered { .. } => {
                 Some(ErrorKind::Scpi)
@@ -423,6 +434,7 @@ impl Error {
         match self {
             Self::OutOfRange { .. } => Some("range"),
             Self::Overdriven { .. } => Some("dose"),
+            Self::OutOfShots { .. } => Some("shots"),
             Self::Interlock { .. } => Some("interlock"),
             Self::Rejected { .. } => Some("void"),
             Self::Xrun { .. } => Some("xrun"),

@@ -47,7 +47,7 @@ pub struct RedPitayaConfig {
     pub waveform: WaveformConfig,
     /// The deadline of one burst beyond its own duration, in s.
     #[serde(default = "deadline")]
-    #[schemars(range(min = 0.001, max = 86_400))]
+    #[schemars(range(min = 0.001, max = 3600))]
     pub deadline_seconds: f64,
     /// A part of the answer to `*IDN?` that must be there, such as a serial number.
     #[serde(default)]

@@ -33,19 +33,19 @@ pub struct SpectralBenchConfig {
     pub wiring: String,
     /// Channels of data.
     #[serde(default = "fifty")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub inputs: usize,
     /// Channels of mask: as many.
     #[serde(default = "fifty")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub controls: usize,
     /// Readings: the spectrometer's pixels in as many runs, which differ by one pixel at most.
     #[serde(default = "fifty")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub outputs: usize,
     /// The deadline of one image or spectrum beyond the light's own time, in s.
     #[serde(default = "deadline")]
-    #[schemars(range(min = 0.001, max = 86_400))]
+    #[schemars(range(min = 0.001, max = 3600))]
     pub deadline_seconds: f64,
     /// A TI DLP `LightCrafter`.
     pub shaper: ShaperConfig,
@@ -62,6 +62,7 @@ pub struct ShaperConfig {
     /// From when it has taken an image to when its mirrors stand still and the light has followed, in s: waited for before each shot is
     /// read. A mirror array that shows images at 60 Hz may take 1/60 s.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 60))]
     pub settle_seconds: f64,
 }
 
@@ -72,10 +73,10 @@ pub struct SpectrometerConfig {
     /// Where it listens, such as `serial:///dev/ttyUSB0?baud=115200`.
     pub address: String,
     /// Integration time, in s.
-    #[schemars(range(min = 0, max = 86_400))]
+    #[schemars(range(min = 1e-6, max = 60))]
     pub integration_seconds: f64,
     /// The code that stands for 1, in codes of its converter.
-    #[schemars(range(max = 4_294_967_295_u32))]
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub full_scale_codes: u32,
     /// Frames thrown away after each change of the mask.
     #[serde(default = "one")]

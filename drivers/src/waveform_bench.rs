@@ -34,10 +34,13 @@ pub struct WaveformConfig {
     #[schemars(range(min = 1, max = 268_435_456))]
     pub rest_samples: usize,
     /// Rate of generator and digitizer, in Hz.
+    #[schemars(range(min = 0.001, max = 1e12))]
     pub sample_rate_hertz: f64,
     /// Largest drive, in V, either way.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub drive_volts: f32,
     /// Full scale of the readings, in V, either way.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub reading_volts: f32,
     /// The longest burst that both instruments hold, in samples.
     #[schemars(range(min = 2, max = 268_435_456))]

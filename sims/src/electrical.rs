@@ -56,29 +56,39 @@ pub struct Electrical {
     #[schemars(range(min = 1, max = 65_536))]
     pub samples: usize,
     /// Integration steps in each sample, 1 to 16.
+    #[schemars(range(min = 1, max = 16))]
     pub substeps: usize,
     /// Rate of DAC and ADC, in Hz. The original experiment's is 1 MS/s.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub sample_rate_hertz: f64,
     /// Largest drive, in V, either way.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub drive_volts: f64,
     /// Largest bias, in V, either way, that the control `bias` adds to the drive. With 0 there is no control.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
     pub bias_volts: f64,
     /// Full scale of the ADC, in V, either way. The junction keeps the default node within ±0.6 V by itself.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub reading_volts: f64,
     /// Resonance of coil and capacitor, 1/(2π√(LC)), in Hz.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub resonance_hertz: f64,
     /// Impedance of coil and capacitor, √(L/C), in Ω: with 31.8 kHz a coil of 10 mH and 2.5 nF.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub impedance_ohms: f64,
     /// Quality of the resonance with the load but without the device (1).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub quality: f64,
     /// Parallel load, the card's input resistance, in Ω. The rest of the loss is in series with the coil.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub load_ohms: f64,
     /// The transistor stage.
     pub device: ElectricalDevice,
     /// Scales all that the twin does not know: law, memory, component errors, converter errors, crosstalk (1). With 0
     /// the plant's deterministic physics is the twin's; 1 is the bench, with a twin error of 12 to 18 % of the output's
     /// standard deviation when each sample is driven at random.
+    #[schemars(range(min = 0, max = 4))]
     pub mismatch: f64,
     /// How far this bench's parts are from nominal, times `mismatch`.
     pub tolerances: ElectricalTolerances,
@@ -106,16 +116,21 @@ pub struct Electrical {
 #[serde(default, deny_unknown_fields)]
 pub struct ElectricalDevice {
     /// The current's scale, in A.
+    #[schemars(range(min = 0))]
     pub current_amperes: f64,
     /// How much of the node voltage the device sees (1).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub own: f64,
     /// How much of the bias memory the plant's device sees (1).
+    #[schemars(range(min = 0))]
     pub memory: f64,
     /// The device's own bias, in V.
     pub offset_volts: f64,
     /// The voltage scale of the exponent, in V: a few junctions and emitter resistance, not one bare 25.9 mV junction.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub scale_volts: f64,
     /// Time constant of the bias memory, in s.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub memory_seconds: f64,
 }
 
@@ -124,14 +139,19 @@ pub struct ElectricalDevice {
 #[serde(default, deny_unknown_fields)]
 pub struct ElectricalTolerances {
     /// Lowest relative error of coil, capacitor, resistors and device current (1). Errors are spread evenly.
+    #[schemars(range(min = -0.2, max = 1))]
     pub component_low: f64,
     /// Highest relative error of coil, capacitor, resistors and device current (1).
+    #[schemars(range(min = -0.2, max = 1))]
     pub component_high: f64,
     /// RMS gain error of DAC and of ADC (1). Data sheets of such cards say 0.1 to 1 %.
+    #[schemars(range(min = 0))]
     pub gain: f64,
     /// RMS offset of DAC and of ADC, in V.
+    #[schemars(range(min = 0))]
     pub offset_volts: f64,
     /// What a reading keeps of the sample before it, in a multiplexed ADC (1).
+    #[schemars(range(min = 0, max = 0.2))]
     pub crosstalk: f64,
 }
 

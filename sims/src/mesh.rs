@@ -67,10 +67,13 @@ pub struct Mesh {
     /// What is read.
     pub outputs: MeshOutputs,
     /// Largest magnitude of an amplitude (unit 1).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub amplitude_limit: f64,
     /// Largest magnitude of a phase, in rad (2π), counted from the point about which the shifters are biased.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub phase_limit: f64,
     /// The intensity at which a detector ends (unit 1; 4); quadratures end at its root, normalized intensities at 1.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub detector_limit: f64,
     /// Scales all errors of the plant, `crosstalk` and `loss_decibel`; 0: the plant's optics is exactly the twin's.
     #[schemars(range(min = 0, max = 100))]

@@ -47,27 +47,33 @@ use physics::{Physics, Solver};
 pub struct Oscillators {
     /// Number of oscillators N: as many inputs and outputs, and N² + N controls. Default 100, the small networks of the
     /// reference's Example 2; its Example 1 has 196 and 206.
-    #[schemars(range(max = 4096))]
+    #[schemars(range(min = 1, max = 4096))]
     pub count: usize,
     /// Integration steps of one shot. Reference: 5.
-    #[schemars(range(max = 100_000))]
+    #[schemars(range(min = 1, max = 100_000))]
     pub steps: usize,
     /// Length of an integration step in natural time (unit 1). Reference: 0.1.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub step: f64,
     /// Scales `nonlinearity_error` and `coupling_error`. 0, the default, is the reference's Example 1, where the plant's
     /// physics is exactly the twin's; 1 is its Example 2.
     #[schemars(range(min = 0, max = 100))]
     pub mismatch: f64,
     /// The plant's sines are of (1 + error · mismatch) q (unit 1). Reference, Example 2: 0.1.
+    #[schemars(range(min = 0))]
     pub nonlinearity_error: f64,
     /// Standard deviation, at mismatch 1, of the matrix that adds to C in the plant (unit 1); drawn once from
     /// `plant_seed` and symmetrised like C, its diagonal being self-terms too. Reference, Example 2: 0.2.
+    #[schemars(range(min = 0))]
     pub coupling_error: f64,
     /// Largest magnitude of initial and read positions, in rad. Default 10π: five turns either way.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub position_limit: f64,
     /// Largest magnitude of a coupling in C (unit 1). Chosen so wide that training does not meet it.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub coupling_limit: f64,
     /// Largest magnitude of a drive (unit 1). Chosen so wide that training does not meet it.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub drive_limit: f64,
     /// Decides what is wrong with this plant and with no other.
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]

@@ -1,11 +1,13 @@
-//! What every command takes that runs an experiment.
+//! What commands take alike: those that run an experiment, and those that drive what a run has trained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::Error;
+use crate::plants::Forward;
 use crate::report::Theme;
-use crate::training::Method;
+use crate::training::{Interrupted, Method};
 
 /// What every command that runs an experiment takes.
 #[derive(Debug, Clone, Args)]
@@ -45,6 +47,67 @@ impl ExperimentArgs {
     /// What is run.
     pub fn experiment(&self) -> &str {
         self.experiment.as_deref().unwrap_or(crate::training::experiment::DEFAULT)
+    }
+}
+
+/// What every command takes that drives the plants of a run's trained network.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// The rig file of another bench; without it, the run's own rig
+    #[arg(long, value_name = "FILE")]
+    pub rig: Option<PathBuf>,
+    /// Changes one key of the rig's plants, such as plants.electrical.simulated.mismatch=0.5; with `grow` also one of the lattice, such as
+    /// cells.rotation=30
+    #[arg(long = "set", value_name = "K=V")]
+    pub set: Vec<String>,
+    /// The folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs: PathBuf,
+    /// Prints one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BenchArgs {
+    /// The run that is named so.
+    pub fn run(&self, name: &Path) -> Result<Interrupted, Error> {
+        Interrupted::of(("", name), &self.runs, false)
+    }
+
+    /// The rig file, if one is named, and what is changed.
+    pub fn bench(&self) -> (Option<&Path>, &[String]) {
+        (self.rig.as_deref(), &self.set)
+    }
+
+    /// Whether it is the run's own bench, which is taken up where the run has left it; another one begins its own life.
+    pub fn is_own(&self) -> bool {
+        self.rig.is_none() && self.set.is_empty()
+    }
+}
+
+/// What every command takes that makes pictures by a run's trained network.
+#[derive(Debug, Clone, Args)]
+pub struct MakingArgs {
+    /// On which bench.
+    #[command(flatten)]
+    pub on: BenchArgs,
+    /// On the twins of the plants, which drives nothing
+    #[arg(long)]
+    pub twin: bool,
+    /// The seed of all that is drawn: latents and noise; the fresh seed and the cells that change
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl MakingArgs {
+    /// On what a pass goes forward.
+    pub fn forward(&self) -> Forward {
+        if self.twin { Forward::Twin } else { Forward::Plant }
+    }
+
+    /// The same in a word.
+    pub fn word(&self) -> &'static str {
+        if self.twin { "twin" } else { "plant" }
     }
 }
 

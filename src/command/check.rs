@@ -152,9 +152,7 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
             Err(error) => return Err(error),
         }
     }
-    if stop::requested() {
-        return Err(Error::CalibrationStopped);
-    }
+    Error::if_stopped()?;
     let remarks = links.iter().map(drivers::LinkWatch::report).filter(|report| !report.remark.is_empty());
     let remarks = remarks.map(|report| format!("{}: {}", report.address, report.remark)).collect();
     Ok(Report { plant: name.to_owned(), origin, checks, trainability, remarks })

@@ -2,19 +2,20 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::arguments::MakingArgs;
+use crate::Error;
 use crate::control::Attendant;
 use crate::output::duration;
-use crate::plants::{Forward, Lab, Rig};
+use crate::plants::Lab;
 use crate::report::{Theme, picture};
+use crate::training::Prepared;
 use crate::training::film::{Film, Maker, shown};
-use crate::training::{Experiment, Interrupted, Prepared};
-use crate::{Error, whole_file};
+use crate::writing::replace_chosen;
 
 /// Frames at most, of all sequences together.
 const MOST: usize = 1 << 20;
@@ -37,43 +38,15 @@ pub struct GenerateArgs {
     /// Pixels of a value's side
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub zoom: u16,
-    /// On the twins of the plants, which drives nothing
-    #[arg(long)]
-    pub twin: bool,
-    /// The rig file of another bench; without it, the run's own rig
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Changes one key of the rig's plants, such as `plants.electrical.simulated.plant_seed=2`
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
-    /// The seed of the latents and of the noise
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
+    /// On what, and drawn how.
+    #[command(flatten)]
+    pub making: MakingArgs,
 }
 
 /// Makes the frames and writes them.
 pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
-    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
-    if let Some(other) = arguments.set.iter().find(|set| !set.trim_start().starts_with("plants.")) {
-        return Err(Error::Usage(format!(
-            "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
-        )));
-    }
-    let own = |name: &str| run.folder.join(name);
-    let (experiment, document) = Experiment::find(&own("experiment.toml").to_string_lossy(), &arguments.set)?;
-    let rig = if let Some(file) = &arguments.rig {
-        Rig::find(Some(file), &document)?
-    } else {
-        let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
-        Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())
-    };
-    let prepared = Prepared { experiment, document, rig, data: None, drawer: Arc::new(Theme::default()) };
+    let run = arguments.making.on.run(&arguments.run)?;
+    let prepared = super::prepare_run(&run, arguments.making.on.bench(), None, Theme::default())?;
     let none = || {
         Error::Usage(format!(
             "{}: is no generator: its objective is neither `generate` nor `motion`, so there is nothing to show",
@@ -93,17 +66,14 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
     let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
     writable(&out, count * length)?;
     lab.attend(Attendant::new());
-    let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
-    announce(arguments, count * length, &prepared, &lab);
+    let on = arguments.making.forward();
+    announce(arguments, (count, length), &prepared, &lab)?;
     let (before, start) = (lab.meter(), Instant::now());
-    let made = maker.make((count, length, arguments.seed), size, (&mut lab, on));
+    let made = maker.make((count, length, arguments.making.seed), size, (&mut lab, on));
     let seconds = start.elapsed().as_secs_f64();
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
-    let film = made.map_err(|error| match error {
-        Error::Halted(_) => Error::CalibrationStopped,
-        error => error,
-    })?;
+    let film = made.map_err(Error::outside_a_run)?;
     if !film.frames.iter().all(|value| value.is_finite()) {
         return Err(Error::Diverged { what: "a value of a frame".to_owned() });
     }
@@ -114,8 +84,8 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         "count": count,
         "frames": length,
         "size": size,
-        "seed": arguments.seed,
-        "on": if arguments.twin { "twin" } else { "plant" },
+        "seed": arguments.making.seed,
+        "on": arguments.making.word(),
         "shots": meter.shots - before.shots,
         "plant_seconds": meter.plant_seconds - before.plant_seconds,
         "seconds": seconds,
@@ -127,13 +97,26 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says what it will cost on the plants.
-fn announce(arguments: &GenerateArgs, frames: usize, prepared: &Prepared, lab: &Lab) {
-    if arguments.twin || prepared.plants().is_empty() {
-        return;
+/// Says what it will cost on the plants; refuses more shots than the rig allows.
+fn announce(
+    arguments: &GenerateArgs,
+    (count, length): (usize, usize),
+    prepared: &Prepared,
+    lab: &Lab,
+) -> Result<(), Error> {
+    if arguments.making.twin || prepared.plants().is_empty() {
+        return Ok(());
+    }
+    let frames = count * length;
+    // What moves a generator is run for each frame but the first.
+    let steps = if prepared.experiment.motion.is_some() { count * (length - 1) } else { frames };
+    for plant in lab.names() {
+        let [moving, shown] = prepared.passes(plant);
+        prepared.rig.refuse_shots(plant, (moving * steps + shown * frames) as u64)?;
     }
     let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(frames)).sum();
     tell!("pnnlab: {frames} frames, each a shot: {} of bench time", duration(seconds));
+    Ok(())
 }
 
 /// Whether a path is of a folder: there is one, or it has no known ending.
@@ -163,24 +146,24 @@ fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(),
         picture::sheet(&images, (film.size, columns(film.count)), gray)
     };
     if is_folder(out) {
-        std::fs::create_dir_all(out).map_err(Error::record(out, "cannot be created"))?;
+        std::fs::create_dir_all(out).map_err(Error::chosen(out, "cannot be made", "--out"))?;
         for frame in 0..film.length {
-            picture::write(&out.join(format!("frame-{:05}.png", frame + 1)), &[sheet(frame)], zoom)?;
+            picture::write((&out.join(format!("frame-{:05}.png", frame + 1)), "--out"), &[sheet(frame)], zoom)?;
         }
         return Ok(());
     }
     if out.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
-        return whole_file::replace(out, table(film).as_bytes()).map_err(Error::record(out, "cannot be written"));
+        return replace_chosen(out, table(film).as_bytes(), "--out");
     }
     if picture::is_film(out) {
         let sheets: Vec<_> = (0..film.length).map(sheet).collect();
-        return picture::write(out, &sheets, zoom);
+        return picture::write((out, "--out"), &sheets, zoom);
     }
     // A strip: the frames of a sequence in a line; images by themselves in a square.
     let pairs = (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame)));
     let images: Vec<&[f32]> = pairs.map(|(sequence, frame)| film.frame(sequence, frame)).collect();
     let across = if film.length == 1 { columns(film.count) } else { film.length };
-    picture::write(out, &[picture::sheet(&images, (film.size, across), gray)], zoom)
+    picture::write((out, "--out"), &[picture::sheet(&images, (film.size, across), gray)], zoom)
 }
 
 /// Images in a line, of so many.
@@ -202,7 +185,7 @@ fn table(film: &Film) -> String {
 }
 
 fn tell(facts: &Value, arguments: &GenerateArgs) {
-    if arguments.json {
+    if arguments.making.on.json {
         say!("{facts:#}");
         return;
     }

@@ -6,16 +6,16 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::arguments::MakingArgs;
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
-use crate::network::LayerConfig;
 use crate::output::duration;
-use crate::plants::{Forward, Lab};
+use crate::plants::Lab;
 use crate::record::Saved;
 use crate::report::{Theme, picture};
 use crate::training::growth::{Growth, NetworkRule, Rule};
-use crate::training::{Interrupted, Judge, Prepared};
+use crate::training::{Judge, Prepared};
 
 /// Frames of a film, unless `--every` says otherwise.
 const FRAMES: usize = 60;
@@ -51,27 +51,12 @@ pub struct GrowArgs {
     /// Pixels of a cell's side
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub zoom: u16,
-    /// On the twins of the plants, which drives nothing
-    #[arg(long)]
-    pub twin: bool,
-    /// The rig file of another bench; without it, the run's own rig
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Changes one key of the rig's plants, such as `plants.electrical.simulated.plant_seed=2`; or of the lattice, such as `cells.rotation=30`
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
-    /// The seed of the fresh seed and of the cells that change
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
     /// The image that a distance is measured to; without it, the run's own
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
+    /// On what, and drawn how.
+    #[command(flatten)]
+    pub making: MakingArgs,
 }
 
 /// `256x256`, or `256`.
@@ -92,9 +77,9 @@ fn rate(text: &str) -> Result<f32, String> {
 
 /// Grows, damages, repairs, and writes the picture.
 pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
-    if is_rule(&arguments.run) && !arguments.runs.join(&arguments.run).is_dir() {
+    if is_rule(&arguments.run) && !arguments.making.on.runs.join(&arguments.run).is_dir() {
         let (rule, mut cells) = read_rule(&arguments.run)?;
-        if let Some(other) = arguments.set.first() {
+        if let Some(other) = arguments.making.on.set.first() {
             return Err(Error::Usage(format!("--set {other}: a rule of the collection has no keys: leave it out")));
         }
         cells.size = 64;
@@ -104,16 +89,15 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
         };
         return grow(Rule::Trained(rule), &cells, judge.as_ref(), arguments).map(|facts| tell(&facts, arguments));
     }
-    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
+    let run = arguments.making.on.run(&arguments.run)?;
     let fine = |set: &&String| ["plants.", "cells."].iter().any(|start| set.trim_start().starts_with(start));
-    if let Some(other) = arguments.set.iter().find(|set| !fine(set)) {
+    if let Some(other) = arguments.making.on.set.iter().find(|set| !fine(set)) {
         return Err(Error::Usage(format!(
             "--set {other}: only the rig's plants and the lattice can be changed here, such as plants.electrical.simulated.plant_seed=2: \
              what was trained stays"
         )));
     }
-    let bench = (arguments.rig.as_deref(), &arguments.set[..]);
-    let prepared = super::on_bench(&run, bench, arguments.data.clone(), Theme::default())?;
+    let prepared = super::on_bench(&run, arguments.making.on.bench(), arguments.data.clone(), Theme::default())?;
     let Some(cells) = prepared.experiment.cells.clone() else {
         return Err(Error::Usage(format!(
             "{}: is no automaton, which has a table [cells]: there is nothing to grow",
@@ -136,16 +120,13 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
     let layers = (&prepared.experiment.layers[..], &cells);
     let rule = NetworkRule::new(layers, &Saved::read(&run.folder)?, &prepared.document, &lab)?;
     lab.attend(Attendant::new());
-    let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
+    let on = arguments.making.forward();
     let before = lab.meter();
     announce(arguments, &cells, &lab, &prepared)?;
     let grown = grow(Rule::Network(Box::new(rule), &mut lab, on), &cells, judge.as_ref(), arguments);
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
-    let mut facts = grown.map_err(|error| match error {
-        Error::Halted(_) => Error::CalibrationStopped,
-        error => error,
-    })?;
+    let mut facts = grown.map_err(Error::outside_a_run)?;
     let meter = lab.meter();
     facts["shots"] = json!(meter.shots - before.shots);
     facts["plant_seconds"] = json!(meter.plant_seconds - before.plant_seconds);
@@ -164,18 +145,14 @@ fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
 
 /// Says what it will cost on the plants; refuses more shots than the rig allows.
 fn announce(arguments: &GrowArgs, cells: &CellsConfig, lab: &Lab, prepared: &Prepared) -> Result<(), Error> {
-    let plant =
-        |layer: &LayerConfig| if let LayerConfig::Physical(layer) = layer { Some(layer.plant.clone()) } else { None };
-    let driven: Vec<String> = prepared.experiment.layers.iter().filter_map(plant).collect();
-    if arguments.twin || driven.is_empty() {
+    if arguments.making.twin || prepared.plants().is_empty() {
         return Ok(());
     }
     let area: usize = extent(arguments, cells).iter().product();
     let steps: usize = steps(arguments, cells).iter().sum();
     let seconds: f64 = (0..lab.names().len()).map(|place| lab.card(place).timing.batch(area) * steps as f64).sum();
     for plant in lab.names() {
-        let layers = driven.iter().filter(|driven| **driven == plant).count();
-        prepared.rig.refuse_shots(plant, (layers * area * steps) as u64)?;
+        prepared.rig.refuse_shots(plant, (prepared.passes(plant)[0] * area * steps) as u64)?;
     }
     tell!("pnnlab: {steps} steps of {area} cells, each a shot: {} of bench time a plant", duration(seconds));
     Ok(())
@@ -200,7 +177,7 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &
     let [grown, repaired] = steps(arguments, cells);
     let is_film = picture::is_film(&arguments.out);
     let every = arguments.every.map_or((grown + repaired).div_ceil(FRAMES), |every| every as usize).max(1);
-    let mut growth = Growth::new(rule, cells, size, arguments.seed);
+    let mut growth = Growth::new(rule, cells, size, arguments.making.seed);
     let (mut frames, start) = (Vec::new(), Instant::now());
     let mut advance = |growth: &mut Growth<'_>, steps: usize| -> Result<(), Error> {
         let end = growth.done() + steps;
@@ -224,13 +201,13 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &
     }
     let seconds = start.elapsed().as_secs_f64();
     frames.push(growth.colors());
-    picture::write(&arguments.out, &frames, usize::from(arguments.zoom))?;
+    picture::write((&arguments.out, "--out"), &frames, usize::from(arguments.zoom))?;
     Ok(json!({
         "run": arguments.run,
         "size": size,
         "steps": growth.done(),
-        "seed": arguments.seed,
-        "on": if arguments.twin { "twin" } else { "plant" },
+        "seed": arguments.making.seed,
+        "on": arguments.making.word(),
         "distance": distances,
         "shots": 0,
         "seconds": seconds,
@@ -240,7 +217,7 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &
 }
 
 fn tell(facts: &Value, arguments: &GrowArgs) {
-    if arguments.json {
+    if arguments.making.on.json {
         say!("{facts:#}");
         return;
     }

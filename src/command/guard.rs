@@ -6,10 +6,11 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::arguments::BenchArgs;
 use crate::Error;
 use crate::output::{short_time, table};
 use crate::report::{Theme, draw_unknown_scores};
-use crate::training::{GuardedRun, Interrupted};
+use crate::training::GuardedRun;
 
 /// `pnnlab guard`.
 #[derive(Debug, Args)]
@@ -22,32 +23,21 @@ pub struct GuardArgs {
     /// The run's own data, where it lies elsewhere than when the run was started
     #[arg(long, value_name = "PATH")]
     pub known: Option<PathBuf>,
-    /// The rig file of another bench; without it, the run's own rig
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Changes one key of the rig's plants, such as plants.electrical.simulated.mismatch=0.5
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
     /// Colors of the figure
     #[arg(long, value_enum, default_value_t)]
     pub theme: Theme,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
+    /// On which bench.
+    #[command(flatten)]
+    pub on: BenchArgs,
 }
 
 /// Scores, writes down, and draws.
 pub fn run(arguments: &GuardArgs) -> Result<(), Error> {
-    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
-    let bench = (arguments.rig.as_deref(), &arguments.set[..]);
-    let prepared = super::prepare_run(&run, bench, arguments.known.clone(), arguments.theme)?;
-    let goes_on = arguments.rig.is_none() && arguments.set.is_empty();
-    let done = prepared.guard(&run, &arguments.data, goes_on)?;
+    let run = arguments.on.run(&arguments.run)?;
+    let prepared = super::prepare_run(&run, arguments.on.bench(), arguments.known.clone(), arguments.theme)?;
+    let done = prepared.guard(&run, &arguments.data, arguments.on.is_own())?;
     let figures = draw_unknown_scores(&run.folder, arguments.theme)?;
-    if arguments.json {
+    if arguments.on.json {
         let mut facts = json!(done);
         facts["figures"] = json!(figures);
         say!("{facts:#}");

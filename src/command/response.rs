@@ -13,7 +13,8 @@ use crate::Error;
 use crate::document::{list, nearest};
 use crate::plants::{PlantConfig, Rig, SimulatedConfig, systems::system_of};
 use crate::report::{Captioned, Theme, figure};
-use crate::stop::{self, Stoppable};
+use crate::stop::Stoppable;
+use crate::writing::replace_chosen;
 
 /// A share above 0 and up to 100 %.
 fn percent(text: &str) -> Result<f64, String> {
@@ -74,9 +75,7 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     let measured = response(&mut Stoppable::new(&mut opened.plant, is_wired), &*opened.twin, &plan);
     // The plant is made safe before anything is drawn, whatever came out.
     opened.plant.make_safe().map_err(Error::plant(&name))?;
-    if stop::requested() {
-        return Err(Error::CalibrationStopped);
-    }
+    Error::if_stopped()?;
     let measured = measured.map_err(Error::plant(&name))?;
     let card = opened.plant.card();
     let unit = |direction: Direction| card.ports.banks(direction).first().map_or("1", |bank| bank.unit.as_str());
@@ -94,7 +93,7 @@ pub fn run(arguments: &ResponseArgs) -> Result<(), Error> {
     let path = folder.join("response.json");
     let mut whole = facts.clone();
     whole["measured"] = json!(measured);
-    std::fs::write(&path, format!("{whole:#}\n")).map_err(Error::record(&path, "cannot be written"))?;
+    replace_chosen(&path, format!("{whole:#}\n").as_bytes(), "--out")?;
     facts["figures"] = json!(figures);
     facts["record"] = json!(path);
     if arguments.json {

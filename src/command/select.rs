@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::arguments::BenchArgs;
 use crate::Error;
 use crate::report::Theme;
 use crate::training::select::{By, HeadScore, Perturbation, Selected};
@@ -31,26 +32,17 @@ pub struct SelectArgs {
     /// Makes the network say what all read-outs say together, as after training, and drives nothing
     #[arg(long, conflicts_with_all = ["data", "perturb"])]
     pub ensemble: bool,
-    /// The rig file of another bench; without it, the run's own rig
-    #[arg(long, value_name = "FILE")]
-    pub rig: Option<PathBuf>,
-    /// Changes one key of the rig's plants, such as plants.electrical.feedthrough.gain=0
-    #[arg(long = "set", value_name = "K=V")]
-    pub set: Vec<String>,
     /// The data that the run was trained on, where it lies elsewhere than when the run was started
     #[arg(long, value_name = "PATH")]
     pub trained_on: Option<PathBuf>,
-    /// The folder that runs are kept in
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub runs: PathBuf,
-    /// Prints one JSON object on standard output
-    #[arg(long)]
-    pub json: bool,
+    /// On which bench.
+    #[command(flatten)]
+    pub on: BenchArgs,
 }
 
 /// Measures, chooses, and says why.
 pub fn run(arguments: &SelectArgs) -> Result<(), Error> {
-    let run = Interrupted::of(("", &arguments.run), &arguments.runs, false)?;
+    let run = arguments.on.run(&arguments.run)?;
     let on = |further: &[String]| prepared(arguments, &run, further);
     let perturbations = arguments
         .perturb
@@ -73,10 +65,8 @@ pub fn run(arguments: &SelectArgs) -> Result<(), Error> {
             return Err(Error::Usage(message.to_owned()));
         }
     };
-    // The bench that the run has left is taken up where it left it; another one begins its own life.
-    let goes_on = arguments.rig.is_none() && arguments.set.is_empty();
-    let done = on(&[])?.select(&run, &by, goes_on)?;
-    if arguments.json {
+    let done = on(&[])?.select(&run, &by, arguments.on.is_own())?;
+    if arguments.on.json {
         let mut facts = json!(done);
         (facts["run"], facts["record"]) = (json!(run.folder), json!(done.record));
         say!("{facts:#}");
@@ -89,8 +79,8 @@ pub fn run(arguments: &SelectArgs) -> Result<(), Error> {
 
 /// The run's experiment on the rig that is asked for.
 fn prepared(arguments: &SelectArgs, run: &Interrupted, further: &[String]) -> Result<Prepared, Error> {
-    let set: Vec<String> = arguments.set.iter().chain(further).cloned().collect();
-    super::prepare_run(run, (arguments.rig.as_deref(), &set), arguments.trained_on.clone(), Theme::default())
+    let set: Vec<String> = arguments.on.set.iter().chain(further).cloned().collect();
+    super::prepare_run(run, (arguments.on.rig.as_deref(), &set), arguments.trained_on.clone(), Theme::default())
 }
 
 fn print(done: &Selected) {

@@ -56,8 +56,24 @@ fn methods(arguments: &SweepArgs) -> Result<Vec<Variant>, Error> {
     Ok(arguments.methods.clone())
 }
 
+/// Refuses keys that a sweep does not heed: it has options of its own for seeds and methods.
+fn refuse_unheeded(arguments: &SweepArgs) -> Result<(), Error> {
+    let set = arguments.run.set.iter().map(|text| ("--set", text));
+    for (option, text) in set.chain(arguments.key.iter().map(|text| ("--key", text))) {
+        let own = match text.split('=').next().unwrap_or_default().trim() {
+            "comparison.seeds" => "--seeds",
+            "comparison.methods" | "training.method" => "--methods",
+            "comparison" => "--seeds and --methods, and `comparison.settings.METHOD` by itself",
+            _ => continue,
+        };
+        return Err(Error::Usage(format!("{option} {text}: a sweep does not heed it: give {own}")));
+    }
+    Ok(())
+}
+
 /// Sweeps, and prints the table.
 pub fn run(arguments: &SweepArgs) -> Result<(), Error> {
+    refuse_unheeded(arguments)?;
     let settings = settings(arguments)?;
     let methods = methods(arguments)?;
     let folder = new_folder(&arguments.run, "sweep")?;

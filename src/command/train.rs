@@ -141,7 +141,7 @@ fn train(arguments: &TrainArgs) -> Result<(Prepared, Finished, Method), Error> {
             // That is no reason not to train: the training's own shots may keep the limits.
             Err(error) if error.is_overdriven() => {
                 tell!(
-                    "pnnlab: whether it will train was not asked, since limits over time refuse the question: {error}"
+                    "pnnlab: whether it will train was not asked, since the plant's limits refuse the question: {error}"
                 );
             }
             Err(error) => return Err(error),

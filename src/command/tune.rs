@@ -18,6 +18,7 @@ use crate::training::tune::{
 };
 use crate::training::{Experiment, Interrupted, Prepared};
 use crate::whole_file;
+use crate::writing::replace_chosen;
 
 /// `pnnlab tune`.
 #[derive(Debug, Args)]
@@ -194,7 +195,7 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
         plan(arguments, &file.name, &ranges);
         return Ok(());
     }
-    std::fs::create_dir_all(&arguments.out).map_err(Error::record(&arguments.out, "cannot be made"))?;
+    std::fs::create_dir_all(&arguments.out).map_err(Error::chosen(&arguments.out, "cannot be made", "--out"))?;
     let journal = arguments.out.join(format!("{}.jsonl", file.name));
     let asked = json!({ "tool": file, "evaluations": arguments.evaluations, "strategy": arguments.strategy, "seed": arguments.seed });
     let mut journal =
@@ -243,7 +244,7 @@ fn tool(arguments: &TuneArgs, file: &ToolFile) -> Result<(), Error> {
 }
 
 fn write(record: &Path, facts: &serde_json::Value) -> Result<(), Error> {
-    whole_file::replace(record, format!("{facts:#}\n").as_bytes()).map_err(Error::record(record, "cannot be written"))
+    replace_chosen(record, format!("{facts:#}\n").as_bytes(), "--out")
 }
 
 /// The accuracy of a run's test set on the bench as it stands, where one is named.
@@ -267,7 +268,11 @@ fn put_into(path: &Path, done: &Tuned) -> Result<(), Error> {
     }
     // It must still be the file of a rig before it takes the place of the old one.
     Document::parse(&path.display().to_string(), &text)?;
-    whole_file::replace(path, text.as_bytes()).map_err(Error::record(path, "cannot be written"))
+    whole_file::replace(path, text.as_bytes()).map_err(|error| {
+        bad(format!(
+            "cannot be written: {error}. Free it, or leave it as it is with --keep-file and put the values in yourself"
+        ))
+    })
 }
 
 /// The text with another `value` in the table of a knob; a comment behind it stays.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use drivers::Histogram;
 use crate::Error;
 use crate::control::{
     Alarms, Budget, Control, Hooks, Quantity, Status, Thumbnail, TrainingStatus, Tried, TriedOn, TuningStatus, Viewer,
+    Watching,
 };
 use crate::event::{Alarm, Evaluated, Event, GuardCounts, Observer, Severity, Step, TimeShares};
 use crate::record::unix_seconds;
@@ -55,7 +57,7 @@ struct Now {
     guard: Option<GuardCounts>,
     /// How a search for knobs goes, where it is one.
     tuning: Option<TuningStatus>,
-    /// What it makes, and since when that is shown.
+    /// What it makes, and since when that is shown; none while nobody watches.
     picture: Option<(Instant, Thumbnail)>,
     /// When how many steps were done.
     marks: VecDeque<(Instant, usize)>,
@@ -87,6 +89,8 @@ pub struct Board {
     viewer: Arc<Viewer>,
     began: Instant,
     now: Mutex<Now>,
+    /// Who watches over the socket.
+    watchers: AtomicUsize,
     alarms: Mutex<Alarms>,
     /// What monitors have to tell.
     reports: Mutex<Vec<Event>>,
@@ -106,6 +110,7 @@ impl Board {
             viewer,
             began: Instant::now(),
             now: Mutex::default(),
+            watchers: AtomicUsize::new(0),
             alarms,
             reports: Mutex::default(),
             backlogs: Mutex::default(),
@@ -130,10 +135,19 @@ impl Board {
         now.steps.iter_mut().zip(step.parts()).for_each(|(histogram, (_, part))| histogram.add(part));
     }
 
-    /// Shows a picture of what is made, unless one has been shown just now.
+    /// Somebody watches over the socket until what is returned is dropped: pictures are made meanwhile.
+    pub fn watch(self: &Arc<Self>) -> Watcher {
+        self.watchers.fetch_add(1, Relaxed);
+        Watcher { board: self.clone(), _shots: self.viewer.watch() }
+    }
+
+    /// Shows a picture of what is made where somebody watches, unless one has been shown just now.
     pub fn show(&self, picture: impl FnOnce() -> Option<Thumbnail>) {
         let mut now = lock(&self.now);
-        if now.picture.as_ref().is_none_or(|(since, _)| PICTURE_EVERY <= since.elapsed()) {
+        if self.watchers.load(Relaxed) == 0 {
+            // Whoever comes later is not shown an old one.
+            now.picture = None;
+        } else if now.picture.as_ref().is_none_or(|(since, _)| PICTURE_EVERY <= since.elapsed()) {
             now.picture = picture().map(|picture| (Instant::now(), picture));
         }
     }
@@ -320,6 +334,18 @@ impl Board {
     }
 }
 
+/// Somebody watches over the socket, the last shots as well.
+pub struct Watcher {
+    board: Arc<Board>,
+    _shots: Watching,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.board.watchers.fetch_sub(1, Relaxed);
+    }
+}
+
 /// The board is shared, so observing needs no more than a reference.
 impl Observer for Arc<Board> {
     fn observe(&mut self, event: &Event) -> Result<ControlFlow<StopReason>, Error> {
@@ -343,4 +369,24 @@ impl Observer for Arc<Board> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Plain data: a thread that panicked while it held it has broken nothing.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_made_only_while_somebody_watches() {
+        let board = Board::new(Heading::default(), Control::new(), Arc::new(Viewer::new(vec![])));
+        let picture = || Thumbnail { size: [1, 1], colors: "000000".to_owned() };
+        board.show(|| unreachable!("nobody watches"));
+        let [first, second] = [board.watch(), board.watch()];
+        drop(first);
+        board.show(|| Some(picture()));
+        board.show(|| unreachable!("one was made just now"));
+        assert_eq!(board.status().picture, Some(picture()));
+        drop(second);
+        board.show(|| unreachable!("nobody watches any more"));
+        assert_eq!(board.status().picture, None, "an old picture is shown to nobody");
+    }
 }

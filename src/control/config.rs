@@ -23,7 +23,7 @@ pub struct RunConfig {
     #[schemars(range(max = 1_000_000_000))]
     pub checkpoint_steps: usize,
     /// A checkpoint is made after so many seconds; 0: however long (2).
-    #[schemars(range(max = 1e9))]
+    #[schemars(range(min = 0, max = 1e9))]
     pub checkpoint_seconds: f64,
     /// Which shots are recorded, as Arrow streams in the folder `shots` of the run: false, true, or `"every N"`, about one batch
     /// in N (false).
@@ -32,6 +32,7 @@ pub struct RunConfig {
     pub metrics: String,
     /// How long a run waits for instruments that are away, such as for a pulled cable, before it ends: it pauses, and goes on by itself
     /// when they are back; 0: not at all (600).
+    #[schemars(range(min = 0, max = 2_592_000))]
     pub wait_for_instruments_seconds: f64,
     /// Whom the run tells of its alarms and its end.
     #[serde(skip_serializing_if = "HooksConfig::is_empty")]

@@ -47,6 +47,7 @@ pub struct HooksConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<HookConfig>,
     /// The longest time that one of them may take, in s (10).
+    #[schemars(range(min = 0.1, max = 300))]
     pub timeout_seconds: f64,
 }
 

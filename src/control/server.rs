@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::control::{Board, Reply, Request, RunState, Watching};
+use crate::control::{Board, Reply, Request, RunState, Watcher};
 use crate::{Error, log};
 
 /// The name of the socket in the run folder.
@@ -164,7 +164,7 @@ fn serve(stream: &UnixStream, board: &Arc<Board>, closing: &AtomicBool) -> std::
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut lines = BufReader::new(stream.try_clone()?);
     let mut line = Vec::new();
-    let mut watch: Option<(Duration, Instant, Watching)> = None;
+    let mut watch: Option<(Duration, Instant, Watcher)> = None;
     loop {
         let closed = closing.load(Ordering::SeqCst) || matches!(board.control().state(), RunState::Closed(_));
         if let Some((period, next, _)) = &mut watch
@@ -191,7 +191,7 @@ fn serve(stream: &UnixStream, board: &Arc<Board>, closing: &AtomicBool) -> std::
                 line.clear();
                 if let Ok(Request::Watch { rate }) = request {
                     let period = Duration::from_secs(1) / rate.clamp(1, FASTEST);
-                    watch = Some((period, Instant::now(), board.viewer().watch()));
+                    watch = Some((period, Instant::now(), board.watch()));
                 } else {
                     send(stream, &answer(request, board))?;
                 }

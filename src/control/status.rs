@@ -57,7 +57,7 @@ pub struct Status {
     pub alarms: Vec<Alarm>,
     /// What it will cost.
     pub budget: Budget,
-    /// What it makes, where that is a picture: a lattice of the pool of an automaton.
+    /// What it makes, where that is a picture (a lattice of the pool of an automaton) and somebody watches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<Thumbnail>,
 }

@@ -78,11 +78,11 @@ fn four() -> usize {
 pub struct DigitsConfig {
     /// Rows held back for the test (500).
     #[serde(default = "test_rows")]
-    #[schemars(range(max = 1_797))]
+    #[schemars(range(min = 1, max = 1_797))]
     pub test: usize,
     /// Rows of the rest to learn from; left out, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_797))]
+    #[schemars(range(min = 1, max = 1_797))]
     pub train: Option<usize>,
     /// Rows held back for validation, beside those of the test; left out, a tenth of the rows that are not tested on. What is
     /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and
@@ -124,11 +124,11 @@ pub struct CsvConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leave_out: Vec<String>,
     /// Rows held back for the test.
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub test: usize,
     /// Rows of the rest to learn from; left out, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub train: Option<usize>,
     /// Rows held back for validation, beside those of the test; left out, a tenth of the rows that are not tested on. What is
     /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and
@@ -158,23 +158,23 @@ pub struct IdxConfig {
     pub folder: PathBuf,
     /// Classes (10); a label beyond them is an error.
     #[serde(default = "ten")]
-    #[schemars(range(max = 256))]
+    #[schemars(range(min = 1, max = 256))]
     pub classes: usize,
     /// Pixels are averaged in squares of this many (1): 2 makes 14×14 of 28×28.
     #[serde(default = "one_pixel")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub average: usize,
     /// Every so many pixels of each line and each column are taken (1), after averaging: 2 makes 14×14 of 28×28.
     #[serde(default = "one_pixel")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub stride: usize,
     /// Training images, drawn by the experiment's seed; left out, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub train: Option<usize>,
     /// Test images, drawn by the experiment's seed; left out, all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub test: Option<usize>,
     /// Training images held back for validation, drawn by the experiment's seed; left out, a tenth of them. What is
     /// tried while training is tried on them, and settings are chosen by them; the test set is met at the end. 0: none, and

@@ -99,7 +99,7 @@ pub fn fetch(source: &Source, folder: &Path, from: Option<&str>) -> Result<Vec<&
         folder.display()
     );
     if !missing.is_empty() {
-        fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
+        fs::create_dir_all(folder).map_err(Error::chosen(folder, "cannot be made", "--to"))?;
     }
     for file in &missing {
         let mut tried = Vec::new();
@@ -126,7 +126,7 @@ fn present(folder: &Path, file: &Remote) -> Result<bool, Error> {
     let content = match fs::read(&path) {
         Ok(content) => content,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Error::record(&path, "cannot be read")(error)),
+        Err(error) => return Err(Error::chosen(&path, "cannot be read", "--to")(error)),
     };
     if hexadecimal(&Sha256::digest(&content)) == file.sha256 {
         return Ok(true);

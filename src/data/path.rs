@@ -20,7 +20,7 @@ pub struct PathConfig {
     /// What moves (rotate).
     pub kind: PathKind,
     /// How far to either side: degrees, pixels, or a share of the size (30).
-    #[schemars(range(min = 0, max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub amplitude: f32,
     /// Frames of a whole swing, from the fewest to the most: each sequence draws its own (24 to 48).
     #[schemars(inner(range(min = 2, max = 100_000)))]

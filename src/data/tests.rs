@@ -223,7 +223,7 @@ fn sizes_without_sense_are_refused_at_their_line() {
         refusal("average = 3"),
         "a.toml:5: `data.average` is 3, but images of 4×4 do not divide into squares of it"
     );
-    assert_eq!(refusal("stride = 0"), "a.toml:5: `data.stride` is 0, but it must be at least 1");
+    assert_eq!(refusal("stride = 0"), "a.toml:5: `data.stride` is 0, but it must be from 1 to 65536");
     assert!(refusal("train = 13").ends_with("there are 12 images: learn from 1 to 12"));
     assert!(refusal("train = 0").contains("`data.train` is 0"));
     assert!(refusal("test = 0").contains("`data.test` is 0"));

@@ -1,5 +1,6 @@
-//! Between what each number of a file must lie: as its key declares (`#[schemars(range(min = …, max = …))]`), or as any number of its
-//! kind is bounded. So a new key is bounded before anybody thinks of it, and `pnnlab schema` prints what is checked.
+//! Between what each number of a file must lie: as its key declares (`#[schemars(range(min = …, max = …))]`, and where an end itself is out
+//! `#[schemars(extend("exclusiveMinimum" = …))]`), or as any number of its kind is bounded. So a new key is bounded before anybody thinks of
+//! it, and `pnnlab schema` prints what is checked.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -44,18 +45,25 @@ pub fn complaint(schema: &Json, number: f64, shown: &str) -> Option<String> {
     }
     let bound = |key: &str| schema.get(key).and_then(Json::as_f64);
     let (least, most) = (bound("minimum").unwrap_or(-LARGEST), bound("maximum").unwrap_or(LARGEST));
-    if bound("exclusiveMinimum").is_some_and(|below| number <= below) {
-        return Some(format!("is {shown}, but it must be above {}", bound("exclusiveMinimum").unwrap_or(0.0)));
-    }
+    let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
     if type_names(schema).contains(&"integer") && least == 0.0 && number < 0.0 {
         return Some(format!("is {shown}, but it cannot be negative"));
     }
-    if number < least || most < number {
-        return Some(match most {
-            LARGEST if number < least && least > -LARGEST => {
+    let is_low = number < least || above.is_some_and(|above| number <= above);
+    let is_high = most < number || below.is_some_and(|below| below <= number);
+    if is_low || is_high {
+        let from = above.map_or_else(|| format!("from {}", short(least)), |above| format!("above {}", short(above)));
+        // The largest number of all is said only to whom it concerns.
+        let is_open = below.is_none() && most == LARGEST && !is_high;
+        return Some(match (above, below) {
+            (None, None) if is_open && -LARGEST < least => {
                 format!("is {shown}, but it must be at least {}", short(least))
             }
-            _ => format!("is {shown}, but it must be from {} to {}", short(least), short(most)),
+            (Some(_), None) if is_open => format!("is {shown}, but it must be {from}"),
+            (Some(_), None) => format!("is {shown}, but it must be {from} and at most {}", short(most)),
+            (None, None) => format!("is {shown}, but it must be {from} to {}", short(most)),
+            (Some(_), Some(below)) => format!("is {shown}, but it must be {from} and below {}", short(below)),
+            (None, Some(below)) => format!("is {shown}, but it must be {from} to below {}", short(below)),
         });
     }
     (number != 0.0 && number.abs() < SMALLEST)
@@ -93,8 +101,15 @@ mod tests {
     fn what_a_key_declares_counts() {
         let schema = || json!({ "type": "number", "minimum": 0, "exclusiveMinimum": 0, "maximum": 2.5 });
         assert_eq!(complaint_of(schema(), 2.5), "");
-        assert_eq!(complaint_of(schema(), 3.0), "is 3, but it must be from 0 to 2.5");
-        assert_eq!(complaint_of(schema(), 0.0), "is 0, but it must be above 0");
+        assert_eq!(complaint_of(schema(), 3.0), "is 3, but it must be above 0 and at most 2.5");
+        assert_eq!(complaint_of(schema(), 0.0), "is 0, but it must be above 0 and at most 2.5");
+        let above = || json!({ "type": "number", "exclusiveMinimum": 0 });
+        assert_eq!(complaint_of(above(), -1.0), "is -1, but it must be above 0");
+        assert_eq!(complaint_of(above(), 1e-3), "");
+        assert!(complaint_of(above(), 1e39).ends_with("it must be above 0 and at most 1e30"));
+        let below = || json!({ "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
+        assert_eq!([0.0, 0.99].map(|number| complaint_of(below(), number)), ["", ""]);
+        assert_eq!(complaint_of(below(), 1.0), "is 1, but it must be from 0 to below 1");
         assert_eq!(complaint_of(json!({ "type": "number", "minimum": 0 }), -1.0), "is -1, but it must be at least 0");
     }
 }

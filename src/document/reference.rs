@@ -250,12 +250,17 @@ fn numbers(schema: &Json, kind: &str) -> String {
         let bound = schema.get(key)?;
         Some(bound.as_i64().map_or_else(|| short(bound.as_f64().unwrap_or_default()), |whole| whole.to_string()))
     };
-    match (bound("exclusiveMinimum"), bound("minimum"), bound("maximum")) {
-        (Some(above), _, Some(most)) => format!("{word} above {above}, up to {most}"),
+    let most = bound("maximum").filter(|most| most != "1e30");
+    match (bound("exclusiveMinimum"), bound("minimum"), bound("exclusiveMaximum"), most) {
+        (Some(above), _, Some(below), _) => format!("{word} above {above} and below {below}"),
+        (Some(above), _, _, Some(most)) => format!("{word} above {above}, up to {most}"),
+        (Some(above), ..) => format!("{word} above {above}"),
+        (_, Some(least), Some(below), _) => format!("{word} from {least} to below {below}"),
         // What is bounded by its kind alone.
-        (_, Some(least), Some(most)) if least.starts_with('-') && least[1..] == most => word.to_owned(),
-        (_, Some(least), Some(most)) if least == "-1e30" => format!("{word} up to {most}"),
-        (_, Some(least), Some(most)) => format!("{word} from {least} to {most}"),
+        (_, Some(least), _, Some(most)) if least.starts_with('-') && least[1..] == most => word.to_owned(),
+        (_, Some(least), _, Some(most)) if least == "-1e30" => format!("{word} up to {most}"),
+        (_, Some(least), _, Some(most)) => format!("{word} from {least} to {most}"),
+        (_, Some(least), _, None) if least != "-1e30" => format!("{word} from {least} on"),
         _ => word.to_owned(),
     }
 }
@@ -293,4 +298,32 @@ fn quoted(words: &[&str]) -> String {
 /// A text on one line of a table.
 fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_said_with_their_ends() {
+        let said = |mut schema: Json| {
+            super::super::bounds::declare(&mut schema);
+            let kind = schema["type"].as_str().unwrap().to_owned();
+            numbers(&schema, &kind)
+        };
+        let of = |keys: Json| {
+            let mut schema = json!({ "type": "number" });
+            schema.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            said(schema)
+        };
+        assert_eq!(of(json!({})), "number");
+        assert_eq!(of(json!({ "minimum": 0 })), "number from 0 on");
+        assert_eq!(of(json!({ "maximum": 5 })), "number up to 5");
+        assert_eq!(of(json!({ "exclusiveMinimum": 0 })), "number above 0");
+        assert_eq!(of(json!({ "exclusiveMinimum": 0, "maximum": 1 })), "number above 0, up to 1");
+        assert_eq!(of(json!({ "minimum": 0, "exclusiveMaximum": 1 })), "number from 0 to below 1");
+        assert_eq!(said(json!({ "type": "integer", "minimum": 1 })), "whole number from 1 to 1048576");
+    }
 }

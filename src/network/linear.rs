@@ -15,7 +15,7 @@ use crate::Error;
 #[serde(deny_unknown_fields)]
 pub struct LinearConfig {
     /// Values that it gives.
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub width: usize,
     /// What the initial weights are multiplied by (1); with 0 it begins by giving zeros.
     #[serde(default = "one", skip_serializing_if = "is_one")]

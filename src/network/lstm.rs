@@ -23,7 +23,7 @@ use crate::Error;
 #[serde(deny_unknown_fields)]
 pub struct LstmConfig {
     /// Values of its state, and as many that it gives.
-    #[schemars(range(max = 4096))]
+    #[schemars(range(min = 1, max = 4096))]
     pub width: usize,
 }
 

@@ -51,7 +51,7 @@ pub struct NormalizeConfig {
     pub size: Option<usize>,
     /// For `moving` and `ghost`: the share of the moving average that each update keeps (0.9).
     #[serde(default = "most")]
-    #[schemars(range(min = 0, max = 1))]
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub decay: f64,
     /// Shots that statistics are measured on, of the run's own training rows: for `population` and `frozen`, and by `pnnlab normalize`
     /// (1000, or as many as there are).

@@ -25,11 +25,11 @@ pub enum Order {
 pub struct RepeatConfig {
     /// How often; or give `width`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub times: Option<usize>,
     /// Values that it gives, where that is no multiple of those that come in: each is repeated as evenly as can be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub width: Option<usize>,
     /// `row` (default): the whole row again and again; `hold`: each value over neighboring samples.
     #[serde(default)]

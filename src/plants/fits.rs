@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sims::{Adjustable, Twin};
 
 use crate::Error;
-use crate::whole_file;
+use crate::writing::replace_chosen;
 
 /// The folder that fits are kept in unless another is named.
 pub const FOLDER: &str = "fits";
@@ -40,34 +40,22 @@ pub fn save(fit: &Fit, folder: &Path) -> Result<PathBuf, Error> {
     let name = format!("{}-{}", fit.facts.plant, &fit.facts.key[..12.min(fit.facts.key.len())]);
     let path = folder.join(format!("{name}.toml"));
     // The numbers first: a text that is there has its numbers beside it.
-    replace(&folder.join(format!("{name}.safetensors")), &bytes, "--fits")?;
-    replace(&path, text.as_bytes(), "--fits")?;
+    replace_chosen(&folder.join(format!("{name}.safetensors")), &bytes, "--fits")?;
+    replace_chosen(&path, text.as_bytes(), "--fits")?;
     Ok(path)
 }
 
 /// Makes a folder that `option` of the command line names.
 pub fn make_folder(folder: &Path, option: &str) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(|source| refused(folder, "cannot be made", option, &source))
+    std::fs::create_dir_all(folder).map_err(Error::chosen(folder, "cannot be made", option))
 }
 
 /// Keeps a trace as `PLANT-DIGEST.arrow` in `folder`, before anything is fitted to it.
 pub fn keep_trace(plant: &str, (bytes, digest): (&[u8], &str), folder: &Path) -> Result<PathBuf, Error> {
     make_folder(folder, "--fits")?;
     let path = folder.join(format!("{plant}-{}.arrow", &digest[..12.min(digest.len())]));
-    replace(&path, bytes, "--fits")?;
+    replace_chosen(&path, bytes, "--fits")?;
     Ok(path)
-}
-
-fn refused(path: &Path, doing: &str, option: &str, source: &std::io::Error) -> Error {
-    Error::Record {
-        path: path.to_owned(),
-        message: format!("{doing}: {source}. Choose another place with {option}, or free it"),
-    }
-}
-
-/// Puts `bytes` at `path` whole or not at all; `option` of the command line chose the place.
-pub fn replace(path: &Path, bytes: &[u8], option: &str) -> Result<(), Error> {
-    whole_file::replace(path, bytes).map_err(|source| refused(path, "cannot be written", option, &source))
 }
 
 /// Reads the fit whose TOML file is at `path`.

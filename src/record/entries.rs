@@ -6,14 +6,13 @@ use serde_json::Value;
 
 use super::facts::read_text;
 use crate::Error;
-use crate::whole_file;
+use crate::writing::replace;
 
 /// Adds an entry to those that earlier calls have left at `path`.
 pub fn add_entry(path: &Path, entry: Value) -> Result<(), Error> {
     let mut all = entries(path)?;
     all.push(entry);
-    whole_file::replace(path, format!("{:#}\n", Value::Array(all)).as_bytes())
-        .map_err(Error::record(path, "cannot be written"))
+    replace(path, format!("{:#}\n", Value::Array(all)).as_bytes())
 }
 
 /// What earlier calls have left; nothing before the first.

@@ -7,7 +7,7 @@ use drivers::{MEBIBYTE, read_bounded};
 use super::checkpoint::{tensors_of, to_file};
 use crate::Error;
 use crate::network::NamedTensor;
-use crate::whole_file;
+use crate::writing::replace;
 
 /// How the names of what layers remember begin.
 const STATE: &str = "state/";
@@ -53,7 +53,7 @@ impl Saved {
             .iter()
             .map(|one| NamedTensor { name: format!("{STATE}{}", one.name), tensor: one.tensor.clone() });
         let tensors: Vec<NamedTensor> = self.weights.iter().cloned().chain(state).collect();
-        whole_file::replace(&path, &to_file(&tensors, None, &path)?).map_err(Error::record(&path, "cannot be written"))
+        replace(&path, &to_file(&tensors, None, &path)?)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::Error;
 use crate::output::{printable, timestamp};
 use crate::plants::fits;
 use crate::report::{Theme, figure::calibration_figures};
+use crate::writing::replace_chosen;
 
 pub use calibrated::Calibrated;
 use paper::{Piece, html, markdown};
@@ -206,7 +207,7 @@ pub fn write_report(calibrated: &Calibrated<'_>, report: &Path, theme: Theme) ->
     let files = calibration_figures(calibrated, &folder, theme)?;
     let pieces = pieces(calibrated, &files, &name);
     let text = printable(&if as_html { html(&pieces) } else { markdown(&pieces) });
-    fits::replace(report, text.as_bytes(), "--report")?;
+    replace_chosen(report, text.as_bytes(), "--report")?;
     Ok(files)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use sims::{COLORS, Pixels};
 
 use crate::Error;
-use crate::whole_file;
+use crate::writing::replace_chosen;
 
 /// Hundredths of a second of a frame.
 const DELAY: u16 = 6;
@@ -18,8 +18,8 @@ fn bytes(pixels: &Pixels<f32>, zoom: usize) -> Vec<u8> {
     cells.flat_map(|cell| pixels.colors[cell * COLORS..][..COLORS].iter().map(byte).collect::<Vec<_>>()).collect()
 }
 
-/// Writes one picture, or with several a film, by the name of the file.
-pub fn write(path: &Path, frames: &[Pixels<f32>], zoom: usize) -> Result<(), Error> {
+/// Writes one picture, or with several a film, by the name of the file, at a place that `option` of the command line chose.
+pub fn write((path, option): (&Path, &str), frames: &[Pixels<f32>], zoom: usize) -> Result<(), Error> {
     let Some(last) = frames.last() else { return Ok(()) };
     let bad = |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be made: {message}") };
     let [height, width] = last.size.map(|side| side * zoom);
@@ -42,7 +42,7 @@ pub fn write(path: &Path, frames: &[Pixels<f32>], zoom: usize) -> Result<(), Err
         let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes(last, zoom)));
         written.map_err(|error| bad(error.to_string()))?;
     }
-    whole_file::replace(path, &file).map_err(Error::record(path, "cannot be written"))
+    replace_chosen(path, &file, option)
 }
 
 /// Gray images of one size side by side, so many in a line, with a gap of one pixel. `black` and `white` are the ends of their values.
@@ -77,11 +77,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let frame = |color: f32| Pixels { size: [2, 3], colors: vec![color; 18] };
         let picture = folder.path().join("a.png");
-        write(&picture, &[frame(0.2), frame(1.5)], 2).unwrap();
+        write((&picture, "--out"), &[frame(0.2), frame(1.5)], 2).unwrap();
         let read = crate::data::read_image(&picture).unwrap();
         assert_eq!((read.size, read.colors[0]), ([4, 6], 1.0));
         let film = folder.path().join("a.gif");
-        write(&film, &[frame(0.2), frame(0.7)], 1).unwrap();
+        write((&film, "--out"), &[frame(0.2), frame(0.7)], 1).unwrap();
         let mut decoder = gif::Decoder::new(std::fs::File::open(&film).unwrap()).unwrap();
         let mut frames = 0;
         while decoder.read_next_frame().unwrap().is_some() {

@@ -10,7 +10,7 @@ mod plants;
 use std::sync::Arc;
 
 use calibration::Statistics;
-use drivers::{Allowance, Bank, Batch, Card, Identity, Origin, Ports, Range, Rejections, Timing};
+use drivers::{Bank, Batch, Card, Identity, Origin, Ports, Range, Timing};
 use serde::Deserialize;
 use sims::{Key, Predicted, Pullback, Twin};
 
@@ -18,7 +18,7 @@ use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::{LayerConfig, Network};
-use crate::plants::{Derivatives, Guarded, Lab, Opened};
+use crate::plants::{Derivatives, Lab, Opened};
 use crate::training::{BatchOrder, Method, Optimizer, Schedule, Trainer, TrainingConfig, order_warning};
 
 pub use plants::{System, on_other_benches};
@@ -90,20 +90,8 @@ const DEVICES: [&str; 2] = ["first", "second"];
 
 /// A lab with these devices, whose twins are the devices as they were at first.
 fn lab(devices: [Device; 2]) -> Result<Lab, Error> {
-    let opened = |(name, device): (&str, Device)| Opened {
-        name: name.into(),
-        plant: Guarded::new(Box::new(Predicted::new(Arc::new(device))), None),
-        twin: Arc::new(Device::new(name)),
-        ideal: None,
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: Rejections::default(),
-        allowance: Allowance::default(),
-        watchdog: false,
-        unlearned: false,
+    let opened = |(name, device): (&str, Device)| {
+        Opened::bare(name, Box::new(Predicted::new(Arc::new(device))), Arc::new(Device::new(name)))
     };
     Lab::new(DEVICES.into_iter().zip(devices).map(opened).collect(), Derivatives::Twin)
 }
@@ -178,7 +166,7 @@ fn trained<'a>(
 ) -> Result<(Trainer<'a>, Lab), Error> {
     let mut lab = lab(DEVICES.map(Device::new))?;
     let mut trainer = Trainer::new(network(keys, &lab)?, data, config, Method::PhysicsAware, Key::new(seed));
-    (1..=config.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+    trainer.updates(config.steps, &mut lab)?;
     Ok((trainer, lab))
 }
 

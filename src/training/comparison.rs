@@ -18,6 +18,7 @@ use crate::scores::{ObjectiveKind, Scores};
 use crate::training::experiment::no_heads;
 use crate::training::prepared::origins;
 use crate::training::{Finished, Method, Plan, Prepared, objective};
+use crate::writing::replace;
 
 pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each, write_tests};
 
@@ -181,8 +182,7 @@ fn compare_in(
         methods: summaries.collect(),
         runs,
     };
-    let path = folder.join("comparison.json");
-    std::fs::write(&path, format!("{:#}\n", json!(comparison))).map_err(Error::record(&path, "cannot be written"))?;
+    replace(&folder.join("comparison.json"), format!("{:#}\n", json!(comparison)).as_bytes())?;
     Ok(comparison)
 }
 

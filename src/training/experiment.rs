@@ -101,6 +101,7 @@ fn first_seed() -> u64 {
 #[serde(default, deny_unknown_fields)]
 pub struct ComparisonConfig {
     /// How many seeds, from the experiment's on (3).
+    #[schemars(range(min = 1))]
     pub seeds: u16,
     /// The methods, in the order of the table.
     pub methods: Vec<Method>,
@@ -118,15 +119,19 @@ pub struct ComparisonConfig {
 pub struct MethodSettings {
     /// In place of `training.learning_rate`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub learning_rate: Option<f64>,
     /// In place of `training.weight_decay`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
     pub weight_decay: Option<f64>,
     /// In place of `training.range_penalty`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1e6))]
     pub range_penalty: Option<f32>,
     /// In place of `training.gradient_clip`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1e6))]
     pub gradient_clip: Option<f32>,
 }
 

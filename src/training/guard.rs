@@ -14,7 +14,7 @@ use crate::data::{Dataset, Rows};
 use crate::plants::Lab;
 use crate::record::{Checkpoint, command_line, plant_facts, unix_seconds};
 use crate::training::{Interrupted, Prepared, Trainer};
-use crate::whole_file;
+use crate::writing::replace;
 
 /// Training rows that scores are fitted to, at most: so many at random.
 const FITTED_TO: usize = 2000;
@@ -74,10 +74,7 @@ impl Prepared {
         let before = lab.meter().shots;
         let found = scored(&trainer, (&data, &others), Key::new(run.seed), &mut lab);
         lab.make_safe()?;
-        let (scores, fitted_rows, seconds) = found.map_err(|error| match error {
-            Error::Halted(_) => Error::CalibrationStopped,
-            error => error,
-        })?;
+        let (scores, fitted_rows, seconds) = found.map_err(Error::outside_a_run)?;
         let done = GuardedRun {
             unix_seconds: unix_seconds(),
             command: command_line(),
@@ -123,10 +120,7 @@ pub(crate) fn scored(
 impl GuardedRun {
     /// Puts this in the place of what an earlier call has left.
     fn write_down(&self) -> Result<(), Error> {
-        let write = |name: &str, text: &str| {
-            let path = self.run.join(name);
-            whole_file::replace(&path, text.as_bytes()).map_err(Error::record(&path, "cannot be written"))
-        };
+        let write = |name: &str, text: &str| replace(&self.run.join(name), text.as_bytes());
         let names: Vec<&str> = self.scores.iter().map(|score| score.score).collect();
         let mut rows = vec![format!("set,{}", names.join(","))];
         for (set, count) in [("known", self.known_rows), ("unknown", self.unknown_rows)] {

@@ -7,10 +7,3 @@ pub mod chip;
 pub mod estimates;
 pub mod regression;
 pub mod speed;
-
-use crate::Error;
-
-/// Ends what somebody wants to end.
-fn go_on() -> Result<(), Error> {
-    if crate::stop::requested() { Err(Error::CalibrationStopped) } else { Ok(()) }
-}

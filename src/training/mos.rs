@@ -99,7 +99,7 @@ fn told(body: Body, data: &Dataset, unknown: &[&Rows], steps: usize, seed: u64) 
     let network = Network::build(&experiment.layers, &document, &lab, data)?;
     let training = &experiment.training;
     let mut trainer = Trainer::new(network, data, training, training.method, Key::new(seed));
-    (1..=steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+    trainer.updates(steps, &mut lab)?;
     if body == Body::Electrical {
         trainer.measure_all(None, &mut lab)?;
     }

@@ -54,6 +54,13 @@ impl Prepared {
         names
     }
 
+    /// How often one pass of the layers drives a plant, and how often one frame of the generator that they move does.
+    pub fn passes(&self, plant: &str) -> [usize; 2] {
+        let is_it = |layer: &&LayerConfig| matches!(layer, LayerConfig::Physical(config) if config.plant == plant);
+        let moved = self.experiment.motion.iter().flat_map(|motion| &motion.drives).filter(|driven| *driven == plant);
+        [self.experiment.layers.iter().filter(is_it).count(), moved.count()]
+    }
+
     /// Loads the data, split by `seed`.
     pub fn load(&self, seed: u64) -> Result<Dataset, Error> {
         let key = Key::new(seed).branch("data");

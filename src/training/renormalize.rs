@@ -101,10 +101,7 @@ impl Prepared {
         lab.attend(Attendant::new());
         let found = try_out(&mut trainer, (samples, tests), &mut lab);
         lab.make_safe()?;
-        let (layers, tests, shots) = found.map_err(|error| match error {
-            Error::Halted(_) => Error::CalibrationStopped,
-            error => error,
-        })?;
+        let (layers, tests, shots) = found.map_err(Error::outside_a_run)?;
         let done = Renormalized {
             unix_seconds: unix_seconds(),
             command: command_line(),

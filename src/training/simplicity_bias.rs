@@ -108,7 +108,7 @@ pub fn collages(folder: &Path, of: Trained) -> Result<Vec<Finding>, Error> {
     let (mut lab, training) = (Lab::new(vec![], Derivatives::Twin)?, config(of.steps));
     let network = Network::build(experiment.layout(), &document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &training, training.method, Key::new(of.seed));
-    (1..=of.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+    trainer.updates(of.steps, &mut lab)?;
     let mut on = |rows: &Rows| trainer.answer_rows(rows, &mut lab).map(|(_, each)| accuracies(&each, rows.labels()));
     let name = format!("{} read-outs, diversity {}", of.heads, of.diversity);
     let mut found = vec![Finding::new(format!("{name}: worst on its own distribution"), worst(&on(&data.test)?))];
@@ -170,7 +170,7 @@ pub fn on_a_plant(of: Trained) -> Result<Vec<Finding>, Error> {
     let training = config(of.steps);
     let network = Network::build(experiment.layout(), &document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &training, training.method, Key::new(of.seed));
-    (1..=of.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+    trainer.updates(of.steps, &mut lab)?;
     let on =
         |rows: &Rows, lab: &mut Lab| trainer.answer_rows(rows, lab).map(|(_, each)| accuracies(&each, rows.labels()));
     let elsewhere = part("elsewhere", 1000 + CHOOSING, false);

@@ -173,7 +173,7 @@ impl Trained {
         let network = Network::build(experiment.layout(), &document, &lab, &data)?;
         let training = &experiment.training;
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
-        (1..=training.steps).try_for_each(|step| trainer.step(step, &mut lab).map(drop))?;
+        trainer.updates(training.steps, &mut lab)?;
         trainer.measure_all(None, &mut lab)?;
         let saved = trainer.saved();
         Ok(Self { bench, experiment, document, data, saved, healthy })

@@ -13,6 +13,7 @@ use crate::event::Evaluated;
 use crate::record::{NewFolder, command_line};
 use crate::scores::{Keyed, ObjectiveKind, Score, Scores};
 use crate::training::{Finished, Method, Prepared, RefreshConfig, Spread, comparison::run_all};
+use crate::writing::replace;
 
 pub use setting::{Axis, Setting, drawn, grid};
 
@@ -260,7 +261,7 @@ impl Plan<'_> {
 
 fn save(sweep: &Sweep, folder: &Path) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(sweep).unwrap_or_default();
-    crate::plants::fits::replace(&folder.join("sweep.json"), text.as_bytes(), "--runs")
+    replace(&folder.join("sweep.json"), text.as_bytes())
 }
 
 #[cfg(test)]

@@ -161,11 +161,14 @@ impl<'a> Trainer<'a> {
         self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
     }
 
-    /// Makes the first `count` updates, and says how they used the range: for a lab that rehearses. This network is not to be trained.
+    /// Makes the first `count` updates with no run around them: nothing is told, recorded or tried. Whoever wants to end ends them.
+    pub fn updates(&mut self, count: usize, lab: &mut Lab) -> Result<(), Error> {
+        (1..=count).try_for_each(|step| Error::if_stopped().and_then(|()| self.step(step, lab).map(drop)))
+    }
+
+    /// The same, and how they used the range: for a lab that rehearses. This network is not to be trained.
     pub fn try_updates(&mut self, count: usize, lab: &mut Lab) -> Result<Usage, Error> {
-        for step in 1..=count.min(self.config.steps.max(1)) {
-            self.step(step, lab)?;
-        }
+        self.updates(count.min(self.config.steps.max(1)), lab)?;
         Ok(self.usage)
     }
 

@@ -26,6 +26,7 @@ pub struct AudioPlateConfig {
     pub input: AudioChannelConfig,
     /// Frames that the interface asks for or gives at a time. More of them lose less sound on a busy computer and answer later.
     #[serde(default = "buffer_frames")]
+    #[schemars(range(min = 1))]
     pub buffer_frames: u32,
     /// The chirp before and after each burst.
     #[serde(default)]
@@ -37,6 +38,7 @@ pub struct AudioPlateConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct AudioChannelConfig {
     /// Which: 1 is the first.
+    #[schemars(range(min = 1))]
     pub channel: u16,
     /// What digital full scale is at the plant, in V, with the gains between interface and plant.
     pub full_scale_volts: f32,
@@ -47,17 +49,22 @@ pub struct AudioChannelConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct SyncConfig {
     /// Its amplitude, in V.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub volts: f32,
     /// Where it begins, in Hz.
+    #[schemars(range(min = 0))]
     pub low_hertz: f64,
     /// Where it ends, in Hz.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub high_hertz: f64,
     /// How long after it was played it may be heard at most, in s.
-    #[schemars(range(min = 0, max = 60))]
+    #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub search_seconds: f64,
     /// How many times higher than anything else its correlation must be.
+    #[schemars(extend("exclusiveMinimum" = 1))]
     pub peak_to_sidelobe: f32,
     /// By how many frames the latency may change from burst to burst, and within one.
+    #[schemars(range(min = 0.6, max = 100))]
     pub drift_frames: f64,
 }
 

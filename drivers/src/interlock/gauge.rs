@@ -55,12 +55,15 @@ pub struct GaugeConfig {
     pub unit: String,
     /// From question to question, in s.
     #[serde(default = "one_second")]
+    #[schemars(range(min = 0.01, max = 3600))]
     pub every_seconds: f64,
     /// The deadline of an answer, reconnecting and asking again included, in s.
     #[serde(default = "one_second")]
+    #[schemars(range(min = 0.01, max = 3600))]
     pub deadline_seconds: f64,
     /// Which of the values between commas is the reading, from 1 on.
     #[serde(default = "first")]
+    #[schemars(range(min = 1))]
     pub field: usize,
     /// Numbers that words of the instrument stand for, such as `{ OPEN = 1.0, CLOSED = 0.0 }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

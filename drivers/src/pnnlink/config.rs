@@ -18,13 +18,15 @@ pub struct PnnlinkConfig {
     pub wiring: String,
     /// After how long without a word the instrument makes itself safe, in s.
     #[serde(default = "one_second")]
+    #[schemars(range(min = 0.02, max = 60))]
     pub watchdog_seconds: f64,
     /// How long a call may wait without any progress, in s.
     #[serde(default = "five_seconds")]
+    #[schemars(range(min = 0.1, max = 3600))]
     pub deadline_seconds: f64,
     /// How often a shot is driven whose reading is void: samples lost, frame stale, no number.
     #[serde(default = "five_times")]
-    #[schemars(range(max = 1000))]
+    #[schemars(range(min = 1, max = 1000))]
     pub attempts: u32,
 }
 

@@ -39,6 +39,7 @@ pub struct ScpiControlConfig {
     pub settle_seconds: f64,
     /// How far what is read back may be from what was sent, in its unit; left out, a thousandth of the larger end of the range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: Option<f32>,
     /// Switches on the output that carries it, such as `OUTP2 ON`: sent after its first value. Give `off` as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,16 +8,22 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct ElectricalImperfections {
     /// RMS noise of a reading, in V.
+    #[schemars(range(min = 0))]
     pub noise_volts: f64,
     /// RMS delay of a shot's trigger, in s; the card's clock follows it within a sample.
+    #[schemars(range(min = 0))]
     pub jitter_seconds: f64,
     /// Resolution of the DAC, in bits.
+    #[schemars(range(max = 24))]
     pub dac_bits: u32,
     /// Resolution of the ADC, in bits.
+    #[schemars(range(max = 24))]
     pub adc_bits: u32,
     /// Largest deviation of the temperature from that of the calibration, in K.
+    #[schemars(range(min = 0))]
     pub temperature_swing_kelvin: f64,
     /// Period of the temperature's main swing, in s: an air conditioner's.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub temperature_period_seconds: f64,
     /// What the device's bias gains with temperature, in V/K: a base–emitter voltage falls by 2 mV/K.
     pub junction_volts_per_kelvin: f64,

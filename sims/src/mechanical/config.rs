@@ -11,12 +11,14 @@ pub(super) const LIMIT: f64 = 2.0;
 #[serde(default, deny_unknown_fields)]
 pub struct Mechanical {
     /// Samples per shot, both of the drive and of the microphone.
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub samples: usize,
     /// Sample rate of the audio interface, in 1/s.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub sample_hertz: f64,
     /// Modes in all, up to 40. The suspension's count; the plate's lowest ones fill up the rest. The highest must lie
     /// below a quarter of the sample rate.
+    #[schemars(range(min = 1, max = 40))]
     pub modes: usize,
     /// The plate itself.
     pub plate: Plate,
@@ -26,6 +28,7 @@ pub struct Mechanical {
     pub microphone: Microphone,
     /// Scales all that the twin does not know, `gap`. 0: the plant's deterministic physics is exactly the twin's.
     /// 1, the default, gives a twin error of some 8 to 20 % of the output's standard deviation: plants differ.
+    #[schemars(range(min = 0, max = 10))]
     pub mismatch: f64,
     /// What the twin does not know, at a mismatch of 1.
     pub gap: Gap,
@@ -54,19 +57,26 @@ pub struct Mechanical {
 #[serde(default, deny_unknown_fields)]
 pub struct Plate {
     /// Side, in m.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub side_meters: f64,
     /// Thickness, in m. Thinner than the usual millimeter, so that 22 modes fit below a quarter of 48 kS/s.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub thickness_meters: f64,
     /// Young's modulus, in Pa. Titanium, commercially pure: 116e9 Pa (handbook value).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub pascals: f64,
     /// Poisson's ratio. Titanium: 0.32 (handbook value).
+    #[schemars(range(min = 0, max = 0.499))]
     pub poisson: f64,
     /// Density, in kg/m³. Titanium: 4,506 (handbook value).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub kilograms_per_cubic_meter: f64,
     /// Loss rate `α` through mount and air, in 1/s: every mode's `ζ = α/2ω + βω/2` (Rayleigh). The default gives the
     /// lowest mode 0.02 (our choice: damping ratios of 0.004 to 0.02, ring-down times of 3 to 12 ms).
+    #[schemars(range(min = 0))]
     pub mount_loss_per_second: f64,
     /// Loss time `β` inside the material, in s.
+    #[schemars(range(min = 0))]
     pub material_loss_seconds: f64,
 }
 
@@ -76,19 +86,26 @@ pub struct Plate {
 pub struct Speaker {
     /// Force per volt of drive within the band, in N/V: force factor over resistance, 3 T·m / 4 Ω, at an amplifier
     /// gain of 4 (our choice of a small full-range speaker driven with a few watts).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub newtons_per_volt: f64,
     /// Lower edge of the band, in Hz: the amplifier's coupling capacitor.
+    #[schemars(range(min = 0))]
     pub low_hertz: f64,
     /// Upper edge of the band, in Hz: resistance over the coil's inductance.
+    #[schemars(range(min = 0))]
     pub high_hertz: f64,
     /// Resonances of plate and coil on the suspension, in Hz.
+    #[schemars(inner(range(min = 0)))]
     pub suspension_hertz: Vec<f64>,
     /// Damping ratio of these resonances: the suspension's own losses (our choice, typical of a bare driver).
+    #[schemars(range(min = 1e-6, max = 0.5))]
     pub suspension_damping: f64,
     /// Mass that moves in them, plate and coil, in kg.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub moving_kilograms: f64,
     /// Where the coil pushes, from −1 to 1 along each side. Off the center, which is a node of most modes,
     /// and off the lines of symmetry (our choice).
+    #[schemars(inner(range(min = -1, max = 1)))]
     pub place: [f64; 2],
 }
 
@@ -97,13 +114,17 @@ pub struct Speaker {
 #[serde(default, deny_unknown_fields)]
 pub struct Microphone {
     /// Distance from the plate, in m. It delays the sound by 2.9 µs per millimeter.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub distance_meters: f64,
     /// Sensitivity with its amplifier, in V/Pa: set so that random full-scale drives stay well below full scale, while
     /// a full-scale tone on a resonance may saturate.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub volts_per_pascal: f64,
     /// Where on the plate it listens, from −1 to 1 along each side.
+    #[schemars(inner(range(min = -1, max = 1)))]
     pub place: [f64; 2],
     /// Full scale of the converter, in V.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub full_scale_volts: f64,
 }
 
@@ -112,20 +133,28 @@ pub struct Microphone {
 #[serde(default, deny_unknown_fields)]
 pub struct Gap {
     /// Relative standard deviation of each frequency.
+    #[schemars(range(min = 0))]
     pub frequency_spread: f64,
     /// Standard deviation of the logarithm of each damping ratio.
+    #[schemars(range(min = 0))]
     pub damping_spread: f64,
     /// Relative standard deviation of each mode's gain and of the speaker's band edges.
+    #[schemars(range(min = 0))]
     pub gain_spread: f64,
     /// Relative stiffening of a mode at a deflection of one reach: the plate's thickness, or 1 mm for the suspension.
+    #[schemars(range(min = 0))]
     pub stiffening: f64,
     /// Couplings between modes, in number.
+    #[schemars(range(max = 64))]
     pub couplings: usize,
     /// Standard deviation of a coupling's stiffness, relative to that of its modes, at a deflection of one thickness.
+    #[schemars(range(min = 0))]
     pub coupling: f64,
     /// Voltage at which the speaker's force has fallen by 1/√2 through soft clipping, in V.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub clip_volts: f64,
     /// By how much the delay to the microphone was measured too short, in s.
+    #[schemars(range(min = 0))]
     pub delay_seconds: f64,
 }
 
@@ -137,18 +166,25 @@ pub struct Gap {
 #[serde(default, deny_unknown_fields)]
 pub struct Imperfections {
     /// Relative standard deviation of the drive's gain from shot to shot.
+    #[schemars(range(min = 0, max = 0.5))]
     pub gain_noise: f64,
     /// Standard deviation of the microphone's noise per sample, in V. It is what weak channels see.
+    #[schemars(range(min = 0))]
     pub noise_volts: f64,
     /// By how much the force falls, relatively, while the coil warms up.
+    #[schemars(range(min = 0, max = 0.5))]
     pub gain_drift: f64,
     /// By how much all frequencies fall, relatively, while the plate warms up. Titanium: 250 ppm/K.
+    #[schemars(range(min = 0, max = 0.02))]
     pub frequency_drift: f64,
     /// Time constant of the warming, in s.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub drift_seconds: f64,
     /// Resolution of the drive's converter.
+    #[schemars(range(max = 24))]
     pub dac_bits: u32,
     /// Resolution of the microphone's converter.
+    #[schemars(range(max = 24))]
     pub adc_bits: u32,
 }
 

@@ -45,8 +45,10 @@ pub struct Optical {
     #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     pub shot_seed: u64,
     /// Distance between spectral channels, in Hz. The 100 channels span 1.6 widths of the laser's spectrum.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub channel_hertz: f64,
     /// Full width at half maximum of the laser's pulse at its transform limit, in s (100 fs: Nature 601, 549).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub pulse_seconds: f64,
     /// Quadratic spectral phase at the ends of the band, in rad (a prototype that trained well).
     pub quadratic_radians: f64,
@@ -54,12 +56,15 @@ pub struct Optical {
     /// chirp vanishes inside the band, and there the second harmonic is so much brighter that it takes up the range.
     pub cubic_radians: f64,
     /// Length of the crystal, in m (β-barium borate of 0.1 to 1 mm is usual).
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub crystal_meters: f64,
     /// Group-velocity mismatch of fundamental and second harmonic, in s/m (β-barium borate at 800 nm: 190 fs/mm).
     pub group_delay_seconds_per_meter: f64,
     /// What the brightest output of the nominal bench reads above dark with all channels half open, in full scales.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub exposure: f64,
     /// Dark level of the spectrometer, in full scales (4 %: repeats printed with the experiment's code).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub dark_level: f64,
     /// The crystal beyond the undepleted limit, for the fidelity `coupled-wave`.
     pub coupled_wave: OpticalCoupledWave,
@@ -81,9 +86,10 @@ pub struct Optical {
 #[serde(default, deny_unknown_fields)]
 pub struct OpticalCoupledWave {
     /// Share of the fully open nominal light that would be converted were it not depleted. An assumption.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub conversion: f64,
     /// Split steps along the crystal.
-    #[schemars(range(max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub steps: u32,
     /// Group-velocity dispersion of the fundamental, in s²/m (β-barium borate at 800 nm: 75 fs²/mm).
     pub fundamental_beta2: f64,
@@ -100,23 +106,30 @@ pub struct OpticalImperfections {
     pub shaper_steps: u32,
     /// Counts of the row mean at full scale, 0 for a converter that neither rounds nor saturates. 25 of 255 counts: a
     /// line of light lights about 3 of 32 rows.
+    #[schemars(range(min = 0))]
     pub full_scale_counts: f64,
     /// Rows that are averaged in a pixel.
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub rows: u32,
     /// Standard deviation of a raw pixel from shot to shot, rounding included, in full scales (0.44 %: repeats printed
     /// with the experiment's code). Below what rounding alone gives, 1/(√(12·rows)·counts), nothing is drawn.
+    #[schemars(range(min = 0, max = 0.1))]
     pub pixel_noise: f64,
     /// Relative standard deviation of the light from shot to shot (0.3 to 1 % is usual for such lasers).
+    #[schemars(range(min = 0, max = 0.1))]
     pub power_noise: f64,
     /// Relative standard deviation of the light's spectral tilt from shot to shot, at the ends of the band: the second
     /// mode of the experiment's correlated noise. An assumption.
+    #[schemars(range(min = 0, max = 0.1))]
     pub tilt_noise: f64,
     /// Relative drift of the light in an hour (0.5 to 2 % is usual). An assumption.
+    #[schemars(range(min = 0))]
     pub power_per_hour: f64,
     /// Drift of the spectral phase in an hour, root mean square over the band, in rad. An assumption.
+    #[schemars(range(min = 0))]
     pub phase_radians_per_hour: f64,
     /// Drift of the spectrometer's registration in an hour, in pixels. An assumption.
+    #[schemars(range(min = 0))]
     pub registration_pixels_per_hour: f64,
 }
 

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct OscillatorImperfections {
     /// Standard deviation of the initial positions about the inputs, in rad; 0: off. Reference, Example 2: 0.02.
+    #[schemars(range(min = 0))]
     pub amplitude_noise: f64,
     /// Standard deviation of a reading, in rad; 0: off.
+    #[schemars(range(min = 0))]
     pub read_noise: f64,
     /// Bits of the converter that reads positions, over ± `position_limit`; 0: ideal resolution.
+    #[schemars(range(max = 24))]
     pub read_bits: u32,
 }

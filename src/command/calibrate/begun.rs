@@ -71,13 +71,13 @@ impl Begun {
         // Beside it, until what was there before is there again: a cut stream cannot be written on.
         let beside = path.with_extension("partial");
         let like = empty(card, provenance);
-        let file = File::create(&beside).map_err(|error| unwritten(&beside, &error))?;
+        let file = File::create(&beside).map_err(Error::chosen(&beside, "cannot be written", "--fits"))?;
         let named = |error: calibration::Error| Error::Record { path: beside.clone(), message: error.to_string() };
         let mut writer = TraceWriter::new(file, &like).map_err(named)?;
         if let Some(before) = &before {
             writer.add(before).map_err(named)?;
         }
-        std::fs::rename(&beside, &path).map_err(|error| unwritten(&path, &error))?;
+        std::fs::rename(&beside, &path).map_err(Error::chosen(&path, "cannot be written", "--fits"))?;
         let shots = before.as_ref().map_or(0, Trace::shots);
         Ok(Self { path, writer, before, shots })
     }
@@ -117,13 +117,6 @@ impl Begun {
     pub fn forget(arguments: &CalibrateArgs, plant: &str) {
         // Where it cannot be removed, the next measurement with these options says so.
         let _ = std::fs::remove_file(place(arguments, plant));
-    }
-}
-
-fn unwritten(path: &Path, error: &std::io::Error) -> Error {
-    Error::Record {
-        path: path.to_owned(),
-        message: format!("cannot be written: {error}. Choose another place with --fits, or free it"),
     }
 }
 

@@ -52,7 +52,7 @@ pub fn run(catalog: &Catalog, arguments: &ExportArgs) -> Result<(), Error> {
         "zip" => write_zip(&beside, &runs),
         _ => Err(Error::Usage(format!("--to {}: ends with none of .csv, .arrow, .zip", to.display()))),
     };
-    let moved = written.and_then(|()| fs::rename(&beside, to).map_err(Error::record(to, "cannot be written")));
+    let moved = written.and_then(|()| fs::rename(&beside, to).map_err(Error::chosen(to, "cannot be written", "--to")));
     if moved.is_err() {
         drop(fs::remove_file(&beside));
     }
@@ -142,7 +142,7 @@ impl Rows {
             let cells = row.iter().map(|cell| plain(cell)).chain(std::iter::repeat_n(String::new(), missing));
             writer.write_record(cells).map_err(bad)?;
         }
-        writer.flush().map_err(Error::record(path, "cannot be written"))
+        writer.flush().map_err(Error::chosen(path, "cannot be written", "--to"))
     }
 
     /// An Arrow IPC file (Feather): `run`, `kind` and what a run is are words, all else numbers, empty cells are null.
@@ -165,7 +165,7 @@ impl Rows {
             runs.iter().map(|run| (format!("run.{}", run.name), run.facts.to_string())).collect();
         let schema = Arc::new(Schema::new(fields).with_metadata(provenance));
         let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| bad(error.to_string()))?;
-        let file = File::create(path).map_err(Error::record(path, "cannot be written"))?;
+        let file = File::create(path).map_err(Error::chosen(path, "cannot be written", "--to"))?;
         let mut writer = FileWriter::try_new(file, &schema).map_err(|error| bad(error.to_string()))?;
         writer.write(&batch).and_then(|()| writer.finish()).map_err(|error| bad(error.to_string()))
     }
@@ -186,12 +186,12 @@ fn going() -> Result<(), Error> {
 fn write_zip(path: &Path, runs: &[Named]) -> Result<(), Error> {
     let bad =
         |message: String| Error::Record { path: path.to_owned(), message: format!("cannot be written: {message}") };
-    let file = File::create(path).map_err(Error::record(path, "cannot be written"))?;
+    let file = File::create(path).map_err(Error::chosen(path, "cannot be written", "--to"))?;
     let mut zip = ZipWriter::new(file);
     let mut add = |name: String, bytes: &[u8]| {
         // Dates would make two exports of one run differ.
         zip.start_file(name, SimpleFileOptions::default()).map_err(|error| bad(error.to_string()))?;
-        zip.write_all(bytes).map_err(Error::record(path, "cannot be written"))
+        zip.write_all(bytes).map_err(Error::chosen(path, "cannot be written", "--to"))
     };
     for run in runs {
         for (name, source) in files(&run.folder)? {

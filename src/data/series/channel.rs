@@ -28,17 +28,17 @@ const LATE: usize = 2;
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelConfig {
     /// Times to learn from (2,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub train: usize,
     /// Times that validate; left out, a tenth of `train`. 0: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub validation: Option<usize>,
     /// Times that are tested on (1,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub test: usize,
     /// Received values that a row sees, the newest last (8).
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub window: usize,
     /// The symbol that is predicted was sent so many times before the newest value (2): the channel answers two symbols early.
     #[schemars(range(max = 16))]

@@ -24,17 +24,17 @@ const WASHOUT: usize = 1000;
 #[serde(default, deny_unknown_fields)]
 pub struct MackeyGlassConfig {
     /// Times to learn from (2,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub train: usize,
     /// Times that validate; left out, a tenth of `train`. 0: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub validation: Option<usize>,
     /// Times that are tested on (1,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub test: usize,
     /// Values that a row sees, the newest last (16).
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub window: usize,
     /// Units of time between two values of a row (1).
     #[schemars(range(min = 1, max = 1000))]

@@ -26,17 +26,17 @@ const DRAWS: u64 = 100;
 #[serde(default, deny_unknown_fields)]
 pub struct NarmaConfig {
     /// Times to learn from (2,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub train: usize,
     /// Times that validate; left out, a tenth of `train`. 0: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1_000_000))]
     pub validation: Option<usize>,
     /// Times that are tested on (1,000).
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub test: usize,
     /// Inputs that a row sees, the newest last (16). The equation multiplies the newest with the tenth.
-    #[schemars(range(max = 65_536))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub window: usize,
     /// What the lowest and the highest input become.
     pub range: Span,

@@ -9,7 +9,7 @@ use sims::{Electrical, Key, Pullback, Simulated, Twin};
 
 use super::{Measured, Wanted, physical, physical_in_full_scales};
 use crate::network::{FullScale, FullScales, Units, rows};
-use crate::plants::{Derivatives, Forward, Guarded, Lab, Opened};
+use crate::plants::{Derivatives, Forward, Lab, Opened};
 
 fn card(inputs: usize, controls: usize, outputs: usize) -> Card {
     let bank = |name, count| vec![Bank::new(name, count, "1", Range::new(-1e9, 1e9))];
@@ -59,21 +59,7 @@ fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
 fn the_value_is_the_measurement_bit_for_bit() {
     let system = Electrical { samples: 64, ..Electrical::default() };
     let built = system.build().unwrap();
-    let opened = Opened {
-        name: "a".into(),
-        plant: Guarded::new(Box::new(Simulated::new(built.system.clone())), None),
-        twin: built.twin.clone(),
-        ideal: None,
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: drivers::Rejections::default(),
-        allowance: drivers::Allowance::default(),
-        watchdog: false,
-        unlearned: false,
-    };
+    let opened = Opened::bare("a", Box::new(Simulated::new(built.system.clone())), built.twin.clone());
     let mut lab = Lab::new(vec![opened], Derivatives::Twin).unwrap();
     let mut stream = Key::new(3).stream();
     let inputs = Batch::from_fn(5, 64, |_, _| 2.0 * stream.uniform() - 1.0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drivers::{Allowance, LinkWatch, Playhead, Rejections};
+use drivers::{Allowance, LinkWatch, Plant, Playhead, Rejections};
 use sims::{Adjustable, Clock, Twin};
 
 use super::Guarded;
@@ -36,4 +36,25 @@ pub struct Opened {
     pub watchdog: bool,
     /// Whether its twin is to be learned, and nothing is learned yet.
     pub unlearned: bool,
+}
+
+impl Opened {
+    /// A plant that no rig has opened, with its twin: without a guard process, limits, links and fit, and of physics that nobody knows.
+    pub fn bare(name: &str, plant: Box<dyn Plant>, twin: Arc<dyn Twin>) -> Self {
+        Self {
+            name: name.to_owned(),
+            plant: Guarded::new(plant, None),
+            twin,
+            ideal: None,
+            adjustable: None,
+            fit: None,
+            clock: None,
+            playhead: None,
+            links: vec![],
+            rejections: Rejections::default(),
+            allowance: Allowance::default(),
+            watchdog: false,
+            unlearned: false,
+        }
+    }
 }

@@ -288,10 +288,10 @@ impl Awaited {
 mod tests {
     use super::*;
     use crate::control::{Board, Control, Heading, Request, RunSupervisor, Viewer};
-    use crate::plants::{Derivatives, Forward, Guarded, Opened, ShotTap};
+    use crate::plants::{Derivatives, Forward, Opened, ShotTap};
     use crate::record::{Journal, ShotRecorder};
     use crate::stop::StopReason;
-    use drivers::{Card, Error as Failure, Rejections};
+    use drivers::{Card, Error as Failure};
     use sims::{Electrical, Simulated};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -321,21 +321,7 @@ mod tests {
     fn drives_with(journal: Arc<Journal>, tap: Box<dyn ShotTap>) {
         let built = Electrical { samples: 8, ..Electrical::default() }.build().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
-        let opened = Opened {
-            name: "a".into(),
-            plant: Guarded::new(Box::new(Counting(Simulated::new(built.system), count.clone())), None),
-            twin: built.twin,
-            ideal: None,
-            adjustable: None,
-            fit: None,
-            clock: None,
-            playhead: None,
-            links: vec![],
-            rejections: Rejections::default(),
-            allowance: Allowance::default(),
-            watchdog: false,
-            unlearned: false,
-        };
+        let opened = Opened::bare("a", Box::new(Counting(Simulated::new(built.system), count.clone())), built.twin);
         let mut lab = Lab::new(vec![opened], Derivatives::Twin).unwrap();
         let control = Control::new();
         let board = Board::new(Heading::default(), control.clone(), Arc::new(Viewer::new(lab.views())));

@@ -78,7 +78,7 @@ pub struct ScreenConfig {
     /// All outputs at an end of their range: a converter that has been overdriven.
     pub saturated: bool,
     /// How often a suspicious shot is driven, at least 1, before it is given up.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(min = 1, max = 1000))]
     pub attempts: u32,
 }
 
@@ -132,15 +132,19 @@ pub struct InterlockConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PauseConfig {
     /// How far within `low` and `high` a reading must be to count as back, in the bank's unit.
+    #[schemars(range(min = 0))]
     pub hysteresis: f32,
     /// Probes in a row that must find all readings back.
+    #[schemars(range(min = 1))]
     pub clear_after: u32,
     /// From probe to probe, in s.
-    #[schemars(range(max = 86_400))]
+    #[schemars(range(min = 0.001, max = 86_400))]
     pub probe_seconds: f32,
     /// Probes after one trip, before the run ends.
+    #[schemars(range(min = 1))]
     pub most_probes: u32,
     /// Trips that pause, counted anew when the run is continued; one more ends it.
+    #[schemars(range(min = 1))]
     pub most_trips: u32,
 }
 

@@ -45,7 +45,7 @@ pub struct KnobConfig {
     pub value: f32,
     /// Largest step from one setting to the next; what is further away is reached in as many steps as that takes. Left out, any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1e12))]
+    #[schemars(range(max = 1e12), extend("exclusiveMinimum" = 0))]
     pub slew: Option<f32>,
     /// A control of the plant, by its bank of one port: it is held apart, and training does not see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

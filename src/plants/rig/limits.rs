@@ -23,16 +23,20 @@ pub struct LimitsConfig {
     /// Largest step, in the bank's unit: of inputs, between neighbors in a shot; of controls, between two settings. From the
     /// safe state a setting further away is reached in as many steps as that takes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = { "type": "number", "format": "float", "exclusiveMinimum": 0 }))]
     pub slew: BTreeMap<String, f32>,
     /// Largest part of a minute that the plant may be driven, above 0 and at most 1. What a bench was driven before it was opened, by
     /// whichever process with such a limit, counts as well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub duty: Option<f32>,
     /// Most energy in a minute, of input banks, in the bank's unit squared times seconds; counted as `duty` is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = { "type": "number", "format": "float", "exclusiveMinimum": 0 }))]
     pub energy_per_minute: BTreeMap<String, f32>,
-    /// Most shots that one command may plan to drive the plant with, such as a training with its tests, or all runs of a comparison. One that
-    /// needs more is refused before the first shot.
+    /// Most shots that the plant may be driven with while it is open. A command that plans more, such as a training with its tests or all
+    /// runs of a comparison, is refused before the first shot; one that comes to need more ends before the batch that would be too
+    /// much. Shots that are asked for again (by `screen`, after an interlock) count again; each opening counts from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 9_000_000_000_000_000_u64))]
     pub shots: Option<u64>,
@@ -91,12 +95,6 @@ impl LimitsConfig {
                 return Some((format!("{key}.{bank}"), format!("is {value}: a limit must be above 0")));
             }
         }
-        if self.shots == Some(0) {
-            return Some((
-                "shots".to_owned(),
-                "is 0: a plant that may never be driven need not be in the rig".to_owned(),
-            ));
-        }
         let duty = self.duty.filter(|duty| !(0.0 < *duty && *duty <= 1.0))?;
         Some(("duty".to_owned(), format!("is {duty}: it must be above 0 and at most 1")))
     }
@@ -110,13 +108,14 @@ impl LimitsConfig {
             duty: self.duty,
             energy_per_minute: self.energy_per_minute.clone(),
             pace: self.pace,
+            shots: self.shots,
         };
         Limits { inputs: ranges(&self.inputs), controls: ranges(&self.controls), dose }
     }
 }
 
 impl Rig {
-    /// Refuses to drive a plant with more shots than one command may (`limits.shots`).
+    /// Refuses to drive a plant with more shots than it may be (`limits.shots`), before it is driven: while it is, it counts by itself.
     pub fn refuse_shots(&self, plant: &str, shots: u64) -> Result<(), Error> {
         match self.config.plants.get(plant).and_then(|config| config.limits.shots) {
             Some(most) if most < shots => Err(self.document.refuse(

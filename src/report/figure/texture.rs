@@ -33,7 +33,7 @@ pub fn texture(run: &Path, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let path = folder.join("texture.png");
     std::fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
     let zoom = WIDTH.div_ceil(whole.size[1]);
-    picture::write(&path, &[whole], zoom)?;
+    picture::write((&path, "--runs"), &[whole], zoom)?;
     Ok(vec![path])
 }
 

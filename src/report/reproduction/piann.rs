@@ -1,9 +1,6 @@
 //! `piann`: networks that learn a conservation law with a shock from its equation alone, after Rodriguez-Torrado and others (arXiv 2105.07898),
 //! beside the classical scheme; and a transmission line whose waves steepen, trained through with twins of three kinds.
 
-// Circle with report/reproduction/piann/fields.rs: one program; split for its length.
-// Circle with report/reproduction/piann/line.rs: one program; split for its length.
-
 mod fields;
 mod line;
 
@@ -30,11 +27,6 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let known = measured.measurements.clone();
     measured.checks = judge(&|name| known.iter().find(|one| one.name == name).map(|one| one.value));
     Ok(measured)
-}
-
-/// The errors that end a program when somebody asks it to.
-fn going() -> Result<(), Error> {
-    if crate::stop::requested() { Err(Error::CalibrationStopped) } else { Ok(()) }
 }
 
 #[cfg(test)]

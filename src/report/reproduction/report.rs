@@ -8,11 +8,12 @@ use crate::Error;
 use crate::record::read_text;
 use crate::scores::Score;
 use crate::training::Spread;
+use crate::writing::replace_chosen;
 
 /// Writes `file` over the sections, in the order of the table. What it says of experiments whose numbers do not lie beside it stays.
 pub fn write(file: &Path, sections: &[(Entry, Option<Section>)]) -> Result<(), Error> {
     let before = read_text(file).unwrap_or_default();
-    std::fs::write(file, report(sections, &before)).map_err(Error::record(file, "cannot be written"))
+    replace_chosen(file, report(sections, &before).as_bytes(), "--out")
 }
 
 /// The rows and the chapter of one experiment in an earlier report.

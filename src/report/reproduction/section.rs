@@ -12,6 +12,7 @@ use crate::scores::{Keyed, Scores};
 use crate::training::Comparison;
 use crate::training::Method;
 use crate::training::comparison::{Seeded, read_scores, write_believed, write_each, write_tests};
+use crate::writing::replace_chosen;
 
 /// One experiment of a report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,7 +229,7 @@ impl Section {
         let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::record(&path, "cannot be read")(error)),
+            Err(error) => return Err(Error::chosen(&path, "cannot be read", "--out")(error)),
         };
         serde_json::from_str(&text).map(Some).map_err(|error| Error::Record {
             path: path.clone(),
@@ -238,9 +239,8 @@ impl Section {
 
     /// Writes it into `folder`.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(folder).map_err(Error::record(folder, "cannot be made"))?;
-        let path = folder.join(format!("{}.json", self.name));
+        std::fs::create_dir_all(folder).map_err(Error::chosen(folder, "cannot be made", "--out"))?;
         let text = format!("{:#}\n", serde_json::json!(self));
-        std::fs::write(&path, text).map_err(Error::record(&path, "cannot be written"))
+        replace_chosen(&folder.join(format!("{}.json", self.name)), text.as_bytes(), "--out")
     }
 }

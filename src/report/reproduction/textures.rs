@@ -180,12 +180,7 @@ impl Trained {
         let experiment = prepared.counted(method, SEED, &data);
         let network = Network::build(&experiment.layers, &prepared.document, &lab, &data)?;
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(SEED));
-        for step in 1..=experiment.training.steps {
-            if crate::stop::requested() {
-                return Err(Error::CalibrationStopped);
-            }
-            trainer.step(step, &mut lab)?;
-        }
+        trainer.updates(experiment.training.steps, &mut lab)?;
         let saved = trainer.saved();
         drop(trainer);
         lab.make_safe()?;

@@ -92,11 +92,11 @@ fn met(
     let before = trainer.test_scores(lab)?.first();
     trainer.measure_all(Some(SAMPLES), lab)?;
     let normalized = trainer.test_scores(lab)?.first();
-    (1..=UPDATES).try_for_each(|step| trainer.step(step, lab).map(drop))?;
+    trainer.updates(UPDATES, lab)?;
     trainer.measure_all(Some(SAMPLES), lab)?;
     let besides = trainer.test_scores(lab)?.first();
     let mut trainer = come(lab)?;
-    (1..=UPDATES).try_for_each(|step| trainer.step(step, lab).map(drop))?;
+    trainer.updates(UPDATES, lab)?;
     Ok([before, normalized, besides, trainer.test_scores(lab)?.first()])
 }
 
@@ -113,7 +113,7 @@ pub fn on_other_benches(system: System, seeds: &[u64], steps: usize) -> Result<V
         let network = Network::build(experiment.layout(), &document, &own, &data)?;
         let training = &experiment.training;
         let mut trainer = Trainer::new(network, &data, training, training.method, Key::new(seed));
-        (1..=steps).try_for_each(|step| trainer.step(step, &mut own).map(drop))?;
+        trainer.updates(steps, &mut own)?;
         trainer.measure_all(Some(SAMPLES), &mut own)?;
         home += trainer.test_scores(&mut own)?.first() / seeds.len() as f64;
         let saved = trainer.saved();

@@ -29,7 +29,7 @@ pub const MOST_WEIGHTS: usize = 500;
 #[serde(default, deny_unknown_fields)]
 pub struct CmaConfig {
     /// The deviation σ of all weights at the start (0.2): in their own unit, so controls in full scales where the layer counts so.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub deviation: f64,
     /// Members of a generation; left out: 4 + ⌊3 ln P⌋ for P weights.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ use crate::plants::Lab;
 #[serde(default, deny_unknown_fields)]
 pub struct DifferencesConfig {
     /// How far each weight is moved (0.02): in its own unit, so controls in full scales where the layer counts so.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub perturbation: f64,
     /// Whether each weight is moved `both` ways, or `one` way and compared with the weights as they are.
     pub ways: Ways,

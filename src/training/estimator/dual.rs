@@ -35,7 +35,7 @@ pub struct DualConfig {
     #[schemars(range(min = 1, max = 1000))]
     pub updates: usize,
     /// Their step size (0.003).
-    #[schemars(range(max = 10))]
+    #[schemars(range(max = 10), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
 }
 

@@ -33,7 +33,7 @@ pub struct EquilibriumConfig {
     /// The bank of outputs that reads the answers, as many as are pushed (`answer`).
     pub answer: String,
     /// The largest push of a shot, as a part of the push's range (0.1).
-    #[schemars(range(max = 1))]
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub strength: f64,
 }
 

@@ -28,7 +28,7 @@ pub struct MultiplexedConfig {
     pub codes: Codes,
     /// How far each weight is moved at most, but for sines, which go √2 as far (0.02): in its own unit, so controls in full scales where the
     /// layer counts so.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub perturbation: f64,
     /// Passes of an update (16), besides the one that the losses are compared with.
     #[schemars(range(min = 1, max = 1_000_000))]

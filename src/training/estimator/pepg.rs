@@ -25,13 +25,13 @@ use crate::plants::Lab;
 #[serde(default, deny_unknown_fields)]
 pub struct PepgConfig {
     /// The deviation σ of each weight at the start (0.05): in its own unit, so controls in full scales where the layer counts so.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub deviation: f64,
     /// Pairs of passes of an update (8).
     #[schemars(range(min = 1, max = 10_000))]
     pub pairs: usize,
     /// How fast the deviations are learned, α (0.05); 0: they stay.
-    #[schemars(range(max = 1))]
+    #[schemars(range(min = 0, max = 1))]
     pub deviation_rate: f64,
 }
 

@@ -28,7 +28,7 @@ use crate::scores::Scores;
 #[serde(default, deny_unknown_fields)]
 pub struct PhyllConfig {
     /// θ (4): how much more a pair counts whose wrong class is as good as the right one.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub sharpness: f64,
 }
 

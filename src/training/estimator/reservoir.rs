@@ -25,7 +25,7 @@ use crate::plants::{Forward, Lab};
 #[serde(default, deny_unknown_fields)]
 pub struct ReservoirConfig {
     /// How strongly the read-out is drawn to 0 (1e-4), in mean squares of what comes into it.
-    #[schemars(range(max = 1e6))]
+    #[schemars(range(max = 1e6), extend("exclusiveMinimum" = 0))]
     pub ridge: f64,
 }
 

@@ -27,7 +27,7 @@ use crate::plants::Lab;
 pub struct SharpnessConfig {
     /// How far ρ the weights are moved, all together, in their own units, so controls in full scales where the layer counts so (0.05, after
     /// Foret et al. and the program of Xu et al.).
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub rho: f64,
     /// Which weights are moved: `controls` of plants, as fabrication and drift do, or `all`.
     pub perturbs: Perturbed,

@@ -24,7 +24,7 @@ use crate::plants::{Forward, Lab};
 #[serde(default, deny_unknown_fields)]
 pub struct SpsaConfig {
     /// How far each weight is moved, either way, in the first update (0.05): in the weight's own unit, so controls in full scales.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub perturbation: f64,
     /// The perturbation falls as the number of the update to this power (0.101, after Spall).
     #[schemars(range(min = 0, max = 1))]

@@ -9,7 +9,7 @@ use super::{Backpropagation, Estimator, Problem};
 use crate::data::{Target, Targets};
 use crate::document::Document;
 use crate::network::{LayerConfig, NamedTensor, Network, State, rows};
-use crate::plants::{Derivatives, Forward, Guarded, Lab, Opened};
+use crate::plants::{Derivatives, Forward, Lab, Opened};
 use crate::training::objective::{Classify, Regress};
 use crate::training::{Objective, TrainingConfig};
 
@@ -214,21 +214,8 @@ fn lab_of(mismatch: f64, derivatives: Derivatives) -> Lab {
 }
 
 fn opened(name: &str, built: Built, derivatives: Derivatives) -> Lab {
-    let opened = Opened {
-        name: name.into(),
-        plant: Guarded::new(Box::new(Simulated::new(built.system)), None),
-        twin: built.twin,
-        ideal: Some(built.ideal),
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: drivers::Rejections::default(),
-        allowance: drivers::Allowance::default(),
-        watchdog: false,
-        unlearned: false,
-    };
+    let opened =
+        Opened { ideal: Some(built.ideal), ..Opened::bare(name, Box::new(Simulated::new(built.system)), built.twin) };
     Lab::new(vec![opened], derivatives).unwrap()
 }
 

@@ -9,32 +9,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use calibration::{Calibration, ColumnNames, Procedure, Search, Trace, Unobserved};
-use drivers::{Allowance, MEBIBYTE, Rejections, read_bounded};
+use drivers::{MEBIBYTE, read_bounded};
 use sims::{Key, Predicted, Twin};
 
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::Network;
-use crate::plants::{Guarded, Lab, Opened};
-use crate::training::{Experiment, Method, Trainer};
+use crate::plants::{Lab, Opened};
+use crate::training::{Experiment, Method, Trainer, vowels};
 
 /// The most that is read of one file.
 const MOST: u64 = 1024 * MEBIBYTE;
 
 /// The network, in the cavity's own units.
 const VOWELS: &str = r#"
-name = "vowels-acoustic"
-[data]
-source = "csv"
-file = "vowels.csv"
-label = "vowel"
-label_skip = 3
-test = 52
-split = "stratified"
-scaling = "maximum"
 validation = 0
-obtain = "It is in the repository mcmahon-lab/2D-programmable-waveguide on GitHub (CC BY 4.0)"
 [training]
 batch = 207
 learning_rate = 0.01
@@ -70,6 +60,10 @@ from = 5
 kind = "linear"
 width = 7
 "#;
+
+fn document() -> Result<Document, Error> {
+    Document::parse("vowels-acoustic", &format!("name = \"vowels-acoustic\"\n{}{VOWELS}", vowels::data(52, "maximum")))
+}
 
 /// A learned twin, and how near it is.
 #[derive(Debug, Clone)]
@@ -116,34 +110,17 @@ pub fn cavity(folder: &Path, updates: Option<usize>, seed: u64) -> Result<Cavity
 
 /// Accuracy on the test vowels after so many updates by a method, the cavity's twin in place of the cavity.
 pub fn vowels(cavity: &Cavity, method: Method, folder: &Path, (seed, steps): (u64, usize)) -> Result<f64, Error> {
-    let document = Document::parse("vowels-acoustic", VOWELS)?;
+    let document = document()?;
     let experiment: Experiment = document.check()?;
     let data = Dataset::load(&experiment.data, Some(folder), &document, Key::new(seed).branch("data"))?;
-    let opened = Opened {
-        name: "cavity".to_owned(),
-        plant: Guarded::new(Box::new(Predicted::new(cavity.twin.clone())), None),
-        twin: cavity.twin.clone(),
-        ideal: None,
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: Rejections::default(),
-        allowance: Allowance::default(),
-        watchdog: false,
-        unlearned: false,
-    };
+    let opened = Opened::bare("cavity", Box::new(Predicted::new(cavity.twin.clone())), cavity.twin.clone());
     let mut lab = Lab::new(vec![opened], method.derivatives())?;
     let network = Network::build(&experiment.layers, &document, &lab, &data)?;
     let mut training = experiment.training;
     method.fits(&network, &training, &document)?;
     (training.steps, training.batch) = (steps, training.batch.min(data.train.len()));
     let mut trainer = Trainer::new(network, &data, &training, method, Key::new(seed));
-    for step in 1..=steps {
-        super::go_on()?;
-        trainer.step(step, &mut lab)?;
-    }
+    trainer.updates(steps, &mut lab)?;
     Ok(trainer.test_scores(&mut lab)?.first())
 }
 
@@ -153,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_network_fits_a_cavity_of_twenty_speakers_and_microphones() {
-        let document = Document::parse("vowels-acoustic", VOWELS).unwrap();
+        let document = document().unwrap();
         let experiment: Experiment = document.check().unwrap();
         assert_eq!(experiment.layers.len(), 9);
         assert!(cavity(Path::new("nowhere"), Some(10), 1).unwrap_err().to_string().contains("acoustic/inputs.csv"));

@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::document::Document;
 use crate::network::Network;
 use crate::plants::{Lab, Rig};
-use crate::training::{Experiment, Method, Trainer, TrainingConfig, upkeep};
+use crate::training::{Experiment, Method, Trainer, TrainingConfig, upkeep, vowels};
 
 /// What is learned, and through what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,76 +24,39 @@ pub enum Task {
     Settling,
 }
 
-/// Digits: the class that is tried, a factor and a summand for each of 74 samples, the circuit, a read-out.
-const DIGITS: &str = r#"
-name = "digits-budget"
-[data]
-source = "digits"
-test = 500
-[training]
-batch = 10
-[training.pepg]
-pairs = 4
-[plants.electrical.simulated]
-samples = 74
-[[layers]]
-kind = "label"
-classes = 10
-[[layers]]
-kind = "scale-offset"
-width = 74
-scale = 1.0
-scale_spread = 0.1
-offset = -0.4
-[[layers]]
-kind = "physical"
-plant = "electrical"
-[[layers]]
-kind = "linear"
-width = 10
-"#;
+/// What digits have in common.
+const DIGITS: &str = "[data]\nsource = \"digits\"\ntest = 500\n";
 
-/// The same with a matrix before the circuit, for local learning, whose stages must mix the class with the rest by themselves: its samples
-/// come after those of the pixels, which the circuit has read by then.
-const DIGITS_LOCAL: &str = r#"
-name = "digits-budget-local"
-[data]
-source = "digits"
-test = 500
-[training]
-batch = 10
+/// Digits through the circuit: the class that is tried, what drives each of 74 samples, a read-out.
+fn electrical(first: &str) -> String {
+    format!(
+        r#"
 [plants.electrical.simulated]
 samples = 74
 [[layers]]
 kind = "label"
 classes = 10
 [[layers]]
-kind = "linear"
-width = 74
+{first}
 [[layers]]
 kind = "physical"
 plant = "electrical"
 [[layers]]
 kind = "linear"
 width = 10
-"#;
+"#
+    )
+}
+
+/// A factor and a summand for each sample.
+const FACTORS: &str = "kind = \"scale-offset\"\nwidth = 74\nscale = 1.0\nscale_spread = 0.1\noffset = -0.4";
+
+/// A matrix in their place, for local learning, whose stages must mix the class with the rest by themselves: its samples come after those
+/// of the pixels, which the circuit has read by then.
+const MATRIX: &str = "kind = \"linear\"\nwidth = 74";
 
 /// Vowels: twelve formants and the class that is tried over the 50 channels of data, one gain, the light with its 50 controls, a read-out.
-const VOWELS: &str = r#"
-name = "vowels-budget"
-[data]
-source = "csv"
-file = "vowels.csv"
-label = "vowel"
-label_skip = 3
-test = 84
-split = "stratified"
-scaling = "maximum"
-obtain = "It is in the repository mcmahon-lab/2D-programmable-waveguide on GitHub (CC BY 4.0)"
-[training]
-batch = 50
-[training.pepg]
-pairs = 4
+const OPTICAL: &str = r#"
 [plants.optical.simulated]
 mismatch = 0.8
 [[layers]]
@@ -120,16 +83,8 @@ kind = "linear"
 width = 7
 "#;
 
-/// Digits: what drives the nodes and no push, the answers of the nodes, a read-out.
+/// Digits through nodes that settle: what drives them and no push, their answers, a read-out.
 const SETTLING: &str = r#"
-name = "settling-budget"
-[data]
-source = "digits"
-test = 500
-[training]
-batch = 50
-[training.pepg]
-pairs = 4
 [[layers]]
 kind = "pad"
 width = 74
@@ -162,13 +117,14 @@ impl Task {
         }
     }
 
-    fn text(self, method: Method) -> &'static str {
-        match self {
-            Self::Digits if method == Method::Phyll => DIGITS_LOCAL,
-            Self::Digits => DIGITS,
-            Self::Vowels => VOWELS,
-            Self::Settling => SETTLING,
-        }
+    fn text(self, method: Method) -> String {
+        let (data, batch, layers) = match self {
+            Self::Digits if method == Method::Phyll => (DIGITS.to_owned(), 10, electrical(MATRIX)),
+            Self::Digits => (DIGITS.to_owned(), 10, electrical(FACTORS)),
+            Self::Vowels => (vowels::data(84, "maximum"), 50, OPTICAL.to_owned()),
+            Self::Settling => (DIGITS.to_owned(), 50, SETTLING.to_owned()),
+        };
+        format!("name = \"budget\"\n{data}[training]\nbatch = {batch}\n[training.pepg]\npairs = 4\n{layers}")
     }
 
     fn plant(self) -> &'static str {
@@ -188,7 +144,7 @@ impl Task {
 
     /// The network, which of digits is another one for local learning.
     fn experiment(self, method: Method) -> Result<(Experiment, Document), Error> {
-        let document = Document::parse(self.name(), self.text(method))?;
+        let document = Document::parse(self.name(), &self.text(method))?;
         Ok((document.check()?, document))
     }
 }
@@ -257,7 +213,7 @@ pub fn learn(
     let mut found =
         Learned { curve: vec![], shots: before.shots as f64, bench_seconds: before.plant_seconds, seconds: 0.0 };
     for step in 1..=training.steps {
-        super::go_on()?;
+        Error::if_stopped()?;
         let (start, before) = (Instant::now(), lab.meter());
         trainer.step(step, &mut lab)?;
         found.seconds += start.elapsed().as_secs_f64();

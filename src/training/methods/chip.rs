@@ -139,10 +139,7 @@ pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip, drifts: &[f64]) -
     }
     let network = Network::build(&experiment.layers, &document, &lab, data)?;
     let mut trainer = Trainer::new(network, data, &training, way.method, Key::new(seed));
-    for step in 1..=training.steps {
-        super::go_on()?;
-        trainer.step(step, &mut lab)?;
-    }
+    trainer.updates(training.steps, &mut lab)?;
     let shots = lab.meter().shots;
     let accuracy = trainer.test_scores(&mut lab)?.first();
     let timing = lab.card(0).timing;

@@ -76,10 +76,7 @@ impl Task {
         let mut lab = Lab::new(opened, method.derivatives())?;
         let network = Network::build(&experiment.layers, &document, &lab, &data)?;
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-        for step in 1..=steps {
-            super::go_on()?;
-            trainer.step(step, &mut lab)?;
-        }
+        trainer.updates(steps, &mut lab)?;
         let nrmse = trainer.evaluate(steps, &mut lab)?.test.map_or(f64::NAN, |scores| scores.first());
         let is_channel = self.series == SERIES[1];
         Ok(Predicted { nrmse, symbol_errors: is_channel.then(|| symbol_errors(&trainer.answer_table())) })

@@ -9,12 +9,9 @@ use super::{Body, fpr95, grouped, told};
 use crate::Error;
 use crate::data::{Dataset, Meaning, Rows, Targets};
 use crate::document::Document;
-use crate::training::Experiment;
 use crate::training::batchnorm::Finding;
+use crate::training::{Experiment, vowels};
 
-/// The data, as an experiment names it.
-const DATA: &str = "name = \"vowels\"\n[data]\nsource = \"csv\"\nfile = \"vowels.csv\"\nlabel = \"vowel\"\nlabel_skip = 3\ntest = 84\nvalidation = 0\nsplit = \"stratified\"\n\
-                    scaling = \"standard\"\nobtain = \"It is in the repository mcmahon-lab/2D-programmable-waveguide on GitHub (CC BY 4.0)\"\n[[layers]]\nkind = \"linear\"\nwidth = 7\n";
 /// Front and back vowels.
 const GROUPS: [&[&str]; 2] = [&["ae", "ih", "iy"], &["ah", "aw", "er", "uw"]];
 /// The vowels, each of which is unseen once.
@@ -59,7 +56,9 @@ fn drifted(data: &Dataset, key: Key) -> Rows {
 
 /// B3 for one vowel that is left out and one seed.
 pub fn vowels(folder: &Path, unseen: &str, seed: u64, steps: usize) -> Result<Vec<Finding>, Error> {
-    let document = Document::parse("vowels", DATA)?;
+    let layers = "[[layers]]\nkind = \"linear\"\nwidth = 7\n";
+    let text = format!("name = \"vowels\"\n{}validation = 0\n{layers}", vowels::data(84, "standard"));
+    let document = Document::parse("vowels", &text)?;
     let experiment: Experiment = document.check()?;
     let key = Key::new(seed).branch("data");
     let whole = Dataset::load(&experiment.data, Some(folder), &document, key)?;

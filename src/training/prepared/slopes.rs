@@ -8,12 +8,12 @@ use drivers::{Batch, Card, Plant, Ports};
 use sims::{Key, Pullback, Twin};
 
 use super::Prepared;
+use crate::Error;
 use crate::data::{Dataset, Targets};
 use crate::document::Document;
 use crate::network::{LayerConfig, Network, Pass, Purpose, State, rows};
 use crate::plants::{Forward, Lab, Opened};
 use crate::training::{Experiment, Method, Objective, objective::objective};
-use crate::{Error, stop};
 
 /// The passes that a network went back through, the last one first, each with its plant.
 type Passed = Arc<Mutex<Vec<(String, Passage)>>>;
@@ -91,9 +91,7 @@ impl Heard {
         let passages: Vec<(&Passage, &dyn Twin, &Ports)> =
             passed.iter().filter_map(|(plant, passage)| Some((passage, twin(plant)?, ports(plant)?))).collect();
         way_back(&passages, key, |pass, controls, inputs| {
-            if stop::requested() {
-                return Err(Error::CalibrationStopped);
-            }
+            Error::if_stopped()?;
             let place = lab.find(&passed[pass].0).unwrap_or_default();
             lab.run(place, Forward::Plant, controls, inputs)
         })

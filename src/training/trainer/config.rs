@@ -39,20 +39,21 @@ pub struct TrainingConfig {
     /// How gradients are made.
     pub method: Method,
     /// Updates (1,000).
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub steps: usize,
     /// In place of `steps`: how often each training row is shown. Rows that do not fill a last batch are not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub epochs: Option<usize>,
     /// Shots in each update; more than there are means all of them.
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// In which order the training rows are shown (shuffled). Batches that hold few classes each are warned of before the first shot.
     pub order: BatchOrder,
     /// What turns gradients into updates (adam).
     pub optimizer: Optimizer,
     /// The optimizer's step size at the start.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(max = 1000), extend("exclusiveMinimum" = 0))]
     pub learning_rate: f64,
     /// What becomes of the step size.
     pub schedule: Schedule,
@@ -62,28 +63,30 @@ pub struct TrainingConfig {
     /// With the schedule `step`: the step size falls after every so many updates; with `plateau`: after so many validations
     /// without a better one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub decay_every: Option<usize>,
     /// With the schedules `step` and `plateau`: what the step size is multiplied by (0.1).
+    #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
     pub decay_factor: f64,
     /// How strongly weights are drawn to 0 (0): for `adamw` this share of the step size is taken off each weight, for the others it
     /// is added to the gradient, times the weight.
-    #[schemars(range(max = 1000))]
+    #[schemars(range(min = 0, max = 1000))]
     pub weight_decay: f64,
     /// For `sgd`: the share of the last update that is kept (0.9).
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub momentum: f64,
     /// The gradient of all weights together is shortened to this norm; 0 leaves it.
-    #[schemars(range(max = 1e6))]
+    #[schemars(range(min = 0, max = 1e6))]
     pub gradient_clip: f32,
     /// Before that the gradient of each weight is brought to the norm 1 (false): updates of rollouts, whose gradients differ by orders of
     /// magnitude.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub normalize_gradients: bool,
     /// Weight of the soft range penalty, averaged over the physical layers.
-    #[schemars(range(max = 1e6))]
+    #[schemars(range(min = 0, max = 1e6))]
     pub range_penalty: f32,
     /// How sharply the penalty rises at the ends of the range, per full scale. The original code uses 20.
-    #[schemars(range(max = 1e6))]
+    #[schemars(range(max = 1e6), extend("exclusiveMinimum" = 0))]
     pub range_sharpness: f32,
     /// The validation set is tried every so many updates, and at the end; 0: only at the end. Without one (`data.validation = 0`) it
     /// is the test set that is tried, and nothing is chosen by it.
@@ -93,7 +96,7 @@ pub struct TrainingConfig {
     pub keep: Keep,
     /// The training ends after so many validations without a better one; left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000_000))]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub patience: Option<usize>,
     /// A reference pattern during training, which tells drift; left out: none.
     #[serde(skip_serializing_if = "Option::is_none")]

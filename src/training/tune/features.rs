@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use drivers::{Allowance, Batch, Plant, Rejections, Silent};
+use drivers::{Batch, Plant, Silent};
 use sims::Key;
 
 use crate::Error;
 use crate::data::Dataset;
 use crate::network::{LayerConfig, Network, Pass, Purpose, State, rows};
-use crate::plants::{Derivatives, Forward, Guarded, Lab, Opened};
+use crate::plants::{Derivatives, Forward, Lab, Opened};
 use crate::record::{Saved, read_facts};
 use crate::training::Experiment;
 
@@ -39,7 +39,8 @@ impl Features {
             .ok_or_else(|| usage(format!("the network of {} has no layer on plant `{plant}`", run.display())))?;
         let saved = Saved::read(run)?;
         // The network is built onto the ports alone: nothing of it drives this stand-in.
-        let lab = Lab::new(vec![stand_in(opened)], Derivatives::Twin)?;
+        let silent = Box::new(Silent::new(opened.plant.card().clone()));
+        let lab = Lab::new(vec![Opened::bare(&opened.name, silent, opened.twin.clone())], Derivatives::Twin)?;
         let data = Dataset::load(
             &experiment.data,
             data_path(run)?.as_deref(),
@@ -64,25 +65,6 @@ impl Features {
         let [count, columns] = found.dims();
         let values: Vec<f64> = rows::values(found).into_iter().map(f64::from).collect();
         Ok((0..count).map(|row| values[row * columns..(row + 1) * columns].to_vec()).collect())
-    }
-}
-
-/// What else belongs to a plant that is not there.
-fn stand_in(opened: &Opened) -> Opened {
-    Opened {
-        name: opened.name.clone(),
-        plant: Guarded::new(Box::new(Silent::new(opened.plant.card().clone())), None),
-        twin: opened.twin.clone(),
-        ideal: None,
-        adjustable: None,
-        fit: None,
-        clock: None,
-        playhead: None,
-        links: vec![],
-        rejections: Rejections::default(),
-        allowance: Allowance::default(),
-        watchdog: false,
-        unlearned: false,
     }
 }
 

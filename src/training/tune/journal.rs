@@ -33,10 +33,10 @@ impl Journal {
     /// A new search; what was there before is replaced.
     pub fn begin(path: &Path, asked: &Value) -> Result<Self, Error> {
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(Error::record(parent, "cannot be made"))?;
+            std::fs::create_dir_all(parent).map_err(Error::chosen(parent, "cannot be made", "--out"))?;
         }
-        let mut file = File::create(path).map_err(Error::record(path, "cannot be written"))?;
-        writeln!(file, "{}", json!({ "asked": asked })).map_err(Error::record(path, "cannot be written"))?;
+        let mut file = File::create(path).map_err(Error::chosen(path, "cannot be written", "--out"))?;
+        writeln!(file, "{}", json!({ "asked": asked })).map_err(Error::chosen(path, "cannot be written", "--out"))?;
         Ok(Self { path: path.to_owned(), file, known: vec![] })
     }
 
@@ -53,11 +53,12 @@ impl Journal {
         }
         let known = lines.map(|line| known(&line.ok()?)).collect::<Option<Vec<Known>>>();
         let known = known.ok_or_else(|| bad("has a line that is no setting: begin without --resume".to_owned()))?;
-        let mut file = OpenOptions::new().append(true).open(path).map_err(Error::record(path, "cannot be written"))?;
+        let mut file =
+            OpenOptions::new().append(true).open(path).map_err(Error::chosen(path, "cannot be written", "--out"))?;
         if whole.len() < text.len() {
-            file.set_len(whole.len() as u64).map_err(Error::record(path, "cannot be cut"))?;
+            file.set_len(whole.len() as u64).map_err(Error::chosen(path, "cannot be cut", "--out"))?;
         }
-        file.flush().map_err(Error::record(path, "cannot be written"))?;
+        file.flush().map_err(Error::chosen(path, "cannot be written", "--out"))?;
         Ok(Self { path: path.to_owned(), file, known })
     }
 
@@ -67,7 +68,7 @@ impl Journal {
         let line = json!({
             "values": tried.values, "squared_distance": tried.squared, "bits": tried.squared.to_bits(), "moment": tried.moment,
         });
-        writeln!(self.file, "{line}").map_err(Error::record(&self.path, "cannot be written"))
+        writeln!(self.file, "{line}").map_err(Error::chosen(&self.path, "cannot be written", "--out"))
     }
 }
 

@@ -23,15 +23,16 @@ pub enum OnAlarm {
 #[serde(default, deny_unknown_fields)]
 pub struct DriftConfig {
     /// The pattern is taken after every so many training shots of a plant.
-    #[schemars(range(max = 1_000_000_000_000_u64))]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub every_shots: u64,
     /// Shots of the pattern.
-    #[schemars(range(max = 1024))]
+    #[schemars(range(min = 1, max = 1024))]
     pub pattern: usize,
     /// Takes before the first step, from which noise and threshold come; at least 8.
-    #[schemars(range(max = 1024))]
+    #[schemars(range(min = 8, max = 1024))]
     pub first_takes: usize,
     /// Takes between two false alarms, on average, at least.
+    #[schemars(range(min = 10, max = 1e6))]
     pub takes_between_false_alarms: f64,
     /// What an alarm does.
     pub on_alarm: OnAlarm,
@@ -57,10 +58,10 @@ pub struct RefreshConfig {
     #[schemars(range(max = 1_000_000))]
     pub every_epochs: usize,
     /// The newest training shots that it is fitted to.
-    #[schemars(range(max = 100_000))]
+    #[schemars(range(min = 20, max = 100_000))]
     pub shots: usize,
     /// Shots of the fixed reference set, taken anew for each refresh.
-    #[schemars(range(max = 10_000))]
+    #[schemars(range(min = 20, max = 10_000))]
     pub reference_shots: usize,
     /// Passes of the small network over these shots; 0: coefficients and corrections only.
     #[schemars(range(max = 10_000))]

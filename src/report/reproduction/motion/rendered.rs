@@ -86,17 +86,6 @@ fn prepared(name: &str, quick: bool, assignments: &[&str]) -> Result<Prepared, E
     Ok(Prepared { experiment, document, rig, data: None, drawer: Arc::new(Theme::default()) })
 }
 
-/// All updates of a training.
-fn learn(trainer: &mut Trainer<'_>, steps: usize, lab: &mut Lab) -> Result<(), Error> {
-    for step in 1..=steps {
-        if crate::stop::requested() {
-            return Err(Error::CalibrationStopped);
-        }
-        trainer.step(step, lab)?;
-    }
-    Ok(())
-}
-
 /// Trains the generator by a method.
 pub fn generator(method: Method, quick: bool) -> Result<Trained, Error> {
     let prepared = prepared("generator-electrical", quick, &[])?;
@@ -105,7 +94,7 @@ pub fn generator(method: Method, quick: bool) -> Result<Trained, Error> {
     let experiment = prepared.counted(method, SEED, &data);
     let network = Network::build(experiment.layout(), &prepared.document, &lab, &data)?;
     let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(SEED));
-    learn(&mut trainer, experiment.training.steps, &mut lab)?;
+    trainer.updates(experiment.training.steps, &mut lab)?;
     let (saved, distance) = (trainer.saved(), trainer.test_scores(&mut lab)?.first());
     drop(trainer);
     lab.make_safe()?;
@@ -134,7 +123,7 @@ impl Classifier {
         let mut lab = Lab::new(vec![], crate::plants::Derivatives::Twin)?;
         let build = |lab: &Lab| Network::build(experiment.layout(), &document, lab, &data);
         let mut trainer = Trainer::new(build(&lab)?, &data, &experiment.training, Method::PhysicsAware, key);
-        learn(&mut trainer, experiment.training.steps, &mut lab)?;
+        trainer.updates(experiment.training.steps, &mut lab)?;
         let (Saved { weights, .. }, accuracy) = (trainer.saved(), trainer.test_scores(&mut lab)?.first());
         let weights = weights.into_iter().map(|weight| weight.tensor).collect();
         let network = build(&lab)?;
@@ -250,7 +239,7 @@ impl<'a> Turning<'a> {
         let experiment = self.prepared.counted(method, seed, &self.data);
         let mut lab = self.lab(method)?;
         let mut trainer = Trainer::new(self.network(&lab)?, &self.data, &experiment.training, method, Key::new(seed));
-        learn(&mut trainer, experiment.training.steps, &mut lab)?;
+        trainer.updates(experiment.training.steps, &mut lab)?;
         let saved = trainer.saved();
         drop(trainer);
         let mover = Mover::new(self.network(&lab)?, (&saved.weights, &saved.state), &self.movement);

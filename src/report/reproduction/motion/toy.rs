@@ -196,12 +196,7 @@ impl Toy {
             ..TrainingConfig::default()
         };
         let mut trainer = Trainer::new(network(&self.plane)?, &data, &config, Method::PhysicsAware, key);
-        for step in 1..=steps {
-            if crate::stop::requested() {
-                return Err(Error::CalibrationStopped);
-            }
-            trainer.step(step, &mut self.plane.lab)?;
-        }
+        trainer.updates(steps, &mut self.plane.lab)?;
         let saved = trainer.saved();
         drop(trainer);
         let saved = (&saved.weights[..], &saved.state[..]);

@@ -1,7 +1,5 @@
 //! The equation of Buckley and Leverett: plain, hull-flux and attention-based networks, and finite volumes beside them.
 
-// Circle with report/reproduction/piann.rs: one program; split for its length.
-
 use std::path::Path;
 use std::time::Instant;
 
@@ -10,7 +8,6 @@ use drivers::{MEBIBYTE, read_bounded};
 use sims::{BuckleyLeverett, Key};
 
 use super::super::program::{Asked, Check, Measured};
-use super::going;
 use crate::Error;
 use crate::training::batchnorm::Finding;
 
@@ -214,7 +211,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         let start = Instant::now();
         let mut twin = PointPinn::<f32>::new(BuckleyLeverett::new(TESTED[0]), hull, training.key);
         twin.train(&training, &mut goes_on);
-        going()?;
+        Error::if_stopped()?;
         measured.add(format!("{name}: time of learning"), start.elapsed().as_secs_f64(), "s", SEEDS[0]);
         measured.add(format!("{name}: relative L2 error at M = 2"), exact[0].of_twin(&twin), "1", SEEDS[0]);
         let front = exact[0].front_error(&|time| twin.field(&exact[0].places, time, TESTED[0]));
@@ -239,7 +236,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         for seed in seeds {
             tell!("piann: {name}, seed {seed}");
             let (twin, learning) = learn(&training(asked.quick, 0, *seed), &mut goes_on);
-            going()?;
+            Error::if_stopped()?;
             let mut findings: Vec<Finding> = exact
                 .iter()
                 .map(|exact| {

@@ -1,7 +1,5 @@
 //! The transmission line whose waves steepen: its shock against theory, and a network trained through it with twins of several kinds.
 
-// Circle with report/reproduction/piann.rs: one program; split for its length.
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +11,6 @@ use sims::{Equations, Key, LineVolumes, Twin};
 
 use super::super::program::{Asked, Check, Measured};
 use super::fields::seconds;
-use super::going;
 use crate::Error;
 use crate::data::Dataset;
 use crate::network::Network;
@@ -77,7 +74,7 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
         let data = prepared.load(*seed)?;
         let (mut findings, mut costs) = (vec![], learning);
         for (name, twin) in TWINS.iter().zip(&twins) {
-            going()?;
+            Error::if_stopped()?;
             findings.push(Finding::new(format!("line, {name}: error of the twin"), error(&prepared, &**twin, *seed)?));
             let [predict, back] = cost(&**twin);
             costs.push((format!("{name}: time of a prediction"), 1e6 * predict, "µs"));
@@ -233,7 +230,7 @@ fn training(updates: [usize; 2], quick: bool, seed: u64) -> Training {
 fn from_shots(trace: &Trace, quick: bool, seed: u64) -> Result<Arc<dyn Twin>, Error> {
     let training = training([UPDATES[1], QUICK[1]], quick, seed);
     let learned = Surrogate::learn(trace, HIDDEN, &training, &mut |_, _| !crate::stop::requested());
-    going()?;
+    Error::if_stopped()?;
     Ok(Arc::new(learned.map_err(Error::calibration("line"))?))
 }
 
@@ -249,7 +246,7 @@ fn from_equation(
     let training = training([UPDATES[0], QUICK[0]], quick, seed);
     let mut goes_on = |_: usize, _: f64| !crate::stop::requested();
     let learned = LineTwin::learn(opened.twin.card(), law, trace, (HIDDEN, &training), &mut goes_on);
-    going()?;
+    Error::if_stopped()?;
     Ok(Arc::new(learned.map_err(Error::calibration("line"))?))
 }
 
@@ -287,10 +284,7 @@ fn trained(
     let network = Network::build(experiment.layout(), &prepared.document, &lab, data)?;
     let mut trainer = Trainer::new(network, data, &experiment.training, method, Key::new(seed));
     let mut run = || -> Result<f64, Error> {
-        for step in 1..=experiment.training.steps {
-            going()?;
-            trainer.step(step, &mut lab)?;
-        }
+        trainer.updates(experiment.training.steps, &mut lab)?;
         Ok(trainer.test_scores(&mut lab)?.first())
     };
     let accuracy = match run() {
