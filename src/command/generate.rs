@@ -9,10 +9,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::control::Attendant;
+use crate::data::read_frame;
 use crate::output::duration;
 use crate::plants::{Forward, Lab, Rig};
 use crate::report::{Theme, picture};
-use crate::training::film::{Film, Maker, shown};
+use crate::training::film::{Film, Maker, SEARCHED, shown};
 use crate::training::{Experiment, Interrupted, Prepared};
 use crate::{Error, whole_file};
 
@@ -34,6 +35,10 @@ pub struct GenerateArgs {
     /// without it, film.gif, and images.png of a run that moves nothing
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// The frame that sequences begin with: a picture of the generator's size (.png, .pgm, .ppm), or a row of a table with a header (FILE.csv, or
+    /// FILE.csv:ROW, counted from 1). The nearest that the generator can show is searched, and how far it is, is told
+    #[arg(long, value_name = "FRAME")]
+    pub first: Option<String>,
     /// Pixels of a value's side
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub zoom: u16,
@@ -81,6 +86,7 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         ))
     };
     let (size, gray) = shown(&prepared, &run)?.ok_or_else(none)?;
+    let first = arguments.first.as_deref().map(|asked| read_frame(asked, size, gray)).transpose()?;
     let mut lab = prepared.lab_beside(run.seed)?;
     let mut maker = Maker::of_run(&prepared, &run, &lab)?.ok_or_else(none)?;
     let (count, length) = (arguments.count as usize, arguments.frames.map_or(maker.length(), |frames| frames as usize));
@@ -90,17 +96,31 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         )));
     }
     let moves = matches!(maker, Maker::Sequences(_));
+    if first.is_some() && !moves {
+        return Err(Error::Usage(format!(
+            "--first: {} makes images and no sequences: give a run with a table [motion], or leave it out",
+            run.folder.display()
+        )));
+    }
     let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
     writable(&out, count * length)?;
     lab.attend(Attendant::new());
     let on = if arguments.twin { Forward::Twin } else { Forward::Plant };
-    announce(arguments, count * length, &prepared, &lab);
+    let searched = if first.is_some() { SEARCHED } else { 0 };
+    announce(arguments, searched + count * length, &prepared, &lab);
     let (before, start) = (lab.meter(), Instant::now());
-    let made = maker.make((count, length, arguments.seed), size, (&mut lab, on));
+    let begun = match (&first, &mut maker) {
+        (Some(frame), Maker::Sequences(mover)) => mover.start_at(frame, arguments.seed, (&mut lab, on)).map(Some),
+        _ => Ok(None),
+    };
+    let made = begun.and_then(|distance| {
+        let film = maker.make((count, length, arguments.seed), size, (&mut lab, on))?;
+        Ok((film, distance))
+    });
     let seconds = start.elapsed().as_secs_f64();
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
-    let film = made.map_err(|error| match error {
+    let (film, distance) = made.map_err(|error| match error {
         Error::Halted(_) => Error::CalibrationStopped,
         error => error,
     })?;
@@ -121,6 +141,7 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         "seconds": seconds,
         "largest_step": moves.then_some(film.largest_step),
         "told": film.told,
+        "first_distance": distance,
         "out": out,
     });
     tell(&facts, arguments);
@@ -216,6 +237,9 @@ fn tell(facts: &Value, arguments: &GenerateArgs) {
     );
     if let Some(step) = facts["largest_step"].as_f64() {
         say!("the largest step of a component: {step:.3} of its standard deviations");
+    }
+    if let (Some(distance), Some(first)) = (facts["first_distance"].as_f64(), &arguments.first) {
+        say!("the first frame is {distance:.3} from {first}, the root mean square of the differences of their values");
     }
     say!("frames: {}", facts["out"].as_str().unwrap_or_default());
 }
