@@ -74,7 +74,7 @@ enum Command {
     /// Makes images or films by a trained generator on its plants, each frame a shot
     #[command(
         after_help = "The run learned to `generate` images, or has a table [motion] that moves such a run (docs/space-and-time.md). Each frame is one shot on \
-                      each of its plants; --twin drives nothing.\n\nExamples:\n  pnnlab generate runs/digits\n  pnnlab generate turning --frames 64 --out film.gif\n  pnnlab generate turning --count 100 --out frames.csv\n  pnnlab generate turning --count 4 --out strip.png --json\n  pnnlab generate turning --set plants.electrical.simulated.plant_seed=2"
+                      each of its plants; --twin drives nothing.\n\nExamples:\n  pnnlab generate runs/digits\n  pnnlab generate turning --frames 64 --out film.gif\n  pnnlab generate turning --count 100 --out frames.csv\n  pnnlab generate turning --count 4 --out strip.png --json\n  pnnlab generate turning --first digit.png --count 4\n  pnnlab generate turning --set plants.electrical.simulated.plant_seed=2"
     )]
     Generate(GenerateArgs),
     /// Runs one experiment for several values of one key, by several methods and seeds

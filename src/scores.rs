@@ -28,7 +28,7 @@ pub enum ObjectiveKind {
     /// Images like those of the data, made of latents: sliced optimal transport, judged by a distance. Needs data with classes, whose rows
     /// are images.
     Generate,
-    /// Sequences like those of the data, by moving a generator: sliced optimal transport of windows, judged by a distance. Needs `[motion]`.
+    /// Sequences like those of the data, by moving a generator: sliced optimal transport of windows, or critics, judged by a distance. Needs `[motion]`.
     Motion,
 }
 
@@ -168,7 +168,7 @@ impl ObjectiveKind {
             Self::Regress => ["squared_error", "squared error"],
             Self::Texture => ["transport", "transport between patches"],
             Self::Generate => ["transport", "transport between images"],
-            Self::Motion => ["transport", "transport between windows"],
+            Self::Motion => ["motion_loss", "loss of the motion"],
         }
     }
 

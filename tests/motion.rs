@@ -70,6 +70,9 @@ kind = "linear"
 width = 3
 "#;
 
+/// In place of a line of it: learned by critics.
+const CRITICS: &str = "noise = 2\nobjective = \"critics\"\ncritics = { width = 8, contrastive = 0.5 }\n";
+
 fn number(value: &Value, path: &str) -> f64 {
     value.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {value}"))
 }
@@ -123,6 +126,24 @@ fn a_generator_is_trained_and_moved_and_every_frame_is_a_shot() {
     let one = table("1");
     assert_eq!(one.lines().count(), 1 + 2 * 5);
     assert!(one == table("1") && one != table("2"), "a film is a function of its seed");
+    // Sequences that begin with a frame: 8 starts are followed over 24 steps on the plant, and each of 2 sequences has 5 frames.
+    let begun = ["generate", "moved", "--first", "t.csv:6", "--count", "2", "--seed", "3", "--out", "f.csv", "--json"];
+    assert_eq!(number(&place.json(&begun), "/shots"), f64::from(8 * 25 + 2 * 5));
+    let on_twin = place.json(&[&begun[..], &["--twin"]].concat());
+    // On the twin a frame that it made itself is found again.
+    let distance = number(&on_twin, "/first_distance");
+    assert!(distance < 0.1, "{distance}");
+    let rows = place.read("f.csv");
+    let apart = |one: usize, other: usize| {
+        let of =
+            |line: usize| rows.lines().nth(line).unwrap().split(',').skip(2).map(|cell| cell.parse::<f32>().unwrap());
+        of(one).zip(of(other)).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
+    };
+    assert!(apart(1, 6) < 1e-5 && 1e-5 < apart(2, 7), "both begin with it, and go on by noise of their own");
+    place.json(&["generate", "moved", "--twin", "--count", "1", "--zoom", "1", "--out", "one/", "--json"]);
+    let seen =
+        place.json(&["generate", "moved", "--twin", "--first", "one/frame-00001.png", "--out", "f.gif", "--json"]);
+    assert!(number(&seen, "/first_distance").is_finite());
     place.json(&["generate", "moved", "--count", "3", "--out", "frames/", "--json"]);
     assert_eq!(std::fs::read_dir(place.path("frames")).unwrap().count(), 5);
     // Frames that were written are frames that can be learned.
@@ -145,9 +166,15 @@ fn killed_trainings_of_a_generator_and_of_what_moves_it_go_on_bit_for_bit() {
     let place = place();
     train(&place, "generator.toml", "generator");
     train(&place, "motion.toml", "whole");
-    for (file, name, whole, lines) in
-        [("generator.toml", "killed-1", "generator", 6), ("motion.toml", "killed-2", "whole", 7)]
-    {
+    place.write("critics.toml", &MOTION.replace("noise = 2\n", CRITICS));
+    train(&place, "critics.toml", "judged");
+    let weights = |run: &str| std::fs::read(place.path(&format!("runs/{run}/weights.safetensors"))).unwrap();
+    assert!(weights("judged") != weights("whole"), "critics lead elsewhere");
+    for (file, name, whole, lines) in [
+        ("generator.toml", "killed-1", "generator", 6),
+        ("motion.toml", "killed-2", "whole", 7),
+        ("critics.toml", "killed-3", "judged", 7),
+    ] {
         place.kill(&[file, "--check", "false"], (name, lines));
         place.goes_on_as(name, whole);
     }
@@ -170,6 +197,15 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     train(&place, "generator.toml", "generator");
     train(&place, "generator.toml", "other");
     let set = |value: &'static str| ["train", "motion.toml", "--set", value];
+    refused(&set("motion.critics={steps=3}"), 3, "say `objective = \"critics\"`");
+    refused(&set("motion.objective=critic"), 3, "`critics`");
+    let judged = ["train", "motion.toml", "--check", "false", "--set", "motion.objective=critics", "--set"];
+    refused(&[&judged[..], &["training.method=spsa"]].concat(), 3, "learn from one pass that is differentiated");
+    refused(
+        &[&judged[..], &["motion.critics={width=4096}", "--set", "motion.frames=900"]].concat(),
+        3,
+        "a critic's first layer",
+    );
     refused(&set("motion.components=4"), 3, "but a motion has 4 components to move along");
     refused(&set("motion.path={amplitude=0.0}"), 3, "nothing would move");
     refused(&set("training.method=\"feedback-alignment\""), 3, "where there is a table [motion]");
@@ -205,6 +241,16 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     refused(&["train", "motion.toml", "--set", "motion.generator=moved"], 3, "a run that is no generator");
     place.write("classify.toml", &crate::program::SMALL.replace("steps = 8", "steps = 1"));
     train(&place, "classify.toml", "classified");
+    for (first, code, words) in [
+        ("motion.csv", 4, "has 2 values in a row, but the generator's frames have 64 (8 × 8)"),
+        ("motion.csv:x", 4, "is neither a picture"),
+        ("seen/a.pgm", 4, "is 2 × 2 pixels, but the generator's frames are 8 × 8"),
+        ("gone.png", 4, "gone.png: cannot be read"),
+    ] {
+        refused(&["generate", "moved", "--first", first], code, words);
+    }
+    place.write("frame.csv", &format!("{}\n{}\n", ["a"; 64].join(","), ["0"; 64].join(",")));
+    refused(&["generate", "generator", "--first", "frame.csv"], 2, "makes images and no sequences");
     refused(&["generate", "classified"], 2, "is no generator");
     refused(&["generate", "moved", "--out", "film.mp4"], 2, "unknown ending");
     refused(&["generate", "moved", "--set", "training.steps=3"], 2, "only the rig's plants can be changed");

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::arguments::MakingArgs;
 use crate::Error;
 use crate::control::Attendant;
+use crate::data::read_frame;
 use crate::output::duration;
 use crate::plants::Lab;
 use crate::report::{Theme, picture};
 use crate::training::Prepared;
-use crate::training::film::{Film, Maker, shown};
+use crate::training::film::{Film, Maker, SEARCHED, shown};
 use crate::writing::replace_chosen;
 
 /// Frames at most, of all sequences together.
@@ -35,6 +36,10 @@ pub struct GenerateArgs {
     /// without it, film.gif, and images.png of a run that moves nothing
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// The frame that sequences begin with: a picture of the generator's size (.png, .pgm, .ppm), or a row of a table with a header (FILE.csv, or
+    /// FILE.csv:ROW, counted from 1). The nearest that the generator can show is searched, and how far it is, is told
+    #[arg(long, value_name = "FRAME")]
+    pub first: Option<String>,
     /// Pixels of a value's side
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub zoom: u16,
@@ -54,6 +59,7 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         ))
     };
     let (size, gray) = shown(&prepared, &run)?.ok_or_else(none)?;
+    let first = arguments.first.as_deref().map(|asked| read_frame(asked, size, gray)).transpose()?;
     let mut lab = prepared.lab_beside(run.seed)?;
     let mut maker = Maker::of_run(&prepared, &run, &lab)?.ok_or_else(none)?;
     let (count, length) = (arguments.count as usize, arguments.frames.map_or(maker.length(), |frames| frames as usize));
@@ -63,17 +69,32 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         )));
     }
     let moves = matches!(maker, Maker::Sequences(_));
+    if first.is_some() && !moves {
+        return Err(Error::Usage(format!(
+            "--first: {} makes images and no sequences: give a run with a table [motion], or leave it out",
+            run.folder.display()
+        )));
+    }
     let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
     writable(&out, count * length)?;
     lab.attend(Attendant::new());
     let on = arguments.making.forward();
-    announce(arguments, (count, length), &prepared, &lab)?;
+    let searched = if first.is_some() { SEARCHED } else { 0 };
+    announce(arguments, (count, length, searched), &prepared, &lab)?;
     let (before, start) = (lab.meter(), Instant::now());
-    let made = maker.make((count, length, arguments.making.seed), size, (&mut lab, on));
+    let seed = arguments.making.seed;
+    let begun = match (&first, &mut maker) {
+        (Some(frame), Maker::Sequences(mover)) => mover.start_at(frame, seed, (&mut lab, on)).map(Some),
+        _ => Ok(None),
+    };
+    let made = begun.and_then(|distance| {
+        let film = maker.make((count, length, seed), size, (&mut lab, on))?;
+        Ok((film, distance))
+    });
     let seconds = start.elapsed().as_secs_f64();
     // The plants are made safe before anything is said, whatever came out.
     lab.make_safe()?;
-    let film = made.map_err(Error::outside_a_run)?;
+    let (film, distance) = made.map_err(Error::outside_a_run)?;
     if !film.frames.iter().all(|value| value.is_finite()) {
         return Err(Error::Diverged { what: "a value of a frame".to_owned() });
     }
@@ -91,25 +112,26 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         "seconds": seconds,
         "largest_step": moves.then_some(film.largest_step),
         "told": film.told,
+        "first_distance": distance,
         "out": out,
     });
     tell(&facts, arguments);
     Ok(())
 }
 
-/// Says what it will cost on the plants; refuses more shots than the rig allows.
+/// Says what it will cost on the plants, the frames of the search for the first one included; refuses more shots than the rig allows.
 fn announce(
     arguments: &GenerateArgs,
-    (count, length): (usize, usize),
+    (count, length, searched): (usize, usize, usize),
     prepared: &Prepared,
     lab: &Lab,
 ) -> Result<(), Error> {
     if arguments.making.twin || prepared.plants().is_empty() {
         return Ok(());
     }
-    let frames = count * length;
+    let frames = searched + count * length;
     // What moves a generator is run for each frame but the first.
-    let steps = if prepared.experiment.motion.is_some() { count * (length - 1) } else { frames };
+    let steps = if prepared.experiment.motion.is_some() { count * (length - 1) } else { count * length };
     for plant in lab.names() {
         let [moving, shown] = prepared.passes(plant);
         prepared.rig.refuse_shots(plant, (moving * steps + shown * frames) as u64)?;
@@ -199,6 +221,9 @@ fn tell(facts: &Value, arguments: &GenerateArgs) {
     );
     if let Some(step) = facts["largest_step"].as_f64() {
         say!("the largest step of a component: {step:.3} of its standard deviations");
+    }
+    if let (Some(distance), Some(first)) = (facts["first_distance"].as_f64(), &arguments.first) {
+        say!("the first frame is {distance:.3} from {first}, the root mean square of the differences of their values");
     }
     say!("frames: {}", facts["out"].as_str().unwrap_or_default());
 }

@@ -77,7 +77,6 @@ pub fn of_folder(config: &FramesConfig, path: Option<&Path>) -> Result<Dataset, 
                     size[0]
                 )));
             }
-            let gray = |color: &[f32]| color.iter().sum::<f32>() / color.len() as f32;
             sequence.extend(pixels.colors.chunks_exact(sims::COLORS).map(gray));
         }
         Ok(sequence)
@@ -98,6 +97,11 @@ pub fn of_folder(config: &FramesConfig, path: Option<&Path>) -> Result<Dataset, 
         )));
     };
     Ok(recorded(name, size, sequences))
+}
+
+/// The mean of its colors.
+fn gray(color: &[f32]) -> f32 {
+    color.iter().sum::<f32>() / color.len() as f32
 }
 
 /// The images in a folder, and the folders in it, each in the order of their names.
@@ -178,6 +182,64 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
     Ok(recorded(name.clone(), [1, columns.len()], sequences.into_iter().map(|(_, values)| values).collect()))
 }
 
+/// One frame of a given size: a picture (PNG, PGM, PPM), whose black and white become `black` and `white`; or a row of a table with a header,
+/// `FILE.csv` or `FILE.csv:ROW`, as it is. Rows are counted from 1. Columns `sequence` and `frame`, as `pnnlab generate` writes them, are no
+/// part of it.
+pub fn read_frame(asked: &str, size: [usize; 2], [black, white]: [f32; 2]) -> Result<Vec<f32>, Error> {
+    let bad = |message: String| Err(Error::Data(format!("{asked}: {message}")));
+    let numbered = asked.rsplit_once(':').and_then(|(file, row)| Some((file, row.parse::<usize>().ok()?)));
+    let (file, row) = numbered.unwrap_or((asked, 1));
+    let file = Path::new(file);
+    let ends =
+        |known: &[&str]| file.extension().is_some_and(|end| known.iter().any(|known| end.eq_ignore_ascii_case(known)));
+    if !ends(&["csv"]) {
+        if !ends(&["png", "pgm", "ppm"]) {
+            return bad("is neither a picture (.png, .pgm, .ppm) nor a row of a table (FILE.csv:ROW)".to_owned());
+        }
+        let pixels = image::read(file)?;
+        if pixels.size != size {
+            return bad(format!(
+                "is {} × {} pixels, but the generator's frames are {} × {}: give a picture of that size",
+                pixels.size[1], pixels.size[0], size[1], size[0]
+            ));
+        }
+        return Ok(pixels
+            .colors
+            .chunks_exact(sims::COLORS)
+            .map(|color| black + gray(color) * (white - black))
+            .collect());
+    }
+    let opened = match source::open(file, LONGEST) {
+        Ok(opened) => opened,
+        Err(error) => {
+            return bad(format!("cannot be read ({error}): name a table with a header and a row for each frame"));
+        }
+    };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
+    let header = match reader.headers() {
+        Ok(header) => header.clone(),
+        Err(error) => return bad(error.to_string()),
+    };
+    let columns: Vec<String> =
+        header.iter().filter(|name| !["sequence", "frame"].contains(name)).map(str::to_owned).collect();
+    let pixels = size[0] * size[1];
+    if columns.len() != pixels {
+        return bad(format!(
+            "has {} values in a row, but the generator's frames have {pixels} ({} × {})",
+            columns.len(),
+            size[1],
+            size[0]
+        ));
+    }
+    let data = of_trace(&TraceConfig { file: file.to_owned(), columns, sequence: None }, None)?;
+    let Meaning::Motion(movement) = &data.meaning else { return bad("has no frames".to_owned()) };
+    let rows: Vec<&[f32]> = movement.recorded.iter().flat_map(|values| values.chunks_exact(pixels)).collect();
+    match row.checked_sub(1).and_then(|row| rows.get(row)) {
+        Some(values) => Ok(values.to_vec()),
+        None => bad(format!("there is no row {row}: the table has {}, counted from 1", rows.len())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,5 +300,32 @@ mod tests {
         assert!(said.contains("trace.csv:2: column `run` is `x`"), "{said}");
         let said = of_trace(&TraceConfig { columns: vec!["z".to_owned()], ..config }, None).unwrap_err().to_string();
         assert!(said.contains("there is no column `z`"), "{said}");
+    }
+
+    #[test]
+    fn a_frame_is_a_picture_or_a_row_of_a_table() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name).display().to_string();
+        gray(place.path(), "a.pgm", [1, 2], 51);
+        std::fs::write(at("a.csv"), "sequence,frame,value_0,value_1\n0,0,3,4\n0,1,5,-6\n").unwrap();
+        let read = |name: &str| read_frame(&at(name), [1, 2], [-1.0, 1.0]);
+        assert!(read("a.pgm").unwrap().iter().all(|value| (value + 0.6).abs() < 1e-6));
+        assert_eq!((read("a.csv").unwrap(), read("a.csv:2").unwrap()), (vec![3.0, 4.0], vec![5.0, -6.0]));
+        gray(place.path(), "b.pgm", [2, 2], 0);
+        std::fs::write(at("b.csv"), "a\n1\n").unwrap();
+        std::fs::write(at("none.png"), "no picture").unwrap();
+        for (name, words) in [
+            ("b.pgm", "b.pgm: is 2 × 2 pixels, but the generator's frames are 2 × 1"),
+            ("b.csv", "b.csv: has 1 values in a row, but the generator's frames have 2 (2 × 1)"),
+            ("a.csv:3", "there is no row 3: the table has 2"),
+            ("a.csv:0", "there is no row 0"),
+            ("gone.csv", "cannot be read"),
+            ("gone.png", "cannot be read"),
+            ("none.png", "is no number"),
+            ("a.txt", "is neither a picture"),
+        ] {
+            let said = read(name).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+        }
     }
 }

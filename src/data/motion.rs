@@ -15,6 +15,8 @@ use crate::document::Document;
 
 /// Values that the sequences of one split may have: some GiB.
 const LARGEST: usize = 1 << 28;
+/// Weights that the first layer of a critic may have.
+const MOST_WEIGHTS: usize = 1 << 24;
 
 /// Sequences through a generator that stays as it is. The experiment's `[[layers]]` are run once for each frame: its noise comes in, and what
 /// goes out, one value for each component, moves the generator's latents. Every frame is one shot of each of the generator's plants.
@@ -42,6 +44,12 @@ pub struct MotionConfig {
     /// What it counts that the noise of a frame can be told from the state of the `lstm` layers (0.5); 0: nothing.
     #[schemars(range(min = 0, max = 1000))]
     pub mutual_information: f32,
+    /// What sequences are learned by (windows).
+    #[serde(skip_serializing_if = "is_windows")]
+    pub objective: MotionObjective,
+    /// How critics learn, for `objective = "critics"`; left out: as its defaults say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub critics: Option<CriticsConfig>,
     /// How images are moved, where the data is images; left out, turned by up to 30 degrees.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathConfig>,
@@ -49,6 +57,51 @@ pub struct MotionConfig {
     #[serde(skip)]
     #[schemars(skip)]
     pub drives: Vec<String>,
+}
+
+/// What sequences are learned by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MotionObjective {
+    /// Sliced optimal transport of windows.
+    #[default]
+    Windows,
+    /// Two networks that learn at the same time to tell the data's sequences from others: one sees whole sequences, one the first frame beside
+    /// another one. For methods that differentiate through a twin.
+    Critics,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_windows(objective: &MotionObjective) -> bool {
+    *objective == MotionObjective::Windows
+}
+
+/// How the critics of a motion learn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CriticsConfig {
+    /// Units of each of the two hidden layers of a critic (64).
+    #[schemars(range(min = 1, max = 4096))]
+    pub width: usize,
+    /// Their step size (0.002).
+    #[schemars(range(min = 1e-6, max = 10))]
+    pub learning_rate: f64,
+    /// Updates of the critics for each update of what moves (2).
+    #[schemars(range(min = 1, max = 100))]
+    pub steps: usize,
+    /// What it counts that the slope of a critic is not of length 1 between the data's sequences and others (10).
+    #[schemars(range(min = 0, max = 1e6))]
+    pub penalty: f32,
+    /// What it counts that frames of one sequence are told from those of others by the same features, which are learned by contrast (0); 0:
+    /// nothing. For a generator whose images are not those of the data.
+    #[schemars(range(min = 0, max = 1000))]
+    pub contrastive: f32,
+}
+
+impl Default for CriticsConfig {
+    fn default() -> Self {
+        Self { width: 64, learning_rate: 0.002, steps: 2, penalty: 10.0, contrastive: 0.0 }
+    }
 }
 
 impl Default for MotionConfig {
@@ -61,6 +114,8 @@ impl Default for MotionConfig {
             step: 0.2,
             noise: 4,
             mutual_information: 0.5,
+            objective: MotionObjective::default(),
+            critics: None,
             path: None,
             drives: vec![],
         }
@@ -73,6 +128,12 @@ impl MotionConfig {
         let refuse = |key: &str, message: &str| Err(document.refuse(&format!("motion.{key}"), message));
         if self.generator.as_os_str().is_empty() {
             return refuse("generator", "is missing: name a run that learned to `generate`");
+        }
+        if self.critics.is_some() && self.objective == MotionObjective::Windows {
+            return refuse(
+                "critics",
+                "is there, but there are no critics: say `objective = \"critics\"`, or leave the table out",
+            );
         }
         match &self.path {
             Some(path) if !(path.amplitude.is_finite() && 0.0 < path.amplitude) => {
@@ -118,6 +179,8 @@ pub struct Movement {
     pub step: f32,
     /// What it counts that noise can be told from the state.
     pub mutual_information: f32,
+    /// The critics that it is learned by; none where it is by windows.
+    pub critics: Option<CriticsConfig>,
 }
 
 impl Movement {
@@ -140,6 +203,7 @@ impl Movement {
             principal: config.principal,
             step: config.step,
             mutual_information: config.mutual_information,
+            critics: (config.objective == MotionObjective::Critics).then(|| config.critics.clone().unwrap_or_default()),
         }
     }
 
@@ -213,6 +277,13 @@ impl Dataset {
                 config.frames, part.rows
             );
             return Err(document.refuse("motion.frames", message));
+        }
+        if let Some(critics) = movement.critics.as_ref().filter(|critics| MOST_WEIGHTS / critics.width.max(1) < width) {
+            let message = format!(
+                "is {}, and a sequence has {width} values: a critic's first layer may have at most {MOST_WEIGHTS} weights",
+                critics.width
+            );
+            return Err(document.refuse("motion.critics.width", message));
         }
         let key = key.branch("latents").number(facts.check);
         let labels = self.train.labels().to_vec();

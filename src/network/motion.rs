@@ -126,6 +126,16 @@ impl Network {
         self.motion.is_some()
     }
 
+    /// Whether critics say how it is moved.
+    pub fn has_critics(&self) -> bool {
+        self.motion.as_ref().is_some_and(|motion| motion.rule.critics.is_some())
+    }
+
+    /// The generator that it moves.
+    pub fn generator(&self) -> Result<&Generator, Error> {
+        self.motion()?.generator()
+    }
+
     /// The same with the generator that it moves.
     pub fn through(mut self, generator: Generator) -> Self {
         if let Some(motion) = &mut self.motion {
@@ -142,7 +152,7 @@ impl Network {
     /// The frames of a walk, `[sequences, frames · values]`: each a shot.
     pub fn shown(&self, walk: &Walk, pass: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         let sequences = walk.styles.first().map_or(0, |first| first.dims()[0]);
-        self.motion()?.generator()?.together(walk.styles.clone(), sequences, pass)
+        self.generator()?.together(walk.styles.clone(), sequences, pass)
     }
 
     fn motion(&self) -> Result<&Motion, Error> {

@@ -88,12 +88,14 @@ pub struct Estimate {
     pub usage: Usage,
     /// What the layers remember after the passes.
     pub state: State,
+    /// `[shots, outputs]`: what the network gave of all shots, where one pass gave the loss and its gradient.
+    pub outputs: Option<Tensor<2>>,
 }
 
 impl Estimate {
     /// No shot is left to learn from: nothing moves.
     fn unmoved(weights: usize, loss: Loss, usage: Usage, state: State) -> Self {
-        Self { gradients: (0..weights).map(|_| None).collect(), set: None, loss, usage, state }
+        Self { gradients: (0..weights).map(|_| None).collect(), set: None, loss, usage, state, outputs: None }
     }
 }
 
@@ -226,6 +228,11 @@ impl Method {
             _ if network.moves() && !self.trains_motion() => Err(document.refuse(
                 "training.method",
                 format!("is {self}, which knows layers by their rows: take another where there is a table [motion]"),
+            )),
+            // Those that need a twin differentiate the loss of one pass, which is what critics learn from.
+            _ if network.has_critics() && !self.needs_twin() => Err(document.refuse(
+                "training.method",
+                format!("is {self}, but the critics of [motion] learn from one pass that is differentiated: take physics-aware, or `motion.objective = \"windows\"`"),
             )),
             Self::Reservoir if network.last_kind() != Some("linear") => Err(document.refuse(
                 "training.method",

@@ -1,5 +1,7 @@
 //! What a trained generator makes: images, or sequences of any length, each frame a shot on its plants.
 
+mod nearest;
+
 use burn::tensor::Tensor;
 use sims::Key;
 
@@ -10,6 +12,9 @@ use crate::plants::{Forward, Lab};
 use crate::record::Saved;
 use crate::training::frozen::Frozen;
 use crate::training::{Interrupted, Prepared};
+
+pub use nearest::SHOTS as SEARCHED;
+use nearest::{Nearest, Search};
 
 /// Sequences that are shown together.
 const TOGETHER: usize = 64;
@@ -28,6 +33,8 @@ pub struct Mover {
     weights: Vec<Tensor<2>>,
     state: State,
     movement: Movement,
+    /// What goes into the generator first; drawn for each sequence, where nobody asked for a first frame.
+    start: Option<Vec<f32>>,
 }
 
 /// Frames that were made.
@@ -70,7 +77,16 @@ impl Mover {
             weights.push(found.tensor.clone());
         }
         let state = network.recall(saved.1)?;
-        Ok(Self { network, weights, state, movement: movement.clone() })
+        Ok(Self { network, weights, state, movement: movement.clone(), start: None })
+    }
+
+    /// From now on each sequence that is made begins with the frame that is nearest to `frame`; how far that is, as the root mean square of the
+    /// differences of their values. Where the plants are asked, a search is [`SEARCHED`] shots on each.
+    pub fn start_at(&mut self, frame: &[f32], seed: u64, lab: (&mut Lab, Forward)) -> Result<f64, Error> {
+        let search = Search { generator: self.network.generator()?, latents: self.movement.latents, frame };
+        let Nearest { latents, distance } = search.run(Key::new(seed).branch("first"), lab)?;
+        self.start = Some(latents);
+        Ok(distance)
     }
 
     /// Sequences of some rows, which are latents and noise.
@@ -122,7 +138,7 @@ impl Maker {
         }
     }
 
-    /// So many sequences of so many frames, drawn by a seed; classes one after another, where it is told classes.
+    /// So many sequences of so many frames, drawn by a seed; classes one after another, where it is told classes and no first frame was asked for.
     pub fn make(
         &mut self,
         (count, length, seed): (usize, usize, u64),
@@ -146,7 +162,13 @@ impl Maker {
             }
             Self::Sequences(mover) => {
                 let movement = &mover.movement;
-                let row = |one: usize| movement.row(label(one, &movement.latents), length, key.number(one as u64));
+                let row = |one: usize| {
+                    let mut row = movement.row(label(one, &movement.latents), length, key.number(one as u64));
+                    if let Some(start) = &mover.start {
+                        row[..start.len()].copy_from_slice(start);
+                    }
+                    row
+                };
                 let inputs: Vec<f32> = (0..count).flat_map(row).collect();
                 mover.film(&inputs, length, lab, on)
             }

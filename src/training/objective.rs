@@ -12,6 +12,7 @@
 
 mod classify;
 mod columns;
+mod critics;
 mod features;
 mod generate;
 mod groups;
@@ -37,6 +38,7 @@ pub use texture::{Judge, TextureObjective};
 use crate::Error;
 use crate::data::{Answers, Dataset, Grouping, Meaning, Rows, Targets, Taxonomy};
 use crate::document::Document;
+use crate::network::NamedTensor;
 use crate::scores::{ObjectiveKind, Scores};
 
 /// What is learned: the table `[objective]`. Left out, it follows from the data.
@@ -143,6 +145,19 @@ pub trait Objective: Send + Sync {
     /// The same for the update with this number, counted from 1, where a loss draws something for each.
     fn loss_at(&self, _update: usize, outputs: Tensor<2>, targets: &Targets, device: &Device) -> Tensor<1> {
         self.loss(outputs, targets, device)
+    }
+
+    /// Learns from what the network gave of a batch in the update with this number, `[shots, outputs]`, where an objective learns as well.
+    fn learn(&mut self, _update: usize, _outputs: &Tensor<2>, _targets: &Targets) {}
+
+    /// What it has learned, for a checkpoint.
+    fn remembered(&self) -> Vec<NamedTensor> {
+        vec![]
+    }
+
+    /// Goes on with what one before it has learned; the rest of a sentence says what cannot be.
+    fn recall(&mut self, _tensors: &[NamedTensor]) -> Result<(), String> {
+        Ok(())
     }
 
     /// The loss of whoever knows the targets of the training rows and sees no input: who is not below it has learned nothing.

@@ -2,7 +2,7 @@
 //!
 //! `loss = the objective's, of outputs and targets + range_penalty · mean over physical layers of the soft penalty`.
 
-mod adam;
+pub(super) mod adam;
 mod batch_lint;
 mod batches;
 mod choice;
@@ -307,7 +307,7 @@ impl<'a> Trainer<'a> {
             config: self.config,
             step,
         };
-        let Estimate { gradients, set, loss, usage, state } = self.estimator.estimate(&problem, lab)?;
+        let Estimate { gradients, set, loss, usage, state, outputs } = self.estimator.estimate(&problem, lab)?;
         let learning_rate = self.config.step_size(step - 1, self.choice.decays);
         let moved = match set {
             Some(values) => self.put(values),
@@ -315,6 +315,9 @@ impl<'a> Trainer<'a> {
         };
         if !moved {
             return Err(Error::Diverged { what: format!("the gradient of step {step}") });
+        }
+        if let Some(outputs) = outputs {
+            self.objective.learn(step, &outputs, targets);
         }
         self.note_fits(step, &state);
         self.state = state;

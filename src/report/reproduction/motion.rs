@@ -21,11 +21,12 @@ const SEEDS: [u64; 3] = [1, 2, 3];
 const SEQUENCES: usize = 2000;
 const UPDATES: usize = 1000;
 /// The ways in which the toy is moved.
-const WAYS: [(&str, Way); 4] = [
-    ("principal components, noise told", Way { principal: true, told: true }),
-    ("principal components", Way { principal: true, told: false }),
-    ("free latents, noise told", Way { principal: false, told: true }),
-    ("free latents", Way { principal: false, told: false }),
+const WAYS: [(&str, Way); 5] = [
+    ("principal components, noise told", Way { principal: true, told: true, critics: false }),
+    ("principal components", Way { principal: true, told: false, critics: false }),
+    ("free latents, noise told", Way { principal: false, told: true, critics: false }),
+    ("free latents", Way { principal: false, told: false, critics: false }),
+    ("critics", Way { principal: true, told: true, critics: true }),
 ];
 
 /// What is asked of numbers that `of` knows by name.
@@ -36,6 +37,7 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
     let free = toy("free latents, noise told: Fréchet distance");
     let walk = over(own, toy("random walk: Fréchet distance"));
     let still = over(own, toy("still: Fréchet distance"));
+    let critics = toy("critics: Fréchet distance");
     let shown = |what: &str| of(&format!("digits, {what}"));
     let turned = shown("physics-aware: Fréchet distance");
     let silico = shown("in-silico deployed: Fréchet distance");
@@ -47,6 +49,7 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
         Check::at_most("toy: ≤ 0.75 × that of a random walk", 0.75, walk, "1"),
         Check::at_most("toy: ≤ 0.1 × that of still sequences", 0.1, still, "1"),
         Check::at_most("toy: principal components ≤ free latents", 1.0, over(own, free), "1"),
+        Check::at_most("toy: window objective ≤ critics", 1.0, over(own, critics), "1"),
         Check::at_least(
             "toy: cosine between noise and what is told of it ≥ 0.7",
             0.7,
@@ -70,6 +73,12 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
             "digits: ≤ 0.75 × that of a random walk",
             0.75,
             over(turned, shown("random walk: Fréchet distance")),
+            "1",
+        ),
+        Check::at_most(
+            "digits: window objective ≤ critics",
+            1.0,
+            over(turned, shown("physics-aware, critics: Fréchet distance")),
             "1",
         ),
         Check::at_least(
@@ -171,6 +180,7 @@ fn digits(quick: bool, measured: &mut Measured) -> Result<(), Error> {
     of("physics-aware: cosine of the noise", |shown| shown.told);
     of("physics-aware: largest step", |shown| shown.largest_step);
     for (name, assignments) in [
+        ("critics", &["motion.objective=critics"][..]),
         ("noise not told", &["motion.mutual_information=0.0"][..]),
         ("free latents", &["motion.principal=false", "motion.components=8", "layers.1.width=8"][..]),
     ] {

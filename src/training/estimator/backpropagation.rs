@@ -51,6 +51,7 @@ pub(super) fn differentiate(
     let outputs = problem.network.outputs(inputs, &weights, &mut pass)?;
     let shots = pass.shots.take().unwrap_or_default();
     let (penalties, kept, usage) = (std::mem::take(&mut pass.penalties), pass.kept(), pass.usage);
+    let given = outputs.said.clone().detach();
     let is_empty = kept.as_ref().is_some_and(Vec::is_empty);
     let Graph { loss, numbers } = match problem.network.heads() {
         None => Graph::new(problem, outputs.said, (penalties, kept), &device),
@@ -62,5 +63,5 @@ pub(super) fn differentiate(
     let mut gradients = loss.backward();
     // Taken out and not copied; and the weights are nobody else's any more.
     let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
-    Ok((Estimate { gradients: taken, set: None, loss: numbers, usage, state }, shots))
+    Ok((Estimate { gradients: taken, set: None, loss: numbers, usage, state, outputs: Some(given) }, shots))
 }

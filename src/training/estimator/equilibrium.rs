@@ -195,7 +195,7 @@ impl Estimator for Equilibrium {
                 taken[place] = Some(slopes.iter().zip(penalty).map(|(slope, penalty)| slope + penalty).collect());
             }
         }
-        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state })
+        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state, outputs: None })
     }
 }
 

@@ -97,7 +97,7 @@ impl Estimator for Feedback {
         }
         let mut gradients = loss.backward();
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
-        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state })
+        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state, outputs: None })
     }
 }
 

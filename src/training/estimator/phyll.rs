@@ -171,7 +171,7 @@ impl Estimator for Phyll {
         }
         let mut gradients = loss.backward();
         let taken = weights.into_iter().map(|weight| weight.grad_remove(&mut gradients).map(rows::values)).collect();
-        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state })
+        Ok(Estimate { gradients: taken, set: None, loss: numbers, usage, state, outputs: None })
     }
 
     fn answer(&self, question: Question<'_>, lab: &mut Lab) -> Result<Option<Tensor<2>>, Error> {

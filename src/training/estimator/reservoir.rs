@@ -125,7 +125,7 @@ impl Estimator for Reservoir {
         if let (Some([matrix, offset]), [to_matrix, to_offset]) = (self.fitted(), &mut set[last..]) {
             (*to_matrix, *to_offset) = (matrix, offset);
         }
-        Ok(Estimate { gradients: vec![], set: Some(set), loss, usage, state })
+        Ok(Estimate { gradients: vec![], set: Some(set), loss, usage, state, outputs: None })
     }
 
     fn remembered(&self) -> Vec<NamedTensor> {

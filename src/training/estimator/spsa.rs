@@ -126,7 +126,7 @@ impl Estimator for Spsa {
             }
         }
         let gradients = gradients.into_iter().map(Some).collect();
-        Ok(Estimate { gradients, set: None, loss: mean, usage, state })
+        Ok(Estimate { gradients, set: None, loss: mean, usage, state, outputs: None })
     }
 }
 

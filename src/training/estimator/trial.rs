@@ -60,13 +60,13 @@ impl Trials {
     pub fn estimate(self, gradients: Vec<Vec<f32>>) -> Estimate {
         let loss = self.mean();
         let gradients = gradients.into_iter().map(Some).collect();
-        Estimate { gradients, set: None, loss, usage: self.usage, state: self.state }
+        Estimate { gradients, set: None, loss, usage: self.usage, state: self.state, outputs: None }
     }
 
     /// What was found by these passes: the values that the weights get.
     pub fn set(self, values: Vec<Vec<f32>>) -> Estimate {
         let loss = self.mean();
-        Estimate { gradients: vec![], set: Some(values), loss, usage: self.usage, state: self.state }
+        Estimate { gradients: vec![], set: Some(values), loss, usage: self.usage, state: self.state, outputs: None }
     }
 }
 

@@ -7,7 +7,7 @@
 //! X are the sequences of a batch, all frames of each side by side, and Y as many of the data. Each column of V is a random vector of length
 //! 1, drawn anew for each update, on one of: a window of frames; the differences between neighboring frames of a window; those of the whole
 //! sequence; the first frame and another one, which keeps what a sequence shows. v is the mean variance of such projections over the data.
-//! The paper's critics (Tian et al., arXiv 2104.15069) are not here.
+//! In place of transport, two critics may say what is not like the data (`critics.rs`).
 //!
 //! The score is a distance (`ruler.rs`): 0 is another sample of the data, 1 sequences whose frames are in no order.
 
@@ -17,9 +17,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use sims::Key;
 
 use super::Objective;
+use super::critics::Critics;
 use super::ruler::{Ruler, direction, key, mean_variance, score, transport};
 use crate::data::{Answers, Dataset, Movement, Rows, Targets};
-use crate::network::rows;
+use crate::network::{NamedTensor, rows};
 use crate::scores::{ObjectiveKind, Scores};
 
 /// Directions of each kind in an update.
@@ -92,6 +93,8 @@ pub struct Move {
     /// `[values of a sequence, judges]`.
     judges: Vec<f32>,
     ruler: Ruler,
+    /// What it is learned by, if it is not transport.
+    critics: Option<Critics>,
 }
 
 /// As many directions of each kind side by side: `[values of a sequence, directions]`.
@@ -128,6 +131,7 @@ impl Move {
             shares: [1.0; 4],
             judges,
             ruler: Ruler::new(vec![], [vec![], vec![]]),
+            critics: movement.critics.as_ref().map(|config| Critics::new(config, size, known)),
         };
         let projected = own.judged(known);
         let columns = Look::ALL.len() * JUDGES;
@@ -156,6 +160,17 @@ impl Move {
         rows::values(sequences.matmul(rows::tensor(self.judges.clone(), [width, self.judges.len() / width])))
     }
 
+    /// How far frames `[sequences, frames · values]` are from the sequences of a batch, by the directions of an update.
+    fn transported(&self, update: usize, frames: Tensor<2>, targets: &Targets) -> Tensor<1> {
+        let key = key().branch("loss").number(update as u64);
+        let drawn = directions([self.frames, self.pixels], SEEN, key);
+        let (width, columns) = (self.width(), Look::ALL.len() * SEEN);
+        let wanted = rows::tensor(targets.values().to_vec(), [targets.len(), width]);
+        let wanted = rows::values(wanted.matmul(rows::tensor(drawn.clone(), [width, columns])));
+        let drawn = Tensor::from_data(TensorData::new(drawn, [width, columns]), &frames.device());
+        transport(frames.matmul(drawn), &wanted, &self.weights(SEEN), None)
+    }
+
     /// The frames of outputs, and how well the noise of each was told.
     fn parts(&self, outputs: &Tensor<2>) -> (Vec<f32>, Vec<f32>) {
         let outputs = rows::values(outputs.clone());
@@ -175,23 +190,36 @@ impl Objective for Move {
     }
 
     fn loss_at(&self, update: usize, outputs: Tensor<2>, targets: &Targets, _: &Device) -> Tensor<1> {
-        let key = key().branch("loss").number(update as u64);
-        let drawn = directions([self.frames, self.pixels], SEEN, key);
-        let (width, columns) = (self.width(), Look::ALL.len() * SEEN);
-        let wanted = rows::tensor(targets.values().to_vec(), [targets.len(), width]);
-        let wanted = rows::values(wanted.matmul(rows::tensor(drawn.clone(), [width, columns])));
-        let drawn = Tensor::from_data(TensorData::new(drawn, [width, columns]), &outputs.device());
-        let projected = outputs.clone().narrow(1, 0, width).matmul(drawn);
-        let apart = transport(projected, &wanted, &self.weights(SEEN), None);
+        let width = self.width();
+        let frames = outputs.clone().narrow(1, 0, width);
+        let apart = match &self.critics {
+            Some(critics) => critics.loss(update, frames, targets.values()),
+            None => self.transported(update, frames, targets),
+        };
         if self.told == 0.0 {
             return apart;
         }
         apart - outputs.narrow(1, width, 1).mean().mul_scalar(self.told)
     }
 
-    /// Of sequences whose frames are in no order.
+    fn learn(&mut self, update: usize, outputs: &Tensor<2>, targets: &Targets) {
+        let frames = self.critics.is_some().then(|| self.parts(outputs).0);
+        if let Some((critics, frames)) = self.critics.as_mut().zip(frames) {
+            critics.learn(update, &frames, targets.values());
+        }
+    }
+
+    fn remembered(&self) -> Vec<NamedTensor> {
+        self.critics.as_ref().map(Critics::remembered).unwrap_or_default()
+    }
+
+    fn recall(&mut self, tensors: &[NamedTensor]) -> Result<(), String> {
+        self.critics.as_mut().map_or(Ok(()), |critics| critics.recall(tensors))
+    }
+
+    /// Of sequences whose frames are in no order. A loss by critics that learn says nothing of how much was learned.
     fn guessing(&self) -> f64 {
-        self.ruler.top()
+        if self.critics.is_some() { f64::INFINITY } else { self.ruler.top() }
     }
 
     fn batch_scores(&self, outputs: &Tensor<2>, targets: &Targets) -> Scores {

@@ -16,8 +16,9 @@ use crate::record::{Position, Snapshot};
 const KINDS: [&str; 4] = ["weight", "moment-1", "moment-2", "best"];
 /// What layers remember, and what they remembered at the best validation.
 const STATES: [&str; 2] = ["state", "best-state"];
-/// What the method has learned besides the weights.
+/// What the method has learned besides the weights, and what the objective has.
 const METHOD: &str = "method";
+const OBJECTIVE: &str = "objective";
 
 impl Trainer<'_> {
     /// All that decides how it goes on from here.
@@ -39,8 +40,9 @@ impl Trainer<'_> {
             let remembered = self.network.remembered(state);
             tensors.extend(remembered.iter().map(|one| named(kind, &one.name, &one.tensor)));
         }
-        let learned = self.estimator.remembered();
-        tensors.extend(learned.iter().map(|one| named(METHOD, &one.name, &one.tensor)));
+        for (kind, learned) in [(METHOD, self.estimator.remembered()), (OBJECTIVE, self.objective.remembered())] {
+            tensors.extend(learned.iter().map(|one| named(kind, &one.name, &one.tensor)));
+        }
         let time = self.time;
         let position = Position {
             done: self.done,
@@ -110,6 +112,7 @@ impl Trainer<'_> {
         };
         let [state, best_state] = [self.network.recall(&all(STATES[0]))?, self.network.recall(&all(STATES[1]))?];
         self.estimator.recall(&all(METHOD))?;
+        self.objective.recall(&all(OBJECTIVE))?;
         lab.restore(&position.plants)?;
         (self.weights, self.moments, self.choice) = (weights, states, position.choice);
         (self.state, self.best, self.renew) = (state, (best, best_state), position.renew);

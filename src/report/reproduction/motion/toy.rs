@@ -9,7 +9,7 @@ use sims::Key;
 
 use super::features::{Features, shuffled, still};
 use crate::Error;
-use crate::data::{Dataset, Latents, MotionConfig, Movement};
+use crate::data::{Dataset, Latents, MotionConfig, MotionObjective, Movement};
 use crate::document::Document;
 use crate::network::{Ends, Generator, LayerConfig, NamedTensor, Network, Pass, Purpose, State, rows};
 use crate::plants::{Derivatives, Forward, Lab};
@@ -38,6 +38,8 @@ pub struct Way {
     pub principal: bool,
     /// Whether the noise is to be told.
     pub told: bool,
+    /// Learned by critics, or by windows.
+    pub critics: bool,
 }
 
 /// What one training came to.
@@ -130,7 +132,7 @@ impl Plane {
     /// Sequences that go where a draw says, along the first two components.
     fn walked(&mut self, key: Key, draw: impl Fn(&mut sims::Stream) -> Vec<[f32; 2]>) -> Result<Vec<f32>, Error> {
         let (rule, generator, count) =
-            (movement(Way { principal: true, told: false }), self.generator(true)?, self.count);
+            (movement(Way { principal: true, told: false, critics: false }), self.generator(true)?, self.count);
         let mut places = vec![vec![0.0; count * COMPONENTS]; FRAMES];
         let mut latents = Vec::with_capacity(count * LATENTS.latent);
         for row in 0..count {
@@ -233,6 +235,7 @@ fn movement(way: Way) -> Movement {
         components: if way.principal { COMPONENTS } else { LATENTS.latent },
         principal: way.principal,
         mutual_information: if way.told { 0.5 } else { 0.0 },
+        objective: if way.critics { MotionObjective::Critics } else { MotionObjective::Windows },
         ..MotionConfig::default()
     };
     Movement::new(&config, LATENTS, [1, VALUES])
