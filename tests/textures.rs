@@ -69,6 +69,13 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     assert!(shots.is_multiple_of(144), "{shots}");
     assert!((144 * (2 * 12 * 2 + 8)..=144 * (2 * 12 * 4 + 8)).contains(&shots), "{shots}");
     assert!(said.contains(&format!("{shots} shots")), "the plan says {shots} shots: {said}");
+    assert!(said.contains(" of memory"), "the plan says what a rollout keeps: {said}");
+    // Pieces of a rollout are computed twice, and driven once.
+    let pieces = ["train", "cells.toml", "--name", "pieces", "--check", "false", "--set", "cells.checkpoints=2"];
+    let run = place.run(&pieces);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let again: Value = serde_json::from_str(&place.read("runs/pieces/run.json")).unwrap();
+    assert_eq!(number(&again, "/shots") as u64, shots);
     let header = place.read("runs/mine/metrics.csv");
     assert!(header.lines().next().unwrap().contains("transport,penalty,batch_distance"), "{header}");
 

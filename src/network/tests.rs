@@ -3,19 +3,24 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use sims::Key;
 
-use super::{LayerConfig, Network, Pass, Purpose, State};
+use super::{Ends, LayerConfig, Network, Pass, Purpose, State};
 use crate::Error;
+use crate::data::CellsConfig;
 use crate::document::Document;
 use crate::network::rows;
 use crate::plants::{Derivatives, Forward, Lab};
 
 /// Builds the layers of a TOML text on rows of `inputs` values.
 fn build(text: &str, inputs: usize, classes: usize) -> Result<Network, Error> {
+    build_between(text, [inputs, classes])
+}
+
+fn build_between(text: &str, ends: impl Into<Ends>) -> Result<Network, Error> {
     let document = Document::parse("layers.toml", text)?;
     let mut table = document.table().clone();
     let layers: Vec<LayerConfig> = table.remove("layers").and_then(|layers| layers.try_into().ok()).unwrap();
     let lab = Lab::new(vec![], Derivatives::Twin)?;
-    Network::build(&layers, &document, &lab, [inputs, classes])
+    Network::build(&layers, &document, &lab, ends)
 }
 
 /// What the network gives for one row, with its weights multiplied by `factor`.
@@ -226,4 +231,21 @@ fn layers_of_images_have_the_slopes_of_differences() {
         let error = gradient_error(text, &row[..inputs], width);
         assert!(error < 2e-3, "{text}: {error}");
     }
+}
+
+#[test]
+fn the_way_back_through_a_large_lattice_takes_little_memory() {
+    let rule = "layers = [{ kind = \"linear\", width = 96 }, { kind = \"activation\", function = \"relu\" }, { kind = \"linear\", width = 12 }]";
+    let bytes = |size: usize, checkpoints: Option<usize>| {
+        let cells = CellsConfig { size, checkpoints, ..CellsConfig::default() };
+        build_between(rule, &cells).unwrap().rollout_bytes(4).unwrap()
+    };
+    let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    // 64 steps of 4 lattices of 128 × 128 cells.
+    let least = bytes(128, None);
+    assert!(gibibytes(least) < 1.0, "{} GiB", gibibytes(least));
+    assert!(gibibytes(bytes(128, Some(1))) > 10.0, "without pieces it is too much");
+    assert!([2, 8, 32, 63].iter().all(|checkpoints| least <= bytes(128, Some(*checkpoints))));
+    assert_eq!(bytes(12, None), bytes(12, Some(1)), "what is small is kept whole");
+    assert!(build("layers = [{ kind = \"linear\", width = 2 }]", 2, 2).unwrap().rollout_bytes(4).is_none());
 }

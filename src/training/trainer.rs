@@ -156,9 +156,9 @@ impl<'a> Trainer<'a> {
         Saved { weights: self.weights.clone(), state: self.network.remembered(&self.state) }
     }
 
-    /// How many numbers are trained.
-    pub fn weight_count(&self) -> usize {
-        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    /// What it trains.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Makes the first `count` updates, and says how they used the range: for a lab that rehearses. This network is not to be trained.
