@@ -429,6 +429,7 @@ impl Network {
                 weights.into_iter().map(|weight| (format!("{before}layers.{number}.{kind}.{}", weight.name), weight)),
             );
         }
+        self.automaton.iter().for_each(|automaton| automaton.begin(&mut named));
         named
     }
 

@@ -156,6 +156,12 @@ fn what_cannot_grow_is_refused_in_a_sentence() {
     refused(&["train", "cells.toml", "--set", "cells.fire_rate=0.0"], 3, "cells.fire_rate");
     refused(&["train", "cells.toml", "--set", "data={source=\"image\"}"], 3, "needs either `file` or `pattern`");
     refused(&["train", "cells.toml", "--set", "layers.2.width=5"], 3, "but a cell has 4 channels");
+    refused(&["train", "cells.toml", "--set", "cells.rule=\"none_w1.csv\""], 4, "none_w1.csv: cannot be read");
+    place.write("a_w1.csv", &"0.5,1,0,0,1,2\n".repeat(17)).write("a_w2.csv", &"1,2,3,4\n".repeat(7));
+    let begins = ["train", "cells.toml", "--set", "cells.rule=\"a_w1.csv\""];
+    refused(&begins, 3, "are linear, physical, linear, but `cells.rule` begins with a rule that is linear, activation");
+    let relu = "layers.1={ kind = \"activation\", function = \"clipped-relu\" }";
+    refused(&[&begins[..], &["--set", relu]].concat(), 3, "has 6 hidden values: give 6");
     refused(&["train", "digits-electrical", "--set", "cells.size=24"], 3, "grow a texture, but [data] has no image");
     refused(&["grow", "none.json#bubbly"], 4, "none.json: cannot be read");
     refused(&["grow", "runs/none"], 2, "is no folder of a run");

@@ -66,6 +66,10 @@ pub struct CellsConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub checkpoints: Option<usize>,
+    /// A rule of the public collection that a training begins with, `models.json#NAME` or `NAME_w1.csv`. The layers are then `linear`, `activation`
+    /// (`clipped-relu`) and `linear`, as wide as the rule. Left out, their weights are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<PathBuf>,
     /// A safetensors file with the filters of a network that sees images, such as VGG16; textures are then learned by what these filters
     /// see. Left out, by patches of their colors, as they are judged in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +97,7 @@ impl Default for CellsConfig {
             contrast: 1.0,
             clip: None,
             checkpoints: None,
+            rule: None,
             features: None,
             seed: 1,
         }

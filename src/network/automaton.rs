@@ -19,18 +19,28 @@ use burn::tensor::{Tensor, TensorData};
 use sims::{Key, Lattice, Pixels, fires};
 
 use super::trail::{Piece, Readings, Rollout, Trail};
-use super::{Network, Pass, Purpose, State, computed::computed, rows};
+use super::{Network, Pass, Purpose, State, Weight, computed::computed, rows};
 use crate::Error;
 use crate::data::CellsConfig;
+use crate::document::Document;
 
 /// Runs a chain at every cell.
 pub struct Automaton {
     config: CellsConfig,
     lattice: Arc<Lattice>,
     key: Key,
+    /// What the weights begin with, one after another; empty where they are drawn.
+    start: Vec<Vec<f32>>,
 }
 
 impl Automaton {
+    /// Puts what weights begin with in place of what was drawn.
+    pub(super) fn begin(&self, weights: &mut [(String, Weight)]) {
+        for ((_, weight), start) in weights.iter_mut().zip(&self.start) {
+            weight.values.clone_from(start);
+        }
+    }
+
     /// The colors of the first lattice of the pool, as it is now.
     pub(super) fn picture(&self, place: usize, state: &State) -> Option<Pixels<f32>> {
         let lattice = state.of(place)?.get(&slot_name(0))?;
@@ -40,7 +50,7 @@ impl Automaton {
     /// With the lattice of a training.
     pub fn new(config: &CellsConfig) -> Self {
         let lattice = Arc::new(config.lattice());
-        Self { config: config.clone(), lattice, key: Key::new(config.seed).branch("automaton") }
+        Self { config: config.clone(), lattice, key: Key::new(config.seed).branch("automaton"), start: vec![] }
     }
 
     /// Grows lattices by the rule `network`, for a training or a test.
@@ -248,6 +258,8 @@ fn clip(states: Tensor<2>, bound: f32) -> Tensor<2> {
 
 /// The largest graph of derivatives that is kept whole, in bytes: below that no step is computed twice.
 const WHOLE: u64 = 256 << 20;
+/// The layers that a rule of the public collection is.
+const RULE_LAYERS: [&str; 3] = ["linear", "activation", "linear"];
 /// Statistics are measured on so many lattices, as often, with so many steps in between.
 const MEASURED: usize = 4;
 const MEASURED_STEPS: usize = 8;
@@ -275,9 +287,35 @@ impl Network {
         let mut config = automaton.config.clone();
         config.fire_rate = rate.unwrap_or(config.fire_rate);
         let rows = states.len() / config.channels;
-        let own = Automaton { config, lattice: lattice.clone(), key: automaton.key };
+        let own = Automaton { config, lattice: lattice.clone(), key: automaton.key, start: vec![] };
         let states = rows::tensor(states, [rows, own.config.channels]);
         own.roll(self, states, (weights, rollout), pass).map(rows::values)
+    }
+
+    /// The same, whose weights begin with a digital rule of two matrices, the last row of each its summands; as it is where there is none.
+    pub fn beginning_with(mut self, rule: Option<&[Vec<f32>; 2]>, document: &Document) -> Result<Self, Error> {
+        let (Some(automaton), Some(rule)) = (&mut self.automaton, rule) else { return Ok(self) };
+        if self.kinds != RULE_LAYERS {
+            let message = format!(
+                "are {}, but `cells.rule` begins with a rule that is {}: take these, or leave it out",
+                self.kinds.join(", "),
+                RULE_LAYERS.join(", ")
+            );
+            return Err(document.refuse("layers", message));
+        }
+        let hidden = rule[0].len() / (automaton.lattice.width() + 1);
+        if self.layers[0].width() != hidden {
+            let message = format!(
+                "is {}, but the rule that `cells.rule` begins with has {hidden} hidden values: give {hidden}",
+                self.layers[0].width()
+            );
+            return Err(document.refuse("layers.0.width", message));
+        }
+        for (matrix, columns) in rule.iter().zip([hidden, automaton.config.channels]) {
+            let (factors, summands) = matrix.split_at(matrix.len() - columns);
+            automaton.start.extend([factors.to_vec(), summands.to_vec()]);
+        }
+        Ok(self)
     }
 
     /// About how many bytes the way back takes through the longest rollout of so many lattices; none where nothing is rolled.

@@ -1,9 +1,11 @@
 //! The digital layers give what their equations say, and their gradients those of differences.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use sims::Key;
+use std::sync::Arc;
 
-use super::{Ends, LayerConfig, Network, Pass, Purpose, State};
+use burn::tensor::{Device, Tensor, TensorData};
+use sims::{Key, TrainedRule};
+
+use super::{Ends, LayerConfig, Network, Pass, Purpose, Rollout, State};
 use crate::Error;
 use crate::data::CellsConfig;
 use crate::document::Document;
@@ -248,4 +250,39 @@ fn the_way_back_through_a_large_lattice_takes_little_memory() {
     assert!([2, 8, 32, 63].iter().all(|checkpoints| least <= bytes(128, Some(*checkpoints))));
     assert_eq!(bytes(12, None), bytes(12, Some(1)), "what is small is kept whole");
     assert!(build("layers = [{ kind = \"linear\", width = 2 }]", 2, 2).unwrap().rollout_bytes(4).is_none());
+}
+
+#[test]
+fn a_training_that_begins_with_a_digital_rule_grows_what_the_rule_grows() {
+    let cells = CellsConfig { size: 12, channels: 5, clip: Some(2.0), ..CellsConfig::default() };
+    let mut stream = Key::new(2).stream();
+    let mut draw = |count: usize, scale: f32| (0..count).map(|_| scale * stream.normal()).collect::<Vec<f32>>();
+    let rule = [draw(21 * 7, 0.7), draw(8 * 5, 0.15)];
+    let mut states = draw(144 * 5, 1.0);
+    let layers = "layers = [{ kind = \"linear\", width = 7 }, { kind = \"activation\", function = \"clipped-relu\" }, { kind = \"linear\", width = 5 }]";
+    let begin = |layers: &str| {
+        let network = build_between(layers, &cells).unwrap();
+        network.beginning_with(Some(&rule), &Document::parse("layers.toml", layers).unwrap())
+    };
+    let network = begin(layers).unwrap();
+    let weights: Vec<Tensor<2>> =
+        network.weights(Key::new(1)).into_iter().map(|(_, weight)| rows::tensor(weight.values, weight.shape)).collect();
+    let (mut lab, mut state) = (Lab::new(vec![], Derivatives::Twin).unwrap(), State::default());
+    let pass = &mut Pass::new(&mut lab, Forward::Plant, Purpose::Test, &mut state);
+    let (lattice, rollout) = (Arc::new(cells.lattice()), Rollout { key: Key::new(3), first: 0, steps: 4 });
+    let found = network.roll((states.clone(), &lattice), (&weights, rollout), (None, pass)).unwrap();
+    let digital = TrainedRule::new([&rule[0], &rule[1]], 5, cells.width()).unwrap();
+    let mut next = states.clone();
+    for step in 0..4 {
+        digital.step(&lattice, &states, &mut next, (cells.fire_rate, rollout.key.number(step)));
+        std::mem::swap(&mut states, &mut next);
+    }
+    let off = found.iter().zip(&states).map(|(found, wanted)| (found - wanted).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4 && states.iter().any(|state| 0.5 < state.abs()), "{off}");
+    let refused = |from: &str, to: &str| begin(&layers.replace(from, to)).err().unwrap().to_string();
+    assert!(refused("width = 7", "width = 6").contains("has 7 hidden values: give 7"));
+    assert!(
+        refused("activation\", function = \"clipped-relu\"", "scale\", scale = 2.0")
+            .contains("are linear, scale, linear, but")
+    );
 }

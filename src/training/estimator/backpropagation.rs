@@ -93,7 +93,8 @@ mod tests {
         let weights: Vec<NamedTensor> = weights
             .map(|(name, weight)| NamedTensor { name, tensor: rows::tensor(weight.values, weight.shape) })
             .collect();
-        let texture = Texture { image: Pattern::Stripes.image(), cells: Some(cells.clone()), filters: None };
+        let texture =
+            Texture { image: Pattern::Stripes.image(), cells: Some(cells.clone()), filters: None, rule: None };
         let (objective, targets, state) = (TextureObjective::new(&texture), Targets::default(), State::default());
         let config = TrainingConfig { range_penalty: 0.5, ..TrainingConfig::default() };
         let problem = Problem {
