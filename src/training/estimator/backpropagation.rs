@@ -140,11 +140,12 @@ mod tests {
             assert_eq!(counts(&found), counts(&whole), "what is computed again is not counted again");
             assert!((found.loss.total - whole.loss.total).abs() < 1e-6 * whole.loss.total.abs());
             assert!(0.0 < whole.loss.penalty && (found.loss.penalty - whole.loss.penalty).abs() < 1e-6);
-            for (found, wanted) in found.gradients.iter().zip(&whole.gradients) {
-                let (found, wanted) = (found.as_ref().unwrap(), wanted.as_ref().unwrap());
-                assert!(wanted.iter().any(|slope| *slope != 0.0));
-                assert!(off(found, wanted) < 1e-5, "{checkpoints} states: {}", off(found, wanted));
-            }
+            // All weights together: the slope of a summand before a layer that normalizes is nothing but rounding.
+            let slopes =
+                |estimate: &Estimate| estimate.gradients.iter().flatten().flatten().copied().collect::<Vec<f32>>();
+            let [found, wanted] = [&found, &whole].map(slopes);
+            assert!(found.len() == wanted.len() && wanted.iter().any(|slope| 1e-3 < slope.abs()));
+            assert!(off(&found, &wanted) < 1e-5, "{checkpoints} states: {}", off(&found, &wanted));
             assert_eq!(again.len(), remembered.len());
             for (again, known) in again.iter().zip(&remembered) {
                 let [found, wanted] = [again, known].map(|tensor| rows::values(tensor.tensor.clone()));
