@@ -34,6 +34,7 @@ mod sequence;
 mod skip;
 mod stages;
 mod state;
+mod trail;
 mod usage;
 
 use std::ops::Range;
@@ -52,7 +53,7 @@ use heads::Heads;
 use normalize::Normalize;
 
 pub use activation::{ActivationConfig, Function};
-pub use automaton::{Automaton, Rollout, is_slot};
+pub use automaton::{Automaton, is_slot};
 pub use bins::BinsConfig;
 pub use chain::{Chain, Ends};
 pub use computed::computed;
@@ -81,6 +82,7 @@ pub use scale_offset::ScaleOffsetConfig;
 pub use sequence::{MotionEnds, Sequence};
 pub use skip::SkipConfig;
 pub use state::{Remembered, State};
+pub use trail::{Rollout, Trail};
 pub use usage::Usage;
 
 /// A layer as the experiment file describes it.
@@ -427,6 +429,7 @@ impl Network {
                 weights.into_iter().map(|weight| (format!("{before}layers.{number}.{kind}.{}", weight.name), weight)),
             );
         }
+        self.automaton.iter().for_each(|automaton| automaton.begin(&mut named));
         named
     }
 

@@ -69,6 +69,13 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     assert!(shots.is_multiple_of(144), "{shots}");
     assert!((144 * (2 * 12 * 2 + 8)..=144 * (2 * 12 * 4 + 8)).contains(&shots), "{shots}");
     assert!(said.contains(&format!("{shots} shots")), "the plan says {shots} shots: {said}");
+    assert!(said.contains(" of memory"), "the plan says what a rollout keeps: {said}");
+    // Pieces of a rollout are computed twice, and driven once.
+    let pieces = ["train", "cells.toml", "--name", "pieces", "--check", "false", "--set", "cells.checkpoints=2"];
+    let run = place.run(&pieces);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let again: Value = serde_json::from_str(&place.read("runs/pieces/run.json")).unwrap();
+    assert_eq!(number(&again, "/shots") as u64, shots);
     let header = place.read("runs/mine/metrics.csv");
     assert!(header.lines().next().unwrap().contains("transport,penalty,batch_distance"), "{header}");
 
@@ -149,6 +156,12 @@ fn what_cannot_grow_is_refused_in_a_sentence() {
     refused(&["train", "cells.toml", "--set", "cells.fire_rate=0.0"], 3, "cells.fire_rate");
     refused(&["train", "cells.toml", "--set", "data={source=\"image\"}"], 3, "needs either `file` or `pattern`");
     refused(&["train", "cells.toml", "--set", "layers.2.width=5"], 3, "but a cell has 4 channels");
+    refused(&["train", "cells.toml", "--set", "cells.rule=\"none_w1.csv\""], 4, "none_w1.csv: cannot be read");
+    place.write("a_w1.csv", &"0.5,1,0,0,1,2\n".repeat(17)).write("a_w2.csv", &"1,2,3,4\n".repeat(7));
+    let begins = ["train", "cells.toml", "--set", "cells.rule=\"a_w1.csv\""];
+    refused(&begins, 3, "are linear, physical, linear, but `cells.rule` begins with a rule that is linear, activation");
+    let relu = "layers.1={ kind = \"activation\", function = \"clipped-relu\" }";
+    refused(&[&begins[..], &["--set", relu]].concat(), 3, "has 6 hidden values: give 6");
     refused(&["train", "digits-electrical", "--set", "cells.size=24"], 3, "grow a texture, but [data] has no image");
     refused(&["grow", "none.json#bubbly"], 4, "none.json: cannot be read");
     refused(&["grow", "runs/none"], 2, "is no folder of a run");

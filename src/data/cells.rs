@@ -55,10 +55,21 @@ pub struct CellsConfig {
     /// What a channel is multiplied by before it is a color: 0.5 + contrast · channel (1).
     #[schemars(range(min = -100, max = 100))]
     pub contrast: f32,
-    /// Channels are held within this magnitude; left out, nothing holds them but the loss.
+    /// After each step, channels are held within this magnitude, in trainings, tests and `pnnlab grow`; left out, nothing holds them but the loss.
+    /// Give it where a plant is in the rule: beyond the range that drives it, nothing brings a channel back.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 1000))]
     pub clip: Option<f32>,
+    /// States of a rollout that a training keeps; from each, the steps up to the next are computed once more on the way back, with what the
+    /// plants have answered: nothing is driven twice. 1: no step is computed twice, and all that derivatives need is kept. Left out, that where it takes
+    /// at most 256 MiB, else as many as take least memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub checkpoints: Option<usize>,
+    /// A rule of the public collection that a training begins with, `models.json#NAME` or `NAME_w1.csv`. The layers are then `linear`, `activation`
+    /// (`clipped-relu`) and `linear`, as wide as the rule. Left out, their weights are drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<PathBuf>,
     /// A safetensors file with the filters of a network that sees images, such as VGG16; textures are then learned by what these filters
     /// see. Left out, by patches of their colors, as they are judged in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,6 +96,8 @@ impl Default for CellsConfig {
             seed_noise: 0.1,
             contrast: 1.0,
             clip: None,
+            checkpoints: None,
+            rule: None,
             features: None,
             seed: 1,
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use drivers::{MEBIBYTE, read_bounded};
 use sims::{COLORS, Pixels};
 
+use super::trained_rule::fitting;
 use super::{Asked, CellsConfig, Dataset, Filters, ImageConfig, Meaning, Pattern, Rows, Targets, Texture};
 use crate::Error;
 
@@ -46,7 +47,7 @@ pub fn dataset(config: &ImageConfig, file: Option<&Path>, asked: Asked<'_>) -> R
         train: rows("pool", 1),
         validation: rows("validation", config.validation),
         test: rows("test", config.test),
-        meaning: Meaning::Texture(Box::new(Texture { image, cells: None, filters: None })),
+        meaning: Meaning::Texture(Box::new(Texture { image, cells: None, filters: None, rule: None })),
         augmented: None,
         drawn: None,
         columns: vec![],
@@ -82,6 +83,10 @@ impl Dataset {
             Some(file) => Some(Arc::new(Filters::read(file)?)),
             None => None,
         };
+        texture.rule = match &cells.rule {
+            Some(file) => Some(fitting(file, cells)?.1),
+            None => None,
+        };
         texture.cells = Some(cells.clone());
         let check = self.test.targets.values().first().copied().unwrap_or_default();
         let mut stream = key.branch("pool").stream();
@@ -91,6 +96,11 @@ impl Dataset {
             numbers: (0..cells.pool).collect(),
         };
         Ok(self)
+    }
+
+    /// The matrices of the rule that its training begins with, if it begins with one.
+    pub fn rule(&self) -> Option<&[Vec<f32>; 2]> {
+        if let Meaning::Texture(texture) = &self.meaning { texture.rule.as_ref() } else { None }
     }
 
     /// The automaton that grows it, if one does.

@@ -15,4 +15,6 @@ pub struct Texture {
     pub cells: Option<CellsConfig>,
     /// What it is compared by in place of its patches of colors.
     pub filters: Option<Arc<Filters>>,
+    /// The two matrices of the rule that its training begins with, the last row of each its summands; none where weights are drawn.
+    pub rule: Option<[Vec<f32>; 2]>,
 }

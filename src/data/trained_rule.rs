@@ -43,16 +43,21 @@ pub fn is_rule(path: &Path) -> bool {
 
 /// A trained rule, and the lattice that it was trained for.
 pub fn read(path: &Path) -> Result<(TrainedRule, CellsConfig), Error> {
-    let text = path.to_string_lossy().into_owned();
-    let [first, second] = match text.rsplit_once('#') {
+    let cells =
+        CellsConfig { channels: CHANNELS, contrast: 0.5, clip: Some(2.0), seed_noise: 0.0, ..CellsConfig::default() };
+    Ok((fitting(path, &cells)?.0, cells))
+}
+
+/// A trained rule and its two matrices, row after row, the last row of each its summands; refused where it does not fit the cells of a lattice.
+pub fn fitting(path: &Path, cells: &CellsConfig) -> Result<(TrainedRule, [Vec<f32>; 2]), Error> {
+    let text = path.to_string_lossy();
+    let matrices = match text.rsplit_once('#') {
         Some((file, name)) => of_collection(Path::new(file), name)?,
         None if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) => of_collection(path, "")?,
         None => of_tables(path)?,
     };
-    let cells =
-        CellsConfig { channels: CHANNELS, contrast: 0.5, clip: Some(2.0), seed_noise: 0.0, ..CellsConfig::default() };
-    let rule = TrainedRule::new([&first, &second], CHANNELS, cells.width());
-    rule.map(|rule| (rule, cells)).map_err(|message| Error::Data(format!("{text}: {message}")))
+    let rule = TrainedRule::new([&matrices[0], &matrices[1]], cells.channels, cells.width());
+    rule.map(|rule| (rule, matrices)).map_err(|message| Error::Data(format!("{text}: {message}")))
 }
 
 /// The names of the rules of a collection.

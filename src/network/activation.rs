@@ -31,6 +31,8 @@ fn hundredth() -> f64 {
 pub enum Function {
     /// max(x, 0).
     Relu,
+    /// max(x, 0), but at most 2: as the published rules of textures were trained.
+    ClippedRelu,
     /// x above 0, slope · x below.
     LeakyRelu,
     /// x Φ(x), with the normal distribution Φ.
@@ -50,6 +52,9 @@ pub enum Function {
     /// sin x.
     Sin,
 }
+
+/// Where `clipped-relu` ends.
+const CLIP: f64 = 2.0;
 
 impl ActivationConfig {
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
@@ -80,6 +85,7 @@ impl Layer for Activation {
         let is_above = || values.clone().greater_elem(0.0).float();
         let slope = match self.config.function {
             Function::Relu => is_above(),
+            Function::ClippedRelu => is_above() * values.clone().lower_elem(CLIP).float(),
             Function::LeakyRelu => is_above().mul_scalar(1.0 - self.config.slope).add_scalar(self.config.slope),
             Function::Gelu => gelu(values).1,
             Function::Silu => sigmoid() * (values.clone() * (-sigmoid()).add_scalar(1.0)).add_scalar(1.0),
@@ -109,6 +115,7 @@ impl Layer for Activation {
     fn forward(&self, values: Tensor<2>, _: &[Tensor<2>], _: &mut Pass<'_>) -> Result<Tensor<2>, Error> {
         Ok(match self.config.function {
             Function::Relu => activation::relu(values),
+            Function::ClippedRelu => values.clamp(0.0, CLIP),
             Function::LeakyRelu => activation::leaky_relu(values, self.config.slope),
             // Not the library's, whose backward pass is that of an approximation.
             Function::Gelu => values.clone() * normal(values),

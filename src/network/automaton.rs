@@ -8,6 +8,9 @@
 //! `[lattices, cells · channels]`. A step is one pass of the chain with a shot for each cell, whether it changes or not. The pool is
 //! remembered like the state of a layer, a matrix for each lattice that was met.
 //!
+//! Where its graph of derivatives would be large, a rollout is run without one, in pieces, and each piece once more with one on the way back
+//! (`src/network/trail.rs`).
+//!
 //! After Mordvintsev et al., *Texture Generation with Neural Cellular Automata* (arXiv 2105.07545).
 
 use std::sync::Arc;
@@ -15,29 +18,29 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 use sims::{Key, Lattice, Pixels, fires};
 
-use super::{Network, Pass, Purpose, State, computed::computed, rows};
+use super::trail::{Piece, Readings, Rollout, Trail};
+use super::{Network, Pass, Purpose, State, Weight, computed::computed, rows};
 use crate::Error;
 use crate::data::CellsConfig;
+use crate::document::Document;
 
 /// Runs a chain at every cell.
 pub struct Automaton {
     config: CellsConfig,
     lattice: Arc<Lattice>,
     key: Key,
-}
-
-/// What a rollout is drawn by, and how long it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Rollout {
-    /// Draws which cells change, and the noise of what they perceive.
-    pub key: Key,
-    /// The first step, counted from 0: a rollout that goes on draws other numbers.
-    pub first: usize,
-    /// Steps.
-    pub steps: usize,
+    /// What the weights begin with, one after another; empty where they are drawn.
+    start: Vec<Vec<f32>>,
 }
 
 impl Automaton {
+    /// Puts what weights begin with in place of what was drawn.
+    pub(super) fn begin(&self, weights: &mut [(String, Weight)]) {
+        for ((_, weight), start) in weights.iter_mut().zip(&self.start) {
+            weight.values.clone_from(start);
+        }
+    }
+
     /// The colors of the first lattice of the pool, as it is now.
     pub(super) fn picture(&self, place: usize, state: &State) -> Option<Pixels<f32>> {
         let lattice = state.of(place)?.get(&slot_name(0))?;
@@ -47,7 +50,7 @@ impl Automaton {
     /// With the lattice of a training.
     pub fn new(config: &CellsConfig) -> Self {
         let lattice = Arc::new(config.lattice());
-        Self { config: config.clone(), lattice, key: Key::new(config.seed).branch("automaton") }
+        Self { config: config.clone(), lattice, key: Key::new(config.seed).branch("automaton"), start: vec![] }
     }
 
     /// Grows lattices by the rule `network`, for a training or a test.
@@ -86,7 +89,15 @@ impl Automaton {
             }
             None => Rollout { key: drawn.branch("test"), first: 0, steps: self.config.tested() },
         };
-        let states = self.roll(network, states, (weights, rollout), pass)?;
+        let shape = [count, cells * channels];
+        // Whoever asks for no trail goes back through the whole graph, or not at all.
+        let pieces = if pass.trail.is_some() { self.pieces(network, count, rollout.steps).0 } else { 1 };
+        let states = if pieces == 1 {
+            self.roll(network, states, (weights, rollout), pass)?.reshape(shape)
+        } else {
+            let states = self.roll_in_pieces(network, states.inner(), (weights, rollout, pieces), pass)?;
+            Tensor::from_inner(states.reshape(shape)).require_grad()
+        };
         if step.is_some() {
             let values = rows::values(states.clone().detach());
             let pool = pass.state.of_mut(place);
@@ -94,7 +105,60 @@ impl Automaton {
                 pool.insert(slot_name(*slot), rows::tensor(values.to_vec(), [cells, channels]));
             }
         }
-        Ok(states.reshape([count, cells * channels]))
+        Ok(states)
+    }
+
+    /// `[lattices · cells, channels]` some steps on, without derivatives; the trail of the pass says how to go back.
+    fn roll_in_pieces(
+        &self,
+        network: &Network,
+        mut states: Tensor<2>,
+        (weights, rollout, pieces): (&[Tensor<2>], Rollout, usize),
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor<2>, Error> {
+        let weights: Vec<Tensor<2>> = weights.iter().map(|weight| weight.clone().inner()).collect();
+        let mut trail = Vec::with_capacity(pieces);
+        for rollout in rollout.pieces(pieces) {
+            pass.readings = Readings::Kept(vec![]);
+            let start = states.clone();
+            states = self.roll(network, states, (&weights, rollout), pass)?;
+            if let Readings::Kept(readings) = std::mem::take(&mut pass.readings) {
+                trail.push(Piece { states: start, rollout, readings });
+            }
+        }
+        pass.trail = Some(Trail(trail));
+        // Numbers beside a loss that has a graph.
+        pass.penalties = std::mem::take(&mut pass.penalties).into_iter().map(Tensor::from_inner).collect();
+        Ok(states)
+    }
+
+    /// In how many pieces a training goes back through so many steps of so many lattices, and about how many bytes that takes.
+    fn pieces(&self, network: &Network, lattices: usize, steps: usize) -> (usize, u64) {
+        let channels = self.config.channels;
+        // Of a cell: what it perceives, its state before and after the clip, and what goes into each layer and comes out of it; each as a
+        // value and as what its operation keeps of it, or as its slope on the way back.
+        let (mut before, mut graph, mut read) = (self.lattice.width(), 2 * self.lattice.width() + 6 * channels, 0);
+        for layer in &network.layers {
+            graph += 2 * (before + layer.width());
+            before = layer.width();
+            read += if layer.plant().is_some() { before } else { 0 };
+        }
+        let cells = (lattices * self.lattice.cells() * size_of::<f32>()) as u64;
+        let [graph, state, read] = [graph, channels, read].map(|values| cells * values as u64);
+        let whole = steps as u64 * graph;
+        let pieces = match self.config.checkpoints {
+            Some(given) => given,
+            None if whole <= WHOLE => 1,
+            // Where states and the graph of a piece together are least.
+            None => (whole as f64 / state.max(1) as f64).sqrt().round() as usize,
+        };
+        match pieces.clamp(1, steps.max(1)) {
+            1 => (1, whole),
+            pieces => {
+                let longest = steps.div_ceil(pieces) as u64;
+                (pieces, pieces as u64 * state + longest * graph + steps as u64 * read)
+            }
+        }
     }
 
     /// `[lattices · cells, channels]` some steps on.
@@ -112,8 +176,8 @@ impl Automaton {
             let change = network.chain(seen, weights, pass)?;
             let fires = TensorData::new(fires(cells, self.config.fire_rate, key.branch("fires")), [cells, 1]);
             states = states.clone() + change * Tensor::from_data(fires, &states.device());
-            if let Some(clip) = self.config.clip {
-                states = states.clamp(-clip, clip);
+            if let Some(bound) = self.config.clip {
+                states = clip(states, bound);
             }
         }
         Ok(states)
@@ -176,6 +240,26 @@ impl Automaton {
     }
 }
 
+/// Channels within ±`bound`. Back through it goes what leads inwards: a channel that is held has no slope outwards, but what pulls it back,
+/// such as the overflow in the loss, must reach it, or it would be held for ever.
+fn clip(states: Tensor<2>, bound: f32) -> Tensor<2> {
+    let wanted = rows::values(states.clone());
+    let (held, shape) = (wanted.iter().map(|state| state.clamp(-bound, bound)).collect(), states.dims());
+    computed(states, (held, shape), move |mut slopes| {
+        for (slope, wanted) in slopes.iter_mut().zip(&wanted) {
+            // A step goes against the slope.
+            if (*wanted > bound && *slope < 0.0) || (*wanted < -bound && *slope > 0.0) {
+                *slope = 0.0;
+            }
+        }
+        slopes
+    })
+}
+
+/// The largest graph of derivatives that is kept whole, in bytes: below that no step is computed twice.
+const WHOLE: u64 = 256 << 20;
+/// The layers that a rule of the public collection is.
+const RULE_LAYERS: [&str; 3] = ["linear", "activation", "linear"];
 /// Statistics are measured on so many lattices, as often, with so many steps in between.
 const MEASURED: usize = 4;
 const MEASURED_STEPS: usize = 8;
@@ -203,8 +287,89 @@ impl Network {
         let mut config = automaton.config.clone();
         config.fire_rate = rate.unwrap_or(config.fire_rate);
         let rows = states.len() / config.channels;
-        let own = Automaton { config, lattice: lattice.clone(), key: automaton.key };
+        let own = Automaton { config, lattice: lattice.clone(), key: automaton.key, start: vec![] };
         let states = rows::tensor(states, [rows, own.config.channels]);
         own.roll(self, states, (weights, rollout), pass).map(rows::values)
+    }
+
+    /// The same, whose weights begin with a digital rule of two matrices, the last row of each its summands; as it is where there is none.
+    pub fn beginning_with(mut self, rule: Option<&[Vec<f32>; 2]>, document: &Document) -> Result<Self, Error> {
+        let (Some(automaton), Some(rule)) = (&mut self.automaton, rule) else { return Ok(self) };
+        if self.kinds != RULE_LAYERS {
+            let message = format!(
+                "are {}, but `cells.rule` begins with a rule that is {}: take these, or leave it out",
+                self.kinds.join(", "),
+                RULE_LAYERS.join(", ")
+            );
+            return Err(document.refuse("layers", message));
+        }
+        let hidden = rule[0].len() / (automaton.lattice.width() + 1);
+        if self.layers[0].width() != hidden {
+            let message = format!(
+                "is {}, but the rule that `cells.rule` begins with has {hidden} hidden values: give {hidden}",
+                self.layers[0].width()
+            );
+            return Err(document.refuse("layers.0.width", message));
+        }
+        for (matrix, columns) in rule.iter().zip([hidden, automaton.config.channels]) {
+            let (factors, summands) = matrix.split_at(matrix.len() - columns);
+            automaton.start.extend([factors.to_vec(), summands.to_vec()]);
+        }
+        Ok(self)
+    }
+
+    /// About how many bytes the way back takes through the longest rollout of so many lattices; none where nothing is rolled.
+    pub fn rollout_bytes(&self, lattices: usize) -> Option<u64> {
+        let automaton = self.automaton.as_ref()?;
+        Some(automaton.pieces(self, lattices, automaton.config.steps[1]).1)
+    }
+
+    /// The gradient of each weight through a rollout that was run in pieces; none where nothing depends on it. `cotangents` are those of its final
+    /// states, `[lattices, cells · channels]`; `penalty` is what each range penalty counts in the loss.
+    pub fn retrace(
+        &self,
+        trail: Trail,
+        weights: &[Tensor<2>],
+        (mut cotangents, penalty): (Tensor<2>, f64),
+        pass: &mut Pass<'_>,
+    ) -> Result<Vec<Option<Tensor<2>>>, Error> {
+        let mut gradients: Vec<Option<Tensor<2>>> = weights.iter().map(|_| None).collect();
+        let Some(automaton) = &self.automaton else { return Ok(gradients) };
+        // Layers have remembered this rollout already. What they say while training follows from the batch, or from what is frozen.
+        let known = pass.state.clone();
+        for Piece { states, rollout, readings } in trail.0.into_iter().rev() {
+            pass.readings = Readings::Again(readings.into_iter());
+            let start = Tensor::from_inner(states).require_grad();
+            let end = automaton.roll(self, start.clone(), (weights, rollout), pass)?;
+            let along = (end * Tensor::from_inner(cotangents.reshape(start.dims()))).sum();
+            let penalties = std::mem::take(&mut pass.penalties).into_iter();
+            let along = penalties.fold(along, |along, term| along + term.mul_scalar(penalty));
+            let mut found = along.backward();
+            cotangents = start.grad_remove(&mut found).unwrap_or_else(|| start.inner().zeros_like());
+            for (sum, weight) in gradients.iter_mut().zip(weights) {
+                *sum = match (sum.take(), weight.grad_remove(&mut found)) {
+                    (Some(sum), Some(own)) => Some(sum + own),
+                    (sum, own) => sum.or(own),
+                };
+            }
+        }
+        (pass.readings, *pass.state) = (Readings::Once, known);
+        pass.outputs.clear();
+        Ok(gradients)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_is_held_has_slopes_inwards_only() {
+        let leaf = Tensor::from_inner(rows::tensor(vec![0.3, 2.0, 2.0, -3.0, -3.0, 1.0], [2, 3])).require_grad();
+        let held = clip(leaf.clone(), 1.0);
+        assert_eq!(rows::values(held.clone().detach()), [0.3, 1.0, 1.0, -1.0, -1.0, 1.0]);
+        let slopes = rows::tensor(vec![-5.0, 2.0, -2.0, 4.0, -4.0, -7.0], [2, 3]);
+        let gradients = (held * Tensor::from_inner(slopes)).sum().backward();
+        assert_eq!(rows::values(leaf.grad(&gradients).unwrap()), [-5.0, 2.0, 0.0, 0.0, -4.0, -7.0]);
     }
 }

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use drivers::Batch;
 use sims::Twin;
 
+use super::trail::{Readings, Trail};
 use super::{FullScales, GuardConfig, Sequence, State, Usage};
 use crate::plants::{Forward, Lab};
 
@@ -85,6 +86,10 @@ pub struct Pass<'a> {
     pub twins: BTreeMap<usize, Arc<dyn Twin>>,
     /// What went through each physical layer, where somebody keeps it.
     pub shots: Option<Vec<Shots>>,
+    /// How to go back through a rollout, where somebody asks that can go back piece by piece.
+    pub trail: Option<Trail>,
+    /// What physical layers are answered in such a rollout.
+    pub(super) readings: Readings,
 }
 
 impl<'a> Pass<'a> {
@@ -111,6 +116,8 @@ impl<'a> Pass<'a> {
             labels: vec![],
             twins: BTreeMap::new(),
             shots: None,
+            trail: None,
+            readings: Readings::Once,
         }
     }
 

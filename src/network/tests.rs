@@ -1,21 +1,28 @@
 //! The digital layers give what their equations say, and their gradients those of differences.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use sims::Key;
+use std::sync::Arc;
 
-use super::{LayerConfig, Network, Pass, Purpose, State};
+use burn::tensor::{Device, Tensor, TensorData};
+use sims::{Key, TrainedRule};
+
+use super::{Ends, LayerConfig, Network, Pass, Purpose, Rollout, State};
 use crate::Error;
+use crate::data::CellsConfig;
 use crate::document::Document;
 use crate::network::rows;
 use crate::plants::{Derivatives, Forward, Lab};
 
 /// Builds the layers of a TOML text on rows of `inputs` values.
 fn build(text: &str, inputs: usize, classes: usize) -> Result<Network, Error> {
+    build_between(text, [inputs, classes])
+}
+
+fn build_between(text: &str, ends: impl Into<Ends>) -> Result<Network, Error> {
     let document = Document::parse("layers.toml", text)?;
     let mut table = document.table().clone();
     let layers: Vec<LayerConfig> = table.remove("layers").and_then(|layers| layers.try_into().ok()).unwrap();
     let lab = Lab::new(vec![], Derivatives::Twin)?;
-    Network::build(&layers, &document, &lab, [inputs, classes])
+    Network::build(&layers, &document, &lab, ends)
 }
 
 /// What the network gives for one row, with its weights multiplied by `factor`.
@@ -226,4 +233,56 @@ fn layers_of_images_have_the_slopes_of_differences() {
         let error = gradient_error(text, &row[..inputs], width);
         assert!(error < 2e-3, "{text}: {error}");
     }
+}
+
+#[test]
+fn the_way_back_through_a_large_lattice_takes_little_memory() {
+    let rule = "layers = [{ kind = \"linear\", width = 96 }, { kind = \"activation\", function = \"relu\" }, { kind = \"linear\", width = 12 }]";
+    let bytes = |size: usize, checkpoints: Option<usize>| {
+        let cells = CellsConfig { size, checkpoints, ..CellsConfig::default() };
+        build_between(rule, &cells).unwrap().rollout_bytes(4).unwrap()
+    };
+    let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    // 64 steps of 4 lattices of 128 × 128 cells.
+    let least = bytes(128, None);
+    assert!(gibibytes(least) < 1.0, "{} GiB", gibibytes(least));
+    assert!(gibibytes(bytes(128, Some(1))) > 10.0, "without pieces it is too much");
+    assert!([2, 8, 32, 63].iter().all(|checkpoints| least <= bytes(128, Some(*checkpoints))));
+    assert_eq!(bytes(12, None), bytes(12, Some(1)), "what is small is kept whole");
+    assert!(build("layers = [{ kind = \"linear\", width = 2 }]", 2, 2).unwrap().rollout_bytes(4).is_none());
+}
+
+#[test]
+fn a_training_that_begins_with_a_digital_rule_grows_what_the_rule_grows() {
+    let cells = CellsConfig { size: 12, channels: 5, clip: Some(2.0), ..CellsConfig::default() };
+    let mut stream = Key::new(2).stream();
+    let mut draw = |count: usize, scale: f32| (0..count).map(|_| scale * stream.normal()).collect::<Vec<f32>>();
+    let rule = [draw(21 * 7, 0.7), draw(8 * 5, 0.15)];
+    let mut states = draw(144 * 5, 1.0);
+    let layers = "layers = [{ kind = \"linear\", width = 7 }, { kind = \"activation\", function = \"clipped-relu\" }, { kind = \"linear\", width = 5 }]";
+    let begin = |layers: &str| {
+        let network = build_between(layers, &cells).unwrap();
+        network.beginning_with(Some(&rule), &Document::parse("layers.toml", layers).unwrap())
+    };
+    let network = begin(layers).unwrap();
+    let weights: Vec<Tensor<2>> =
+        network.weights(Key::new(1)).into_iter().map(|(_, weight)| rows::tensor(weight.values, weight.shape)).collect();
+    let (mut lab, mut state) = (Lab::new(vec![], Derivatives::Twin).unwrap(), State::default());
+    let pass = &mut Pass::new(&mut lab, Forward::Plant, Purpose::Test, &mut state);
+    let (lattice, rollout) = (Arc::new(cells.lattice()), Rollout { key: Key::new(3), first: 0, steps: 4 });
+    let found = network.roll((states.clone(), &lattice), (&weights, rollout), (None, pass)).unwrap();
+    let digital = TrainedRule::new([&rule[0], &rule[1]], 5, cells.width()).unwrap();
+    let mut next = states.clone();
+    for step in 0..4 {
+        digital.step(&lattice, &states, &mut next, (cells.fire_rate, rollout.key.number(step)));
+        std::mem::swap(&mut states, &mut next);
+    }
+    let off = found.iter().zip(&states).map(|(found, wanted)| (found - wanted).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4 && states.iter().any(|state| 0.5 < state.abs()), "{off}");
+    let refused = |from: &str, to: &str| begin(&layers.replace(from, to)).err().unwrap().to_string();
+    assert!(refused("width = 7", "width = 6").contains("has 7 hidden values: give 7"));
+    assert!(
+        refused("activation\", function = \"clipped-relu\"", "scale\", scale = 2.0")
+            .contains("are linear, scale, linear, but")
+    );
 }

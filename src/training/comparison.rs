@@ -133,10 +133,9 @@ fn compare_in(
         let lab = prepared.lab(method, first)?;
         let network = prepared.network(&lab, &data)?;
         method.fits(&network, &prepared.experiment.training, &prepared.document)?;
-        let weights = network.weight_count();
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
-        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, weights), &lab, runs));
+        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, &network), &lab, runs));
         cards = crate::record::plant_facts(&lab);
         prepared.rig.keep_open(lab.into_plants()?);
     }

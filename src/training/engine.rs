@@ -130,7 +130,7 @@ impl Prepared {
             lab.rehearse();
             trainer.try_batch(&mut lab)?;
         }
-        let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
+        let plan = Plan::new(&experiment, method, (&data, trainer.network()), &lab, runs);
         lab.end_rehearsal();
         plan.rest_after(done).check(runs, &self.rig)?;
         let metrics = metrics_listener(&experiment.run)?;

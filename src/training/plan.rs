@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::control::Budget;
 use crate::data::Dataset;
-use crate::network::{LayerConfig, StatisticsRule};
+use crate::network::{LayerConfig, Network, StatisticsRule};
 use crate::output::{bytes, duration};
 use crate::plants::{Forward, Lab, Rig};
 use crate::training::{EVALUATION_BATCH, Experiment, Method, TrainingConfig, upkeep};
@@ -23,8 +23,8 @@ const COPIES_OF_WEIGHTS: u64 = 1 + 2 * 3;
 
 /// Whether there are none.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes by reference")]
-fn is_none(shots: &u64) -> bool {
-    *shots == 0
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a training will cost.
@@ -45,6 +45,9 @@ pub struct Plan {
     /// Shots that come to it at most where a guard measures every suspicious one again and again.
     #[serde(skip_serializing_if = "is_none")]
     pub most_again_shots: u64,
+    /// About what derivatives take in memory while the longest rollout is gone back through, in bytes; 0 where nothing is rolled.
+    #[serde(skip_serializing_if = "is_none")]
+    pub memory_bytes: u64,
     /// What the record will take, in bytes.
     pub record_bytes: u64,
     /// What is free where it goes, in bytes; none where that cannot be told.
@@ -59,7 +62,7 @@ impl Plan {
     pub fn new(
         experiment: &Experiment,
         method: Method,
-        (data, weights): (&Dataset, usize),
+        (data, network): (&Dataset, &Network),
         lab: &Lab,
         runs: &Path,
     ) -> Self {
@@ -67,7 +70,8 @@ impl Plan {
         let (steps, every) = (training.steps, training.evaluate_every);
         let tests = steps.checked_div(every).unwrap_or(0) + usize::from(every == 0 || !steps.is_multiple_of(every));
         let mut plan = Self { steps, tests, ..Self::default() };
-        let batch = training.batch.min(data.train.len());
+        let (batch, weights) = (training.batch.min(data.train.len()), network.weight_count());
+        plan.memory_bytes = network.rollout_bytes(batch).filter(|_| method.needs_twin()).unwrap_or_default();
         // Each cell of each step of a rollout is a shot, and each frame of a sequence; what moves a generator is run once for each frame but
         // the first.
         let frames = experiment.motion.as_ref().map_or(1, |motion| motion.frames);
@@ -149,6 +153,7 @@ impl Plan {
             waiting_seconds: share * self.waiting_seconds,
             most_waiting_seconds: share * self.most_waiting_seconds,
             most_again_shots: part(self.most_again_shots),
+            memory_bytes: self.memory_bytes,
             record_bytes: part(self.record_bytes),
             free_bytes: self.free_bytes,
             driven: self
@@ -170,6 +175,7 @@ impl Plan {
             waiting_seconds: self.waiting_seconds + times as f64 * other.waiting_seconds,
             most_waiting_seconds: self.most_waiting_seconds + times as f64 * other.most_waiting_seconds,
             most_again_shots: self.most_again_shots + many * other.most_again_shots,
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
             record_bytes: self.record_bytes + many * other.record_bytes,
             free_bytes: other.free_bytes,
             driven: other.driven.iter().fold(self.driven, |mut driven, (plant, (shots, seconds))| {
@@ -220,6 +226,9 @@ impl std::fmt::Display for Plan {
             duration(self.plant_seconds),
             bytes(self.record_bytes)
         )?;
+        if 0 < self.memory_bytes {
+            write!(f, ", about {} of memory", bytes(self.memory_bytes))?;
+        }
         if 0 < self.most_again_shots {
             write!(f, ", and at most {} shots more where the guard measures again", self.most_again_shots)?;
         }

@@ -97,6 +97,7 @@ impl Prepared {
     pub(crate) fn network(&self, lab: &Lab, data: &Dataset) -> Result<Network, Error> {
         let Self { experiment, document, .. } = self;
         let network = Network::build(experiment.layout(), document, lab, data)?.trained(document)?;
+        let network = network.beginning_with(data.rule(), document)?;
         let network = self.moving(network, (lab, data))?;
         check_statistics(&network, data, &experiment.training, document)?;
         network.guarded(experiment.guard.as_ref(), document)

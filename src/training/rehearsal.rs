@@ -43,10 +43,10 @@ impl Prepared {
         method.fits(&network, &self.experiment.training, &self.document)?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
-        Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs).check(runs, &self.rig)?;
+        Plan::new(&experiment, method, (&data, trainer.network()), &lab, runs).check(runs, &self.rig)?;
         lab.rehearse();
         let usage = trainer.try_updates(UPDATES, &mut lab)?;
-        let plan = Plan::new(&experiment, method, (&data, trainer.weight_count()), &lab, runs);
+        let plan = Plan::new(&experiment, method, (&data, trainer.network()), &lab, runs);
         let rehearsed = lab.rehearsed();
         rehearsed.iter().try_for_each(|plant| plant.refuse(&plan))?;
         Ok(Rehearsal {

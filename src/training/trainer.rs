@@ -156,9 +156,9 @@ impl<'a> Trainer<'a> {
         Saved { weights: self.weights.clone(), state: self.network.remembered(&self.state) }
     }
 
-    /// How many numbers are trained.
-    pub fn weight_count(&self) -> usize {
-        self.weights.iter().map(|weight| weight.tensor.dims().iter().product::<usize>()).sum()
+    /// What it trains.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Makes the first `count` updates with no run around them: nothing is told, recorded or tried. Whoever wants to end ends them.

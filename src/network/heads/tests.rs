@@ -47,6 +47,7 @@ fn erf(x: f64) -> f64 {
 fn function(name: &str, x: f64) -> f64 {
     match name {
         "relu" => x.max(0.0),
+        "clipped-relu" => x.clamp(0.0, 2.0),
         "leaky-relu" => {
             if x > 0.0 {
                 x
@@ -65,8 +66,8 @@ fn function(name: &str, x: f64) -> f64 {
     }
 }
 
-const FUNCTIONS: [&str; 10] =
-    ["relu", "leaky-relu", "gelu", "silu", "sigmoid", "tanh", "softplus", "abs", "square", "sin"];
+const FUNCTIONS: [&str; 11] =
+    ["relu", "clipped-relu", "leaky-relu", "gelu", "silu", "sigmoid", "tanh", "softplus", "abs", "square", "sin"];
 
 /// A read-out of every kind of layer but `scale`, 5 → 2, in double precision: repeat to 7, scale and offset, linear to 6, the function, pick 5 from 1, pad to 6,
 /// bins by root mean square to 3, linear to 2.

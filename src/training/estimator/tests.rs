@@ -2,11 +2,11 @@
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
-use sims::{Built, Equations, Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
+use sims::{Built, Electrical, Equations, Key, Mesh, MeshImperfections, MeshOutputs, Simulated};
 
 use super::trial::{Trials, dealt};
 use super::{Backpropagation, Estimator, Problem};
-use crate::data::{Target, Targets};
+use crate::data::{CellsConfig, Target, Targets};
 use crate::document::Document;
 use crate::network::{LayerConfig, NamedTensor, Network, State, rows};
 use crate::plants::{Derivatives, Forward, Lab, Opened};
@@ -41,6 +41,9 @@ const LABELLED: &str = "[[layers]]\nkind = \"label\"\nclasses = 2\n[[layers]]\nk
 /// Through three inputs and two pushes of nodes that settle, of whose readings the answers are looked at.
 const SETTLING: &str = "[[layers]]\nkind = \"pad\"\nwidth = 5\n[[layers]]\nkind = \"physical\"\nplant = \"settling\"\n\
                         control_spread = 0.2\n[[layers]]\nkind = \"pick\"\nfrom = 0\ncount = 2\n[[layers]]\nkind = \"linear\"\nwidth = 2\n";
+/// What four channels of a cell change by, through eight samples of a circuit.
+const RULE: &str = "[[layers]]\nkind = \"linear\"\nwidth = 8\n[[layers]]\nkind = \"normalize\"\nstatistics = \"moving\"\n\
+                    [[layers]]\nkind = \"physical\"\nplant = \"electrical\"\n[[layers]]\nkind = \"linear\"\nwidth = 4\n";
 /// One output of two inputs.
 const BOWL: &str = "[[layers]]\nkind = \"linear\"\nwidth = 1\n";
 
@@ -188,6 +191,14 @@ impl Bench {
         });
         slopes.collect()
     }
+}
+
+/// The rule of an automaton through a circuit whose readings are noisy, with the circuit.
+pub fn rule(cells: &CellsConfig) -> (Network, Lab) {
+    let built = Electrical { samples: 8, ..Electrical::default() }.build().unwrap();
+    let lab = opened("electrical", built, Derivatives::Twin);
+    let (document, layers) = (Document::parse("a.toml", RULE).unwrap(), toml::from_str::<Layers>(RULE).unwrap());
+    (Network::build(&layers.layers, &document, &lab, cells).unwrap(), lab)
 }
 
 fn network(text: &str, ends: [usize; 2]) -> Network {

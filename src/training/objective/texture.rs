@@ -247,7 +247,12 @@ mod tests {
 
     fn objective(filters: Option<Filters>) -> TextureObjective {
         let cells = CellsConfig { size: 12, channels: 4, contrast: 0.8, ..CellsConfig::default() };
-        TextureObjective::new(&Texture { image: image(32), cells: Some(cells), filters: filters.map(Arc::new) })
+        TextureObjective::new(&Texture {
+            image: image(32),
+            cells: Some(cells),
+            filters: filters.map(Arc::new),
+            rule: None,
+        })
     }
 
     #[test]
