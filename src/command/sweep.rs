@@ -157,6 +157,9 @@ fn table(sweep: &Sweep) -> Table {
         for method in &methods {
             let point = points.iter().find(|point| point.method == *method);
             row.push(point.map_or(String::new(), |point| {
+                if point.diverged {
+                    return "diverged".to_owned();
+                }
                 let (score, found) = (sweep.score(), point.test(sweep.score()));
                 if sweep.seeds < 2 {
                     return score.number(found.mean);

@@ -61,6 +61,9 @@ pub struct Point {
     pub values: BTreeMap<String, String>,
     /// RMS error of the nominal twin over the standard deviation of the plant's outputs.
     pub twin_error: Option<f64>,
+    /// Whether a training has left the numbers: such a setting has no scores and is never the best.
+    #[serde(default)]
+    pub diverged: bool,
     /// Of each score the values of each seed: `test_accuracy` on the plant, `believed_accuracy`, and `validation_accuracy`, which is
     /// empty without a validation set.
     #[serde(flatten)]
@@ -212,6 +215,7 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
         best: vec![],
     };
     let all = plan.settings.len() * plan.variants.len();
+    let mut left = None;
     for (setting, prepared) in plan.settings.iter().zip(&prepared) {
         let twin_error = prepared.twin_error(prepared.experiment.seed)?;
         for variant in plan.variants {
@@ -219,19 +223,32 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
             let below = folder.join(format!("{}-{}", setting.name(), variant.name()));
             let (mut runs, workers) = (plan.prepare(setting, variant.refresh)?, rayon::current_num_threads());
             runs.rig = runs.rig.sharing(&first.rig);
-            let finished = plan.run(&runs, variant.method, if alone { workers } else { 1 }, &below)?;
+            let (finished, diverged) = match plan.run(&runs, variant.method, if alone { workers } else { 1 }, &below) {
+                Ok(finished) => (finished, false),
+                // How far a key can be turned is what a sweep is for: the others go on.
+                Err(error @ Error::Diverged { .. }) => {
+                    tell!("pnnlab: {}, {}: {error}; this setting has no score", setting.words(), variant.name());
+                    left = Some(error);
+                    (vec![], true)
+                }
+                Err(error) => return Err(error),
+            };
             let last: Vec<Evaluated> = finished.iter().filter_map(|run| run.outcome.last).collect();
             sweep.points.push(Point {
                 method: variant.name(),
                 value: setting.number,
                 values: setting.values.iter().cloned().collect(),
                 twin_error,
+                diverged,
                 scores: Point::scores(sweep.objective, &last),
             });
             sweep.best = sweep.choose();
             // Each point is on disk as soon as it is known.
             save(&sweep, folder)?;
         }
+    }
+    if let Some(error) = left.filter(|_| sweep.points.iter().all(|point| point.diverged)) {
+        return Err(error);
     }
     let figures = first.drawer.draw_sweep(folder)?;
     Ok((sweep, folder.clone(), figures))
@@ -274,6 +291,7 @@ mod tests {
             value,
             values: BTreeMap::from([("training.learning_rate".to_owned(), value.to_string())]),
             twin_error: None,
+            diverged: false,
             scores: keyed(kind, vec![test; 2], vec![validation; 2]),
         }
     }

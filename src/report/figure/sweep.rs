@@ -44,7 +44,8 @@ impl Figure for Sweep {
         let last = self.key.rsplit('.').next().unwrap_or(&self.key);
         let score = self.score();
         let what = format!("test {} on the plant{}", score.words, if score.in_percent { ", %" } else { "" });
-        let means = self.points.iter().map(|point| point.test(score).mean).filter(|mean| mean.is_finite());
+        let shown = || self.points.iter().filter(|point| !point.diverged);
+        let means = shown().map(|point| point.test(score).mean).filter(|mean| mean.is_finite());
         let most = if score.in_percent { 100.0 } else { 1.1 * means.fold(1e-6, f64::max) };
         let axes = Axes {
             title: "",
@@ -76,7 +77,7 @@ impl Figure for Sweep {
         for (index, (method, rest)) in lines.iter().enumerate() {
             let (method, color) = (*method, color(index));
             let is_own = |point: &&Point| point.method == method && (is_cloud || self.rest(point) == *rest);
-            let mut points: Vec<&Point> = self.points.iter().filter(is_own).collect();
+            let mut points: Vec<&Point> = shown().filter(is_own).collect();
             points.sort_by(|a, b| a.value.total_cmp(&b.value));
             for point in &points {
                 let Point { value, .. } = **point;
