@@ -258,7 +258,8 @@ fn a_training_that_begins_with_a_digital_rule_grows_what_the_rule_grows() {
     let mut stream = Key::new(2).stream();
     let mut draw = |count: usize, scale: f32| (0..count).map(|_| scale * stream.normal()).collect::<Vec<f32>>();
     let rule = [draw(21 * 7, 0.7), draw(8 * 5, 0.15)];
-    let mut states = draw(144 * 5, 1.0);
+    // Within the clip: the kernel leaves cells that do not change as they are.
+    let mut states = draw(144 * 5, 0.5);
     let layers = "layers = [{ kind = \"linear\", width = 7 }, { kind = \"activation\", function = \"clipped-relu\" }, { kind = \"linear\", width = 5 }]";
     let begin = |layers: &str| {
         let network = build_between(layers, &cells).unwrap();

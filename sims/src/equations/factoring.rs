@@ -4,6 +4,7 @@
 //! The graph is bounded in terms, rounds and time. Where time ends it, or the form that it finds costs no less, the terms stay as they are:
 //! what is computed does not depend on how fast a machine is, unless that is a hundred times slower than those it was bounded for.
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -113,21 +114,27 @@ impl Terms {
 
     /// What all terms cost, each computed once.
     pub fn cost(&self, roots: &[Id]) -> f64 {
-        self.reachable(roots).into_iter().map(|id| self.own_cost(id)).sum()
+        let mut squares = HashSet::new();
+        self.reachable(roots).into_iter().map(|id| self.own_cost(id, &mut squares)).sum()
     }
 
-    fn own_cost(&self, id: Id) -> f64 {
+    /// What a term costs whose parts are there, and whose `squares`: of each base x those of x², x⁴, x⁸ … that something has needed so far.
+    fn own_cost(&self, id: Id, squares: &mut HashSet<(Id, u32)>) -> f64 {
         match self.node(id) {
             Node::Number(_) | Node::Leaf(_) | Node::Index(_) | Node::Hoisted(_) => 0.0,
             // A product that is added costs nothing of its own: a part with a factor is one.
             Node::Sum(parts, constant) => parts.len() as f64 - if *constant == 0 { 1.0 } else { 0.0 },
             Node::Product(parts) => {
-                let power = |halves: i32| {
-                    let root = if halves % 2 == 0 { 0.0 } else { cost_of(Function::Sqrt) };
-                    let inverse = if halves < 0 { INVERSE } else { 0.0 };
-                    root + inverse + f64::from(halves.unsigned_abs()).log2().floor().max(1.0) - 1.0
-                };
-                parts.iter().map(|(_, halves)| power(*halves) + 1.0).sum::<f64>() - 1.0
+                let mut cost = -1.0;
+                for (part, halves) in parts {
+                    let whole = halves.unsigned_abs() / 2;
+                    let new = (1..=whole.checked_ilog2().unwrap_or(0)).filter(|level| squares.insert((*part, *level)));
+                    let factors = (whole.count_ones() + halves.unsigned_abs() % 2).max(1);
+                    cost += f64::from(factors) + new.count() as f64;
+                    cost += if halves % 2 == 0 { 0.0 } else { cost_of(Function::Sqrt) };
+                    cost += if *halves < 0 { INVERSE } else { 0.0 };
+                }
+                cost
             }
             Node::Call(function, _) => cost_of(*function),
             Node::Pair(super::terms::Pair::Power, ..) => POWER,

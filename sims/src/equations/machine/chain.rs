@@ -1,8 +1,8 @@
 //! Chains: single elements, link after link, a tile of shots in registers.
 
 use super::super::program::{Form, Link, NOWHERE};
-use super::placed;
 use super::unit::Unit;
+use super::walk::placed;
 use crate::Real;
 
 /// Vectors of a tile, and of one of what is left.

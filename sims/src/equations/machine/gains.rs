@@ -1,11 +1,9 @@
 //! Sums over shots. Each is one number; a block's shots are added lane by lane or in a fixed order, so that sums do not depend on the
 //! vector unit.
 
-// Circle with equations/machine.rs: instructions and their sums work on one memory; split for its length.
-
 use super::super::program::{Bank, Direction, Operand};
 use super::unit::Unit;
-use super::{Lane, Outer, Rows, Splat};
+use super::walk::{Lane, Outer, Rows, Splat};
 use crate::{LANES, Real};
 
 /// Rows and columns of outer products that are summed together.

@@ -1,10 +1,8 @@
 //! Instructions that bring values together or elsewhere: gathering, sums, outputs.
 
-// Circle with equations/machine.rs: instructions and their sums work on one memory; split for its length.
-
 use super::super::program::{Direction, NOWHERE, Operand};
 use super::unit::Unit;
-use super::{Lane, Outer, Rows, placed};
+use super::walk::{Lane, Outer, Rows, placed};
 use crate::Real;
 
 /// Rows of a contraction whose sums are kept in registers together, where these are of one vector each, and where they are of more.
