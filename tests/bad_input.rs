@@ -77,7 +77,7 @@ fn an_override_is_checked_like_the_file() {
     assert!(text.starts_with("pnnlab: --set layers.0.width=32: `layers.0.width` does not fit"), "{text}");
     let (code, text) = place.refusal(&["train", "small.toml", "--set", "training.steps=0"]);
     assert_eq!(code, 3);
-    assert!(text.contains("`training.steps` is 0, but it must be from 1 to 1000000000"), "{text}");
+    assert!(text.contains("`training.steps` is 0, but it must be from 1 to 1e9"), "{text}");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn killed_trainings_of_a_generator_and_of_what_moves_it_go_on_bit_for_bit() {
     let place = place();
     train(&place, "generator.toml", "generator");
     train(&place, "motion.toml", "whole");
-    place.write("critics.toml", &MOTION.replace("noise = 2\n", CRITICS));
+    place.write("critics.toml", &motion().replace("noise = 2\n", CRITICS));
     train(&place, "critics.toml", "judged");
     let weights = |run: &str| std::fs::read(place.path(&format!("runs/{run}/weights.safetensors"))).unwrap();
     assert!(weights("judged") != weights("whole"), "critics lead elsewhere");
@@ -207,7 +207,7 @@ fn what_cannot_move_is_refused_in_a_sentence() {
         "a critic's first layer",
     );
     refused(&set("motion.components=4"), 3, "but a motion has 4 components to move along");
-    refused(&set("motion.path={amplitude=0.0}"), 3, "nothing would move");
+    refused(&set("motion.path={amplitude=0.0}"), 3, "must be above 0 and at most 1000");
     refused(&set("training.method=\"feedback-alignment\""), 3, "where there is a table [motion]");
     refused(&set("objective={kind=\"classify\"}"), 3, "there is a table [motion]");
     refused(&set("cells={size=12}"), 3, "stands beside [cells]");
