@@ -12,6 +12,7 @@
 
 mod packed;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use drivers::{Batch, Direction, Ports};
@@ -308,12 +309,78 @@ impl StateGuard {
         let width = self.joint_floors.len();
         let of_inputs = self.counts[0].min(self.rule.channels);
         let mut rows = vec![0.0; inputs.rows() * width];
-        for ((row, input), output) in rows.chunks_exact_mut(width.max(1)).zip(inputs.iter()).zip(outputs.iter()) {
-            let (first, second) = row.split_at_mut(of_inputs);
-            pool(input, first);
-            pool(output, second);
+        for (batch, places) in [(inputs, 0..of_inputs), (outputs, of_inputs..width)] {
+            Arch::new().dispatch(Pooled { batch, rows: &mut rows, width, places });
         }
         rows
+    }
+}
+
+/// The means of neighbors of each row of a batch, into these places of rows of `width` numbers.
+struct Pooled<'a> {
+    batch: &'a Batch,
+    rows: &'a mut [f32],
+    width: usize,
+    places: Range<usize>,
+}
+
+impl NullaryFnOnce for Pooled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { batch, rows, width, places } = self;
+        let (count, wanted) = (batch.columns(), places.len());
+        if wanted == 0 {
+            return;
+        }
+        let (mut some, mut other) = (vec![0.0; count / 2], vec![0.0; count / 4]);
+        for (row, to) in batch.iter().zip(rows.chunks_exact_mut(width)) {
+            let to = &mut to[places.clone()];
+            if count == wanted {
+                to.copy_from_slice(row);
+            } else if count.is_multiple_of(wanted) {
+                // Neighbors are added in pairs as long as stretches are even, all pairs of a row side by side.
+                let (mut left, mut length) = (count / wanted, count);
+                if left.is_multiple_of(2) {
+                    (left, length) = (left / 2, length / 2);
+                    pairs(row, &mut some[..length]);
+                } else {
+                    stretches(row, left, (to, 1.0 / left as f32));
+                    continue;
+                }
+                while left.is_multiple_of(2) {
+                    (left, length) = (left / 2, length / 2);
+                    pairs(&some[..2 * length], &mut other[..length]);
+                    std::mem::swap(&mut some, &mut other);
+                }
+                stretches(&some[..length], left, (to, wanted as f32 / count as f32));
+            } else {
+                for (place, mean) in to.iter_mut().enumerate() {
+                    let stretch = &row[place * count / wanted..(place + 1) * count / wanted];
+                    *mean = stretch.iter().sum::<f32>() / stretch.len().max(1) as f32;
+                }
+            }
+        }
+    }
+}
+
+/// The sum of each two neighbors.
+#[inline(always)]
+fn pairs(from: &[f32], to: &mut [f32]) {
+    for (sum, [a, b]) in to.iter_mut().zip(from.as_chunks().0) {
+        *sum = a + b;
+    }
+}
+
+/// The sum of each stretch of `length` values, times a factor.
+#[inline(always)]
+fn stretches(from: &[f32], length: usize, (to, factor): (&mut [f32], f32)) {
+    if length == 1 {
+        return to.iter_mut().zip(from).for_each(|(to, value)| *to = factor * value);
+    }
+    for (to, these) in to.iter_mut().zip(from.chunks_exact(length)) {
+        *to = factor * these.iter().sum::<f32>();
     }
 }
 
@@ -356,34 +423,6 @@ impl NullaryFnOnce for Left<'_> {
 fn is_out((value, mean, weight): (f32, f32, f32), limit: f32) -> u32 {
     let within = (value - mean).abs() * weight <= limit;
     u32::from(!within)
-}
-
-/// The means of as many stretches of neighbors as `to` has places.
-fn pool(from: &[f32], to: &mut [f32]) {
-    let (count, places) = (from.len(), to.len());
-    if count == places {
-        return to.copy_from_slice(from);
-    }
-    if count.is_multiple_of(places) {
-        let stretches = from.chunks_exact(count / places);
-        return to.iter_mut().zip(stretches).for_each(|(mean, these)| *mean = sum(these) / these.len() as f32);
-    }
-    for (place, mean) in to.iter_mut().enumerate() {
-        let stretch = &from[place * count / places..(place + 1) * count / places];
-        *mean = sum(stretch) / stretch.len().max(1) as f32;
-    }
-}
-
-/// The sum of some values, in four sums that go side by side.
-fn sum(values: &[f32]) -> f32 {
-    let (mut sums, parts) = ([0.0; 4], values.chunks_exact(4));
-    let rest: f32 = parts.remainder().iter().sum();
-    for part in parts {
-        for (sum, value) in sums.iter_mut().zip(part) {
-            *sum += value;
-        }
-    }
-    (sums[0] + sums[2]) + (sums[1] + sums[3]) + rest
 }
 
 /// The mean floors of those stretches: where neighbors move together, so does their mean.

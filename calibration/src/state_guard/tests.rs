@@ -146,7 +146,19 @@ fn wide_plants_enter_by_means_of_neighbors() {
     assert_eq!(RULE.numbers(&ports), [32, 7]);
     assert_eq!(RULE.fewest_shots(&ports), 150);
     assert_eq!(GuardRule { channels: 64, ..RULE }.fewest_shots(&ports), 142 + 71 + 1);
-    let mut to = [0.0; 4];
-    pool(&[1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 13.0, 15.0, 17.0], &mut to);
-    assert_eq!(to, [2.0, 6.0, 10.0, 15.0]);
+    // Stretches that are uneven, of one, of 8 = 2³, of 3, and of 6 = 2 · 3 values.
+    for (count, places) in [(9, 4), (5, 5), (32, 4), (12, 4), (24, 4)] {
+        let batch = Batch::from_fn(2, count, |row, column| (row * 50 + column * column) as f32);
+        let mut rows = vec![-1.0; 2 * (places + 2)];
+        Arch::new().dispatch(Pooled { batch: &batch, rows: &mut rows, width: places + 2, places: 1..places + 1 });
+        for (row, found) in batch.iter().zip(rows.chunks_exact(places + 2)) {
+            let stretch = |place: usize| &row[place * count / places..(place + 1) * count / places];
+            let mean = |place: usize| stretch(place).iter().sum::<f32>() / stretch(place).len() as f32;
+            for place in 0..places {
+                let (found, wanted) = (found[1 + place], mean(place));
+                assert!((found - wanted).abs() <= 1e-6 * wanted.abs(), "{count} to {places}: {found} and {wanted}");
+            }
+            assert_eq!([found[0], found[places + 1]], [-1.0; 2], "others stay");
+        }
+    }
 }
