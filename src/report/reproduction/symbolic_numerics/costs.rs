@@ -32,22 +32,23 @@ const COSTS: [(&str, &str); 13] = [
 
 pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Error> {
     let inputs =
-        Batch::from_fn(SHOTS, OPERATIONS + 1, |shot, port| 0.1 + 0.8 * ((shot * 7 + port * 3) % 64) as f32 / 64.0);
+        Batch::from_fn(SHOTS, 2 * OPERATIONS, |shot, port| 0.1 + 0.8 * ((shot * 7 + port * 3) % 64) as f32 / 64.0);
     let twin = |term: &str| {
         let sum: Vec<String> = (0..OPERATIONS)
-            .map(|k| term.replace("x[k]", &format!("x[{k}]")).replace("x[next]", &format!("x[{}]", k + 1)))
+            .map(|k| term.replace("x[k]", &format!("x[{k}]")).replace("x[other]", &format!("x[{}]", k + OPERATIONS)))
             .collect();
         let text = format!(
             "[indices]\nk = {}\n[inputs]\nx = {{ unit = \"1\", range = [0, 1], shape = [\"k\"], kind = \"static\" }}\n[outputs]\ny = {{ \
              unit = \"1\", value = \"{}\", range = [-1e3, 1e3] }}\n",
-            OPERATIONS + 1,
+            2 * OPERATIONS,
             sum.join(" + ")
         );
         wrong(Equations::from_text("cost.toml", &text).build()).map(|built| built.twin)
     };
     let rounds = if asked.quick { ROUNDS } else { 4 * ROUNDS };
     let seconds = |twin: &dyn Twin| fastest(rounds, || drop(std::hint::black_box(twin.predict(&inputs, &[]))));
-    let [alone, sum] = [seconds(&*twin("0*x[k]")?), seconds(&*twin("x[k]*x[next]")?)];
+    // No product shares a factor with another: what they had in common would be taken out.
+    let [alone, sum] = [seconds(&*twin("0*x[k]")?), seconds(&*twin("x[k]*x[other]")?)];
     let product = (sum - alone).max(1e-9);
     for (name, term) in COSTS {
         let cost = (seconds(&*twin(term)?) - alone) / product;
