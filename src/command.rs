@@ -10,6 +10,7 @@ pub mod generate;
 pub mod grow;
 pub mod guard;
 pub mod normalize;
+mod place;
 pub mod ports;
 pub mod reproduce;
 pub mod response;

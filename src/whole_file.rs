@@ -23,6 +23,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     })
 }
 
+/// Whether `replace` could put a file at `path`: the file beside it is made and removed, and what is at `path` stays.
+pub fn probe(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let beside = beside(path);
+    File::create(&beside)?;
+    fs::remove_file(&beside)
+}
+
 /// Where a file is written before it has its name: with the number of this process, since two may write to one place.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

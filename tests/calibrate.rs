@@ -108,6 +108,12 @@ fn what_cannot_be_calibrated_is_refused() {
 }
 
 #[test]
+fn every_plant_of_the_built_in_rig_passes_the_checks() {
+    let checked = Place::new().json(&["check", "--json"]);
+    assert!(11 <= checked["plants"].as_array().unwrap().len(), "{checked}");
+}
+
+#[test]
 fn the_check_says_whether_a_bench_will_train() {
     let place = Place::new();
     let arguments = ["calibrate", "simulated", "optical", "--procedure", "trainability", "--json"];

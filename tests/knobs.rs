@@ -82,11 +82,15 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         let system = "system = \"equations\"\nfile = \"systems/diode.toml\"\nsamples = 8\n";
         let rig = RIG.replace("system = \"electrical\"\nsamples = 16\nmismatch = 0.0\n", system);
         let knob = "low = 100.0\nhigh = 300.0\nvalue = 200.0\n";
-        let rig = rig.replace("low = -0.3\nhigh = 0.3\nslew = 0.1\nvalue = 0.0 # as it was delivered\n", knob);
+        let rig = rig
+            .replace("unit = \"V\"", "unit = \"Ω\"")
+            .replace("low = -0.3\nhigh = 0.3\nslew = 0.1\nvalue = 0.0 # as it was delivered\n", knob);
         place.write("diode.toml", &rig.replace("device.offset_volts", key));
         String::from_utf8(place.run(&["tune", "diode.toml", "--dry-run"]).stderr).unwrap()
     };
     assert_eq!(diode("coefficients.R.value"), "");
+    let said = diode("coefficients.C.value");
+    assert!(said.contains("`knobs.bias.unit` is `Ω`, but `coefficients.C.value` is in F"), "{said}");
     let said = diode("coefficients.Q.value");
     assert!(said.contains("is `coefficients.Q.value`, but the plant's system has no such key"), "{said}");
     assert!(bad("value = 0.0", "value = 0.7").contains("`knobs.bias.value` is 0.7 V: it must be from -0.3 to 0.3 V"));
@@ -95,6 +99,34 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
             .contains("`knobs.bias.plant` is `optical`, but the rig has `electrical`")
     );
     assert!(bad("low = -0.3", "low = 0.4").contains("`knobs.bias.high` is 0.3, which is not above `low`, 0.4"));
+    assert!(
+        bad("unit = \"V\"", "unit = \"mV\"").contains("`knobs.bias.unit` is `mV`, but `device.offset_volts` is in V")
+    );
+    // What a range reaches that the plant cannot be is said before anything is driven, of the knob.
+    for (key, low, high, words) in [
+        ("quality", "-1.0", "9.0", "`knobs.bias.low` is -1 1, which `quality` cannot be"),
+        ("mismatch", "0.0", "9.0", "`knobs.bias.high` is 9 1, which `mismatch` cannot be"),
+        ("samples", "16.0", "32.0", "inputs, controls and outputs instead of"),
+    ] {
+        let knob = format!("low = {low}\nhigh = {high}\nvalue = {}\n", if key == "samples" { "16.0" } else { "1.0" });
+        let rig = RIG
+            .replace("device.offset_volts", key)
+            .replace("unit = \"V\"", "unit = \"1\"")
+            .replace("low = -0.3\nhigh = 0.3\nslew = 0.1\nvalue = 0.0 # as it was delivered\nhidden = 0.12\n", &knob);
+        let said = refused(&rig, &["--evaluations", "30"]);
+        assert!(said.contains(words), "{said}");
+        assert!(!place.path("tune").exists(), "a search has begun: {said}");
+    }
+    // A control of the plant has the unit that the plant says.
+    let biased = "samples = 16\nbias_volts = 0.5\n";
+    let control = RIG
+        .replace("samples = 16\n", biased)
+        .replace("simulated = \"device.offset_volts\"", "control = \"bias\"")
+        .replace("unit = \"V\"", "unit = \"mV\"")
+        .replace("hidden = 0.12", "");
+    place.write("rig.toml", &control);
+    let said = place.refusal(&["check", "rig.toml"]).1;
+    assert!(said.contains("the knob `bias`, whose `unit` is `mV`, but `bias` is in V"), "{said}");
     let command =
         RIG.replace("simulated = \"device.offset_volts\"", "command = \"VOLT {value}\"").replace("hidden = 0.12", "");
     assert!(refused(&command, &[]).contains("has no instrument that takes any"));

@@ -253,6 +253,7 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     refused(&["generate", "generator", "--first", "frame.csv"], 2, "makes images and no sequences");
     refused(&["generate", "classified"], 2, "is no generator");
     refused(&["generate", "moved", "--out", "film.mp4"], 2, "unknown ending");
+    refused(&["generate", "moved", "--out", "seen"], 2, "holds 2 files already, such as `a.pgm`");
     refused(&["generate", "moved", "--set", "training.steps=3"], 2, "only the rig's plants can be changed");
     std::fs::remove_dir_all(place.path("runs/generator")).unwrap();
     refused(&["generate", "moved"], 4, "where there is no run");

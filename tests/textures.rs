@@ -107,6 +107,15 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     assert!(code == 2 && said.contains("only the rig's plants and the lattice"), "{said}");
     let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4"]);
     assert!(code == 2 && said.contains("need sides of at least 10"), "{said}");
+    for (arguments, words) in [
+        (&["--set", "cells.size=16"][..], "has the size of --size"),
+        (&["--damage", "13x2"], "is larger than the lattice of 12 × 12 cells"),
+        (&["--out", "x.bmp"], "unknown ending: give .png, .gif"),
+        (&["--out", "none/x.png"], "Choose another place with --out"),
+    ] {
+        let (_, said) = place.refusal(&[&["grow", "mine"], arguments].concat());
+        assert!(said.contains(words) && !said.contains("bench time"), "{said}");
+    }
 }
 
 #[test]

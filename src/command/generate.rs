@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::arguments::MakingArgs;
+use super::place::{empty_folder, refuse_file};
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::read_frame;
@@ -32,7 +33,7 @@ pub struct GenerateArgs {
     /// Sequences, or images of a run that moves nothing
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub count: u32,
-    /// Where they go: a film (.gif), a picture of all frames side by side (.png), a table (.csv), or a folder with a picture of each frame;
+    /// Where they go: a film (.gif), a picture of all frames side by side (.png), a table (.csv), or a new or empty folder for a picture of each frame;
     /// without it, film.gif, and images.png of a run that moves nothing
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
@@ -146,19 +147,15 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.extension().is_none()
 }
 
-/// Refuses a place that nothing can be written to, before anything is driven.
+/// Refuses a place that the frames cannot be written to, before anything is driven. A folder is there afterwards.
 fn writable(out: &Path, frames: usize) -> Result<(), Error> {
-    let end = out.extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
-    if !is_folder(out) && !["gif", "png", "csv"].contains(&end.as_deref().unwrap_or_default()) {
-        return Err(Error::Usage(format!(
-            "--out {}: has an unknown ending: give .gif, .png, .csv, or a folder",
-            out.display()
-        )));
+    if !is_folder(out) {
+        return refuse_file(out, &["gif", "png", "csv"], ", or a folder");
     }
-    if is_folder(out) && 100_000 < frames {
+    if 100_000 < frames {
         return Err(Error::Usage(format!("--out {}: {frames} frames are too many files: write .csv", out.display())));
     }
-    Ok(())
+    empty_folder(out)
 }
 
 /// Writes the frames as the name of the place says.
@@ -168,7 +165,6 @@ fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(),
         picture::sheet(&images, (film.size, columns(film.count)), gray)
     };
     if is_folder(out) {
-        std::fs::create_dir_all(out).map_err(Error::chosen(out, "cannot be made", "--out"))?;
         for frame in 0..film.length {
             picture::write((&out.join(format!("frame-{:05}.png", frame + 1)), "--out"), &[sheet(frame)], zoom)?;
         }
@@ -259,6 +255,8 @@ mod tests {
         assert!(std::fs::read(at("film.gif")).unwrap().starts_with(b"GIF89a"));
         let said = writable(&at("film.mp4"), 4).unwrap_err().to_string();
         assert!(said.contains("unknown ending"), "{said}");
+        let said = writable(&at("frames"), 4).unwrap_err().to_string();
+        assert!(said.contains("holds 2 files already, such as `frame-00001.png`"), "{said}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::arguments::MakingArgs;
+use super::place::refuse_file;
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::{CellsConfig, Meaning, is_rule, read_image, read_rule};
@@ -77,12 +78,14 @@ fn rate(text: &str) -> Result<f32, String> {
 
 /// Grows, damages, repairs, and writes the picture.
 pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
+    refuse_file(&arguments.out, &["png", "gif"], "")?;
     if is_rule(&arguments.run) && !arguments.making.on.runs.join(&arguments.run).is_dir() {
         let (rule, mut cells) = read_rule(&arguments.run)?;
         if let Some(other) = arguments.making.on.set.first() {
             return Err(Error::Usage(format!("--set {other}: a rule of the collection has no keys: leave it out")));
         }
         cells.size = 64;
+        refuse_hole(arguments, &cells)?;
         let judge = match &arguments.data {
             Some(file) => Some(judge(&read_image(file)?, arguments, &cells)?),
             None => None,
@@ -97,6 +100,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
              what was trained stays"
         )));
     }
+    refuse_size(&arguments.making.on.set)?;
     let prepared = super::on_bench(&run, arguments.making.on.bench(), arguments.data.clone(), Theme::default())?;
     let Some(cells) = prepared.experiment.cells.clone() else {
         return Err(Error::Usage(format!(
@@ -104,6 +108,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
             run.folder.display()
         )));
     };
+    refuse_hole(arguments, &cells)?;
     let judge = match prepared.load(run.seed) {
         Ok(data) => match &data.meaning {
             Meaning::Texture(texture) => Some(judge(&texture.image, arguments, &cells)?),
@@ -141,6 +146,29 @@ fn steps(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
 
 fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
     arguments.size.unwrap_or([cells.size; 2])
+}
+
+/// Refuses another lattice for the training: the pool that it left is of its own size.
+fn refuse_size(set: &[String]) -> Result<(), Error> {
+    let key = |set: &str| set.split('=').next().unwrap_or_default().trim().to_owned();
+    match set.iter().find(|set| ["cells.size", "cells.pool"].contains(&key(set).as_str())) {
+        None => Ok(()),
+        Some(other) => Err(Error::Usage(format!(
+            "--set {other}: is of the lattices that were trained on, which stay: the lattice that is grown has the size of --size, such as --size 64x64"
+        ))),
+    }
+}
+
+/// Refuses a hole that is larger than the lattice.
+fn refuse_hole(arguments: &GrowArgs, cells: &CellsConfig) -> Result<(), Error> {
+    let [height, width] = extent(arguments, cells);
+    match arguments.damage {
+        Some(hole) if height < hole[0] || width < hole[1] => Err(Error::Usage(format!(
+            "--damage {}x{}: is larger than the lattice of {height} × {width} cells: cut a smaller hole, or grow more with --size",
+            hole[0], hole[1]
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Says what it will cost on the plants; refuses more shots than the rig allows.

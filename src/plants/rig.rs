@@ -308,7 +308,7 @@ impl Rig {
                 same_ports(config, simulated.card(), built.twin.card())
                     .map_err(|message| self.document.refuse(&path, message))?;
                 let plant = own.retuned(config, simulated, seed);
-                (plant.map_err(|error| self.document.refuse(&path, error.to_string()))?, built.twin, Some(built.ideal))
+                (plant.map_err(|(key, why)| self.document.refuse(&key, why))?, built.twin, Some(built.ideal))
             }
             (None, Some(bench), _) => {
                 let twin = bench.twin.system().map(|system| build(system, "bench.twin")).transpose()?;

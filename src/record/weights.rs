@@ -34,7 +34,9 @@ impl Saved {
         let path = Self::path(folder);
         let bad = |message: String| Error::Record { path: path.clone(), message };
         let bytes = read_bounded(&path, MOST).map_err(|error| bad(format!("cannot be read: {error}")))?;
-        let tensors = tensors_of(&bytes).map_err(|error| bad(format!("does not hold weights: {error}")))?;
+        let mut tensors = tensors_of(&bytes).map_err(|error| bad(format!("does not hold weights: {error}")))?;
+        // A file has no order: what is wrong with several is said of the same one each time.
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
         let mut saved = Self::default();
         for NamedTensor { name, tensor } in tensors {
             match name.strip_prefix(STATE) {

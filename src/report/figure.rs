@@ -76,7 +76,7 @@ pub fn of_run(run: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
             let caption = record.caption(&format!("the last test, on the plant{scores}"));
             predictions(&last, caption, &folder, "predictions", theme)?
         }
-        Picture::Texture => texture(run, &folder)?,
+        Picture::Texture => texture(run, &record, &folder, theme)?,
     });
     drawn.extend(plant_and_twin(&record, &folder, theme)?);
     drawn.extend(drift(&record, &folder, theme)?);

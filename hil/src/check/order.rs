@@ -1,7 +1,5 @@
 //! Checks of readings: the same again, and each in its place.
 
-use std::collections::HashMap;
-
 use drivers::{Batch, Direction, Ports};
 
 use super::subject::{Failure, Seen, Subject, distance, free_to_drive, set_controls, shots};
@@ -12,6 +10,12 @@ const SHOTS: usize = 12;
 const REPEATABILITY: f64 = 0.3;
 /// A shift that leaves no more than this part of the difference between two readings explains it.
 const LEFT: f64 = 0.5;
+/// A shot whose two readings lie this many times further apart than those of most shots do is no matter of noise.
+const OUTLIER: f64 = 5.0;
+/// A plant of fewer outputs comes to the end of its range in an honest shot.
+const FEW: usize = 4;
+/// What is said where no shot reads otherwise than another.
+const ALL_SAME: &str = "all shots read the same: check that the drive reaches the plant";
 
 /// The same shots read the same twice, but for noise.
 pub(super) fn repeatability(subject: &mut Subject) -> Seen {
@@ -22,7 +26,7 @@ pub(super) fn repeatability(subject: &mut Subject) -> Seen {
     let differs = distance(first.values(), second.values());
     let spread = spread(&first);
     if spread == 0.0 {
-        return Err(Failure::Wrong("all shots read the same: check that the drive reaches the plant".to_owned()));
+        return Err(Failure::Wrong(ALL_SAME.to_owned()));
     }
     let ports = subject.plant.ports();
     if let Some(ailment) = ailment(ports, &[(&inputs, &first), (&inputs, &second)]) {
@@ -50,6 +54,9 @@ pub(super) fn order(subject: &mut Subject) -> Seen {
 }
 
 /// Why shots of a shuffled batch read more like others than like themselves, if any do.
+///
+/// Readings of a few outputs may lie near those of another shot by chance, or be the same: a shot counts as another only where it is also
+/// further from itself than noise explains.
 pub(super) fn mistaken(subject: &mut Subject) -> Result<Option<String>, drivers::Error> {
     let inputs = shots(subject, SHOTS, 3);
     let straight = subject.plant.measure(&inputs)?;
@@ -57,39 +64,61 @@ pub(super) fn mistaken(subject: &mut Subject) -> Result<Option<String>, drivers:
     let places: Vec<usize> = (0..SHOTS).map(|row| (5 * row + 7) % SHOTS).collect();
     let shuffled = Batch::from_fn(SHOTS, inputs.columns(), |row, column| inputs.row(places[row])[column]);
     let read = subject.plant.measure(&shuffled)?;
-    let nearest = |row: usize| {
-        let distances = (0..SHOTS).map(|other| distance(read.row(row), straight.row(other)));
-        distances.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
-    };
-    let mistaken: Vec<usize> = (0..SHOTS).filter(|row| nearest(*row) != Some(places[*row])).collect();
+    let spread = spread(&straight);
+    if spread == 0.0 {
+        return Ok(Some(ALL_SAME.to_owned()));
+    }
+    let apart = |row: usize, place: usize| distance(read.row(row), straight.row(place));
+    let noise = noise(&(0..SHOTS).map(|row| apart(row, places[row])).collect::<Vec<_>>(), spread);
+    let nearest = |row: usize| (0..SHOTS).min_by(|a, b| apart(row, *a).total_cmp(&apart(row, *b)));
+    let is_itself = |row: usize| nearest(row) == Some(places[row]) || apart(row, places[row]) <= noise;
+    let mistaken: Vec<usize> = (0..SHOTS).filter(|row| !is_itself(*row)).collect();
     let Some(first) = mistaken.first() else { return Ok(None) };
     let ports = subject.plant.ports();
     let ailment = ailment(ports, &[(&inputs, &straight), (&shuffled, &read)]);
     let shift = || shift(ports, straight.row(places[*first]), read.row(*first));
+    let or = if noise == 0.0 { ", or noise is as large as what the drive changes" } else { "" };
     let cause = ailment.or_else(shift);
     let cause =
-        cause.unwrap_or_else(|| format!("shots {mistaken:?} came back as others: an answer is in the wrong place"));
+        cause.unwrap_or_else(|| format!("shots {mistaken:?} came back as others: an answer is in the wrong place{or}"));
     Ok(Some(cause))
 }
 
-/// What is wrong with readings by themselves, of batches with their inputs one after another.
-fn ailment(ports: &Ports, batches: &[(&Batch, &Batch)]) -> Option<String> {
+/// The most that noise explains between two readings of one shot, from those of all shots and the spread from shot to shot. Nothing where
+/// most shots differ from themselves as they may not: then it is no noise.
+fn noise(differences: &[f64], spread: f64) -> f64 {
+    let mut sorted = differences.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    if median <= REPEATABILITY * spread { (OUTLIER * median).max(REPEATABILITY * spread) } else { 0.0 }
+}
+
+/// What is wrong with readings by themselves, of two batches of the same shots, each with its inputs, in any order.
+fn ailment(ports: &Ports, batches: &[(&Batch, &Batch); 2]) -> Option<String> {
     let ranges = ports.ranges(Direction::Output);
-    let mut seen: HashMap<Vec<u32>, (usize, &[f32])> = HashMap::new();
-    let rows = batches.iter().flat_map(|(inputs, readings)| inputs.iter().zip(readings.iter()));
-    for (row, (driven, reading)) in rows.enumerate() {
+    let rows: Vec<(&[f32], &[f32])> =
+        batches.iter().flat_map(|(inputs, readings)| inputs.iter().zip(readings.iter())).collect();
+    let most = REPEATABILITY * spread(batches[0].1).min(spread(batches[1].1));
+    let is_unlike_itself = |(driven, reading): &(&[f32], &[f32])| {
+        rows.iter().any(|(other, again)| other == driven && most < distance(reading, again))
+    };
+    for (row, shot) in rows.iter().enumerate() {
+        let (driven, reading) = *shot;
         if reading.iter().any(|value| !value.is_finite()) {
             return Some(format!("a reading of shot {row} is not a number"));
         }
-        let mut ends = reading.iter().zip(&ranges);
-        if ends.all(|(value, range)| *value <= range.low || range.high <= *value) {
+        let is_at_end = reading.iter().zip(&ranges).all(|(value, range)| *value <= range.low || range.high <= *value);
+        if is_at_end && (FEW <= reading.len() || is_unlike_itself(shot)) {
             return Some(format!(
                 "all readings of shot {row} are at the end of their range: saturated. Drive less, or lower the gain; a `screen` in the \
                  rig file drives such shots again"
             ));
         }
-        let bits = reading.iter().map(|value| value.to_bits()).collect();
-        if let Some((other, _)) = seen.insert(bits, (row, driven)).filter(|(_, before)| *before != driven) {
+        // Few outputs, or few codes, are the same by chance. What is stuck is also not what the shot itself reads the other time.
+        let same = rows[..row].iter().position(|before| {
+            before.1 == reading && before.0 != driven && (is_unlike_itself(shot) || is_unlike_itself(before))
+        });
+        if let Some(other) = same {
             return Some(format!(
                 "shot {row} reads bit for bit what shot {other} read, though it was driven otherwise: a value that is stuck, or an \
                  old frame. A `screen` in the rig file drives such shots again"

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use drivers::{Batch, Card, Error, Limited, Limits, Plant};
-use sims::{Electrical, Mechanical, Mesh, Optical, Oscillators, Simulated};
+use sims::{Electrical, Equations, Mechanical, Mesh, Optical, Oscillators, Simulated};
 
 use super::{Check, CheckOutcome, Subject, check};
 
@@ -24,6 +24,12 @@ fn electrical() -> Simulated {
     Simulated::new(Electrical { samples: 32, ..Electrical::default() }.build().unwrap().system)
 }
 
+/// One output a shot, whose readings are a few dozen codes: two shots may read the same one.
+fn diode(plant_seed: u64) -> Simulated {
+    let text = include_str!("../../rigs/systems/diode.toml").replace("noise = 2e-3", "noise = 5e-5");
+    Simulated::new(Equations { plant_seed, ..Equations::from_text("diode.toml", &text) }.build().unwrap().system)
+}
+
 #[test]
 fn every_simulated_system_passes_what_runs() {
     let systems = [
@@ -40,6 +46,30 @@ fn every_simulated_system_passes_what_runs() {
         assert!(failed.is_empty(), "{name}: {failed:?}");
         assert_eq!(outcome(&checks, "order of shots"), CheckOutcome::Passed, "{name}");
         assert_eq!(outcome(&checks, "reconnect"), CheckOutcome::NotRun, "{name}");
+    }
+}
+
+#[test]
+fn shots_of_one_output_that_read_the_same_by_chance_are_neither_stuck_nor_mistaken() {
+    for seed in 0..8 {
+        let checks = run(diode(seed));
+        for name in ["repeatability", "order of shots"] {
+            assert_eq!(outcome(&checks, name), CheckOutcome::Passed, "{seed}: {}", why(&checks, name));
+        }
+    }
+}
+
+#[test]
+fn one_output_suffices_to_find_what_is_stuck_or_in_another_place() {
+    let wrong = |spoil: fn(&mut Batch)| run(Wrong { plant: diode(0), spoil, unsafe_forever: false });
+    let shifted = wrong(|readings| readings.values_mut().rotate_right(1));
+    assert_eq!(outcome(&shifted, "order of shots"), CheckOutcome::Failed, "{shifted:?}");
+    // Half of the answers are the frame before.
+    let old = wrong(|readings| readings.values_mut().chunks_exact_mut(2).for_each(|pair| pair[1] = pair[0]));
+    assert!(why(&old, "order of shots").contains("reads bit for bit what shot"), "{old:?}");
+    let stuck = wrong(|readings| readings.values_mut().fill(0.01));
+    for name in ["repeatability", "order of shots"] {
+        assert!(why(&stuck, name).contains("all shots read the same"), "{stuck:?}");
     }
 }
 

@@ -32,7 +32,8 @@ const MOST_STEPS: f32 = 10_000.0;
 pub struct KnobConfig {
     /// The plant that it belongs to.
     pub plant: String,
-    /// Its unit, such as `V`; `1` for a pure number.
+    /// Its unit, such as `V`; `1` for a pure number. Of a control, a setting, and a key whose unit is known it must be the same; of a command
+    /// it is as you say.
     pub unit: String,
     /// Smallest value.
     #[schemars(range(min = -1e12, max = 1e12))]
@@ -145,20 +146,8 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
             return refuse("", format!("turns what the knob `{other}` turns: leave one of the two out"));
         }
         if let Some(key) = &knob.simulated {
-            let Some(system) = &plant.simulated else {
-                return refuse(
-                    ".simulated",
-                    format!("is a key of a simulated plant, but plant `{}` is none", knob.plant),
-                );
-            };
-            if plant.shift.is_some() {
-                return refuse(
-                    ".simulated",
-                    format!("cannot be turned on plant `{}`, which has a `shift` that changes it as well", knob.plant),
-                );
-            }
-            if let Err(message) = Retuned::known(system, key) {
-                return refuse(".simulated", message);
+            if let Err((own, message)) = check_simulated(knob, key, plant) {
+                return refuse(own, message);
             }
         } else if knob.hidden != 0.0 {
             return refuse(
@@ -204,6 +193,34 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
     Ok(())
 }
 
+/// Refuses what is no number of a simulated plant's system, or has another unit; with the key of the knob that is wrong.
+fn check_simulated(knob: &KnobConfig, key: &str, plant: &PlantConfig) -> Result<(), (&'static str, String)> {
+    let name = &knob.plant;
+    let Some(system) = &plant.simulated else {
+        return Err((".simulated", format!("is a key of a simulated plant, but plant `{name}` is none")));
+    };
+    if plant.shift.is_some() {
+        let message = format!("cannot be turned on plant `{name}`, which has a `shift` that changes it as well");
+        return Err((".simulated", message));
+    }
+    Retuned::known(system, key).map_err(|message| (".simulated", message))?;
+    match Retuned::unit(system, key) {
+        Some(unit) if !is_same_unit(&unit, &knob.unit) => Err((".unit", other_unit(&knob.unit, key, &unit))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether two words are of one unit.
+fn is_same_unit(a: &str, b: &str) -> bool {
+    let plain = |unit: &str| unit.trim().replace('Ω', "ohm");
+    plain(a) == plain(b)
+}
+
+/// That a knob is in another unit than what it turns.
+fn other_unit(wrong: &str, turned: &str, unit: &str) -> String {
+    format!("is `{wrong}`, but `{turned}` is in {unit}: write `{unit}`, and all numbers of the knob in it")
+}
+
 /// The knobs of one plant.
 pub(super) struct OfPlant<'a> {
     name: &'a str,
@@ -244,13 +261,14 @@ impl<'a> OfPlant<'a> {
         config
     }
 
-    /// A simulated plant whose keys are controls of it; any other as it is.
+    /// A simulated plant whose keys are controls of it; any other as it is. An error is the key of the rig file that is wrong, and the rest of
+    /// the sentence.
     pub fn retuned(
         &self,
         config: &PlantConfig,
         plant: sims::Simulated,
         seed: u64,
-    ) -> Result<Box<dyn Plant>, sims::Error> {
+    ) -> Result<Box<dyn Plant>, (String, String)> {
         let keys: Vec<(&str, &KnobConfig)> = self
             .knobs
             .iter()
@@ -294,7 +312,13 @@ impl<'a> OfPlant<'a> {
                 is_it
             });
             match found {
-                Some(found) if found.count == 1 => places.add(name, first, knob.slew),
+                Some(found) if found.count == 1 && is_same_unit(&found.unit, &knob.unit) => {
+                    places.add(name, first, knob.slew);
+                }
+                Some(found) if found.count == 1 => {
+                    let why = other_unit(&knob.unit, bank, &found.unit);
+                    return Err(format!("has the knob `{name}`, whose `unit` {why}"));
+                }
                 Some(found) => {
                     return Err(format!(
                         "has the knob `{name}`, but its control `{bank}` has {} ports: a knob is one",

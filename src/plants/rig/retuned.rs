@@ -3,7 +3,7 @@
 
 // Circle with plants/rig/knobs.rs: a knob says which key it is, and what is turned is made of knobs.
 
-use drivers::{Bank, Batch, Card, Error, Plant, Range};
+use drivers::{Bank, Batch, Card, Error, Plant, Ports, Range};
 use serde_json::Value;
 use sims::{Simulated, System};
 use std::sync::Arc;
@@ -11,6 +11,19 @@ use std::sync::Arc;
 use super::config::PlantConfig;
 use super::knobs::KnobConfig;
 use super::system::SimulatedConfig;
+
+/// The units that keys end in.
+const UNITS: [(&str, &str); 9] = [
+    ("volts", "V"),
+    ("amperes", "A"),
+    ("ohms", "ohm"),
+    ("hertz", "Hz"),
+    ("seconds", "s"),
+    ("meters", "m"),
+    ("kilograms", "kg"),
+    ("radians", "rad"),
+    ("decibel", "dB"),
+];
 
 /// A simulated plant with keys as controls, behind those that it has.
 pub struct Retuned {
@@ -25,27 +38,45 @@ pub struct Retuned {
 }
 
 impl Retuned {
-    /// `inner` as `config` describes it, with these knobs.
+    /// `inner` as `config` describes it, with these knobs. What cannot be built at an end of a range is refused now, with the key of the rig file
+    /// that is wrong and the rest of the sentence.
     pub fn new(
         inner: Simulated,
         config: &PlantConfig,
         knobs: &[(&str, &KnobConfig)],
         seed: u64,
-    ) -> Result<Self, sims::Error> {
+    ) -> Result<Self, (String, String)> {
         let mut card = inner.card().clone();
         for (name, knob) in knobs {
             card.ports.controls.push(Bank::new(name, 1, &knob.unit, Range::new(knob.low, knob.high)));
         }
         let keys = knobs.iter().map(|(_, knob)| (knob.simulated.clone().unwrap_or_default(), knob.hidden)).collect();
-        let mut plant = Self { inner, card, config: config.clone(), keys, seed, values: vec![] };
-        // What cannot be built is refused now, at both ends of each range.
-        for ends in [|knob: &KnobConfig| knob.low, |knob: &KnobConfig| knob.high, |knob: &KnobConfig| knob.value] {
-            let values: Vec<f32> = knobs.iter().map(|(_, knob)| ends(knob)).collect();
-            let system = plant.system(&values)?;
-            plant.inner.become_system(system);
-            plant.values = values;
+        let values: Vec<f32> = knobs.iter().map(|(_, knob)| knob.value).collect();
+        let mut plant = Self { inner, card, config: config.clone(), keys, seed, values };
+        for (place, (name, knob)) in knobs.iter().enumerate() {
+            for (key, value) in [("low", knob.low), ("high", knob.high)] {
+                let mut values = plant.values.clone();
+                values[place] = value;
+                plant.alike(&values).map_err(|why| {
+                    let range = format!("is {value} {}, which `{}` cannot be", knob.unit, plant.keys[place].0);
+                    (format!("knobs.{name}.{key}"), format!("{range}: {why}"))
+                })?;
+            }
         }
+        let system = plant.alike(&plant.values).map_err(|why| ("knobs".to_owned(), why))?;
+        plant.inner.become_system(system);
         Ok(plant)
+    }
+
+    /// The system with its keys at these values, if it has the ports that it had.
+    fn alike(&self, values: &[f32]) -> Result<Arc<dyn System>, String> {
+        let system = self.system(values).map_err(|error| error.to_string())?;
+        let counts = |ports: &Ports| [ports.input_count(), ports.control_count(), ports.output_count()];
+        let (now, before) = (counts(&system.card().ports), counts(&self.inner.card().ports));
+        if now == before {
+            return Ok(system);
+        }
+        Err(format!("the plant then has {now:?} inputs, controls and outputs instead of {before:?}"))
     }
 
     /// Whether a system has such a key, with a number; a sentence says why not.
@@ -56,6 +87,16 @@ impl Retuned {
             Some(false) => Err(format!("is `{key}`, which is no number")),
             None => Err(format!("is `{key}`, but the plant's system has no such key: `pnnlab schema` lists them")),
         }
+    }
+
+    /// The unit of the number at a key, where its name or the file of equations says it.
+    pub fn unit(system: &SimulatedConfig, key: &str) -> Option<String> {
+        let beside = key.strip_suffix(".value").and_then(|owner| {
+            let mut written = serde_json::to_value(system).ok()?;
+            with(&mut written, &format!("{owner}.unit"), |unit| unit.as_str().map(str::to_owned)).flatten()
+        });
+        let last = key.rsplit(['.', '_']).next();
+        beside.or_else(|| UNITS.iter().find(|(word, _)| Some(*word) == last).map(|(_, unit)| (*unit).to_owned()))
     }
 
     fn system(&self, values: &[f32]) -> Result<Arc<dyn System>, sims::Error> {
@@ -140,6 +181,8 @@ impl Plant for Retuned {
 
 #[cfg(test)]
 mod tests {
+    use sims::{Electrical, Equations};
+
     use super::*;
 
     #[test]
@@ -158,5 +201,18 @@ mod tests {
         assert_eq!(order(&before), order(&after));
         assert_eq!(with(&mut written, "mismatch", |place| place.as_f64()), Some(Some(1.0)));
         assert!(with(&mut written, "coefficients.Q.value", |_| ()).is_none());
+    }
+
+    #[test]
+    fn the_unit_of_a_key_is_in_its_name_or_beside_it() {
+        let text = Equations::from_text("systems/diode.toml", hil::SYSTEMS[0].1);
+        let (electrical, text) = (SimulatedConfig::Electrical(Electrical::default()), SimulatedConfig::Equations(text));
+        let of = Retuned::unit;
+        assert_eq!(of(&electrical, "device.offset_volts").as_deref(), Some("V"));
+        assert_eq!(of(&electrical, "resonance_hertz").as_deref(), Some("Hz"));
+        assert_eq!(of(&electrical, "quality"), None);
+        assert_eq!(of(&text, "coefficients.C.value").as_deref(), Some("F"));
+        assert_eq!(of(&text, "coefficients.C.spread"), None);
+        assert_eq!(of(&text, "time.sample_seconds").as_deref(), Some("s"));
     }
 }

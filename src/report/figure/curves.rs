@@ -210,8 +210,9 @@ impl Curves {
         let values = late.flat_map(|test| [test.1, test.2]).chain(self.overlay.lines.iter().map(|line| line.2));
         if !self.score.in_percent {
             // An error from 0 up to that of guessing, or as far as it goes; one far below that needs a scale of its own.
-            let most = values.fold(0.0, f64::max);
-            return (0.0, if most < 0.5 { 1.1 * most.max(1e-6) } else { most.clamp(1.0, 10.0) });
+            // A distance may be below 0.
+            let (least, most) = values.fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+            return (1.1 * least.max(-10.0), if most < 0.5 { 1.1 * most.max(1e-6) } else { most.clamp(1.0, 10.0) });
         }
         let lowest = 100.0 * values.fold(1.0, f64::min);
         // Differences of some points need a scale of their own; all else is shown from zero.

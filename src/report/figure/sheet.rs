@@ -14,9 +14,9 @@ use crate::Error;
 use crate::output::printable;
 
 /// Height of one caption line, in pixels.
-const LINE: u32 = 21;
+pub(super) const LINE: u32 = 21;
 /// Widest caption line, in letters for each 960 pixels of figure.
-const LETTERS: u32 = 124;
+pub(super) const LETTERS: u32 = 124;
 
 /// Something that can be drawn. What it shows was read before: nothing is computed only for a picture.
 pub trait Figure {
@@ -69,7 +69,7 @@ fn lay_out<B: DrawingBackend>(
 }
 
 /// Lines of at most `letters`, broken between words.
-fn wrapped(lines: &[String], letters: usize) -> Vec<String> {
+pub(super) fn wrapped(lines: &[String], letters: usize) -> Vec<String> {
     let mut result = Vec::new();
     for line in lines {
         let mut current = String::new();

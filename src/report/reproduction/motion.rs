@@ -6,9 +6,9 @@ mod frechet;
 mod rendered;
 mod toy;
 
-use super::program::{Asked, Check, Measured, Measurement, Program};
+use super::program::{Asked, Check, Measured, Program};
 use crate::Error;
-use crate::training::{Method, Spread};
+use crate::training::Method;
 use rendered::{Classifier, Turning, generator};
 use toy::{Moved, Toy, Way};
 
@@ -62,7 +62,7 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
             toy("principal components, noise told: diversity"),
             "1",
         ),
-        Check::at_most("toy: no component steps by more than 0.2 σ", bound, step, "1"),
+        Check::at_most("toy: no component steps by more than 0.2 σ", bound, step, "σ"),
         Check::at_most(
             "digits: Fréchet distance ≤ 0.1 × that of still sequences",
             0.1,
@@ -91,7 +91,7 @@ fn judge(of: &dyn Fn(&str) -> Option<f64>) -> Vec<Check> {
             "digits: no component steps by more than 0.2 σ",
             bound,
             shown("physics-aware: largest step"),
-            "1",
+            "σ",
         ),
         Check::at_least("digits: in silico deployed ≥ as far as physics-aware", 1.0, over(silico, turned), "1"),
     ]
@@ -105,18 +105,6 @@ fn run(asked: &Asked<'_>) -> Result<Measured, Error> {
     let known = measured.measurements.clone();
     measured.checks = judge(&|name| known.iter().find(|one| one.name == name).map(|one| one.value));
     Ok(measured)
-}
-
-/// Adds the mean over seeds.
-fn add(measured: &mut Measured, name: String, values: &[f64], seeds: &[u64]) {
-    let Spread { mean, spread } = Spread::of(values);
-    measured.measurements.push(Measurement {
-        name,
-        value: mean,
-        spread: (1 < values.len()).then_some(spread),
-        unit: "1".to_owned(),
-        seeds: seeds.to_vec(),
-    });
 }
 
 /// The toy, seed after seed.
@@ -135,18 +123,18 @@ fn toys(quick: bool, measured: &mut Measured) -> Result<(), Error> {
     }
     for place in 0..controls[0].len() {
         let values: Vec<f64> = controls.iter().map(|controls| controls[place].1).collect();
-        add(measured, format!("toy, {}: Fréchet distance", controls[0][place].0), &values, seeds);
+        measured.take_mean(format!("toy, {}: Fréchet distance", controls[0][place].0), "1", &values, seeds);
     }
     for ((name, way), moved) in WAYS.iter().zip(&moved) {
-        let mut of = |what: &str, of: fn(&Moved) -> f64| {
+        let mut of = |what: &str, unit: &str, of: fn(&Moved) -> f64| {
             let values: Vec<f64> = moved.iter().map(of).collect();
-            add(measured, format!("toy, {name}: {what}"), &values, seeds);
+            measured.take_mean(format!("toy, {name}: {what}"), unit, &values, seeds);
         };
-        of("Fréchet distance", |moved| moved.distance);
-        of("diversity", |moved| moved.diversity);
-        of("largest step", |moved| moved.largest_step);
+        of("Fréchet distance", "1", |moved| moved.distance);
+        of("diversity", "1", |moved| moved.diversity);
+        of("largest step", "σ", |moved| moved.largest_step);
         if way.told {
-            of("cosine of the noise", |moved| moved.told);
+            of("cosine of the noise", "1", |moved| moved.told);
         }
     }
     Ok(())
@@ -170,15 +158,15 @@ fn digits(quick: bool, measured: &mut Measured) -> Result<(), Error> {
         tell!("motion: digits that turn on the plant, physics-aware, seed {seed}");
         shown.push(turning.learn(Method::PhysicsAware, *seed, &mut classifier)?);
     }
-    let mut of = |what: &str, of: fn(&rendered::Shown) -> f64| {
+    let mut of = |what: &str, unit: &str, of: fn(&rendered::Shown) -> f64| {
         let values: Vec<f64> = shown.iter().map(of).collect();
-        add(measured, format!("digits, {what}"), &values, seeds);
+        measured.take_mean(format!("digits, {what}"), unit, &values, seeds);
     };
-    of("physics-aware: Fréchet distance", |shown| shown.distance);
-    of("physics-aware, still: Fréchet distance", |shown| shown.still);
-    of("physics-aware: class kept", |shown| shown.kept);
-    of("physics-aware: cosine of the noise", |shown| shown.told);
-    of("physics-aware: largest step", |shown| shown.largest_step);
+    of("physics-aware: Fréchet distance", "1", |shown| shown.distance);
+    of("physics-aware, still: Fréchet distance", "1", |shown| shown.still);
+    of("physics-aware: class kept", "1", |shown| shown.kept);
+    of("physics-aware: cosine of the noise", "1", |shown| shown.told);
+    of("physics-aware: largest step", "σ", |shown| shown.largest_step);
     for (name, assignments) in [
         ("critics", &["motion.objective=critics"][..]),
         ("noise not told", &["motion.mutual_information=0.0"][..]),
