@@ -111,6 +111,15 @@ pub(crate) fn neighbors(predictions: &Batch, readings: &Batch, inputs: &Batch, r
     Some((0.5 * sum / (shots * ranges.len().max(1)) as f64).sqrt())
 }
 
+/// The squared errors of each output, shot by shot.
+pub(crate) fn squares(predictions: &Batch, readings: &Batch) -> Vec<Vec<f64>> {
+    let of = |output: usize| {
+        let pairs = predictions.iter().zip(readings);
+        pairs.map(|(predicted, read)| f64::from(predicted[output] - read[output]).powi(2)).collect()
+    };
+    (0..readings.columns()).map(of).collect()
+}
+
 /// Whether squared errors `a` of the same shots as `b` are smaller by more than chance: to less than half, or their mean difference by two of
 /// its standard errors. A more complicated model must pass this before it takes the place of a simpler one.
 pub(crate) fn surely_less(a: &[f64], b: &[f64]) -> bool {

@@ -129,6 +129,14 @@ impl Calibrated<'_> {
                     100.0 * r2
                 ));
             }
+            if let Some(plain) = fitted.linear_residual.as_ref().filter(|plain| worse(residual, plain)) {
+                lines.push(format!(
+                    "plain least squares predict the held-out readings better than the twin ({:.3} % of full scale against {:.3} %): \
+                     measure more stimuli, or choose another --procedure",
+                    100.0 * plain.rmse_of_full_scale,
+                    100.0 * residual.rmse_of_full_scale
+                ));
+            }
             if let Some(noise) =
                 residual.noise_of_full_scale.filter(|noise| residual.rmse_of_full_scale < TELLING * noise)
             {
@@ -174,6 +182,11 @@ impl Calibrated<'_> {
     pub fn times(&self) -> Vec<String> {
         sections::times(&self.fitted.timing)
     }
+}
+
+/// Whether a twin leaves more than a simpler model, by more than the standard error.
+fn worse(twin: &Residual, simpler: &Residual) -> bool {
+    twin.rmse_of_full_scale > simpler.rmse_of_full_scale + simpler.rmse_standard_error
 }
 
 /// A residual as a clause.
