@@ -211,6 +211,15 @@ fn columns_of_a_table_are_named_on_the_command_line() {
 }
 
 #[test]
+fn a_table_that_is_too_short_is_told_with_all_of_its_rows() {
+    let place = Place::new();
+    let rows: Vec<String> = (0..20).map(|k| format!("{},{},{}", k % 7, k % 5, k % 7 + 2 * (k % 5))).collect();
+    place.write("few.csv", &format!("x0,x1,y\n{}\n", rows.join("\n")));
+    let (_, text) = place.refusal(&["calibrate", "--from", "few.csv"]);
+    assert!(text.contains("needs 50 stimuli, but the trace has 20, of which 6 are held out to judge"), "{text}");
+}
+
+#[test]
 fn full_scale_is_that_of_the_shots_that_were_learned_from() {
     let place = Place::new();
     let table = |scale: f64, rows: usize| -> String {

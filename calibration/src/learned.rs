@@ -158,7 +158,13 @@ pub fn learn_stages(
 /// Refuses a trace that is too short for a network.
 fn enough(train: &Trace) -> Result<(), Error> {
     if train.shots() < FEWEST {
-        return Err(Error::TooFew { procedure: "learned", what: "stimuli", needed: FEWEST, given: train.shots() });
+        return Err(Error::TooFew {
+            procedure: "learned",
+            what: "stimuli",
+            needed: FEWEST,
+            given: train.shots(),
+            held_out: 0,
+        });
     }
     Ok(())
 }
