@@ -3,11 +3,9 @@
 //! Which columns are inputs, controls and outputs is said by their names, or by two files, inputs in the first and outputs in the second.
 //! Behind semicolons a comma is a decimal point. A first column without a name that counts the rows is passed over.
 
-use csv::{ReaderBuilder, StringRecord};
-use drivers::Batch;
-
-use crate::recorded::{Recorded, trace_of};
+use crate::recorded::{Recorded, no_number, trace_of};
 use crate::{Error, Trace};
+use csv::{ReaderBuilder, StringRecord};
 
 /// The columns of inputs, controls and outputs: names, or beginnings of names with a `*` behind.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +22,9 @@ pub struct ColumnNames {
 struct Table {
     /// Empty where there is no header.
     header: Vec<String>,
-    rows: Batch,
+    width: usize,
+    /// Row after row.
+    values: Vec<f64>,
 }
 
 impl Trace {
@@ -42,7 +42,7 @@ impl Trace {
             [of_inputs, of_outputs] => {
                 let whole = |(name, bytes): &(&str, &[u8])| -> Result<Recorded, Error> {
                     let table = Table::read(bytes)?;
-                    Ok(table.rows(name, &(0..table.rows.columns()).collect::<Vec<_>>()))
+                    Ok(table.rows(name, &(0..table.width).collect::<Vec<_>>()))
                 };
                 trace_of(whole(of_inputs)?, None, whole(of_outputs)?, Error::table)
             }
@@ -90,21 +90,21 @@ impl Table {
             }
             read_row(&record, line, decimal_comma, &mut values)?;
         }
-        let columns = width.filter(|width| *width > 0).ok_or_else(|| Error::table("holds no rows of numbers"))?;
-        Ok(Self { header, rows: Batch::new(columns, values)? }.without_row_numbers())
+        let width = width.filter(|width| *width > 0).ok_or_else(|| Error::table("holds no rows of numbers"))?;
+        Ok(Self { header, width, values }.without_row_numbers())
     }
 
     /// Without a first column that has no name, or that of a row number, and counts.
     fn without_row_numbers(self) -> Self {
         let named = self.header.first().is_some_and(|name| !name.is_empty() && name != "index");
-        let counts = self.rows.rows() > 2
-            && self.rows.iter().zip(self.rows.iter().skip(1)).all(|(before, after)| after[0] - before[0] == 1.0);
-        if self.header.is_empty() || named || !counts || self.rows.columns() < 2 {
+        let lines = self.values.chunks_exact(self.width);
+        let counts = lines.len() > 2
+            && lines.clone().zip(lines.clone().skip(1)).all(|(before, after)| after[0] - before[0] == 1.0);
+        if self.header.is_empty() || named || !counts || self.width < 2 {
             return self;
         }
-        let rows =
-            Batch::from_fn(self.rows.rows(), self.rows.columns() - 1, |row, column| self.rows.row(row)[column + 1]);
-        Self { header: self.header[1..].to_vec(), rows }
+        let values = lines.flat_map(|line| line[1..].iter().copied()).collect();
+        Self { header: self.header[1..].to_vec(), width: self.width - 1, values }
     }
 
     /// Some columns.
@@ -112,7 +112,12 @@ impl Table {
         Recorded {
             name: name.to_owned(),
             columns: columns.iter().filter_map(|column| self.header.get(*column).cloned()).collect(),
-            rows: Batch::from_fn(self.rows.rows(), columns.len(), |row, column| self.rows.row(row)[columns[column]]),
+            width: columns.len(),
+            values: self
+                .values
+                .chunks_exact(self.width)
+                .flat_map(|line| columns.iter().map(move |column| line[*column]))
+                .collect(),
         }
     }
 
@@ -202,7 +207,7 @@ impl Table {
 }
 
 /// Adds the numbers of one row.
-fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut Vec<f32>) -> Result<(), Error> {
+fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut Vec<f64>) -> Result<(), Error> {
     for (column, field) in record.iter().enumerate() {
         let value = number(field, decimal_comma).filter(|value| value.is_finite()).ok_or_else(|| {
             let field: String = field.chars().take(40).collect();
@@ -211,13 +216,17 @@ fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut 
                 column + 1
             ))
         })?;
+        if !(value as f32).is_finite() {
+            let place = format!("in line {line}, column {}", column + 1);
+            return Err(Error::table(format!("has {}", no_number(value, &place))));
+        }
         values.push(value);
     }
     Ok(())
 }
 
 /// A number, finite or not.
-fn number(field: &str, decimal_comma: bool) -> Option<f32> {
+fn number(field: &str, decimal_comma: bool) -> Option<f64> {
     if decimal_comma { field.replace(',', ".").parse().ok() } else { field.parse().ok() }
 }
 
@@ -275,6 +284,7 @@ mod tests {
             ("x,y\n1,2\n3,oops\n", "has `oops` in line 3, column 2"),
             ("x,y\n1,2\n3\n", "has 1 values in line 3, where 2 were expected"),
             ("x,y\n1,2\n3,nan\n", "has `nan` in line 3, column 2"),
+            ("x,y\n1,2\n3,1e39\n", "has 1e39 in line 3, column 2, which is beyond single precision"),
             ("x,y\n", "holds no rows"),
             ("", "holds no rows"),
             ("1,2\n3,4\n", "has no header"),

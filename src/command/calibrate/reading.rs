@@ -85,6 +85,11 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
         let beside = first.with_file_name(format!("{stem}-controls.arrows"));
         let controls = if beside.is_file() { Some(content(&beside)?) } else { None };
         Trace::from_shots(&contents[0], controls.as_deref())
+    } else if is(first, "npy") {
+        return Err(Error::Data(format!(
+            "{}: is a single array: save inputs and outputs in one file with `numpy.savez(\"FILE.npz\", inputs=x, outputs=y)`",
+            first.display()
+        )));
     } else {
         Trace::from_arrow(&contents[0])
     };
