@@ -7,6 +7,13 @@ use drivers::{Bank, Batch, Card, Direction, Identity, Origin, Ports, Range, Timi
 use crate::trace::RECORDED;
 use crate::{Error, Trace};
 
+/// What of a trace's provenance says which columns lose digits in single precision.
+const ROUNDED: &str = "rounded";
+/// Rounding that is more of a column's deviation than this is told: three digits are left.
+const TOLD: f64 = 1e-3;
+/// Such columns that are named.
+const NAMED: usize = 6;
+
 /// Values of one kind, a shot a row.
 pub(crate) struct Recorded {
     /// What they are called: an array, a file, a column.
@@ -37,6 +44,25 @@ impl Recorded {
         };
         let place = format!("in row {} (the first is 1), {}", at / self.width + 1, self.place(at % self.width));
         Err(format!("holds {}", no_number(self.values[at], &place)))
+    }
+
+    /// The columns that lose digits in single precision: what lies far from 0 by its own deviation.
+    fn rounded(&self) -> Vec<String> {
+        let count = self.count() as f64;
+        let of = |column: usize| {
+            let values = || self.values.iter().skip(column).step_by(self.width);
+            let mean = values().sum::<f64>() / count;
+            let deviation = (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+            let rounding = values().map(|value| (value - f64::from(*value as f32)).powi(2)).sum::<f64>() / count;
+            let digits = (deviation / rounding.sqrt()).log10().floor().max(0.0);
+            (rounding.sqrt() > TOLD * deviation && deviation > 1e-12 * mean.abs()).then(|| {
+                format!(
+                    "{} ({mean:.6e} with a deviation of {deviation:.1e}; digits left: {digits})",
+                    self.place(column)
+                )
+            })
+        };
+        (0..self.width).filter_map(of).collect()
     }
 
     /// A column in words.
@@ -93,13 +119,21 @@ pub(crate) fn trace_of(
     };
     let ports =
         Ports { inputs: inputs.banks("input", &driven), controls: banks, outputs: outputs.banks("output", &read) };
+    let mut provenance = BTreeMap::new();
+    let rounded: Vec<String> = [&inputs, &outputs].into_iter().chain(controls).flat_map(Recorded::rounded).collect();
+    if !rounded.is_empty() {
+        let more = rounded.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+        provenance.insert(ROUNDED.to_owned(), rounded[..rounded.len().min(NAMED)].join(", ") + &more);
+    }
+    provenance.extend([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name.clone())]);
     Ok(Trace {
         card: Card {
-            identity: Identity { system: RECORDED.into(), serial: outputs.name.clone(), origin: Origin::Replayed },
+            identity: Identity { system: RECORDED.into(), serial: outputs.name, origin: Origin::Replayed },
             ports,
             timing: Timing::default(),
         },
-        provenance: BTreeMap::from([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name)]),
+        provenance,
         settings,
         setting_of,
         stimulus: (0..shots as u32).collect(),
@@ -135,6 +169,11 @@ impl Trace {
     /// Whether it is recorded data without a card.
     pub fn is_recorded(&self) -> bool {
         self.card.identity.system == RECORDED
+    }
+
+    /// The columns of recorded data of which single precision keeps fewer than three digits of how their values differ, in words.
+    pub fn rounded(&self) -> Option<&str> {
+        self.provenance.get(ROUNDED).map(String::as_str)
     }
 
     /// Recorded data as that of a plant of `card`: its ports with their units and ranges. Whose shots they were stays what the data
@@ -190,6 +229,22 @@ mod tests {
         assert_eq!(trace.controls(5), [2.0]);
         assert!(trace.is_recorded());
         assert_eq!(trace.output_ranges(), [Range::new(-5.0, 0.0)]);
+    }
+
+    #[test]
+    fn columns_that_lose_digits_in_single_precision_are_named() {
+        let of = |offset: f64, step: f64| {
+            let x = rows("x", 2, |row| offset + step * row as f64);
+            trace_of(x, None, rows("y", 1, |row| row as f64), Error::table).unwrap()
+        };
+        let far = of(1e6, 0.3);
+        let told = far.rounded().unwrap();
+        assert!(
+            told.starts_with("column 1 of `x` (1.000001e6 with a deviation of 5.1e-1; digits left: 1), column 2"),
+            "{told}"
+        );
+        // Small numbers lose nothing that counts, and whole ones nothing at all.
+        assert_eq!((of(1.0, 0.3).rounded(), of(1e6, 1.0).rounded(), of(1e-30, 1e-31).rounded()), (None, None, None));
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl Calibrated<'_> {
                 noise.drift_rms
             ));
         }
+        if let Some(columns) = self.trace.rounded() {
+            lines.push(format!(
+                "single precision keeps few digits of how the values differ in {columns}: subtract an offset from them in the file"
+            ));
+        }
         let levels = &fitted.levels;
         if !levels.beyond.is_empty() {
             lines.push(format!(
