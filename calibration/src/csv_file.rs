@@ -5,6 +5,8 @@
 
 use crate::recorded::{Recorded, no_number, trace_of};
 use crate::{Error, Trace};
+use std::collections::BTreeSet;
+
 use csv::{ReaderBuilder, StringRecord};
 
 /// The columns of inputs, controls and outputs: names, or beginnings of names with a `*` behind.
@@ -55,8 +57,7 @@ impl Trace {
 
 impl Table {
     fn read(bytes: &[u8]) -> Result<Self, Error> {
-        let text = String::from_utf8_lossy(bytes);
-        let text = text.trim_start_matches('\u{feff}');
+        let text = text_of(bytes)?;
         let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let delimiter =
             [b',', b';', b'\t'].into_iter().max_by_key(|byte| first.bytes().filter(|other| other == byte).count());
@@ -80,7 +81,7 @@ impl Table {
                 && header.is_empty()
                 && !record.iter().all(|field| number(field, decimal_comma).is_some())
             {
-                header = record.iter().map(|name| name.trim_start_matches(['#', ' ']).to_owned()).collect();
+                header = named(&record)?;
                 continue;
             }
             let columns = *width.get_or_insert(if header.is_empty() { record.len() } else { header.len() });
@@ -206,6 +207,28 @@ impl Table {
     }
 }
 
+/// A file as text.
+fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+    let utf16 = [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
+    if utf16 || bytes.iter().take(64).any(|byte| *byte == 0) {
+        return Err(Error::table("is UTF-16 text, or no text at all: save it as CSV in UTF-8"));
+    }
+    std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        Error::table(format!("holds a letter in line {line} that is not UTF-8, such as of Latin-1: save it as UTF-8"))
+    })
+}
+
+/// The names of the columns.
+fn named(header: &StringRecord) -> Result<Vec<String>, Error> {
+    let names: Vec<String> = header.iter().map(|name| name.trim_start_matches(['#', ' ']).to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    match names.iter().find(|name| !name.is_empty() && !seen.insert(name.as_str())) {
+        Some(name) => Err(Error::table(format!("has two columns `{name}`: give each a name of its own"))),
+        None => Ok(names),
+    }
+}
+
 /// Adds the numbers of one row.
 fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut Vec<f64>) -> Result<(), Error> {
     for (column, field) in record.iter().enumerate() {
@@ -285,12 +308,21 @@ mod tests {
             ("x,y\n1,2\n3\n", "has 1 values in line 3, where 2 were expected"),
             ("x,y\n1,2\n3,nan\n", "has `nan` in line 3, column 2"),
             ("x,y\n1,2\n3,1e39\n", "has 1e39 in line 3, column 2, which is beyond single precision"),
+            ("x,y,x\n1,2,3\n", "has two columns `x`: give each a name of its own"),
             ("x,y\n", "holds no rows"),
             ("", "holds no rows"),
             ("1,2\n3,4\n", "has no header"),
         ] {
             let error = read(text, &ColumnNames::default()).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text:?}: {error}");
+        }
+        for (bytes, complaint) in [
+            (&b"\xFF\xFEx\0,\0y\0\n\0"[..], "is UTF-16 text"),
+            (b"x\0,\0y\0\n\0", "is UTF-16 text"),
+            (b"x,y\n1,2\n3,4 \xB5\n", "holds a letter in line 3 that is not UTF-8"),
+        ] {
+            let error = Trace::from_csv(&[("one.csv", bytes)], &ColumnNames::default()).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
         }
     }
 }
