@@ -20,7 +20,7 @@ pub use calibrated::Calibrated;
 use paper::{Piece, html, markdown};
 pub use sections::{LEVELS, level_rows};
 pub use words::{counted, measured as to_uncertainty, significant};
-use words::{in_runs, number};
+use words::{decimals, in_runs, number};
 
 /// Below this R² of the median output a twin explains too little to be of use.
 const POOR: f64 = 0.8;
@@ -118,7 +118,11 @@ impl Calibrated<'_> {
         let mut lines = Vec::new();
         if let Some(residual) = &fitted.residual {
             let r2 = residual.r2_median;
-            if r2 < 0.0 {
+            if r2.is_nan() {
+                lines.push(
+                    "no held-out reading moves: there is no R², and the twin says nothing but one value".to_owned(),
+                );
+            } else if r2 < 0.0 {
                 lines.push(format!(
                     "the twin is of no use: it predicts the median output worse than the output's own mean does (R² {r2:.2}). Measure \
                      more stimuli, or choose another --procedure"
@@ -205,12 +209,12 @@ fn in_words(residual: &Residual) -> String {
         None => noise,
     };
     format!(
-        "{:.3} ± {:.3} % of full scale (95 %){noise}; {:.2} % of the outputs' standard deviation; R² {:.4} (median port), {:.4} (worst)",
+        "{:.3} ± {:.3} % of full scale (95 %){noise}; {} % of the outputs' standard deviation; R² {} (median port), {} (worst)",
         100.0 * residual.rmse_of_full_scale,
         100.0 * residual.rmse_uncertainty(),
-        100.0 * residual.rmse_of_output_std,
-        residual.r2_median,
-        residual.r2_lowest
+        decimals(100.0 * residual.rmse_of_output_std, 2),
+        decimals(residual.r2_median, 4),
+        decimals(residual.r2_lowest, 4)
     )
 }
 
@@ -297,9 +301,9 @@ fn residual_table(residuals: &[(&str, &Residual)]) -> Vec<Piece> {
             (*name).to_owned(),
             format!("{:.3}", 100.0 * residual.rmse_of_full_scale),
             format!("{:.3}", 100.0 * residual.rmse_uncertainty()),
-            format!("{:.2}", 100.0 * residual.rmse_of_output_std),
-            format!("{:.4}", residual.r2_median),
-            format!("{:.4}", residual.r2_lowest),
+            decimals(100.0 * residual.rmse_of_output_std, 2),
+            decimals(residual.r2_median, 4),
+            decimals(residual.r2_lowest, 4),
         ]
     });
     let noise = residuals.iter().find_map(|(_, residual)| {
