@@ -120,7 +120,7 @@ impl Calibrated<'_> {
             let r2 = residual.r2_median;
             if r2.is_nan() {
                 lines.push(
-                    "no held-out reading moves: there is no R², and the twin says nothing but one value".to_owned(),
+                    "no held-out reading moves: there is no R², and nothing says whether the twin is right".to_owned(),
                 );
             } else if r2 < 0.0 {
                 lines.push(format!(
@@ -360,4 +360,16 @@ fn provenance(facts: &FitFacts) -> Vec<String> {
     }
     list.push(format!("made: {} (UTC)", timestamp(facts.made_unix_seconds as u64)));
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twin_is_worse_than_what_is_simpler_beyond_its_standard_error() {
+        let left =
+            |rmse_of_full_scale: f64| Residual { rmse_of_full_scale, rmse_standard_error: 0.01, ..Residual::default() };
+        assert!(worse(&left(0.22), &left(0.2)) && !worse(&left(0.205), &left(0.2)) && !worse(&left(0.1), &left(0.2)));
+    }
 }
