@@ -327,8 +327,8 @@ fn choose<'a, 'f>(
         }
         let advice = match rows.len() {
             0 | 1 if arrays.iter().filter(|array| array.is_numbers()).count() > 1 => {
-                "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz, or name two with --arrays INPUTS,OUTPUTS, of \
-                 which one without columns then is a column"
+                "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz, or name two with --arrays INPUTS,OUTPUTS: \
+                 what has one dimension is one column"
             }
             0 | 1 => "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz",
             _ => "name two with --arrays INPUTS,OUTPUTS",

@@ -259,7 +259,7 @@ impl Found {
     fn part(&self, helps: &[bool]) -> Result<LearnedPart, Error> {
         let (mut left, mut before) = (0.0, 0.0);
         for (missed, helps) in self.missed.iter().zip(helps) {
-            let [with, without] = [0, 1].map(|model| missed[model].iter().sum::<f64>());
+            let [with, without] = missed.each_ref().map(|squares| squares.iter().sum::<f64>());
             left += if *helps { with } else { without };
             before += without;
         }
@@ -283,10 +283,10 @@ fn learn_over(
 ) -> Result<Found, Error> {
     let ports = &train.card.ports;
     let outputs = ports.ranges(Direction::Output);
-    let base = |trace: &Trace| beneath.twin.filter(|_| beneath.seen).map(|twin| trace.predict(&**twin));
+    let base = |trace: &Trace| beneath.twin.map(|twin| trace.predict(&**twin));
     let (base_train, base_held) = (base(train), base(held_out));
-    let (left_train, left_held) = (train.left(beneath.twin), held_out.left(beneath.twin));
-    let seen = base_train.as_ref();
+    let (left_train, left_held) = (train.less(base_train.as_ref()), held_out.less(base_held.as_ref()));
+    let seen = base_train.as_ref().filter(|_| beneath.seen);
     let controls = (0..train.shots()).map(|shot| train.controls(shot));
     let scaling = Scalings {
         inputs: Scaling::of(&train.inputs.iter(), &ports.ranges(Direction::Input)),
@@ -295,7 +295,7 @@ fn learn_over(
         targets: Scaling::of(&left_train.iter(), &outputs),
     };
     let train_examples = scaling.examples(train, seen, &left_train);
-    let held_examples = scaling.examples(held_out, base_held.as_ref(), &left_held);
+    let held_examples = scaling.examples(held_out, base_held.as_ref().filter(|_| beneath.seen), &left_held);
     let examples = [&train_examples, &held_examples];
     let learned = match known {
         Some(architecture) => learn_as(examples, architecture, (search, key), observer)?,

@@ -76,8 +76,12 @@ impl Trace {
 
     /// What `twin` leaves of the readings; all of them where there is none.
     pub(crate) fn left(&self, twin: Option<&Arc<dyn Twin>>) -> Batch {
-        let Some(twin) = twin else { return self.outputs.clone() };
-        let known = self.predict(&**twin);
+        self.less(twin.map(|twin| self.predict(&**twin)).as_ref())
+    }
+
+    /// The readings less what is `known` of them, `[shots, outputs]`.
+    pub(crate) fn less(&self, known: Option<&Batch>) -> Batch {
+        let Some(known) = known else { return self.outputs.clone() };
         Batch::from_fn(known.rows(), known.columns(), |row, port| self.outputs.row(row)[port] - known.row(row)[port])
     }
 
