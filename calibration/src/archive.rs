@@ -296,6 +296,12 @@ fn named<'a, 'f>(arrays: &'a [Array<'f>], name: &str) -> Result<&'a Array<'f>, E
     }
 }
 
+/// Refuses an array of rows whose values are not read.
+fn readable(arrays: &[Array<'_>]) -> Result<(), Error> {
+    let unread = arrays.iter().find(|array| array.shape.len() > 1 && !array.is_numbers());
+    unread.map_or(Ok(()), |array| Err(array.unreadable()))
+}
+
 /// The array of an archive that has inputs or outputs alone.
 fn only<'a, 'f>(arrays: &'a [Array<'f>], name: Option<&str>) -> Result<&'a Array<'f>, Error> {
     if let Some(name) = name {
@@ -303,6 +309,9 @@ fn only<'a, 'f>(arrays: &'a [Array<'f>], name: Option<&str>) -> Result<&'a Array
     }
     let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [one] = rows[..] else {
+        if rows.is_empty() {
+            readable(arrays)?;
+        }
         return Err(Error::archive(format!(
             "has {} arrays of rows, of {}: name one with --arrays INPUTS,OUTPUTS",
             rows.len(),
@@ -321,9 +330,8 @@ fn choose<'a, 'f>(
     }
     let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [a, b] = rows[..] else {
-        if let Some(array) = arrays.iter().find(|array| rows.len() < 2 && array.shape.len() > 1 && !array.is_numbers())
-        {
-            return Err(array.unreadable());
+        if rows.len() < 2 {
+            readable(arrays)?;
         }
         let advice = match rows.len() {
             0 | 1 if arrays.iter().filter(|array| array.is_numbers()).count() > 1 => {
@@ -483,5 +491,8 @@ mod tests {
             let text = Trace::from_npz(&[&bytes], None).unwrap_err().to_string();
             assert!(text.contains(complaint), "{text}");
         }
+        let only = zipped(&[("x", "'|b1'", "2, 2".to_owned(), vec![])]);
+        let text = Trace::from_npz(&[&only, &zipped(&[y])], None).unwrap_err().to_string();
+        assert!(text.contains("`x` (|b1, shape 2×2), which are booleans"), "{text}");
     }
 }
