@@ -209,7 +209,7 @@ impl Table {
 
 /// A file as text.
 fn text_of(bytes: &[u8]) -> Result<&str, Error> {
-    let utf16 = [[0xFF, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
+    let utf16 = [[0xFF_u8, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
     if utf16 || bytes.iter().take(64).any(|byte| *byte == 0) {
         return Err(Error::table("is UTF-16 text, or no text at all: save it as CSV in UTF-8"));
     }
@@ -223,7 +223,8 @@ fn text_of(bytes: &[u8]) -> Result<&str, Error> {
 fn named(header: &StringRecord) -> Result<Vec<String>, Error> {
     let names: Vec<String> = header.iter().map(|name| name.trim_start_matches(['#', ' ']).to_owned()).collect();
     let mut seen = BTreeSet::new();
-    match names.iter().find(|name| !name.is_empty() && !seen.insert(name.as_str())) {
+    let twice = names.iter().find(|name| !name.is_empty() && !seen.insert(name.as_str())).cloned();
+    match twice {
         Some(name) => Err(Error::table(format!("has two columns `{name}`: give each a name of its own"))),
         None => Ok(names),
     }
