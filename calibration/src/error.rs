@@ -27,7 +27,7 @@ pub enum Error {
     /// A trace that does not hold enough for what is asked.
     #[error(
         "{procedure} needs {needed} {what}, but the trace has {}: measure more, or choose another --procedure",
-        counted(*given, *held_out)
+        counted(*.given, *.held_out)
     )]
     TooFew {
         /// The procedure.
