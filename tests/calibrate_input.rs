@@ -206,8 +206,40 @@ fn columns_of_a_table_are_named_on_the_command_line() {
     let banks: Vec<&str> =
         levels["validity"].as_array().unwrap().iter().map(|bank| bank["bank"].as_str().unwrap()).collect();
     assert_eq!(banks, ["input.v1", "input.v2", "control.heater", "output.power"]);
+    // What a file does not heed is refused before it is read.
+    place.write("y.csv", "1\n2\n");
+    for (file, options, words) in [
+        (
+            "all.csv",
+            &["--arrays", "a,b"][..],
+            "--arrays is not heeded by all.csv, which has columns: name them with --inputs",
+        ),
+        (
+            "all.npz",
+            &["--inputs", "v1"],
+            "--inputs is not heeded by all.npz, which has arrays: name them with --arrays",
+        ),
+        (
+            "all.csv",
+            &["--inputs", "v1", "--outputs", "y.csv"],
+            "--inputs is not heeded by all.csv, which is one of two",
+        ),
+        ("all.arrow", &["--outputs", "power"], "--outputs is not heeded by all.arrow, which says itself"),
+    ] {
+        let (code, text) = place.refusal(&[&["calibrate", "--from", file][..], options].concat());
+        assert_eq!((code, text.contains(words)), (2, true), "{text}");
+    }
     let (_, text) = place.refusal(&[&from[..], &["--outputs", "current"]].concat());
     assert!(text.contains("all.csv: the table has no column `current`: it has `v1`, `v2`"), "{text}");
+}
+
+#[test]
+fn a_table_that_is_too_short_is_told_with_all_of_its_rows() {
+    let place = Place::new();
+    let rows: Vec<String> = (0..20).map(|k| format!("{},{},{}", k % 7, k % 5, k % 7 + 2 * (k % 5))).collect();
+    place.write("few.csv", &format!("x0,x1,y\n{}\n", rows.join("\n")));
+    let (_, text) = place.refusal(&["calibrate", "--from", "few.csv"]);
+    assert!(text.contains("needs 50 stimuli, but the trace has 20, of which 6 are held out to judge"), "{text}");
 }
 
 #[test]

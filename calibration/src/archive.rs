@@ -75,7 +75,7 @@ pub fn read_npy(name: &str, bytes: &[u8]) -> Result<Batch, Error> {
     crc.update(bytes);
     let file =
         Packed { name: name.to_owned(), method: 0, checksum: crc.sum() as usize, size: bytes.len(), content: bytes };
-    Ok(array(name.to_owned(), file)?.rows()?.rows)
+    Ok(array(name.to_owned(), file)?.rows()?.rows())
 }
 
 /// All arrays of an archive.
@@ -192,7 +192,7 @@ fn array(name: String, file: Packed<'_>) -> Result<Array<'_>, Error> {
 }
 
 /// How a number of `SIZE` little-endian bytes is read.
-fn decoded<const SIZE: usize>(content: &[u8], big: bool, value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
+fn decoded<const SIZE: usize>(content: &[u8], big: bool, value: impl Fn([u8; SIZE]) -> f64) -> Vec<f64> {
     let turned = |bytes: &[u8; SIZE]| {
         let mut bytes = *bytes;
         if big {
@@ -207,12 +207,34 @@ impl Array<'_> {
     /// Name, type and shape, as an error says them.
     fn words(&self) -> String {
         let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
-        format!("`{}` ({}, shape {})", self.name, self.kind, shape.join("×"))
+        let shape = if shape.is_empty() { "a single value".to_owned() } else { format!("shape {}", shape.join("×")) };
+        format!("`{}` ({}, {shape})", self.name, self.kind)
+    }
+
+    /// Whether it holds numbers that are read.
+    fn is_numbers(&self) -> bool {
+        self.kind.get(1..2).is_some_and(|letter| "fiu".contains(letter))
     }
 
     /// Whether it can stand for inputs or outputs without being named: labels have one dimension.
     fn is_rows(&self) -> bool {
-        self.shape.len() > 1 && self.kind.get(1..2).is_some_and(|letter| "fiu".contains(letter))
+        self.shape.len() > 1 && self.is_numbers()
+    }
+
+    /// The error of an array whose values are not read.
+    fn unreadable(&self) -> Error {
+        let what = match self.kind.get(1..2).unwrap_or_default() {
+            "b" => "booleans",
+            "c" => "complex numbers",
+            "f" => "floats of a size that is not read",
+            "O" => "Python objects",
+            "S" | "U" => "text",
+            _ => "no plain numbers",
+        };
+        Error::archive(format!(
+            "holds {}, which are {what}: save floats or integers, with `array.astype('float64')`",
+            self.words()
+        ))
     }
 
     /// Its numbers, a shot a row; whatever follows the first dimension is columns.
@@ -221,36 +243,37 @@ impl Array<'_> {
         let unpacked = self.file.whole()?;
         let content = unpacked.get(self.start..).unwrap_or_default();
         let values = match self.kind.get(1..).unwrap_or_default() {
-            "f8" => decoded(content, big, |bytes| f64::from_le_bytes(bytes) as f32),
-            "f4" => decoded(content, big, f32::from_le_bytes),
-            "i8" => decoded(content, big, |bytes| i64::from_le_bytes(bytes) as f32),
-            "i4" => decoded(content, big, |bytes| i32::from_le_bytes(bytes) as f32),
-            "i2" => decoded(content, big, |bytes| f32::from(i16::from_le_bytes(bytes))),
-            "i1" => decoded(content, big, |bytes| f32::from(i8::from_le_bytes(bytes))),
-            "u8" => decoded(content, big, |bytes| u64::from_le_bytes(bytes) as f32),
-            "u4" => decoded(content, big, |bytes| u32::from_le_bytes(bytes) as f32),
-            "u2" => decoded(content, big, |bytes| f32::from(u16::from_le_bytes(bytes))),
-            "u1" => decoded(content, big, |bytes: [u8; 1]| f32::from(bytes[0])),
-            _ => {
-                return Err(Error::archive(format!(
-                    "holds {}, which are no plain numbers: save floats or integers, with `array.astype('float64')`",
-                    self.words()
-                )));
-            }
+            "f8" => decoded(content, big, f64::from_le_bytes),
+            "f4" => decoded(content, big, |bytes| f64::from(f32::from_le_bytes(bytes))),
+            "i8" => decoded(content, big, |bytes| i64::from_le_bytes(bytes) as f64),
+            "i4" => decoded(content, big, |bytes| f64::from(i32::from_le_bytes(bytes))),
+            "i2" => decoded(content, big, |bytes| f64::from(i16::from_le_bytes(bytes))),
+            "i1" => decoded(content, big, |bytes| f64::from(i8::from_le_bytes(bytes))),
+            "u8" => decoded(content, big, |bytes| u64::from_le_bytes(bytes) as f64),
+            "u4" => decoded(content, big, |bytes| f64::from(u32::from_le_bytes(bytes))),
+            "u2" => decoded(content, big, |bytes| f64::from(u16::from_le_bytes(bytes))),
+            "u1" => decoded(content, big, |bytes: [u8; 1]| f64::from(bytes[0])),
+            _ => return Err(self.unreadable()),
         };
-        let (rows, columns) = match &self.shape[..] {
-            [] => (1, 1),
-            [rows, rest @ ..] => {
-                (*rows, rest.iter().try_fold(1_usize, |all, size| all.checked_mul(*size)).unwrap_or(0))
-            }
-        };
-        if columns == 0 || rows.checked_mul(columns) != Some(values.len()) || self.fortran && self.shape.len() > 2 {
-            return Err(Error::archive(format!("has an array {} that is cut off or too deep", self.words())));
+        let refuse = |what: &str| Err(Error::archive(format!("has an array {} {what}", self.words())));
+        if self.shape.contains(&0) {
+            return refuse("that is empty: save one with a shot a row, and at least one column");
         }
-        let rows = Batch::from_fn(rows, columns, |row, column| {
-            if self.fortran { values[column * rows + row] } else { values[row * columns + column] }
-        });
-        Ok(Recorded { name: self.name.clone(), columns: vec![], rows })
+        if self.fortran && self.shape.len() > 2 {
+            return refuse("in Fortran's order: save `numpy.ascontiguousarray(array)`");
+        }
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let all = self.shape.iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
+        if all != Some(values.len()) {
+            return refuse("that is cut off: save it again");
+        }
+        let width = values.len() / rows;
+        let values = if self.fortran {
+            (0..values.len()).map(|at| values[at % width * rows + at / width]).collect()
+        } else {
+            values
+        };
+        Ok(Recorded { name: self.name.clone(), columns: vec![], width, values })
     }
 }
 
@@ -273,6 +296,12 @@ fn named<'a, 'f>(arrays: &'a [Array<'f>], name: &str) -> Result<&'a Array<'f>, E
     }
 }
 
+/// Refuses an array of rows whose values are not read.
+fn readable(arrays: &[Array<'_>]) -> Result<(), Error> {
+    let unread = arrays.iter().find(|array| array.shape.len() > 1 && !array.is_numbers());
+    unread.map_or(Ok(()), |array| Err(array.unreadable()))
+}
+
 /// The array of an archive that has inputs or outputs alone.
 fn only<'a, 'f>(arrays: &'a [Array<'f>], name: Option<&str>) -> Result<&'a Array<'f>, Error> {
     if let Some(name) = name {
@@ -280,6 +309,9 @@ fn only<'a, 'f>(arrays: &'a [Array<'f>], name: Option<&str>) -> Result<&'a Array
     }
     let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [one] = rows[..] else {
+        if rows.is_empty() {
+            readable(arrays)?;
+        }
         return Err(Error::archive(format!(
             "has {} arrays of rows, of {}: name one with --arrays INPUTS,OUTPUTS",
             rows.len(),
@@ -298,7 +330,14 @@ fn choose<'a, 'f>(
     }
     let rows: Vec<&Array<'_>> = arrays.iter().filter(|array| array.is_rows()).collect();
     let [a, b] = rows[..] else {
+        if rows.len() < 2 {
+            readable(arrays)?;
+        }
         let advice = match rows.len() {
+            0 | 1 if arrays.iter().filter(|array| array.is_numbers()).count() > 1 => {
+                "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz, or name two with --arrays INPUTS,OUTPUTS: \
+                 what has one dimension is one column"
+            }
             0 | 1 => "give a second file, inputs first: --from INPUTS.npz --from OUTPUTS.npz",
             _ => "name two with --arrays INPUTS,OUTPUTS",
         };
@@ -438,6 +477,22 @@ mod tests {
         assert_eq!(trace.outputs.row(1), [3.0, 4.0, 255.0]);
         let objects = zipped(&[("x", "'|O'", "2, 2".to_owned(), vec![1, 2]), ("y", "'|O'", "2, 2".to_owned(), vec![])]);
         let text = Trace::from_npz(&[&objects], Some(("x", "y"))).unwrap_err().to_string();
-        assert!(text.contains("`x` (|O, shape 2×2), which are no plain numbers"), "{text}");
+        assert!(text.contains("`x` (|O, shape 2×2), which are Python objects"), "{text}");
+        let y = ("y", "'<f8'", "2, 1".to_owned(), vec![0; 16]);
+        for (kind, shape, complaint) in [
+            ("'|b1'", "2, 2", "`x` (|b1, shape 2×2), which are booleans: save floats"),
+            ("'<c16'", "2, 2", "`x` (<c16, shape 2×2), which are complex numbers"),
+            ("'<U1'", "2, 2", "`x` (<U1, shape 2×2), which are text"),
+            ("'<f8'", "2,", "`x` (<f8, shape 2), `y` (<f8, shape 2×1): give a second file"),
+            ("'<f8'", "2,", "or name two with --arrays"),
+            ("'<f8'", "2, 0", "`x` (<f8, shape 2×0) that is empty"),
+        ] {
+            let bytes = zipped(&[("x", kind, shape.to_owned(), vec![]), y.clone()]);
+            let text = Trace::from_npz(&[&bytes], None).unwrap_err().to_string();
+            assert!(text.contains(complaint), "{text}");
+        }
+        let only = zipped(&[("x", "'|b1'", "2, 2".to_owned(), vec![])]);
+        let text = Trace::from_npz(&[&only, &zipped(&[y])], None).unwrap_err().to_string();
+        assert!(text.contains("`x` (|b1, shape 2×2), which are booleans"), "{text}");
     }
 }

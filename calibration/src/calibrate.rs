@@ -273,14 +273,15 @@ impl Calibration {
             noise: averaged.noise.as_deref(),
         };
         // Whether the physics is known, whatever is done with it.
-        match model.filter(|_| !matches!(self.procedure, Procedure::Learned | Procedure::Piann)) {
-            Some(model) => {
-                self.physics((&rest, model), &judge, &mut fitted, observer)?;
-                self.behind_physics(&rest, &mut fitted, observer)?;
-            }
-            None if self.procedure == Procedure::Piann => self.field(&rest, &judge, &mut fitted, observer)?,
-            None => self.without_physics(&rest, &judge, &mut fitted, observer)?,
-        }
+        let made = match model.filter(|_| !matches!(self.procedure, Procedure::Learned | Procedure::Piann)) {
+            Some(model) => self
+                .physics((&rest, model), &judge, &mut fitted, observer)
+                .and_then(|()| self.behind_physics(&rest, &mut fitted, observer)),
+            None if self.procedure == Procedure::Piann => self.field(&rest, &judge, &mut fitted, observer),
+            None => self.without_physics(&rest, &judge, &mut fitted, observer),
+        };
+        // Of the shots of the file, not of the part that is left to learn from.
+        made.map_err(|error| error.of_all(averaged.trace.shots()))?;
         let Some(twin) = &fitted.twin else { return Err(Error::NoPhysics { procedure: self.procedure.name() }) };
         let predicted = part.trace.predict(&**twin);
         fitted.residual = Some(judge.residual(&predicted));

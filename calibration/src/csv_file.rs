@@ -3,11 +3,11 @@
 //! Which columns are inputs, controls and outputs is said by their names, or by two files, inputs in the first and outputs in the second.
 //! Behind semicolons a comma is a decimal point. A first column without a name that counts the rows is passed over.
 
-use csv::{ReaderBuilder, StringRecord};
-use drivers::Batch;
-
-use crate::recorded::{Recorded, trace_of};
+use crate::recorded::{Recorded, no_number, trace_of};
 use crate::{Error, Trace};
+use std::collections::BTreeSet;
+
+use csv::{ReaderBuilder, StringRecord};
 
 /// The columns of inputs, controls and outputs: names, or beginnings of names with a `*` behind.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +24,9 @@ pub struct ColumnNames {
 struct Table {
     /// Empty where there is no header.
     header: Vec<String>,
-    rows: Batch,
+    width: usize,
+    /// Row after row.
+    values: Vec<f64>,
 }
 
 impl Trace {
@@ -42,7 +44,7 @@ impl Trace {
             [of_inputs, of_outputs] => {
                 let whole = |(name, bytes): &(&str, &[u8])| -> Result<Recorded, Error> {
                     let table = Table::read(bytes)?;
-                    Ok(table.rows(name, &(0..table.rows.columns()).collect::<Vec<_>>()))
+                    Ok(table.rows(name, &(0..table.width).collect::<Vec<_>>()))
                 };
                 trace_of(whole(of_inputs)?, None, whole(of_outputs)?, Error::table)
             }
@@ -55,8 +57,7 @@ impl Trace {
 
 impl Table {
     fn read(bytes: &[u8]) -> Result<Self, Error> {
-        let text = String::from_utf8_lossy(bytes);
-        let text = text.trim_start_matches('\u{feff}');
+        let text = text_of(bytes)?;
         let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let delimiter =
             [b',', b';', b'\t'].into_iter().max_by_key(|byte| first.bytes().filter(|other| other == byte).count());
@@ -80,7 +81,7 @@ impl Table {
                 && header.is_empty()
                 && !record.iter().all(|field| number(field, decimal_comma).is_some())
             {
-                header = record.iter().map(|name| name.trim_start_matches(['#', ' ']).to_owned()).collect();
+                header = named(&record)?;
                 continue;
             }
             let columns = *width.get_or_insert(if header.is_empty() { record.len() } else { header.len() });
@@ -90,21 +91,21 @@ impl Table {
             }
             read_row(&record, line, decimal_comma, &mut values)?;
         }
-        let columns = width.filter(|width| *width > 0).ok_or_else(|| Error::table("holds no rows of numbers"))?;
-        Ok(Self { header, rows: Batch::new(columns, values)? }.without_row_numbers())
+        let width = width.filter(|width| *width > 0).ok_or_else(|| Error::table("holds no rows of numbers"))?;
+        Ok(Self { header, width, values }.without_row_numbers())
     }
 
     /// Without a first column that has no name, or that of a row number, and counts.
     fn without_row_numbers(self) -> Self {
         let named = self.header.first().is_some_and(|name| !name.is_empty() && name != "index");
-        let counts = self.rows.rows() > 2
-            && self.rows.iter().zip(self.rows.iter().skip(1)).all(|(before, after)| after[0] - before[0] == 1.0);
-        if self.header.is_empty() || named || !counts || self.rows.columns() < 2 {
+        let lines = self.values.chunks_exact(self.width);
+        let counts = lines.len() > 2
+            && lines.clone().zip(lines.clone().skip(1)).all(|(before, after)| after[0] - before[0] == 1.0);
+        if self.header.is_empty() || named || !counts || self.width < 2 {
             return self;
         }
-        let rows =
-            Batch::from_fn(self.rows.rows(), self.rows.columns() - 1, |row, column| self.rows.row(row)[column + 1]);
-        Self { header: self.header[1..].to_vec(), rows }
+        let values = lines.flat_map(|line| line[1..].iter().copied()).collect();
+        Self { header: self.header[1..].to_vec(), width: self.width - 1, values }
     }
 
     /// Some columns.
@@ -112,7 +113,12 @@ impl Table {
         Recorded {
             name: name.to_owned(),
             columns: columns.iter().filter_map(|column| self.header.get(*column).cloned()).collect(),
-            rows: Batch::from_fn(self.rows.rows(), columns.len(), |row, column| self.rows.row(row)[columns[column]]),
+            width: columns.len(),
+            values: self
+                .values
+                .chunks_exact(self.width)
+                .flat_map(|line| columns.iter().map(move |column| line[*column]))
+                .collect(),
         }
     }
 
@@ -201,8 +207,31 @@ impl Table {
     }
 }
 
+/// A file as text.
+fn text_of(bytes: &[u8]) -> Result<&str, Error> {
+    let utf16 = [[0xFF_u8, 0xFE], [0xFE, 0xFF]].iter().any(|mark| bytes.starts_with(mark));
+    if utf16 || bytes.iter().take(64).any(|byte| *byte == 0) {
+        return Err(Error::table("is UTF-16 text, or no text at all: save it as CSV in UTF-8"));
+    }
+    std::str::from_utf8(bytes).map(|text| text.trim_start_matches('\u{feff}')).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        Error::table(format!("holds a letter in line {line} that is not UTF-8, such as of Latin-1: save it as UTF-8"))
+    })
+}
+
+/// The names of the columns.
+fn named(header: &StringRecord) -> Result<Vec<String>, Error> {
+    let names: Vec<String> = header.iter().map(|name| name.trim_start_matches(['#', ' ']).to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    let twice = names.iter().find(|name| !name.is_empty() && !seen.insert(name.as_str())).cloned();
+    match twice {
+        Some(name) => Err(Error::table(format!("has two columns `{name}`: give each a name of its own"))),
+        None => Ok(names),
+    }
+}
+
 /// Adds the numbers of one row.
-fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut Vec<f32>) -> Result<(), Error> {
+fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut Vec<f64>) -> Result<(), Error> {
     for (column, field) in record.iter().enumerate() {
         let value = number(field, decimal_comma).filter(|value| value.is_finite()).ok_or_else(|| {
             let field: String = field.chars().take(40).collect();
@@ -211,13 +240,17 @@ fn read_row(record: &StringRecord, line: u64, decimal_comma: bool, values: &mut 
                 column + 1
             ))
         })?;
+        if !(value as f32).is_finite() {
+            let place = format!("in line {line}, column {}", column + 1);
+            return Err(Error::table(format!("has {}", no_number(value, &place))));
+        }
         values.push(value);
     }
     Ok(())
 }
 
 /// A number, finite or not.
-fn number(field: &str, decimal_comma: bool) -> Option<f32> {
+fn number(field: &str, decimal_comma: bool) -> Option<f64> {
     if decimal_comma { field.replace(',', ".").parse().ok() } else { field.parse().ok() }
 }
 
@@ -275,12 +308,22 @@ mod tests {
             ("x,y\n1,2\n3,oops\n", "has `oops` in line 3, column 2"),
             ("x,y\n1,2\n3\n", "has 1 values in line 3, where 2 were expected"),
             ("x,y\n1,2\n3,nan\n", "has `nan` in line 3, column 2"),
+            ("x,y\n1,2\n3,1e39\n", "has 1e39 in line 3, column 2, which is beyond single precision"),
+            ("x,y,x\n1,2,3\n", "has two columns `x`: give each a name of its own"),
             ("x,y\n", "holds no rows"),
             ("", "holds no rows"),
             ("1,2\n3,4\n", "has no header"),
         ] {
             let error = read(text, &ColumnNames::default()).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text:?}: {error}");
+        }
+        for (bytes, complaint) in [
+            (&b"\xFF\xFEx\0,\0y\0\n\0"[..], "is UTF-16 text"),
+            (b"x\0,\0y\0\n\0", "is UTF-16 text"),
+            (b"x,y\n1,2\n3,4 \xB5\n", "holds a letter in line 3 that is not UTF-8"),
+        ] {
+            let error = Trace::from_csv(&[("one.csv", bytes)], &ColumnNames::default()).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
         }
     }
 }

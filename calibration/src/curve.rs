@@ -7,8 +7,9 @@ use drivers::{Batch, Card, Direction};
 use nalgebra::{Matrix3, Vector3};
 use sims::{Pullback, Twin};
 
+use crate::folds::Folds;
 use crate::linear::{as_network, least_squares};
-use crate::score::surely_less;
+use crate::score::{squares, surely_less};
 use crate::{Error, Estimate, LearnedTwin, Trace};
 
 /// One saturating curve for each channel.
@@ -27,30 +28,26 @@ impl Curves {
         trace.settings.columns() == 0 && trace.inputs.columns() == trace.outputs.columns()
     }
 
-    /// Curves of the outputs that follow their own input: on held-out shots least squares of all inputs must be better, by more than
-    /// chance, where it stands on the curve. The other outputs get their mean, and no coefficients. `None` where no output does.
+    /// Curves of the outputs that follow their own input: on held-out shots, or where these are few, on all in turn, least squares of
+    /// all inputs must be better, by more than chance, where it stands on the curve. The other outputs get their mean, and no
+    /// coefficients. `None` where no output does.
     pub fn fit([train, held_out]: [&Trace; 2]) -> Result<Option<(Self, Vec<Estimate>)>, Error> {
         if !Self::fits(train) {
             return Ok(None);
         }
         let (mut curves, estimates) = Self::fit_all(train);
-        let linear = |beneath: Option<Arc<dyn Twin>>| -> Result<Batch, Error> {
-            let known = beneath.as_ref().map(|twin| train.predict(&**twin));
-            let known = known.unwrap_or_else(|| Batch::zeros(train.shots(), train.outputs.columns()));
-            let left = Batch::from_fn(known.rows(), known.columns(), |row, output| {
-                train.outputs.row(row)[output] - known.row(row)[output]
-            });
-            let network = as_network(&least_squares(train, &left)?, train)?;
-            Ok(held_out.predict(&LearnedTwin::new(train.card.clone(), beneath, network)))
-        };
-        let (on_curves, alone) = (linear(Some(Arc::new(curves.clone())))?, linear(None)?);
-        let missed = |output: usize, predicted: &Batch| {
-            let pairs = predicted.iter().zip(&held_out.outputs);
-            pairs.map(|(predicted, read)| f64::from(predicted[output] - read[output]).powi(2)).collect::<Vec<_>>()
-        };
-        let follows: Vec<bool> = (0..curves.coefficients.len())
-            .map(|output| surely_less(&missed(output, &on_curves), &missed(output, &alone)))
-            .collect();
+        let outputs = curves.coefficients.len();
+        // Squared errors of each output, on curves and without.
+        let mut missed: [Vec<Vec<f64>>; 2] = std::array::from_fn(|_| vec![Vec::new(); outputs]);
+        for [part, held] in Folds::of([train, held_out]).pairs() {
+            let beneath: Arc<dyn Twin> = Arc::new(Self::fit_all(part).0);
+            for (missed, beneath) in missed.iter_mut().zip([Some(beneath), None]) {
+                let of_part = squares(&held.predict(&linear(part, beneath)?), &held.outputs);
+                missed.iter_mut().zip(of_part).for_each(|(all, part)| all.extend(part));
+            }
+        }
+        let follows: Vec<bool> =
+            (0..outputs).map(|output| surely_less(&missed[0][output], &missed[1][output])).collect();
         for output in (0..follows.len()).filter(|output| !follows[*output]) {
             let mean =
                 train.outputs.iter().map(|row| f64::from(row[output])).sum::<f64>() / train.shots().max(1) as f64;
@@ -110,6 +107,13 @@ impl Curves {
         let ([a, b, _], t) = (self.coefficients[channel], (x - self.low[channel]).max(0.0));
         a * b / (t + b).powi(2)
     }
+}
+
+/// Least squares of all inputs on what `beneath` leaves of the readings.
+fn linear(trace: &Trace, beneath: Option<Arc<dyn Twin>>) -> Result<LearnedTwin, Error> {
+    let left = trace.left(beneath.as_ref());
+    let network = as_network(&least_squares(trace, &left)?, trace)?;
+    Ok(LearnedTwin::new(trace.card.clone(), beneath, network))
 }
 
 /// The b with the least squares, by golden section on a grid in its logarithm.

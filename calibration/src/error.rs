@@ -26,7 +26,8 @@ pub enum Error {
     },
     /// A trace that does not hold enough for what is asked.
     #[error(
-        "{procedure} needs {needed} {what}, but the trace has {given}: measure more, or choose another --procedure"
+        "{procedure} needs {needed} {what}, but the trace has {}: measure more, or choose another --procedure",
+        counted(*.given, *.held_out)
     )]
     TooFew {
         /// The procedure.
@@ -35,8 +36,10 @@ pub enum Error {
         what: &'static str,
         /// How many.
         needed: usize,
-        /// How many there are.
+        /// How many there are to learn from.
         given: usize,
+        /// How many more there are, held out to judge what is learned.
+        held_out: usize,
     },
     /// A fit of coefficients where no physics is known.
     #[error(
@@ -85,7 +88,25 @@ pub enum Error {
     },
 }
 
+/// How many there are, in words.
+fn counted(given: usize, held_out: usize) -> String {
+    match held_out {
+        0 => given.to_string(),
+        held_out => format!("{}, of which {held_out} are held out to judge the twin", given + held_out),
+    }
+}
+
 impl Error {
+    /// The same for whoever knows that there are `all` of which only a part could be learned from.
+    pub(crate) fn of_all(self, all: usize) -> Self {
+        match self {
+            Self::TooFew { procedure, what, needed, given, .. } => {
+                Self::TooFew { procedure, what, needed, given, held_out: all.saturating_sub(given) }
+            }
+            other => other,
+        }
+    }
+
     /// An error of the trace.
     pub(crate) fn trace(message: impl Into<String>) -> Self {
         Self::Trace { message: message.into() }

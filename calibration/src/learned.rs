@@ -1,19 +1,22 @@
 //! The learned and the residual twin: least squares and a network, or a network that corrects physics.
 //!
 //! Features are inputs, controls and, behind physics, what it predicts, each less its mean and over its standard deviation. Targets are
-//! the readings, less what lies beneath predicts. An output gets the network only if it helps on shots that the network never saw, by
-//! more than chance: so a twin is never worse than what it is built on.
+//! the readings, less what lies beneath predicts. An output gets the network only if it helps on shots that decided when it had learned
+//! enough, by more than chance. Where these are few, that is no proof: then it must also help on all shots in turn, each fifth seen by
+//! neither the network nor the simpler model that it is held against. So a twin is not worse than what it is built on, but for chance.
 
 use std::sync::Arc;
 
 use drivers::{Batch, Direction, Range};
+use rayon::prelude::*;
 use sims::{Key, Twin};
 
+use crate::folds::Folds;
 use crate::learner::Examples;
-use crate::learning::{Learned, learn};
-use crate::linear::fit_linear;
+use crate::learning::{Learned, learn, learn_as};
+use crate::linear::{as_network, fit_linear, least_squares};
 use crate::network::{Network, PlainLayer};
-use crate::score::{scale, surely_less};
+use crate::score::{scale, squares, surely_less};
 use crate::{Architecture, Error, LearnedTwin, Observer, Search, Trace, Unobserved};
 
 /// Shots that a network needs at least.
@@ -107,8 +110,15 @@ pub(crate) fn learn_part_observed(
     key: Key,
     observer: &dyn Observer,
 ) -> Result<LearnedPart, Error> {
+    enough(traces[0])?;
     let search = Search { give_up: physics.map(|_| BEHIND_PHYSICS), ..search.clone() };
-    learn_over(traces, Beneath { twin: physics, seen: true }, &search, key, observer)
+    let found = learn_over(traces, Beneath { twin: physics, seen: true }, (&search, None), key, observer)?;
+    let Some(physics) = physics else { return found.part(&vec![true; traces[0].outputs.columns()]) };
+    let built = |_: [&Trace; 2]| -> Result<Simpler, Error> {
+        Ok(Simpler { beneath: physics.clone(), seen: true, rivals: vec![physics.clone()] })
+    };
+    let helps = found.surely_helps(&Folds::of(traces), &built, (&search, key), observer)?;
+    found.part(&helps)
 }
 
 /// Least squares, then a network on what it leaves; of the readings, or of what `curves` leave of them.
@@ -120,50 +130,162 @@ pub fn learn_stages(
     observer: &dyn Observer,
 ) -> Result<Stages, Error> {
     enough(train)?;
-    let left = |trace: &Trace| left(trace, curves.map(|twin| trace.predict(&**twin)).as_ref());
-    let linear = fit_linear([train, held_out], [&left(train), &left(held_out)])?;
-    let beneath: Arc<dyn Twin> =
-        Arc::new(LearnedTwin::new(train.card.clone(), curves.cloned(), linear.network(train)?));
+    let folds = Folds::of([train, held_out]);
+    let linear = fit_linear(train, &folds, |trace| trace.left(curves))?;
+    let twin = |beneath: Option<&Arc<dyn Twin>>, trace: &Trace, network: Network| -> Arc<dyn Twin> {
+        Arc::new(LearnedTwin::new(trace.card.clone(), beneath.cloned(), network))
+    };
     // Features of curves are as good as curves beneath: the network sees them through what lies beneath.
-    let beneath = Beneath { twin: Some(&beneath), seen: curves.is_some() };
-    let part = learn_over([train, held_out], beneath, search, key, observer)?;
+    let seen = curves.is_some();
+    let beneath = twin(curves, train, linear.network(train)?);
+    let found = learn_over([train, held_out], Beneath { twin: Some(&beneath), seen }, (search, None), key, observer)?;
+    let built = |[train, all]: [&Trace; 2]| -> Result<Simpler, Error> {
+        let fitted = |trace: &Trace| -> Result<Arc<dyn Twin>, Error> {
+            let linear = linear.clone().refitted(trace, &trace.left(curves), |_| true)?;
+            Ok(twin(curves, trace, linear.network(trace)?))
+        };
+        let plain = twin(None, all, as_network(&least_squares(all, &all.outputs)?, all)?);
+        Ok(Simpler { beneath: fitted(train)?, seen, rivals: vec![fitted(all)?, plain] })
+    };
+    let helps = found.surely_helps(&folds, &built, (search, key), observer)?;
+    let part = found.part(&helps)?;
     // What no network is built on may use all shots.
     let all = train.followed_by(held_out);
-    let linear = linear.refitted(&all, &left(&all), |output| !part.helps[output])?;
+    let linear = linear.refitted(&all, &all.left(curves), |output| !part.helps[output])?;
     Ok(Stages { linear: linear.network(train)?, part })
 }
 
 /// Refuses a trace that is too short for a network.
 fn enough(train: &Trace) -> Result<(), Error> {
     if train.shots() < FEWEST {
-        return Err(Error::TooFew { procedure: "learned", what: "stimuli", needed: FEWEST, given: train.shots() });
+        return Err(Error::TooFew {
+            procedure: "learned",
+            what: "stimuli",
+            needed: FEWEST,
+            given: train.shots(),
+            held_out: 0,
+        });
     }
     Ok(())
 }
 
-/// What `base` leaves of the readings.
-fn left(trace: &Trace, base: Option<&Batch>) -> Batch {
-    match base {
-        None => trace.outputs.clone(),
-        Some(base) => {
-            Batch::from_fn(base.rows(), base.columns(), |row, port| trace.outputs.row(row)[port] - base.row(row)[port])
+/// What a network is built on where it learns of a part of the shots, and what it must be better than.
+struct Simpler {
+    beneath: Arc<dyn Twin>,
+    /// Whether the network sees what it predicts.
+    seen: bool,
+    /// Of all shots but those that are held out.
+    rivals: Vec<Arc<dyn Twin>>,
+}
+
+/// Makes what is simpler than a network, of the shots that it learns from and of all but those that are held out.
+type Built<'a> = &'a (dyn Fn([&Trace; 2]) -> Result<Simpler, Error> + Sync);
+
+/// A network that has learned, before it is decided where it is used.
+struct Found {
+    learned: Learned,
+    scaling: Scalings,
+    /// Of each output the squared errors of held-out shots, with the network and without.
+    missed: Vec<[Vec<f64>; 2]>,
+}
+
+impl Found {
+    /// Which outputs it helps: those where the held-out shots say so by more than chance, and where these are few, all shots in turn.
+    fn surely_helps(
+        &self,
+        folds: &Folds<'_>,
+        built: Built<'_>,
+        (search, key): (&Search, Key),
+        observer: &dyn Observer,
+    ) -> Result<Vec<bool>, Error> {
+        let of = |[with, without]: &[Vec<f64>; 2]| {
+            with.iter().sum::<f64>() < HARDLY * without.iter().sum::<f64>() && surely_less(with, without)
+        };
+        let helps: Vec<bool> = self.missed.iter().map(of).collect();
+        if !folds.in_turn() || !helps.contains(&true) {
+            return Ok(helps);
         }
+        observer.stage("whether the network helps: each fifth of the shots in turn");
+        let missed = folds
+            .pairs()
+            .into_par_iter()
+            .enumerate()
+            .map(|(number, pair)| {
+                self.missed_again(
+                    pair,
+                    folds.share(),
+                    built,
+                    (search, key.branch("fold").number(number as u64)),
+                    observer,
+                )
+            })
+            .collect::<Result<Vec<_>, Error>>();
+        let missed = match missed {
+            // What does not learn from four fifths of the shots has no proof that it helps.
+            Err(Error::Diverged { .. }) => return Ok(vec![false; helps.len()]),
+            missed => missed?,
+        };
+        let sure = |output: usize| {
+            let of = |model: usize| {
+                missed.iter().flat_map(|models| models[model][output].iter().copied()).collect::<Vec<f64>>()
+            };
+            let network = of(0);
+            (1..missed[0].len()).all(|rival| surely_less(&network, &of(rival)))
+        };
+        Ok(helps.iter().enumerate().map(|(output, helps)| *helps && sure(output)).collect())
+    }
+
+    /// Squared errors of the shots that are held out of `all`, by model and output: first of a network that learns as this one did, then
+    /// of what is simpler.
+    fn missed_again(
+        &self,
+        [all, held]: [&Trace; 2],
+        share: f64,
+        built: Built<'_>,
+        (search, key): (&Search, Key),
+        observer: &dyn Observer,
+    ) -> Result<Vec<Vec<Vec<f64>>>, Error> {
+        let (train, stop) = all.split(share, key.branch("stop"));
+        let Simpler { beneath, seen, rivals } = built([&train, all])?;
+        let on = Beneath { twin: Some(&beneath), seen };
+        let again = learn_over([&train, &stop], on, (search, Some(&self.learned.architecture)), key, observer)?;
+        let network = again.scaling.network(&again.learned, &vec![true; all.outputs.columns()])?;
+        let network: Arc<dyn Twin> = Arc::new(LearnedTwin::new(all.card.clone(), Some(beneath), network));
+        let models = std::iter::once(&network).chain(&rivals);
+        Ok(models.map(|twin| squares(&held.predict(&**twin), &held.outputs)).collect())
+    }
+
+    /// The network for the outputs that it helps.
+    fn part(&self, helps: &[bool]) -> Result<LearnedPart, Error> {
+        let (mut left, mut before) = (0.0, 0.0);
+        for (missed, helps) in self.missed.iter().zip(helps) {
+            let [with, without] = missed.each_ref().map(|squares| squares.iter().sum::<f64>());
+            left += if *helps { with } else { without };
+            before += without;
+        }
+        let network = if helps.contains(&true) { Some(self.scaling.network(&self.learned, helps)?) } else { None };
+        Ok(LearnedPart {
+            network,
+            architecture: self.learned.architecture.clone(),
+            left: left / before.max(f64::MIN_POSITIVE),
+            helps: helps.to_vec(),
+        })
     }
 }
 
+/// Learns what lies beneath leaves, with an architecture that is `known` or found.
 fn learn_over(
     [train, held_out]: [&Trace; 2],
     beneath: Beneath<'_>,
-    search: &Search,
+    (search, known): (&Search, Option<&Architecture>),
     key: Key,
     observer: &dyn Observer,
-) -> Result<LearnedPart, Error> {
-    enough(train)?;
+) -> Result<Found, Error> {
     let ports = &train.card.ports;
     let outputs = ports.ranges(Direction::Output);
     let base = |trace: &Trace| beneath.twin.map(|twin| trace.predict(&**twin));
     let (base_train, base_held) = (base(train), base(held_out));
-    let (left_train, left_held) = (left(train, base_train.as_ref()), left(held_out, base_held.as_ref()));
+    let (left_train, left_held) = (train.less(base_train.as_ref()), held_out.less(base_held.as_ref()));
     let seen = base_train.as_ref().filter(|_| beneath.seen);
     let controls = (0..train.shots()).map(|shot| train.controls(shot));
     let scaling = Scalings {
@@ -174,10 +296,13 @@ fn learn_over(
     };
     let train_examples = scaling.examples(train, seen, &left_train);
     let held_examples = scaling.examples(held_out, base_held.as_ref().filter(|_| beneath.seen), &left_held);
-    let learned = learn([&train_examples, &held_examples], search, key, observer)?;
-    let (helps, left) = scaling.helps(&learned, &held_examples.targets, beneath.twin.is_none());
-    let network = if helps.contains(&true) { Some(scaling.network(&learned, &helps)?) } else { None };
-    Ok(LearnedPart { network, architecture: learned.architecture, left, helps })
+    let examples = [&train_examples, &held_examples];
+    let learned = match known {
+        Some(architecture) => learn_as(examples, architecture, (search, key), observer)?,
+        None => learn(examples, search, key, observer)?,
+    };
+    let missed = scaling.missed(&learned, &held_examples.targets);
+    Ok(Found { learned, scaling, missed })
 }
 
 struct Scalings {
@@ -209,21 +334,15 @@ impl Scalings {
         Examples { features: batch(columns, features), targets: batch(left.columns(), targets) }
     }
 
-    /// Which outputs the network helps, or all, and what it leaves of the held-out shots, over what was there before.
-    fn helps(&self, learned: &Learned, targets: &Batch, all: bool) -> (Vec<bool>, f64) {
-        let (mut left, mut before) = (0.0, 0.0);
-        let mut of = |output: usize| {
+    /// Of each output the squared errors of held-out shots, with the network and without.
+    fn missed(&self, learned: &Learned, targets: &Batch) -> Vec<[Vec<f64>; 2]> {
+        let of = |output: usize| {
             let offset = f64::from(self.targets.center[output]) / f64::from(self.targets.width[output]);
-            let with: Vec<f64> = learned.missed.iter().map(|row| f64::from(row[output])).collect();
-            let without: Vec<f64> = targets.iter().map(|row| (f64::from(row[output]) + offset).powi(2)).collect();
-            let (sum_with, sum_without) = (with.iter().sum::<f64>(), without.iter().sum::<f64>());
-            let helps = all || sum_with < HARDLY * sum_without && surely_less(&with, &without);
-            left += if helps { sum_with } else { sum_without };
-            before += sum_without;
-            helps
+            let with = learned.missed.iter().map(|row| f64::from(row[output])).collect();
+            let without = targets.iter().map(|row| (f64::from(row[output]) + offset).powi(2)).collect();
+            [with, without]
         };
-        let helps = (0..targets.columns()).map(&mut of).collect();
-        (helps, left / before.max(f64::MIN_POSITIVE))
+        (0..targets.columns()).map(of).collect()
     }
 
     /// The network in the ports' own units: scaling becomes part of the first and the last layer. Outputs that it does not help get
@@ -312,8 +431,7 @@ mod tests {
         let stages = learn_stages([&train, &held_out], None, &search, Key::new(2), &Unobserved).unwrap();
         let linear: Arc<dyn Twin> = Arc::new(LearnedTwin::new(trace.card.clone(), None, stages.linear.clone()));
         let twin = stages.part.twin(trace, Some(linear)).unwrap();
-        let plain =
-            crate::linear::as_network(&crate::linear::least_squares(trace, &trace.outputs).unwrap(), trace).unwrap();
+        let plain = as_network(&least_squares(trace, &trace.outputs).unwrap(), trace).unwrap();
         let plain = LearnedTwin::new(trace.card.clone(), None, plain);
         [&*twin, &plain]
             .map(|twin| Residual::of(&test.predict(twin), &test.outputs, &trace.output_ranges(), &test.stimulus).r2)
@@ -351,6 +469,20 @@ mod tests {
             for (learned, plain) in learned.iter().zip(&plain) {
                 assert!(*learned > plain - 0.002, "{stimuli} shots: {learned} where least squares has {plain}");
             }
+        }
+    }
+
+    #[test]
+    fn few_shots_of_a_linear_plant_keep_no_network_by_chance() {
+        for seed in 0..6 {
+            let linear = trace(card(17, 0, 2), [72, 1, 72], |x, _, shot| {
+                let mut noise = Key::new(seed).number(shot as u64).stream();
+                vec![x.iter().sum::<f32>() + noise.normal(), x[0] - x[5] + 0.5 * noise.normal()]
+            });
+            let (train, held_out) = linear.split(0.12, Key::new(seed));
+            let search = Search { candidates: 0, updates: 400, ..Search::default() };
+            let stages = learn_stages([&train, &held_out], None, &search, Key::new(seed), &Unobserved).unwrap();
+            assert!(stages.part.network.is_none(), "seed {seed}: {:?} by {}", stages.part.helps, stages.part.left);
         }
     }
 }

@@ -80,13 +80,27 @@ pub(crate) fn learn(
         .collect();
     going(observer)?;
     let best = trained.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0));
-    let Some((_, learner, architecture)) = best else {
-        return Err(Error::Diverged {
-            procedure: "learned",
-            message: format!("the network of {:?} gives numbers which are none: measure more shots", found.hidden),
-        });
-    };
+    let (_, learner, architecture) = best.ok_or_else(|| diverged(&found))?;
     Ok(Learned { layers: learner.plain(), architecture, missed: learner.missed(held_out) })
+}
+
+/// Learns with an architecture that was found before, its decay included.
+pub(crate) fn learn_as(
+    [train, held_out]: [&Examples; 2],
+    architecture: &Architecture,
+    (search, key): (&Search, Key),
+    observer: &dyn Observer,
+) -> Result<Learned, Error> {
+    let asked = held_out.thinned(ASKED);
+    let trained = train_one([train, &asked], architecture, (search, key.branch("final")), observer);
+    going(observer)?;
+    let (_, learner) = trained.ok_or_else(|| diverged(architecture))?;
+    Ok(Learned { layers: learner.plain(), architecture: architecture.clone(), missed: learner.missed(held_out) })
+}
+
+fn diverged(architecture: &Architecture) -> Error {
+    let message = format!("the network of {:?} gives numbers which are none: measure more shots", architecture.hidden);
+    Error::Diverged { procedure: "learned", message }
 }
 
 /// The best state of one training by the held-out examples; `None` where it gives numbers which are none, or the observer ended it.

@@ -60,7 +60,13 @@ pub struct Levels {
 /// The levels of every output of a trace.
 pub fn fit_levels(trace: &Trace) -> Result<Levels, Error> {
     if trace.shots() < 20 {
-        return Err(Error::TooFew { procedure: "levels", what: "shots", needed: 20, given: trace.shots() });
+        return Err(Error::TooFew {
+            procedure: "levels",
+            what: "shots",
+            needed: 20,
+            given: trace.shots(),
+            held_out: 0,
+        });
     }
     let drive = mean_drive(trace);
     let mut ports = Vec::new();

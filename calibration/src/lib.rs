@@ -18,6 +18,7 @@ mod drift;
 mod error;
 mod evolution;
 mod fit;
+mod folds;
 mod learned;
 mod learner;
 mod learning;

@@ -1,12 +1,13 @@
 //! Ordinary least squares: the first stage of a learned twin, `y = p + A·x + C·θ + c` with what physics or curves predict as `p`.
 //!
 //! Each output is fitted by itself. Where there are more inputs than shots, or hardly fewer, plain least squares follows the noise:
-//! then the squares of the slopes are held small (ridge regression), by a weight that held-out shots choose. Plain least squares stays
-//! unless another weight is better by more than chance. Inputs that never move get no slope.
+//! then the squares of the slopes are held small (ridge regression), by a weight that held-out shots choose, or where these are few, all in
+//! turn. Plain least squares stays unless another weight is better by more than chance. Inputs that never move get no slope.
 
 use drivers::Batch;
 use nalgebra::{Cholesky, DMatrix, DVector};
 
+use crate::folds::Folds;
 use crate::network::{Network, PlainLayer};
 use crate::score::surely_less;
 use crate::{Error, Trace};
@@ -107,19 +108,27 @@ impl Columns {
     }
 }
 
-/// A linear model that explains `wanted`, `[shots, outputs]` for the shots of training and held-out traces. With it, for each output,
-/// the weight that was chosen.
-pub(crate) fn fit_linear([train, held_out]: [&Trace; 2], [wanted, wanted_held]: [&Batch; 2]) -> Result<Linear, Error> {
-    let columns = Columns::of(train, wanted);
-    let all = columns.slopes(&WEIGHTS).ok_or_else(singular)?;
-    let missed: Vec<DMatrix<f64>> = all.iter().map(|slopes| columns.missed(held_out, wanted_held, slopes)).collect();
+/// A linear model of `train` that explains what `wanted` says of shots, `[shots, outputs]`. With it, for each output, the weight that the
+/// held-out shots of `folds` chose.
+pub(crate) fn fit_linear(train: &Trace, folds: &Folds<'_>, wanted: impl Fn(&Trace) -> Batch) -> Result<Linear, Error> {
+    let outputs = train.outputs.columns();
+    // Squared errors by weight and output.
+    let mut missed: Vec<Vec<Vec<f64>>> = vec![vec![Vec::new(); outputs]; WEIGHTS.len()];
+    for [part, held] in folds.pairs() {
+        let (columns, wanted) = (Columns::of(part, &wanted(part)), wanted(held));
+        for (missed, slopes) in missed.iter_mut().zip(columns.slopes(&WEIGHTS).ok_or_else(singular)?) {
+            let of_part = columns.missed(held, &wanted, &slopes);
+            missed.iter_mut().zip(of_part.column_iter()).for_each(|(all, part)| all.extend(part.iter()));
+        }
+    }
     let choose = |output: usize| {
-        let of = |choice: usize| missed[choice].column(output).iter().copied().collect::<Vec<_>>();
-        (1..WEIGHTS.len()).fold(0, |best, choice| if surely_less(&of(choice), &of(best)) { choice } else { best })
+        let of = |choice: usize| missed[choice][output].as_slice();
+        (1..WEIGHTS.len()).fold(0, |best, choice| if surely_less(of(choice), of(best)) { choice } else { best })
     };
-    let chosen: Vec<usize> = (0..wanted.columns()).map(choose).collect();
-    let slopes =
-        DMatrix::from_fn(columns.center.len(), wanted.columns(), |input, output| all[chosen[output]][(input, output)]);
+    let chosen: Vec<usize> = (0..outputs).map(choose).collect();
+    let columns = Columns::of(train, &wanted(train));
+    let all = columns.slopes(&WEIGHTS).ok_or_else(singular)?;
+    let slopes = DMatrix::from_fn(columns.center.len(), outputs, |input, output| all[chosen[output]][(input, output)]);
     Ok(Linear { layer: columns.layer(&slopes), chosen })
 }
 
@@ -205,7 +214,8 @@ mod tests {
         };
         let fitted = |stimuli: usize| {
             let (train, held_out) = noisy(stimuli).split(0.3, Key::new(1));
-            let linear = fit_linear([&train, &held_out], [&train.outputs, &held_out.outputs]).unwrap();
+            let folds = Folds::of([&train, &held_out]);
+            let linear = fit_linear(&train, &folds, |trace| trace.outputs.clone()).unwrap();
             (error(&linear.layer), error(&least_squares(&train, &train.outputs).unwrap()), linear.chosen[0])
         };
         let (held, plain, chosen) = fitted(70);

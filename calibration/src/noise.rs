@@ -125,7 +125,13 @@ pub fn fit_noise(trace: &Trace, key: Key) -> Result<(NoiseModel, NoiseSummary), 
     let trace = thinned.as_ref().unwrap_or(trace);
     let stimuli = Deviations::of(trace).stimuli;
     if stimuli < 20 {
-        return Err(Error::TooFew { procedure: "noise", what: "stimuli with repeats", needed: 20, given: stimuli });
+        return Err(Error::TooFew {
+            procedure: "noise",
+            what: "stimuli with repeats",
+            needed: 20,
+            given: stimuli,
+            held_out: 0,
+        });
     }
     let (kept, held_out) = trace.split(0.2, key);
     let tried = fit(&Deviations::of(&kept));

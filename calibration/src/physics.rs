@@ -141,7 +141,7 @@ pub(crate) fn fit_observed(
     let fine = trace.thinned((MOST_VALUES / columns).max(16));
     let needed = coefficients.len().div_ceil(columns).max(2);
     if fine.shots() < needed {
-        return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: fine.shots() });
+        return Err(Error::TooFew { procedure: "physics", what: "shots", needed, given: fine.shots(), held_out: 0 });
     }
     let [least, of_each] = COARSE_VALUES;
     let coarse = fine.thinned((least.max(of_each * coefficients.len()) / columns).max(16));

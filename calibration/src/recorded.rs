@@ -7,25 +7,89 @@ use drivers::{Bank, Batch, Card, Direction, Identity, Origin, Ports, Range, Timi
 use crate::trace::RECORDED;
 use crate::{Error, Trace};
 
+/// What of a trace's provenance says which columns lose digits in single precision.
+const ROUNDED: &str = "rounded";
+/// Rounding that is more of a column's deviation than this is told: three digits are left.
+const TOLD: f64 = 1e-3;
+/// Such columns that are named.
+const NAMED: usize = 6;
+
 /// Values of one kind, a shot a row.
 pub(crate) struct Recorded {
     /// What they are called: an array, a file, a column.
     pub name: String,
     /// The names of the columns, where they have any.
     pub columns: Vec<String>,
-    /// The values.
-    pub rows: Batch,
+    /// How many values a row has.
+    pub width: usize,
+    /// Row after row, as they were written.
+    pub values: Vec<f64>,
 }
 
 impl Recorded {
-    /// Banks of its columns: one for each that has a name, or one for all.
-    fn banks(&self, name: &str) -> Vec<Bank> {
+    /// How many rows there are.
+    fn count(&self) -> usize {
+        self.values.len() / self.width.max(1)
+    }
+
+    /// The rows in single precision.
+    pub fn rows(&self) -> Batch {
+        Batch::from_fn(self.count(), self.width, |row, column| self.values[row * self.width + column] as f32)
+    }
+
+    /// The rows, if all are numbers in single precision; else what is wrong.
+    fn checked(&self) -> Result<Batch, String> {
+        let Some(at) = self.values.iter().position(|value| !(*value as f32).is_finite()) else {
+            return Ok(self.rows());
+        };
+        let place = format!("in row {} (the first is 1), {}", at / self.width + 1, self.place(at % self.width));
+        Err(format!("holds {}", no_number(self.values[at], &place)))
+    }
+
+    /// The columns that lose digits in single precision: what lies far from 0 by its own deviation.
+    fn rounded(&self) -> Vec<String> {
+        let count = self.count() as f64;
+        let of = |column: usize| {
+            let values = || self.values.iter().skip(column).step_by(self.width);
+            let mean = values().sum::<f64>() / count;
+            let deviation = (values().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+            let rounding = values().map(|value| (value - f64::from(*value as f32)).powi(2)).sum::<f64>() / count;
+            let digits = (deviation / rounding.sqrt()).log10().floor().max(0.0);
+            (rounding.sqrt() > TOLD * deviation && deviation > 1e-12 * mean.abs()).then(|| {
+                format!(
+                    "{} ({mean:.6e} with a deviation of {deviation:.1e}; digits left: {digits})",
+                    self.place(column)
+                )
+            })
+        };
+        (0..self.width).filter_map(of).collect()
+    }
+
+    /// A column in words.
+    fn place(&self, column: usize) -> String {
+        match self.columns.get(column) {
+            Some(name) => format!("column `{name}`"),
+            None => format!("column {} of `{}`", column + 1, self.name),
+        }
+    }
+
+    /// Banks of its columns, whose values are `rows`: one for each that has a name, or one for all.
+    fn banks(&self, name: &str, rows: &Batch) -> Vec<Bank> {
         if self.columns.is_empty() {
-            return vec![Bank::new(name, self.rows.columns(), "1", range_of(self.rows.values().iter().copied()))];
+            return vec![Bank::new(name, self.width, "1", range_of(rows.values().iter().copied()))];
         }
         let column =
-            |(index, name): (usize, &String)| Bank::new(name, 1, "1", range_of(self.rows.iter().map(|row| row[index])));
+            |(index, name): (usize, &String)| Bank::new(name, 1, "1", range_of(rows.iter().map(|row| row[index])));
         self.columns.iter().enumerate().map(column).collect()
+    }
+}
+
+/// What is wrong with a value that is no number in single precision.
+pub(crate) fn no_number(value: f64, place: &str) -> String {
+    if value.is_finite() {
+        format!("{value:e} {place}, which is beyond single precision (±3.4e38): scale the values")
+    } else {
+        format!("a value that is not finite {place}")
     }
 }
 
@@ -36,43 +100,46 @@ pub(crate) fn trace_of(
     outputs: Recorded,
     error: fn(String) -> Error,
 ) -> Result<Trace, Error> {
-    let shots = inputs.rows.rows();
-    if shots != outputs.rows.rows() || shots == 0 {
+    let shots = inputs.count();
+    if shots != outputs.count() || shots == 0 {
         return Err(error(format!(
             "has {shots} rows in `{}` and {} in `{}`: a shot is a row in both",
             inputs.name,
-            outputs.rows.rows(),
+            outputs.count(),
             outputs.name
         )));
     }
-    for array in [&inputs, &outputs].into_iter().chain(controls) {
-        if let Some(at) = array.rows.values().iter().position(|value| !value.is_finite()) {
-            let row = at / array.rows.columns().max(1);
-            return Err(error(format!("holds a value that is not finite, in row {row} of `{}`", array.name)));
+    let (driven, read) = (inputs.checked().map_err(error)?, outputs.checked().map_err(error)?);
+    let (banks, (settings, setting_of)) = match controls {
+        None => (vec![], (Batch::zeros(1, 0), vec![0; shots])),
+        Some(controls) => {
+            let rows = controls.checked().map_err(error)?;
+            (controls.banks("control", &rows), settings(&rows))
         }
+    };
+    let ports =
+        Ports { inputs: inputs.banks("input", &driven), controls: banks, outputs: outputs.banks("output", &read) };
+    let mut provenance = BTreeMap::new();
+    let rounded: Vec<String> = [&inputs, &outputs].into_iter().chain(controls).flat_map(Recorded::rounded).collect();
+    if !rounded.is_empty() {
+        let more = rounded.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+        provenance.insert(ROUNDED.to_owned(), rounded[..rounded.len().min(NAMED)].join(", ") + &more);
     }
-    let ports = Ports {
-        inputs: inputs.banks("input"),
-        controls: controls.map_or(vec![], |controls| controls.banks("control")),
-        outputs: outputs.banks("output"),
-    };
-    let (settings, setting_of) = match controls {
-        None => (Batch::zeros(1, 0), vec![0; shots]),
-        Some(controls) => settings(&controls.rows),
-    };
+    provenance.extend([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name.clone())]);
     Ok(Trace {
         card: Card {
-            identity: Identity { system: RECORDED.into(), serial: outputs.name.clone(), origin: Origin::Replayed },
+            identity: Identity { system: RECORDED.into(), serial: outputs.name, origin: Origin::Replayed },
             ports,
             timing: Timing::default(),
         },
-        provenance: BTreeMap::from([("inputs".to_owned(), inputs.name), ("outputs".to_owned(), outputs.name)]),
+        provenance,
         settings,
         setting_of,
         stimulus: (0..shots as u32).collect(),
         seconds: vec![0.0; shots],
-        inputs: inputs.rows,
-        outputs: outputs.rows,
+        inputs: driven,
+        outputs: read,
     })
 }
 
@@ -104,6 +171,11 @@ impl Trace {
         self.card.identity.system == RECORDED
     }
 
+    /// The columns of recorded data of which single precision keeps fewer than three digits of how their values differ, in words.
+    pub fn rounded(&self) -> Option<&str> {
+        self.provenance.get(ROUNDED).map(String::as_str)
+    }
+
     /// Recorded data as that of a plant of `card`: its ports with their units and ranges. Whose shots they were stays what the data
     /// says: the serial number is not the plant's.
     pub fn of_plant(self, card: &Card) -> Result<Self, Error> {
@@ -126,14 +198,28 @@ mod tests {
     use super::*;
     use crate::trace::tests::card;
 
-    fn rows(name: &str, columns: usize, value: impl FnMut(usize, usize) -> f32) -> Recorded {
-        Recorded { name: name.into(), columns: vec![], rows: Batch::from_fn(6, columns, value) }
+    fn rows(name: &str, width: usize, value: impl Fn(usize) -> f64) -> Recorded {
+        let values = (0..6 * width).map(|at| value(at / width)).collect();
+        Recorded { name: name.into(), columns: vec![], width, values }
     }
 
     fn recorded() -> Trace {
-        let controls = rows("theta", 1, |row, _| (row / 2) as f32);
-        trace_of(rows("x", 2, |row, _| row as f32), Some(&controls), rows("y", 1, |row, _| -(row as f32)), Error::table)
+        let controls = rows("theta", 1, |row| (row / 2) as f64);
+        trace_of(rows("x", 2, |row| row as f64), Some(&controls), rows("y", 1, |row| -(row as f64)), Error::table)
             .unwrap()
+    }
+
+    #[test]
+    fn what_is_no_number_in_single_precision_is_named_with_row_and_column() {
+        for (value, complaint) in [
+            (1e39, "holds 1e39 in row 3 (the first is 1), column 2 of `x`, which is beyond single precision (±3.4e38)"),
+            (f64::NAN, "holds a value that is not finite in row 3 (the first is 1), column 2 of `x`"),
+        ] {
+            let mut x = rows("x", 2, |row| row as f64);
+            x.values[5] = value;
+            let text = trace_of(x, None, rows("y", 1, |row| row as f64), Error::table).unwrap_err().to_string();
+            assert!(text.contains(complaint), "{text}");
+        }
     }
 
     #[test]
@@ -143,6 +229,22 @@ mod tests {
         assert_eq!(trace.controls(5), [2.0]);
         assert!(trace.is_recorded());
         assert_eq!(trace.output_ranges(), [Range::new(-5.0, 0.0)]);
+    }
+
+    #[test]
+    fn columns_that_lose_digits_in_single_precision_are_named() {
+        let of = |offset: f64, step: f64| {
+            let x = rows("x", 2, |row| offset + step * row as f64);
+            trace_of(x, None, rows("y", 1, |row| row as f64), Error::table).unwrap()
+        };
+        let far = of(1e6, 0.3);
+        let told = far.rounded().unwrap();
+        assert!(
+            told.starts_with("column 1 of `x` (1.000001e6 with a deviation of 5.1e-1; digits left: 1), column 2"),
+            "{told}"
+        );
+        // Small numbers lose nothing that counts, and whole ones nothing at all.
+        assert_eq!((of(1.0, 0.3).rounded(), of(1e6, 1.0).rounded(), of(1e-30, 1e-31).rounded()), (None, None, None));
     }
 
     #[test]

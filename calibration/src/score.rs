@@ -11,11 +11,11 @@ pub struct Residual {
     pub rmse_of_full_scale: f64,
     /// The standard error of that: one standard deviation.
     pub rmse_standard_error: f64,
-    /// Root mean square over the standard deviation of the outputs about their own means.
+    /// Root mean square over the standard deviation of the outputs about their own means; NaN where no output moves.
     pub rmse_of_output_std: f64,
-    /// Share of the variance that is explained, 1 − residual/variance: the median port.
+    /// Share of the variance that is explained, 1 − residual/variance: the median of the ports that move; NaN where none does.
     pub r2_median: f64,
-    /// The worst port.
+    /// The worst of them.
     pub r2_lowest: f64,
     /// The part of the root mean square that is noise of the readings, in full scales; unknown without repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +26,7 @@ pub struct Residual {
     pub neighbors_of_full_scale: Option<f64>,
     /// Root mean square of each output, in full scales.
     pub ports: Vec<f64>,
-    /// R² of each output.
+    /// R² of each output; NaN where it does not move.
     pub r2: Vec<f64>,
 }
 
@@ -57,19 +57,21 @@ impl Residual {
             }
             of_shot.push(sum / outputs.max(1) as f64);
         }
+        // A mean is rounded: what never moves has no variance all the same.
+        let moves = |port: usize| readings.iter().any(|row| row[port] != readings.row(0)[port]);
+        (0..outputs).filter(|port| !moves(*port)).for_each(|port| varied[port] = 0.0);
         let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / outputs.max(1) as f64;
         let square = mean(&mut missed.iter().zip(&scales).map(|(missed, scale)| missed / (scale * scale)));
         let spread = mean(&mut varied.iter().zip(&scales).map(|(varied, scale)| varied / (scale * scale)));
-        let r2: Vec<f64> =
-            missed.iter().zip(&varied).map(|(missed, varied)| 1.0 - missed / varied.max(f64::MIN_POSITIVE)).collect();
-        let alive = r2.iter().zip(&varied).filter(|(_, varied)| **varied > 0.0).map(|(r2, _)| *r2);
-        let mut sorted: Vec<f64> = alive.collect();
+        let share = |(missed, varied): (&f64, &f64)| if *varied > 0.0 { 1.0 - missed / varied } else { f64::NAN };
+        let r2: Vec<f64> = missed.iter().zip(&varied).map(share).collect();
+        let mut sorted: Vec<f64> = r2.iter().copied().filter(|r2| !r2.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
         let rmse = square.sqrt();
         Self {
             rmse_of_full_scale: rmse,
             rmse_standard_error: standard_error(&of_shot, groups) / (2.0 * rmse).max(f64::MIN_POSITIVE),
-            rmse_of_output_std: (square / spread.max(f64::MIN_POSITIVE)).sqrt(),
+            rmse_of_output_std: if spread > 0.0 { (square / spread).sqrt() } else { f64::NAN },
             r2_median: median(&sorted),
             r2_lowest: sorted.first().copied().unwrap_or(f64::NAN),
             noise_of_full_scale: None,
@@ -109,6 +111,15 @@ pub(crate) fn neighbors(predictions: &Batch, readings: &Batch, inputs: &Batch, r
         sum += (0..ranges.len()).map(|port| (residual(shot, port) - residual(nearest, port)).powi(2)).sum::<f64>();
     }
     Some((0.5 * sum / (shots * ranges.len().max(1)) as f64).sqrt())
+}
+
+/// The squared errors of each output, shot by shot.
+pub(crate) fn squares(predictions: &Batch, readings: &Batch) -> Vec<Vec<f64>> {
+    let of = |output: usize| {
+        let pairs = predictions.iter().zip(readings);
+        pairs.map(|(predicted, read)| f64::from(predicted[output] - read[output]).powi(2)).collect()
+    };
+    (0..readings.columns()).map(of).collect()
 }
 
 /// Whether squared errors `a` of the same shots as `b` are smaller by more than chance: to less than half, or their mean difference by two of
@@ -175,6 +186,19 @@ mod tests {
         let dip = |depth: f64| (0..40).map(|shot| if shot % 20 == 0 { depth } else { 0.01 }).collect::<Vec<_>>();
         assert!(surely_less(&dip(0.01), &dip(1.0)) && !surely_less(&dip(1.0), &dip(0.01)));
         assert!(!surely_less(&[1.0, 2.0], &[1.0, 2.0]) && !surely_less(&[], &[]));
+    }
+
+    #[test]
+    fn an_output_that_never_moves_has_no_r2() {
+        let ranges = [Range::new(0.0, 1.0); 2];
+        // The mean of 0.1 three times is not 0.1.
+        let read = Batch::from_fn(3, 2, |row, port| if port == 0 { 0.1 } else { row as f32 });
+        let residual = Residual::of(&read, &read, &ranges, &[0, 1, 2]);
+        assert!(residual.r2[0].is_nan() && residual.r2[1] == 1.0 && residual.r2_median == 1.0, "{residual:?}");
+        let still = Batch::from_fn(3, 2, |_, _| 0.1);
+        let residual = Residual::of(&still, &still, &ranges, &[0, 1, 2]);
+        assert!(residual.r2_median.is_nan() && residual.r2_lowest.is_nan() && residual.rmse_of_output_std.is_nan());
+        assert_eq!(residual.rmse_of_full_scale, 0.0);
     }
 
     #[test]

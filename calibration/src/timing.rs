@@ -34,7 +34,13 @@ pub struct TimingFit {
 /// The times of a trace.
 pub fn fit_timing(trace: &Trace) -> Result<TimingFit, Error> {
     if trace.shots() < 20 {
-        return Err(Error::TooFew { procedure: "timing", what: "shots", needed: 20, given: trace.shots() });
+        return Err(Error::TooFew {
+            procedure: "timing",
+            what: "shots",
+            needed: 20,
+            given: trace.shots(),
+            held_out: 0,
+        });
     }
     let steps: Vec<(f64, bool)> = (1..trace.shots())
         .map(|shot| {

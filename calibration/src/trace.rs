@@ -4,6 +4,7 @@
 //! card. Shots of the same `stimulus` are repeats: equal inputs and controls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drivers::{Batch, Card, Direction, Range};
 use sims::{Key, Twin};
@@ -73,6 +74,17 @@ impl Trace {
         self.map(|inputs, controls| twin.predict(inputs, controls))
     }
 
+    /// What `twin` leaves of the readings; all of them where there is none.
+    pub(crate) fn left(&self, twin: Option<&Arc<dyn Twin>>) -> Batch {
+        self.less(twin.map(|twin| self.predict(&**twin)).as_ref())
+    }
+
+    /// The readings less what is `known` of them, `[shots, outputs]`.
+    pub(crate) fn less(&self, known: Option<&Batch>) -> Batch {
+        let Some(known) = known else { return self.outputs.clone() };
+        Batch::from_fn(known.rows(), known.columns(), |row, port| self.outputs.row(row)[port] - known.row(row)[port])
+    }
+
     /// What `of` makes of every shot, (inputs, controls) → `[shots, outputs]`, setting by setting.
     pub fn map(&self, of: impl Fn(&Batch, &[f32]) -> Batch) -> Batch {
         let mut outputs = Batch::zeros(self.shots(), self.outputs.columns());
@@ -116,17 +128,20 @@ impl Trace {
         }
     }
 
-    /// These shots and then those of `other`, which is of the same plant. Settings and stimuli are told apart.
+    /// These shots and then those of `other`, which is of the same plant. Stimuli are told apart, and settings, unless all are the same.
     pub fn followed_by(&self, other: &Self) -> Self {
-        let (settings, stimuli) =
-            (self.settings.rows() as u32, self.stimulus.iter().max().map_or(0, |largest| largest + 1));
+        let same = self.settings == other.settings;
+        let (settings, stimuli) = (
+            if same { 0 } else { self.settings.rows() as u32 },
+            self.stimulus.iter().max().map_or(0, |largest| largest + 1),
+        );
         let counted = |first: &[u32], then: &[u32], from: u32| {
             first.iter().copied().chain(then.iter().map(|number| number + from)).collect::<Vec<_>>()
         };
         Self {
             card: self.card.clone(),
             provenance: self.provenance.clone(),
-            settings: self.settings.followed_by(&other.settings),
+            settings: if same { self.settings.clone() } else { self.settings.followed_by(&other.settings) },
             setting_of: counted(&self.setting_of, &other.setting_of, settings),
             stimulus: counted(&self.stimulus, &other.stimulus, stimuli),
             seconds: self.seconds.iter().chain(&other.seconds).copied().collect(),
@@ -146,13 +161,36 @@ impl Trace {
     /// Training and held-out shots. Whole settings are held out where there are enough of them, else whole stimuli: what is
     /// held out was never seen.
     pub fn split(&self, held_out: f64, key: Key) -> (Self, Self) {
-        let group_of: &[u32] = if self.by_settings() { &self.setting_of } else { &self.stimulus };
-        let mut groups: Vec<u32> = group_of.to_vec();
+        let groups = self.shuffled(key);
+        let count = ((groups.len() as f64 * held_out).round() as usize).clamp(1, groups.len().max(2) - 1);
+        self.without(&groups[..count.min(groups.len())])
+    }
+
+    /// Each of `count` parts of the shots held out in turn, as [`split`](Self::split) does with one: training and held-out shots.
+    pub(crate) fn folds(&self, count: usize, key: Key) -> Vec<(Self, Self)> {
+        let groups = self.shuffled(key);
+        let part = |first: usize| groups.iter().copied().skip(first).step_by(count).collect::<Vec<_>>();
+        (0..count.min(groups.len())).map(|first| self.without(&part(first))).collect()
+    }
+
+    /// What each shot is held out with: its setting or its stimulus.
+    fn held_with(&self) -> &[u32] {
+        if self.by_settings() { &self.setting_of } else { &self.stimulus }
+    }
+
+    /// What is held out together, each once, in random order.
+    fn shuffled(&self, key: Key) -> Vec<u32> {
+        let mut groups: Vec<u32> = self.held_with().to_vec();
         groups.sort_unstable();
         groups.dedup();
         key.branch("held out").stream().shuffle(&mut groups);
-        let count = ((groups.len() as f64 * held_out).round() as usize).clamp(1, groups.len().max(2) - 1);
-        let held: std::collections::HashSet<u32> = groups[..count.min(groups.len())].iter().copied().collect();
+        groups
+    }
+
+    /// The other shots, and those of `groups`.
+    fn without(&self, groups: &[u32]) -> (Self, Self) {
+        let held: std::collections::HashSet<u32> = groups.iter().copied().collect();
+        let group_of = self.held_with();
         let (out, kept): (Vec<usize>, Vec<usize>) = (0..self.shots()).partition(|&shot| held.contains(&group_of[shot]));
         (self.select(&kept), self.select(&out))
     }
@@ -282,5 +320,13 @@ pub(crate) mod tests {
         assert_eq!((kept.shots(), held.shots()), (300, 100));
         assert!(held.setting_of.iter().all(|setting| !kept.setting_of.contains(setting)));
         assert_eq!(trace.thinned(7).shots(), 7);
+        // Every shot is in one fold, a setting as a whole, also where the trace was put together again.
+        let again = kept.followed_by(&held);
+        assert_eq!((again.settings.rows(), again.controls(399)), (20, held.controls(99)));
+        let folds = again.folds(5, Key::new(1));
+        assert_eq!(folds.iter().map(|(_, held)| held.shots()).collect::<Vec<_>>(), [80; 5]);
+        for (kept, held) in &folds {
+            assert!(held.setting_of.iter().all(|setting| !kept.setting_of.contains(setting)));
+        }
     }
 }

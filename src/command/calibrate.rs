@@ -172,7 +172,8 @@ pub fn run(arguments: &CalibrateArgs) -> Result<(), Error> {
             None => return Ok(()),
         }
     } else {
-        subject.claim(read_trace(&arguments.from, &Columns::of(arguments)?)?, arguments.from.first())?
+        let columns = Columns::of(arguments)?.heeded(&arguments.from)?;
+        subject.claim(read_trace(&arguments.from, &columns)?, arguments.from.first())?
     };
     subject.take_names(&trace);
     let model = match &subject.opened {

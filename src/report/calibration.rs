@@ -20,7 +20,7 @@ pub use calibrated::Calibrated;
 use paper::{Piece, html, markdown};
 pub use sections::{LEVELS, level_rows};
 pub use words::{counted, measured as to_uncertainty, significant};
-use words::{in_runs, number};
+use words::{decimals, in_runs, number};
 
 /// Below this R² of the median output a twin explains too little to be of use.
 const POOR: f64 = 0.8;
@@ -118,7 +118,11 @@ impl Calibrated<'_> {
         let mut lines = Vec::new();
         if let Some(residual) = &fitted.residual {
             let r2 = residual.r2_median;
-            if r2 < 0.0 {
+            if r2.is_nan() {
+                lines.push(
+                    "no held-out reading moves: there is no R², and nothing says whether the twin is right".to_owned(),
+                );
+            } else if r2 < 0.0 {
                 lines.push(format!(
                     "the twin is of no use: it predicts the median output worse than the output's own mean does (R² {r2:.2}). Measure \
                      more stimuli, or choose another --procedure"
@@ -127,6 +131,14 @@ impl Calibrated<'_> {
                 lines.push(format!(
                     "the twin is of little use: it explains {:.0} % of the variance of the median output",
                     100.0 * r2
+                ));
+            }
+            if let Some(plain) = fitted.linear_residual.as_ref().filter(|plain| worse(residual, plain)) {
+                lines.push(format!(
+                    "plain least squares predict the held-out readings better than the twin ({:.3} % of full scale against {:.3} %): \
+                     measure more stimuli, or choose another --procedure",
+                    100.0 * plain.rmse_of_full_scale,
+                    100.0 * residual.rmse_of_full_scale
                 ));
             }
             if let Some(noise) =
@@ -144,6 +156,11 @@ impl Calibrated<'_> {
             lines.push(format!(
                 "readings drift between repeats by {:.2} standard deviations of a shot (RMS): that counts as noise here",
                 noise.drift_rms
+            ));
+        }
+        if let Some(columns) = self.trace.rounded() {
+            lines.push(format!(
+                "single precision keeps few digits of how the values differ in {columns}: subtract an offset from them in the file"
             ));
         }
         let levels = &fitted.levels;
@@ -176,6 +193,11 @@ impl Calibrated<'_> {
     }
 }
 
+/// Whether a twin leaves more than a simpler model, by more than the standard error.
+fn worse(twin: &Residual, simpler: &Residual) -> bool {
+    twin.rmse_of_full_scale > simpler.rmse_of_full_scale + simpler.rmse_standard_error
+}
+
 /// A residual as a clause.
 fn in_words(residual: &Residual) -> String {
     let noise = residual
@@ -187,12 +209,12 @@ fn in_words(residual: &Residual) -> String {
         None => noise,
     };
     format!(
-        "{:.3} ± {:.3} % of full scale (95 %){noise}; {:.2} % of the outputs' standard deviation; R² {:.4} (median port), {:.4} (worst)",
+        "{:.3} ± {:.3} % of full scale (95 %){noise}; {} % of the outputs' standard deviation; R² {} (median port), {} (worst)",
         100.0 * residual.rmse_of_full_scale,
         100.0 * residual.rmse_uncertainty(),
-        100.0 * residual.rmse_of_output_std,
-        residual.r2_median,
-        residual.r2_lowest
+        decimals(100.0 * residual.rmse_of_output_std, 2),
+        decimals(residual.r2_median, 4),
+        decimals(residual.r2_lowest, 4)
     )
 }
 
@@ -279,9 +301,9 @@ fn residual_table(residuals: &[(&str, &Residual)]) -> Vec<Piece> {
             (*name).to_owned(),
             format!("{:.3}", 100.0 * residual.rmse_of_full_scale),
             format!("{:.3}", 100.0 * residual.rmse_uncertainty()),
-            format!("{:.2}", 100.0 * residual.rmse_of_output_std),
-            format!("{:.4}", residual.r2_median),
-            format!("{:.4}", residual.r2_lowest),
+            decimals(100.0 * residual.rmse_of_output_std, 2),
+            decimals(residual.r2_median, 4),
+            decimals(residual.r2_lowest, 4),
         ]
     });
     let noise = residuals.iter().find_map(|(_, residual)| {
@@ -338,4 +360,16 @@ fn provenance(facts: &FitFacts) -> Vec<String> {
     }
     list.push(format!("made: {} (UTC)", timestamp(facts.made_unix_seconds as u64)));
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twin_is_worse_than_what_is_simpler_beyond_its_standard_error() {
+        let left =
+            |rmse_of_full_scale: f64| Residual { rmse_of_full_scale, rmse_standard_error: 0.01, ..Residual::default() };
+        assert!(worse(&left(0.22), &left(0.2)) && !worse(&left(0.205), &left(0.2)) && !worse(&left(0.1), &left(0.2)));
+    }
 }

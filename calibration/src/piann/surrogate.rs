@@ -131,7 +131,13 @@ impl Surrogate {
         goes_on: &mut dyn FnMut(usize, f64) -> bool,
     ) -> Result<Self, Error> {
         if trace.shots() < FEWEST {
-            return Err(Error::TooFew { procedure: "piann", what: "stimuli", needed: FEWEST, given: trace.shots() });
+            return Err(Error::TooFew {
+                procedure: "piann",
+                what: "stimuli",
+                needed: FEWEST,
+                given: trace.shots(),
+                held_out: 0,
+            });
         }
         let ports = &trace.card.ports;
         let counts = [ports.input_count(), ports.control_count(), ports.output_count()];

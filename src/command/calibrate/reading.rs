@@ -41,6 +41,37 @@ impl Columns {
         Ok(Self { arrays, names, outputs })
     }
 
+    /// Refuses what `files`, those of --from, do not heed.
+    pub fn heeded(self, files: &[PathBuf]) -> Result<Self, Error> {
+        let Some(first) = files.first() else { return Ok(self) };
+        let refuse = |option: &str, why: &str| {
+            Err(Error::Usage(format!("{option} is not heeded by {}, which {why}", first.display())))
+        };
+        let option = [
+            ("--inputs", self.names.inputs.is_some()),
+            ("--controls", !self.names.controls.is_empty()),
+            ("--outputs", self.names.outputs.is_some()),
+        ];
+        let named = option.into_iter().find_map(|(option, given)| given.then_some(option));
+        let arrays = self.arrays.as_ref().map(|_| "--arrays");
+        match (arrays, named) {
+            (Some(option), _) if is_table(first) => {
+                refuse(option, "has columns: name them with --inputs and --outputs")
+            }
+            (_, Some(option)) if is(first, "npz") => {
+                refuse(option, "has arrays: name them with --arrays INPUTS,OUTPUTS")
+            }
+            (_, Some(option)) if is_table(first) && files.len() + usize::from(self.outputs.is_some()) > 1 => refuse(
+                option,
+                "is one of two: all columns are taken, inputs from the first and outputs from the second. Leave it out",
+            ),
+            (Some(option), _) | (_, Some(option)) if !is_data(first) => {
+                refuse(option, "says itself what is input and output: leave it out")
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// The same for the test, whose outputs are another file than those of --from.
     pub fn of_test(self) -> Self {
         Self { outputs: None, ..self }
@@ -85,6 +116,11 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
         let beside = first.with_file_name(format!("{stem}-controls.arrows"));
         let controls = if beside.is_file() { Some(content(&beside)?) } else { None };
         Trace::from_shots(&contents[0], controls.as_deref())
+    } else if is(first, "npy") {
+        return Err(Error::Data(format!(
+            "{}: is a single array: save inputs and outputs in one file with `numpy.savez(\"FILE.npz\", inputs=x, outputs=y)`",
+            first.display()
+        )));
     } else {
         Trace::from_arrow(&contents[0])
     };

@@ -4,7 +4,7 @@ use calibration::{FitFacts, Fitted, Levels, TimingFit};
 
 use super::calibrated::Calibrated;
 use super::paper::Piece;
-use super::words::{counted, in_runs, measured, number, significant};
+use super::words::{counted, decimals, in_runs, measured, number, significant};
 
 /// Ports that a table shows; of more, those that look worst.
 const PORTS: usize = 64;
@@ -25,7 +25,7 @@ pub fn residual_of_ports(calibrated: &Calibrated<'_>) -> Vec<Piece> {
         vec![
             name(port),
             format!("{:.3}", 100.0 * residual.ports[port]),
-            residual.r2.get(port).map_or_else(String::new, |r2| format!("{r2:.4}")),
+            residual.r2.get(port).map_or_else(String::new, |r2| decimals(*r2, 4)),
             noise.as_ref().map_or("unknown".to_owned(), |noise| format!("{:.3}", 100.0 * noise[port])),
         ]
     });

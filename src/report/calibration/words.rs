@@ -38,6 +38,11 @@ pub fn significant(value: f64, digits: i32) -> String {
     }
 }
 
+/// A number with so many decimals; a dash for what does not exist.
+pub fn decimals(value: f64, decimals: usize) -> String {
+    if value.is_nan() { "–".to_owned() } else { format!("{value:.decimals$}") }
+}
+
 /// A value to the second digit of its uncertainty.
 pub fn measured(value: f64, uncertainty: f64) -> String {
     let sensible = uncertainty > 0.0 && uncertainty.is_finite() && value != 0.0;
@@ -59,6 +64,11 @@ mod tests {
     fn neighboring_ports_are_named_together() {
         let names = ["a[1]", "a[2]", "a[3]", "b[4]", "lone", "a[7]"].map(str::to_owned);
         assert_eq!(in_runs(&names), "a[1] to [3], b[4], lone, a[7]");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_a_dash() {
+        assert_eq!([decimals(0.98765, 4), decimals(f64::NAN, 4)], ["0.9877", "–"]);
     }
 
     #[test]
