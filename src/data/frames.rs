@@ -6,6 +6,7 @@ use drivers::MEBIBYTE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::scaling::{finite, warn_of_offset};
 use super::{Dataset, Meaning, Movement, Rows, Targets, image, source};
 use crate::Error;
 use crate::document::list;
@@ -159,6 +160,7 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
         config.columns.iter().map(|name| find(name)).collect::<Result<_, _>>()?
     };
     let mut sequences: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut ends = vec![[f64::INFINITY, f64::NEG_INFINITY]; columns.len()];
     for record in reader.records() {
         let record = record.map_err(|error| bad(String::new(), error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
@@ -167,17 +169,26 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
             sequences.push((of.to_owned(), vec![]));
         }
         let Some((_, values)) = sequences.last_mut() else { continue };
-        for place in &columns {
+        for (place, [low, high]) in columns.iter().zip(&mut ends) {
             let cell = record.get(*place).unwrap_or_default();
-            let value = cell.parse::<f32>().ok().filter(|value| value.is_finite()).ok_or_else(|| {
+            let value = finite(cell).ok_or_else(|| {
                 let message = format!("column `{}` is `{cell}`, but a finite number was expected", names[*place]);
                 bad(format!(":{line}"), message)
             })?;
-            values.push(value);
+            (*low, *high) = (low.min(value), high.max(value));
+            values.push(value as f32);
         }
     }
     if columns.is_empty() || sequences.is_empty() {
         return Err(bad(String::new(), "has no frames: give a header and a row of numbers for each frame".to_owned()));
+    }
+    for (place, ends) in columns.iter().zip(ends) {
+        warn_of_offset(
+            &name,
+            names[*place],
+            ends,
+            "take its offset off in the file, since frames are learned as they are",
+        );
     }
     Ok(recorded(name.clone(), [1, columns.len()], sequences.into_iter().map(|(_, values)| values).collect()))
 }

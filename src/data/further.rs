@@ -5,6 +5,7 @@ use std::path::Path;
 
 use drivers::MEBIBYTE;
 
+use super::scaling::finite;
 use super::{Dataset, Meaning, Rows, Targets, source};
 use crate::Error;
 use crate::document::list;
@@ -92,7 +93,7 @@ impl Dataset {
             let line = record.position().map_or(0, csv::Position::line);
             let field = |place: usize| record.get(place).unwrap_or_default().trim();
             let number = |place: usize| {
-                let value = field(place).parse::<f32>().ok().filter(|value| value.is_finite());
+                let value = finite(field(place));
                 value.ok_or_else(|| {
                     bad(
                         format!(":{line}"),
@@ -102,7 +103,7 @@ impl Dataset {
             };
             for (index, place) in numbers.iter().enumerate() {
                 let value = number(*place)?;
-                values.push(self.columns.get(index).map_or(value, |column| column.map.apply(value)));
+                values.push(self.columns.get(index).map_or(value as f32, |column| column.map.apply(value)));
             }
             match (&mut targets, &self.meaning) {
                 (Targets::Classes(classes), meaning) => classes.push(match wanted.first() {
@@ -124,7 +125,7 @@ impl Dataset {
                 }),
                 (Targets::Values { values, .. }, Meaning::Targets(known)) if labeled => {
                     for (place, target) in wanted.iter().zip(known) {
-                        values.push(((f64::from(number(*place)?) - target.mean) / target.deviation) as f32);
+                        values.push(((number(*place)? - target.mean) / target.deviation) as f32);
                     }
                 }
                 (Targets::Values { values, width }, _) => values.resize(values.len() + *width, 0.0),
