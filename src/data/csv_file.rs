@@ -132,7 +132,7 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     let opened = source::open(file, LONGEST)
         .map_err(|error| Error::Data(format!("{name}: cannot be read: {error}. Name the file with --data")))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(opened);
-    let header = reader.headers().map_err(|error| Error::Data(format!("{name}: {error}")))?.clone();
+    let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
     let columns: Vec<&str> = header.iter().map(str::trim).collect();
     let uses = uses(&columns, config).map_err(|message| Error::Data(format!("{name}:1: {message}")))?;
     let wanted = if config.targets.is_empty() {
@@ -144,7 +144,7 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
         columns.iter().zip(&uses).filter(|(_, used)| **used == Use::Number).map(|(column, _)| (*column).to_owned());
     let mut table = Table { names: names.collect(), values: Vec::new(), families: Vec::new(), wanted };
     for record in reader.records() {
-        let record = record.map_err(|error| Error::Data(format!("{name}: {error}")))?;
+        let record = record.map_err(|error| source::complaint(&name, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
         table
             .read_row(&record, (&columns, &uses), config.label_skip)
@@ -281,6 +281,9 @@ impl Table {
 /// The label in a field, without its start.
 fn word(field: &str, column: &str, label_skip: usize) -> Result<String, String> {
     let word: String = field.trim().chars().skip(label_skip).collect();
+    if let Some((start, _)) = word.split_once(['\n', '\r']) {
+        return Err(format!("column `{column}` goes on after `{start}` over several lines: close the quotation mark"));
+    }
     if word.is_empty() {
         let rest =
             if label_skip > 0 { format!(", of which {label_skip} characters are left out") } else { String::new() };
@@ -361,6 +364,12 @@ mod tests {
         assert_eq!(error(""), "data.csv:1: the file is empty: a CSV file begins with the names of its columns");
         assert_eq!(error("vowel,f1\na,1\nb,1,2\n"), "data.csv:3: the row has 3 values, but the header names 2 columns");
         assert_eq!(error("vowel,f1\na,1\n,2\n"), "data.csv:3: column `vowel` is ``, but a label was expected");
+        assert_eq!(error("f1,vowel\n1,a\n2,\"b\n3,a\n4,b\n"), "data.csv:3: the quotation mark is not closed");
+        assert_eq!(error("f1,\"vowel\n1,a\n2,b\n"), "data.csv:1: the quotation mark is not closed");
+        assert_eq!(
+            error("f1,vowel\n1,a\n2,\"b\n3,\"a\"\n4,b\n"),
+            "data.csv:3: column `vowel` goes on after `b` over several lines: close the quotation mark"
+        );
         assert_eq!(error("vowel,f1\na,1\n"), "data.csv: there are 1 rows below the header: at least 2 are needed");
     }
 

@@ -147,7 +147,7 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
         Error::MissingData(format!("{name}: cannot be read ({error}): name a CSV file with data.file or --data"))
     })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
-    let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
+    let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
     let names: Vec<&str> = header.iter().collect();
     let find = |wanted: &str| {
         let found = names.iter().position(|name| *name == wanted);
@@ -162,7 +162,7 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
     let mut sequences: Vec<(String, Vec<f32>)> = Vec::new();
     let mut ends = vec![[f64::INFINITY, f64::NEG_INFINITY]; columns.len()];
     for record in reader.records() {
-        let record = record.map_err(|error| bad(String::new(), error.to_string()))?;
+        let record = record.map_err(|error| source::complaint(&name, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
         let of = sequence.and_then(|place| record.get(place)).unwrap_or_default();
         if sequences.last().is_none_or(|(known, _)| known != of) {
@@ -227,10 +227,7 @@ pub fn read_frame(asked: &str, size: [usize; 2], [black, white]: [f32; 2]) -> Re
         }
     };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
-    let header = match reader.headers() {
-        Ok(header) => header.clone(),
-        Err(error) => return bad(error.to_string()),
-    };
+    let header = reader.headers().map_err(|error| source::complaint(asked, &error))?.clone();
     let columns: Vec<String> =
         header.iter().filter(|name| !["sequence", "frame"].contains(name)).map(str::to_owned).collect();
     let pixels = size[0] * size[1];

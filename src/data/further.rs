@@ -44,7 +44,7 @@ impl Dataset {
         let opened = source::open(file, LONGEST)
             .map_err(|error| bad(String::new(), format!("cannot be read: {error}. Name a CSV file")))?;
         let mut reader = csv::ReaderBuilder::new().from_reader(opened);
-        let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
+        let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
         let names: Vec<&str> = header.iter().map(str::trim).collect();
         let header_error = |message: String| bad(":1".to_owned(), message);
         if names.iter().all(|name| name.is_empty()) {
@@ -89,7 +89,7 @@ impl Dataset {
         let (mut values, mut targets, mut environments) = (Vec::new(), self.meaning.no_targets(), Vec::new());
         let mut count = 0;
         for record in reader.records() {
-            let record = record.map_err(|error| bad(String::new(), error.to_string()))?;
+            let record = record.map_err(|error| source::complaint(&name, &error))?;
             let line = record.position().map_or(0, csv::Position::line);
             let field = |place: usize| record.get(place).unwrap_or_default().trim();
             let number = |place: usize| {
