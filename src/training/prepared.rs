@@ -103,6 +103,18 @@ impl Prepared {
         network.guarded(experiment.guard.as_ref(), document)
     }
 
+    /// The same for a training by `method`.
+    pub(crate) fn network_by(&self, method: Method, (lab, data): (&Lab, &Dataset)) -> Result<Network, Error> {
+        let network = self.network(lab, data)?;
+        let training = self.experiment.training.counted(data.train.len());
+        method.fits(&network, &training, &self.document)?;
+        let passes = method.plant_passes(&training, network.weight_count());
+        if let Some(guard) = self.experiment.guard.as_ref().filter(|_| 0 < passes) {
+            guard.begins(training.steps, passes * training.batch.min(data.train.len()), &self.document)?;
+        }
+        Ok(network)
+    }
+
     /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
     pub(crate) fn counted(&self, method: Method, seed: u64, data: &Dataset) -> Experiment {
         let mut experiment = self.experiment.by(method, seed, &self.document);
