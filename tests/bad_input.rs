@@ -55,6 +55,22 @@ fn an_unknown_plant_layer_kind_and_method_are_named() {
 }
 
 #[test]
+fn a_plant_that_the_rig_does_not_have_is_refused_before_its_benches_are_opened() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", ""));
+    place.write("optical.toml", include_str!("../hil/rigs/optical.toml"));
+    for further in [&["--dry-run"][..], &[]] {
+        let (code, text) = place.refusal(&[&["train", "small.toml", "--rig", "optical.toml"], further].concat());
+        assert_eq!(code, 3, "{text}");
+        assert!(
+            text.ends_with("`layers.1.plant` is `electrical`, but the rig has no such plant: it has `optical`."),
+            "{text}"
+        );
+    }
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
 fn widths_that_do_not_chain_name_both_layers_and_widths() {
     let (code, text) = refused("width = 64", "width = 32");
     assert_eq!(code, 3);

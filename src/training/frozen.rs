@@ -42,6 +42,12 @@ pub fn drives(generator: &Path) -> Vec<String> {
     experiment.layers.iter().filter_map(plant).map(str::to_owned).collect()
 }
 
+/// What is wrong where the generator in `folder` drives a plant, `gone`, that is none of these.
+pub fn gone(folder: &Path, gone: &str, plants: &[&str]) -> String {
+    let known = if plants.is_empty() { "no plant".to_owned() } else { list(plants) };
+    format!("is `{}`, whose layers drive the plant `{gone}`, which is gone: the rig has {known}", folder.display())
+}
+
 fn plant(layer: &LayerConfig) -> Option<&str> {
     if let LayerConfig::Physical(layer) = layer { Some(&layer.plant) } else { None }
 }
@@ -130,12 +136,7 @@ impl Frozen {
         let (document, key) = asked;
         let names = lab.names();
         if let Some(gone) = self.experiment.layers.iter().filter_map(plant).find(|plant| !names.contains(plant)) {
-            let message = format!(
-                "is `{}`, whose layers drive the plant `{gone}`, which is gone: the rig has {}",
-                self.folder.display(),
-                if names.is_empty() { "no plant".to_owned() } else { list(&names) }
-            );
-            return Err(document.refuse(key, message));
+            return Err(document.refuse(key, self::gone(&self.folder, gone, &names)));
         }
         self.tell_of_others(lab);
         let layers = &self.experiment.layers[..];
