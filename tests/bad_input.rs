@@ -15,7 +15,7 @@ fn refused(from: &str, to: &str) -> (i32, String) {
 #[test]
 fn a_missing_experiment_is_named() {
     let (code, text) = Place::new().refusal(&["train", "nosuch.toml"]);
-    assert_eq!(code, 3);
+    assert_eq!(code, 2);
     assert!(text.starts_with("pnnlab: nosuch.toml: cannot be read: "), "{text}");
     assert_eq!(text.lines().count(), 1);
 }
@@ -107,7 +107,17 @@ fn a_range_outside_the_instrument_is_refused() {
     assert!(text.contains("bench.toml:5: `plants.electrical.limits` cannot be kept"), "{text}");
     assert!(text.contains("[-5, 1] V for input bank `drive` is not within the instrument's own [-1, 1] V"), "{text}");
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "nosuch.toml"]);
-    assert_eq!((code, text.contains("nosuch.toml: cannot be read")), (3, true), "{text}");
+    assert_eq!((code, text.contains("nosuch.toml: cannot be read")), (2, true), "{text}");
+    for command in ["check", "serve", "safe", "tune"] {
+        let (code, text) = place.refusal(&[command, "nosuch.toml"]);
+        assert_eq!((code, text.contains("a rig is a TOML file")), (2, true), "{text}");
+        assert!(!text.contains("experiments"), "{text}");
+    }
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrical.simulated.mismatch=5"]);
+    assert_eq!(code, 3);
+    let place_of_it =
+        "pnnlab: --set plants.electrical.simulated.mismatch=5: `plants.electrical.simulated` cannot be built";
+    assert!(text.starts_with(place_of_it), "{text}");
     place.write("bench.toml", &rig.replace("samples", "sampels"));
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "bench.toml"]);
     assert_eq!(code, 3);

@@ -248,6 +248,9 @@ fn a_network_for_groups_says_what_it_does_not_know() {
     refused("broken.csv", "broken.csv:2: column `c` is `x`, but a finite number was expected");
     refused("empty.csv", "has no rows below its header");
     refused("none.csv", "none.csv: cannot be read");
+    let (code, text) = place.refusal(&["guard", "mine", "--data", "other.csv", "--known", "gone.csv"]);
+    assert_eq!((code, text.contains("--known gone.csv: cannot be read")), (4, true), "{code} {text}");
+    assert!(!text.contains("--data"), "{text}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::plants::Lab;
 use crate::record::{Saved, read_facts};
 use crate::scores::ObjectiveKind;
 use crate::training::Experiment;
+use crate::training::experiment::NO_EXPERIMENT;
 
 /// Where the runs are that are named without their folder.
 const RUNS: &str = "runs";
@@ -37,7 +38,9 @@ fn folder(generator: &Path) -> Option<PathBuf> {
 /// The plant of each physical layer of a generator; none where it cannot be read, which who needs it says.
 pub fn drives(generator: &Path) -> Vec<String> {
     // Read as it is, and not as an experiment that is found: files that name each other as generators would never end.
-    let read = |folder: PathBuf| Document::read(&folder.join("experiment.toml")).ok()?.check::<Experiment>().ok();
+    let read = |folder: PathBuf| {
+        Document::read(&folder.join("experiment.toml"), NO_EXPERIMENT).ok()?.check::<Experiment>().ok()
+    };
     let Some(experiment) = folder(generator).and_then(read) else { return vec![] };
     experiment.layers.iter().filter_map(plant).map(str::to_owned).collect()
 }
