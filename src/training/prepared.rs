@@ -106,8 +106,8 @@ impl Prepared {
     /// The same for a training by `method`.
     pub(crate) fn network_by(&self, method: Method, (lab, data): (&Lab, &Dataset)) -> Result<Network, Error> {
         let network = self.network(lab, data)?;
-        let training = self.experiment.training.counted(data.train.len());
-        method.fits(&network, &training, &self.document)?;
+        method.fits(&network, &self.experiment.training, &self.document)?;
+        let training = self.counted(method, self.experiment.seed, data).training;
         let passes = method.plant_passes(&training, network.weight_count());
         if let Some(guard) = self.experiment.guard.as_ref().filter(|_| 0 < passes) {
             guard.begins(training.steps, passes * training.batch.min(data.train.len()), &self.document)?;
