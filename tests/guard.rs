@@ -150,7 +150,7 @@ fn a_plan_counts_what_the_guard_drives() {
 fn a_guard_that_cannot_be_fitted_is_refused_before_the_first_shot() {
     let place = place();
     let refused = |set: &str, words: &str| {
-        let (code, text) = place.refusal(&["train", "guarded.toml", "--set", set]);
+        let (code, text) = place.refusal(&["train", "guarded.toml", "--check", "false", "--set", set]);
         assert_eq!((code, text.contains(words)), (3, true), "{text}");
     };
     refused(

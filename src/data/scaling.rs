@@ -34,7 +34,7 @@ pub(super) struct Column {
 const OFFSET: f64 = 1.0 / 4096.0;
 
 /// Whether values from `low` to `high` have an offset that single precision should not be spent on.
-pub(super) fn has_offset([low, high]: [f64; 2]) -> bool {
+fn has_offset([low, high]: [f64; 2]) -> bool {
     low < high && high - low < OFFSET * low.abs().max(high.abs())
 }
 
