@@ -68,6 +68,19 @@ fn a_plant_that_the_rig_does_not_have_is_refused_before_its_benches_are_opened()
         );
     }
     assert!(!place.path("runs").exists());
+    // A trained network is not taken to a rig without its plant either.
+    let held = "kind = \"repeat\"\nwidth = 256\norder = \"hold\"\n\n[[layers]]\nkind = \"scale-offset\"";
+    let small = SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", "");
+    place.write("small.toml", &small.replace("kind = \"scale-offset\"\nwidth = 64", held));
+    place.json(&["train", "small.toml", "--name", "mine", "--check", "false", "--json"]);
+    let row = |cell: &dyn Fn(usize) -> String| (0..64).map(cell).collect::<Vec<_>>().join(",");
+    place.write("other.csv", &format!("{}\n{}\n", row(&|column| format!("c{column}")), row(&|_| "0".to_owned())));
+    let (code, text) = place.refusal(&["guard", "mine", "--data", "other.csv", "--rig", "optical.toml"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("`layers.2.plant` is `electrical`, but the rig has no such plant: it has `optical`."),
+        "{text}"
+    );
 }
 
 #[test]
