@@ -192,7 +192,8 @@ impl Document {
 
     /// The same about the table at `path` where the value of `key`, somewhere in it, is what is wrong: the place is that of this value.
     pub fn refuse_inside(&self, path: &str, key: &str, message: impl Into<String>) -> Error {
-        let inside = self.places_within(path).into_iter().find(|known| known.rsplit('.').next() == Some(key));
+        let is_it = |known: &String| known.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
+        let inside = self.places_within(path).into_iter().find(is_it);
         let place = self.place(inside.as_deref().unwrap_or(path));
         Error::Refused { place, key: path.to_owned(), message: message.into() }
     }
