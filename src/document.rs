@@ -52,11 +52,11 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    /// Reads the file at `path`; where it cannot be read, the error gives `advice`.
+    pub fn read(path: &Path, advice: &'static str) -> Result<Self, Error> {
         let name = path.display().to_string();
-        let text =
-            read_text_bounded(path, LONGEST).map_err(|source| Error::Unreadable { file: name.clone(), source })?;
+        let unreadable = |source| Error::Unreadable { file: name.clone(), advice, source };
+        let text = read_text_bounded(path, LONGEST).map_err(unreadable)?;
         Self::parse(&name, &text)
     }
 
@@ -187,16 +187,28 @@ impl Document {
 
     /// An error about the value at `path`: with its file and line, or its `--set`.
     pub fn refuse(&self, path: &str, message: impl Into<String>) -> Error {
-        let mut known = path;
-        let place = loop {
-            match (self.places.get(known), known.rsplit_once('.')) {
-                (Some(Place::Line(file, line)), _) => break format!("{file}:{line}"),
-                (Some(Place::Flag(flag)), _) => break flag.to_string(),
-                (None, Some((parent, _))) => known = parent,
-                (None, None) => break self.name.clone(),
-            }
-        };
+        Error::Refused { place: self.place(path), key: path.to_owned(), message: message.into() }
+    }
+
+    /// The same about the table at `path` where the value of `key`, somewhere in it, is what is wrong: the place is that of this value.
+    pub fn refuse_inside(&self, path: &str, key: &str, message: impl Into<String>) -> Error {
+        let is_it = |known: &String| known.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
+        let inside = self.places_within(path).into_iter().find(is_it);
+        let place = self.place(inside.as_deref().unwrap_or(path));
         Error::Refused { place, key: path.to_owned(), message: message.into() }
+    }
+
+    /// Where the value at `path` stands, or the table around it.
+    fn place(&self, path: &str) -> String {
+        let mut known = path;
+        loop {
+            match (self.places.get(known), known.rsplit_once('.')) {
+                (Some(Place::Line(file, line)), _) => return format!("{file}:{line}"),
+                (Some(Place::Flag(flag)), _) => return flag.to_string(),
+                (None, Some((parent, _))) => known = parent,
+                (None, None) => return self.name.clone(),
+            }
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use crate::stop::StopReason;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that people write cannot be read.
-    #[error("{file}: cannot be read: {source}. Check the path; `pnnlab --help` names the built-in experiments")]
+    #[error("{file}: cannot be read: {source}. {advice}")]
     Unreadable {
         /// The file.
         file: String,
+        /// What to do.
+        advice: &'static str,
         /// What the system says.
         source: std::io::Error,
     },
@@ -238,6 +240,7 @@ impl Error {
             Self::NoTerminal { .. } => 20,
             Self::Diverged { .. } => 1,
             Self::Usage(_) | Self::NothingToContinue { .. } => 2,
+            Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 2,
             Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => 3,
             Self::Data(_) | Self::MissingData(_) => 4,
             Self::Download { .. } => 12,

@@ -365,7 +365,7 @@ impl Network {
                 counts.push(counts[index]);
             }
         }
-        let heads = layout.heads.map(|heads| Heads::new(heads, shared, classes));
+        let heads = layout.heads.map(|heads| Heads::new((heads, shared, classes), &layers, document)).transpose()?;
         let automaton = cells.as_ref().map(Automaton::new);
         let motion = movement.as_deref().map(Motion::new);
         Ok(Self { layers, kinds, counts, guard: None, heads, automaton, motion })

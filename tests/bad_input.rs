@@ -15,7 +15,7 @@ fn refused(from: &str, to: &str) -> (i32, String) {
 #[test]
 fn a_missing_experiment_is_named() {
     let (code, text) = Place::new().refusal(&["train", "nosuch.toml"]);
-    assert_eq!(code, 3);
+    assert_eq!(code, 2);
     assert!(text.starts_with("pnnlab: nosuch.toml: cannot be read: "), "{text}");
     assert_eq!(text.lines().count(), 1);
 }
@@ -55,6 +55,35 @@ fn an_unknown_plant_layer_kind_and_method_are_named() {
 }
 
 #[test]
+fn a_plant_that_the_rig_does_not_have_is_refused_before_its_benches_are_opened() {
+    let place = Place::new();
+    place.write("small.toml", &SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", ""));
+    place.write("optical.toml", include_str!("../hil/rigs/optical.toml"));
+    for further in [&["--dry-run"][..], &[]] {
+        let (code, text) = place.refusal(&[&["train", "small.toml", "--rig", "optical.toml"], further].concat());
+        assert_eq!(code, 3, "{text}");
+        assert!(
+            text.contains("`layers.1.plant` is `electrical`, but the rig has no such plant: it has `optical`."),
+            "{text}"
+        );
+    }
+    assert!(!place.path("runs").exists());
+    // A trained network is not taken to a rig without its plant either.
+    let held = "kind = \"repeat\"\nwidth = 256\norder = \"hold\"\n\n[[layers]]\nkind = \"scale-offset\"";
+    let small = SMALL.replace("[plants.electrical.simulated]\nsamples = 64\n", "");
+    place.write("small.toml", &small.replace("kind = \"scale-offset\"\nwidth = 64", held));
+    place.json(&["train", "small.toml", "--name", "mine", "--check", "false", "--json"]);
+    let row = |cell: &dyn Fn(usize) -> String| (0..64).map(cell).collect::<Vec<_>>().join(",");
+    place.write("other.csv", &format!("{}\n{}\n", row(&|column| format!("c{column}")), row(&|_| "0".to_owned())));
+    let (code, text) = place.refusal(&["guard", "mine", "--data", "other.csv", "--rig", "optical.toml"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("`layers.2.plant` is `electrical`, but the rig has no such plant: it has `optical`."),
+        "{text}"
+    );
+}
+
+#[test]
 fn widths_that_do_not_chain_name_both_layers_and_widths() {
     let (code, text) = refused("width = 64", "width = 32");
     assert_eq!(code, 3);
@@ -91,7 +120,17 @@ fn a_range_outside_the_instrument_is_refused() {
     assert!(text.contains("bench.toml:5: `plants.electrical.limits` cannot be kept"), "{text}");
     assert!(text.contains("[-5, 1] V for input bank `drive` is not within the instrument's own [-1, 1] V"), "{text}");
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "nosuch.toml"]);
-    assert_eq!((code, text.contains("nosuch.toml: cannot be read")), (3, true), "{text}");
+    assert_eq!((code, text.contains("nosuch.toml: cannot be read")), (2, true), "{text}");
+    for command in ["check", "serve", "safe", "tune"] {
+        let (code, text) = place.refusal(&[command, "nosuch.toml"]);
+        assert_eq!((code, text.contains("a rig is a TOML file")), (2, true), "{text}");
+        assert!(!text.contains("experiments"), "{text}");
+    }
+    let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrical.simulated.mismatch=5"]);
+    assert_eq!(code, 3);
+    let place_of_it =
+        "pnnlab: --set plants.electrical.simulated.mismatch=5: `plants.electrical.simulated` cannot be built";
+    assert!(text.starts_with(place_of_it), "{text}");
     place.write("bench.toml", &rig.replace("samples", "sampels"));
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "bench.toml"]);
     assert_eq!(code, 3);

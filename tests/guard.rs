@@ -150,7 +150,7 @@ fn a_plan_counts_what_the_guard_drives() {
 fn a_guard_that_cannot_be_fitted_is_refused_before_the_first_shot() {
     let place = place();
     let refused = |set: &str, words: &str| {
-        let (code, text) = place.refusal(&["train", "guarded.toml", "--set", set]);
+        let (code, text) = place.refusal(&["train", "guarded.toml", "--check", "false", "--set", set]);
         assert_eq!((code, text.contains(words)), (3, true), "{text}");
     };
     refused(
@@ -158,6 +158,15 @@ fn a_guard_that_cannot_be_fitted_is_refused_before_the_first_shot() {
         "`guard.shots` is 120, but layer 1 (plant `electrical`) is guarded by 64 numbers (32 of its inputs, 32 of its readings)",
     );
     refused("guard.false_alarms=0.5", "guard.false_alarms");
+    refused("guard.after=90", "`guard.after` is 90, but the training has 90 updates, so the guard would never begin");
+    refused(
+        "guard.shots=2880",
+        "`guard.shots` is 2880, but the 90 updates give a layer 2880 shots, so the guard would judge none",
+    );
+    let one = ["train", "guarded.toml", "--set", "guard.channels=1", "--set", "guard.shots=100"];
+    let (code, text) = place.refusal(&one);
+    assert_eq!((code, text.contains("need at least 150 shots: give 150 or more")), (3, true), "{text}");
+    assert!(!text.contains("lower"), "one channel cannot be fewer: {text}");
     refused("guard.on_alarm=panic", "guard.on_alarm");
     assert!(!place.path("runs").exists());
 }
@@ -239,6 +248,9 @@ fn a_network_for_groups_says_what_it_does_not_know() {
     refused("broken.csv", "broken.csv:2: column `c` is `x`, but a finite number was expected");
     refused("empty.csv", "has no rows below its header");
     refused("none.csv", "none.csv: cannot be read");
+    let (code, text) = place.refusal(&["guard", "mine", "--data", "other.csv", "--known", "gone.csv"]);
+    assert_eq!((code, text.contains("--known gone.csv: cannot be read")), (4, true), "{code} {text}");
+    assert!(!text.contains("--data"), "{text}");
 }
 
 #[test]

@@ -207,6 +207,14 @@ fn changes_are_shown_and_refused_unless_they_are_allowed() {
     assert!(place.run(&["train", "small.toml", "--name", "one", "--rig", "bench.toml"]).status.success());
     let (code, text) = place.refusal(&["train", "--resume", "one"]);
     assert_eq!((code, text.contains("is finished after 8 steps: there is nothing to continue")), (2, true), "{text}");
+    // A file in its folder that was edited is asked for, and is not what it was started with.
+    let written = place.read("runs/one/experiment.toml");
+    assert!(written.contains("batch = 32"), "{written}");
+    place.write("runs/one/experiment.toml", &written.replace("batch = 32", "batch = 16"));
+    let (code, text) = place.refusal(&["train", "--resume", "one"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("`experiment.toml` in its folder is not as the run wrote it"), "{text}");
+    place.write("runs/one/experiment.toml", &written);
     let (code, text) = place.refusal(&["train", "--resume", "one", "--set", "training.steps=12"]);
     assert_eq!(code, 2);
     assert!(text.contains("training.steps: 8, now 12") && text.contains("--allow-changes"), "{text}");

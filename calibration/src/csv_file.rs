@@ -3,11 +3,13 @@
 //! Which columns are inputs, controls and outputs is said by their names, or by two files, inputs in the first and outputs in the second.
 //! Behind semicolons a comma is a decimal point. A first column without a name that counts the rows is passed over.
 
-use crate::recorded::{Recorded, no_number, trace_of};
-use crate::{Error, Trace};
 use std::collections::BTreeSet;
 
 use csv::{ReaderBuilder, StringRecord};
+
+use crate::quotes::unclosed_quote;
+use crate::recorded::{Recorded, no_number, trace_of};
+use crate::{Error, Trace};
 
 /// The columns of inputs, controls and outputs: names, or beginnings of names with a `*` behind.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -66,6 +68,9 @@ impl Table {
         // Lines stay lines, so that errors name the right one.
         let text =
             if delimiter.is_none() { text.lines().map(blanks).collect::<Vec<_>>().join("\n") } else { text.to_owned() };
+        if let Some(line) = unclosed_quote(text.as_bytes(), delimiter.unwrap_or(b',')) {
+            return Err(Error::table(format!("has a quotation mark in line {line} that is not closed")));
+        }
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -313,6 +318,7 @@ mod tests {
             ("x,y\n", "holds no rows"),
             ("", "holds no rows"),
             ("1,2\n3,4\n", "has no header"),
+            ("x,\"y\n1,2\n3,4\n", "has a quotation mark in line 1 that is not closed"),
         ] {
             let error = read(text, &ColumnNames::default()).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text:?}: {error}");

@@ -34,6 +34,7 @@ mod observer;
 mod pattern;
 mod physics;
 pub mod piann;
+mod quotes;
 mod readings;
 mod recorded;
 #[cfg(test)]
@@ -81,6 +82,7 @@ pub use physics::{Estimate, PhysicsFit, fit_physics};
 pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
+pub use quotes::Quotes;
 pub use score::Residual;
 pub use signature::{MOST_CROSSED, Reduction, Signature};
 pub use state_guard::{GuardRule, StateGuard, Verdict};

@@ -33,6 +33,12 @@ pub struct GuardArgs {
 
 /// Scores, writes down, and draws.
 pub fn run(arguments: &GuardArgs) -> Result<(), Error> {
+    if let Some(known) = arguments.known.as_deref()
+        && let Err(error) = std::fs::metadata(known)
+    {
+        let message = format!("--known {}: cannot be read: {error}. Name the run's own data", known.display());
+        return Err(Error::MissingData(message));
+    }
     let run = arguments.on.run(&arguments.run)?;
     let prepared = super::prepare_run(&run, arguments.on.bench(), arguments.known.clone(), arguments.theme)?;
     let done = prepared.guard(&run, &arguments.data, arguments.on.is_own())?;

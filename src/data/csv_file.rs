@@ -6,7 +6,7 @@ use std::path::Path;
 use drivers::MEBIBYTE;
 
 use super::regression::Numbers;
-use super::scaling::scale;
+use super::scaling::{finite, scale};
 use super::split::{Chosen, Parts, classes};
 use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, source};
 use crate::Error;
@@ -49,9 +49,10 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         }
     };
     let width = table.names.len();
-    let rows = Rows { values: table.values, targets, numbers: (0..count).collect() };
     let Chosen { train, validation, test } = chosen;
-    let mut dataset = Dataset {
+    let (columns, values) = scale(&table.values, &table.names, &train, (config.scaling, config.range), &name);
+    let rows = Rows { values, targets, numbers: (0..count).collect() };
+    Ok(Dataset {
         name,
         width,
         meaning,
@@ -60,10 +61,8 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
         test: rows.select(&test, width),
         augmented: None,
         drawn: None,
-        columns: vec![],
-    };
-    dataset.columns = scale(&mut dataset, (&table.names, config.scaling), config.range);
-    Ok(dataset)
+        columns,
+    })
 }
 
 /// Refuses labels that tell nothing.
@@ -89,8 +88,8 @@ fn refuse_unlearnable(labels: &[u32], name: &str, column: &str) -> Result<(), Er
 struct Table {
     /// The columns of numbers.
     names: Vec<String>,
-    /// Row after row.
-    values: Vec<f32>,
+    /// Row after row, as the file has them.
+    values: Vec<f64>,
     /// The group of each row's class, where a column says it.
     families: Vec<String>,
     wanted: Wanted,
@@ -133,7 +132,7 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
     let opened = source::open(file, LONGEST)
         .map_err(|error| Error::Data(format!("{name}: cannot be read: {error}. Name the file with --data")))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(opened);
-    let header = reader.headers().map_err(|error| Error::Data(format!("{name}: {error}")))?.clone();
+    let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
     let columns: Vec<&str> = header.iter().map(str::trim).collect();
     let uses = uses(&columns, config).map_err(|message| Error::Data(format!("{name}:1: {message}")))?;
     let wanted = if config.targets.is_empty() {
@@ -145,7 +144,7 @@ fn load(file: &Path, config: &CsvConfig) -> Result<Table, Error> {
         columns.iter().zip(&uses).filter(|(_, used)| **used == Use::Number).map(|(column, _)| (*column).to_owned());
     let mut table = Table { names: names.collect(), values: Vec::new(), families: Vec::new(), wanted };
     for record in reader.records() {
-        let record = record.map_err(|error| Error::Data(format!("{name}: {error}")))?;
+        let record = record.map_err(|error| source::complaint(&name, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
         table
             .read_row(&record, (&columns, &uses), config.label_skip)
@@ -213,9 +212,9 @@ fn uses(columns: &[&str], config: &CsvConfig) -> Result<Vec<Use>, String> {
 }
 
 /// Warns of columns that give away what is to be learned, as `told` says in words: what is learned from them is nothing about the plant.
-fn warn(names: &[String], values: &[f32], file: &Path, told: impl Fn(&[f32]) -> Option<(&'static str, String)>) {
+fn warn(names: &[String], values: &[f64], file: &Path, told: impl Fn(&[f64]) -> Option<(&'static str, String)>) {
     for (column, name) in names.iter().enumerate() {
-        let values: Vec<f32> = values.iter().skip(column).step_by(names.len()).copied().collect();
+        let values: Vec<f64> = values.iter().skip(column).step_by(names.len()).copied().collect();
         if let Some((what, whom)) = told(&values) {
             let made = if whom.starts_with("target") { "target" } else { "label" };
             tell!(
@@ -233,14 +232,14 @@ const FEWEST_OF_A_VALUE: usize = 3;
 
 /// Whether the values of a column give the labels away, in words: each value belongs to one class, or each class has a stretch of the
 /// values for itself.
-fn gives_away(values: &[f32], labels: &[u32]) -> Option<&'static str> {
-    let mut order: Vec<(f32, u32)> = values.iter().copied().zip(labels.iter().copied()).collect();
+fn gives_away(values: &[f64], labels: &[u32]) -> Option<&'static str> {
+    let mut order: Vec<(f64, u32)> = values.iter().copied().zip(labels.iter().copied()).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let groups: Vec<&[(f32, u32)]> = order.chunk_by(|a, b| a.0 == b.0).collect();
+    let groups: Vec<&[(f64, u32)]> = order.chunk_by(|a, b| a.0 == b.0).collect();
     if groups.iter().any(|group| group[0].1 != group[group.len() - 1].1) {
         return None;
     }
-    let stretches: Vec<&[(f32, u32)]> = order.chunk_by(|a, b| a.1 == b.1).collect();
+    let stretches: Vec<&[(f64, u32)]> = order.chunk_by(|a, b| a.1 == b.1).collect();
     let classes: BTreeSet<u32> = labels.iter().copied().collect();
     let once = stretches.len() == classes.len() && stretches.iter().all(|stretch| FEWEST <= stretch.len());
     match classes.len() {
@@ -268,11 +267,10 @@ impl Table {
             match (used, &mut self.wanted) {
                 (Use::Label, Wanted::Labels(words)) => words.push(word(field, column, label_skip)?),
                 (Use::Target(place), Wanted::Numbers(numbers)) => {
-                    let value = field.trim().parse::<f64>().ok().filter(|value| (*value as f32).is_finite());
-                    numbers.put(*place, value.ok_or_else(missing)?);
+                    numbers.put(*place, finite(field).ok_or_else(missing)?);
                 }
                 (Use::Family, _) => self.families.push(word(field, column, 0)?),
-                (Use::Number, _) => self.values.push(number(field).ok_or_else(missing)?),
+                (Use::Number, _) => self.values.push(finite(field).ok_or_else(missing)?),
                 _ => {}
             }
         }
@@ -283,17 +281,15 @@ impl Table {
 /// The label in a field, without its start.
 fn word(field: &str, column: &str, label_skip: usize) -> Result<String, String> {
     let word: String = field.trim().chars().skip(label_skip).collect();
+    if let Some((start, _)) = word.split_once(['\n', '\r']) {
+        return Err(format!("column `{column}` goes on after `{start}` over several lines: close the quotation mark"));
+    }
     if word.is_empty() {
         let rest =
             if label_skip > 0 { format!(", of which {label_skip} characters are left out") } else { String::new() };
         return Err(format!("column `{column}` is `{field}`{rest}, but a label was expected"));
     }
     Ok(word)
-}
-
-/// A finite number.
-fn number(field: &str) -> Option<f32> {
-    field.trim().parse::<f32>().ok().filter(|value| value.is_finite())
 }
 
 /// The class of each label, and the label of each class.
@@ -368,6 +364,12 @@ mod tests {
         assert_eq!(error(""), "data.csv:1: the file is empty: a CSV file begins with the names of its columns");
         assert_eq!(error("vowel,f1\na,1\nb,1,2\n"), "data.csv:3: the row has 3 values, but the header names 2 columns");
         assert_eq!(error("vowel,f1\na,1\n,2\n"), "data.csv:3: column `vowel` is ``, but a label was expected");
+        assert_eq!(error("f1,vowel\n1,a\n2,\"b\n3,a\n4,b\n"), "data.csv:3: the quotation mark is not closed");
+        assert_eq!(error("f1,\"vowel\n1,a\n2,b\n"), "data.csv:1: the quotation mark is not closed");
+        assert_eq!(
+            error("f1,vowel\n1,a\n2,\"b\n3,\"a\"\n4,b\n"),
+            "data.csv:3: column `vowel` goes on after `b` over several lines: close the quotation mark"
+        );
         assert_eq!(error("vowel,f1\na,1\n"), "data.csv: there are 1 rows below the header: at least 2 are needed");
     }
 
@@ -391,13 +393,13 @@ mod tests {
     #[test]
     fn a_column_that_gives_the_label_away_is_told() {
         let labels: Vec<u32> = (0..30).map(|row| row / 10).collect();
-        let of = |value: fn(u32) -> f32| gives_away(&(0..30).map(value).collect::<Vec<_>>(), &labels);
-        assert_eq!(of(|row| (row / 10) as f32), Some("says the same as"));
+        let of = |value: fn(u32) -> f64| gives_away(&(0..30).map(value).collect::<Vec<_>>(), &labels);
+        assert_eq!(of(|row| f64::from(row / 10)), Some("says the same as"));
         assert_eq!(of(|row| [5.0, -1.0, 2.0][row as usize / 10]), Some("says the same as"));
-        assert_eq!(of(|row| row as f32), Some("alone tells every class of"));
+        assert_eq!(of(f64::from), Some("alone tells every class of"));
         assert_eq!(of(|row| [0.0, 4.0, 2.0, 5.0, 1.0, 3.0][(row / 5) as usize]), Some("determines"));
-        assert_eq!(of(|row| (row % 7) as f32), None);
-        assert_eq!(of(|row| if row == 29 { 0.0 } else { row as f32 }), None);
+        assert_eq!(of(|row| f64::from(row % 7)), None);
+        assert_eq!(of(|row| if row == 29 { 0.0 } else { f64::from(row) }), None);
         assert_eq!(of(|_| 1.0), None);
     }
 

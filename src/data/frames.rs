@@ -6,6 +6,7 @@ use drivers::MEBIBYTE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::scaling::{finite, warn_of_offset};
 use super::{Dataset, Meaning, Movement, Rows, Targets, image, source};
 use crate::Error;
 use crate::document::list;
@@ -146,7 +147,7 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
         Error::MissingData(format!("{name}: cannot be read ({error}): name a CSV file with data.file or --data"))
     })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
-    let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
+    let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
     let names: Vec<&str> = header.iter().collect();
     let find = |wanted: &str| {
         let found = names.iter().position(|name| *name == wanted);
@@ -159,25 +160,35 @@ pub fn of_trace(config: &TraceConfig, path: Option<&Path>) -> Result<Dataset, Er
         config.columns.iter().map(|name| find(name)).collect::<Result<_, _>>()?
     };
     let mut sequences: Vec<(String, Vec<f32>)> = Vec::new();
+    let mut ends = vec![[f64::INFINITY, f64::NEG_INFINITY]; columns.len()];
     for record in reader.records() {
-        let record = record.map_err(|error| bad(String::new(), error.to_string()))?;
+        let record = record.map_err(|error| source::complaint(&name, &error))?;
         let line = record.position().map_or(0, csv::Position::line);
         let of = sequence.and_then(|place| record.get(place)).unwrap_or_default();
         if sequences.last().is_none_or(|(known, _)| known != of) {
             sequences.push((of.to_owned(), vec![]));
         }
         let Some((_, values)) = sequences.last_mut() else { continue };
-        for place in &columns {
+        for (place, [low, high]) in columns.iter().zip(&mut ends) {
             let cell = record.get(*place).unwrap_or_default();
-            let value = cell.parse::<f32>().ok().filter(|value| value.is_finite()).ok_or_else(|| {
+            let value = finite(cell).ok_or_else(|| {
                 let message = format!("column `{}` is `{cell}`, but a finite number was expected", names[*place]);
                 bad(format!(":{line}"), message)
             })?;
-            values.push(value);
+            (*low, *high) = (low.min(value), high.max(value));
+            values.push(value as f32);
         }
     }
     if columns.is_empty() || sequences.is_empty() {
         return Err(bad(String::new(), "has no frames: give a header and a row of numbers for each frame".to_owned()));
+    }
+    for (place, ends) in columns.iter().zip(ends) {
+        warn_of_offset(
+            &name,
+            names[*place],
+            ends,
+            "take its offset off in the file, since frames are learned as they are",
+        );
     }
     Ok(recorded(name.clone(), [1, columns.len()], sequences.into_iter().map(|(_, values)| values).collect()))
 }
@@ -216,10 +227,7 @@ pub fn read_frame(asked: &str, size: [usize; 2], [black, white]: [f32; 2]) -> Re
         }
     };
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(opened);
-    let header = match reader.headers() {
-        Ok(header) => header.clone(),
-        Err(error) => return bad(error.to_string()),
-    };
+    let header = reader.headers().map_err(|error| source::complaint(asked, &error))?.clone();
     let columns: Vec<String> =
         header.iter().filter(|name| !["sequence", "frame"].contains(name)).map(str::to_owned).collect();
     let pixels = size[0] * size[1];

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use drivers::MEBIBYTE;
 
+use super::scaling::finite;
 use super::{Dataset, Meaning, Rows, Targets, source};
 use crate::Error;
 use crate::document::list;
@@ -43,7 +44,7 @@ impl Dataset {
         let opened = source::open(file, LONGEST)
             .map_err(|error| bad(String::new(), format!("cannot be read: {error}. Name a CSV file")))?;
         let mut reader = csv::ReaderBuilder::new().from_reader(opened);
-        let header = reader.headers().map_err(|error| bad(String::new(), error.to_string()))?.clone();
+        let header = reader.headers().map_err(|error| source::complaint(&name, &error))?.clone();
         let names: Vec<&str> = header.iter().map(str::trim).collect();
         let header_error = |message: String| bad(":1".to_owned(), message);
         if names.iter().all(|name| name.is_empty()) {
@@ -88,11 +89,11 @@ impl Dataset {
         let (mut values, mut targets, mut environments) = (Vec::new(), self.meaning.no_targets(), Vec::new());
         let mut count = 0;
         for record in reader.records() {
-            let record = record.map_err(|error| bad(String::new(), error.to_string()))?;
+            let record = record.map_err(|error| source::complaint(&name, &error))?;
             let line = record.position().map_or(0, csv::Position::line);
             let field = |place: usize| record.get(place).unwrap_or_default().trim();
             let number = |place: usize| {
-                let value = field(place).parse::<f32>().ok().filter(|value| value.is_finite());
+                let value = finite(field(place));
                 value.ok_or_else(|| {
                     bad(
                         format!(":{line}"),
@@ -102,7 +103,7 @@ impl Dataset {
             };
             for (index, place) in numbers.iter().enumerate() {
                 let value = number(*place)?;
-                values.push(self.columns.get(index).map_or(value, |column| column.map.apply(value)));
+                values.push(self.columns.get(index).map_or(value as f32, |column| column.map.apply(value)));
             }
             match (&mut targets, &self.meaning) {
                 (Targets::Classes(classes), meaning) => classes.push(match wanted.first() {
@@ -124,7 +125,7 @@ impl Dataset {
                 }),
                 (Targets::Values { values, .. }, Meaning::Targets(known)) if labeled => {
                     for (place, target) in wanted.iter().zip(known) {
-                        values.push(((f64::from(number(*place)?) - target.mean) / target.deviation) as f32);
+                        values.push(((number(*place)? - target.mean) / target.deviation) as f32);
                     }
                 }
                 (Targets::Values { values, width }, _) => values.resize(values.len() + *width, 0.0),

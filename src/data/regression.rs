@@ -4,7 +4,7 @@ use super::split::Chosen;
 use super::{Meaning, Target, Targets};
 use crate::Error;
 
-/// A column is told by another where their correlation differs from ±1 by less than rounding in single precision leaves.
+/// A column is told by another where their correlation differs from ±1 by less than rounding to seven digits leaves.
 const ROUNDING: f64 = 1e-9;
 /// A column whose deviation is a smaller part of its mean does not change.
 const STILL: f64 = 1e-12;
@@ -39,10 +39,9 @@ impl Numbers {
     }
 
     /// The first target that is a straight line of `values`.
-    pub fn told_by(&self, values: &[f32]) -> Option<&str> {
-        let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+    pub fn told_by(&self, values: &[f64]) -> Option<&str> {
         let told = |column: &Vec<f64>| {
-            let ((mean, deviation), (own, spread)) = (moments(&values), moments(column));
+            let ((mean, deviation), (own, spread)) = (moments(values), moments(column));
             let product = values.iter().zip(column).map(|(a, b)| (a - mean) * (b - own)).sum::<f64>();
             deviation > 0.0 && spread > 0.0 && {
                 let correlation = product / (values.len() as f64 * deviation * spread);

@@ -86,7 +86,7 @@ impl Windows {
             for time in first..first + rows {
                 part.push(numbers.len());
                 let times = (0..self.window).rev().map(|back| time - back * self.spacing);
-                values.extend(times.map(|time| series.seen[time] as f32));
+                values.extend(times.map(|time| series.seen[time]));
                 wanted.push(series.wanted[time]);
                 numbers.push(time);
             }
@@ -97,9 +97,7 @@ impl Windows {
         let (targets, meaning) = Numbers::one(series.target, wanted).scaled(&chosen, series.name)?;
         // One scale for the whole window: its columns are one quantity at several times.
         let map = Map::of(&values[..self.train * self.window], Scaling::Extremes, self.range);
-        for value in &mut values {
-            *value = map.apply(*value);
-        }
+        let values = values.into_iter().map(|value| map.apply(value)).collect();
         let rows = Rows { values, targets, numbers };
         let width = self.window;
         Ok(Dataset {

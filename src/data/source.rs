@@ -1,4 +1,4 @@
-//! The bytes of a table: of a file, plain or packed by gzip, or of a pipe.
+//! The bytes of a table: of a file, plain or packed by gzip, or of a pipe. They end in an error where a quotation mark is not closed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Error, ErrorKind, Read, Result};
@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use calibration::Quotes;
 use drivers::{Bounded, open_bounded, read_bounded};
 
 use super::gzip::Gunzip;
@@ -13,8 +14,53 @@ use super::gzip::Gunzip;
 /// What came through pipes: a pipe gives its bytes once, and an experiment reads its data for each seed anew.
 static PIPED: Mutex<BTreeMap<PathBuf, Arc<[u8]>>> = Mutex::new(BTreeMap::new());
 
-/// The bytes at `path`, unpacked; at most `most` of them are read.
-pub fn open(path: &Path, most: u64) -> Result<Box<dyn Read>> {
+/// A quotation mark that is not closed, at the line where it stands.
+#[derive(Debug)]
+struct Unclosed(u64);
+
+impl std::fmt::Display for Unclosed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the quotation mark in line {} is not closed", self.0)
+    }
+}
+
+impl std::error::Error for Unclosed {}
+
+/// A reader that fails at its end where a quotation mark is not closed.
+struct Closed<R> {
+    reader: R,
+    quotes: Quotes,
+}
+
+impl<R: Read> Read for Closed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.quotes.read(&buffer[..count]);
+        match self.quotes.unclosed() {
+            Some(line) if count == 0 && !buffer.is_empty() => Err(Error::new(ErrorKind::InvalidData, Unclosed(line))),
+            _ => Ok(count),
+        }
+    }
+}
+
+/// What is wrong with the table called `name`, in a sentence.
+pub fn complaint(name: &str, error: &csv::Error) -> crate::Error {
+    let unclosed = match error.kind() {
+        csv::ErrorKind::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<Unclosed>()),
+        _ => None,
+    };
+    crate::Error::Data(match unclosed {
+        Some(Unclosed(line)) => format!("{name}:{line}: the quotation mark is not closed"),
+        None => format!("{name}: {error}"),
+    })
+}
+
+/// The bytes of the table at `path`, unpacked; at most `most` of them are read.
+pub fn open(path: &Path, most: u64) -> Result<impl Read> {
+    Ok(Closed { reader: unpacked(path, most)?, quotes: Quotes::new(b',') })
+}
+
+fn unpacked(path: &Path, most: u64) -> Result<Box<dyn Read>> {
     let mut packed: Box<dyn BufRead> = if std::fs::metadata(path)?.file_type().is_fifo() {
         Box::new(Cursor::new(piped(path, most)?))
     } else {
@@ -70,6 +116,9 @@ mod tests {
         assert_eq!([read(&plain), read(&packed), read(&pipe), read(&pipe)], ["x,y\n"; 4]);
         writer.join().unwrap().unwrap();
         drop(held);
+        std::fs::write(&plain, "x,y\n1,\"2\n3,4\n").unwrap();
+        let cut = open(&plain, 1000).unwrap().read_to_string(&mut String::new()).unwrap_err();
+        assert_eq!(cut.to_string(), "the quotation mark in line 2 is not closed");
         assert!(open(&archive, 1000).err().unwrap().to_string().contains(".npz"));
     }
 }

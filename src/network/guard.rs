@@ -116,13 +116,38 @@ impl GuardConfig {
         if fewest <= self.shots {
             return Ok(());
         }
+        let alone = GuardRule { channels: 1, ..self.rule() };
+        let fewer = if alone.fewest_shots(ports) < fewest { ", or lower guard.channels" } else { "" };
         let message = format!(
             "is {}, but layer {index} (plant `{plant}`) is guarded by {} numbers ({inputs} of its inputs, {outputs} of its readings), whose covariance \
-             and limits need at least {fewest} shots: give {fewest} or more, or lower guard.channels",
+             and limits need at least {fewest} shots: give {fewest} or more{fewer}",
             self.shots,
             inputs + outputs
         );
         Err(document.refuse("guard.shots", message))
+    }
+
+    /// Refuses a guard that would judge nothing in a training of `steps` updates, each with so many shots of a layer.
+    pub(crate) fn begins(&self, steps: usize, shots: usize, document: &Document) -> Result<(), Error> {
+        if steps <= self.after {
+            let message = format!(
+                "is {}, but the training has {steps} updates, so the guard would never begin: give less than {steps}",
+                self.after
+            );
+            return Err(document.refuse("guard.after", message));
+        }
+        let given = (steps - self.after).saturating_mul(shots);
+        if self.from == GuardSource::Training && given <= self.shots {
+            let behind = if self.after == 0 { String::new() } else { format!(" behind the first {}", self.after) };
+            let message = format!(
+                "is {}, but the {} updates{behind} give a layer {given} shots, so the guard would judge none: give less than {given}, train longer, or \
+                 set guard.from = \"calibration\"",
+                self.shots,
+                steps - self.after
+            );
+            return Err(document.refuse("guard.shots", message));
+        }
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sims::Key;
 
 use super::{Chain, Layer, LayerConfig, Network, Pass, State, rows};
 use crate::Error;
@@ -165,8 +166,28 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    pub fn new(config: &HeadsConfig, shared: usize, classes: bool) -> Self {
-        Self { config: config.clone(), shared, classes }
+    /// Those whose layers stand behind the first `shared` of `layers`. Refuses read-outs that could never differ.
+    pub fn new(
+        (config, shared, classes): (&HeadsConfig, usize, bool),
+        layers: &[Box<dyn Layer>],
+        document: &Document,
+    ) -> Result<Self, Error> {
+        let own = &layers[shared..shared + (layers.len() - shared) / config.count];
+        let drawn = |seed| -> Vec<Vec<f32>> {
+            own.iter().flat_map(|layer| layer.weights(Key::new(seed))).map(|weight| weight.values).collect()
+        };
+        let first = drawn(0);
+        if first.is_empty() {
+            let message = "is there, but a read-out has no layer with weights, so there is nothing to train and all would say the same: add one, \
+                           such as `linear`, behind the last layer that is physical, normalizes or skips, or to [[heads.layers]]";
+            return Err(document.refuse("heads", message));
+        }
+        if first == drawn(1) {
+            let message = "is there, but all weights of a read-out begin at given values, so all would learn the same: draw them, as by \
+                           `scale_spread` of a layer `scale-offset`, or add a layer `linear`";
+            return Err(document.refuse("heads", message));
+        }
+        Ok(Self { config: config.clone(), shared, classes })
     }
 
     /// What all of them say together: the logarithm of the mean probability of each class, or the mean of the numbers.

@@ -60,12 +60,16 @@ fn half() -> f32 {
 }
 
 impl PhysicalConfig {
+    /// What is wrong where the plants are these and its own is none of them.
+    pub(crate) fn missing_among(&self, plants: &[&str]) -> String {
+        let hint = nearest(&self.plant, plants).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+        let known = if plants.is_empty() { "none".to_owned() } else { list(plants) };
+        format!("is `{}`, but the rig has no such plant: it has {known}.{hint}", self.plant)
+    }
+
     pub(super) fn build(&self, chain: &Chain<'_>) -> Result<Box<dyn Layer>, Error> {
         let Some(place) = chain.lab.find(&self.plant) else {
-            let names = chain.lab.names();
-            let hint = nearest(&self.plant, &names).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-            let message = format!("is `{}`, but the rig has no such plant: it has {}.{hint}", self.plant, list(&names));
-            return Err(chain.refuse("plant", message));
+            return Err(chain.refuse("plant", self.missing_among(&chain.lab.names())));
         };
         let ports = &chain.lab.card(place).ports;
         chain.takes("physical", "plant", ports.input_count())?;

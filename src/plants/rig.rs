@@ -54,6 +54,9 @@ use next_free::next_free;
 pub use system::SimulatedConfig;
 use twin_ports::{same_ports, unlearned};
 
+/// What to do where a rig cannot be read.
+pub(crate) const NO_RIG: &str = "Check the path: a rig is a TOML file that describes benches (docs/your-own-bench.md)";
+
 /// What a plant must have.
 const ONE_KIND: &str = "must have exactly one of `simulated`, `bench` and `replay`";
 
@@ -88,7 +91,7 @@ impl Rig {
     /// The built-in rig of simulated plants, or the one in `file`; with the keys of `experiment` laid over its plants.
     pub fn find(file: Option<&Path>, experiment: &Document) -> Result<Self, Error> {
         let document = match file {
-            Some(path) => Document::read(path)?,
+            Some(path) => Document::read(path, NO_RIG)?,
             None => Document::parse("hil/rigs/simulated.toml", hil::SIMULATED_RIG)?,
         };
         Self::of(document, experiment, file)
@@ -285,9 +288,7 @@ impl Rig {
         // What watches a plant is there before the plant is.
         let interlocks = self.interlocks(name, &config.interlocks, gauges)?;
         let build = |system: &SimulatedConfig, key: &str| {
-            system
-                .build(seed)
-                .map_err(|error| self.document.refuse(&format!("{path}.{key}"), format!("cannot be built: {error}")))
+            system.build(seed).map_err(|error| self.unbuilt(&format!("{path}.{key}"), &error))
         };
         let refuse = |error: drivers::Error| self.document.refuse(&path, format!("cannot be opened: {error}"));
         let (mut clock, mut playhead, mut links, mut guard) = (None, None, vec![], Posted(None));
@@ -476,8 +477,7 @@ impl Rig {
                 return Err(self.document.refuse(&format!("{path}.twin"), message));
             };
             let built = system.build(seed);
-            let built = built
-                .map_err(|error| self.document.refuse(&format!("{path}.twin"), format!("cannot be built: {error}")))?;
+            let built = built.map_err(|error| self.unbuilt(&format!("{path}.twin"), &error))?;
             let with_knobs = OfPlant::new(&self.config, name).as_controls(&self.config.plants[name]);
             let instruments = with_knobs.bench.map_or_else(|| bench.instruments.clone(), |bench| bench.instruments);
             let served = instruments.serve(name, built.system, wire, faults);

@@ -66,15 +66,17 @@ impl Checkpoint {
     pub fn newest(folder: &Path) -> Result<Option<Self>, Error> {
         let metrics = fs::metadata(folder.join("metrics.csv")).map_or(0, |file| file.len());
         let mut failure = None;
-        for path in list(&folder.join(CHECKPOINTS)).into_iter().rev() {
-            match read(&path) {
+        let mut paths = list(&folder.join(CHECKPOINTS)).into_iter().rev().peekable();
+        while let Some(path) = paths.next() {
+            let message = match read(&path) {
                 Ok(checkpoint) if checkpoint.metrics_bytes <= metrics => return Ok(Some(checkpoint)),
-                Ok(_) => failure = Some((path, "is newer than metrics.csv, which has lost rows".to_owned())),
-                Err(message) => failure = Some((path, message)),
-            }
-            if let Some((path, message)) = &failure {
+                Ok(_) => "is newer than metrics.csv, which has lost rows".to_owned(),
+                Err(message) => message,
+            };
+            if paths.peek().is_some() {
                 tell!("pnnlab: {} {message}: the one before is tried", path.display());
             }
+            failure = Some((path, message));
         }
         failure.map_or(Ok(None), |(path, message)| {
             Err(Error::Record { path, message: format!("{message}. {START_ANEW}") })

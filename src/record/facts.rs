@@ -189,6 +189,15 @@ fn stat(process: u64) -> Option<Vec<String>> {
     Some(fields).filter(|fields| !fields.is_empty())
 }
 
+/// SHA-256 of a configuration as a run keeps it, without what may always change: how the run is kept, and what is said about it. None
+/// where it is no TOML.
+pub(crate) fn kept_digest(config: &str) -> Option<String> {
+    let mut table: toml::Table = toml::from_str(config).ok()?;
+    table.remove("run");
+    table.remove("about");
+    Some(calibration::digest(toml::to_string(&table).ok()?.as_bytes()))
+}
+
 /// FNV-1a over all rows and labels, so that a run is not continued with other data.
 pub(crate) fn fingerprint(data: &Dataset) -> String {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
@@ -247,6 +256,15 @@ pub(crate) fn git_state() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_is_another_where_it_trains_otherwise() {
+        let of = |text: &str| kept_digest(text).unwrap();
+        let first = of("about = \"a\"\nseed = 1\n[run]\ncheckpoint_steps = 7\n[training]\nsteps = 8\n");
+        assert_eq!(of("seed = 1 # the first\n\n[training]\nsteps = 8\n"), first);
+        assert_ne!(of("seed = 1\n[training]\nsteps = 9\n"), first);
+        assert_eq!(kept_digest("seed = "), None);
+    }
 
     #[test]
     fn a_process_is_known_by_its_number_and_its_start() {

@@ -15,7 +15,7 @@ use crate::plants::Lab;
 use crate::record::{
     CHECKPOINTS, Header,
     checkpoint::Checkpoint,
-    facts::{continuation, facts, read_facts, this_process},
+    facts::{continuation, facts, kept_digest, read_facts, read_text, this_process},
     journal::{Journal, insist},
     lock::own,
     metric_rows::{metric_columns, step_row, test_row},
@@ -25,6 +25,20 @@ use crate::record::{
 use crate::stop::StopReason;
 use crate::whole_file;
 use crate::writing::replace;
+
+/// The configurations in the folder of a run.
+const CONFIGS: [&str; 2] = ["experiment.toml", "rig.toml"];
+/// Where `run.json` has their digests.
+const KEPT: &str = "configurations_sha256";
+
+/// The configurations in the folder of a run that are not as it wrote them.
+pub(crate) fn edited(folder: &Path, facts: &Value) -> Vec<&'static str> {
+    let is_edited = |name: &&str| {
+        let now = || read_text(&folder.join(name)).ok().and_then(|text| kept_digest(&text));
+        facts[KEPT][*name].as_str().is_some_and(|before| now().as_deref() != Some(before))
+    };
+    CONFIGS.into_iter().filter(is_edited).collect()
+}
 
 /// The folder of one run.
 pub struct Record {
@@ -93,7 +107,7 @@ impl Record {
         if let Some(facts) = facts.as_object_mut() {
             facts.remove("error");
         }
-        write_configs(folder, header)?;
+        facts[KEPT] = write_configs(folder, header)?;
         let alarms = last_alarm(&before);
         let journal = Arc::new(Journal::new(folder, (rows, bytes), events)?);
         let mut record =
@@ -206,7 +220,8 @@ fn begin(folder: &Path, header: &Header<'_>, lab: &Lab) -> Result<(Value, (File,
     // First of all whose it is: should this process die now, what it leaves is known to be a leftover.
     facts["state"] = json!("running");
     write_facts(folder, &facts)?;
-    write_configs(folder, header)?;
+    facts[KEPT] = write_configs(folder, header)?;
+    write_facts(folder, &facts)?;
     let first = format!("{}\n", metric_columns(header.data.kind(), header.beside()));
     Ok((facts, (open("metrics.csv", &first)?, first.len() as u64), events))
 }
@@ -233,11 +248,15 @@ fn partial_folder(folder: &Path) -> Result<PathBuf, Error> {
     Ok(parent.join(format!(".{name}.{}.partial", std::process::id())))
 }
 
-/// Writes down the experiment and the rig, every default written out.
-fn write_configs(folder: &Path, header: &Header<'_>) -> Result<(), Error> {
-    let write = |name: &str, text: String| replace(&folder.join(name), text.as_bytes());
-    write("experiment.toml", header.experiment.clone())?;
-    write("rig.toml", to_toml(header.rig, folder)?)
+/// Writes down the experiment and the rig, every default written out. Gives their digests, by which an edited one is known.
+fn write_configs(folder: &Path, header: &Header<'_>) -> Result<Value, Error> {
+    let [experiment, rig] = CONFIGS;
+    let mut digests = json!({});
+    for (name, text) in [(experiment, header.experiment.clone()), (rig, to_toml(header.rig, folder)?)] {
+        replace(&folder.join(name), text.as_bytes())?;
+        digests[name] = json!(kept_digest(&text));
+    }
+    Ok(digests)
 }
 
 /// The highest number of an alarm in `events`.

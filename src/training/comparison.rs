@@ -131,8 +131,7 @@ fn compare_in(
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
         let lab = prepared.lab(method, first)?;
-        let network = prepared.network(&lab, &data)?;
-        method.fits(&network, &prepared.experiment.training, &prepared.document)?;
+        let network = prepared.network_by(method, (&lab, &data))?;
         let runs = folder.parent().unwrap_or(Path::new(""));
         let experiment = prepared.counted(method, first, &data);
         plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, &network), &lab, runs));

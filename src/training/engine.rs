@@ -106,8 +106,7 @@ impl Prepared {
             Start::New(_) => self.lab(method, seed)?,
             Start::Continued(_) => self.lab_again(method, seed)?,
         };
-        let network = self.network(&lab, &data)?;
-        method.fits(&network, &self.experiment.training, &self.document)?;
+        let network = self.network_by(method, (&lab, &data))?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         trainer = trainer.guarded(experiment.guard.as_ref());

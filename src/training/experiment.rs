@@ -159,7 +159,7 @@ impl Experiment {
             Some((known, text)) if !Path::new(name).is_file() => {
                 Document::parse(&format!("experiments/{known}.toml"), text)?
             }
-            _ => Document::read(Path::new(name)).map_err(|error| unknown(name, error))?,
+            _ => Document::read(Path::new(name), NO_EXPERIMENT).map_err(|error| unknown(name, error))?,
         };
         let has_quick = document.table().get("quick").is_some_and(toml::Value::is_table);
         if quick && !has_quick {
@@ -316,6 +316,9 @@ fn put<T>(place: &mut T, value: Option<T>) {
         *place = value;
     }
 }
+
+/// What to do where an experiment cannot be read.
+pub(super) const NO_EXPERIMENT: &str = "Check the path; `pnnlab --help` names the built-in experiments";
 
 /// `error`, or where a name that is no file is meant, the names that there are.
 fn unknown(name: &str, error: Error) -> Error {

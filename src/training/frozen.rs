@@ -14,6 +14,7 @@ use crate::plants::Lab;
 use crate::record::{Saved, read_facts};
 use crate::scores::ObjectiveKind;
 use crate::training::Experiment;
+use crate::training::experiment::NO_EXPERIMENT;
 
 /// Where the runs are that are named without their folder.
 const RUNS: &str = "runs";
@@ -37,9 +38,17 @@ fn folder(generator: &Path) -> Option<PathBuf> {
 /// The plant of each physical layer of a generator; none where it cannot be read, which who needs it says.
 pub fn drives(generator: &Path) -> Vec<String> {
     // Read as it is, and not as an experiment that is found: files that name each other as generators would never end.
-    let read = |folder: PathBuf| Document::read(&folder.join("experiment.toml")).ok()?.check::<Experiment>().ok();
+    let read = |folder: PathBuf| {
+        Document::read(&folder.join("experiment.toml"), NO_EXPERIMENT).ok()?.check::<Experiment>().ok()
+    };
     let Some(experiment) = folder(generator).and_then(read) else { return vec![] };
     experiment.layers.iter().filter_map(plant).map(str::to_owned).collect()
+}
+
+/// What is wrong where the generator in `folder` drives a plant, `gone`, that is none of these.
+pub fn gone(folder: &Path, gone: &str, plants: &[&str]) -> String {
+    let known = if plants.is_empty() { "no plant".to_owned() } else { list(plants) };
+    format!("is `{}`, whose layers drive the plant `{gone}`, which is gone: the rig has {known}", folder.display())
 }
 
 fn plant(layer: &LayerConfig) -> Option<&str> {
@@ -130,12 +139,7 @@ impl Frozen {
         let (document, key) = asked;
         let names = lab.names();
         if let Some(gone) = self.experiment.layers.iter().filter_map(plant).find(|plant| !names.contains(plant)) {
-            let message = format!(
-                "is `{}`, whose layers drive the plant `{gone}`, which is gone: the rig has {}",
-                self.folder.display(),
-                if names.is_empty() { "no plant".to_owned() } else { list(&names) }
-            );
-            return Err(document.refuse(key, message));
+            return Err(document.refuse(key, self::gone(&self.folder, gone, &names)));
         }
         self.tell_of_others(lab);
         let layers = &self.experiment.layers[..];

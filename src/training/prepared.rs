@@ -103,6 +103,18 @@ impl Prepared {
         network.guarded(experiment.guard.as_ref(), document)
     }
 
+    /// The same for a training by `method`.
+    pub(crate) fn network_by(&self, method: Method, (lab, data): (&Lab, &Dataset)) -> Result<Network, Error> {
+        let network = self.network(lab, data)?;
+        method.fits(&network, &self.experiment.training, &self.document)?;
+        let training = self.counted(method, self.experiment.seed, data).training;
+        let passes = method.plant_passes(&training, network.weight_count());
+        if let Some(guard) = self.experiment.guard.as_ref().filter(|_| 0 < passes) {
+            guard.begins(training.steps, passes * training.batch.min(data.train.len()), &self.document)?;
+        }
+        Ok(network)
+    }
+
     /// The experiment as `method` runs it with `seed`, its epochs counted out in steps.
     pub(crate) fn counted(&self, method: Method, seed: u64, data: &Dataset) -> Experiment {
         let mut experiment = self.experiment.by(method, seed, &self.document);
@@ -110,7 +122,27 @@ impl Prepared {
         experiment
     }
 
-    /// Opens the rig for one method. Unknown plants are opened as far as they exist; the layers name the rest.
+    /// Refuses layers that drive a plant which the rig does not have, before anything is opened.
+    fn refuse_missing_plants(&self) -> Result<(), Error> {
+        let known = self.rig.names();
+        for (index, layer) in self.experiment.layers.iter().enumerate() {
+            if let LayerConfig::Physical(config) = layer
+                && !known.contains(&config.plant.as_str())
+            {
+                return Err(self.document.refuse(&format!("layers.{index}.plant"), config.missing_among(&known)));
+            }
+        }
+        let moved = self.experiment.motion.iter();
+        let mut moved = moved.flat_map(|motion| motion.drives.iter().map(move |plant| (motion, plant)));
+        match moved.find(|(_, plant)| !known.contains(&plant.as_str())) {
+            Some((motion, gone)) => {
+                Err(self.document.refuse("motion.generator", frozen::gone(&motion.generator, gone, &known)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the rig for one method.
     pub(crate) fn lab(&self, method: Method, seed: u64) -> Result<Lab, Error> {
         self.open(&self.rig, method, seed)
     }
@@ -127,6 +159,7 @@ impl Prepared {
 
     /// The plants for what is measured beside trainings. Nobody wants it soon enough to end for a limit that is over in a minute.
     pub(crate) fn lab_beside(&self, seed: u64) -> Result<Lab, Error> {
+        self.refuse_missing_plants()?;
         let mut opened = self.rig.clone().unrecorded().open(&self.plants(), seed)?;
         for plant in &mut opened {
             plant.allowance.pace();
@@ -173,10 +206,8 @@ impl Prepared {
     }
 
     fn open(&self, rig: &Rig, method: Method, seed: u64) -> Result<Lab, Error> {
-        let known = rig.names();
-        let wanted = self.plants();
-        let opened = if wanted.iter().all(|name| known.contains(name)) { wanted } else { known };
-        let opened = rig.open(&opened, seed)?;
+        self.refuse_missing_plants()?;
+        let opened = rig.open(&self.plants(), seed)?;
         let learns = method == Method::PhysicsAware && self.experiment.training.refresh.is_some();
         if let Some(plant) = opened.iter().find(|plant| plant.unlearned && method.needs_twin() && !learns) {
             return Err(Error::Unlearned { plant: plant.name.clone() });

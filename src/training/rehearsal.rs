@@ -38,9 +38,8 @@ impl Prepared {
     /// Plans a training by `method`, and checks its first updates. Nothing is driven, nothing is written.
     pub fn rehearse(&self, method: Method, seed: u64, runs: &Path) -> Result<Rehearsal, Error> {
         let data = self.load(seed)?;
-        let mut lab = self.lab(method, seed)?;
-        let network = self.network(&lab, &data)?;
-        method.fits(&network, &self.experiment.training, &self.document)?;
+        let mut lab = self.lab_unrecorded(method, seed)?;
+        let network = self.network_by(method, (&lab, &data))?;
         let experiment = self.counted(method, seed, &data);
         let mut trainer = Trainer::new(network, &data, &experiment.training, method, Key::new(seed));
         Plan::new(&experiment, method, (&data, trainer.network()), &lab, runs).check(runs, &self.rig)?;

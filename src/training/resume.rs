@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::plants::{Lab, RigConfig};
-use crate::record::{Checkpoint, Header, fingerprint, living_process, own, plant_facts, read_facts};
+use crate::record::{Checkpoint, Header, edited, fingerprint, living_process, own, plant_facts, read_facts};
 use crate::training::{Experiment, Method};
 
 /// A run that is to be continued.
@@ -133,7 +133,11 @@ impl Interrupted {
 
     /// What would be continued differently, one clause each.
     fn differences(&self, experiment: &Experiment, header: &Header<'_>, lab: &Lab) -> Vec<String> {
-        let mut list = self.changes(experiment, header.rig);
+        // What the folder says is what is asked for, so an edited file differs from nothing but what the run wrote.
+        let edited = edited(&self.folder, &self.facts).into_iter();
+        let mut list: Vec<String> =
+            edited.map(|name| format!("`{name}` in its folder is not as the run wrote it")).collect();
+        list.extend(self.changes(experiment, header.rig));
         let others = [
             ("plants", &self.facts["plants"], plant_facts(lab)),
             ("data", &self.facts["data_fingerprint"], fingerprint(header.data).into()),

@@ -284,6 +284,14 @@ fn what_cannot_be_a_read_out_is_refused_by_its_key() {
         "layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 2 }, { kind = \"normalize\" }]\n",
     );
     assert!(said.contains("`heads.layers.1.kind` is `normalize`, which cannot be part of a read-out"), "{said}");
+    let said = error(
+        "layers = [{ kind = \"linear\", width = 4 }, { kind = \"normalize\" }, { kind = \"pick\", from = 1, count = 2 }]\n[heads]\ncount = 2\n",
+    );
+    assert!(said.contains("`heads` is there, but a read-out has no layer with weights"), "{said}");
+    let said = error(
+        "layers = [{ kind = \"linear\", width = 4 }, { kind = \"normalize\" }, { kind = \"bins\", bins = 2 }]\n[heads]\ncount = 2\n",
+    );
+    assert!(said.contains("`heads` is there, but all weights of a read-out begin at given values"), "{said}");
     let said = error("layers = [{ kind = \"linear\", width = 2 }]\n[heads]\ncount = 1\n");
     assert!(said.contains("`heads.count` is 1: train 2 to 256 read-outs"), "{said}");
     let said = error("layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 3 }]\n");

@@ -66,8 +66,16 @@ impl Rig {
 
     fn twin_card(&self, system: &SimulatedConfig, path: &str) -> Result<Card, Error> {
         let built = system.build(0);
-        let twin = built.map_err(|error| self.document.refuse(path, format!("cannot be built: {error}")))?.twin;
-        Ok(twin.card().clone())
+        Ok(built.map_err(|error| self.unbuilt(path, &error))?.twin.card().clone())
+    }
+
+    /// Refuses the system at `path`, where the key stands that makes no sense.
+    pub(super) fn unbuilt(&self, path: &str, error: &sims::Error) -> Error {
+        let key = match error {
+            sims::Error::Coefficient { name: key, .. } | sims::Error::Feedthrough { key, .. } => *key,
+            sims::Error::Equations { .. } => "",
+        };
+        self.document.refuse_inside(path, key, format!("cannot be built: {error}"))
     }
 
     /// Whether the limits are of banks that there are, and within their ranges; those of real instruments only they can tell.

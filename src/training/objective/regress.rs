@@ -102,10 +102,9 @@ impl Objective for Regress {
         let width = self.targets.len();
         let wanted = rows.targets.values().chunks_exact(width).zip(answers.chunks_exact(width));
         let rows = rows.numbers.iter().zip(wanted).map(|(row, (wanted, answers))| {
-            let cells =
-                self.targets.iter().zip(wanted.iter().zip(answers)).flat_map(|(target, (wanted, answer))| {
-                    [shown(target.own(*wanted)), shown(target.own(*answer as f32))]
-                });
+            let cells = self.targets.iter().zip(wanted.iter().zip(answers)).flat_map(|(target, (wanted, answer))| {
+                [*wanted, *answer as f32].map(|value| shown(target.own(value), target.deviation))
+            });
             std::iter::once(row.to_string()).chain(cells).collect()
         });
         std::iter::once(header).chain(rows).collect()
@@ -116,14 +115,20 @@ impl Objective for Regress {
     }
 }
 
+/// The digits that double precision has.
+const DOUBLE: usize = 16;
+
 /// The scores where so much of the variance is missed.
 fn of_share(missed: f64) -> Scores {
     Scores::new(ObjectiveKind::Regress, &[missed.sqrt(), 1.0 - missed])
 }
 
-/// A number with the seven digits that single precision has, and no idle ones.
-fn shown(value: f64) -> String {
-    let digits = format!("{value:.6e}");
+/// A number with the seven digits that single precision has, and no idle ones. Where it is far from 0 and the targets lie near one another,
+/// what they have in common takes none of the seven.
+fn shown(value: f64, deviation: f64) -> String {
+    let common = (value.abs() / deviation).log10();
+    let more = if common < 3.0 { 0 } else { (common.ceil() as usize).min(DOUBLE - 7) };
+    let digits = format!("{value:.*e}", 6 + more);
     digits.parse::<f64>().map_or(digits, |value| value.to_string())
 }
 
@@ -183,6 +188,9 @@ mod tests {
         assert_eq!(table, ["row,target_y1,prediction_y1,target_y2,prediction_y2", "4,11,10.5,-0.5,-1", "2,8,8.2,-1,0"]);
         assert_eq!(objective.complaint(&answers, 2), None);
         refuses(&objective, &answers, 3, "3 rows of 2 targets");
+        let offset = Regress::new(&[target("f", 1e8 + 2.41, 1.25)]);
+        let rows = Rows { targets: Targets::Values { values: vec![0.2], width: 1 }, numbers: vec![7], ..rows };
+        assert_eq!(offset.table(&rows, &Answers::Values(vec![-0.6]))[1], ["7", "100000002.66", "100000001.66"]);
         refuses(&objective, &Answers::Values(vec![f64::NAN; 4]), 2, "2 rows of 2 targets");
         refuses(&objective, &Answers::Classes(vec![1; 4]), 2, "2 rows of 2 targets");
     }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{Range, Turned};
 use crate::Error;
 use crate::document::Document;
-use crate::plants::{Derivatives, Lab};
+use crate::plants::{Derivatives, Lab, NO_RIG};
 use crate::stop;
 
 /// The most that is read of an output.
@@ -74,7 +74,7 @@ pub struct ToolKnob {
 impl ToolFile {
     /// The file at `path`, if it describes a program.
     pub fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let document = Document::read(path)?;
+        let document = Document::read(path, NO_RIG)?;
         if document.table().get("tool").is_none() {
             return Ok(None);
         }
