@@ -79,10 +79,10 @@ pub use network::{LearnedTwin, Network, Part, PlainLayer};
 pub use noise::{NoiseModel, NoiseSummary, fit_noise};
 pub use observer::{Observer, Unobserved};
 pub use physics::{Estimate, PhysicsFit, fit_physics};
+pub use quotes::Quotes;
 pub use response::{
     Channels, Drift, Level, Passband, Plan, Repeats, Resonance, Response, Shot, Sweep, Tone, Waveform, response,
 };
-pub use quotes::Quotes;
 pub use score::Residual;
 pub use signature::{MOST_CROSSED, Reduction, Signature};
 pub use state_guard::{GuardRule, StateGuard, Verdict};
