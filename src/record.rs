@@ -26,7 +26,7 @@ pub use catalog::{Catalog, Filter, Metric, Row};
 pub use checkpoint::{Cadence, Checkpoint, Keeper};
 pub use entries::add_entry;
 pub use facts::{Header, is_lost, is_suspended, living_process, plant_facts, read_facts, read_text};
-pub(crate) use facts::{command_line, commit_words, fingerprint, git_state, kept_digest, program, unix_seconds};
+pub(crate) use facts::{command_line, commit_words, fingerprint, git_state, program, unix_seconds};
 #[cfg(test)]
 pub(crate) use facts::{host, this_process};
 pub use journal::Journal;

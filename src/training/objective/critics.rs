@@ -140,7 +140,7 @@ pub struct Critics {
     mean: f32,
     deviation: f32,
     /// Of whole sequences, and of two frames.
-    critics: [Perceptron; 2],
+    networks: [Perceptron; 2],
     /// F, where its contrast counts.
     features: Option<Perceptron>,
     /// Updates so far.
@@ -161,7 +161,7 @@ impl Critics {
             pixels,
             mean: mean as f32,
             deviation: variance.sqrt().max(1e-6) as f32,
-            critics: [network("sequence", frames * pixels, 1), network("pair", 2 * pixels, 1)],
+            networks: [network("sequence", frames * pixels, 1), network("pair", 2 * pixels, 1)],
             features: (0.0 < config.contrastive).then(|| network("features", pixels, FEATURES)),
             learned: 0,
         }
@@ -190,7 +190,7 @@ impl Critics {
         let at = self.other(key().branch("motion").number(update as u64));
         let [made, wanted] = [made, wanted].map(|sequences| self.seen(sequences, at));
         let mut loss: Tensor<1> = Tensor::zeros([1], &device);
-        for (place, critic) in self.critics.iter().enumerate() {
+        for (place, critic) in self.networks.iter().enumerate() {
             let weights = critic.weights(&device);
             let [made, wanted] = [&made, &wanted].map(|seen| said(seen[place].clone(), &weights));
             loss = loss + relativistic(made, wanted);
@@ -218,7 +218,7 @@ impl Critics {
             let [made, wanted, between] = [made, wanted, between].map(|sequences| self.seen(sequences, at));
             self.learned += 1;
             let (pace, penalty) = ((self.config.learning_rate, self.learned), self.config.penalty);
-            for (place, critic) in self.critics.iter_mut().enumerate() {
+            for (place, critic) in self.networks.iter_mut().enumerate() {
                 critic.step(pace, |weights| {
                     let [made, wanted] = [&made, &wanted].map(|seen| said(seen[place].clone(), weights));
                     relativistic(wanted, made) + steepness(between[place].clone(), weights).mul_scalar(penalty)
@@ -240,7 +240,7 @@ impl Critics {
         // Exact in single precision below 2²⁴, and beyond it counts for nothing.
         let learned = rows::tensor(vec![self.learned as f32], [1, 1]);
         let mut tensors = vec![NamedTensor { name: LEARNED.to_owned(), tensor: learned }];
-        for network in self.critics.iter().chain(&self.features) {
+        for network in self.networks.iter().chain(&self.features) {
             for (place, matrix) in network.matrices.iter().enumerate() {
                 tensors.extend(PARTS.iter().zip(&matrix.parts).map(|(part, values)| NamedTensor {
                     name: name(network.name, place, part),
@@ -262,7 +262,7 @@ impl Critics {
             known.ok_or_else(|| format!("has no `{name}` of {height} × {width}, which a critic has learned"))
         };
         self.learned = find(LEARNED, [1, 1])?.first().map_or(0, |learned| *learned as usize);
-        for network in self.critics.iter_mut().chain(&mut self.features) {
+        for network in self.networks.iter_mut().chain(&mut self.features) {
             for (place, Matrix { shape, parts }) in network.matrices.iter_mut().enumerate() {
                 for (part, values) in PARTS.iter().zip(parts) {
                     *values = find(&name(network.name, place, part), *shape)?;

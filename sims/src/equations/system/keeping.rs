@@ -49,7 +49,7 @@ impl Keeping {
     /// where their cotangents; `states` are so many.
     fn repeated(self, substeps: usize, places: [u32; 2], states: u32) -> Self {
         let longest = self.record.length().max(self.backward.length()).max(1);
-        let fits = |times: &usize| substeps % times == 0 && times * longest <= LONGEST;
+        let fits = |times: &usize| substeps.is_multiple_of(*times) && times * longest <= LONGEST;
         let times = (1..=substeps).rev().find(fits).unwrap_or(1);
         if times == 1 || self.is_plain {
             return self;
