@@ -126,10 +126,11 @@ fn a_range_outside_the_instrument_is_refused() {
         assert_eq!((code, text.contains("a rig is a TOML file")), (2, true), "{text}");
         assert!(!text.contains("experiments"), "{text}");
     }
-    let (code, text) = place.refusal(&["train", "small.toml", "--set", "plants.electrical.simulated.mismatch=5"]);
+    let (code, text) =
+        place.refusal(&["train", "small.toml", "--set", "plants.electrical.simulated.resonance_hertz=1e6"]);
     assert_eq!(code, 3);
     let place_of_it =
-        "pnnlab: --set plants.electrical.simulated.mismatch=5: `plants.electrical.simulated` cannot be built";
+        "pnnlab: --set plants.electrical.simulated.resonance_hertz=1e6: `plants.electrical.simulated` cannot be built";
     assert!(text.starts_with(place_of_it), "{text}");
     place.write("bench.toml", &rig.replace("samples", "sampels"));
     let (code, text) = place.refusal(&["train", "small.toml", "--rig", "bench.toml"]);
