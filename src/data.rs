@@ -61,7 +61,6 @@ pub use pattern::Pattern;
 pub use pictures::Pictures;
 pub use rows::Rows;
 pub use scaling::Scaling;
-pub(crate) use scaling::warn_of_offset;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
 pub use span::Span;
 pub use split::SplitRule;

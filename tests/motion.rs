@@ -249,7 +249,10 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     ] {
         refused(&["generate", "moved", "--first", first], code, words);
     }
-    place.write("frame.csv", &format!("{}\n{}\n", ["a"; 64].join(","), ["0"; 64].join(",")));
+    place.write(
+        "frame.csv",
+        &format!("{}\n{}\n", (0..64).map(|k| format!("a{k}")).collect::<Vec<_>>().join(","), ["0"; 64].join(",")),
+    );
     refused(&["generate", "generator", "--first", "frame.csv"], 2, "makes images and no sequences");
     refused(&["generate", "classified"], 2, "is no generator");
     refused(&["generate", "moved", "--out", "film.mp4"], 2, "unknown ending");

@@ -3,7 +3,7 @@
 //! Features are inputs, controls and, behind physics, what it predicts, each less its mean and over its standard deviation. Targets are
 //! the readings, less what lies beneath predicts. An output gets the network only if it helps on shots that decided when it had learned
 //! enough, by more than chance. Where these are few, that is no proof: then it must also help on all shots in turn, each fifth seen by
-//! neither the network nor the simpler model that it is held against. So a twin is not worse than what it is built on, but for chance.
+//! neither the network nor the least squares that it is held against; physics and curves beneath are those of all. So a twin is not worse than what it is built on, but for chance.
 
 use std::sync::Arc;
 

@@ -103,12 +103,13 @@ impl<P: Plant> Limited<P> {
     fn drive(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         let mut checks = inputs.iter().map(|shot| self.card.ports.check(Direction::Input, shot));
         let allowed = checks.try_for_each(|check| check).and_then(|()| self.allowance.foresee(inputs));
-        self.counted(allowed, inputs)?;
+        self.counted(allowed, inputs.rows())?;
         let begun = self.begun.take().filter(|(batch, _)| batch == inputs);
         let mut outputs = begun.map(|(_, outputs)| outputs).unwrap_or_default();
         let width = self.card.ports.output_count();
         // A batch that cannot be driven to its end is not begun.
-        self.counted(self.total_with(inputs.rows() - outputs.len() / width.max(1)), inputs)?;
+        let rest = inputs.rows() - outputs.len() / width.max(1);
+        self.counted(self.total_with(rest), rest)?;
         loop {
             let first = outputs.len() / width.max(1);
             let rows = self.allowance.piece(inputs, first);
@@ -129,8 +130,8 @@ impl<P: Plant> Limited<P> {
     }
 
     /// `allowed`, with the shots counted where it refuses them.
-    fn counted<T>(&self, allowed: Result<T, Error>, shots: &Batch) -> Result<T, Error> {
-        allowed.inspect_err(|error| self.rejections.add_for(error, shots.rows()))
+    fn counted<T>(&self, allowed: Result<T, Error>, shots: usize) -> Result<T, Error> {
+        allowed.inspect_err(|error| self.rejections.add_for(error, shots))
     }
 
     /// All shots with so many more; refuses more than may be.
@@ -150,7 +151,7 @@ impl<P: Plant> Limited<P> {
             self.allowance.wait_for(piece, f64::from(tries))?;
             let since = self.allowance.at();
             let total = self.total_with(piece.rows()).and_then(|total| self.allowance.spend(piece).map(|()| total));
-            self.shots = self.counted(total, piece)?;
+            self.shots = self.counted(total, piece.rows())?;
             let result = self.plant.measure(piece);
             self.allowance.lasted(since);
             match result {
@@ -202,9 +203,9 @@ impl<P: Plant> Plant for Limited<P> {
 
     fn probe(&mut self, rest: &Batch) -> Result<Probe, Error> {
         if self.plant.probe_drives() {
-            self.counted(rest.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot)), rest)?;
+            self.counted(rest.iter().try_for_each(|shot| self.card.ports.check(Direction::Input, shot)), rest.rows())?;
             self.allowance.wait_for(rest, 1.0)?;
-            self.counted(self.allowance.spend(rest), rest)?;
+            self.counted(self.allowance.spend(rest), rest.rows())?;
         }
         self.plant.probe(rest)
     }

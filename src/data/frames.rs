@@ -230,6 +230,10 @@ pub fn read_frame(asked: &str, size: [usize; 2], [black, white]: [f32; 2]) -> Re
     let header = reader.headers().map_err(|error| source::complaint(asked, &error))?.clone();
     let columns: Vec<String> =
         header.iter().filter(|name| !["sequence", "frame"].contains(name)).map(str::to_owned).collect();
+    let twice = columns.iter().enumerate().find(|(place, name)| columns[..*place].contains(name));
+    if let Some((_, name)) = twice {
+        return bad(format!("has two columns of the name `{name}`: give each value of a frame a name of its own"));
+    }
     let pixels = size[0] * size[1];
     if columns.len() != pixels {
         return bad(format!(
@@ -321,10 +325,12 @@ mod tests {
         assert_eq!((read("a.csv").unwrap(), read("a.csv:2").unwrap()), (vec![3.0, 4.0], vec![5.0, -6.0]));
         gray(place.path(), "b.pgm", [2, 2], 0);
         std::fs::write(at("b.csv"), "a\n1\n").unwrap();
+        std::fs::write(at("c.csv"), "v,v\n1,2\n").unwrap();
         std::fs::write(at("none.png"), "no picture").unwrap();
         for (name, words) in [
             ("b.pgm", "b.pgm: is 2 × 2 pixels, but the generator's frames are 2 × 1"),
             ("b.csv", "b.csv: has 1 values in a row, but the generator's frames have 2 (2 × 1)"),
+            ("c.csv", "two columns of the name `v`"),
             ("a.csv:3", "there is no row 3: the table has 2"),
             ("a.csv:0", "there is no row 0"),
             ("gone.csv", "cannot be read"),

@@ -44,7 +44,7 @@ fn ends(values: &[f64]) -> [f64; 2] {
 }
 
 /// Warns of a column of `data` that loses digits because it is learned from as it is; `advice` says what to do.
-pub(crate) fn warn_of_offset(data: &str, column: &str, [low, high]: [f64; 2], advice: &str) {
+pub(super) fn warn_of_offset(data: &str, column: &str, [low, high]: [f64; 2], advice: &str) {
     if has_offset([low, high]) {
         tell!(
             "pnnlab: {data}: column `{column}` is {low} to {high}, and single precision holds steps of {:.2e} there: {advice}",

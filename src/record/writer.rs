@@ -108,6 +108,8 @@ impl Record {
             facts.remove("error");
         }
         facts[KEPT] = write_configs(folder, header)?;
+        // At once: what was edited is told by these.
+        write_facts(folder, &facts)?;
         let alarms = last_alarm(&before);
         let journal = Arc::new(Journal::new(folder, (rows, bytes), events)?);
         let mut record =

@@ -257,9 +257,11 @@ pub(crate) fn run_all(
             .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    // A failure is worth more than the word that the user stopped.
+    // A failure is worth more than the word that the user stopped, and this more than a training that left the numbers, past which a sweep
+    // goes on.
     let is_stop = |result: &Result<Finished, Error>| matches!(result, Err(Error::Stopped(_)));
-    finished.sort_by_key(|(index, result)| (is_stop(result), *index));
+    let has_left = |result: &Result<Finished, Error>| matches!(result, Err(Error::Diverged { .. }));
+    finished.sort_by_key(|(index, result)| (has_left(result), is_stop(result), *index));
     if finished.len() < jobs.len() && finished.iter().all(|(_, result)| result.is_ok() || is_stop(result)) {
         return Err(Error::Stopped(folder.to_owned()));
     }

@@ -14,6 +14,8 @@ const LEFT: f64 = 0.5;
 const OUTLIER: f64 = 5.0;
 /// A plant of fewer outputs comes to the end of its range in an honest shot.
 const FEW: usize = 4;
+/// The most, in spreads, that is noise of one shot.
+const FARTHEST: f64 = 0.5;
 /// What is said where no shot reads otherwise than another.
 const ALL_SAME: &str = "all shots read the same: check that the drive reaches the plant";
 
@@ -90,7 +92,12 @@ fn noise(differences: &[f64], spread: f64) -> f64 {
     let mut sorted = differences.to_vec();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-    if median <= REPEATABILITY * spread { (OUTLIER * median).max(REPEATABILITY * spread) } else { 0.0 }
+    if median <= REPEATABILITY * spread {
+        // Shots of many outputs lie apart by more than the spread: half of it takes none for another.
+        (OUTLIER * median).clamp(REPEATABILITY * spread, FARTHEST * spread)
+    } else {
+        0.0
+    }
 }
 
 /// What is wrong with readings by themselves, of two batches of the same shots, each with its inputs, in any order.

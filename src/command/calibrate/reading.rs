@@ -7,7 +7,6 @@ use drivers::{Card, MEBIBYTE, read_bounded};
 
 use super::CalibrateArgs;
 use crate::Error;
-use crate::data::warn_of_offset;
 
 /// The most that is read of a trace.
 const MOST: u64 = 4096 * MEBIBYTE;
@@ -125,20 +124,7 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
     } else {
         Trace::from_arrow(&contents[0])
     };
-    let trace = trace.map_err(|error| Error::Data(format!("{}: {error}", list(files))))?;
-    if trace.is_recorded() {
-        let ports = &trace.card.ports;
-        for bank in ports.inputs.iter().chain(&ports.controls).chain(&ports.outputs) {
-            let ends = [bank.range.low, bank.range.high].map(f64::from);
-            warn_of_offset(
-                &list(files),
-                &bank.name,
-                ends,
-                "take its offset off in the file, since readings are in single precision",
-            );
-        }
-    }
-    Ok(trace)
+    trace.map_err(|error| Error::Data(format!("{}: {error}", list(files))))
 }
 
 fn content(file: &Path) -> Result<Vec<u8>, Error> {

@@ -212,7 +212,8 @@ fn check_simulated(knob: &KnobConfig, key: &str, plant: &PlantConfig) -> Result<
 
 /// Whether two words are of one unit.
 fn is_same_unit(a: &str, b: &str) -> bool {
-    let plain = |unit: &str| unit.trim().replace('Ω', "ohm");
+    // The Greek letter, and the sign of its own.
+    let plain = |unit: &str| unit.trim().replace(['Ω', '\u{2126}'], "ohm");
     plain(a) == plain(b)
 }
 

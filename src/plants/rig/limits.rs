@@ -35,7 +35,7 @@ pub struct LimitsConfig {
     #[schemars(extend("additionalProperties" = { "type": "number", "format": "float", "exclusiveMinimum": 0 }))]
     pub energy_per_minute: BTreeMap<String, f32>,
     /// Most shots that the plant may be driven with while it is open. A command that plans more, such as a training with its tests or all
-    /// runs of a comparison, is refused before the first shot; one that comes to need more ends before the batch that would be too
+    /// runs of a comparison (not of a sweep), is refused before the first shot; one that comes to need more ends before the batch that would be too
     /// much. Shots that are asked for again (by `screen`, after an interlock) count again; each opening counts from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 9_000_000_000_000_000_u64))]

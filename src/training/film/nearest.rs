@@ -23,7 +23,7 @@ const ON_PLANTS: (usize, f64) = (24, 0.02);
 /// Latents stay within so many of their standard deviations.
 const FARTHEST: f32 = 3.0;
 
-/// Shots of a search on each plant.
+/// Shots of a search for each physical layer.
 pub const SHOTS: usize = FOLLOWED * (ON_PLANTS.0 + 1);
 
 /// What was found.

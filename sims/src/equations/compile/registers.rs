@@ -4,7 +4,7 @@
 
 // Circle with equations/compile.rs: a draft is filled here and brought into registers there; split for its length.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::super::program::{Bank, Form, Instruction, Link, NOWHERE, Op, Operand, Program, Source};
 use super::super::terms::Function;
@@ -83,7 +83,8 @@ fn linked(draft: &Draft, before: Option<u32>) -> Option<Linked> {
     None
 }
 
-/// The outputs that lie where they are put from the beginning: of each register the place, if any. Their drafts are taken out.
+/// The outputs that lie where they are put from the beginning: of each register the place, if any. Their drafts are taken out. What is
+/// gathered is put: it is read from before its target, but where steps are repeated outputs and states change their places.
 fn aliased(drafts: &mut Vec<Draft>, sizes: &[u32], outputs: u32) -> Vec<Option<u32>> {
     let mut times = vec![0_u32; outputs as usize];
     for draft in drafts.iter() {
@@ -92,9 +93,11 @@ fn aliased(drafts: &mut Vec<Draft>, sizes: &[u32], outputs: u32) -> Vec<Option<u
         }
     }
     let mut alias = vec![None; sizes.len()];
+    let is_gather = |draft: &&Draft| matches!(draft.instruction, Instruction::Gather { .. });
+    let gathered: HashSet<u32> = drafts.iter().filter(is_gather).filter_map(|draft| draft.to).collect();
     drafts.retain(|draft| {
         let Instruction::Put { from, places, adds: false, walk } = &draft.instruction else { return true };
-        let Some(register) = draft.from[0] else { return true };
+        let Some(register) = draft.from[0].filter(|register| !gathered.contains(register)) else { return true };
         let is_whole = match walk[..] {
             [] => places.len() == 1,
             [only] => only.to == 1 && only.from[0] == 1,
