@@ -197,17 +197,28 @@ impl NullaryFnOnce for Distances<'_> {
 fn squares(factor: &[f32], parts: &[[f32; LANES]]) -> [f32; LANES] {
     let mut sums = [0.0; LANES];
     let mut rest = factor;
-    for row in 0..parts.len() {
+    // Two rows of the triangle at once, so that each part is loaded once for both.
+    for row in (0..parts.len()).step_by(2) {
         let (weights, others) = rest.split_at(row + 1);
+        let (next, others) = others.split_at(others.len().min(row + 2));
         rest = others;
-        let mut one = [0.0_f32; LANES];
-        for (weight, part) in weights.iter().zip(parts) {
-            for (sum, value) in one.iter_mut().zip(part) {
+        let mut both = [[0.0_f32; LANES]; 2];
+        for (place, (weight, part)) in weights.iter().zip(parts).enumerate() {
+            let next = next.get(place).copied().unwrap_or(0.0);
+            for (lane, value) in part.iter().enumerate() {
+                both[0][lane] = weight.mul_add(*value, both[0][lane]);
+                both[1][lane] = next.mul_add(*value, both[1][lane]);
+            }
+        }
+        if let (Some(weight), Some(part)) = (next.last(), parts.get(row + 1)) {
+            for (sum, value) in both[1].iter_mut().zip(part) {
                 *sum = weight.mul_add(*value, *sum);
             }
         }
-        for (sum, value) in sums.iter_mut().zip(one) {
-            *sum = value.mul_add(value, *sum);
+        for one in both {
+            for (sum, value) in sums.iter_mut().zip(one) {
+                *sum = value.mul_add(value, *sum);
+            }
         }
     }
     sums

@@ -200,10 +200,9 @@ impl StateGuard {
         if self.in_use.is_some() && !self.rule.follows {
             return Ok(false);
         }
-        let is_kept = |row: usize| !left_out.get(row).copied().unwrap_or(false);
-        let kept: Vec<usize> = (0..inputs.rows()).filter(|row| is_kept(*row)).collect();
-        let whole = |row: &&usize| inputs.row(**row).iter().chain(outputs.row(**row)).all(|value| value.is_finite());
-        let kept: Vec<usize> = kept.iter().filter(whole).copied().collect();
+        let is_kept = |row: &usize| !left_out.get(*row).copied().unwrap_or(false);
+        let is_whole = |row: &usize| [inputs, outputs].iter().all(|batch| is_finite(batch.row(*row)));
+        let kept: Vec<usize> = (0..inputs.rows()).filter(is_kept).filter(is_whole).collect();
         if kept.is_empty() {
             return Ok(false);
         }
@@ -213,13 +212,13 @@ impl StateGuard {
         // What the statistics still want, and what is judged by them.
         let wanted = (self.rule.gathered() as u64).saturating_sub(self.next.each.count()) as usize;
         let (gathered, judged) = kept.split_at(wanted.min(kept.len()));
-        let pick = |batch: &Batch, rows: &[usize]| {
-            Batch::from_fn(rows.len(), batch.columns(), |row, column| batch.row(rows[row])[column])
-        };
         if !gathered.is_empty() {
-            let (inputs, outputs) = (pick(inputs, gathered), pick(outputs, gathered));
-            let shots = inputs.iter().zip(outputs.iter());
-            let rows: Vec<f32> = shots.flat_map(|(input, output)| input.iter().chain(output)).copied().collect();
+            let (inputs, outputs) = (inputs.picked(gathered), outputs.picked(gathered));
+            let mut rows = Vec::with_capacity(gathered.len() * self.next.each.width());
+            for (input, output) in inputs.iter().zip(outputs.iter()) {
+                rows.extend_from_slice(input);
+                rows.extend_from_slice(output);
+            }
             self.next.each.add(&rows);
             self.next.joint.add(&self.joint(&inputs, &outputs));
         }
@@ -227,7 +226,7 @@ impl StateGuard {
             self.next_fit = Some(Arc::new(self.fit(&self.next)?));
         }
         if let Some(fit) = self.next_fit.as_ref().filter(|_| !judged.is_empty()) {
-            let (inputs, outputs) = (pick(inputs, judged), pick(outputs, judged));
+            let (inputs, outputs) = (inputs.picked(judged), outputs.picked(judged));
             let distances = fit.distance.distances(&self.joint(&inputs, &outputs));
             for ((input, output), distance) in inputs.iter().zip(outputs.iter()).zip(distances) {
                 let of = fit.mean.iter().zip(&fit.weight);
@@ -316,6 +315,11 @@ impl StateGuard {
     }
 }
 
+/// Whether all values are numbers. All are looked at, so that they are side by side.
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, value| all & value.is_finite())
+}
+
 /// The means of neighbors of each row of a batch, into these places of rows of `width` numbers.
 struct Pooled<'a> {
     batch: &'a Batch,
@@ -398,23 +402,14 @@ impl NullaryFnOnce for Left<'_> {
     #[inline(always)]
     fn call(self) -> Vec<bool> {
         let Self { fit, from, batch, limit } = self;
-        let (mean, weight) = (&fit.mean[from..], &fit.weight[from..]);
-        let mut left = Vec::with_capacity(batch.rows());
-        for row in batch {
-            let (values, last) = row.as_chunks::<16>();
-            let (means, weights) = (mean.as_chunks::<16>().0, weight.as_chunks::<16>().0);
-            let mut out = [0_u32; 16];
-            for ((value, mean), weight) in values.iter().zip(means).zip(weights) {
-                for (lane, out) in out.iter_mut().enumerate() {
-                    *out |= is_out((value[lane], mean[lane], weight[lane]), limit);
-                }
-            }
-            let after = row.len() - last.len();
-            let rest = last.iter().zip(mean[after..].iter().zip(&weight[after..]));
-            let rest = rest.fold(0, |out, (value, (mean, weight))| out | is_out((*value, *mean, *weight), limit));
-            left.push(out.iter().fold(rest, |all, out| all | out) != 0);
-        }
-        left
+        let sides = (&fit.mean[from..], &fit.weight[from..]);
+        // Without an inner loop over lanes: one would be unrolled, and the rest gathered value by value.
+        let has_left = |row: &[f32]| {
+            let sides = sides.0.iter().zip(sides.1);
+            row.iter().zip(sides).fold(0, |out, (value, (mean, weight))| out | is_out((*value, *mean, *weight), limit))
+                != 0
+        };
+        batch.iter().map(has_left).collect()
     }
 }
 

@@ -44,6 +44,13 @@ impl Batch {
         Self { rows, columns, values }
     }
 
+    /// These rows, in this order.
+    pub fn picked(&self, rows: &[usize]) -> Self {
+        let mut values = Vec::with_capacity(rows.len() * self.columns);
+        rows.iter().for_each(|row| values.extend_from_slice(self.row(*row)));
+        Self { rows: rows.len(), columns: self.columns, values }
+    }
+
     /// Number of shots.
     pub fn rows(&self) -> usize {
         self.rows

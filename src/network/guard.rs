@@ -83,8 +83,8 @@ impl Default for GuardConfig {
     }
 }
 
-/// Of the updates after the first fit, one in so many is learned from: to gather costs ten times what it costs to judge.
-pub const LEARNS_ONE_IN: usize = 16;
+/// Of the updates after the first fit, one in so many is learned from: to gather costs several times what it costs to judge.
+pub const LEARNS_ONE_IN: usize = 32;
 /// Shots that share one setting of the controls, of those over the whole ranges.
 const PER_SETTING: usize = 20;
 
@@ -222,7 +222,7 @@ impl Pass<'_> {
                 if again.is_empty() {
                     break;
                 }
-                let these = Batch::from_fn(again.len(), inputs.columns(), |row, column| inputs.row(again[row])[column]);
+                let these = inputs.picked(&again);
                 let (applied, read) = self.lab.run(place, self.on, settings, &these)?;
                 self.usage.guard.measured_again += again.len() as u64;
                 let verdict = guard.judge(&applied, &these, &read).unwrap_or_default();

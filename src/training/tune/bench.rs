@@ -294,10 +294,12 @@ impl Tuning<'_> {
             )));
         };
         let controls = trace.controls(*first).to_vec();
-        let rows =
-            |batch: &Batch| Batch::from_fn(chosen.len(), batch.columns(), |row, column| batch.row(chosen[row])[column]);
         let words = format!("{} shots of {name}", chosen.len());
-        Ok(Reference { shots: vec![(controls, rows(&trace.inputs))], outputs: vec![rows(&trace.outputs)], words })
+        Ok(Reference {
+            shots: vec![(controls, trace.inputs.picked(&chosen))],
+            outputs: vec![trace.outputs.picked(&chosen)],
+            words,
+        })
     }
 }
 
