@@ -63,6 +63,7 @@ pub fn run(arguments: &ReproduceArgs) -> Result<(), Error> {
     let entries = reproduction::entries()?;
     let wanted = wanted(&entries, &arguments.name)?;
     check_parts(arguments)?;
+    check_data(arguments)?;
     let folder = arguments.out.join("reproduction");
     let report = arguments.out.join("reproduction.md");
     let git = git_state();
@@ -111,6 +112,17 @@ fn check_parts(arguments: &ReproduceArgs) -> Result<(), Error> {
         format!("--parts: `{}` has no part `{part}`: name some of {}.{hint}", arguments.name, list(known))
     };
     Err(Error::Usage(message))
+}
+
+/// Refuses a folder of data that is none, before what needs no data has run for minutes.
+fn check_data(arguments: &ReproduceArgs) -> Result<(), Error> {
+    match &arguments.data {
+        Some(folder) if !folder.is_dir() => Err(Error::Usage(format!(
+            "--data: `{}` is not a folder: name the one that holds the data sets, such as mnist/ and vowels.csv",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What the exit code says.
