@@ -98,6 +98,10 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         bad("plant = \"electrical\"", "plant = \"optical\"")
             .contains("`knobs.bias.plant` is `optical`, but the rig has `electrical`")
     );
+    for key in ["query = \"VOLT?\"", "settle_seconds = 1.0"] {
+        let said = bad("value = 0.0", &format!("{key}\nvalue = 0.0"));
+        assert!(said.contains("is of a knob that is set by a `command`: leave it out"), "{said}");
+    }
     assert!(bad("low = -0.3", "low = 0.4").contains("`knobs.bias.high` is 0.3, which is not above `low`, 0.4"));
     assert!(
         bad("unit = \"V\"", "unit = \"mV\"").contains("`knobs.bias.unit` is `mV`, but `device.offset_volts` is in V")
@@ -194,4 +198,9 @@ fn a_program_is_told_what_makes_its_output_like_a_reference() {
     place.write("broken.toml", &file.replace("filter.sh", "nothing.sh"));
     let said = place.refusal(&["tune", "broken.toml", "--evaluations", "60"]).1;
     assert!(said.contains("tool `filter`: `sh` ended with"), "{said}");
+    for option in [["--metric", "features"], ["--reference", "wanted.txt"], ["--shots", "3"], ["--plant", "electrical"]]
+    {
+        let said = place.refusal(&["tune", "filter.toml", option[0], option[1]]).1;
+        assert!(said.contains(&format!("{}: is of a bench, but filter.toml describes a program", option[0])), "{said}");
+    }
 }

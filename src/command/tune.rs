@@ -20,6 +20,9 @@ use crate::training::{Experiment, Interrupted, Prepared};
 use crate::whole_file;
 use crate::writing::replace_chosen;
 
+/// Shots of a signature, where nobody says how many.
+const SHOTS: usize = 64;
+
 /// `pnnlab tune`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
@@ -33,7 +36,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub evaluations: usize,
     /// Shots of a signature: always the same ones
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = SHOTS, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=100_000))]
     pub shots: usize,
     /// What is compared
     #[arg(long, value_enum, default_value_t)]
@@ -83,8 +86,10 @@ fn strategy(name: &str) -> Result<Strategy, String> {
 /// Searches, keeps what is better, and says what was found.
 pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
     if let Some(file) = ToolFile::read(&arguments.rig)? {
+        refuse_of_benches(arguments)?;
         return tool(arguments, &file);
     }
+    let reference = arguments.reference.as_ref().map(|named| run_or_file(named, &arguments.runs));
     let rig = Rig::changed(Some(&arguments.rig), &arguments.set)?;
     let journal = arguments.out.join(format!("{}.jsonl", rig.config.name));
     let folder = arguments.out.join(&rig.config.name);
@@ -92,7 +97,7 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
         rig: &rig,
         plant: arguments.plant.as_deref(),
         knobs: &arguments.knobs,
-        reference: arguments.reference.as_deref().map_or(Healthy::Twin, Healthy::File),
+        reference: reference.as_deref().map_or(Healthy::Twin, Healthy::File),
         shots: arguments.shots,
         metric: arguments.metric,
         evaluations: arguments.evaluations,
@@ -153,6 +158,31 @@ fn telling() -> impl FnMut(&Trial<'_>) {
             best = trial.distance();
             tell!("pnnlab: {}, {}: distance {best:.4}", trial.number, trial.stage);
         }
+    }
+}
+
+/// A run by its name, or a path as it is.
+fn run_or_file(named: &Path, runs: &Path) -> PathBuf {
+    let below = runs.join(named);
+    if !named.exists() && below.join("run.json").is_file() { below } else { named.to_owned() }
+}
+
+/// Refuses options that a search on a program does not heed.
+fn refuse_of_benches(arguments: &TuneArgs) -> Result<(), Error> {
+    let given = [
+        ("--reference", arguments.reference.is_some()),
+        ("--metric", arguments.metric != Metric::default()),
+        ("--shots", arguments.shots != SHOTS),
+        ("--plant", arguments.plant.is_some()),
+        ("--set", !arguments.set.is_empty()),
+        ("--test", arguments.test.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Error::Usage(format!(
+            "{option}: is of a bench, but {} describes a program, whose whole output is compared with its `reference`: leave it out",
+            arguments.rig.display()
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -155,6 +155,10 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
                 "is for knobs that are keys of a simulated plant: nothing else can be told to drift".to_owned(),
             );
         }
+        let of_commands = [(".query", knob.query.is_some()), (".settle_seconds", 0.0 < knob.settle_seconds)];
+        if let Some((key, _)) = of_commands.into_iter().find(|(_, is_given)| *is_given && knob.command.is_none()) {
+            return refuse(key, "is of a knob that is set by a `command`: leave it out".to_owned());
+        }
         let controls = plant.bench.as_ref().and_then(|bench| bench.instruments.scpi_controls());
         if let Some(command) = &knob.command {
             let Some(controls) = controls else {
