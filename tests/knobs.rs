@@ -108,8 +108,8 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
     );
     // What a range reaches that the plant cannot be is said before anything is driven, of the knob.
     for (key, low, high, words) in [
-        ("quality", "-1.0", "9.0", "`knobs.bias.low` is -1 1, which `quality` cannot be"),
-        ("mismatch", "0.0", "9.0", "`knobs.bias.high` is 9 1, which `mismatch` cannot be"),
+        ("quality", "-1.0", "9.0", "`knobs.bias.low` is -1, which `quality` cannot be"),
+        ("mismatch", "0.0", "9.0", "`knobs.bias.high` is 9, which `mismatch` cannot be"),
         ("samples", "16.0", "32.0", "inputs, controls and outputs instead of"),
     ] {
         let knob = format!("low = {low}\nhigh = {high}\nvalue = {}\n", if key == "samples" { "16.0" } else { "1.0" });
@@ -121,6 +121,9 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         assert!(said.contains(words), "{said}");
         assert!(!place.path("tune").exists(), "a search has begun: {said}");
     }
+    let hidden = RIG.replace("device.offset_volts", "device.scale_volts").replace("hidden = 0.12", "hidden = -0.1");
+    let said = refused(&hidden, &["--evaluations", "30"]);
+    assert!(said.contains("is -0.3 V, which `device.scale_volts` cannot be with the hidden -0.1 V added:"), "{said}");
     // A control of the plant has the unit that the plant says.
     let biased = "samples = 16\nbias_volts = 0.5\n";
     let control = RIG

@@ -10,6 +10,7 @@ use sims::Key;
 
 use crate::Error;
 use crate::document::Document;
+use crate::output::unit_behind;
 use crate::plants::Rig;
 use crate::record::{command_line, read_text};
 use crate::report::Theme;
@@ -206,7 +207,8 @@ fn plan(arguments: &TuneArgs, what: &str, ranges: &[Range]) {
     }
     say!("plan: at most {} signatures, {shots} shots on `{what}`", arguments.evaluations);
     for range in ranges {
-        say!("  {}: {} to {} {}, stands at {}", range.name, range.low, range.high, range.unit, range.value);
+        let unit = unit_behind(&range.unit);
+        say!("  {}: {} to {}{unit}, stands at {}", range.name, range.low, range.high, range.value);
     }
     say!("nothing was driven: leave out --dry-run to tune");
 }
@@ -346,7 +348,8 @@ fn print(found: &Found, reference: &str) {
         } else {
             format!("   changes the signature as {} does", knob.alike.join(", "))
         };
-        say!("  {}: {} -> {} {}{seen}{alike}", knob.name, knob.before, knob.after, knob.unit);
+        let unit = unit_behind(&knob.unit);
+        say!("  {}: {} -> {}{unit}{seen}{alike}", knob.name, knob.before, knob.after);
     }
 }
 
