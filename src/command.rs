@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::document::{Document, name_complaint};
+use crate::document::{Document, list, name_complaint};
 use crate::output::timestamp;
 use crate::plants::{NO_RIG, Rig};
 use crate::record::{Catalog, NewFolder, unix_seconds};
@@ -76,7 +76,17 @@ fn prepare_run(
             "--set {other}: only the rig's plants can be changed here, such as plants.electrical.simulated.plant_seed=2: what was trained stays"
         )));
     }
-    on_bench(run, (rig, set), data, theme)
+    let prepared = on_bench(run, (rig, set), data, theme)?;
+    let used = prepared.plants();
+    let plant =
+        |set: &str| set.trim_start().split(['.', '=']).nth(1).unwrap_or_default().trim().trim_matches('"').to_owned();
+    if let Some(idle) = set.iter().find(|set| !used.contains(&plant(set).as_str())) {
+        return Err(Error::Usage(format!(
+            "{idle}: the network of this run does not drive that plant, so this changes nothing: it drives {}",
+            list(&used)
+        )));
+    }
+    Ok(prepared)
 }
 
 /// The experiment of a run with these changes, on its own rig or on another one.

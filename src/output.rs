@@ -8,7 +8,7 @@ use std::fmt::{Arguments, Write as _};
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use quantity::{bytes, duration, short_time, timestamp};
+pub use quantity::{bytes, duration, short_time, timestamp, unit_behind};
 
 /// Whether a line could not be written on standard output.
 static LOST: AtomicBool = AtomicBool::new(false);

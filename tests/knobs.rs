@@ -98,14 +98,18 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         bad("plant = \"electrical\"", "plant = \"optical\"")
             .contains("`knobs.bias.plant` is `optical`, but the rig has `electrical`")
     );
+    for key in ["query = \"VOLT?\"", "settle_seconds = 1.0"] {
+        let said = bad("value = 0.0", &format!("{key}\nvalue = 0.0"));
+        assert!(said.contains("is of a knob that is set by a `command`: leave it out"), "{said}");
+    }
     assert!(bad("low = -0.3", "low = 0.4").contains("`knobs.bias.high` is 0.3, which is not above `low`, 0.4"));
     assert!(
         bad("unit = \"V\"", "unit = \"mV\"").contains("`knobs.bias.unit` is `mV`, but `device.offset_volts` is in V")
     );
     // What a range reaches that the plant cannot be is said before anything is driven, of the knob.
     for (key, low, high, words) in [
-        ("quality", "-1.0", "9.0", "`knobs.bias.low` is -1 1, which `quality` cannot be"),
-        ("mismatch", "0.0", "9.0", "`knobs.bias.high` is 9 1, which `mismatch` cannot be"),
+        ("quality", "-1.0", "9.0", "`knobs.bias.low` is -1, which `quality` cannot be"),
+        ("mismatch", "0.0", "9.0", "`knobs.bias.high` is 9, which `mismatch` cannot be"),
         ("samples", "16.0", "32.0", "inputs, controls and outputs instead of"),
     ] {
         let knob = format!("low = {low}\nhigh = {high}\nvalue = {}\n", if key == "samples" { "16.0" } else { "1.0" });
@@ -117,6 +121,9 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         assert!(said.contains(words), "{said}");
         assert!(!place.path("tune").exists(), "a search has begun: {said}");
     }
+    let hidden = RIG.replace("device.offset_volts", "device.scale_volts").replace("hidden = 0.12", "hidden = -0.1");
+    let said = refused(&hidden, &["--evaluations", "30"]);
+    assert!(said.contains("is -0.3 V, which `device.scale_volts` cannot be with the hidden -0.1 V added:"), "{said}");
     // A control of the plant has the unit that the plant says.
     let biased = "samples = 16\nbias_volts = 0.5\n";
     let control = RIG
@@ -194,4 +201,9 @@ fn a_program_is_told_what_makes_its_output_like_a_reference() {
     place.write("broken.toml", &file.replace("filter.sh", "nothing.sh"));
     let said = place.refusal(&["tune", "broken.toml", "--evaluations", "60"]).1;
     assert!(said.contains("tool `filter`: `sh` ended with"), "{said}");
+    for option in [["--metric", "features"], ["--reference", "wanted.txt"], ["--shots", "3"], ["--plant", "electrical"]]
+    {
+        let said = place.refusal(&["tune", "filter.toml", option[0], option[1]]).1;
+        assert!(said.contains(&format!("{}: is of a bench, but filter.toml describes a program", option[0])), "{said}");
+    }
 }

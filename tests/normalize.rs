@@ -119,6 +119,12 @@ fn what_cannot_be_normalized_is_refused() {
     refused(&["normalize", "runs/mine", "--samples", "1"], 2, "give 2 to 1438");
     refused(&["normalize", "runs/none"], 2, "runs/none: is no folder of a run");
     refused(&["normalize", "mine", "--set", "training.steps=3"], 2, "only the rig's plants can be changed here");
+    let idle = "plants.optical.simulated.plant_seed=3";
+    refused(
+        &["normalize", "mine", "--set", idle],
+        2,
+        "does not drive that plant, so this changes nothing: it drives `electrical`",
+    );
     let plain = NORMALIZED.replace("statistics = \"population\"\nsamples = 300", "statistics = \"batch\"");
     place.write("plain.toml", &plain);
     place.json(&["train", "plain.toml", "--name", "plain", "--check", "false", "--json", "--set", "training.steps=2"]);

@@ -147,9 +147,11 @@ fn what_cannot_be_chosen_by_is_refused_in_a_sentence() {
     assert!(refused(&["--data", "elsewhere.csv", "--environment", "room"]).contains("there is no column `room`"));
     assert!(refused(&["--perturb", "shuffle=1..5"]).contains("a row has 2 values"));
     assert!(refused(&["--perturb", "tilt=1"]).contains("--perturb tilt=1"));
-    let spsa = place.refusal(&["train", "heads.toml", "--set", "training.method=\"spsa\""]).1;
-    assert!(
-        spsa.contains("`training.method` is `spsa`, which does not differentiate the penalty of [heads]"),
-        "{spsa}"
-    );
+    for method in [["--set", "training.method=\"spsa\""], ["--method", "spsa"]] {
+        let spsa = place.refusal(&["train", "heads.toml", "--check", "false", method[0], method[1]]).1;
+        assert!(
+            spsa.contains("`training.method` is `spsa`, which does not differentiate the penalty of [heads]"),
+            "{spsa}"
+        );
+    }
 }

@@ -338,9 +338,11 @@ impl NullaryFnOnce for Pooled<'_> {
         if wanted == 0 {
             return;
         }
-        let (mut some, mut other) = (vec![0.0; count / 2], vec![0.0; count / 4]);
+        let (mut half, mut quarter) = (vec![0.0; count / 2], vec![0.0; count / 4]);
         for (row, to) in batch.iter().zip(rows.chunks_exact_mut(width)) {
             let to = &mut to[places.clone()];
+            // Each row begins with the longer one: they are exchanged with each halving.
+            let (mut some, mut other) = (&mut half[..], &mut quarter[..]);
             if count == wanted {
                 to.copy_from_slice(row);
             } else if count.is_multiple_of(wanted) {

@@ -10,6 +10,7 @@ use sims::Key;
 
 use crate::Error;
 use crate::document::Document;
+use crate::output::unit_behind;
 use crate::plants::Rig;
 use crate::record::{command_line, read_text};
 use crate::report::Theme;
@@ -19,6 +20,9 @@ use crate::training::tune::{
 use crate::training::{Experiment, Interrupted, Prepared};
 use crate::whole_file;
 use crate::writing::replace_chosen;
+
+/// Shots of a signature, where nobody says how many.
+const SHOTS: usize = 64;
 
 /// `pnnlab tune`.
 #[derive(Debug, Args)]
@@ -33,7 +37,7 @@ pub struct TuneArgs {
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub evaluations: usize,
     /// Shots of a signature: always the same ones
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = SHOTS, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(2..=100_000))]
     pub shots: usize,
     /// What is compared
     #[arg(long, value_enum, default_value_t)]
@@ -83,8 +87,10 @@ fn strategy(name: &str) -> Result<Strategy, String> {
 /// Searches, keeps what is better, and says what was found.
 pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
     if let Some(file) = ToolFile::read(&arguments.rig)? {
+        refuse_of_benches(arguments)?;
         return tool(arguments, &file);
     }
+    let reference = arguments.reference.as_ref().map(|named| run_or_file(named, &arguments.runs));
     let rig = Rig::changed(Some(&arguments.rig), &arguments.set)?;
     let journal = arguments.out.join(format!("{}.jsonl", rig.config.name));
     let folder = arguments.out.join(&rig.config.name);
@@ -92,7 +98,7 @@ pub fn run(arguments: &TuneArgs) -> Result<(), Error> {
         rig: &rig,
         plant: arguments.plant.as_deref(),
         knobs: &arguments.knobs,
-        reference: arguments.reference.as_deref().map_or(Healthy::Twin, Healthy::File),
+        reference: reference.as_deref().map_or(Healthy::Twin, Healthy::File),
         shots: arguments.shots,
         metric: arguments.metric,
         evaluations: arguments.evaluations,
@@ -156,6 +162,31 @@ fn telling() -> impl FnMut(&Trial<'_>) {
     }
 }
 
+/// A run by its name, or a path as it is.
+fn run_or_file(named: &Path, runs: &Path) -> PathBuf {
+    let below = runs.join(named);
+    if !named.exists() && below.join("run.json").is_file() { below } else { named.to_owned() }
+}
+
+/// Refuses options that a search on a program does not heed.
+fn refuse_of_benches(arguments: &TuneArgs) -> Result<(), Error> {
+    let given = [
+        ("--reference", arguments.reference.is_some()),
+        ("--metric", arguments.metric != Metric::default()),
+        ("--shots", arguments.shots != SHOTS),
+        ("--plant", arguments.plant.is_some()),
+        ("--set", !arguments.set.is_empty()),
+        ("--test", arguments.test.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(Error::Usage(format!(
+            "{option}: is of a bench, but {} describes a program, whose whole output is compared with its `reference`: leave it out",
+            arguments.rig.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn refuse_few(arguments: &TuneArgs, knobs: usize) -> Result<(), Error> {
     let fewest = Search::fewest(knobs);
     if fewest <= arguments.evaluations {
@@ -176,7 +207,8 @@ fn plan(arguments: &TuneArgs, what: &str, ranges: &[Range]) {
     }
     say!("plan: at most {} signatures, {shots} shots on `{what}`", arguments.evaluations);
     for range in ranges {
-        say!("  {}: {} to {} {}, stands at {}", range.name, range.low, range.high, range.unit, range.value);
+        let unit = unit_behind(&range.unit);
+        say!("  {}: {} to {}{unit}, stands at {}", range.name, range.low, range.high, range.value);
     }
     say!("nothing was driven: leave out --dry-run to tune");
 }
@@ -316,7 +348,8 @@ fn print(found: &Found, reference: &str) {
         } else {
             format!("   changes the signature as {} does", knob.alike.join(", "))
         };
-        say!("  {}: {} -> {} {}{seen}{alike}", knob.name, knob.before, knob.after, knob.unit);
+        let unit = unit_behind(&knob.unit);
+        say!("  {}: {} -> {}{unit}{seen}{alike}", knob.name, knob.before, knob.after);
     }
 }
 

@@ -314,10 +314,13 @@ impl Network {
                 }
                 None => all.clone(),
             };
-            let squares = (all.clone() * seen.clone()).sum_dim(2).add_scalar(SMALL);
-            let products = all.matmul(seen.swap_dims(1, 2)).square();
+            // Each is brought to length 1 first: the squares of two products are beyond the digits of a number long before a length is. What rounding
+            // makes negative, or longer than 1, has no slope.
+            let squares = (all.clone() * seen.clone()).sum_dim(2).clamp_min(0.0);
+            let lengths = squares.add_scalar(SMALL).sqrt();
+            let (all, seen) = (all / lengths.clone(), seen / lengths);
             // [shots, heads, heads] of squared cosines; each with itself is 1.
-            let cosines = products / (squares.clone() * squares.swap_dims(1, 2));
+            let cosines = all.matmul(seen.swap_dims(1, 2)).square().clamp_max(1.0);
             let mask: Vec<f32> =
                 (0..count * count).map(|at| if at / count == at % count { 0.0 } else { 1.0 }).collect();
             let mask = Tensor::<3>::from_data(TensorData::new(mask, [1, count, count]), &cosines.device());

@@ -1,4 +1,4 @@
-//! Times and sizes as people read them.
+//! Times, sizes and units as people read them.
 
 /// A time that people read: `12 s`, `3 min 20 s`, `2 h 05 min`.
 pub fn duration(seconds: f64) -> String {
@@ -12,6 +12,11 @@ pub fn duration(seconds: f64) -> String {
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
         _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
     }
+}
+
+/// A unit as it stands behind a number: nothing behind a pure one.
+pub fn unit_behind(unit: &str) -> String {
+    if unit.is_empty() || unit == "1" { String::new() } else { format!(" {unit}") }
 }
 
 /// A short time that people read: `1.2 s`, `35 ms`, `0.8 µs`.
@@ -48,6 +53,11 @@ mod tests {
     fn short_times_have_their_unit() {
         let times = [2.345, 0.0351, 8.04e-7, 0.0].map(super::short_time);
         assert_eq!(times, ["2.3 s", "35 ms", "0.8 µs", "0.0 µs"]);
+    }
+
+    #[test]
+    fn a_pure_number_has_no_unit_behind_it() {
+        assert_eq!(["V", "1", ""].map(super::unit_behind), [" V", "", ""]);
     }
 
     #[test]

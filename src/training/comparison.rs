@@ -15,7 +15,6 @@ use crate::Error;
 use crate::control::{Fleet, Keyboard};
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
-use crate::training::experiment::no_heads;
 use crate::training::prepared::origins;
 use crate::training::{Finished, Method, Plan, Prepared, objective};
 use crate::writing::replace;
@@ -193,7 +192,7 @@ fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(),
         return Err(Error::Usage("--seed: the last seed is too large: stay below 2^63".into()));
     }
     if let Some(unable) = methods.iter().find(|method| prepared.experiment.heads.is_some() && !method.trains_heads()) {
-        return Err(Error::Usage(format!("--methods: {}", no_heads(*unable))));
+        return Err(Error::Usage(format!("--methods: {}", unable.no_heads())));
     }
     let plants = prepared.plants();
     let recorded = prepared

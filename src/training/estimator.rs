@@ -229,6 +229,9 @@ impl Method {
                 "training.method",
                 format!("is {self}, which knows layers by their rows: take another where there is a table [motion]"),
             )),
+            _ if network.heads().is_some() && !self.trains_heads() => {
+                Err(document.refuse("training.method", self.no_heads()))
+            }
             // Those that need a twin differentiate the loss of one pass, which is what critics learn from.
             _ if network.has_critics() && !self.needs_twin() => Err(document.refuse(
                 "training.method",

@@ -289,7 +289,7 @@ impl Experiment {
             return Err(document.refuse("training.method", message));
         }
         if self.heads.is_some() && !self.training.method.trains_heads() {
-            return Err(document.refuse("training.method", no_heads(self.training.method)));
+            return Err(document.refuse("training.method", self.training.method.no_heads()));
         }
         for method in Method::ALL {
             self.by(method, self.seed, document).training.sensible(document)?;
@@ -302,12 +302,6 @@ impl Experiment {
         }
         Ok(())
     }
-}
-
-/// Why a method does not train several read-outs.
-pub(super) fn no_heads(method: Method) -> String {
-    let able: Vec<&str> = Method::ALL.into_iter().filter(|method| method.trains_heads()).map(Method::name).collect();
-    format!("is `{method}`, which does not differentiate the penalty of [heads]: take {}", able.join(", "))
 }
 
 /// Puts a value in its place, where there is one.

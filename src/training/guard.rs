@@ -64,6 +64,7 @@ impl Prepared {
         let data = self.load(run.seed)?;
         let key = Key::new(run.seed).branch("data");
         let others = data.others(&self.experiment.data, other, &self.document, key)?;
+        data.familiar(&others, other).into_iter().for_each(|warning| tell!("pnnlab: {warning}"));
         let mut lab = self.lab_beside(run.seed)?;
         let trainer = self.saved(run, &data, &lab)?;
         if goes_on && let Some(checkpoint) = Checkpoint::newest(&run.folder)? {

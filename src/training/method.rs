@@ -107,6 +107,12 @@ impl Method {
         matches!(self, Self::PhysicsAware | Self::InSilico | Self::NoiseAware | Self::Ideal)
     }
 
+    /// Why it does not train several read-outs.
+    pub(super) fn no_heads(self) -> String {
+        let able: Vec<&str> = Self::ALL.into_iter().filter(|method| method.trains_heads()).map(Self::name).collect();
+        format!("is `{self}`, which does not differentiate the penalty of [heads]: take {}", able.join(", "))
+    }
+
     /// Whether it trains what moves a generator (`[motion]`), whose layers are run frame after frame.
     pub fn trains_motion(self) -> bool {
         !matches!(self, Self::FeedbackAlignment | Self::Reservoir)

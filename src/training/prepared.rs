@@ -11,7 +11,7 @@ use sims::Key;
 use crate::Error;
 use crate::data::Dataset;
 use crate::document::Document;
-use crate::network::{LayerConfig, Network};
+use crate::network::{LayerConfig, Network, rows};
 use crate::plants::{Derivatives, Lab, Rig};
 use crate::record::Saved;
 use crate::training::frozen::{self, Frozen};
@@ -194,11 +194,22 @@ impl Prepared {
                 }
             }
             let (own, prefix) = (plants.join(" + "), format!("layers.{index}.normalize.mean of "));
-            let sets: Vec<&str> = saved.state.iter().filter_map(|tensor| tensor.name.strip_prefix(&prefix)).collect();
-            if !plants.is_empty() && !sets.is_empty() && !sets.contains(&own.as_str()) {
+            // Those that training has renewed most are home, and of equals the first.
+            let updates = |of: &str| {
+                let count = format!("layers.{index}.normalize.count of {of}");
+                let found = saved.state.iter().find(|tensor| tensor.name == count);
+                found.and_then(|tensor| rows::values(tensor.tensor.clone()).last().copied()).unwrap_or(0.0)
+            };
+            let names = saved.state.iter().filter_map(|tensor| tensor.name.strip_prefix(&prefix));
+            let mut sets: Vec<(f32, &str)> = names.map(|of| (updates(of), of)).collect();
+            sets.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
+            let is_own = |set: &(f32, &str)| set.1 == own;
+            if let Some((_, home)) = sets.first()
+                && !plants.is_empty()
+                && !sets.iter().any(is_own)
+            {
                 sentences.push(format!(
-                    "layer {index} (normalize) has no statistics of {own}, which is at hand, and goes by those of {}: `pnnlab normalize` measures its own",
-                    sets.join(" or ")
+                    "layer {index} (normalize) has no statistics of {own}, which is at hand, and goes by those of {home}: `pnnlab normalize` measures its own",
                 ));
             }
         }

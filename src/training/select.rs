@@ -116,6 +116,9 @@ impl Prepared {
                 Further { rows: data.validation.clone(), labeled: true, environments: vec![] }
             }
         };
+        if let By::Labels(file) | By::Environment(file, _) | By::Consistency(Some(file), _) = by {
+            data.familiar(&rows.rows, file).into_iter().for_each(|warning| tell!("pnnlab: {warning}"));
+        }
         if let By::Consistency(_, perturbations) = by {
             if rows.rows.is_empty() {
                 return Err(Error::Usage(

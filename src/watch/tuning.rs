@@ -13,6 +13,7 @@ use super::plot::{Curve, limit_bar, plot, progress_bar};
 use super::slider::{cursor_points, slider_line};
 use super::theme::Tone;
 use crate::control::{KnobStatus, TuningStatus};
+use crate::output::unit_behind;
 
 /// Rows that the path needs with its title.
 const PATH_ROWS: u16 = 4;
@@ -75,7 +76,7 @@ fn figures(tuning: &TuningStatus, at: Option<(u64, f64)>, width: u16) -> Vec<Lin
 
 /// Where a knob stands in its range, the best setting behind it.
 fn knob_line(knob: &KnobStatus, widest: usize, width: u16) -> Line<'static> {
-    let unit = if knob.unit == "1" { String::new() } else { format!(" {}", knob.unit) };
+    let unit = unit_behind(&knob.unit);
     let mut words = vec![Span::styled(format!("now {}{unit}  ", short(f64::from(knob.now))), Tone::First)];
     words.extend(pair("best", short(f64::from(knob.best)), Tone::Second));
     // Of a knob that the signature does not see that is what matters most.

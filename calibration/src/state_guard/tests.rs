@@ -146,10 +146,10 @@ fn wide_plants_enter_by_means_of_neighbors() {
     assert_eq!(RULE.numbers(&ports), [32, 7]);
     assert_eq!(RULE.fewest_shots(&ports), 150);
     assert_eq!(GuardRule { channels: 64, ..RULE }.fewest_shots(&ports), 142 + 71 + 1);
-    // Stretches that are uneven, of one, of 8 = 2³, of 3, and of 6 = 2 · 3 values.
-    for (count, places) in [(9, 4), (5, 5), (32, 4), (12, 4), (24, 4)] {
-        let batch = Batch::from_fn(2, count, |row, column| (row * 50 + column * column) as f32);
-        let mut rows = vec![-1.0; 2 * (places + 2)];
+    // Stretches that are uneven, of one, of 8 = 2³, of 3, of 6 = 2 · 3, and of 4, 12, 16 and 64 values, some of which halve an even number of times.
+    for (count, places) in [(9, 4), (5, 5), (32, 4), (12, 4), (24, 4), (16, 4), (48, 4), (64, 4), (256, 4)] {
+        let batch = Batch::from_fn(3, count, |row, column| (row * 50 + column * column) as f32);
+        let mut rows = vec![-1.0; 3 * (places + 2)];
         Arch::new().dispatch(Pooled { batch: &batch, rows: &mut rows, width: places + 2, places: 1..places + 1 });
         for (row, found) in batch.iter().zip(rows.chunks_exact(places + 2)) {
             let stretch = |place: usize| &row[place * count / places..(place + 1) * count / places];

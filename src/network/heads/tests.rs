@@ -193,6 +193,32 @@ fn the_penalty_and_its_slopes_are_those_of_differences_in_double_precision() {
 }
 
 #[test]
+fn a_read_out_that_says_nothing_of_a_shot_is_like_no_other_and_has_no_slope() {
+    let text = "layers = []\n[heads]\ncount = 2\nlayers = [{ kind = \"linear\", width = 3 }, { kind = \"activation\", function = \"relu\" }, \
+                { kind = \"linear\", width = 2 }]\n";
+    let network = build(text, [4, 2]).unwrap();
+    let mut values: Vec<Weight> = network.weights(Key::new(4)).into_iter().map(|(_, weight)| weight).collect();
+    // No unit of the first read-out is above 0 for any shot.
+    values[1].values.fill(-100.0);
+    let device = rows::device().autodiff();
+    let tensor = |values: Vec<f32>, shape: [usize; 2]| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
+    let weights: Vec<Tensor<2>> =
+        values.iter().map(|weight| tensor(weight.values.clone(), weight.shape).require_grad()).collect();
+    let readings = tensor(wave(12, 0.4), [3, 4]);
+    for spread in [None, Some(tensor(Network::spread(&readings), [4, 4]))] {
+        let found = pass(|pass| {
+            network.alignment(&readings, &weights, (&[tensor(wave(6, 1.1), [3, 2])], spread.as_ref()), pass)
+        });
+        let found = found.unwrap().unwrap();
+        assert_eq!(rows::values(found.clone().detach())[0], 0.0);
+        let slopes = found.backward();
+        for slope in weights.iter().filter_map(|weight| weight.grad(&slopes)) {
+            assert!(rows::values(slope).iter().all(|slope| *slope == 0.0));
+        }
+    }
+}
+
+#[test]
 fn the_spread_of_readings_makes_the_angle_independent_of_their_units() {
     let text = "layers = []\n[heads]\ncount = 4\nlayers = [{ kind = \"linear\", width = 3 }]\n";
     let network = build(text, [2, 3]).unwrap();

@@ -22,6 +22,7 @@ use super::limits::RangeConfig;
 use super::retuned::Retuned;
 use crate::Error;
 use crate::document::{Document, list};
+use crate::output::unit_behind;
 
 /// Steps from one end of a knob's range to the other at most.
 const MOST_STEPS: f32 = 10_000.0;
@@ -119,11 +120,8 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
             return refuse(".high", format!("is {}, which is not above `low`, {}", knob.high, knob.low));
         }
         if !(knob.low..=knob.high).contains(&knob.value) {
-            let (value, unit) = (knob.value, &knob.unit);
-            return refuse(
-                ".value",
-                format!("is {value} {unit}: it must be from {} to {} {unit}", knob.low, knob.high),
-            );
+            let (value, unit) = (knob.value, unit_behind(&knob.unit));
+            return refuse(".value", format!("is {value}{unit}: it must be from {} to {}{unit}", knob.low, knob.high));
         }
         if knob.slew.is_some_and(|slew| !(slew.is_finite() && 0.0 < slew)) {
             return refuse(".slew", "must be above 0: leave it out for any step".to_owned());
@@ -154,6 +152,10 @@ pub(super) fn check(config: &RigConfig, document: &Document) -> Result<(), Error
                 ".hidden",
                 "is for knobs that are keys of a simulated plant: nothing else can be told to drift".to_owned(),
             );
+        }
+        let of_commands = [(".query", knob.query.is_some()), (".settle_seconds", 0.0 < knob.settle_seconds)];
+        if let Some((key, _)) = of_commands.into_iter().find(|(_, is_given)| *is_given && knob.command.is_none()) {
+            return refuse(key, "is of a knob that is set by a `command`: leave it out".to_owned());
         }
         let controls = plant.bench.as_ref().and_then(|bench| bench.instruments.scpi_controls());
         if let Some(command) = &knob.command {

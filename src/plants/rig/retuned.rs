@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::config::PlantConfig;
 use super::knobs::KnobConfig;
 use super::system::SimulatedConfig;
+use crate::output::unit_behind;
 
 /// The units that keys end in.
 const UNITS: [(&str, &str); 9] = [
@@ -58,7 +59,13 @@ impl Retuned {
                 let mut values = plant.values.clone();
                 values[place] = value;
                 plant.alike(&values).map_err(|why| {
-                    let range = format!("is {value} {}, which `{}` cannot be", knob.unit, plant.keys[place].0);
+                    let unit = unit_behind(&knob.unit);
+                    let hidden = if knob.hidden == 0.0 {
+                        String::new()
+                    } else {
+                        format!(" with the hidden {}{unit} added", knob.hidden)
+                    };
+                    let range = format!("is {value}{unit}, which `{}` cannot be{hidden}", plant.keys[place].0);
                     (format!("knobs.{name}.{key}"), format!("{range}: {why}"))
                 })?;
             }

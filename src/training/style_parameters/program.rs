@@ -129,8 +129,7 @@ fn found_again(program: &Program, evaluations: usize, seed: u64, place: &Path) -
     let wanted: Vec<f32> = ranges.iter().map(&mut drawn).collect();
     let mut tool = Tool::new(&file, place, place)?;
     tool.read(&wanted)?;
-    std::fs::copy(place.join(format!("output{}", program.ending)), &file.reference)
-        .map_err(Error::record(&file.reference, "cannot be written"))?;
+    std::fs::copy(tool.output(), &file.reference).map_err(Error::record(&file.reference, "cannot be written"))?;
     let reference = tool.reference()?;
     let search = Search { evaluations, strategy: Strategy::PatternFirst, key: Key::new(seed) };
     let found = search.run(&ranges, &reference, &mut tool, (&[], &mut |_| Ok(())))?;
