@@ -66,9 +66,11 @@ pub struct Size {
 
 /// A chip, and whether each way has its published optimizer there, or all the experiment's own.
 #[derive(Debug, Clone, Copy)]
-pub struct Chip {
-    /// Draws its errors, and is the seed of the training.
+pub struct Chip<'a> {
+    /// Draws its errors where none are given, and is the seed of the training.
     pub seed: u64,
+    /// The folder of the errors of a chip that was measured or published.
+    pub errors: Option<&'a Path>,
     /// See above.
     pub as_published: bool,
 }
@@ -93,12 +95,16 @@ const ERROR_SHOTS: [usize; 2] = [1000, 20];
 
 /// The images, the same for all ways of a seed.
 pub fn images(size: Size, folder: &Path, seed: u64) -> Result<Dataset, Error> {
-    let (experiment, document) = experiment(size, seed, false)?;
+    let (experiment, document) = experiment(size, Chip { seed, errors: None, as_published: false }, false)?;
     Dataset::load(&experiment.data, Some(folder), &document, Key::new(seed).branch("data"))
 }
 
-/// The experiment `mnist-mesh` in this size on the chip of `seed`, with its own optimizer or SGD.
-fn experiment(size: Size, seed: u64, with_sgd: bool) -> Result<(Experiment, Document), Error> {
+/// The experiment `mnist-mesh` in this size on a chip, with its own optimizer or SGD.
+fn experiment(
+    size: Size,
+    Chip { seed, errors, .. }: Chip<'_>,
+    with_sgd: bool,
+) -> Result<(Experiment, Document), Error> {
     let mut assignments = vec![
         format!("data.train={}", size.images[0]),
         format!("data.test={}", size.images[1]),
@@ -107,6 +113,11 @@ fn experiment(size: Size, seed: u64, with_sgd: bool) -> Result<(Experiment, Docu
         format!("plants.mesh.simulated.plant_seed={seed}"),
         format!("seed={seed}"),
     ];
+    if let Some(errors) = errors {
+        let folder =
+            std::path::absolute(errors).map_err(|error| Error::Data(format!("{}: {error}", errors.display())))?;
+        assignments.push(format!("plants.mesh.simulated.errors={:?}", folder.display().to_string()));
+    }
     if with_sgd {
         let sgd = ["training.optimizer=\"sgd\"", "training.learning_rate=0.1", "training.momentum=0.5"];
         assignments.extend(sgd.map(str::to_owned));
@@ -116,10 +127,10 @@ fn experiment(size: Size, seed: u64, with_sgd: bool) -> Result<(Experiment, Docu
 
 /// Trains the network by `way` on a chip, and tries it there: as its phases were, and after each of these drifts, in rad, root mean square
 /// over all phases.
-pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip, drifts: &[f64]) -> Result<Trained, Error> {
+pub fn train(way: Way, size: Size, data: &Dataset, chip: Chip<'_>, drifts: &[f64]) -> Result<Trained, Error> {
     let start = Instant::now();
-    let Chip { seed, as_published } = chip;
-    let (experiment, mut document) = experiment(size, seed, as_published && way.with_sgd)?;
+    let Chip { seed, as_published, .. } = chip;
+    let (experiment, mut document) = experiment(size, chip, as_published && way.with_sgd)?;
     let mut training = experiment.training.counted(data.train.len());
     if as_published && !way.with_sgd {
         training.learning_rate = 0.1;

@@ -7,9 +7,13 @@ use crate::training::methods::chip::{Chip, Size, Trained, WAYS, images, train};
 
 /// Chips, each with the seed of its own training. Settings were chosen on others.
 const CHIPS: [u64; 5] = [1, 2, 3, 4, 5];
-/// A part of the images, since the whole published table would take hours on two cores.
+/// Parts of the images, since the published table would take hours on two cores: for one optimizer on all chips; and for the published
+/// optimizers, with as many updates as published (400), on one chip.
 const FULL: Size = Size { images: [6000, 2000], epochs: 10, batch: 300, shots: [10_000, 10] };
+const PUBLISHED: Size = Size { images: [12_000, 2000], epochs: 20, batch: 600, shots: [10_000, 10] };
 const QUICK: Size = Size { images: [600, 300], epochs: 2, batch: 100, shots: [2000, 10] };
+/// The folder of the published chip's errors, in that of the data sets. Without it the published optimizers meet the first of the chips.
+const ERRORS: &str = "mesh_errors";
 
 /// The two tables: with each method's published optimizer, and with one for all.
 const TABLES: [(&str, bool); 2] = [("published optimizers", true), ("one optimizer", false)];
@@ -62,19 +66,22 @@ pub(super) fn run(asked: &Asked<'_>, measured: &mut Measured) -> Result<(), Erro
     };
     let (size, chips) = if asked.quick { (QUICK, &CHIPS[..1]) } else { (FULL, &CHIPS[..]) };
     let (chips, of_table) = (asked.some(chips), asked.wants("mesh"));
+    let errors = folder.join(ERRORS);
+    let errors = errors.is_dir().then_some(&*errors);
     for (table, as_published) in TABLES {
         // The quick form shows one table, and phases drift after one optimizer on one chip.
         if as_published && (asked.quick || !of_table) {
             continue;
         }
-        let chips = if of_table { chips } else { &chips[..1] };
+        let (size, errors) = if as_published { (PUBLISHED, errors) } else { (size, None) };
+        let chips = if of_table && !as_published { chips } else { &chips[..1] };
         for way in WAYS {
             tell!("methods: mesh: {table}: {}", way.name);
             let mut trained = Vec::new();
             for &seed in chips {
                 let drifts = !as_published && seed == chips[0] && asked.wants("drift");
                 let drifts = if drifts { &DRIFTS[..] } else { &[] };
-                let chip = Chip { seed, as_published };
+                let chip = Chip { seed, errors, as_published };
                 trained.push(train(way, size, &images(size, folder, seed)?, chip, drifts)?);
             }
             if of_table {
