@@ -55,6 +55,11 @@ pub struct Shot {
 /// Measures all of `plan`, at the operating point.
 pub fn response(plant: &mut dyn Plant, twin: &dyn Twin, plan: &Plan) -> Result<Response, Error> {
     let Agreement { rms_error, output_std } = agreement(plant, twin, 500, plan.key.branch("agreement"))?;
+    if output_std.is_nan() {
+        let instrument = plant.card().identity.system.clone();
+        let message = "what is not a finite number in some of 500 shots of random inputs".to_owned();
+        return Err(Error::Rejected { instrument, message });
+    }
     let ports = plant.ports().clone();
     let ranges = ports.ranges(Direction::Input);
     let middle = ranges.iter().map(|range| 0.5 * (range.low + range.high)).collect();
@@ -83,7 +88,7 @@ fn along_time(ports: &Ports) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sims::{Electrical, ElectricalImperfections, Key, Optical, Oscillators, Predicted, Simulated};
+    use sims::{Electrical, ElectricalImperfections, Equations, Key, Optical, Oscillators, Predicted, Simulated};
 
     fn plan(sample_seconds: Option<f64>) -> Plan {
         Plan { sample_seconds, step: 0.05, average: 8, repeats: 40, key: Key::new(1) }
@@ -131,6 +136,16 @@ mod tests {
         assert!(result.waveform.is_none());
         // Where all light is second harmonic of the data, the reading grows with a power of the level.
         assert!(channels.levels.first().unwrap().plant < channels.levels.last().unwrap().plant);
+    }
+
+    #[test]
+    fn readings_that_are_not_numbers_are_no_response() {
+        let text = "[inputs]\nu = { unit = \"1\", range = [-1, 1] }\n[outputs]\ny = { unit = \"1\", value = \"sqrt(u)\", range = [0, 1] }\n";
+        let built = Equations::from_text("root.toml", text).build().unwrap();
+        let mut plant = Simulated::new(built.system);
+        let refused = response(&mut plant, &*built.twin, &plan(None)).unwrap_err();
+        assert!(matches!(refused, Error::Rejected { .. }), "{refused}");
+        assert!(refused.to_string().contains("reads what is not a finite number"), "{refused}");
     }
 
     #[test]

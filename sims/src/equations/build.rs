@@ -383,23 +383,31 @@ impl<'a> Builder<'a> {
         self.terms.reduce(var, body)
     }
 
-    /// A curve as a sum of ramps: y₀ + Σ slopeᵢ·(x within segment i); flat beyond its ends.
+    /// A curve: the line of the piece in which x lies, which is held within its ends.
     fn table(&mut self, x: &Expr, name: &Expr, places: &Places) -> Id {
         let Kind::Name { name, .. } = &name.kind else { unreachable!("the check has seen a table") };
-        let curve = &self.model.curves[name];
-        let x = self.build(x, places);
-        let mut parts = Vec::new();
-        let mut constant = curve.points[0][1];
-        for pair in curve.points.windows(2) {
-            let [[from, low], [to, high]] = [pair[0], pair[1]];
-            let slope = (high - low) / (to - from);
-            let [from_id, to_id] = [self.terms.number(from), self.terms.number(to)];
-            let within = self.terms.pair(Pair::Max, x, from_id);
-            let within = self.terms.pair(Pair::Min, within, to_id);
-            parts.push((within, slope));
-            constant -= slope * from;
+        let points = &self.model.curves[name].points;
+        let mut x = self.build(x, places);
+        for (pair, end) in [(Pair::Max, points[0][0]), (Pair::Min, points[points.len() - 1][0])] {
+            let end = self.terms.number(end);
+            x = self.terms.pair(pair, x, end);
         }
-        self.terms.sum(parts, constant)
+        self.piece(x, points)
+    }
+
+    /// The curve through these points. Each line is counted from the end where it is nearer to 0: what is small beside other pieces keeps
+    /// its digits.
+    fn piece(&mut self, x: Id, points: &[[f64; 2]]) -> Id {
+        if let [[from, low], [to, high]] = *points {
+            let (at, value) = if high.abs() < low.abs() { (to, high) } else { (from, low) };
+            let past = self.terms.sum([(x, 1.0)], -at);
+            return self.terms.sum([(past, (high - low) / (to - from))], value);
+        }
+        let middle = points.len() / 2;
+        let edge = self.terms.number(points[middle][0]);
+        let is_before = self.terms.pair(Pair::Below, x, edge);
+        let [before, after] = [&points[..=middle], &points[middle..]].map(|points| self.piece(x, points));
+        self.terms.select(is_before, before, after)
     }
 
     fn delay(&mut self, of: &Expr, samples: &Expr, places: &Places) -> Id {

@@ -111,12 +111,14 @@ impl Terms {
                 give(self, b, to_b);
             }
             Node::Pair(Pair::Power, a, b) => {
-                let by_a = self.product(vec![(id, 2), (b, 2), (a, -2)], 1.0);
-                let logarithm = self.call(Function::Ln, a);
-                let by_b = self.multiply(id, logarithm);
-                let [to_a, to_b] = [self.times(worth, by_a, is_gated), self.times(worth, by_b, is_gated)];
+                let by_a = self.power_by_base(a, b);
+                let to_a = self.times(worth, by_a, is_gated);
                 give(self, a, to_a);
-                give(self, b, to_b);
+                if self.as_number(b).is_none() {
+                    let by_b = self.power_by_exponent(id, a);
+                    let to_b = self.times(worth, by_b, is_gated);
+                    give(self, b, to_b);
+                }
             }
             Node::Select(condition, yes, no) => {
                 let zero = self.number(0.0);
@@ -146,6 +148,31 @@ impl Terms {
 
     fn is_zero(&self, id: Id) -> bool {
         self.as_number(id) == Some(0.0)
+    }
+
+    /// The slope of a^b by a: b·a^(b − 1), which unlike a^b·b/a has a value where a is 0. Where b is 1 it is 1 there too.
+    fn power_by_base(&mut self, a: Id, b: Id) -> Id {
+        let less = self.sum([(b, 1.0)], -1.0);
+        let lower = self.pair(Pair::Power, a, less);
+        let slope = self.multiply(b, lower);
+        if self.as_number(b).is_some() {
+            return slope;
+        }
+        let one = self.number(1.0);
+        let is_one = self.pair(Pair::Equal, b, one);
+        self.select(is_one, one, slope)
+    }
+
+    /// The slope of a^b by b, where a^b is `power`: nothing where a is 0.
+    fn power_by_exponent(&mut self, power: Id, a: Id) -> Id {
+        let logarithm = self.call(Function::Ln, a);
+        let slope = self.multiply(power, logarithm);
+        if self.is_positive(a) {
+            return slope;
+        }
+        let zero = self.number(0.0);
+        let is_nothing = self.pair(Pair::Equal, a, zero);
+        self.select(is_nothing, zero, slope)
     }
 
     /// The derivative of `function` at `of`, where it has the value `value`; `None` where it is 0.

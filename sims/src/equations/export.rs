@@ -19,6 +19,31 @@ use crate::{Error, Key};
 /// States of a system that is written out at most: every element has terms of its own there.
 const MOST_PARTS: usize = 200_000;
 
+/// What Python stops at and the other languages have a number for: a branch that is not taken may be computed all the same.
+const PYTHON: &str = "def of(function, x):
+    try:
+        return function(x)
+    except OverflowError:
+        return math.inf if function in (math.exp, math.cosh) else math.copysign(math.inf, x)
+    except ValueError:
+        return -math.inf if function is math.log and x == 0.0 else math.nan
+
+
+def divided(a, b):
+    if b != 0.0:
+        return a/b
+    return math.nan if a == 0.0 or a != a else math.copysign(math.inf, a)*math.copysign(1.0, b)
+
+
+def power(a, b):
+    try:
+        return math.pow(a, b)
+    except OverflowError:
+        return math.copysign(math.inf, a) if b % 2.0 == 1.0 else math.inf
+    except ValueError:
+        return math.inf if a == 0.0 else math.nan
+";
+
 /// Points at which a value is looked for.
 const ATTEMPTS: usize = 100;
 
@@ -348,8 +373,9 @@ impl Source<'_> {
             let elements: Vec<String> = model.list(role).iter().flat_map(|quantity| model.elements(quantity)).collect();
             format!("{comment} {title}: {}", elements.join(", "))
         };
+        let title = if model.title.is_empty() { &model.source.name } else { &model.title };
         let head = lines([
-            format!("{comment} {} (by pnnlab)", if model.title.is_empty() { &model.source.name } else { &model.title }),
+            format!("{comment} {} (by pnnlab)", title.replace(char::is_control, " ")),
             names("x, states", Role::State),
             names("u, inputs", Role::Input),
             names("c, controls", Role::Control),
@@ -402,7 +428,7 @@ impl Source<'_> {
                  assert!(agrees(&f, &[{results_text}]) && agrees(&j, &[{entries_text}]) && sign(0.0) == 0.0);\n}}\n"
             ),
             Language::Python => format!(
-                "{head}import math\n\nROWS = [{rows}]\nCOLUMNS = [{columns}]\n\n\ndef {name}(x, u, c, p):\n    to = [0.0]*{size}\n{right}    return to\n\n\n\
+                "{head}import math\n\nROWS = [{rows}]\nCOLUMNS = [{columns}]\n\n\n{PYTHON}\n\ndef {name}(x, u, c, p):\n    to = [0.0]*{size}\n{right}    return to\n\n\n\
                  def jacobian(x, u, c, p):\n    to = [0.0]*{count}\n{jacobian}    return to\n\n\nif __name__ == \"__main__\":\n    \
                  x, u, c, p = [{states}], [{inputs}], [{controls}], [{coefficients}]\n    slopes, entries = [{results_text}], [{entries_text}]\n    \
                  for found, exact in zip({name}(x, u, c, p) + jacobian(x, u, c, p), slopes + entries):\n        \

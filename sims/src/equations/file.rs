@@ -144,11 +144,15 @@ impl<'a> Table<'a> {
         let Some(ends) = ends else { return self.fail(value, "`range` must be two numbers such as [-1, 1]") };
         let range = [self.number(&ends[0], "range")?, self.number(&ends[1], "range")?];
         let single = range.map(|end| end as f32);
-        if single[0] < single[1] && single.iter().all(|end| end.is_finite()) {
-            Ok(Some(range))
-        } else {
-            self.fail(value, format!("the range [{}, {}] must have its low end first", said(range[0]), said(range[1])))
-        }
+        let wrong = match (range[0] < range[1], single[0] < single[1]) {
+            _ if single.iter().any(|end| end.is_infinite()) => {
+                "goes beyond 3.4e38, the largest number of single precision"
+            }
+            (true, true) => return Ok(Some(range)),
+            (true, false) => "has ends that are one number in single precision",
+            (false, _) => "must have its low end first",
+        };
+        self.fail(value, format!("the range [{}, {}] {wrong}", said(range[0]), said(range[1])))
     }
 
     /// The expression in a string.
@@ -243,7 +247,12 @@ impl<'a> Reader<'a> {
                 let Some(size) = inner.optional_number("size")? else {
                     return table.fail(value, format!("index `{name}` needs a size such as {{ size = 8 }}"));
                 };
-                (size, inner.flag("periodic")?, zero.is_some())
+                let periodic = inner.flag("periodic")?;
+                if periodic && zero.is_some() {
+                    return table
+                        .fail(value, "a periodic index has nothing outside: leave out `outside` or `periodic`");
+                }
+                (size, periodic, zero.is_some())
             } else {
                 (table.number(value, name)?, false, false)
             };
@@ -427,6 +436,10 @@ impl<'a> Reader<'a> {
             plant.only(&["equations", "let", "coefficients", "states"])?;
         }
         let tables = [Some(root), plant];
+        let title = root.text("title")?.unwrap_or_default().to_owned();
+        if title.contains(char::is_control) {
+            return Err(self.source.error(0, "`title` must be one line of plain text"));
+        }
         let inputs = self.quantities(&tables[..1], "inputs", Role::Input)?;
         if inputs.is_empty() {
             return Err(self.source.error(0, "nothing is driven: the file needs [inputs]"));
@@ -461,7 +474,7 @@ impl<'a> Reader<'a> {
         }
         Ok(Model {
             source: self.source.clone(),
-            title: root.text("title")?.unwrap_or_default().to_owned(),
+            title,
             words: self.words,
             indices: self.indices,
             inputs,

@@ -12,6 +12,8 @@
 #![allow(clippy::inline_always)] // The loops must be compiled for the vector unit that is found at run time.
 #![allow(clippy::needless_range_loop)] // A lane's number walks several arrays side by side.
 
+use std::ops::Range;
+
 use super::elimination::Elimination;
 use super::machine::Memory;
 use super::program::{NOWHERE, Program};
@@ -30,6 +32,8 @@ pub(super) struct Implicit {
     pub places: Vec<Option<(u32, u32)>>,
     pub slots: Vec<u32>,
     pub elimination: Elimination,
+    /// The states of each array.
+    pub arrays: Vec<Range<usize>>,
     /// What mᵀ·J(x)·k is worth: its cotangents are m, its tangents k.
     pub curvature: Program,
     /// Where cotangents and tangents of the states lie.
@@ -49,6 +53,8 @@ const SHORTEST: f64 = 1e-9;
 const FINEST: f64 = 8.0;
 /// What rounding may add to an error, in units of the last place of the largest increment of a state.
 const ROUNDING: f64 = 64.0;
+/// The part of the largest element of an array below which its elements need not be known to their own size.
+const FAINT: f64 = 1e-3;
 
 /// Room for the steps of one thread.
 #[derive(Debug, Default)]
@@ -223,7 +229,7 @@ impl Implicit {
             }
             let step: [f64; W] = std::array::from_fn(|lane| length[lane].min(left[lane]));
             self.step(self.method(), table, memory, room, step.map(S::of));
-            let errors = errors(room, tolerance);
+            let errors = errors(room, tolerance, &self.arrays);
             let mut taken = step;
             for lane in 0..W {
                 // A step that leads to what is no number was too long, as one with too large an error was.
@@ -360,18 +366,32 @@ fn weighted<S: Real, const W: usize>(to: &mut [[S; W]], factors: &[f64], length:
 }
 
 /// The error of each lane's step, 1 where it is just allowed: relative to the largest magnitude of each state so far, and after the step.
-fn errors<S: Real, const W: usize>(room: &Room<S, W>, tolerance: f64) -> [f64; W] {
+/// What is faint beside other elements of its array, such as what has spread far from a spot, is held against a part of the largest.
+fn errors<S: Real, const W: usize>(room: &Room<S, W>, tolerance: f64, arrays: &[Range<usize>]) -> [f64; W] {
     let mut errors = [0.0_f64; W];
     let last = ROUNDING * S::EPSILON;
-    for (place, ((off, scale), next)) in room.off.iter().zip(&room.scale).zip(&room.next).enumerate() {
-        for lane in 0..W {
-            let scale = scale[lane].to_f64().max(next[lane].to_f64().abs());
-            let increments = room.increments.iter().map(|increment| increment[place][lane].to_f64().abs());
-            // The difference of increments is known to their last places only.
-            let rounding = last * increments.fold(0.0, f64::max);
-            let error = off[lane].to_f64().abs() / (tolerance * scale).max(rounding).max(f64::MIN_POSITIVE);
-            // A comparison with what is no number must not hide it.
-            errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
+    let size_of = |place: usize, lane: usize| {
+        let [so_far, next] = [&room.scale, &room.next].map(|states| states[place][lane].to_f64().abs());
+        so_far.max(next)
+    };
+    for array in arrays {
+        let mut least = [0.0_f64; W];
+        for place in array.clone() {
+            for lane in 0..W {
+                least[lane] = least[lane].max(FAINT * size_of(place, lane));
+            }
+        }
+        for place in array.clone() {
+            for lane in 0..W {
+                let scale = size_of(place, lane).max(least[lane]);
+                let increments = room.increments.iter().map(|increment| increment[place][lane].to_f64().abs());
+                // The difference of increments is known to their last places only.
+                let rounding = last * increments.fold(0.0, f64::max);
+                let off = room.off[place][lane].to_f64().abs();
+                let error = off / (tolerance * scale).max(rounding).max(f64::MIN_POSITIVE);
+                // A comparison with what is no number must not hide it.
+                errors[lane] = if error.is_nan() || errors[lane].is_nan() { f64::NAN } else { errors[lane].max(error) };
+            }
         }
     }
     errors

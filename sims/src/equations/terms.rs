@@ -73,7 +73,7 @@ pub(super) struct Leaf {
 pub(super) enum Pair {
     Min,
     Max,
-    /// a^b of a positive a.
+    /// a^b of an a that is not below 0.
     Power,
     /// 1 where a < b, else 0.
     Below,
@@ -326,7 +326,7 @@ impl Terms {
             && let Some(exponent) = self.as_number(b)
         {
             let halves = 2.0 * exponent;
-            if halves.fract() == 0.0 && halves.abs() <= 64.0 {
+            if halves.fract() == 0.0 && halves.abs() <= f64::from(product::LARGEST) {
                 return self.product(vec![(a, halves as i32)], 1.0);
             }
         }

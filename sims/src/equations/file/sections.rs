@@ -57,6 +57,11 @@ pub(super) fn time(root: &Table, samples: Option<usize>) -> Result<Time, Error> 
     })
 }
 
+/// Whether the slope between two points is too large to be computed with.
+fn is_too_steep([from, low]: [f64; 2], [to, high]: [f64; 2]) -> bool {
+    !(((high - low) / (to - from)) as f32).is_finite()
+}
+
 impl<'a> Reader<'a> {
     /// The equation of every state, those of `[plant]` in place of the others.
     pub(super) fn equations(
@@ -207,7 +212,18 @@ impl<'a> Reader<'a> {
                     );
                     return entry.fail(point, what);
                 }
-                points.push([scaled, scale * y]);
+                let next = [scaled, scale * y];
+                if points.last().is_some_and(|before: &[f64; 2]| is_too_steep(*before, next)) {
+                    let what = format!(
+                        "the point [{}, {}] of the table `{name}`, number {}, is so near to the one before it that the slope \
+                         between them is no number of single precision",
+                        said(x),
+                        said(y),
+                        points.len() + 1
+                    );
+                    return entry.fail(point, what);
+                }
+                points.push(next);
             }
             if !(2..=MOST_POINTS).contains(&points.len()) {
                 let what = format!(

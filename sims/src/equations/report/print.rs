@@ -76,7 +76,7 @@ pub(in crate::equations) fn written(
                 (_, Style::Text) => format!("{}^({halves}/2)", within(part, 3)),
                 (_, Style::Rust) if halves % 2 == 0 => format!("({}).powi({})", within(part, 0), halves / 2),
                 (_, Style::Rust) => format!("({}).powf({:?})", within(part, 0), 0.5 * f64::from(halves)),
-                (_, Style::Python) => format!("{}**{:?}", within(part, 3), 0.5 * f64::from(halves)),
+                (_, Style::Python) => format!("power({}, {:?})", within(part, 0), 0.5 * f64::from(halves)),
                 (_, Style::C) => format!("pow({}, {:?})", within(part, 0), 0.5 * f64::from(halves)),
             };
             let (over, under): (Vec<_>, Vec<_>) = parts.iter().partition(|(_, halves)| 0 <= *halves);
@@ -91,6 +91,7 @@ pub(in crate::equations) fn written(
             let below = joined(&under);
             match style {
                 Style::Latex => (format!("\\frac{{{over}}}{{{below}}}"), 2),
+                Style::Python => (format!("divided({over}, {below})"), 3),
                 _ if under.len() == 1 => (format!("{over}/{below}"), 1),
                 _ => (format!("{over}/({below})"), 1),
             }
@@ -181,10 +182,10 @@ fn call(name: &str, inner: &str, style: Style) -> String {
         (Style::Text | Style::C, _) => format!("{name}({inner})"),
         (Style::Rust, "sign") => format!("sign({inner})"),
         (Style::Rust, _) => format!("({inner}).{name}()"),
-        (Style::Python, "ln") => format!("math.log({inner})"),
+        (Style::Python, "ln") => format!("of(math.log, {inner})"),
         (Style::Python, "abs") => format!("abs({inner})"),
         (Style::Python, "sign") => format!("(({inner} > 0.0) - ({inner} < 0.0))"),
-        (Style::Python, _) => format!("math.{name}({inner})"),
+        (Style::Python, _) => format!("of(math.{name}, {inner})"),
     }
 }
 
@@ -208,7 +209,7 @@ fn two(pair: Pair, a: &str, b: &str, style: Style) -> String {
                 Style::Latex => format!("\\left({a}\\right)^{{{b}}}"),
                 Style::C => format!("pow({a}, {b})"),
                 Style::Rust => format!("({a}).powf({b})"),
-                Style::Python => format!("({a})**({b})"),
+                Style::Python => format!("power({a}, {b})"),
             };
         }
     };

@@ -79,12 +79,18 @@ impl Assembly {
             let seed = self.terms.leaf(Leaf { origin: Origin::Seed, ..motion.state.clone() });
             seeded.push((id, seed, over(&self.terms, &motion.state)));
         }
+        let states_of = self.layout.iter().filter(|((origin, _), _)| *origin == Origin::State);
+        let mut starts: Vec<usize> = states_of.map(|(_, start)| *start as usize).collect();
+        starts.sort_unstable();
+        let ends = starts.iter().skip(1).copied().chain([states]);
+        let arrays = starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
         Implicit {
             slopes,
             entries,
             places,
             slots,
             elimination,
+            arrays,
             curvature: self.backward(&seeded),
             seeds: self.layout[&(Origin::Seed, 0)] as usize,
             tangents: self.layout[&(Origin::Tangent, 0)] as usize,

@@ -5,6 +5,9 @@
 
 use super::{Function, Id, Node, Terms};
 
+/// The largest exponent in halves: beyond it powers of powers stay as they are written.
+pub(super) const LARGEST: u32 = 1 << 24;
+
 impl Terms {
     /// The product of `parts` with their exponents in halves, times `factor`.
     pub fn product(&mut self, parts: Vec<(Id, i32)>, factor: f64) -> Id {
@@ -30,10 +33,18 @@ impl Terms {
                     }
                 }
                 Node::Product(inner) if halves == 2 => waiting.extend(inner.iter().rev()),
-                Node::Product(inner) if halves % 2 == 0 && inner.iter().all(|(_, own)| own % 2 == 0) => {
+                Node::Product(inner)
+                    if halves % 2 == 0
+                        && inner.iter().all(|(_, own)| own % 2 == 0 && is_bounded(own.checked_mul(halves / 2))) =>
+                {
                     waiting.extend(inner.iter().rev().map(|(part, own)| (*part, own * (halves / 2))));
                 }
-                Node::Product(inner) if halves % 2 != 0 && inner.len() == 1 && inner[0].1 % 4 == 0 => {
+                Node::Product(inner)
+                    if halves % 2 != 0
+                        && inner.len() == 1
+                        && inner[0].1 % 4 == 0
+                        && is_bounded((inner[0].1 / 2).checked_mul(halves)) =>
+                {
                     // √(x²) = |x|.
                     let (base, own) = inner[0];
                     let magnitude = self.call(Function::Abs, base);
@@ -56,7 +67,11 @@ impl Terms {
         let mut merged: Vec<(Id, i32)> = Vec::with_capacity(flat.len());
         for (part, halves) in flat {
             match merged.last_mut() {
-                Some((last, sum)) if *last == part && (self.is_positive(part) || may_join(*sum, halves)) => {
+                Some((last, sum))
+                    if *last == part
+                        && is_bounded(sum.checked_add(halves))
+                        && (self.is_positive(part) || may_join(*sum, halves)) =>
+                {
                     *sum += halves;
                 }
                 _ => merged.push((part, halves)),
@@ -78,6 +93,11 @@ impl Terms {
     pub fn multiply(&mut self, a: Id, b: Id) -> Id {
         self.product(vec![(a, 2), (b, 2)], 1.0)
     }
+}
+
+/// Whether an exponent could be computed, and is not too large.
+fn is_bounded(halves: Option<i32>) -> bool {
+    halves.is_some_and(|halves| halves.unsigned_abs() <= LARGEST)
 }
 
 /// Whether x^a·x^b is x^(a+b) wherever x is any number.

@@ -94,6 +94,66 @@ fn adjoints_of_arrays_agree_with_finite_differences() {
 }
 
 #[test]
+fn a_table_has_the_slope_of_the_piece_that_begins_at_a_point() {
+    let text = "[inputs]\nu = { unit = \"1\", range = [-9, 9] }\n[outputs]\ny = { unit = \"1\", value = \"table(u, g)\", range = [-9, 9] }\n\
+                [tables]\ng = { unit = \"1\", points = [[-1, -1], [0, 0], [1, 4], [2, 5], [4, 1]] }\n";
+    let course = course(text);
+    for (x, value, slope) in [
+        (-2.0, -1.0, 0.0),
+        (-0.5, -0.5, 1.0),
+        (0.0, 0.0, 4.0),
+        (0.5, 2.0, 4.0),
+        (1.0, 4.0, 1.0),
+        (1.5, 4.5, 1.0),
+        (2.0, 5.0, -2.0),
+        (3.0, 3.0, -2.0),
+        (5.0, 1.0, 0.0),
+    ] {
+        assert_eq!(predict(&course, &[], &[x], &[]), [value], "{x}");
+        assert_eq!(pull_back(&course, &[], &[x], &[], &[1.0]).0, [slope], "{x}");
+    }
+}
+
+/// Static readings of `u` and of the control `n`.
+fn power_of(value: &str) -> super::Course {
+    course(&format!(
+        "[inputs]\nu = {{ unit = \"1\", range = [-9, 9] }}\n[controls]\nn = {{ unit = \"1\", range = [1, 3] }}\n[outputs]\n\
+         y = {{ unit = \"1\", value = \"{value}\", range = [-9, 9] }}\n"
+    ))
+}
+
+#[test]
+fn powers_of_nothing_have_slopes() {
+    for (value, exponent, by_u) in
+        [("abs(u)^1.3", 1.5, 0.0), ("abs(u)^n", 1.5, 0.0), ("u^n", 1.0, 1.0), ("u^n", 2.5, 0.0)]
+    {
+        let (found, by_n) = pull_back(&power_of(value), &[], &[0.0], &[exponent], &[1.0]);
+        assert_eq!((found[0], by_n[0]), (by_u, 0.0), "{value}, {exponent}");
+    }
+    let (by_u, by_n) = pull_back(&power_of("u^n"), &[], &[0.5], &[2.5], &[1.0]);
+    let power = 0.5_f64.powf(2.5);
+    assert!(
+        (by_u[0] - 5.0 * power).abs() < 1e-14 && (by_n[0] - power * 0.5_f64.ln()).abs() < 1e-14,
+        "{by_u:?} {by_n:?}"
+    );
+}
+
+#[test]
+fn whole_powers_are_those_of_numbers_below_0_however_large() {
+    let of = |value: &str, u: f64| predict(&power_of(value), &[], &[u], &[2.0])[0];
+    for (exponent, u) in [(33, -0.9), (40, -0.9), (40, 0.9), (1001, -0.999)] {
+        let exact = f64::powi(u, exponent);
+        assert!((of(&format!("u^{exponent}"), u) / exact - 1.0).abs() < 1e-12, "{u}^{exponent}");
+        assert!((of(&format!("u^-{exponent}"), u) * exact - 1.0).abs() < 1e-12, "{u}^-{exponent}");
+    }
+    // Powers of powers do not turn over where their exponents get too large for a whole number: this one is 2^35.
+    let nested = "((((((u^32)^32)^32)^32)^32)^32)^32";
+    assert_eq!((of(nested, 0.5), of(nested, 1.0)), (0.0, 1.0));
+    let exact = (35.0_f64.exp2() * (-1e-9_f64).ln_1p()).exp();
+    assert!((of(nested, 1.0 - 1e-9) / exact - 1.0).abs() < 1e-4);
+}
+
+#[test]
 fn loops_and_terms_of_their_own_give_the_same() {
     let text = ring(12, "rk4");
     let (model, _) = super::file::read("ring", &text, None).unwrap();

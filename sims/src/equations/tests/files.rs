@@ -248,6 +248,21 @@ fn points_of_a_table_come_from_a_file() {
     assert!(refused(text).contains("were not put in its place"));
 }
 
+/// A diode's curve, small in reverse and large forward.
+const CURVE: &str = "[inputs]\nu = { unit = \"V\", range = [-1, 0.7] }\n[outputs]\ny = { unit = \"A\", value = \"table(u, d)\", range = [-1, 2] }\n\
+                     [tables]\nd = { unit = \"A\", of = \"V\", points = [[-1, -1e-9], [0, 0], [0.6, 1e-3], [0.7, 1]] }\n";
+
+#[test]
+fn a_steep_piece_of_a_table_leaves_the_others_their_digits() {
+    let twin = Equations::from_text("curve.toml", CURVE).build().unwrap().twin;
+    let points: [(f32, f32); 6] =
+        [(-1.0, -1e-9), (-0.5, -5e-10), (-0.25, -2.5e-10), (0.0, 0.0), (0.375, 6.25e-4), (0.5, 1e-3 / 1.2)];
+    let read = twin.predict(&Batch::from_fn(points.len(), 1, |row, _| points[row].0), &[]);
+    for (found, (x, exact)) in read.values().iter().zip(points) {
+        assert!((found - exact).abs() <= 1e-6 * exact.abs(), "{x}: {found} instead of {exact}");
+    }
+}
+
 #[test]
 fn what_has_no_finite_slope_where_a_shot_begins_is_refused() {
     let tank = |start: &str, slope: &str| {

@@ -148,6 +148,41 @@ method = "implicit-adaptive"
     }
 }
 
+/// Heat on a line of 40 cells that begins in one of them: far from it there is next to nothing for a while.
+#[test]
+fn steps_that_adapt_follow_what_spreads_from_a_spot() {
+    let text = r#"
+[indices]
+x = { size = 40, outside = 0 }
+[inputs]
+heat = { unit = "1", range = [0, 1], kind = "static" }
+[coefficients]
+c = { unit = "1/s", value = 2 }
+[states]
+a = { unit = "1", shape = ["x"], start = "if(x == 3, heat, 0)" }
+[equations]
+"der(a[x])" = "c*(a[x+1] - 2*a[x] + a[x-1])"
+[outputs]
+a = { unit = "1", value = "a[x]", shape = ["x"], range = [-1, 1], at = "end" }
+[time]
+sample_seconds = 0.1
+samples = 4
+method = "implicit-adaptive"
+"#;
+    let twin = Equations::from_text("spot.toml", text).build().unwrap().twin;
+    let found = twin.predict(&Batch::new(1, vec![0.8]).unwrap(), &[]);
+    for (place, found) in found.row(0).iter().enumerate() {
+        // The sum over the line's modes.
+        let mode = |mode: usize| {
+            let angle = std::f64::consts::PI * mode as f64 / 41.0;
+            let rate = 2.0 * (2.0 - 2.0 * angle.cos());
+            (4.0 * angle).sin() * ((place + 1) as f64 * angle).sin() * (-0.4 * rate).exp()
+        };
+        let exact = 0.8 * 2.0 / 41.0 * (1..=40).map(mode).sum::<f64>();
+        assert!((f64::from(*found) - exact).abs() < 1e-3, "{place}: {found}, not {exact}");
+    }
+}
+
 #[test]
 fn steps_that_adapt_follow_a_diode_that_turns_off() {
     let text = |method: &str, substeps: usize| {

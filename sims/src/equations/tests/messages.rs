@@ -60,6 +60,12 @@ fn numbers_are_said_as_people_write_them() {
             "the point [2, 3] of the table `g`, number 3, must have a larger x",
         ),
         (
+            more("[[0, 0], [1e-310, 1], [2, 3]]", "a = \"v\""),
+            "the point [1e-310, 1] of the table `g`, number 2, is so near to the one before it",
+        ),
+        (with("range = [-1, 1]", "range = [-1e39, 1]"), "the range [-1e39, 1] goes beyond 3.4e38"),
+        (with("range = [-1, 1]", "range = [1, 1.000000001]"), "has ends that are one number in single precision"),
+        (
             with("i = { unit = \"A\" }", "i = { unit = \"A\", start = \"0.1\" }"),
             "`0.1` is in 1, where A is needed; a quantity is written with an exponent: `1e-1`",
         ),
@@ -69,6 +75,14 @@ fn numbers_are_said_as_people_write_them() {
     for (found, expected) in cases {
         assert!(found.contains(expected), "{found}\ninstead of\n{expected}");
     }
+}
+
+#[test]
+fn what_a_file_cannot_mean_is_refused() {
+    let found = with("A diode in a resonator", "A diode\\nin a resonator");
+    assert!(found.contains("`title` must be one line"), "{found}");
+    let found = with("[states]", "[indices]\nk = { size = 2, periodic = true, outside = 0 }\n[states]");
+    assert!(found.contains("a periodic index has nothing outside"), "{found}");
 }
 
 #[test]

@@ -120,6 +120,23 @@ fn an_explicit_step_that_is_too_long_is_refused_with_what_would_do() {
 }
 
 #[test]
+fn a_branch_that_is_not_taken_does_not_stop_a_python_program() {
+    let text = "[inputs]\nu = { unit = \"1\", range = [-1, 2], kind = \"static\" }\n[outputs]\n\
+                y = { unit = \"1\", value = \"if(u > 0, ln(u) + ln(u)^2 + 1/sqrt(u) + u^1.5, 0)\", range = [-9, 9] }\n";
+    let system = Equations::from_text("branches\n.toml", text);
+    let script = system.export(Language::Python).unwrap();
+    // The name of the file stays in its line.
+    assert!(script.starts_with("# branches .toml (by pnnlab)\n# x, states"), "{script}");
+    let checks = "assert outputs([], [-0.5], [], []) == [0.0] and jacobian([], [-0.5], [], []) == [0.0]\n\
+                  assert outputs([], [0.0], [], []) == [0.0] and outputs([], [1.0], [], []) == [2.0]\n\
+                  assert divided(-1.0, 0.0) == -math.inf and of(math.log, 0.0) == -math.inf and of(math.exp, 1e3) == math.inf\n\
+                  assert math.isnan(power(-2.0, 1.5)) and power(-2.0, 2.0) == 4.0 and power(-1e300, 3.0) == -math.inf\n";
+    if let Ok(output) = std::process::Command::new("python3").arg("-c").arg(script + checks).output() {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn other_languages_get_the_same_numbers() {
     let folder = std::env::temp_dir().join(format!("equations-export-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
