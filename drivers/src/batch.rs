@@ -47,7 +47,9 @@ impl Batch {
     /// These rows, in this order.
     pub fn picked(&self, rows: &[usize]) -> Self {
         let mut values = Vec::with_capacity(rows.len() * self.columns);
-        rows.iter().for_each(|row| values.extend_from_slice(self.row(*row)));
+        for row in rows {
+            values.extend_from_slice(self.row(*row));
+        }
         Self { rows: rows.len(), columns: self.columns, values }
     }
 

@@ -43,7 +43,9 @@ impl Dataset {
         let each = |rows: &Rows| -> Vec<u64> {
             let mark = |row: &[f32]| {
                 let mut hasher = DefaultHasher::new();
-                row.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+                for value in row {
+                    value.to_bits().hash(&mut hasher);
+                }
                 hasher.finish()
             };
             rows.values.chunks_exact(self.width.max(1)).map(mark).collect()
