@@ -105,6 +105,11 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     assert!(std::fs::read(place.path("texture.png")).unwrap().starts_with(b"\x89PNG"));
     let (code, said) = place.refusal(&["grow", "mine", "--set", "training.steps=3"]);
     assert!(code == 2 && said.contains("only the rig's plants and the lattice"), "{said}");
+    // What another bench allows is of its own file.
+    let tight = "name = \"tight\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 8\n[plants.electrical.limits]\nshots = 100\n";
+    place.write("tight.toml", tight);
+    let (code, said) = place.refusal(&["grow", "mine", "--rig", "tight.toml", "--steps", "5"]);
+    assert!(code == 3 && said.contains("limits.shots` is 100, but 720 shots"), "{said}");
     let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4"]);
     assert!(code == 2 && said.contains("need sides of at least 10"), "{said}");
     for (arguments, words) in [

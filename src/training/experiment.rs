@@ -172,7 +172,7 @@ impl Experiment {
             // Whoever sets the one does not want the other.
             for (set, other) in [("steps", "epochs"), ("epochs", "steps")] {
                 if assignments.iter().any(|assignment| assigns(assignment, set)) {
-                    document.leave_out("training", other);
+                    document.leave_out(&format!("training.{other}"));
                 }
             }
             for assignment in assignments {
