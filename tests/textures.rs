@@ -168,6 +168,8 @@ fn what_cannot_grow_is_refused_in_a_sentence() {
     );
     refused(&["train", "cells.toml", "--set", "cells.steps=[9, 3]"], 3, "give the fewest first");
     refused(&["train", "cells.toml", "--set", "cells.fire_rate=0.0"], 3, "cells.fire_rate");
+    refused(&["train", "cells.toml", "--method", "reservoir"], 3, "where there is a table [cells]");
+    refused(&["compare", "cells.toml", "--methods", "feedback-alignment"], 3, "where there is a table [cells]");
     refused(&["train", "cells.toml", "--set", "data={source=\"image\"}"], 3, "needs either `file` or `pattern`");
     refused(&["train", "cells.toml", "--set", "layers.2.width=5"], 3, "but a cell has 4 channels");
     refused(&["train", "cells.toml", "--set", "cells.rule=\"none_w1.csv\""], 4, "none_w1.csv: cannot be read");
