@@ -110,13 +110,18 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     place.write("tight.toml", tight);
     let (code, said) = place.refusal(&["grow", "mine", "--rig", "tight.toml", "--steps", "5"]);
     assert!(code == 3 && said.contains("limits.shots` is 100, but 720 shots"), "{said}");
-    let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4"]);
+    // A lattice without a patch grows, and has no distance to the run's own image.
+    let small = place.json(&["grow", "mine", "--size", "4x4", "--steps", "2", "--json"]);
+    assert_eq!((number(&small, "/shots") as u64, small["distance"]["grown"].is_null()), (32, true), "{small}");
+    place.write("image.csv", &"0,1,0,1,0,1,0,1,0,1,0,1\n".repeat(12));
+    let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4", "--data", "image.csv"]);
     assert!(code == 2 && said.contains("need sides of at least 10"), "{said}");
     for (arguments, words) in [
         (&["--set", "cells.size=16"][..], "has the size of --size"),
         (&["--damage", "13x2"], "is larger than the lattice of 12 × 12 cells"),
         (&["--out", "x.bmp"], "unknown ending: give .png, .gif"),
         (&["--out", "none/x.png"], "Choose another place with --out"),
+        (&["--size", "4096x4096", "--zoom", "32"], "and a picture has at most 67108864"),
     ] {
         let (_, said) = place.refusal(&[&["grow", "mine"], arguments].concat());
         assert!(said.contains(words) && !said.contains("bench time"), "{said}");
