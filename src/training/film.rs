@@ -121,6 +121,14 @@ impl Maker {
             let generator = frozen.generator(lab, true, (document, "layers"))?;
             return Ok(Some(Self::Images(Box::new(generator), frozen.latents())));
         };
+        let check = format!("{:016x}", frozen.facts().check);
+        if run.facts["generator"].as_str().is_some_and(|known| known != check) {
+            tell!(
+                "pnnlab: the generator {} has changed since {} learned to move it: its sequences may be others",
+                motion.generator.display(),
+                run.folder.display()
+            );
+        }
         let movement = Movement::new(motion, frozen.latents(), frozen.size());
         let generator = frozen.generator(lab, motion.principal, (document, "motion.generator"))?;
         let network = Network::build(prepared.experiment.layout(), document, lab, &movement)?.through(generator);
