@@ -1,6 +1,7 @@
 //! Textures as a user grows them: an automaton whose rule runs through a plant is trained, killed and gone on with, and grown at any size.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -151,6 +152,21 @@ fn a_killed_training_goes_on_with_the_pool_that_it_had() {
         let bytes = |run: &str| std::fs::read(place.path(&format!("runs/{run}/{file}"))).unwrap();
         assert!(bytes("killed") == bytes("whole"), "{file} differs from that of the uninterrupted run");
     }
+}
+
+#[test]
+fn who_stops_a_texture_on_twins_need_not_wait_for_its_end() {
+    let place = Place::new();
+    place.write("cells.toml", CELLS);
+    assert!(place.run(&["train", "cells.toml", "--name", "mine", "--check", "false"]).status.success());
+    let grow = ["grow", "mine", "--twin", "--size", "8x8", "--steps", "1000000"];
+    let mut child = place.command(&grow).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // A lattice without a patch says so before it grows.
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    assert!((&mut said).lines().map_while(Result::ok).any(|line| line.contains("no distance is measured")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!place.path("texture.png").exists());
 }
 
 #[test]

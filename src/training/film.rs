@@ -96,6 +96,7 @@ impl Mover {
         let mut film = Film { size, count, length, ..Film::default() };
         let (mut told, mut tellers) = (0.0, 0);
         for part in inputs.chunks(TOGETHER * width) {
+            Error::if_stopped()?;
             let inputs = rows::tensor(part.to_vec(), [part.len() / width, width]);
             let pass = &mut Pass::new(lab, on, Purpose::Test, &mut self.state);
             let walk = self.network.walk(&inputs, &self.weights, pass)?;
