@@ -32,9 +32,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::document::name_complaint;
+use crate::document::{Document, name_complaint};
 use crate::output::timestamp;
-use crate::plants::Rig;
+use crate::plants::{NO_RIG, Rig, bench_first};
 use crate::record::{Catalog, NewFolder, unix_seconds};
 use crate::report::Theme;
 use crate::training::{Experiment, Interrupted, Prepared};
@@ -89,7 +89,10 @@ fn on_bench(
     let own = |name: &str| run.folder.join(name);
     let (experiment, mut document) = Experiment::find(&own("experiment.toml").to_string_lossy(), set)?;
     let rig = if let Some(file) = rig {
-        Rig::another(file, &mut document, set)?
+        // What the experiment once laid over its rig holds only where the file of another bench says nothing.
+        bench_first(&mut document, Document::read(file, NO_RIG)?);
+        set.iter().try_for_each(|assignment| document.set(assignment))?;
+        Rig::find(Some(file), &document)?
     } else {
         let folder = run.facts["rig_folder"].as_str().unwrap_or_default();
         Rig::find(Some(&own("rig.toml")), &document)?.within(folder.into())

@@ -1,8 +1,5 @@
 //! What an experiment may change of a rig.
 
-use std::path::Path;
-
-use super::{NO_RIG, Rig};
 use crate::Error;
 use crate::document::{Document, list, nearest};
 
@@ -16,19 +13,9 @@ fn tables(document: &Document) -> toml::Table {
     document.table().get("plants").and_then(toml::Value::as_table).cloned().unwrap_or_default()
 }
 
-impl Rig {
-    /// The rig in `file` as another bench of an experiment: what the experiment lays over a rig holds only where the file says nothing.
-    /// `assignments` go before both.
-    pub fn another(file: &Path, experiment: &mut Document, assignments: &[String]) -> Result<Self, Error> {
-        give_way(experiment, Document::read(file, NO_RIG)?);
-        assignments.iter().try_for_each(|assignment| experiment.set(assignment))?;
-        Self::find(Some(file), experiment)
-    }
-}
-
-/// What an experiment says of plants, as it holds on another bench: what the bench says goes before, and of a plant that it does not simulate
-/// no simulation is left.
-fn give_way(experiment: &mut Document, mut bench: Document) {
+/// What an experiment says of plants, as it holds on another bench, which is a rig file: what the file says goes before, and of a plant that it does
+/// not simulate no simulation is left.
+pub fn bench_first(experiment: &mut Document, mut bench: Document) {
     for (name, keys) in tables(&bench) {
         let keys: Vec<String> = keys.as_table().into_iter().flat_map(toml::Table::keys).cloned().collect();
         // The rest is the rig's alone, and an experiment that said it would be refused.
@@ -43,7 +30,7 @@ fn give_way(experiment: &mut Document, mut bench: Document) {
 }
 
 /// Refuses an experiment that changes a plant which the rig does not have, or more of it than its simulation.
-pub(super) fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
+pub fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> {
     let (known, wanted) = (tables(rig), tables(experiment));
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
     for (name, keys) in &wanted {
@@ -74,7 +61,7 @@ mod tests {
              [plants.b.shift]\ngain = 0.1\n[plants.c.simulated]\nsamples = 4\n",
         );
         let bench = "name = \"bench\"\n[plants.a.simulated]\nplant_seed = 2\n[plants.a.limits]\nshots = 9\n[plants.b]\nbench = { driver = \"x\" }\n";
-        give_way(&mut experiment, document(bench));
+        bench_first(&mut experiment, document(bench));
         let wanted = "[plants.a.simulated]\nsamples = 64\nplant_seed = 2\n[plants.b]\nfit = \"auto\"\n[plants.c.simulated]\nsamples = 4\n";
         assert_eq!(experiment.table(), document(wanted).table());
     }
