@@ -34,7 +34,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::document::{Document, list, name_complaint};
 use crate::output::timestamp;
-use crate::plants::{NO_RIG, Rig};
+use crate::plants::{NO_RIG, Rig, bench_first};
 use crate::record::{Catalog, NewFolder, unix_seconds};
 use crate::report::Theme;
 use crate::training::{Experiment, Interrupted, Prepared};
@@ -99,8 +99,8 @@ fn on_bench(
     let own = |name: &str| run.folder.join(name);
     let (experiment, mut document) = Experiment::find(&own("experiment.toml").to_string_lossy(), set)?;
     let rig = if let Some(file) = rig {
-        // Another bench is what its own file says: what the experiment once laid over its rig holds only where that file says nothing.
-        document.overlay(&Document::read(file, NO_RIG)?, "plants");
+        // What the experiment once laid over its rig holds only where the file of another bench says nothing.
+        bench_first(&mut document, Document::read(file, NO_RIG)?);
         set.iter().try_for_each(|assignment| document.set(assignment))?;
         Rig::find(Some(file), &document)?
     } else {

@@ -123,11 +123,18 @@ impl Document {
         itself.into_iter().chain(self.places.range(first..last).map(|(place, _)| place.clone())).collect()
     }
 
-    /// Takes a key out of a table, if both are there.
-    pub fn leave_out(&mut self, table: &str, key: &str) {
-        if let Some(Value::Table(table)) = self.table.get_mut(table) {
+    /// Takes the value at `path` out, if it is there.
+    pub fn leave_out(&mut self, path: &str) {
+        let mut parts = path.split('.');
+        let Some(key) = parts.next_back() else { return };
+        let mut table = Some(&mut self.table);
+        for part in parts {
+            table = table.and_then(|table| table.get_mut(part)).and_then(Value::as_table_mut);
+        }
+        if let Some(table) = table {
             table.remove(key);
         }
+        self.forget_places(path);
     }
 
     /// Lays the table at `path` of `other` over the table at `path` here, key by key; places come along.

@@ -15,9 +15,9 @@ pub use fits::{CalibrationStatus, InUse};
 pub use lab::{Derivatives, Forward, Guarded, Lab, Noise, Opened, PlantState, Rehearsed, View};
 pub use meter::Meter;
 pub use recent::{Memory, Recent};
-pub(crate) use rig::NO_RIG;
 pub use rig::{
     InstrumentsConfig, KnobConfig, Knobs, PlantConfig, Rig, RigConfig, ServedInstrument, SimulatedConfig,
     equations_with_tables,
 };
+pub(crate) use rig::{NO_RIG, bench_first};
 pub use supervisor::{Bench, Driven, Gate, ShotTap, Supervisor};

@@ -258,6 +258,14 @@ fn what_cannot_move_is_refused_in_a_sentence() {
     refused(&["generate", "moved", "--out", "film.mp4"], 2, "unknown ending");
     refused(&["generate", "moved", "--out", "seen"], 2, "holds 2 files already, such as `a.pgm`");
     refused(&["generate", "moved", "--set", "training.steps=3"], 2, "only the rig's plants can be changed");
+    // Another generator in its place shows other frames, which is told.
+    let said = || String::from_utf8_lossy(&place.run(&["generate", "moved", "--out", "film.gif"]).stderr).into_owned();
+    assert!(!said().contains("has changed since"), "{}", said());
+    let third = ["train", "generator.toml", "--name", "third", "--seed", "2", "--check", "false"];
+    assert!(place.run(&third).status.success());
+    let weights = |run: &str| place.path(&format!("runs/{run}/weights.safetensors"));
+    std::fs::copy(weights("third"), weights("generator")).unwrap();
+    assert!(said().contains("the generator runs/generator has changed since runs/moved learned"), "{}", said());
     std::fs::remove_dir_all(place.path("runs/generator")).unwrap();
     refused(&["generate", "moved"], 4, "where there is no run");
 }

@@ -94,8 +94,8 @@ fn another_bench_gets_statistics_of_its_own_and_the_first_keeps_its() {
 fn the_file_of_another_bench_says_which_it_is() {
     let place = trained();
     // The experiment has a `plant_seed` of its own, and the `samples` that this file leaves out.
-    let rig =
-        "name = \"other\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nmismatch = 3.0\nplant_seed = 2\n";
+    let rig = "name = \"other\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nmismatch = 3.0\nplant_seed = 2\n\
+         [plants.electrical.limits]\nshots = 100000\n";
     place.write("other.toml", rig);
     let done = place.json(&["normalize", "mine", "--rig", "other.toml", "--json"]);
     assert_eq!(done.pointer("/layers/0/new/of"), Some(&Value::from("electrical simulated-2")), "{done}");

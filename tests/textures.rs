@@ -1,6 +1,7 @@
 //! Textures as a user grows them: an automaton whose rule runs through a plant is trained, killed and gone on with, and grown at any size.
 
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -105,13 +106,23 @@ fn every_cell_of_a_step_is_a_shot_and_the_texture_grows_at_any_size() {
     assert!(std::fs::read(place.path("texture.png")).unwrap().starts_with(b"\x89PNG"));
     let (code, said) = place.refusal(&["grow", "mine", "--set", "training.steps=3"]);
     assert!(code == 2 && said.contains("only the rig's plants and the lattice"), "{said}");
-    let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4"]);
+    // What another bench allows is of its own file.
+    let tight = "name = \"tight\"\n[plants.electrical.simulated]\nsystem = \"electrical\"\nsamples = 8\n[plants.electrical.limits]\nshots = 100\n";
+    place.write("tight.toml", tight);
+    let (code, said) = place.refusal(&["grow", "mine", "--rig", "tight.toml", "--steps", "5"]);
+    assert!(code == 3 && said.contains("limits.shots` is 100, but 720 shots"), "{said}");
+    // A lattice without a patch grows, and has no distance to the run's own image.
+    let small = place.json(&["grow", "mine", "--size", "4x4", "--steps", "2", "--json"]);
+    assert_eq!((number(&small, "/shots") as u64, small["distance"]["grown"].is_null()), (32, true), "{small}");
+    place.write("image.csv", &"0,1,0,1,0,1,0,1,0,1,0,1\n".repeat(12));
+    let (code, said) = place.refusal(&["grow", "mine", "--size", "4x4", "--data", "image.csv"]);
     assert!(code == 2 && said.contains("need sides of at least 10"), "{said}");
     for (arguments, words) in [
         (&["--set", "cells.size=16"][..], "has the size of --size"),
         (&["--damage", "13x2"], "is larger than the lattice of 12 × 12 cells"),
         (&["--out", "x.bmp"], "unknown ending: give .png, .gif"),
         (&["--out", "none/x.png"], "Choose another place with --out"),
+        (&["--size", "4096x4096", "--zoom", "32"], "and a picture has at most 67108864"),
     ] {
         let (_, said) = place.refusal(&[&["grow", "mine"], arguments].concat());
         assert!(said.contains(words) && !said.contains("bench time"), "{said}");
@@ -144,6 +155,21 @@ fn a_killed_training_goes_on_with_the_pool_that_it_had() {
 }
 
 #[test]
+fn who_stops_a_texture_on_twins_need_not_wait_for_its_end() {
+    let place = Place::new();
+    place.write("cells.toml", CELLS);
+    assert!(place.run(&["train", "cells.toml", "--name", "mine", "--check", "false"]).status.success());
+    let grow = ["grow", "mine", "--twin", "--size", "8x8", "--steps", "1000000"];
+    let mut child = place.command(&grow).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // A lattice without a patch says so before it grows.
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    assert!((&mut said).lines().map_while(Result::ok).any(|line| line.contains("no distance is measured")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!place.path("texture.png").exists());
+}
+
+#[test]
 fn what_cannot_grow_is_refused_in_a_sentence() {
     let place = Place::new();
     place.write("cells.toml", CELLS).write("tiny.csv", "0,1,0\n1,0,1\n0,1,0\n");
@@ -163,6 +189,8 @@ fn what_cannot_grow_is_refused_in_a_sentence() {
     );
     refused(&["train", "cells.toml", "--set", "cells.steps=[9, 3]"], 3, "give the fewest first");
     refused(&["train", "cells.toml", "--set", "cells.fire_rate=0.0"], 3, "cells.fire_rate");
+    refused(&["train", "cells.toml", "--method", "reservoir"], 3, "where there is a table [cells]");
+    refused(&["compare", "cells.toml", "--methods", "feedback-alignment"], 3, "where there is a table [cells]");
     refused(&["train", "cells.toml", "--set", "data={source=\"image\"}"], 3, "needs either `file` or `pattern`");
     refused(&["train", "cells.toml", "--set", "layers.2.width=5"], 3, "but a cell has 4 channels");
     refused(&["train", "cells.toml", "--set", "cells.rule=\"none_w1.csv\""], 4, "none_w1.csv: cannot be read");

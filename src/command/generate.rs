@@ -19,8 +19,9 @@ use crate::training::Prepared;
 use crate::training::film::{Film, Maker, SEARCHED, shown};
 use crate::writing::replace_chosen;
 
-/// Frames at most, of all sequences together.
+/// Frames at most, of all sequences together, and their values: they are in memory until they are written.
 const MOST: usize = 1 << 20;
+const MOST_VALUES: usize = 1 << 26;
 
 /// `pnnlab generate`.
 #[derive(Debug, Args)]
@@ -69,6 +70,12 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
             "--frames, --count: {count} × {length} frames are more than {MOST}: give fewer"
         )));
     }
+    let values: usize = size.iter().product();
+    if MOST_VALUES / values.max(1) < count * length {
+        return Err(Error::Usage(format!(
+            "--frames, --count: {count} × {length} frames of {values} values are more than {MOST_VALUES} values: give fewer"
+        )));
+    }
     let moves = matches!(maker, Maker::Sequences(_));
     if first.is_some() && !moves {
         return Err(Error::Usage(format!(
@@ -77,6 +84,7 @@ pub fn run(arguments: &GenerateArgs) -> Result<(), Error> {
         )));
     }
     let out = arguments.out.clone().unwrap_or_else(|| if moves { "film.gif".into() } else { "images.png".into() });
+    refuse_large(&out, (count, length, size), usize::from(arguments.zoom))?;
     writable(&out, count * length)?;
     lab.attend(Attendant::new());
     let on = arguments.making.forward();
@@ -158,6 +166,24 @@ fn writable(out: &Path, frames: usize) -> Result<(), Error> {
     empty_folder(out)
 }
 
+/// Refuses a film or pictures that are too large, before anything is driven.
+fn refuse_large(out: &Path, (count, length, size): (usize, usize, [usize; 2]), zoom: usize) -> Result<(), Error> {
+    if out.extension().is_some_and(|end| end.eq_ignore_ascii_case("csv")) {
+        return Ok(());
+    }
+    let is_strip = !is_folder(out) && !picture::is_film(out);
+    let (images, across) = if is_strip { strip(count, length) } else { (count, columns(count)) };
+    let frames = if picture::is_film(out) { length } else { 1 };
+    let sheet = picture::sheet_size(images, (size, across));
+    let instead = "fewer with --frames or --count, a smaller --zoom, or --out FILE.csv";
+    picture::refuse_large((out, "--out"), (frames, sheet), (zoom, instead))
+}
+
+/// Images of a strip, and those in a line: the frames of a sequence; images by themselves stand in a square.
+fn strip(count: usize, length: usize) -> (usize, usize) {
+    (count * length, if length == 1 { columns(count) } else { length })
+}
+
 /// Writes the frames as the name of the place says.
 fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(), Error> {
     let sheet = |frame: usize| {
@@ -177,10 +203,9 @@ fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(),
         let sheets: Vec<_> = (0..film.length).map(sheet).collect();
         return picture::write((out, "--out"), &sheets, zoom);
     }
-    // A strip: the frames of a sequence in a line; images by themselves in a square.
     let pairs = (0..film.count).flat_map(|sequence| (0..film.length).map(move |frame| (sequence, frame)));
     let images: Vec<&[f32]> = pairs.map(|(sequence, frame)| film.frame(sequence, frame)).collect();
-    let across = if film.length == 1 { columns(film.count) } else { film.length };
+    let (_, across) = strip(film.count, film.length);
     picture::write((out, "--out"), &[picture::sheet(&images, (film.size, across), gray)], zoom)
 }
 
@@ -257,6 +282,21 @@ mod tests {
         assert!(said.contains("unknown ending"), "{said}");
         let said = writable(&at("frames"), 4).unwrap_err().to_string();
         assert!(said.contains("holds 2 files already, such as `frame-00001.png`"), "{said}");
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_is_refused_before_it_is_made() {
+        let asked = |out: &str, count: usize, length: usize, zoom: usize| {
+            refuse_large(Path::new(out), (count, length, [8, 8]), zoom).map_err(|error| error.to_string())
+        };
+        asked("a.csv", 100_000, 10, 32).unwrap();
+        asked("a.png", 100, 16, 8).unwrap();
+        asked("a.gif", 10, 48, 8).unwrap();
+        asked("frames", 100, 1000, 8).unwrap();
+        for (out, count, length) in [("a.png", 10_000, 10), ("a.gif", 1000, 100), ("frames", 100_000, 1)] {
+            let said = asked(out, count, length, 32).unwrap_err();
+            assert!(said.contains("fewer with --frames or --count"), "{said}");
+        }
     }
 
     #[test]

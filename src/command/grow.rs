@@ -85,7 +85,7 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
             return Err(Error::Usage(format!("--set {other}: a rule of the collection has no keys: leave it out")));
         }
         cells.size = 64;
-        refuse_hole(arguments, &cells)?;
+        refuse(arguments, &cells)?;
         let judge = match &arguments.data {
             Some(file) => Some(judge(&read_image(file)?, arguments, &cells)?),
             None => None,
@@ -108,13 +108,14 @@ pub fn run(arguments: &GrowArgs) -> Result<(), Error> {
             run.folder.display()
         )));
     };
-    refuse_hole(arguments, &cells)?;
-    let judge = match prepared.load(run.seed) {
-        Ok(data) => match &data.meaning {
-            Meaning::Texture(texture) => Some(judge(&texture.image, arguments, &cells)?),
-            _ => None,
-        },
-        // The image may be gone; the texture grows all the same.
+    refuse(arguments, &cells)?;
+    let judged = prepared.load(run.seed).and_then(|data| match &data.meaning {
+        Meaning::Texture(texture) => judge(&texture.image, arguments, &cells).map(Some),
+        _ => Ok(None),
+    });
+    let judge = match judged {
+        Ok(judge) => judge,
+        // The image may be gone, and a lattice smaller than a patch; the texture grows all the same.
         Err(error) if arguments.data.is_none() => {
             tell!("pnnlab: no distance is measured: {error}");
             None
@@ -144,6 +145,12 @@ fn steps(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
     [grown, if arguments.damage.is_some() { arguments.repair.unwrap_or(150) as usize } else { 0 }]
 }
 
+/// Steps between two frames of a film.
+fn every(arguments: &GrowArgs, cells: &CellsConfig) -> usize {
+    let all: usize = steps(arguments, cells).iter().sum();
+    arguments.every.map_or(all.div_ceil(FRAMES), |every| every as usize).max(1)
+}
+
 fn extent(arguments: &GrowArgs, cells: &CellsConfig) -> [usize; 2] {
     arguments.size.unwrap_or([cells.size; 2])
 }
@@ -159,9 +166,14 @@ fn refuse_size(set: &[String]) -> Result<(), Error> {
     }
 }
 
-/// Refuses a hole that is larger than the lattice.
-fn refuse_hole(arguments: &GrowArgs, cells: &CellsConfig) -> Result<(), Error> {
+/// Refuses a hole that is larger than the lattice, and a picture or film that is too large.
+fn refuse(arguments: &GrowArgs, cells: &CellsConfig) -> Result<(), Error> {
     let [height, width] = extent(arguments, cells);
+    let every = every(arguments, cells);
+    let frames = 1 + steps(arguments, cells).iter().map(|steps| steps.div_ceil(every)).sum::<usize>();
+    let instead = "fewer cells with --size, a smaller --zoom, or of a film fewer frames with --every";
+    let zoom = usize::from(arguments.zoom);
+    picture::refuse_large((&arguments.out, "--out"), (frames, [height, width]), (zoom, instead))?;
     match arguments.damage {
         Some(hole) if height < hole[0] || width < hole[1] => Err(Error::Usage(format!(
             "--damage {}x{}: is larger than the lattice of {height} × {width} cells: cut a smaller hole, or grow more with --size",
@@ -204,7 +216,7 @@ fn grow(rule: Rule<'_>, cells: &CellsConfig, judge: Option<&Judge>, arguments: &
     let size = extent(arguments, cells);
     let [grown, repaired] = steps(arguments, cells);
     let is_film = picture::is_film(&arguments.out);
-    let every = arguments.every.map_or((grown + repaired).div_ceil(FRAMES), |every| every as usize).max(1);
+    let every = every(arguments, cells);
     let mut growth = Growth::new(rule, cells, size, arguments.making.seed);
     let (mut frames, start) = (Vec::new(), Instant::now());
     let mut advance = |growth: &mut Growth<'_>, steps: usize| -> Result<(), Error> {

@@ -20,8 +20,8 @@ const MOST_FRAMES: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FramesConfig {
-    /// The folder: PNG, PGM or PPM images of one size, in the order of their names; or folders of such, each a sequence. `--data` names
-    /// another.
+    /// The folder: PNG, PGM or PPM images of one size, in the order of their names, numbers in them by what they count (`f9.png` before
+    /// `f10.png`); or folders of such, each a sequence. `--data` names another.
     pub folder: PathBuf,
 }
 
@@ -129,9 +129,24 @@ fn entries(folder: &Path) -> Result<[Vec<PathBuf>; 2], Error> {
             return Err(Error::Data(message));
         }
     }
-    files.sort();
-    folders.sort();
+    files.sort_by_cached_key(|file| order(file));
+    folders.sort_by_cached_key(|folder| order(folder));
     Ok([files, folders])
+}
+
+/// What names are ordered by: the text before each number and the number, then the name itself.
+fn order(path: &Path) -> (Vec<(String, u128)>, PathBuf) {
+    let mut parts = vec![(String::new(), String::new())];
+    for letter in path.file_name().unwrap_or_default().to_string_lossy().chars() {
+        match parts.last_mut() {
+            Some((_, digits)) if letter.is_ascii_digit() => digits.push(letter),
+            Some((text, digits)) if digits.is_empty() => text.push(letter),
+            _ => parts.push((letter.to_string(), String::new())),
+        }
+    }
+    // More digits than a number holds are of the largest there is.
+    let number = |digits: &str| if digits.is_empty() { 0 } else { digits.parse().unwrap_or(u128::MAX) };
+    (parts.into_iter().map(|(text, digits)| (text, number(&digits))).collect(), path.to_owned())
 }
 
 /// The rows of a trace.
@@ -280,6 +295,11 @@ mod tests {
         let data = of_folder(&config, None).unwrap();
         assert_eq!((movement(&data).size, data.width), ([2, 3], 6));
         assert_eq!(movement(&data).recorded, [[vec![0.0; 6], vec![1.0; 6]].concat()]);
+        gray(place.path(), "b10.pgm", [2, 3], 102);
+        gray(place.path(), "b9.pgm", [2, 3], 51);
+        let values: Vec<f32> =
+            movement(&of_folder(&config, None).unwrap()).recorded[0].iter().step_by(6).copied().collect();
+        assert_eq!(values, [0.0, 0.2, 0.4, 1.0], "a, b9, b10, b.pgm");
         gray(place.path(), "c.pgm", [3, 2], 0);
         let said = of_folder(&config, None).unwrap_err().to_string();
         assert!(

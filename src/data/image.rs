@@ -1,6 +1,7 @@
 //! One image, whose texture is to be learned: PNG, PPM or PGM, or CSV.
 //!
-//! A CSV file without a header is gray, one number for each pixel; values beyond 0 to 1 are brought there by the range of the file.
+//! The transparency of a PNG image is passed over. A CSV file without a header is gray, one number for each pixel; values beyond 0 to 1 are
+//! brought there by the range of the file, to which 0 and 1 belong.
 
 // Circle with data/config.rs: the tables of all sources stand there, and an image is read as its table says.
 
@@ -118,14 +119,15 @@ pub fn read(file: &Path) -> Result<Pixels<f32>, Error> {
         [b'P', kind @ b'1'..=b'6', rest @ ..] => of_pnm(*kind, rest),
         _ => of_csv(&bytes),
     };
-    let pixels = pixels.map_err(bad)?;
-    if pixels.size.iter().any(|side| *side == 0 || WIDEST < *side) {
-        return Err(bad(format!(
-            "is {} × {} pixels: give an image of at most {WIDEST} × {WIDEST}",
-            pixels.size[1], pixels.size[0]
-        )));
+    pixels.and_then(|pixels| sensible(pixels.size).map(|()| pixels)).map_err(bad)
+}
+
+/// Refuses an image without pixels, or with a side that is too long.
+fn sensible([height, width]: [usize; 2]) -> Result<(), String> {
+    if [height, width].iter().all(|side| (1..=WIDEST).contains(side)) {
+        return Ok(());
     }
-    Ok(pixels)
+    Err(format!("is {width} × {height} pixels: give an image of at most {WIDEST} × {WIDEST}"))
 }
 
 fn of_png(bytes: &[u8]) -> Result<Pixels<f32>, String> {
@@ -134,11 +136,9 @@ fn of_png(bytes: &[u8]) -> Result<Pixels<f32>, String> {
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     decoder.set_limits(png::Limits { bytes: 1 << 28 });
     let mut reader = decoder.read_info().map_err(bad)?;
-    let size = reader.output_buffer_size().ok_or("is too large a PNG image")?;
-    if 1 << 28 < size {
-        return Err("is too large a PNG image".to_owned());
-    }
-    let mut pixels = vec![0; size];
+    // Before its pixels are unpacked: a small file may hold many.
+    sensible([reader.info().height as usize, reader.info().width as usize])?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or("is too large a PNG image")?];
     let info = reader.next_frame(&mut pixels).map_err(bad)?;
     let samples = info.color_type.samples();
     let size = [info.height as usize, info.width as usize];
@@ -162,7 +162,13 @@ fn of_pnm(kind: u8, rest: &[u8]) -> Result<Pixels<f32>, String> {
         let mut byte = [0];
         while reader.read(&mut byte).map_err(|error| error.to_string())? == 1 {
             match byte[0] {
-                b'\n' if comment => comment = false,
+                b'\n' if comment => {
+                    comment = false;
+                    // A comment ends a number as a space does.
+                    if !found.is_empty() {
+                        break;
+                    }
+                }
                 _ if comment => {}
                 b'#' => comment = true,
                 byte if byte.is_ascii_whitespace() && found.is_empty() => {}
@@ -170,6 +176,9 @@ fn of_pnm(kind: u8, rest: &[u8]) -> Result<Pixels<f32>, String> {
                 byte if found.len() < 9 => found.push(char::from(byte)),
                 _ => break,
             }
+        }
+        if found.is_empty() {
+            return Err("ends where a Netpbm image has a number".to_owned());
         }
         found.parse().map_err(|_| format!("has `{found}` where a Netpbm image has a number"))
     };
@@ -190,13 +199,20 @@ fn of_pnm(kind: u8, rest: &[u8]) -> Result<Pixels<f32>, String> {
             .map(|value| value.iter().fold(0.0, |sum, byte| 256.0 * sum + f32::from(*byte)))
             .collect()
     };
+    let white = white as f32;
+    if let Some(value) = values.iter().find(|value| white < **value) {
+        return Err(format!("has the value {value}, and says that its largest is {white}"));
+    }
     let color = |pixel: &[f32]| if samples == 1 { [pixel[0]; COLORS] } else { [pixel[0], pixel[1], pixel[2]] };
-    let colors = values.chunks_exact(samples).flat_map(color).map(|value| (value / white as f32).min(1.0)).collect();
+    let colors = values.chunks_exact(samples).flat_map(color).map(|value| value / white).collect();
     Ok(Pixels { size: [height, width], colors })
 }
 
 /// Gray values, line by line.
 fn of_csv(bytes: &[u8]) -> Result<Pixels<f32>, String> {
+    if std::str::from_utf8(bytes).is_err() {
+        return Err("is neither a PNG nor a Netpbm image nor a table of numbers: give one of these".to_owned());
+    }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(bytes);
     let (mut values, mut size) = (Vec::new(), [0, 0]);
     for record in reader.records() {
@@ -237,6 +253,7 @@ mod tests {
         assert_eq!((csv.size, &csv.colors[..]), ([1, 2], &expected[..]));
         assert_eq!(found(b"P5 2 1 255\n\x00\xff").unwrap(), csv);
         assert_eq!(found(b"P2\n# gray\n2 1\n15\n0 15\n").unwrap(), csv);
+        assert_eq!(found(b"P2\n2 1#of two\n15\n0#black\n15\n").unwrap(), csv);
         assert_eq!(found(b"P6\n1 1\n255\n\xff\x00\x33").unwrap().colors, [1.0, 0.0, 0.2]);
         let mut bytes = vec![];
         let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
@@ -246,10 +263,27 @@ mod tests {
     }
 
     #[test]
+    fn a_png_image_of_too_many_pixels_is_refused_by_its_head() {
+        let mut bytes = vec![];
+        let mut encoder = png::Encoder::new(&mut bytes, 5000, 3);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.write_header().unwrap().write_image_data(&[0; 15_000]).unwrap();
+        let said = found(&bytes).unwrap_err();
+        assert!(said.contains("is 5000 × 3 pixels: give an image of at most 4096 × 4096"), "{said}");
+        // Its pixels are not looked at.
+        bytes.truncate(60);
+        assert_eq!(found(&bytes).unwrap_err().split_once(": is").unwrap().1, said.split_once(": is").unwrap().1);
+    }
+
+    #[test]
     fn what_is_no_image_is_refused_in_a_sentence() {
         for (bytes, words) in [
             (&b"0,1\n0,x\n"[..], "line 2: `x` is no number"),
             (b"P6 2 2 255\n\x00", "ends before its 12 values"),
+            (b"P2 2 1 15 3", "ends where a Netpbm image has a number"),
+            (b"P2 2 1 15 3 x", "has `x` where a Netpbm image has a number"),
+            (b"P2 2 1 15 3 16", "has the value 16, and says that its largest is 15"),
+            (b"GIF89a\xff\xfe", "neither a PNG nor a Netpbm image nor a table of numbers: give one of these"),
             (b"P5 9000 2 255\n", "at most 4096 × 4096"),
             (b"P4 2 2\n\x00", "black and white"),
             (b"\x89PNG\r\n\x1a\nnothing", "no readable PNG"),

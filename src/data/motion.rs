@@ -167,6 +167,8 @@ pub struct Movement {
     pub recorded: Vec<Vec<f32>>,
     /// What goes into the generator.
     pub latents: Latents,
+    /// The check of the generator's weights, where it is one that a run has left.
+    pub generator: Option<u64>,
     /// Frames of a sequence.
     pub frames: usize,
     /// Values of noise in each frame.
@@ -197,6 +199,7 @@ impl Movement {
             size,
             recorded: vec![],
             latents,
+            generator: None,
             frames: config.frames,
             noise: config.noise,
             components: config.components,
@@ -269,7 +272,7 @@ impl Dataset {
                 return Err(document.refuse("motion", message));
             }
         };
-        let movement = Movement::new(config, facts.latents, size);
+        let movement = Movement { generator: Some(facts.check), ..Movement::new(config, facts.latents, size) };
         let width = movement.pixels() * config.frames;
         if let Some(part) = parts.iter().find(|part| LARGEST / width < part.rows) {
             let message = format!(

@@ -276,6 +276,11 @@ fn slot_name(slot: usize) -> String {
 }
 
 impl Network {
+    /// Whether it is run at every cell of a lattice.
+    pub fn grows(&self) -> bool {
+        self.automaton.is_some()
+    }
+
     /// Lattices of any size some steps on: `[lattices · cells, channels]`, of a network that is an automaton's rule.
     pub fn roll(
         &self,

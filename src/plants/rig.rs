@@ -38,7 +38,7 @@ mod system;
 mod twin_ports;
 
 pub use bench::{BenchConfig, InstrumentsConfig, ServedInstrument};
-use changes::known_plants;
+pub(crate) use changes::{bench_first, known_plants};
 use config::InterlockConfig;
 pub use config::{PlantConfig, RigConfig, ScreenConfig};
 pub use equations::equations_with_tables;

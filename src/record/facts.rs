@@ -74,6 +74,9 @@ pub(super) fn facts(header: &Header<'_>, lab: &Lab) -> Value {
     if let Meaning::Images(pictures) = &header.data.meaning {
         facts["size"] = json!(pictures.size);
     }
+    if let Meaning::Motion(movement) = &header.data.meaning {
+        facts["generator"] = json!(movement.generator.map(|check| format!("{check:016x}")));
+    }
     if let Some(HeadsConfig { count, diversity, penalty, metric, .. }) = header.heads {
         facts["heads"] = json!({ "count": count, "diversity": diversity, "penalty": penalty, "metric": metric });
     }

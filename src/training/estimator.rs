@@ -218,16 +218,16 @@ impl Method {
     /// Refuses a network that it cannot train, before anything is driven.
     pub fn fits(self, network: &Network, config: &TrainingConfig, document: &Document) -> Result<(), Error> {
         let weights = network.weight_count();
+        let mut tables = [("cells", network.grows()), ("motion", network.moves())].into_iter().filter(|(_, is)| *is);
+        if let Some(message) = tables.find_map(|(table, _)| self.by_rows(table)) {
+            return Err(document.refuse("training.method", message));
+        }
         match self {
             Self::CmaEs if MOST_WEIGHTS < weights => Err(document.refuse(
                 "training.method",
                 format!(
                     "is cma-es, which learns the covariance of at most {MOST_WEIGHTS} weights, but there are {weights}: take `pepg` or `spsa`"
                 ),
-            )),
-            _ if network.moves() && !self.trains_motion() => Err(document.refuse(
-                "training.method",
-                format!("is {self}, which knows layers by their rows: take another where there is a table [motion]"),
             )),
             _ if network.heads().is_some() && !self.trains_heads() => {
                 Err(document.refuse("training.method", self.no_heads()))

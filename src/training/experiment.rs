@@ -172,7 +172,7 @@ impl Experiment {
             // Whoever sets the one does not want the other.
             for (set, other) in [("steps", "epochs"), ("epochs", "steps")] {
                 if assignments.iter().any(|assignment| assigns(assignment, set)) {
-                    document.leave_out("training", other);
+                    document.leave_out(&format!("training.{other}"));
                 }
             }
             for assignment in assignments {
@@ -281,11 +281,9 @@ impl Experiment {
             let message = format!("is no method: name one of {}", names.join(", "));
             return Err(document.refuse(&format!("comparison.settings.{name}"), message));
         }
-        if self.motion.is_some() && !self.training.method.trains_motion() {
-            let message = format!(
-                "is `{}`, which knows layers by their rows: take another where there is a table [motion]",
-                self.training.method
-            );
+        let tables = [("cells", self.cells.is_some()), ("motion", self.motion.is_some())];
+        let mut given = tables.into_iter().filter(|(_, given)| *given);
+        if let Some(message) = given.find_map(|(table, _)| self.training.method.by_rows(table)) {
             return Err(document.refuse("training.method", message));
         }
         if self.heads.is_some() && !self.training.method.trains_heads() {

@@ -96,6 +96,7 @@ impl Mover {
         let mut film = Film { size, count, length, ..Film::default() };
         let (mut told, mut tellers) = (0.0, 0);
         for part in inputs.chunks(TOGETHER * width) {
+            Error::if_stopped()?;
             let inputs = rows::tensor(part.to_vec(), [part.len() / width, width]);
             let pass = &mut Pass::new(lab, on, Purpose::Test, &mut self.state);
             let walk = self.network.walk(&inputs, &self.weights, pass)?;
@@ -121,6 +122,14 @@ impl Maker {
             let generator = frozen.generator(lab, true, (document, "layers"))?;
             return Ok(Some(Self::Images(Box::new(generator), frozen.latents())));
         };
+        let check = format!("{:016x}", frozen.facts().check);
+        if run.facts["generator"].as_str().is_some_and(|known| known != check) {
+            tell!(
+                "pnnlab: the generator {} has changed since {} learned to move it: its sequences may be others",
+                motion.generator.display(),
+                run.folder.display()
+            );
+        }
         let movement = Movement::new(motion, frozen.latents(), frozen.size());
         let generator = frozen.generator(lab, motion.principal, (document, "motion.generator"))?;
         let network = Network::build(prepared.experiment.layout(), document, lab, &movement)?.through(generator);

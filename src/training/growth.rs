@@ -75,20 +75,26 @@ impl<'a> Growth<'a> {
     /// Goes on by so many steps; with another fire rate than it was trained with, if one is given.
     pub fn advance(&mut self, steps: usize, rate: Option<f32>) -> Result<(), Error> {
         let rate = rate.unwrap_or(self.cells.fire_rate);
-        let rollout = Rollout { key: self.key.branch("steps"), first: self.done, steps };
+        let key = self.key.branch("steps");
         match &mut self.rule {
             Rule::Trained(rule) => {
                 for step in self.done..self.done + steps {
-                    let drawn = (rate, rollout.key.number(step as u64));
+                    Error::if_stopped()?;
+                    let drawn = (rate, key.number(step as u64));
                     rule.step(&self.lattice, &self.states, &mut self.next, drawn);
                     std::mem::swap(&mut self.states, &mut self.next);
                 }
             }
             Rule::Network(rule, lab, on) => {
                 let NetworkRule { network, weights, state } = &mut **rule;
-                let pass = &mut Pass::new(lab, *on, Purpose::Test, state);
-                let states = std::mem::take(&mut self.states);
-                self.states = network.roll((states, &self.lattice), (weights, rollout), (Some(rate), pass))?;
+                let mut pass = Pass::new(lab, *on, Purpose::Test, state);
+                for first in self.done..self.done + steps {
+                    // Twins have nobody above them who ends it.
+                    Error::if_stopped()?;
+                    let (states, step) = (std::mem::take(&mut self.states), Rollout { key, first, steps: 1 });
+                    self.states =
+                        network.roll((states, &self.lattice), (&weights[..], step), (Some(rate), &mut pass))?;
+                }
             }
         }
         self.done += steps;

@@ -113,9 +113,11 @@ impl Method {
         format!("is `{self}`, which does not differentiate the penalty of [heads]: take {}", able.join(", "))
     }
 
-    /// Whether it trains what moves a generator (`[motion]`), whose layers are run frame after frame.
-    pub fn trains_motion(self) -> bool {
-        !matches!(self, Self::FeedbackAlignment | Self::Reservoir)
+    /// Why it does not train the layers of `table`, which are run at every cell (`cells`) or frame after frame (`motion`), if it does not.
+    pub fn by_rows(self, table: &str) -> Option<String> {
+        matches!(self, Self::FeedbackAlignment | Self::Reservoir).then(|| {
+            format!("is `{self}`, which knows layers by their rows: take another where there is a table [{table}]")
+        })
     }
 
     /// Whether it learns nothing without a twin.

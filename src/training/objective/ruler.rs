@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The floor is D between two samples of the training rows of as many rows as are judged, the top that of training rows whose parts are in
-//! no order. Both are means over a few draws, which depend on the numbers of rows alone. Below 0 is nearer than such a sample.
+//! no order. Both are means over a few draws, which depend on the numbers of rows alone. Below 0 is nearer than such a sample. Where the two
+//! ends are no scale, [`scaled`] says what takes its place.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,6 +22,18 @@ use crate::scores::{ObjectiveKind, Scores};
 const DRAWS: u64 = 4;
 /// Distances do not depend on the experiment's seed: those of all runs are comparable.
 const SEED: u64 = 20_210_430;
+
+/// A floor above this share of the top makes no scale with it.
+const HIGHEST_FLOOR: f64 = 0.9;
+/// Ends that are nearer to each other are the same but for rounding: values count by their variance, and colors are of unit 1.
+const LEAST_SPAN: f64 = 1e-9;
+
+/// A transport `apart` as a distance: 0 at the floor, 1 at the top. Where another sample is about as far as disorder, or farther, 0 is no
+/// transport at all, and 1 still the top; where there is no top either, since all rows are the same, the distance is the transport itself.
+pub fn scaled(apart: f64, [floor, top]: [f64; 2]) -> f64 {
+    let floor = if floor < HIGHEST_FLOOR * top { floor } else { 0.0 };
+    if top - floor < LEAST_SPAN { apart } else { (apart - floor) / (top - floor) }
+}
 
 /// Where the draws of all distances begin.
 pub fn key() -> Key {
@@ -60,8 +73,7 @@ impl Ruler {
     /// 0: as near as another sample of the data; 1: as far as its rows in disorder.
     pub fn distance(&self, projected: &[f32], wanted: &[f32]) -> f64 {
         let counts = [projected, wanted].map(|values| values.len() / self.width().max(1));
-        let [floor, top] = self.ends(counts);
-        (self.apart(projected, wanted) - floor) / (top - floor).max(f64::MIN_POSITIVE)
+        scaled(self.apart(projected, wanted), self.ends(counts))
     }
 
     /// D of rows in disorder, in the unit of the loss.
@@ -128,4 +140,33 @@ pub fn mean_variance(rows: &[f32], width: usize) -> f64 {
     }
     let of = |(sum, square): (&f64, &f64)| (square / count - (sum / count).powi(2)).max(0.0);
     sums.iter().zip(&squares).map(of).sum::<f64>() / width.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_has_a_scale_also_where_another_sample_is_as_far_as_disorder() {
+        assert_eq!([1.0, 3.0, 5.0].map(|apart| scaled(apart, [1.0, 5.0])), [0.0, 0.5, 1.0]);
+        // The floor is near the top, or above it: 0 is the data itself, 1 still disorder.
+        for floor in [3.9, 4.0, 9.0] {
+            assert_eq!([0.0, 1.0, 4.0].map(|apart| scaled(apart, [floor, 4.0])), [0.0, 0.25, 1.0]);
+        }
+        // Rows that are all the same are in no disorder.
+        for ends in [[0.0, 0.0], [1e-15, 2e-15], [1.0, 0.0]] {
+            assert_eq!(scaled(0.5, ends), 0.5);
+        }
+    }
+
+    #[test]
+    fn rows_without_order_are_judged_by_finite_numbers() {
+        let mut stream = key().branch("test").stream();
+        let rows: Vec<f32> = (0..400).map(|_| stream.normal()).collect();
+        // In disorder they are what they were.
+        let ruler = Ruler::new(vec![0.5; 2], [rows.clone(), rows.clone()]);
+        let [near, far] = [0.0_f32, 10.0].map(|by| rows.iter().map(|value| value + by).collect::<Vec<f32>>());
+        let [near, far] = [near, far].map(|made| ruler.distance(&made, &rows));
+        assert!(near.abs() < 1e-6 && near < far && far < 1e6, "{near} {far}");
+    }
 }

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The second term, over all channels, keeps states from growing without bound. A distance of 0 is that of another piece of the image, 1
-//! that of pixels with the right colors in no order; below 0 is nearer to the whole image than a crop of a lattice's size. Projections of
-//! the loss are other ones in each update; those of the distance are always the same, and the loss never sees them.
+//! that of pixels with the right colors in no order; below 0 is nearer to the whole image than a crop of a lattice's size. A lattice that is
+//! small beside the figures of the image has crops that are as far as its pixels in no order: 0 then is the image itself (`ruler.rs`).
+//! Projections of the loss are other ones in each update; those of the distance are always the same, and the loss never sees them.
 
 // Circle with training/objective.rs: the list of objectives names this one, which is one of them.
 
@@ -18,6 +19,7 @@ use sims::{COLORS, Key, Patches, Pixels, SlicedTransport};
 
 use super::Objective;
 use super::features::Features;
+use super::ruler::scaled;
 use crate::data::{Answers, CellsConfig, Dataset, PATCHES, Rows, Targets, Texture};
 use crate::network::{computed, rows};
 use crate::scores::{ObjectiveKind, Scores};
@@ -86,8 +88,8 @@ impl Judge {
         self.by(texture, FEW_JUDGES, self.ends[1])
     }
 
-    fn by(&self, texture: &Pixels<f32>, count: usize, [floor, top]: [f64; 2]) -> f64 {
-        (self.transport.distance(texture, 0..count) - floor) / (top - floor).max(f64::MIN_POSITIVE)
+    fn by(&self, texture: &Pixels<f32>, count: usize, ends: [f64; 2]) -> f64 {
+        scaled(self.transport.distance(texture, 0..count), ends)
     }
 }
 
@@ -301,6 +303,15 @@ mod tests {
         Key::new(4).stream().shuffle(&mut cells);
         let shuffled = Pixels { size: [27; 2], colors: cells.concat() };
         assert!((periodic.distance(&shuffled) - 1.0).abs() < 0.15, "{}", periodic.distance(&shuffled));
+        // A crop of 12 × 12 holds less than half a wave of this image, and a flat image has no scale at all.
+        let wide: Vec<f32> =
+            (0..32 * 32).flat_map(|cell| [0.5 + 0.4 * (0.1 * (cell % 32) as f32).sin(); COLORS]).collect();
+        let flat = Pixels { size: [32; 2], colors: vec![0.25; 32 * 32 * COLORS] };
+        for image in [Pixels { size: [32; 2], colors: wide }, flat] {
+            let gray = Pixels { size: [12; 2], colors: vec![0.5; 12 * 12 * COLORS] };
+            let distance = Judge::new(&image, [12, 12]).distance(&gray);
+            assert!((0.0..1e3).contains(&distance), "{distance}");
+        }
         let gray = rows::tensor(vec![0.0; 12 * 12 * 4], [1, 12 * 12 * 4]);
         let answers = objective.answers(&gray);
         assert!(objective.scores(&answers, &Targets::default()).first() > 0.5);
