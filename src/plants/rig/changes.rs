@@ -14,8 +14,11 @@ pub(super) fn known_plants(rig: &Document, experiment: &Document) -> Result<(), 
         let path = format!("plants.{name}");
         if !known.contains_key(name) {
             let hint = nearest(name, &names).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-            return Err(experiment
-                .refuse(&path, format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names))));
+            return Err(experiment.refuse_inside(
+                &path,
+                "",
+                format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names)),
+            ));
         }
         let foreign = keys
             .as_table()
@@ -24,7 +27,7 @@ pub(super) fn known_plants(rig: &Document, experiment: &Document) -> Result<(), 
             .find(|key| !["simulated", "shift", "feedthrough", "fit"].contains(&key.as_str()));
         if let Some(key) = foreign {
             let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`, `shift` and `feedthrough`, and its `fit`";
-            return Err(experiment.refuse(&format!("{path}.{key}"), message));
+            return Err(experiment.refuse_inside(&format!("{path}.{key}"), "", message));
         }
     }
     Ok(())
