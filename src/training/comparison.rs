@@ -87,7 +87,7 @@ pub struct Comparison {
     /// Whether all of them are simulated.
     pub simulated: bool,
     /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants. None without
-    /// a plant, or where a recording answers only what was recorded.
+    /// a plant, where a recording answers only what was recorded, or where readings or predictions are no numbers.
     pub twin_error: Option<f64>,
     /// What is reached without physics on the same split, mean over the seeds: [`ObjectiveKind::baseline`].
     #[serde(flatten, serialize_with = "baseline")]
