@@ -84,7 +84,9 @@ fn a_table_that_makes_no_sense_names_the_overrides_that_changed_it() {
     let text = "[car]\nlength = 3\nwidth = 2\n";
     let refused = |sets: &[&str], key: &str| {
         let mut document = Document::parse("car.toml", text).unwrap();
-        sets.iter().for_each(|set| document.set(set).unwrap());
+        for set in sets {
+            document.set(set).unwrap();
+        }
         document.refuse_inside("car", key, "cannot be built").to_string()
     };
     assert_eq!(refused(&[], "width"), "car.toml:3: `car` cannot be built");
