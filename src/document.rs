@@ -198,10 +198,18 @@ impl Document {
     }
 
     /// The same about the table at `path` where the value of `key`, somewhere in it, is what is wrong: the place is that of this value.
+    /// Where a `--set` changes other values of the table, it is named too: the value may make no sense only beside these.
     pub fn refuse_inside(&self, path: &str, key: &str, message: impl Into<String>) -> Error {
-        let is_it = |known: &String| known.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
-        let inside = self.places_within(path).into_iter().find(is_it);
-        let place = self.place(inside.as_deref().unwrap_or(path));
+        let within = self.places_within(path);
+        let is_it = |known: &&String| known.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
+        let set: Vec<String> =
+            within.iter().filter(|known| self.is_set(known)).map(|known| self.place(known)).collect();
+        let place = match within.iter().find(is_it) {
+            Some(inside) if set.is_empty() || self.is_set(inside) => self.place(inside),
+            Some(inside) => format!("{}, beside {}", self.place(inside), set.join(", ")),
+            None if set.is_empty() => self.place(path),
+            None => set.join(", "),
+        };
         Error::Refused { place, key: path.to_owned(), message: message.into() }
     }
 

@@ -113,6 +113,21 @@ fn a_plant_that_settles_is_pushed_both_ways_and_goes_on() {
 }
 
 #[test]
+fn states_that_are_no_numbers_are_said_as_such() {
+    let place = Place::new();
+    // Steep couplings: the steps of the plant do not follow its states.
+    place.write("steep.toml", &SETTLING.replace("control_spread = 0.05", "control_spread = 0.5"));
+    let (code, said) = place.refusal(&["train", "steep.toml", "--check=false"]);
+    assert!(code == 1 && said.contains("training diverged: the loss of step 1"), "{code}: {said}");
+    // Over the whole ranges of its couplings some states are none either, so its twin has no error that could be told.
+    place.write("small.toml", SETTLING);
+    let output = place.run(&["compare", "small.toml", "--methods", "spsa", "--seeds", "1"]);
+    let [table, told] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success() && !table.contains("NaN"), "{table}");
+    assert!(told.contains("the error of the twin of plant `settling` is not known"), "{told}");
+}
+
+#[test]
 fn every_method_drives_the_plant_as_often_as_its_plan_says() {
     for (method, keys, passes) in [
         ("sharpness-aware", "rho = 0.1", 2),

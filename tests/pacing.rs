@@ -136,6 +136,35 @@ fn more_shots_than_a_plant_may_have_are_refused_before_they_are_driven_or_end_th
 }
 
 #[test]
+fn a_sweep_counts_what_all_its_runs_take_and_tries_what_they_train_before_the_first() {
+    let place = Place::new();
+    place.write("small.toml", &experiment()).write("many.toml", &rig("shots = 1000000"));
+    let plan = place.json(&["train", "small.toml", "--rig", "many.toml", "--dry-run", "--json"]);
+    let shots = plan["plan"]["shots"].as_u64().unwrap();
+    place.write("one.toml", &rig(&format!("shots = {}", shots + 1)));
+    let sweep = |rig: &'static str, methods: &'static str| {
+        let key = ["--key", "training.learning_rate", "--values", "0.01,0.02"];
+        [&["sweep", "small.toml", "--rig", rig, "--methods", methods, "--seeds", "1"][..], &key].concat()
+    };
+    let (code, said) = place.refusal(&sweep("one.toml", "physics-aware"));
+    assert!(code == 3 && said.contains(&format!("but {} shots are asked for", 2 * shots)), "{code}: {said}");
+    let (code, said) = place.refusal(&sweep("many.toml", "physics-aware,phyll"));
+    assert!(code == 3 && said.contains("is phyll"), "{code}: {said}");
+    place.write(
+        "recorded.toml",
+        &rig("shots = 1000000").replace(
+            "[plants.electrical.limits]",
+            "[plants.electrical]\nrecord = \"trace\"\n[plants.electrical.limits]",
+        ),
+    );
+    let (code, said) = place.refusal(&sweep("recorded.toml", "physics-aware"));
+    assert!(code == 2 && said.contains("several runs cannot share one recording"), "{code}: {said}");
+    assert!(!place.path("trace").exists(), "nothing is recorded");
+    let left = std::fs::read_dir(place.path("runs")).map_or(0, std::iter::Iterator::count);
+    assert_eq!(left, 0, "nothing has begun");
+}
+
+#[test]
 fn a_short_outage_is_waited_for_and_costs_no_number() {
     let place = Place::new();
     let quiet = format!("system = \"electrical\"\n{QUIET}");

@@ -168,6 +168,27 @@ fn a_sweep_goes_on_past_a_setting_that_leaves_the_numbers() {
 }
 
 #[test]
+fn a_comparison_goes_on_past_a_method_that_leaves_the_numbers() {
+    let place = place();
+    place.write("steep.toml", &SMALL.replace("keep = ", "optimizer = \"sgd\"\ngradient_clip = 0.0\nkeep = "));
+    let far = "comparison.settings.physics-aware.learning_rate=1000";
+    let compare = |methods: &'static str| ["compare", "steep.toml", "--methods", methods, "--seeds", "1", "--set", far];
+    let both = "physics-aware,in-silico";
+    let found = place.json(&[&compare(both)[..], &["--name", "c", "--json"]].concat());
+    let [left, sound] = [0, 1].map(|method| &found["methods"][method]);
+    let diverged = |method: &Value| method["diverged"].as_array().map(Vec::len);
+    assert_eq!((diverged(left), diverged(sound)), (Some(1), Some(0)), "{found}");
+    assert!(left["test_nrmse"].is_null() && sound["test_nrmse"]["mean"].is_f64(), "{found}");
+    // The table has a row for it, and so it has when the comparison is asked for again.
+    let again = place.run(&[&compare(both)[..], &["--resume", "runs/c"]].concat());
+    let text = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.success() && text.contains(" diverged "), "{text}");
+    // Where none is left, it is the error that it is elsewhere.
+    let (code, text) = place.refusal(&compare("physics-aware"));
+    assert!(code == 1 && text.contains("training diverged"), "{code}: {text}");
+}
+
+#[test]
 fn a_regression_that_was_killed_ends_as_if_it_had_not_been() {
     let place = place();
     assert!(place.run(&["train", "small.toml", "--name", "whole"]).status.success());

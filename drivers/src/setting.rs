@@ -8,8 +8,7 @@ use crate::{Error, Ports};
 pub(crate) const MOST_STEPS: f32 = 1000.0;
 
 /// What to do where one is larger.
-const STEP_LESS: &str =
-    "go there in smaller steps (while training, by a smaller `learning_rate`), or allow larger ones by `slew`";
+const STEP_LESS: &str = "go there in smaller steps (while training, by a smaller `learning_rate`, or a smaller perturbation where the method perturbs), or allow larger ones by `slew`";
 
 /// Between which values the controls are set: one value, where that is known.
 #[derive(Debug)]

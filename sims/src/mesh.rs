@@ -86,7 +86,8 @@ pub struct Mesh {
     #[schemars(range(min = 0, max = 10))]
     pub phase_error: f64,
     /// A folder with the errors of one chip in place of drawn ones: `enn.npy`, `enp.npy`, `epn.npy`, `epp.npy`, `theta.npy`, `phi.npy`, as
-    /// published with Sharpness-Aware-Training; relative to the folder of the rig file.
+    /// published with Sharpness-Aware-Training; relative to the folder of the rig file. These files say nothing of the phases of the outputs, which
+    /// are set where quadratures are read: their errors are drawn with `phase_error`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub errors: String,
     /// The errors of one chip in place of drawn ones, interferometer by interferometer. Whoever opens the rig reads them from the folder

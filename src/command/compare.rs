@@ -107,6 +107,11 @@ fn print(comparison: &Comparison, seeds: usize) {
         .load_preset(presets::UTF8_HORIZONTAL_ONLY)
         .set_header(std::iter::once("method".to_owned()).chain(tested).chain(rest));
     for method in &comparison.methods {
+        if !method.diverged.is_empty() {
+            let blank = std::iter::repeat_n("–".to_owned(), scores.len() + 5);
+            table.add_row([method.method.to_owned(), "diverged".to_owned()].into_iter().chain(blank));
+            continue;
+        }
         let tested = method.scores.iter().map(|Seeded { score, test, .. }| score.show_spread(test.mean, test.spread));
         let believed = method
             .scores
@@ -130,6 +135,15 @@ fn print(comparison: &Comparison, seeds: usize) {
         "mean ± standard deviation over {seeds} seed{}; times and shots of one run",
         if seeds == 1 { "" } else { "s" }
     );
+    for method in comparison.methods.iter().filter(|method| !method.diverged.is_empty()) {
+        let seeds: Vec<String> = method.diverged.iter().map(u64::to_string).collect();
+        say!(
+            "{}: the training left the numbers with seed {}: lower comparison.settings.{}.learning_rate",
+            method.method,
+            seeds.join(", "),
+            method.method
+        );
+    }
     for method in &comparison.methods {
         let Some(seeded) = method.scores.first().filter(|seeded| 1 < seeded.each.len()) else { continue };
         let each = seeded.each.iter().map(|value| seeded.score.number(*value)).collect::<Vec<_>>().join(", ");

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::arguments::MakingArgs;
-use super::place::{empty_folder, refuse_file};
+use super::place::{refuse_file, refuse_folder};
 use crate::Error;
 use crate::control::Attendant;
 use crate::data::read_frame;
@@ -155,7 +155,7 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.extension().is_none()
 }
 
-/// Refuses a place that the frames cannot be written to, before anything is driven. A folder is there afterwards.
+/// Refuses a place that the frames cannot be written to, before anything is driven.
 fn writable(out: &Path, frames: usize) -> Result<(), Error> {
     if !is_folder(out) {
         return refuse_file(out, &["gif", "png", "csv"], ", or a folder");
@@ -163,7 +163,7 @@ fn writable(out: &Path, frames: usize) -> Result<(), Error> {
     if 100_000 < frames {
         return Err(Error::Usage(format!("--out {}: {frames} frames are too many files: write .csv", out.display())));
     }
-    empty_folder(out)
+    refuse_folder(out)
 }
 
 /// Refuses a film or pictures that are too large, before anything is driven.
@@ -191,6 +191,7 @@ fn write(out: &Path, film: &Film, (gray, zoom): ([f32; 2], usize)) -> Result<(),
         picture::sheet(&images, (film.size, columns(film.count)), gray)
     };
     if is_folder(out) {
+        std::fs::create_dir_all(out).map_err(Error::chosen(out, "cannot be made", "--out"))?;
         for frame in 0..film.length {
             picture::write((&out.join(format!("frame-{:05}.png", frame + 1)), "--out"), &[sheet(frame)], zoom)?;
         }

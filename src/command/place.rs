@@ -18,8 +18,12 @@ pub fn refuse_file(out: &Path, endings: &[&str], or: &str) -> Result<(), Error> 
     whole_file::probe(out).map_err(Error::chosen(out, "cannot be written", "--out"))
 }
 
-/// Makes the folder for `--out`, and refuses one with other files: old frames would stand among the new ones, and whose they are is not known.
-pub fn empty_folder(out: &Path) -> Result<(), Error> {
+/// Refuses a folder for `--out` that cannot be made or written, and one with other files: old frames would stand among the new ones, and whose
+/// they are is not known. A new one is not left there: what comes between may still be refused.
+pub fn refuse_folder(out: &Path) -> Result<(), Error> {
+    // The deepest first.
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = out.ancestors().take_while(is_missing).collect();
     std::fs::create_dir_all(out).map_err(Error::chosen(out, "cannot be made", "--out"))?;
     let entries = std::fs::read_dir(out).map_err(Error::chosen(out, "cannot be read", "--out"))?;
     let mut names: Vec<String> =
@@ -33,7 +37,10 @@ pub fn empty_folder(out: &Path) -> Result<(), Error> {
         )));
     }
     let file = out.join("frame");
-    whole_file::probe(&file).map_err(Error::chosen(out, "cannot be written", "--out"))
+    whole_file::probe(&file).map_err(Error::chosen(out, "cannot be written", "--out"))?;
+    // One that cannot be removed stays, empty.
+    let _ = missing.into_iter().try_for_each(std::fs::remove_dir);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -50,12 +57,15 @@ mod tests {
         assert!(said(refuse_file(&at("none/a.png"), &["png"], "")).contains("Choose another place with --out"));
         std::fs::create_dir(at("taken.png")).unwrap();
         assert!(said(refuse_file(&at("taken.png"), &["png"], "")).contains("cannot be written"));
-        empty_folder(&at("new/frames")).unwrap();
-        empty_folder(&at("new/frames")).unwrap();
+        refuse_folder(&at("new/frames")).unwrap();
+        assert!(!at("new").exists(), "what was new is not left there");
+        std::fs::create_dir_all(at("new/frames")).unwrap();
+        refuse_folder(&at("new/frames")).unwrap();
+        assert!(at("new/frames").is_dir(), "what was there stays");
         std::fs::write(at("new/frames/frame-00007.png"), "old").unwrap();
-        assert!(said(empty_folder(&at("new/frames"))).contains("holds 1 files already, such as `frame-00007.png`"));
+        assert!(said(refuse_folder(&at("new/frames"))).contains("holds 1 files already, such as `frame-00007.png`"));
         std::fs::write(at("file"), "").unwrap();
-        assert!(said(empty_folder(&at("file"))).contains("cannot be made"));
+        assert!(said(refuse_folder(&at("file"))).contains("cannot be made"));
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 3);
     }
 }

@@ -209,6 +209,10 @@ fn attempt(
         usize::from(seeds),
         &dated_folder(&arguments.runs, &format!("reproduce-{}", entry.name)),
     )?;
+    if let Some(left) = comparison.methods.iter().find(|method| !method.diverged.is_empty()) {
+        let what = format!("what {} gave with seed {}", left.method, left.diverged[0]);
+        return Err(Error::Diverged { what });
+    }
     let seeds: Vec<u64> = (first..first + u64::from(seeds)).collect();
     let run = comparison.runs.first().map(PathBuf::as_path);
     let provenance = Provenance::of(run, git.clone(), start.elapsed().as_secs_f64());

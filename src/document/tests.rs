@@ -80,6 +80,27 @@ fn overrides_change_values_and_are_named_in_errors() {
 }
 
 #[test]
+fn a_table_that_makes_no_sense_names_the_overrides_that_changed_it() {
+    let text = "[car]\nlength = 3\nwidth = 2\n";
+    let refused = |sets: &[&str], key: &str| {
+        let mut document = Document::parse("car.toml", text).unwrap();
+        for set in sets {
+            document.set(set).unwrap();
+        }
+        document.refuse_inside("car", key, "cannot be built").to_string()
+    };
+    assert_eq!(refused(&[], "width"), "car.toml:3: `car` cannot be built");
+    assert_eq!(refused(&[], "height"), "car.toml:1: `car` cannot be built");
+    assert_eq!(refused(&["car.width=9"], "width"), "--set car.width=9: `car` cannot be built");
+    assert_eq!(refused(&["car.width=9"], "height"), "--set car.width=9: `car` cannot be built");
+    assert_eq!(refused(&["car.length=9"], "width"), "car.toml:3, beside --set car.length=9: `car` cannot be built");
+    let both = refused(&["car.length=9", "car.wheels=5"], "height");
+    assert_eq!(both, "--set car.length=9, --set car.wheels=5: `car` cannot be built");
+    // What is set elsewhere has no part in it.
+    assert_eq!(refused(&["bus.length=9"], "width"), "car.toml:3: `car` cannot be built");
+}
+
+#[test]
 fn a_table_is_laid_over_the_rest_and_its_errors_keep_their_lines() {
     let laid = |quick: &str| {
         let mut document = Document::parse("car.toml", &format!("{TEXT}\n[quick]\n{quick}")).unwrap();

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::Error;
 use crate::control::{Fleet, Keyboard};
+use crate::data::Dataset;
 use crate::record::NewFolder;
 use crate::scores::{ObjectiveKind, Scores};
 use crate::training::prepared::origins;
@@ -26,8 +27,10 @@ pub use seeds::{Seeded, Spread, median, read_scores, write_believed, write_each,
 pub struct MethodSummary {
     /// Its name.
     pub method: &'static str,
-    /// Its scores, the one that decides first.
+    /// Its scores, the one that decides first; none where a training has left the numbers.
     pub scores: Vec<Seeded>,
+    /// The seeds of the trainings that have left the numbers.
+    pub diverged: Vec<u64>,
     /// What it was trained with.
     pub learning_rate: f64,
     /// Shots on the plant in one run, tests included.
@@ -50,6 +53,7 @@ impl Serialize for MethodSummary {
         map.serialize_entry("method", self.method)?;
         write_tests(&self.scores, &mut map)?;
         write_each(&self.scores, &mut map)?;
+        map.serialize_entry("diverged", &self.diverged)?;
         map.serialize_entry("learning_rate", &self.learning_rate)?;
         write_believed(&self.scores, &mut map)?;
         map.serialize_entry("shots", &self.shots)?;
@@ -82,7 +86,7 @@ pub struct Comparison {
     /// Whether all of them are simulated.
     pub simulated: bool,
     /// RMS error of the nominal twin over the standard deviation of the plant's outputs; the worst of several plants. None without
-    /// a plant, or where a recording answers only what was recorded.
+    /// a plant, where a recording answers only what was recorded, or where readings or predictions are no numbers.
     pub twin_error: Option<f64>,
     /// What is reached without physics on the same split, mean over the seeds: [`ObjectiveKind::baseline`].
     #[serde(flatten, serialize_with = "baseline")]
@@ -91,7 +95,7 @@ pub struct Comparison {
     pub rule: String,
     /// One entry for each method.
     pub methods: Vec<MethodSummary>,
-    /// The folder of each run.
+    /// The folder of each run that is finished.
     pub runs: Vec<PathBuf>,
     /// The figures of all curves.
     pub figures: Vec<PathBuf>,
@@ -123,19 +127,18 @@ fn compare_in(
     (folder, make): (&Path, impl FnOnce() -> Result<PathBuf, Error>),
 ) -> Result<Comparison, Error> {
     let first = prepared.experiment.seed;
+    if let Some(twice) = methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
+        return Err(Error::Usage(format!("--methods: `{}` is named twice: name each method once", twice.1)));
+    }
     refuse_unfit(prepared, methods, first.saturating_add(seeds as u64))?;
     let seeds: Vec<u64> = (first..first + seeds as u64).collect();
     // What is refused is refused before anything is made: the files, the data, the widths.
     let data = prepared.load(first)?;
     let (mut cards, mut plan) = (serde_json::Value::Null, Plan::default());
     for &method in methods {
-        let lab = prepared.lab(method, first)?;
-        let network = prepared.network_by(method, (&lab, &data))?;
-        let runs = folder.parent().unwrap_or(Path::new(""));
-        let experiment = prepared.counted(method, first, &data);
-        plan = plan.and(seeds.len(), &Plan::new(&experiment, method, (&data, &network), &lab, runs));
-        cards = crate::record::plant_facts(&lab);
-        prepared.rig.keep_open(lab.into_plants()?);
+        let (one, facts) = planned(prepared, (method, first), &data, folder)?;
+        plan = plan.and(seeds.len(), &one);
+        cards = facts;
     }
     plan.check(folder, &prepared.rig)?;
     let jobs: Vec<Job> = methods.iter().flat_map(|&method| seeds.iter().map(move |&seed| (method, seed))).collect();
@@ -160,12 +163,27 @@ fn compare_in(
         .is_some_and(|plants| !plants.is_empty() && plants.iter().all(|plant| plant["origin"] == "simulated"));
     // Benches on wires have one user at a time, also where what answers is simulated.
     let workers = if prepared.may_be_asked() { rayon::current_num_threads() } else { 1 };
-    let finished = run_all(prepared, &jobs, workers, folder)?;
-    let runs = finished.iter().map(|run| run.folder.clone()).collect::<Vec<_>>();
-    let summaries = methods.iter().zip(finished.chunks(seeds.len())).map(|(&method, runs)| {
+    let results = run_each(prepared, &jobs, (workers, true), folder)?;
+    let runs: Vec<PathBuf> = results.iter().flatten().map(|run| run.folder.clone()).collect();
+    let mut summaries = Vec::with_capacity(methods.len());
+    for (&method, results) in methods.iter().zip(results.chunks(seeds.len())) {
+        let mut diverged = Vec::new();
+        for (&seed, result) in seeds.iter().zip(results) {
+            if let Err(error) = result {
+                tell!("pnnlab: {method}, seed {seed}: {error}; this method has no score");
+                diverged.push(seed);
+            }
+        }
+        let finished: Vec<&Finished> = results.iter().flatten().collect();
         let learning_rate = prepared.experiment.by(method, first, &prepared.document).training.learning_rate;
-        MethodSummary { learning_rate, ..summarize(method, objective, runs) }
-    });
+        summaries.push(MethodSummary { learning_rate, ..summarize((method, diverged), objective, &finished) });
+    }
+    // Where no method has scores, it is the error that it is for one training.
+    if summaries.iter().all(|summary| !summary.diverged.is_empty())
+        && let Some(error) = results.into_iter().find_map(Result::err)
+    {
+        return Err(error);
+    }
     let comparison = Comparison {
         experiment: prepared.experiment.name.clone(),
         objective,
@@ -176,18 +194,33 @@ fn compare_in(
         baseline,
         rule: prepared.experiment.comparison.rule.clone(),
         figures: prepared.drawer.draw_runs(&runs, &folder.join("figures"))?,
-        methods: summaries.collect(),
+        methods: summaries,
         runs,
     };
     replace(&folder.join("comparison.json"), format!("{:#}\n", json!(comparison)).as_bytes())?;
     Ok(comparison)
 }
 
-/// Refuses what cannot be compared.
-fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(), Error> {
-    if let Some(twice) = methods.iter().enumerate().find(|(index, method)| methods[..*index].contains(method)) {
-        return Err(Error::Usage(format!("--methods: `{}` is named twice: name each method once", twice.1)));
-    }
+/// What one training of a comparison or sweep in `folder` will cost, and what its plants say of themselves. A method that cannot train the network
+/// is refused, before anything is driven.
+pub(crate) fn planned(
+    prepared: &Prepared,
+    (method, seed): Job,
+    data: &Dataset,
+    folder: &Path,
+) -> Result<(Plan, serde_json::Value), Error> {
+    let lab = prepared.lab(method, seed)?;
+    let network = prepared.network_by(method, (&lab, data))?;
+    let runs = folder.parent().unwrap_or(Path::new(""));
+    let experiment = prepared.counted(method, seed, data);
+    let plan = Plan::new(&experiment, method, (data, &network), &lab, runs);
+    let facts = crate::record::plant_facts(&lab);
+    prepared.rig.keep_open(lab.into_plants()?);
+    Ok((plan, facts))
+}
+
+/// Refuses what several runs cannot be made of: seeds that end at `end`, methods that do not train the network's read-outs, a recording.
+pub(crate) fn refuse_unfit(prepared: &Prepared, methods: &[Method], end: u64) -> Result<(), Error> {
     if end > i64::MAX as u64 {
         return Err(Error::Usage("--seed: the last seed is too large: stay below 2^63".into()));
     }
@@ -214,15 +247,26 @@ fn run_folder(folder: &Path, (method, seed): Job) -> PathBuf {
     folder.join(format!("{method}-seed-{seed}"))
 }
 
-/// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time.
-///
-/// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs.
+/// Runs all jobs as [`run_each`] does, up to the first training that leaves the numbers.
 pub(crate) fn run_all(
     prepared: &Prepared,
     jobs: &[Job],
     workers: usize,
     folder: &Path,
 ) -> Result<Vec<Finished>, Error> {
+    run_each(prepared, jobs, (workers, false), folder)?.into_iter().collect()
+}
+
+/// Runs all jobs, so many at a time: simulated benches do not share anything, a real one has one user at a time. `goes_on` past trainings that
+/// leave the numbers, or up to the first.
+///
+/// Each worker's kernels share the cores that are left to it. The results are in the order of the jobs; their errors are such trainings.
+fn run_each(
+    prepared: &Prepared,
+    jobs: &[Job],
+    (workers, goes_on): (usize, bool),
+    folder: &Path,
+) -> Result<Vec<Result<Finished, Error>>, Error> {
     let workers = workers.clamp(1, jobs.len().max(1));
     let threads = (rayon::current_num_threads() / workers).max(1);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -239,7 +283,8 @@ pub(crate) fn run_all(
             }
             let run = run_folder(folder, (method, seed));
             let result = prepared.train_or_go_on((method, seed), &run, (&bars, &fleet));
-            failed.fetch_or(result.is_err(), Relaxed);
+            let ends = |error: &Error| !(goes_on && matches!(error, Error::Diverged { .. }));
+            failed.fetch_or(result.as_ref().is_err_and(ends), Relaxed);
             finished.push((index, result));
         }
         finished
@@ -256,24 +301,33 @@ pub(crate) fn run_all(
             .flat_map(|handle| handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Vec<_>>()
     });
-    // A failure is worth more than the word that the user stopped, and this more than a training that left the numbers, past which a sweep
-    // goes on.
-    let is_stop = |result: &Result<Finished, Error>| matches!(result, Err(Error::Stopped(_)));
-    let has_left = |result: &Result<Finished, Error>| matches!(result, Err(Error::Diverged { .. }));
-    finished.sort_by_key(|(index, result)| (has_left(result), is_stop(result), *index));
-    if finished.len() < jobs.len() && finished.iter().all(|(_, result)| result.is_ok() || is_stop(result)) {
+    // A failure is worth more than the word that the user stopped, and this more than a training that left the numbers.
+    let rank = |result: &Result<Finished, Error>| match result {
+        Ok(_) | Err(Error::Diverged { .. }) => 2,
+        Err(Error::Stopped(_)) => 1,
+        Err(_) => 0,
+    };
+    finished.sort_by_key(|(index, result)| (rank(result), *index));
+    let results = finished.into_iter().map(|(_, result)| match result {
+        Err(Error::Stopped(_)) => Err(Error::Stopped(folder.to_owned())),
+        Err(error @ Error::Diverged { .. }) => Ok(Err(error)),
+        result => result.map(Ok),
+    });
+    let results = results.collect::<Result<Vec<Result<Finished, Error>>, Error>>()?;
+    if results.len() < jobs.len() && (goes_on || results.iter().all(Result::is_ok)) {
         return Err(Error::Stopped(folder.to_owned()));
     }
-    let finished = finished.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>();
-    finished.map_err(|error| if matches!(error, Error::Stopped(_)) { Error::Stopped(folder.to_owned()) } else { error })
+    Ok(results)
 }
 
-/// Means and spreads over the runs of one method.
-fn summarize(method: Method, objective: ObjectiveKind, runs: &[Finished]) -> MethodSummary {
-    let mean = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().map(value).collect::<Vec<_>>()).mean;
+/// Means and spreads over the finished runs of one method, and the seeds of those that have left the numbers.
+fn summarize((method, diverged): (Method, Vec<u64>), objective: ObjectiveKind, runs: &[&Finished]) -> MethodSummary {
+    let mean = |value: &dyn Fn(&Finished) -> f64| Spread::of(&runs.iter().copied().map(value).collect::<Vec<_>>()).mean;
+    let last: Vec<_> = runs.iter().map(|run| run.outcome.last).collect();
     MethodSummary {
         method: method.name(),
-        scores: Seeded::of(objective, &runs.iter().map(|run| run.outcome.last).collect::<Vec<_>>()),
+        scores: if diverged.is_empty() { Seeded::of(objective, &last) } else { vec![] },
+        diverged,
         learning_rate: 0.0,
         shots: runs.first().map_or(0, |run| run.shots),
         training_shots: runs.first().map_or(0, |run| run.outcome.training_shots),

@@ -123,7 +123,9 @@ impl Plan {
             shot_bytes += (passes + tests) as u64 * 4 * ports.control_count() as u64;
         }
         for (place, (shots, seconds)) in driven {
-            let (more, longer) = upkeep::cost(training, method, (data.train.len(), shots), lab.card(place));
+            let knows_noise = lab.fit(place).is_some_and(|fit| fit.fit.noise.is_some());
+            let looked_after = (lab.card(place), knows_noise);
+            let (more, longer) = upkeep::cost(training, method, (data.train.len(), shots), looked_after);
             let (shots, seconds) = (shots + more, seconds + longer);
             (plan.shots, plan.plant_seconds) = (plan.shots + shots, plan.plant_seconds + seconds);
             plan.driven.insert(lab.names()[place].to_owned(), (shots, seconds));

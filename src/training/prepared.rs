@@ -291,7 +291,7 @@ impl Prepared {
         Ok(origins(&self.cards()?))
     }
 
-    /// The error of each plant's nominal twin, the worst of them.
+    /// The error of each plant's nominal twin, the worst of them; none where it cannot be told.
     pub(crate) fn twin_error(&self, seed: u64) -> Result<Option<f64>, Error> {
         let mut worst = None;
         let mut plants = self.rig.open(&self.plants(), seed)?;
@@ -305,6 +305,14 @@ impl Prepared {
             let agreement = calibration::agreement(&mut opened.plant, &*opened.twin, AGREEMENT_SHOTS, key);
             opened.plant.make_safe().map_err(Error::plant(&opened.name))?;
             let error = agreement.map_err(Error::plant(&opened.name))?.relative_error();
+            if !error.is_finite() {
+                tell!(
+                    "pnnlab: the error of the twin of plant `{}` is not known: over its whole ranges readings or predictions are no numbers, or never \
+                     differ",
+                    opened.name
+                );
+                return Ok(None);
+            }
             worst = Some(worst.map_or(error, |worst: f64| worst.max(error)));
         }
         self.rig.keep_open(plants);

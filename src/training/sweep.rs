@@ -12,7 +12,8 @@ use crate::Error;
 use crate::event::Evaluated;
 use crate::record::{NewFolder, command_line};
 use crate::scores::{Keyed, ObjectiveKind, Score, Scores};
-use crate::training::{Finished, Method, Prepared, RefreshConfig, Spread, comparison::run_all};
+use crate::training::comparison::{planned, refuse_unfit, run_all};
+use crate::training::{Finished, Method, Prepared, RefreshConfig, Spread};
 use crate::writing::replace;
 
 pub use setting::{Axis, Setting, drawn, grid};
@@ -196,8 +197,11 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
         prepared.rig = prepared.rig.clone().sharing(rig);
     }
     let first = prepared.first().ok_or_else(|| Error::Usage("--values: name at least one value".to_owned()))?;
-    // Each setting's plants are opened once: one that cannot be built is refused now, not hours later.
-    prepared.iter().try_for_each(|prepared| prepared.origins().map(drop))?;
+    let methods: Vec<Method> = plan.variants.iter().map(|variant| variant.method).collect();
+    refuse_unfit(first, &methods, first.experiment.seed.saturating_add(plan.seeds as u64))?;
+    let all = plan.settings.len() * plan.variants.len();
+    let cost = plan.cost(&prepared, folder.wanted())?;
+    tell!("pnnlab: plan of {} runs: {cost}", all * plan.seeds);
     let alone = prepared.iter().all(Prepared::may_be_asked);
     let folder = &folder.make()?;
     let keys: Vec<String> = plan.settings[0].values.iter().map(|(key, _)| key.clone()).collect();
@@ -214,7 +218,6 @@ pub fn sweep(plan: &Plan<'_>, folder: &NewFolder) -> Result<(Sweep, PathBuf, Vec
         points: vec![],
         best: vec![],
     };
-    let all = plan.settings.len() * plan.variants.len();
     let mut left = None;
     for (setting, prepared) in plan.settings.iter().zip(&prepared) {
         let twin_error = prepared.twin_error(prepared.experiment.seed)?;
@@ -265,6 +268,24 @@ impl Plan<'_> {
             training.drift = None;
         }
         Ok(prepared)
+    }
+
+    /// What all runs together will cost. What cannot be built or trained, and more shots than a plant may be driven with, is refused now, not hours
+    /// later.
+    fn cost(&self, prepared: &[Prepared], folder: &Path) -> Result<crate::training::Plan, Error> {
+        let mut cost = crate::training::Plan::default();
+        for (setting, prepared) in self.settings.iter().zip(prepared) {
+            let seed = prepared.experiment.seed;
+            let data = prepared.load(seed)?;
+            for variant in self.variants {
+                let mut runs = self.prepare(setting, variant.refresh)?;
+                runs.rig = runs.rig.sharing(&prepared.rig);
+                let (one, _) = planned(&runs, (variant.method, seed), &data, folder)?;
+                cost = cost.and(self.seeds, &one);
+            }
+        }
+        prepared.iter().try_for_each(|prepared| cost.check(folder, &prepared.rig))?;
+        Ok(cost)
     }
 
     /// All seeds of one setting by one method.

@@ -37,13 +37,16 @@ pub fn known_plants(rig: &Document, experiment: &Document) -> Result<(), Error> 
         let path = format!("plants.{name}");
         if !known.contains_key(name) {
             let hint = nearest(name, &names).map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
-            return Err(experiment
-                .refuse(&path, format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names))));
+            return Err(experiment.refuse_inside(
+                &path,
+                "",
+                format!("is not a plant of the rig `{}`: it has {}.{hint}", rig.name(), list(&names)),
+            ));
         }
         let foreign = keys.as_table().into_iter().flat_map(toml::Table::keys).find(|key| !FREE.contains(&key.as_str()));
         if let Some(key) = foreign {
             let message = "belongs to the rig: an experiment can change only how a plant is simulated, below `simulated`, `shift` and `feedthrough`, and its `fit`";
-            return Err(experiment.refuse(&format!("{path}.{key}"), message));
+            return Err(experiment.refuse_inside(&format!("{path}.{key}"), "", message));
         }
     }
     Ok(())

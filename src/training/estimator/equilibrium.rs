@@ -177,6 +177,10 @@ impl Estimator for Equilibrium {
         if is_empty {
             return Ok(Estimate::unmoved(weights.len(), numbers, usage, state));
         }
+        // Where to push is not known of answers that are no numbers.
+        if !numbers.total.is_finite() {
+            return Err(Error::Diverged { what: format!("the loss of step {}", problem.step) });
+        }
         let mut gradients = loss.backward();
         let of_readings = readings.first().and_then(|readings| readings.grad(&gradients)).map(rows::values);
         let mut taken: Vec<Option<Vec<f32>>> =

@@ -115,8 +115,9 @@ pub fn drawn(axes: &[Axis], count: usize, key: Key) -> Result<Vec<Setting>, Erro
             let is_wide = 0.0 < *low && 10.0 * low <= *high;
             let value = if is_wide { low * (high / low).powf(fraction) } else { low + (high - low) * fraction };
             // Four digits tell settings apart and can be typed again.
-            let digits = (3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32).clamp(0, 12) as usize;
-            format!("{value:.digits$}")
+            let places = 3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32;
+            let digits = places.clamp(0, 12) as usize;
+            if 12 < places { format!("{value:.3e}") } else { format!("{value:.digits$}") }
         }
     };
     Ok((0..count).map(|_| Setting::of(axes, axes.iter().map(&mut draw).collect())).collect())
@@ -153,6 +154,8 @@ mod tests {
         assert!(rates.iter().all(|rate| (0.001..=0.1).contains(rate)));
         let low = rates.iter().filter(|rate| **rate < 0.01).count();
         assert!((10..=30).contains(&low), "evenly in the logarithm: {low} of 40 in the lower decade");
+        let tiny = drawn(&axes(&[("rate", "1e-15..1e-13")]), 20, Key::new(1)).unwrap();
+        assert!(tiny.iter().all(|setting| 9e-16 < setting.number && setting.number < 1.1e-13), "{tiny:?}");
     }
 
     #[test]

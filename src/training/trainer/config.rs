@@ -98,10 +98,10 @@ pub struct TrainingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub patience: Option<usize>,
-    /// A reference pattern during training, which tells drift; left out: none.
+    /// A reference pattern during training, which tells drift; left out: none. Only `physics-aware` takes it: other methods leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftConfig>,
-    /// The twin is fitted anew during training; left out: never.
+    /// The twin is fitted anew during training; left out: never. Only by `physics-aware`: other methods leave it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshConfig>,
     /// How `spsa` perturbs; left out: as its defaults say.

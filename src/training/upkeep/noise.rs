@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use calibration::{NoiseModel, Stimuli, Trace, fit_noise};
-use drivers::{Batch, Timing};
+use drivers::Batch;
 use sims::Key;
 use toml::Table;
 
@@ -15,17 +15,10 @@ use crate::control::{Board, Monitor};
 use crate::plants::{Lab, Noise};
 
 /// Shots from which the noise of a plant without a fit is learned: stimuli and repeats.
-const NOISE_SHOTS: [usize; 2] = [100, 10];
+pub(super) const NOISE_SHOTS: [usize; 2] = [100, 10];
 
 /// Stimuli that share one setting of the controls.
-const PER_SETTING: usize = 20;
-
-/// Shots and bench time, in s, of learning a plant's noise.
-pub(super) fn cost(timing: &Timing, settle: f64) -> (u64, f64) {
-    let [count, repeats] = NOISE_SHOTS;
-    let seconds = settle + repeats as f64 * timing.batch(PER_SETTING);
-    ((count * repeats) as u64, count.div_ceil(PER_SETTING) as f64 * seconds)
-}
+pub(super) const PER_SETTING: usize = 20;
 
 /// Keeps the noise of one plant's predictions.
 pub(super) struct NoiseKeeper {
