@@ -284,8 +284,8 @@ impl Session {
             if self.wire.outbox.len() < MAX_BODY
                 && let Some(request) = transfer.next(now)
             {
-                self.last_id += 1;
-                request.encode(self.number, self.last_id, &mut self.wire.outbox);
+                let id = next(&mut self.last_id);
+                request.encode(self.number, id, &mut self.wire.outbox);
                 continue;
             }
             self.wire.turn(self.number, self.epoch + transfer.wakes()).await?;
