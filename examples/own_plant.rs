@@ -65,7 +65,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let refused = plant.measure(&Batch::new(3, vec![0.1, 0.45, 0.1])?).expect_err("0.45 A is above the limit");
     println!("refused: {refused}");
 
-    let subject = &mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true };
+    let subject =
+        &mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true, stopped: || false };
     for found in check(subject).iter().filter(|check| check.outcome != CheckOutcome::NotRun) {
         println!("{}: {}, {}", found.name, found.outcome.name(), found.why);
     }

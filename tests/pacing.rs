@@ -113,6 +113,14 @@ fn limits_that_are_swapped_and_rigs_that_make_no_sense_are_refused_before_anythi
     let checks = report["plants"][0]["checks"].as_array().unwrap();
     assert!(checks.iter().any(|check| check["check"] == "addresses" && check["outcome"] == "passed"), "{report:#}");
     assert!(checks.iter().any(|check| check["outcome"] == "not-run"), "{report:#}");
+    // Two plants at one address are good for nothing together, and each alone is sound.
+    let second = served.replace("name = \"red-pitaya\"\n", "").replace("plants.electrical", "plants.second");
+    place.write("twice.toml", &format!("{served}\n{second}"));
+    let report = place.json(&["check", "twice.toml", "--offline", "--json"]);
+    for (plant, other) in [(0, "second"), (1, "electrical")] {
+        let said = report["plants"][plant].to_string();
+        assert!(said.contains(&format!("plant `{other}` has it as well")), "{said}");
+    }
     place.write("bad.toml", &(served.to_owned() + "\n[plants.electrical.limits]\nslew = { drvie = 0.1 }\n"));
     let output = place.run(&["check", "bad.toml", "--offline", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();

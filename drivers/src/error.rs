@@ -206,7 +206,7 @@ pub enum Error {
         instrument: String,
     },
     /// A setting that does not read back as it was sent.
-    #[error("instrument `{instrument}` was told {setting} = {sent}, but says {read}: check its range")]
+    #[error("instrument `{instrument}` was told {setting} = {sent}, but says {read}: check it and its range")]
     Readback {
         /// Its name in the rig.
         instrument: String,

@@ -28,11 +28,12 @@ use crate::owner::is_serial_number;
 use crate::{Error, Opening, Port, Session};
 
 pub use block::{Numbers, block, read_block};
+pub(crate) use entry::says_error;
 pub use held::Held;
 pub use identity::ScpiIdentity;
 pub use terminator::Terminator;
 pub use value::{Setting, agrees, numbers};
-pub(crate) use value::{number, told};
+pub(crate) use value::{number, number_in, told};
 
 /// The longest line that is read: a waveform as text.
 const LONGEST_LINE: usize = 1 << 22;

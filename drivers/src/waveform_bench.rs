@@ -140,7 +140,7 @@ pub trait Bursts: Send {
         ScpiControls::default()
     }
 
-    /// Their links.
+    /// Their links; that of the instrument that reads is the last.
     fn watches(&self) -> Vec<LinkWatch>;
 }
 
@@ -214,16 +214,19 @@ impl WaveformBench {
 
     /// Rejects readings that cannot be right.
     fn accept(&self, readings: Vec<f32>, expected: usize) -> Result<Vec<f32>, Error> {
-        let instrument = self.bursts.identity().model.clone();
+        // The one that reads is the last of them, or the only one.
+        let reader = || self.bursts.watches().last().map_or_else(String::new, |watch| watch.report().instrument);
         if readings.len() != expected {
             return Err(Error::Garbled {
-                instrument,
+                instrument: reader(),
                 message: format!("reads {} samples where {expected} were taken", readings.len()),
             });
         }
         match readings.iter().position(|reading| !reading.is_finite()) {
             _ if self.shows_all => Ok(readings),
-            Some(at) => Err(Error::Rejected { instrument, message: format!("{} at sample {at}", readings[at]) }),
+            Some(at) => {
+                Err(Error::Rejected { instrument: reader(), message: format!("{} at sample {at}", readings[at]) })
+            }
             None => Ok(readings),
         }
     }
@@ -305,7 +308,8 @@ mod tests {
             Ok(())
         }
         fn watches(&self) -> Vec<LinkWatch> {
-            vec![]
+            let address: crate::Address = "tcp://127.0.0.1:5025".parse().unwrap();
+            ["generator", "digitizer"].map(|name| LinkWatch::new(name, &address, String::new(), None)).to_vec()
         }
     }
 
@@ -344,6 +348,7 @@ mod tests {
     fn readings_that_are_no_numbers_are_repeated_only_so_often() {
         let error = bench(2).measure(&Batch::zeros(1, 3)).unwrap_err();
         assert!(matches!(error, Error::Rejected { .. }), "{error}");
+        assert!(error.to_string().starts_with("instrument `digitizer` reads NaN at sample 0"), "{error}");
     }
 
     #[test]

@@ -74,14 +74,21 @@ const CHECKS: [Named; 10] = [
 ///
 /// let bench = Electrical { samples: 16, ..Electrical::default() }.build().unwrap();
 /// let mut plant = Limited::new(Simulated::new(bench.system), &Limits::default())?;
-/// let found = check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true });
+/// let found = check(&mut Subject {
+///     plant: &mut plant,
+///     links: vec![],
+///     watchdog: false,
+///     reads_controls: true,
+///     stopped: || false,
+/// });
 /// assert!(found.iter().all(|check| check.outcome != CheckOutcome::Failed));
 /// # Ok::<(), drivers::Error>(())
 /// ```
 pub fn check(subject: &mut Subject) -> Vec<Check> {
     let mut plant = Gentle::new(subject.plant);
-    let (links, watchdog, reads_controls) = (subject.links.clone(), subject.watchdog, subject.reads_controls);
-    let subject = &mut Subject { plant: &mut plant, links, watchdog, reads_controls };
+    let (links, watchdog) = (subject.links.clone(), subject.watchdog);
+    let (reads_controls, stopped) = (subject.reads_controls, subject.stopped);
+    let subject = &mut Subject { plant: &mut plant, links, watchdog, reads_controls, stopped };
     let run = |(name, run): &Named| {
         let (outcome, why) = match run(subject) {
             Ok(why) => (CheckOutcome::Passed, why),

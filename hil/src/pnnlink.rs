@@ -2,6 +2,8 @@
 
 mod bench;
 mod firmware;
+#[cfg(test)]
+mod lying_tests;
 mod mishaps;
 mod pattern;
 mod served;

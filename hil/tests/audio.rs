@@ -125,7 +125,13 @@ fn measure(address: &str) {
 
 /// Whether the plate passes the conformance checks; a shot in the wrong place is the end.
 fn passes(plate: &mut dyn Plant, links: &[LinkWatch]) -> bool {
-    let checks = check(&mut Subject { plant: plate, links: links.to_vec(), watchdog: true, reads_controls: true });
+    let checks = check(&mut Subject {
+        plant: plate,
+        links: links.to_vec(),
+        watchdog: true,
+        reads_controls: true,
+        stopped: || false,
+    });
     for check in &checks {
         println!("{:22} {:8} {}", check.name, check.outcome.name(), check.why);
         assert!(!check.why.contains("came back as others"), "{}", check.why);

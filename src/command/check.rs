@@ -129,7 +129,9 @@ fn report(rig: &Rig, name: &str, arguments: &CheckArgs) -> Result<Report, Error>
     let config = rig.config.plants.get(name);
     let bench = config.and_then(|config| config.bench.as_ref());
     let reads_controls = bench.is_none_or(|bench| bench.instruments.reads_controls());
-    let mut checks = check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog, reads_controls });
+    let stopped = stop::requested;
+    let mut checks =
+        check(&mut Subject { plant: &mut stoppable, links: links.clone(), watchdog, reads_controls, stopped });
     let mut trainability = None;
     if config.is_some_and(PlantConfig::is_learned) {
         checks.push(twin_check(name, arguments.rig.as_deref(), fit.as_ref()));

@@ -352,7 +352,7 @@ impl Rig {
         let watchdog = config.bench.as_ref().is_some_and(|bench| bench.instruments.has_watchdog());
         Ok(Opened {
             name: name.to_owned(),
-            plant: Guarded::new(plant, guard.0.take()),
+            plant: Guarded::new(name, plant, guard.0.take()),
             twin,
             ideal,
             adjustable,

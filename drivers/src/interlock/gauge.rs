@@ -16,7 +16,7 @@ use super::line_query::LineQuery;
 use super::reading::Reading;
 use crate::dialogue::shown;
 use crate::pnnlink::link::{Options, Pnnlink};
-use crate::scpi::number;
+use crate::scpi::{number_in, says_error};
 use crate::{
     Address, Batch, Direction, Error, Link, LinkOptions, Plant, Scpi, ScpiRequest, Terminator, settings_agree,
 };
@@ -50,7 +50,8 @@ pub struct GaugeConfig {
     pub identity: String,
     /// What it is asked, such as `MEAS:POW?`.
     pub query: String,
-    /// The unit of its answer, for people.
+    /// The unit of its bounds, such as `mW`. An answer with a multiple of it, such as `0.015 W`, is converted; one with another unit cannot
+    /// be read, which trips. An answer without a unit is taken to be in it.
     #[serde(default)]
     pub unit: String,
     /// From question to question, in s.
@@ -113,15 +114,23 @@ impl GaugeConfig {
 
     /// The reading in an answer.
     fn value(&self, answer: &str) -> Result<f32, String> {
+        if self.protocol == GaugeProtocol::Scpi && says_error(answer) {
+            return Err(format!("it answers with the error `{}`", shown(answer.as_bytes())));
+        }
         let field = answer.split(',').nth(self.field - 1).unwrap_or_default().trim();
         let is_word = |(word, _): &(&String, &f32)| [answer, field].iter().any(|text| settings_agree(word, text));
         if let Some((_, value)) = self.values.iter().find(is_word) {
             return Ok(*value);
         }
-        match number(field) {
-            Some(value) if NOT_A_NUMBER <= value.abs() => Ok(f32::NAN),
-            Some(value) if INFINITE <= value.abs() => Ok(f32::INFINITY.copysign(value as f32)),
-            Some(value) => Ok(value as f32),
+        match number_in(field, &self.unit) {
+            Some(Ok(value)) if NOT_A_NUMBER <= value.abs() => Ok(f32::NAN),
+            Some(Ok(value)) if INFINITE <= value.abs() => Ok(f32::INFINITY.copysign(value as f32)),
+            Some(Ok(value)) => Ok(value as f32),
+            Some(Err(unit)) => Err(format!(
+                "it answers `{}`, in `{unit}` and not in `{}`: write the bounds in the unit of its answers, and name that as `unit`",
+                shown(answer.as_bytes()),
+                self.unit
+            )),
             None => Err(format!("it answers `{}`, whose value {} is no number", shown(answer.as_bytes()), self.field)),
         }
     }
@@ -328,16 +337,23 @@ mod tests {
     #[test]
     fn an_answer_is_a_number_with_or_without_its_unit_or_a_word_that_stands_for_one() {
         let read = |answer: &str| config("tcp://h:1").value(answer);
-        for (answer, value) in [("23.4", 23.4), ("+2.34E+01 C", 23.4), ("500 mW", 0.5), ("OPEN", 1.0), ("closed", 0.0)]
-        {
+        for (answer, value) in [("23.4", 23.4), ("+2.34E+01 C", 23.4), ("OPEN", 1.0), ("closed", 0.0)] {
             assert!(read(answer).is_ok_and(|read| (read - value).abs() < 1e-5), "{answer}");
         }
         assert!(read("9.91E37").unwrap().is_nan());
         assert_eq!(read("-9.9E37"), Ok(f32::NEG_INFINITY));
         assert!(read("AJAR").unwrap_err().contains("answers `AJAR`"));
         assert!(read("").is_err() && read("NAN").is_err());
+        assert!(read("300 K").unwrap_err().contains("in `K` and not in `C`"));
         let second = GaugeConfig { field: 2, ..config("tcp://h:1") };
         assert_eq!(second.value("1, 2,3"), Ok(2.0));
+    }
+
+    #[test]
+    fn an_error_is_no_reading() {
+        let scpi = GaugeConfig { protocol: GaugeProtocol::Scpi, ..config("tcp://h:1") };
+        assert!(scpi.value("-113,\"Undefined header\"").unwrap_err().contains("answers with the error"));
+        assert_eq!(scpi.value("-113"), Ok(-113.0));
     }
 
     #[test]

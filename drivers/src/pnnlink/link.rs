@@ -212,7 +212,7 @@ fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
         match Owner::open(wires, options, report).await {
             Ok(mut owner) => {
                 let _ = ready.send(Ok((owner.card(), owner.window())));
-                serve(&mut owner, &mut inbox, options.watchdog / 4).await;
+                serve(&mut owner, &mut inbox).await;
                 owner.close().await;
             }
             Err(error) => {
@@ -224,9 +224,9 @@ fn own(wires: Wires, options: Options, (mut inbox, ready, report): Ends) {
 }
 
 /// Obeys commands until the plant is dropped, and keeps the watchdog quiet between them.
-async fn serve(owner: &mut Owner, inbox: &mut UnboundedReceiver<Command>, heartbeat: Duration) {
+async fn serve(owner: &mut Owner, inbox: &mut UnboundedReceiver<Command>) {
     loop {
-        match tokio::time::timeout(heartbeat, inbox.recv()).await {
+        match tokio::time::timeout(owner.heartbeat(), inbox.recv()).await {
             Err(_) => owner.beat().await,
             Ok(None) => return,
             // Whoever asked may have given up waiting.

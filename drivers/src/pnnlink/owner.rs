@@ -162,6 +162,11 @@ impl Owner {
         self.session.as_ref().map_or(1, |session| session.welcome().window.into())
     }
 
+    /// How often the instrument must hear something: four times in its watchdog time, whether it keeps the one that was asked for or a shorter one.
+    pub fn heartbeat(&self) -> Duration {
+        self.options.watchdog.min(self.watchdog) / 4
+    }
+
     /// Drives shots and returns their readings; void ones are driven again.
     pub async fn measure(&mut self, inputs: &Batch) -> Result<Batch, Error> {
         let mut readings: Vec<Option<Vec<u8>>> = vec![None; inputs.rows()];
@@ -250,7 +255,7 @@ impl Owner {
         if self.is_stopped || self.wires.is_replay() || self.watch.is_silent() {
             return;
         }
-        let limit = self.options.watchdog / 2;
+        let limit = 2 * self.heartbeat();
         let start = Instant::now();
         let outcome = match &mut self.session {
             Some(session) => session.ping(limit).await.map(Some),

@@ -43,6 +43,11 @@ const PATIENT: Duration = Duration::from_millis(100);
 /// An answer may take this many times as long as answers usually take.
 const PATIENCE_FACTOR: u32 = 4;
 
+/// The watchdog times that guard a bench, in ms: those that a rig file may ask for.
+const WATCHDOG_MS: std::ops::RangeInclusive<u32> = 20..=60_000;
+/// The longest time that settling, a request or a shot may take, in s.
+const LONGEST_TIME: f32 = 3600.0;
+
 /// The stream, and what is under way on it.
 struct Wire {
     reader: ReadHalf<Box<dyn Stream>>,
@@ -134,6 +139,9 @@ impl Session {
             Reply::Welcome(_) => return Err(Failure::Refused(Reason::Version)),
             _ => return Err(Failure::Nonsense("does not welcome a hello")),
         };
+        if let Some(wrong) = senseless(&welcome) {
+            return Err(Failure::Nonsense(wrong));
+        }
         let mut banks = Vec::new();
         for bank in 0..welcome.banks {
             match asking.ask(&Request::Describe { bank }, Duration::ZERO, end).await? {
@@ -276,8 +284,8 @@ impl Session {
             if self.wire.outbox.len() < MAX_BODY
                 && let Some(request) = transfer.next(now)
             {
-                self.last_id += 1;
-                request.encode(self.number, self.last_id, &mut self.wire.outbox);
+                let id = next(&mut self.last_id);
+                request.encode(self.number, id, &mut self.wire.outbox);
                 continue;
             }
             self.wire.turn(self.number, self.epoch + transfer.wakes()).await?;
@@ -395,6 +403,15 @@ async fn ask(
 /// An average that forgets: one eighth is new, as TCP does it (RFC 6298).
 fn average(usual: Duration, new: Duration) -> Duration {
     (usual * 7 + new) / 8
+}
+
+/// What an instrument says of its times that no bench can be planned and guarded with.
+fn senseless(welcome: &Welcome) -> Option<&'static str> {
+    let times = [welcome.settle_seconds, welcome.latency_seconds, welcome.shot_seconds];
+    if !times.iter().all(|time| (0.0..=LONGEST_TIME).contains(time)) {
+        return Some("does not say that settling, a request and a shot take from 0 s to an hour each");
+    }
+    (!WATCHDOG_MS.contains(&welcome.watchdog_ms)).then_some("does not keep a watchdog time from 20 ms to 60 s")
 }
 
 /// How shots travel to this instrument: a quarter of its window in a frame, or as many as fit.

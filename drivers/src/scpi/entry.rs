@@ -61,6 +61,11 @@ impl Entry {
     }
 }
 
+/// Whether an answer is a standard error with its words in quotation marks, such as `-113,"Undefined header"`.
+pub(crate) fn says_error(answer: &str) -> bool {
+    Entry::parse(answer).is_some_and(|entry| entry.is_error_for_certain(Some(true)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

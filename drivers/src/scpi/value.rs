@@ -100,19 +100,66 @@ pub(crate) fn number(text: &str) -> Option<f64> {
     }
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || "/%".contains(letter));
     let number = digits.trim_end().parse::<f64>().ok()?;
-    Some(number * factor(&text[digits.len()..])?)
+    let (factor, _) = known(&text[digits.len()..])?;
+    Some(number * factor)
 }
 
-/// What a unit multiplies the number before it with, if it is one.
-fn factor(unit: &str) -> Option<f64> {
-    if UNITS.contains(&unit) {
+/// A number in the unit `wanted`, such as 15 for `0.015 W` in mW; where nothing stands behind it, or no unit is wanted, as [`number`] has
+/// it. The error is the unit behind it that cannot be counted in the one that is wanted.
+pub(crate) fn number_in<'a>(text: &'a str, wanted: &str) -> Option<Result<f64, &'a str>> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|letter: char| letter.is_alphabetic() || "/%°".contains(letter));
+    let unit = &text[digits.len()..];
+    match digits.trim_end().parse::<f64>() {
+        Ok(value) if !unit.is_empty() && !wanted.trim().is_empty() => {
+            Some(conversion(unit, wanted).map(|factor| value * factor).ok_or(unit))
+        }
+        _ => number(text).map(Ok),
+    }
+}
+
+/// What one `written` is in `wanted`, such as 0.001 for mW in W. A unit that is not among those of the standard is only itself: `PA` is a
+/// pascal where pascals are wanted, and a picoampere elsewhere.
+fn conversion(written: &str, wanted: &str) -> Option<f64> {
+    let (written, wanted) = (plain(written), plain(wanted));
+    if written == wanted {
         return Some(1.0);
     }
-    if matches!(unit, "MHZ" | "MOHM" | "MSA/S" | "MSA") {
-        return Some(1e6);
+    let ((one, of), (other, of_wanted)) = (known(&written)?, known(&wanted)?);
+    (of == of_wanted).then_some(one / other)
+}
+
+/// A unit as instruments write it, in capitals and in ASCII.
+fn plain(unit: &str) -> String {
+    let unit = unit.trim().trim_start_matches('°').replace(['µ', 'μ'], "U").replace(['Ω', 'Ω'], "OHM");
+    let unit = unit.to_ascii_uppercase();
+    if matches!(unit.as_str(), "DEGC" | "DEGF" | "DEGK") { unit[3..].to_owned() } else { unit }
+}
+
+/// A unit of the standard: what one of it is in the unit without a multiplier, and that unit, such as 0.001 and `W` for `MW`.
+fn known(unit: &str) -> Option<(f64, &str)> {
+    if UNITS.contains(&unit) {
+        return Some((1.0, kind(unit)));
     }
-    let is_it = |(letter, _): &&(&str, f64)| unit.strip_prefix(letter).is_some_and(|unit| UNITS.contains(&unit));
-    MULTIPLIERS.iter().find(is_it).map(|(_, factor)| *factor)
+    if matches!(unit, "MHZ" | "MOHM" | "MSA/S" | "MSA") {
+        return Some((1e6, &unit[1..]));
+    }
+    let multiple = |(letter, factor): &(&str, f64)| {
+        let rest = unit.strip_prefix(letter).filter(|rest| UNITS.contains(rest))?;
+        Some((*factor, kind(rest)))
+    };
+    MULTIPLIERS.iter().find_map(multiple)
+}
+
+/// One spelling for units that are counted alike.
+fn kind(unit: &str) -> &str {
+    match unit {
+        "CEL" => "C",
+        "SEC" => "S",
+        "PCT" => "%",
+        "VPP" | "VRMS" => "V",
+        other => other,
+    }
 }
 
 /// What a number stands for, in a line as in a block: 9.91E37 is what SCPI writes for NaN, 9.9E37 for infinity (SCPI-99, 7.2.1). Some
@@ -164,7 +211,44 @@ fn without_head(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::agrees;
+    use super::{agrees, number_in};
+
+    #[test]
+    fn a_number_is_counted_in_the_unit_that_is_wanted() {
+        for (text, wanted, value) in [
+            ("0.015", "W", 0.015),
+            ("500 mW", "W", 0.5),
+            ("500 mW", "", 0.5),
+            ("0.5 W", "mW", 500.0),
+            ("15 MW", "mW", 15.0),
+            ("15 uW", "µW", 15.0),
+            ("1 MHZ", "Hz", 1e6),
+            ("1 MHZ", "MHz", 1.0),
+            ("500 PA", "Pa", 500.0),
+            ("5E-3mbar", "mbar", 5e-3),
+            ("23.4 C", "°C", 23.4),
+            ("23.4 CEL", "degC", 23.4),
+            ("23.4 °C", "C", 23.4),
+            ("50 PCT", "%", 50.0),
+            ("#H1F", "V", 31.0),
+            ("ON", "1", 1.0),
+        ] {
+            let read = number_in(text, wanted).unwrap_or_else(|| panic!("{text}"));
+            assert!(read.is_ok_and(|read| (read - value).abs() < 1e-9 * value.abs()), "{text} in {wanted}: {read:?}");
+        }
+        for (text, wanted, unit) in [
+            ("0.015 V", "W", "V"),
+            ("11.7 dBm", "W", "dBm"),
+            ("500 PA", "mbar", "PA"),
+            ("5 mbar", "Pa", "mbar"),
+            ("300 K", "C", "K"),
+            ("15 W", "watts", "W"),
+        ] {
+            assert_eq!(number_in(text, wanted), Some(Err(unit)), "{text} in {wanted}");
+        }
+        assert_eq!(number_in("AJAR", "W"), None);
+        assert_eq!(number_in("", "W"), None);
+    }
 
     #[test]
     fn what_is_read_back_is_compared_by_value_and_by_word() {

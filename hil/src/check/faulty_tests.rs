@@ -112,7 +112,7 @@ fn failures(open: Open, fault: Fault, seed: u64) -> Vec<String> {
     match open(&faults) {
         Err(error) => vec![format!("opening: {error}")],
         Ok(Bench { mut plant, links, _served }) => {
-            check(&mut Subject { plant: &mut *plant, links, watchdog: false, reads_controls: true })
+            check(&mut Subject { plant: &mut *plant, links, watchdog: false, reads_controls: true, stopped: || false })
                 .into_iter()
                 .filter(|check| check.outcome == CheckOutcome::Failed)
                 .map(|check| format!("{}: {}", check.name, check.why))
@@ -165,4 +165,14 @@ fn a_faulty_board_passes_or_says_why() {
 #[test]
 fn a_faulty_optical_bench_passes_or_says_why() {
     suffer("optical", optical);
+}
+
+#[test]
+fn who_ends_the_checks_does_not_wait_for_a_watchdog() {
+    let Bench { mut plant, links, _served } = board(&Faults::new(0)).unwrap();
+    let subject = &mut Subject { plant: &mut *plant, links, watchdog: true, reads_controls: true, stopped: || true };
+    let checks = check(subject);
+    let last = checks.last().unwrap();
+    assert_eq!((last.name, last.outcome), ("watchdog", CheckOutcome::NotRun), "{}", last.why);
+    assert!(last.why.contains("ended the checks"), "{}", last.why);
 }

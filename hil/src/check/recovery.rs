@@ -92,14 +92,17 @@ pub(super) fn watchdog(subject: &mut Subject) -> Seen {
             "its instrument is silent as soon as nobody plays to it: there is nothing to wait for",
         ));
     };
+    let stopped = subject.stopped;
     link.keep_silent(true);
-    std::thread::sleep(time + time / 4 + MARGIN);
+    let ended = wait(time + time / 4 + MARGIN, || stopped().then_some(false));
     link.keep_silent(false);
-    let acted = wait(time + SAYS, || said(&link).filter(|(_, trips)| *trips != before));
+    let has_acted = || said(&link).filter(|(_, trips)| *trips != before).map(|_| true);
+    let acted = ended.or_else(|| wait(time + SAYS, || has_acted().or_else(|| stopped().then_some(false))));
     subject.plant.make_safe()?;
     let seconds = time.as_secs_f64();
     match acted {
-        Some(_) => Ok(format!("it made itself safe when it had heard nothing for {seconds} s")),
+        Some(true) => Ok(format!("it made itself safe when it had heard nothing for {seconds} s")),
+        Some(false) => Err(Failure::NotRun("somebody has ended the checks before its watchdog time was over")),
         None => Err(Failure::Wrong(format!("it heard nothing for {seconds} s and more, and did not make itself safe"))),
     }
 }

@@ -16,6 +16,8 @@ pub struct Subject<'a> {
     pub watchdog: bool,
     /// Whether its instruments say how its controls are set.
     pub reads_controls: bool,
+    /// Whether somebody wants the checks to end, such as by Ctrl-C: nothing is waited for then.
+    pub stopped: fn() -> bool,
 }
 
 /// What a check says: what was seen, or what is wrong.

@@ -9,7 +9,7 @@ use super::{Check, CheckOutcome, Subject, check};
 
 fn run(plant: impl Plant) -> Vec<Check> {
     let mut plant = Limited::new(plant, &Limits::default()).unwrap();
-    check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true })
+    check(&mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls: true, stopped: || false })
 }
 
 fn why<'a>(checks: &'a [Check], name: &str) -> &'a str {
@@ -132,7 +132,13 @@ fn each_check_fails_on_a_plant_that_is_wrong_in_its_way() {
 
     // Without limits around it, nothing refuses.
     let mut bare = electrical();
-    let checks = check(&mut Subject { plant: &mut bare, links: vec![], watchdog: false, reads_controls: true });
+    let checks = check(&mut Subject {
+        plant: &mut bare,
+        links: vec![],
+        watchdog: false,
+        reads_controls: true,
+        stopped: || false,
+    });
     assert_eq!(outcome(&checks, "limits refuse"), CheckOutcome::Failed);
 }
 
@@ -141,7 +147,8 @@ fn controls_that_no_instrument_can_say_are_not_called_read_back() {
     let biased = Electrical { samples: 32, bias_volts: 0.5, ..Electrical::default() }.build().unwrap();
     let mut plant = Limited::new(Simulated::new(biased.system), &Limits::default()).unwrap();
     let mut check = |reads_controls| {
-        let subject = &mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls };
+        let subject =
+            &mut Subject { plant: &mut plant, links: vec![], watchdog: false, reads_controls, stopped: || false };
         outcome(&super::check(subject), "readback of controls")
     };
     assert_eq!([check(true), check(false)], [CheckOutcome::Passed, CheckOutcome::NotRun]);

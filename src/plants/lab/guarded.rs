@@ -17,6 +17,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// A plant that is made safe when it is dropped.
 pub struct Guarded {
+    /// The plant's name in its rig.
+    name: String,
     plant: Box<dyn Plant>,
     /// Whether this program has made it safe and asked nothing of it since.
     safe: bool,
@@ -25,11 +27,11 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Guards `plant`; `guard` is told goodbye when it is safe for good.
-    pub fn new(plant: Box<dyn Plant>, guard: Option<Guard>) -> Self {
+    /// Guards `plant`, which people call `name`; `guard` is told goodbye when it is safe for good.
+    pub fn new(name: &str, plant: Box<dyn Plant>, guard: Option<Guard>) -> Self {
         // What only replays a recording has no output that could be on.
         let safe = plant.card().identity.origin == Origin::Replayed;
-        Self { plant, safe, guard }
+        Self { name: name.to_owned(), plant, safe, guard }
     }
 
     /// Makes all of them safe side by side, each within its deadline: how each went, in their order.
@@ -42,6 +44,11 @@ impl Guarded {
     /// Whether this program has made it safe and asked nothing of it since.
     pub fn is_safe(&self) -> bool {
         self.safe
+    }
+
+    /// That it is not safe, and why: a rig may have several plants of one system, so it has its own name.
+    fn not_safe(&self, why: &Error) -> String {
+        format!("plant `{}` is NOT SAFE: {why}", self.name)
     }
 
     fn begin(&mut self) -> Making {
@@ -156,7 +163,7 @@ impl Drop for Guarded {
             Ok(()) => self.guard.take().into_iter().for_each(Guard::say_goodbye),
             // What only replays a recording has no output that could be on.
             Err(_) if self.card().identity.origin == Origin::Replayed => {}
-            Err(error) => tell!("pnnlab: plant `{}` is NOT SAFE: {error}", self.card().identity.system),
+            Err(error) => tell!("pnnlab: {}", self.not_safe(&error)),
         }
     }
 }
@@ -201,7 +208,7 @@ mod tests {
         let ports = Ports { inputs: vec![], controls: vec![], outputs: vec![] };
         let count = Arc::new(AtomicUsize::new(0));
         let card = Card { identity, ports, timing: Timing::default() };
-        (Guarded::new(Box::new(Counting { card, count: count.clone(), hang }), None), count)
+        (Guarded::new("bench", Box::new(Counting { card, count: count.clone(), hang }), None), count)
     }
 
     #[test]
@@ -209,6 +216,13 @@ mod tests {
         let (plant, count) = plant(Origin::Real, None);
         drop(plant);
         assert_eq!(count.load(Ordering::SeqCst), 1, "an earlier program may have left it on");
+    }
+
+    #[test]
+    fn a_plant_that_is_not_safe_is_called_by_its_name_in_the_rig() {
+        let (plant, _) = plant(Origin::Real, None);
+        let text = plant.not_safe(&hangs(plant.card()));
+        assert!(text.starts_with("plant `bench` is NOT SAFE: "), "{text}");
     }
 
     #[test]

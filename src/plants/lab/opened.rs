@@ -43,7 +43,7 @@ impl Opened {
     pub fn bare(name: &str, plant: Box<dyn Plant>, twin: Arc<dyn Twin>) -> Self {
         Self {
             name: name.to_owned(),
-            plant: Guarded::new(plant, None),
+            plant: Guarded::new(name, plant, None),
             twin,
             ideal: None,
             adjustable: None,

@@ -1,10 +1,10 @@
 //! What can be told of a rig without opening any plant of it.
 
-use drivers::{Card, Direction, Interlocked, Limited, Replayed, Silent, Watched};
+use drivers::{Address, Card, Direction, Interlocked, Limited, Replayed, Silent, Watched};
 
 use super::config::InterlockConfig;
 use super::twin_ports::matching;
-use super::{Rig, SimulatedConfig};
+use super::{PlantConfig, Rig, SimulatedConfig};
 use crate::Error;
 
 /// What was looked at, and what was seen or is wrong.
@@ -39,7 +39,16 @@ impl Rig {
         if let Some(bench) = bench {
             let addresses = bench.instruments.addresses(name, &self.folder);
             let addresses = addresses.and_then(|all| bench.instruments.keeps(&config.limits).map(|()| all));
-            let words = |all: Vec<drivers::Address>| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let words = |all: Vec<Address>| {
+                let spelled = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                match self.others_at(name, &all) {
+                    others if others.is_empty() => spelled,
+                    others => {
+                        let others = others.join("`, `");
+                        format!("{spelled}; plant `{others}` has it as well: only one of these can be open at a time")
+                    }
+                }
+            };
             all.push(("addresses", addresses.map(words).map_err(|error| self.bench_error(name, error))));
         }
         if let Some(replay) = &config.replay {
@@ -62,6 +71,16 @@ impl Rig {
             all.push(("interlocks", self.interlocks_of(name, card)));
         }
         Ok(all)
+    }
+
+    /// The plants besides the one called `name` that are at one of its `addresses`, spelled alike: no name of a host is looked up here.
+    fn others_at(&self, name: &str, addresses: &[Address]) -> Vec<&str> {
+        let is_there = |(other, config): &(&String, &PlantConfig)| {
+            let bench = config.bench.as_ref().filter(|_| *other != name);
+            let all = bench.and_then(|bench| bench.instruments.addresses(other, &self.folder).ok()).unwrap_or_default();
+            all.iter().any(|address| addresses.contains(address))
+        };
+        self.config.plants.iter().filter(is_there).map(|(other, _)| other.as_str()).collect()
     }
 
     fn twin_card(&self, system: &SimulatedConfig, path: &str) -> Result<Card, Error> {

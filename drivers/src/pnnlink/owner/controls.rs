@@ -9,15 +9,34 @@ use tokio::time::Instant;
 
 use super::{Owner, SILENCE, Set};
 use crate::pnnlink::options::seconds;
-use crate::{Direction, Error};
+use crate::{Direction, Error, Range};
+
+/// How far out of its range a control may read back, as a part of the range: converters round and have offsets.
+const BEYOND: f32 = 0.1;
 
 impl Owner {
     /// Sets the controls and returns those really applied.
     pub async fn apply(&mut self, controls: &[f32]) -> Result<Vec<f32>, Error> {
         let applied = self.go_to(controls, true, "setting controls").await?;
-        let values = self.description.controls.decode(&applied);
+        let values = self.read_back(&applied)?;
         self.controls = Some(Set { asked: controls.to_vec(), applied });
-        values.ok_or_else(|| self.misunderstood("does not read its controls back"))
+        Ok(values)
+    }
+
+    /// The controls in a readback. A network learns with what is read back, so that none may be no number or far out of its range.
+    fn read_back(&self, applied: &[u8]) -> Result<Vec<f32>, Error> {
+        let values = self.description.controls.decode(applied);
+        let values = values.ok_or_else(|| self.misunderstood("does not read its controls back"))?;
+        let ranges = self.description.card.ports.ranges(Direction::Control);
+        let is_sound = |(value, range): (&f32, &Range)| {
+            let beyond = BEYOND * range.span();
+            (range.low - beyond..=range.high + beyond).contains(value)
+        };
+        if values.iter().zip(&ranges).all(is_sound) {
+            return Ok(values);
+        }
+        Err(self
+            .misunderstood("reads a control back that is no number, or out of its range by more than a tenth of it"))
     }
 
     /// Makes sure that the controls are where they were asked to be: shots need an armed instrument. The time that setting them took.
@@ -63,6 +82,7 @@ impl Owner {
             let start = Instant::now();
             match self.connected(end, verb).await?.apply(&coded, SILENCE + settle).await {
                 Ok(applied) => {
+                    self.read_back(&applied)?;
                     self.watch.answered("apply", start.elapsed());
                     self.has_fallen = false;
                     if walks {
