@@ -35,6 +35,7 @@ mod targets;
 mod taxonomy;
 mod texture;
 mod trained_rule;
+mod uneven;
 
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,7 @@ pub use pictures::Pictures;
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
+pub(crate) use source::read as read_table;
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};

@@ -1,11 +1,12 @@
 //! What `calibrate` takes in place of a measurement, how it is stopped, and what it refuses before it begins.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, SMALL, names};
+use crate::program::{Place, SMALL, binary, names};
 
 /// How long anything here may take at most.
 const BOUND: Duration = Duration::from_mins(2);
@@ -294,4 +295,40 @@ fn an_interrupted_calibration_keeps_its_shots_and_goes_on() {
     assert_eq!(whole["levels"], resumed["levels"]);
     let (_, text) = place.refusal(&[&measure[..], &["--resume"]].concat());
     assert!(text.contains("no calibration with these options was interrupted"), "{text}");
+    let whole = text.split_once("they are in ").and_then(|(_, rest)| rest.split_once(": --from fits them"));
+    assert!(place.path(whole.unwrap().0).is_file(), "{text}");
+}
+
+#[test]
+fn tables_are_read_packed_and_from_a_pipe_and_files_of_other_kinds_are_named() {
+    let place = Place::new();
+    let row = |shot: u32| format!("{},{},{}\n", shot % 7, shot % 11, shot % 7 + 2 * (shot % 11));
+    let table = format!("x0,x1,y0\n{}", (0..120).map(row).collect::<String>());
+    let packed = std::fs::File::create(place.path("shots.csv.gz")).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(packed, flate2::Compression::default());
+    packer.write_all(table.as_bytes()).unwrap();
+    packer.finish().unwrap();
+    place.write("shots.csv", &table).write("shots.dat", &table).write("shots.parquet", "PAR1\u{0}\u{0}PAR1");
+    let levels = ["--procedure", "levels", "--json"];
+    let plain = place.json(&[&["calibrate", "--from", "shots.csv"][..], &levels].concat());
+    let unpacked = place.json(&[&["calibrate", "--from", "shots.csv.gz"][..], &levels].concat());
+    assert_eq!((&plain["shots"], &plain["levels"]), (&Value::from(120), &unpacked["levels"]));
+    let piped = "cat shots.csv | \"$0\" calibrate --from /dev/stdin --procedure levels --json";
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", piped, binary()]).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["levels"], plain["levels"]);
+    for (arguments, code, words) in [
+        (
+            &["--from", "shots.parquet"][..],
+            4,
+            "shots.parquet: is a Parquet file, which is not read here: write its shots",
+        ),
+        (&["--from", "shots.dat"], 4, "shots.dat: is text whose name does not end in .csv"),
+        (&["--from", "shots.csv", "--outputs", "shots.csv"], 2, "shots.csv is given twice"),
+        (&["--from", "shots.npz", "--arrays", "x,x"], 2, "--arrays names `x` twice"),
+    ] {
+        let (got, text) = place.refusal(&[&["calibrate"][..], arguments].concat());
+        assert_eq!((got, text.contains(words)), (code, true), "{arguments:?}: {text}");
+    }
 }

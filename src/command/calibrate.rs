@@ -70,7 +70,7 @@ pub struct CalibrateArgs {
     /// What is calibrated
     #[arg(long, value_enum, default_value = "residual")]
     pub procedure: ProcedureName,
-    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz, .csv) instead of measuring; given twice,
+    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz, .csv, .csv.gz) instead of measuring; given twice,
     /// inputs from the first .npz or .csv and outputs from the second. Nothing is opened then, also where a rig is named
     #[arg(long, value_name = "TRACE")]
     pub from: Vec<PathBuf>,

@@ -26,6 +26,17 @@ fn place(arguments: &CalibrateArgs, plant: &str) -> PathBuf {
     arguments.fits.join(format!("{plant}-{}.begun.arrows", &digest(options.as_bytes())[..12]))
 }
 
+/// The newest whole trace of `plant` in the folder of fits.
+fn newest_trace(folder: &Path, plant: &str) -> Option<PathBuf> {
+    let is_trace = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let digest = name.strip_prefix(plant).and_then(|rest| rest.strip_prefix('-'));
+        digest.and_then(|rest| rest.strip_suffix(".arrow")).is_some_and(|digest| !digest.contains(['-', '.']))
+    };
+    let traces = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).filter(is_trace);
+    traces.max_by_key(|path| path.metadata().and_then(|facts| facts.modified()).ok())
+}
+
 /// The shots that an interrupted measurement left at `path`; `None` if there are none.
 fn left_at(path: &Path) -> Result<Option<Trace>, Error> {
     match std::fs::read(path) {
@@ -54,8 +65,11 @@ impl Begun {
                 )));
             }
             None if arguments.resume => {
+                let whole = newest_trace(&arguments.fits, plant).map_or(String::new(), |trace| {
+                    format!(". If all its shots were taken, they are in {}: --from fits them", trace.display())
+                });
                 return Err(Error::Usage(format!(
-                    "--resume: no calibration with these options was interrupted: there is no {}",
+                    "--resume: no calibration with these options was interrupted while it measured: there is no {}{whole}",
                     path.display()
                 )));
             }
