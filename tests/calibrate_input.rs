@@ -332,3 +332,15 @@ fn tables_are_read_packed_and_from_a_pipe_and_files_of_other_kinds_are_named() {
         assert_eq!((got, text.contains(words)), (code, true), "{arguments:?}: {text}");
     }
 }
+
+/// A limit on the size of files stands for a disk that is full.
+#[test]
+fn a_full_disk_is_named_as_such_and_no_shots_are_said_to_be_kept_that_are_not() {
+    let place = Place::new();
+    let script = "ulimit -f 100; exec \"$0\" calibrate simulated electrical --stimuli 3000";
+    let output = Command::new("sh").args(["-c", script, binary()]).current_dir(place.path("")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{text}");
+    assert!(text.contains(".begun.arrows: the trace cannot be written") && text.contains("Free the disk"), "{text}");
+    assert!(!text.contains("are kept") && names(&place.path("fits")).is_empty(), "{text}");
+}

@@ -17,6 +17,8 @@ pub(super) struct Begun {
     writer: TraceWriter<File>,
     before: Option<Trace>,
     shots: usize,
+    /// Why shots could not be written, if they could not.
+    unwritten: Option<String>,
 }
 
 /// Where the shots of a measurement with these options lie until it is whole.
@@ -93,7 +95,7 @@ impl Begun {
         }
         std::fs::rename(&beside, &path).map_err(Error::chosen(&path, "cannot be written", "--fits"))?;
         let shots = before.as_ref().map_or(0, Trace::shots);
-        Ok(Self { path, writer, before, shots })
+        Ok(Self { path, writer, before, shots, unwritten: None })
     }
 
     /// The shots that were taken before.
@@ -109,12 +111,23 @@ impl Begun {
         repeats: usize,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Trace>, calibration::Error> {
-        let Self { writer, before, shots, .. } = self;
+        let Self { writer, before, shots, unwritten, .. } = self;
         let mut keep = |batch: &Trace| {
-            *shots += batch.shots();
-            writer.add(batch)
+            let written = writer.add(batch);
+            match &written {
+                Ok(()) => *shots += batch.shots(),
+                Err(error) => *unwritten = Some(error.to_string()),
+            }
+            written
         };
         measure_on(plant, stimuli, repeats, watch, &mut Kept { begun: before.as_ref(), keep: &mut keep })
+    }
+
+    /// The error of shots that could not be written, if that ended the measurement.
+    pub fn unwritten(&self) -> Option<Error> {
+        let message = self.unwritten.as_ref()?;
+        let message = format!("{message}. Free the disk, or choose another folder with --fits");
+        Some(Error::Record { path: self.path.clone(), message })
     }
 
     /// What is left of a measurement that was interrupted, as its error.
