@@ -8,7 +8,7 @@ use drivers::MEBIBYTE;
 use super::regression::Numbers;
 use super::scaling::{finite, scale};
 use super::split::{Chosen, Parts, classes};
-use super::uneven::{self, tell_once};
+use super::uneven::{of_columns, tell_once};
 use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, source};
 use crate::Error;
 use crate::document::{list, nearest};
@@ -30,9 +30,6 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
                 gives_away(values, &labels).map(|what| (what, format!("column `{}`", config.label)))
             });
             let chosen = config.split.choose(&labels, parts, asked)?;
-            for sentence in uneven::of_classes(&words, &labels, &chosen.train) {
-                tell_once(&format!("{name}: {sentence}"));
-            }
             let meaning = if config.group.is_empty() {
                 Meaning::Classes(words)
             } else {
@@ -54,7 +51,7 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
     };
     let width = table.names.len();
     let Chosen { train, validation, test } = chosen;
-    if let Some(sentence) = uneven::of_columns(&table.names, &table.values, &train) {
+    if let Some(sentence) = of_columns(&table.names, &table.values, &train) {
         tell_once(&format!("{name}: {sentence}"));
     }
     let (columns, values) = scale(&table.values, &table.names, &train, (config.scaling, config.range), &name);

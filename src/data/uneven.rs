@@ -22,8 +22,9 @@ pub(super) fn tell_once(sentence: &str) {
     }
 }
 
-/// What the classes called `words` leave unsaid: one that most rows have, and those that no training row has.
-pub(super) fn of_classes(words: &[String], labels: &[u32], training: &[usize]) -> Vec<String> {
+/// What the classes called `words` leave unsaid: one that most rows have, and those that no training row has. The labels of the training
+/// rows stand first.
+pub(super) fn of_classes(words: &[String], labels: &[u32], training: usize) -> Vec<String> {
     let (mut sentences, rows) = (Vec::new(), labels.len());
     let counts = counted(words.len(), labels.iter().copied());
     if let Some((word, most)) = words.iter().zip(&counts).max_by_key(|(_, count)| **count)
@@ -35,7 +36,7 @@ pub(super) fn of_classes(words: &[String], labels: &[u32], training: &[usize]) -
             100.0 * *most as f64 / rows.max(1) as f64
         ));
     }
-    let learned = counted(words.len(), training.iter().map(|row| labels[*row]));
+    let learned = counted(words.len(), labels.iter().copied().take(training));
     let unlearned = words.iter().zip(&learned).filter(|(_, count)| **count == 0).map(|(word, _)| word.as_str());
     let unlearned: Vec<&str> = unlearned.collect();
     if !unlearned.is_empty() {
@@ -89,15 +90,15 @@ mod tests {
     #[test]
     fn a_class_of_most_rows_is_told_and_one_that_is_not_learned() {
         let labels = [0, 1, 1, 1, 1, 1, 1, 2];
-        let said = of_classes(&words(&["bad", "ok", "odd"]), &labels, &[0, 1, 2, 3, 4, 5]);
+        let said = of_classes(&words(&["bad", "ok", "odd"]), &labels, 6);
         assert_eq!(said.len(), 2);
         assert!(
             said[0].starts_with("6 of 8 rows are of the class `ok`: who always says so is right in 75.0 %"),
             "{said:?}"
         );
         assert!(said[1].starts_with("no training row is of the class `odd`, so that is not learned"), "{said:?}");
-        assert!(of_classes(&words(&["a", "b"]), &[0, 1, 0, 1], &[0, 1]).is_empty());
-        let none = of_classes(&words(&["a", "b", "c", "d", "e"]), &[0, 1, 2, 3, 4], &[0]);
+        assert!(of_classes(&words(&["a", "b"]), &[0, 1, 0, 1], 2).is_empty());
+        let none = of_classes(&words(&["a", "b", "c", "d", "e"]), &[0, 1, 2, 3, 4], 1);
         assert!(none[0].starts_with("no training row is of the classes `b`, `c`, `d` and 1 more,"), "{none:?}");
     }
 
