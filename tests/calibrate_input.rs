@@ -260,6 +260,13 @@ fn full_scale_is_that_of_the_shots_that_were_learned_from() {
         assert!(fitted["linear_residual"]["r2_median"].is_number(), "{fitted}");
         fitted["residual"]["rmse_of_full_scale"].as_f64().unwrap()
     };
+    // Columns are found by their names, in whatever order the test has them.
+    let turn = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
+    let turned: Vec<String> = table(1.0, 60).lines().map(turn).collect();
+    place.write("turned.csv", &turned.join("\n")).write("other.csv", &table(1.0, 60).replace("x1", "x2"));
+    assert_eq!(of("turned.csv").to_bits(), of("same.csv").to_bits());
+    let (code, text) = place.refusal(&["calibrate", "--from", "train.csv", "--test", "other.csv"]);
+    assert_eq!((code, text.contains("other.csv: the table has no input `x1`, which was")), (4, true), "{text}");
     // Outputs ten times as large are missed by some nine tenths of them: several full scales of what was learned, over two outputs.
     let (same, loud) = (of("same.csv"), of("loud.csv"));
     assert!(same < 0.01 && loud > 2.0, "{same} {loud}");
