@@ -28,6 +28,7 @@ pub(super) fn of_classes(words: &[String], labels: &[u32], training: usize) -> V
     let (mut sentences, rows) = (Vec::new(), labels.len());
     let counts = counted(words.len(), labels.iter().copied());
     if let Some((word, most)) = words.iter().zip(&counts).max_by_key(|(_, count)| **count)
+        && 0 < *most
         && MOSTLY * rows as f64 <= *most as f64
     {
         sentences.push(format!(
@@ -41,8 +42,8 @@ pub(super) fn of_classes(words: &[String], labels: &[u32], training: usize) -> V
     let unlearned: Vec<&str> = unlearned.collect();
     if !unlearned.is_empty() {
         sentences.push(format!(
-            "no training row is of {} {}, so that is not learned: give it more rows, split them with data.split = \"stratified\", or \
-             leave its rows out",
+            "no training row is of {} {}, so nothing is learned of that: add rows, split them with data.split = \"stratified\", or leave \
+             it out",
             if unlearned.len() == 1 { "the class" } else { "the classes" },
             some(&unlearned)
         ));
@@ -96,7 +97,10 @@ mod tests {
             said[0].starts_with("6 of 8 rows are of the class `ok`: who always says so is right in 75.0 %"),
             "{said:?}"
         );
-        assert!(said[1].starts_with("no training row is of the class `odd`, so that is not learned"), "{said:?}");
+        assert!(
+            said[1].starts_with("no training row is of the class `odd`, so nothing is learned of that"),
+            "{said:?}"
+        );
         assert!(of_classes(&words(&["a", "b"]), &[0, 1, 0, 1], 2).is_empty());
         let none = of_classes(&words(&["a", "b", "c", "d", "e"]), &[0, 1, 2, 3, 4], 1);
         assert!(none[0].starts_with("no training row is of the classes `b`, `c`, `d` and 1 more,"), "{none:?}");
