@@ -351,3 +351,25 @@ fn a_full_disk_is_named_as_such_and_no_shots_are_said_to_be_kept_that_are_not() 
     assert!(text.contains(".begun.arrows: the trace cannot be written") && text.contains("Free the disk"), "{text}");
     assert!(!text.contains("are kept") && names(&place.path("fits")).is_empty(), "{text}");
 }
+
+#[test]
+fn data_that_is_not_of_the_physics_of_a_rig_is_held_against_least_squares() {
+    let place = Place::new();
+    let row = |shot: usize| {
+        let input = |port: usize| ((shot * 37 + port * 53 + 7 * port * port * shot) % 101) as f64 / 101.0 - 0.5;
+        let inputs: Vec<f64> = (0..16).map(input).collect();
+        let outputs = inputs.iter().map(|input| 0.5 * input);
+        inputs.iter().copied().chain(outputs).map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let names: Vec<String> =
+        ["x", "y"].iter().flat_map(|kind| (0..16).map(move |port| format!("{kind}{port}"))).collect();
+    let rows: Vec<String> = std::iter::once(names.join(",")).chain((0..80).map(row)).collect();
+    place.write("linear.csv", &rows.join("\n"));
+    let samples = ["--set", "plants.electrical.simulated.samples=16", "--procedure", "physics", "--json"];
+    let fitted =
+        place.json(&[&["calibrate", "simulated", "electrical", "--from", "linear.csv"][..], &samples].concat());
+    let [twin, plain] =
+        ["residual", "linear_residual"].map(|which| fitted[which]["rmse_of_full_scale"].as_f64().unwrap());
+    assert!(plain < 1e-3 && 0.05 < twin, "{plain} {twin}");
+    assert!(fitted["warnings"].to_string().contains("plain least squares predict the held-out readings better"));
+}

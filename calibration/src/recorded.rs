@@ -191,6 +191,11 @@ impl Trace {
         self.card.identity.system == RECORDED
     }
 
+    /// Whether it is data that others recorded, also where it was given the card of a plant.
+    pub fn is_foreign(&self) -> bool {
+        ["inputs", "outputs"].iter().all(|key| self.provenance.contains_key(*key))
+    }
+
     /// The columns of recorded data of which single precision keeps fewer than three digits of how their values differ, in words.
     pub fn rounded(&self) -> Option<&str> {
         self.provenance.get(ROUNDED).map(String::as_str)
@@ -309,6 +314,7 @@ mod tests {
     fn recorded_data_takes_the_ports_of_a_plant_of_the_same_size() {
         let trace = recorded().of_plant(&card(2, 1, 1)).unwrap();
         assert_eq!((trace.card.identity.system.as_str(), trace.card.identity.serial.as_str()), ("toy", "y"));
+        assert!(trace.is_foreign() && !trace.is_recorded());
         assert_eq!(trace.output_ranges(), [Range::new(-1.0, 1.0)]);
         let text = recorded().of_plant(&card(2, 2, 1)).unwrap_err().to_string();
         assert!(text.contains("has 2 inputs, 1 controls and 1 outputs, but the toy plant has 2, 2 and 1"), "{text}");
