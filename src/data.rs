@@ -35,6 +35,7 @@ mod targets;
 mod taxonomy;
 mod texture;
 mod trained_rule;
+mod uneven;
 
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,7 @@ pub use pictures::Pictures;
 pub use rows::Rows;
 pub use scaling::Scaling;
 pub use series::{ChannelConfig, MackeyGlassConfig, NarmaConfig};
+pub(crate) use source::read as read_table;
 pub use span::Span;
 pub use split::SplitRule;
 pub use targets::{Answers, Meaning, Target, Targets};
@@ -140,7 +142,18 @@ impl Dataset {
             let message = "all training rows have the same label: nothing can be learned. Learn from rows of at least two classes";
             return Err(Error::Data(format!("{}: {message}", dataset.name)));
         }
+        dataset.tell_of_classes();
         Ok(dataset)
+    }
+
+    /// Tells of classes that are uneven, or that no training row has.
+    fn tell_of_classes(&self) {
+        let Meaning::Classes(words) = &self.meaning else { return };
+        let rows = [&self.train, &self.validation, &self.test];
+        let labels: Vec<u32> = rows.into_iter().flat_map(Rows::labels).copied().collect();
+        for sentence in uneven::of_classes(words, &labels, self.train.len()) {
+            uneven::tell_once(&format!("{}: {sentence}", self.name));
+        }
     }
 
     /// The same as the automaton of `cells` grows it, if there is one: what an image is learned by.

@@ -1,8 +1,8 @@
 //! Signals, by kind: what asks to end asks every run to close; only a second Ctrl-C, clearly later than the first, ends at once.
 //!
 //! One reason to end often comes as several signals: a terminal that is closed sends SIGHUP twice, `timeout` signals the program and
-//! then its group. So SIGHUP, SIGTERM and SIGQUIT ask to close however often they come, and so does a SIGINT that comes within
-//! [`LATER`] of the first. A signal that was ignored when the program started stays ignored, as `nohup` and a shell's `&` want it.
+//! then its group. So SIGHUP, SIGTERM, SIGQUIT and SIGXCPU (`ulimit -t`) ask to close however often they come, and so does a SIGINT
+//! that comes within [`LATER`] of the first. A signal that was ignored when the program started stays ignored, as `nohup` and a shell's `&` want it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use drivers::{Batch, Card, Error, Plant};
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXCPU, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 
@@ -37,7 +37,7 @@ pub enum StopReason {
 
 /// What is told that the program is asked to end: a run, which then closes.
 pub trait Interrupted: Send + Sync {
-    /// Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
+    /// Ctrl-C, SIGTERM, SIGHUP, SIGQUIT or SIGXCPU.
     fn interrupt(&self);
 }
 
@@ -123,7 +123,9 @@ fn start(terminal: Terminal, close: impl Fn(i32) + Send + 'static) {
     // Whoever listens first has named it.
     let _ = TERMINAL.set(terminal);
     let ignored = ignored();
-    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT];
+    // Else a file that outgrows `ulimit -f` kills the program; so it is an error of writing, which closes the run.
+    drop(signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))));
+    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGTSTP, SIGCONT];
     let wanted: Vec<i32> = wanted.into_iter().filter(|signal| !ignored.contains(signal)).collect();
     SUSPENDS.store(wanted.contains(&SIGTSTP), Ordering::SeqCst);
     let work = move |mut signals: Signals| {
@@ -254,7 +256,7 @@ mod tests {
     fn only_a_second_ctrl_c_that_is_clearly_later_ends_at_once() {
         use Wish::{Close, CloseAgain, EndNow, GoOn, Suspend};
         assert_eq!(wishes(&[(SIGINT, 0), (SIGINT, 499), (SIGINT, 500)]), [Close, CloseAgain, EndNow]);
-        for signal in [SIGHUP, SIGTERM, SIGQUIT] {
+        for signal in [SIGHUP, SIGTERM, SIGQUIT, SIGXCPU] {
             assert_eq!(wishes(&[(signal, 0), (signal, 1), (signal, 60_000)]), [Close, CloseAgain, CloseAgain]);
             // The first Ctrl-C is the first, whatever came before.
             assert_eq!(wishes(&[(signal, 0), (SIGINT, 9000), (SIGINT, 9600)]), [Close, CloseAgain, EndNow]);

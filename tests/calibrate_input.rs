@@ -1,11 +1,12 @@
 //! What `calibrate` takes in place of a measurement, how it is stopped, and what it refuses before it begins.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::program::{Place, SMALL, names};
+use crate::program::{Place, SMALL, binary, names};
 
 /// How long anything here may take at most.
 const BOUND: Duration = Duration::from_mins(2);
@@ -259,6 +260,13 @@ fn full_scale_is_that_of_the_shots_that_were_learned_from() {
         assert!(fitted["linear_residual"]["r2_median"].is_number(), "{fitted}");
         fitted["residual"]["rmse_of_full_scale"].as_f64().unwrap()
     };
+    // Columns are found by their names, in whatever order the test has them.
+    let turn = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
+    let turned: Vec<String> = table(1.0, 60).lines().map(turn).collect();
+    place.write("turned.csv", &turned.join("\n")).write("other.csv", &table(1.0, 60).replace("x1", "x2"));
+    assert_eq!(of("turned.csv").to_bits(), of("same.csv").to_bits());
+    let (code, text) = place.refusal(&["calibrate", "--from", "train.csv", "--test", "other.csv"]);
+    assert_eq!((code, text.contains("other.csv: the table has no input `x1`, which was")), (4, true), "{text}");
     // Outputs ten times as large are missed by some nine tenths of them: several full scales of what was learned, over two outputs.
     let (same, loud) = (of("same.csv"), of("loud.csv"));
     assert!(same < 0.01 && loud > 2.0, "{same} {loud}");
@@ -294,4 +302,74 @@ fn an_interrupted_calibration_keeps_its_shots_and_goes_on() {
     assert_eq!(whole["levels"], resumed["levels"]);
     let (_, text) = place.refusal(&[&measure[..], &["--resume"]].concat());
     assert!(text.contains("no calibration with these options was interrupted"), "{text}");
+    let whole = text.split_once("they are in ").and_then(|(_, rest)| rest.split_once(": --from fits them"));
+    assert!(place.path(whole.unwrap().0).is_file(), "{text}");
+}
+
+#[test]
+fn tables_are_read_packed_and_from_a_pipe_and_files_of_other_kinds_are_named() {
+    let place = Place::new();
+    let row = |shot: u32| format!("{},{},{}\n", shot % 7, shot % 11, shot % 7 + 2 * (shot % 11));
+    let table = format!("x0,x1,y0\n{}", (0..120).map(row).collect::<String>());
+    let packed = std::fs::File::create(place.path("shots.csv.gz")).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(packed, flate2::Compression::default());
+    packer.write_all(table.as_bytes()).unwrap();
+    packer.finish().unwrap();
+    place.write("shots.csv", &table).write("shots.dat", &table).write("shots.parquet", "PAR1\u{0}\u{0}PAR1");
+    let levels = ["--procedure", "levels", "--json"];
+    let plain = place.json(&[&["calibrate", "--from", "shots.csv"][..], &levels].concat());
+    let unpacked = place.json(&[&["calibrate", "--from", "shots.csv.gz"][..], &levels].concat());
+    assert_eq!((&plain["shots"], &plain["levels"]), (&Value::from(120), &unpacked["levels"]));
+    let piped = "cat shots.csv | \"$0\" calibrate --from /dev/stdin --procedure levels --json";
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", piped, binary()]).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["levels"], plain["levels"]);
+    for (arguments, code, words) in [
+        (
+            &["--from", "shots.parquet"][..],
+            4,
+            "shots.parquet: is a Parquet file, which is not read here: write its shots",
+        ),
+        (&["--from", "shots.dat"], 4, "shots.dat: is text whose name does not end in .csv"),
+        (&["--from", "shots.csv", "--outputs", "shots.csv"], 2, "shots.csv is given twice"),
+        (&["--from", "shots.npz", "--arrays", "x,x"], 2, "--arrays names `x` twice"),
+    ] {
+        let (got, text) = place.refusal(&[&["calibrate"][..], arguments].concat());
+        assert_eq!((got, text.contains(words)), (code, true), "{arguments:?}: {text}");
+    }
+}
+
+/// A limit on the size of files stands for a disk that is full.
+#[test]
+fn a_full_disk_is_named_as_such_and_no_shots_are_said_to_be_kept_that_are_not() {
+    let place = Place::new();
+    let script = "ulimit -f 100; exec \"$0\" calibrate simulated electrical --stimuli 3000";
+    let output = Command::new("sh").args(["-c", script, binary()]).current_dir(place.path("")).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{text}");
+    assert!(text.contains(".begun.arrows: the trace cannot be written") && text.contains("Free the disk"), "{text}");
+    assert!(!text.contains("are kept") && names(&place.path("fits")).is_empty(), "{text}");
+}
+
+#[test]
+fn data_that_is_not_of_the_physics_of_a_rig_is_held_against_least_squares() {
+    let place = Place::new();
+    let row = |shot: usize| {
+        let input = |port: usize| ((shot * 37 + port * 53 + 7 * port * port * shot) % 101) as f64 / 101.0 - 0.5;
+        let inputs: Vec<f64> = (0..16).map(input).collect();
+        let outputs = inputs.iter().map(|input| 0.5 * input);
+        inputs.iter().copied().chain(outputs).map(|value| value.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let names: Vec<String> =
+        ["x", "y"].iter().flat_map(|kind| (0..16).map(move |port| format!("{kind}{port}"))).collect();
+    let rows: Vec<String> = std::iter::once(names.join(",")).chain((0..80).map(row)).collect();
+    place.write("linear.csv", &rows.join("\n"));
+    let samples = ["--set", "plants.electrical.simulated.samples=16", "--procedure", "physics", "--json"];
+    let fitted =
+        place.json(&[&["calibrate", "simulated", "electrical", "--from", "linear.csv"][..], &samples].concat());
+    let [twin, plain] =
+        ["residual", "linear_residual"].map(|which| fitted[which]["rmse_of_full_scale"].as_f64().unwrap());
+    assert!(plain < 1e-3 && 0.05 < twin, "{plain} {twin}");
+    assert!(fitted["warnings"].to_string().contains("plain least squares predict the held-out readings better"));
 }

@@ -149,3 +149,14 @@ fn a_run_behind_a_link_is_listed_once_and_only_its_link_is_removed() {
     assert!(place.path("archive/old/run.json").is_file());
     assert_eq!(listed(&place, &[]), ["physics-aware"]);
 }
+
+#[test]
+fn a_name_that_is_no_run_is_answered_with_one_that_is() {
+    let place = place();
+    let (code, complaint) = place.refusal(&["runs", "show", "in-silco"]);
+    assert_eq!((code, complaint.ends_with("Did you mean `in-silico`?")), (2, true), "{complaint}");
+    text(&place, &["compare", "small.toml", "--methods", "in-silico", "--seeds", "1", "--name", "pair"]);
+    let (code, complaint) = place.refusal(&["runs", "show", "pair"]);
+    let wanted = "pair: is a folder of several runs: name one of them, such as pair/in-silico-seed-1";
+    assert_eq!((code, complaint.contains(wanted)), (2, true), "{complaint}");
+}

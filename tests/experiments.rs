@@ -160,3 +160,19 @@ fn quick_forms_learn_from_real_data() {
         assert!(accuracy > 0.3, "{name}: {accuracy}");
     }
 }
+
+#[test]
+fn a_training_that_validations_end_says_so() {
+    let place = Place::new();
+    place.write("small.toml", SMALL);
+    let set = ["training.steps=400", "training.evaluate_every=1", "training.patience=1", "training.keep=best"];
+    let set: Vec<&str> = set.iter().flat_map(|assignment| ["--set", assignment]).collect();
+    let output = place.run(&[&["train", "small.toml", "--name", "short"][..], &set].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && text.contains("training.patience ended it after "), "{text}");
+    let facts: Value = serde_json::from_str(&place.read("runs/short/run.json")).unwrap();
+    let early = facts["ended_early"].as_str().unwrap();
+    assert!(text.contains(early) && early.ends_with("whose weights it has"), "{early}");
+    let shown = String::from_utf8(place.run(&["runs", "show", "short"]).stdout).unwrap();
+    assert!(shown.contains(early), "{shown}");
+}

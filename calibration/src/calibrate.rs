@@ -276,7 +276,13 @@ impl Calibration {
         let made = match model.filter(|_| !matches!(self.procedure, Procedure::Learned | Procedure::Piann)) {
             Some(model) => self
                 .physics((&rest, model), &judge, &mut fitted, observer)
-                .and_then(|()| self.behind_physics(&rest, &mut fitted, observer)),
+                .and_then(|()| self.behind_physics(&rest, &mut fitted, observer))
+                .map(|()| {
+                    // Nobody has measured whether such data is of this plant at all.
+                    if trace.is_foreign() {
+                        fitted.linear_residual = judge.of_least_squares(&rest).ok();
+                    }
+                }),
             None if self.procedure == Procedure::Piann => self.field(&rest, &judge, &mut fitted, observer),
             None => self.without_physics(&rest, &judge, &mut fitted, observer),
         };
@@ -313,8 +319,7 @@ impl Calibration {
         if self.procedure == Procedure::Physics {
             return Ok(());
         }
-        let plain = LearnedTwin::new(rest.card.clone(), None, as_network(&least_squares(rest, &rest.outputs)?, rest)?);
-        fitted.linear_residual = Some(judge.of(&plain));
+        fitted.linear_residual = Some(judge.of_least_squares(rest)?);
         let key = self.key.branch("network");
         let stages = learn_stages([&train, &stop], curves.as_ref(), &self.search, key, observer)?;
         let LearnedPart { network, architecture, left, .. } = stages.part;
@@ -333,8 +338,7 @@ impl Calibration {
         observer: &dyn Observer,
     ) -> Result<(), Error> {
         observer.stage("the network of the field");
-        let plain = LearnedTwin::new(rest.card.clone(), None, as_network(&least_squares(rest, &rest.outputs)?, rest)?);
-        fitted.linear_residual = Some(judge.of(&plain));
+        fitted.linear_residual = Some(judge.of_least_squares(rest)?);
         let training = Training {
             updates: FIELD_UPDATES.min(self.search.updates),
             batch: FIELD_BATCH,
@@ -416,6 +420,12 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// Of plain least squares that are learned of `rest`.
+    fn of_least_squares(&self, rest: &Trace) -> Result<Residual, Error> {
+        let network = as_network(&least_squares(rest, &rest.outputs)?, rest)?;
+        Ok(self.of(&LearnedTwin::new(rest.card.clone(), None, network)))
+    }
+
     fn of(&self, twin: &dyn Twin) -> Residual {
         self.residual(&self.test.predict(twin))
     }

@@ -159,6 +159,26 @@ fn settings(controls: &Batch) -> (Batch, Vec<u32>) {
     (Batch::from_fn(known.len(), columns, |row, column| all[row * columns + column]), setting_of)
 }
 
+/// Where the columns called as `wanted` lie among `own`; `None` where a name stands for no column, or none is in both.
+fn order_of(own: &[Bank], wanted: &[Bank], kind: &str) -> Result<Option<Vec<usize>>, Error> {
+    // A single bank that is called as all of its kind are has no header.
+    let has_header =
+        |banks: &[Bank]| banks.iter().all(|bank| bank.count == 1) && !matches!(banks, [only] if only.name == kind);
+    let places: Vec<Option<usize>> =
+        wanted.iter().map(|bank| own.iter().position(|other| other.name == bank.name)).collect();
+    if !has_header(own) || !has_header(wanted) || places.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    let place = |(bank, place): (&Bank, Option<usize>)| {
+        place.ok_or_else(|| {
+            let known: Vec<String> = own.iter().map(|other| format!("`{}`", other.name)).collect();
+            let message = format!("has no {kind} `{}`, which was learned from: it has {}", bank.name, known.join(", "));
+            Error::table(message)
+        })
+    };
+    wanted.iter().zip(places).map(place).collect::<Result<Vec<_>, _>>().map(Some)
+}
+
 /// The smallest range around all values.
 fn range_of(values: impl Iterator<Item = f32>) -> Range {
     let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(value), high.max(value)));
@@ -171,9 +191,32 @@ impl Trace {
         self.card.identity.system == RECORDED
     }
 
+    /// Whether it is data that others recorded, also where it was given the card of a plant.
+    pub fn is_foreign(&self) -> bool {
+        ["inputs", "outputs"].iter().all(|key| self.provenance.contains_key(*key))
+    }
+
     /// The columns of recorded data of which single precision keeps fewer than three digits of how their values differ, in words.
     pub fn rounded(&self) -> Option<&str> {
         self.provenance.get(ROUNDED).map(String::as_str)
+    }
+
+    /// The same with its columns in the order of those of `like`, where both have names for them; an error where only some names are the
+    /// same.
+    pub fn in_order_of(mut self, like: &Self) -> Result<Self, Error> {
+        let Card { ports: wanted, .. } = &like.card;
+        let Ports { inputs, controls, outputs } = &mut self.card.ports;
+        for (values, banks, wanted, kind) in [
+            (&mut self.inputs, inputs, &wanted.inputs, "input"),
+            (&mut self.settings, controls, &wanted.controls, "control"),
+            (&mut self.outputs, outputs, &wanted.outputs, "output"),
+        ] {
+            if let Some(order) = order_of(banks, wanted, kind)? {
+                *values = Batch::from_fn(values.rows(), order.len(), |row, column| values.row(row)[order[column]]);
+                *banks = order.iter().map(|place| banks[*place].clone()).collect();
+            }
+        }
+        Ok(self)
     }
 
     /// Recorded data as that of a plant of `card`: its ports with their units and ranges. Whose shots they were stays what the data
@@ -248,9 +291,30 @@ mod tests {
     }
 
     #[test]
+    fn columns_are_found_by_their_names() {
+        let named = |columns: [&str; 2]| {
+            let mut x = rows("x", 2, |row| row as f64);
+            x.columns = columns.map(str::to_owned).to_vec();
+            x.values.iter_mut().skip(1).step_by(2).for_each(|value| *value += 100.0);
+            trace_of(x, None, rows("y", 1, |row| row as f64), Error::table).unwrap()
+        };
+        let like = named(["a", "b"]);
+        let turned = named(["b", "a"]).in_order_of(&like).unwrap();
+        assert_eq!(turned.inputs.row(2), [102.0, 2.0]);
+        let names: Vec<&str> = turned.card.ports.inputs.iter().map(|bank| bank.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(turned.card.ports.inputs[0].range, Range::new(100.0, 105.0));
+        assert_eq!(named(["c", "d"]).in_order_of(&like).unwrap().inputs.row(2), [2.0, 102.0], "no name is in both");
+        let text = named(["b", "c"]).in_order_of(&like).unwrap_err().to_string();
+        assert_eq!(text, "the table has no input `a`, which was learned from: it has `b`, `c`");
+        assert_eq!(recorded().in_order_of(&recorded()).unwrap(), recorded());
+    }
+
+    #[test]
     fn recorded_data_takes_the_ports_of_a_plant_of_the_same_size() {
         let trace = recorded().of_plant(&card(2, 1, 1)).unwrap();
         assert_eq!((trace.card.identity.system.as_str(), trace.card.identity.serial.as_str()), ("toy", "y"));
+        assert!(trace.is_foreign() && !trace.is_recorded());
         assert_eq!(trace.output_ranges(), [Range::new(-1.0, 1.0)]);
         let text = recorded().of_plant(&card(2, 2, 1)).unwrap_err().to_string();
         assert!(text.contains("has 2 inputs, 1 controls and 1 outputs, but the toy plant has 2, 2 and 1"), "{text}");

@@ -70,7 +70,7 @@ pub struct CalibrateArgs {
     /// What is calibrated
     #[arg(long, value_enum, default_value = "residual")]
     pub procedure: ProcedureName,
-    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz, .csv) instead of measuring; given twice,
+    /// Takes a trace (.arrow), the recorded shots of a training (.arrows) or recorded data (.npz, .csv, .csv.gz) instead of measuring; given twice,
     /// inputs from the first .npz or .csv and outputs from the second. Nothing is opened then, also where a rig is named
     #[arg(long, value_name = "TRACE")]
     pub from: Vec<PathBuf>,
@@ -224,7 +224,11 @@ fn read_test(arguments: &CalibrateArgs, trace: &Trace, subject: &Subject) -> Res
     let Some(first) = arguments.test.first() else { return Ok(None) };
     let test = read_trace(&arguments.test, &Columns::of(arguments)?.of_test())?;
     same_widths(trace, &test, first)?;
-    Ok(Some(if trace.is_recorded() { test } else { subject.claim(test, Some(first))? }))
+    if trace.is_recorded() {
+        let ordered = test.in_order_of(trace);
+        return ordered.map(Some).map_err(|error| Error::Data(format!("{}: {error}", first.display())));
+    }
+    subject.claim(test, Some(first)).map(Some)
 }
 
 /// Opens the plant that the command line names.

@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::Error;
+use crate::document::nearest;
 use crate::record::{Catalog, Filter};
 use crate::scores::Score;
 
@@ -91,11 +92,27 @@ fn find(catalog: &Catalog, wanted: &Path) -> Result<Named, Error> {
             return Ok(Named { folder: runs.join(&name), name, facts });
         }
     }
+    let known = names(catalog)?;
+    let name = wanted.strip_prefix(runs).unwrap_or(wanted).to_string_lossy();
+    let below = format!("{}/", name.trim_end_matches('/'));
+    if let Some(inner) = known.iter().find(|run| run.starts_with(&below)) {
+        let message = format!("{}: is a folder of several runs: name one of them, such as {inner}", wanted.display());
+        return Err(Error::Usage(message));
+    }
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = nearest(&name, &known).map(|near| format!(". Did you mean `{near}`?")).unwrap_or_default();
     Err(Error::Usage(format!(
-        "{}: there is no such run in {}: `pnnlab runs list` names them",
+        "{}: there is no such run in {}: `pnnlab runs list` names them{hint}",
         wanted.display(),
         runs.display()
     )))
+}
+
+/// The names of all runs, in order.
+fn names(catalog: &Catalog) -> Result<Vec<String>, Error> {
+    let mut names: Vec<String> = catalog.runs(&Filter::default())?.into_iter().map(|row| row.run).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Several runs as the user named them.
@@ -109,9 +126,8 @@ fn find_groups(catalog: &Catalog, wanted: &[PathBuf]) -> Result<Vec<Named>, Erro
     for wanted in wanted {
         let name = wanted.strip_prefix(catalog.folder()).unwrap_or(wanted).to_string_lossy().into_owned();
         let below = format!("{}/", name.trim_end_matches('/'));
-        let mut inner: Vec<String> = catalog.runs(&Filter::default())?.into_iter().map(|row| row.run).collect();
+        let mut inner = names(catalog)?;
         inner.retain(|run| run.starts_with(&below));
-        inner.sort();
         if inner.is_empty() {
             all.push(find(catalog, wanted)?);
         }

@@ -23,7 +23,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "KEY", required = true)]
     pub key: Vec<String>,
     /// Its values, with commas; or, with --random, two ends such as 0.001..0.1 (evenly between them, or evenly in the logarithm where
-    /// the higher end is ten times the lower one or more)
+    /// the higher end is ten times the lower one or more); ends without a decimal point, such as 8..64, give whole numbers
     #[arg(long, value_name = "VALUES", required = true, allow_hyphen_values = true)]
     pub values: Vec<String>,
     /// Tries so many settings, drawn at random by the experiment's seed, in place of every combination

@@ -8,6 +8,7 @@ use drivers::MEBIBYTE;
 use super::regression::Numbers;
 use super::scaling::{finite, scale};
 use super::split::{Chosen, Parts, classes};
+use super::uneven::{of_columns, tell_once};
 use super::{Asked, CsvConfig, Dataset, Meaning, Rows, Targets, Taxonomy, source};
 use crate::Error;
 use crate::document::{list, nearest};
@@ -50,6 +51,9 @@ pub fn dataset(config: &CsvConfig, file: &Path, asked: Asked<'_>) -> Result<Data
     };
     let width = table.names.len();
     let Chosen { train, validation, test } = chosen;
+    if let Some(sentence) = of_columns(&table.names, &table.values, &train) {
+        tell_once(&format!("{name}: {sentence}"));
+    }
     let (columns, values) = scale(&table.values, &table.names, &train, (config.scaling, config.range), &name);
     let rows = Rows { values, targets, numbers: (0..count).collect() };
     Ok(Dataset {
@@ -217,11 +221,11 @@ fn warn(names: &[String], values: &[f64], file: &Path, told: impl Fn(&[f64]) -> 
         let values: Vec<f64> = values.iter().skip(column).step_by(names.len()).copied().collect();
         if let Some((what, whom)) = told(&values) {
             let made = if whom.starts_with("target") { "target" } else { "label" };
-            tell!(
-                "pnnlab: {}: column `{name}` {what} {whom}: if it was made from the {made} or counts the rows, leave it out with \
+            tell_once(&format!(
+                "{}: column `{name}` {what} {whom}: if it was made from the {made} or counts the rows, leave it out with \
                  --set 'data.leave_out=[\"{name}\"]'",
                 file.display()
-            );
+            ));
         }
     }
 }
@@ -371,6 +375,18 @@ mod tests {
             "data.csv:3: column `vowel` goes on after `b` over several lines: close the quotation mark"
         );
         assert_eq!(error("vowel,f1\na,1\n"), "data.csv: there are 1 rows below the header: at least 2 are needed");
+    }
+
+    #[test]
+    fn text_of_another_encoding_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data.csv");
+        for (bytes, line) in [(&b"vowel,f1\na,1\n\xe4,2\n"[..], 3), (&b"\xff\xfev\0,\0f\0\n\0"[..], 1)] {
+            std::fs::write(&file, bytes).unwrap();
+            let said = load(&file, &config(&[])).unwrap_err().to_string();
+            let wanted = format!("data.csv:{line}: it holds a letter that is not UTF-8");
+            assert!(said.contains(&wanted) && said.ends_with("save it as CSV in UTF-8"), "{said}");
+        }
     }
 
     #[test]

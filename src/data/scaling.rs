@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::uneven::tell_once;
 
 /// How the columns of a table are scaled, by the training rows alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -46,10 +47,10 @@ fn ends(values: &[f64]) -> [f64; 2] {
 /// Warns of a column of `data` that loses digits because it is learned from as it is; `advice` says what to do.
 pub(super) fn warn_of_offset(data: &str, column: &str, [low, high]: [f64; 2], advice: &str) {
     if has_offset([low, high]) {
-        tell!(
-            "pnnlab: {data}: column `{column}` is {low} to {high}, and single precision holds steps of {:.2e} there: {advice}",
+        tell_once(&format!(
+            "{data}: column `{column}` is {low} to {high}, and single precision holds steps of {:.2e} there: {advice}",
             low.abs().max(high.abs()) * f64::from(f32::EPSILON)
-        );
+        ));
     }
 }
 

@@ -49,10 +49,23 @@ pub fn complaint(name: &str, error: &csv::Error) -> crate::Error {
         csv::ErrorKind::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<Unclosed>()),
         _ => None,
     };
-    crate::Error::Data(match unclosed {
-        Some(Unclosed(line)) => format!("{name}:{line}: the quotation mark is not closed"),
-        None => format!("{name}: {error}"),
+    crate::Error::Data(match (unclosed, error.kind()) {
+        (Some(Unclosed(line)), _) => format!("{name}:{line}: the quotation mark is not closed"),
+        (None, csv::ErrorKind::Utf8 { pos, .. }) => {
+            let line = pos.as_ref().map_or(1, csv::Position::line);
+            format!(
+                "{name}:{line}: it holds a letter that is not UTF-8, such as of Latin-1 or UTF-16: save it as CSV in UTF-8"
+            )
+        }
+        (None, _) => format!("{name}: {error}"),
     })
+}
+
+/// All bytes of the table at `path`, unpacked; at most `most` of them are read.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    unpacked(path, most)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The bytes of the table at `path`, unpacked; at most `most` of them are read.

@@ -167,6 +167,7 @@ impl Meaning {
         match self {
             Self::Classes(_) => "classes",
             Self::Groups(_) => "classes and groups",
+            Self::Targets(targets) if targets.len() == 1 => "target",
             Self::Targets(_) => "targets",
             Self::Texture(_) => "colors",
             Self::Images(_) => "values in an image",

@@ -243,3 +243,10 @@ fn augmentation_varies_training_rows_by_epoch_and_leaves_the_test_alone() {
     assert_eq!(first, varied.batch(1, &[3, 4]));
     assert!(first.0.iter().all(|value| (0.0..=1.0).contains(value)));
 }
+
+#[test]
+fn one_target_is_said_as_one() {
+    let target = |name: &str| Target { name: name.to_owned(), mean: 0.0, deviation: 1.0 };
+    assert_eq!(Meaning::Targets(vec![target("y")]).outputs(), "target");
+    assert_eq!(Meaning::Targets(vec![target("y"), target("z")]).outputs(), "targets");
+}

@@ -146,6 +146,9 @@ impl Prepared {
         let finished = desk.close(result, &trainer, &mut lab, &wall_seconds)?;
         match finished.outcome.reason {
             StopReason::Finished => {
+                if let Some(early) = trainer.ended_early().filter(|_| console.announces) {
+                    console.bars.suspend(|| tell!("pnnlab: {early}"));
+                }
                 // What was trained is on the disk: a figure that cannot be drawn is said, and can be drawn later.
                 if let Err(error) = self.drawer.draw_run(&folder) {
                     tell!("pnnlab: the figures are missing: {error}. `pnnlab runs figures` draws them again");
@@ -335,7 +338,8 @@ impl<'a> Desk<'a> {
                 plant_seconds: meter.plant_seconds,
                 wall_seconds: wall_seconds(),
             };
-            self.record.note(summary(&finished)).map(|()| finished)
+            let early = trainer.ended_early().map_or(Value::Null, |early| json!({ "ended_early": early }));
+            self.record.note(together([summary(&finished), early])).map(|()| finished)
         });
         if let Err(error) = &finished {
             // What it had reached stays findable; that this cannot be written changes nothing.

@@ -17,6 +17,8 @@ pub(super) struct Begun {
     writer: TraceWriter<File>,
     before: Option<Trace>,
     shots: usize,
+    /// Why shots could not be written, if they could not.
+    unwritten: Option<String>,
 }
 
 /// Where the shots of a measurement with these options lie until it is whole.
@@ -24,6 +26,17 @@ fn place(arguments: &CalibrateArgs, plant: &str) -> PathBuf {
     let CalibrateArgs { rig, procedure, stimuli, repeats, per_setting, near, seed, set, .. } = arguments;
     let options = format!("{rig:?} {procedure:?} {stimuli} {repeats} {per_setting} {near:?} {seed} {set:?}");
     arguments.fits.join(format!("{plant}-{}.begun.arrows", &digest(options.as_bytes())[..12]))
+}
+
+/// The newest whole trace of `plant` in the folder of fits.
+fn newest_trace(folder: &Path, plant: &str) -> Option<PathBuf> {
+    let is_trace = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let digest = name.strip_prefix(plant).and_then(|rest| rest.strip_prefix('-'));
+        digest.and_then(|rest| rest.strip_suffix(".arrow")).is_some_and(|digest| !digest.contains(['-', '.']))
+    };
+    let traces = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).filter(is_trace);
+    traces.max_by_key(|path| path.metadata().and_then(|facts| facts.modified()).ok())
 }
 
 /// The shots that an interrupted measurement left at `path`; `None` if there are none.
@@ -54,8 +67,11 @@ impl Begun {
                 )));
             }
             None if arguments.resume => {
+                let whole = newest_trace(&arguments.fits, plant).map_or(String::new(), |trace| {
+                    format!(". If all its shots were taken, they are in {}: --from fits them", trace.display())
+                });
                 return Err(Error::Usage(format!(
-                    "--resume: no calibration with these options was interrupted: there is no {}",
+                    "--resume: no calibration with these options was interrupted while it measured: there is no {}{whole}",
                     path.display()
                 )));
             }
@@ -79,7 +95,7 @@ impl Begun {
         }
         std::fs::rename(&beside, &path).map_err(Error::chosen(&path, "cannot be written", "--fits"))?;
         let shots = before.as_ref().map_or(0, Trace::shots);
-        Ok(Self { path, writer, before, shots })
+        Ok(Self { path, writer, before, shots, unwritten: None })
     }
 
     /// The shots that were taken before.
@@ -95,12 +111,23 @@ impl Begun {
         repeats: usize,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Trace>, calibration::Error> {
-        let Self { writer, before, shots, .. } = self;
+        let Self { writer, before, shots, unwritten, .. } = self;
         let mut keep = |batch: &Trace| {
-            *shots += batch.shots();
-            writer.add(batch)
+            let written = writer.add(batch);
+            match &written {
+                Ok(()) => *shots += batch.shots(),
+                Err(error) => *unwritten = Some(error.to_string()),
+            }
+            written
         };
         measure_on(plant, stimuli, repeats, watch, &mut Kept { begun: before.as_ref(), keep: &mut keep })
+    }
+
+    /// The error of shots that could not be written, if that ended the measurement.
+    pub fn unwritten(&self) -> Option<Error> {
+        let message = self.unwritten.as_ref()?;
+        let message = format!("{message}. Free the disk, or choose another folder with --fits");
+        Some(Error::Record { path: self.path.clone(), message })
     }
 
     /// What is left of a measurement that was interrupted, as its error.

@@ -267,7 +267,7 @@ fn measure(
                     path.display()
                 );
             }
-            return Err(Error::calibration(&name)(error));
+            return Err(begun.unwritten().unwrap_or_else(|| Error::calibration(&name)(error)));
         }
     };
     trace.provenance = provenance;

@@ -1,5 +1,6 @@
 //! The reading part of `pnnlab calibrate`: traces, recorded shots of a training, recorded data; and whether they fit together.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use calibration::{ColumnNames, Trace};
@@ -7,6 +8,7 @@ use drivers::{Card, MEBIBYTE, read_bounded};
 
 use super::CalibrateArgs;
 use crate::Error;
+use crate::data::read_table;
 
 /// The most that is read of a trace.
 const MOST: u64 = 4096 * MEBIBYTE;
@@ -47,6 +49,22 @@ impl Columns {
         let refuse = |option: &str, why: &str| {
             Err(Error::Usage(format!("{option} is not heeded by {}, which {why}", first.display())))
         };
+        let all = [files, self.outputs.as_slice()].concat();
+        if let [one, other] = &all[..]
+            && one == other
+            && is_table(one)
+        {
+            let message = format!("{} is given twice: inputs and outputs must be two tables", one.display());
+            return Err(Error::Usage(message));
+        }
+        if let Some((inputs, outputs)) = &self.arrays
+            && inputs == outputs
+            && all.len() < 2
+        {
+            return Err(Error::Usage(format!(
+                "--arrays names `{inputs}` twice: inputs and outputs must be two arrays"
+            )));
+        }
         let option = [
             ("--inputs", self.names.inputs.is_some()),
             ("--controls", !self.names.controls.is_empty()),
@@ -83,8 +101,31 @@ fn is_data(file: &Path) -> bool {
     is_table(file) || is(file, "npz")
 }
 
+/// Whether a file is a table by its name, plain or packed by gzip; and so is a pipe.
 fn is_table(file: &Path) -> bool {
-    ["csv", "tsv", "txt"].iter().any(|ending| is(file, ending))
+    let unpacked = if is(file, "gz") { file.with_extension("") } else { file.to_owned() };
+    ["csv", "tsv", "txt"].iter().any(|ending| is(&unpacked, ending)) || is_pipe(file)
+}
+
+fn is_pipe(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|facts| facts.file_type().is_fifo())
+}
+
+/// What a file is that is neither a trace nor recorded data, by how it begins.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 6] = [
+        (b"PAR1", "a Parquet file"),
+        (b"MATLAB ", "a MATLAB file"),
+        (b"\x89HDF", "an HDF5 file"),
+        (b"SQLite format 3", "a database of SQLite"),
+        (b"PK\x03\x04", "an archive, such as .npz or .xlsx, whose name does not say so"),
+        (b"\x1F\x8B", "packed by gzip"),
+    ];
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let known = kinds.into_iter().find(|(head, _)| bytes.starts_with(head)).map(|(_, kind)| kind);
+    // Both a file and a stream of Arrow hold zeros at their beginning.
+    let begin = &bytes[..bytes.len().min(64)];
+    known.or((!begin.is_empty() && begin.iter().all(is_text)).then_some("text whose name does not end in .csv"))
 }
 
 fn is(file: &Path, ending: &str) -> bool {
@@ -107,7 +148,7 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
     let contents = files.iter().map(|file| content(file)).collect::<Result<Vec<_>, _>>()?;
     let trace = if is(first, "npz") {
         Trace::from_npz(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>(), names)
-    } else if is_table(first) {
+    } else if is_table(first) && !contents[0].starts_with(b"ARROW1") {
         let called: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let tables = called.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice));
         Trace::from_csv(&tables.collect::<Vec<_>>(), &columns.names)
@@ -121,6 +162,11 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
             "{}: is a single array: save inputs and outputs in one file with `numpy.savez(\"FILE.npz\", inputs=x, outputs=y)`",
             first.display()
         )));
+    } else if let Some(kind) = foreign(&contents[0]).filter(|_| !is(first, "arrow")) {
+        return Err(Error::Data(format!(
+            "{}: is {kind}, which is not read here: write its shots as .csv (or .csv.gz), or with numpy.savez as .npz",
+            first.display()
+        )));
     } else {
         Trace::from_arrow(&contents[0])
     };
@@ -128,9 +174,10 @@ pub(super) fn read_trace(files: &[PathBuf], columns: &Columns) -> Result<Trace, 
 }
 
 fn content(file: &Path) -> Result<Vec<u8>, Error> {
-    read_bounded(file, MOST).map_err(|source| {
+    let read = if is_table(file) { read_table(file, MOST) } else { read_bounded(file, MOST) };
+    read.map_err(|source| {
         Error::Data(format!(
-            "{}: cannot be read: {source}. Name a trace (.arrow), a training's shots (runs/RUN/shots/PLANT-N.arrows), a .npz or a .csv",
+            "{}: cannot be read: {source}. Name a trace (.arrow), a training's shots (runs/RUN/shots/PLANT-N.arrows), a .npz or a .csv (also .csv.gz, .tsv, .txt)",
             file.display()
         ))
     })

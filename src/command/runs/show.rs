@@ -44,6 +44,9 @@ pub fn run(catalog: &Catalog, arguments: &ShowArgs) -> Result<(), Error> {
     if let Some(why) = why(facts) {
         say!("ended because {why}");
     }
+    if let Some(early) = facts["ended_early"].as_str() {
+        say!("{early}");
+    }
     for again in facts["resumed"].as_array().into_iter().flatten() {
         say!("continued {} UTC after step {}", time(again["unix_seconds"].as_f64()), again["step"]);
     }

@@ -15,6 +15,8 @@ use crate::report::{Calibrated, calibration::counted};
 const HEADROOM: f64 = 1.3;
 /// Points that a scatter shows.
 const POINTS: usize = 4000;
+/// Outputs of which each has a mark: a line through one output would be nothing.
+const MARKED: usize = 40;
 
 /// Draws what a calibration has to show into `folder`.
 pub fn calibration_figures(calibrated: &Calibrated<'_>, folder: &Path, theme: Theme) -> Result<Vec<PathBuf>, Error> {
@@ -121,9 +123,10 @@ impl Figure for Ports {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, theme: Theme) -> Result<(), String> {
         let all = [Some(&self.twin), self.physics.as_ref(), self.noise.as_ref()];
         let high = all.iter().flatten().flat_map(|values| values.iter()).copied().fold(1e-9, f64::max);
+        let (outputs, marked) = (self.twin.len() as f64, self.twin.len() <= MARKED);
         let axes = Axes {
             title: "",
-            x: ("number of the output", 0.0..(self.twin.len() as f64 - 1.0).max(1.0)),
+            x: ("number of the output", if marked { -0.5..outputs - 0.5 } else { 0.0..outputs - 1.0 }),
             y: ("RMS residual, % of full scale", 0.0..100.0 * HEADROOM * high),
             small: false,
         };
@@ -133,7 +136,11 @@ impl Figure for Ports {
             // A twin that is its fitted coefficients is drawn once.
             let Some(values) = values.filter(|values| index == 0 || **values != self.twin) else { continue };
             let points = values.iter().enumerate().map(|(port, value)| (port as f64, 100.0 * value));
-            Pen { color: theme.series(index), width: 2, dashed: index == 2, label: name }.curve(&mut chart, points)?;
+            let color = theme.series(index);
+            Pen { color, width: 2, dashed: index == 2, label: name }.curve(&mut chart, points.clone())?;
+            if marked {
+                chart.draw_series(points.map(|point| Circle::new(point, 4, color.filled()))).map_err(text)?;
+            }
         }
         legend(&mut chart, theme, SeriesLabelPosition::UpperRight, MEDIUM)
     }
@@ -146,6 +153,15 @@ impl Figure for Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_output_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = Ports { twin: vec![0.01], physics: None, noise: None, caption: vec![] };
+        let files = save(&ports, folder.path(), "ports", Theme::Light).unwrap();
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        assert_eq!(svg.matches("<circle").count(), 1);
+    }
 
     #[test]
     fn a_scatter_shows_every_output() {

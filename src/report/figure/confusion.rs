@@ -1,5 +1,6 @@
 //! The confusion matrix of a run's last test: how often each class was given each name.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use plotters::coord::Shift;
@@ -38,7 +39,7 @@ pub fn confusion(
             words.extend((words.len()..classes).map(|class| class.to_string()));
             for (class, word) in [(label, label_word), (answer, answer_word)] {
                 if !word.is_empty() {
-                    words[class] = shortened(&word);
+                    words[class] = word;
                 }
             }
             counts.resize(classes, Vec::new());
@@ -61,21 +62,36 @@ pub fn confusion(
             if runs.len() == 1 { "" } else { "s" }
         ),
     );
-    save(&Confusion { counts, words, caption }, folder, name, theme)
+    save(&Confusion { counts, words: shortened(&words), caption }, folder, name, theme)
 }
 
-/// The most letters of a class's word.
+/// The most letters of a class's word, and of the words of all classes beside one another.
 const LONGEST_WORD: usize = 8;
+const LONGEST_LINE: usize = 60;
 /// The most classes that a figure shows.
 const MOST_CLASSES: usize = 1000;
 
-/// A word that fits below its column.
-fn shortened(word: &str) -> String {
+/// Words that fit below their columns: their beginnings; where some of these are alike, their ends; where those are as well, the numbers of
+/// the classes.
+fn shortened(words: &[String]) -> Vec<String> {
+    let most = (LONGEST_LINE / words.len().max(1)).clamp(4, LONGEST_WORD);
+    let short = |keeps_end: bool| words.iter().map(|word| cut(word, most, keeps_end)).collect::<Vec<String>>();
+    let differ = |short: &Vec<String>| short.iter().collect::<BTreeSet<_>>().len() == short.len();
+    let numbers = || (0..words.len()).map(|class| class.to_string()).collect();
+    [false, true].into_iter().map(short).find(differ).unwrap_or_else(numbers)
+}
+
+/// The beginning of a word, or its end, of at most `most` letters.
+fn cut(word: &str, most: usize, keeps_end: bool) -> String {
     let letters: Vec<char> = word.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    if letters.len() <= LONGEST_WORD {
+    if letters.len() <= most {
         return letters.into_iter().collect();
     }
-    letters[..LONGEST_WORD - 1].iter().chain(&['…']).collect()
+    if keeps_end {
+        ['…'].iter().chain(&letters[letters.len() + 1 - most..]).collect()
+    } else {
+        letters[..most - 1].iter().chain(&['…']).collect()
+    }
 }
 
 /// A class, by its number and the data's word for it, which is empty where the record has none.
@@ -163,6 +179,16 @@ impl Figure for Confusion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_classes_stay_apart() {
+        let short = |words: &[&str]| shortened(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(short(&["ae", "unpronounceable"]), ["ae", "unprono…"]);
+        assert_eq!(short(&["number one", "number two"]), ["…ber one", "…ber two"]);
+        assert_eq!(short(&["beginning 1 of an end", "beginning 2 of an end"]), ["0", "1"]);
+        let many: Vec<String> = (0..12).map(|class| format!("class {class}")).collect();
+        assert_eq!(shortened(&many)[11], "…s 11");
+    }
 
     #[test]
     fn answers_are_counted_over_runs_and_broken_rows_named() {

@@ -115,7 +115,7 @@ impl Figure for Predictions {
             let range = || low - margin..high + margin;
             let (x, y) = (format!("target {}", panel.name), format!("prediction {}", panel.name));
             let axes = Axes { title: "", x: (&x, range()), y: (&y, range()), small: 1 < self.panels.len() };
-            let mut chart = axes.on(area, theme)?;
+            let mut chart = axes.on_for_numbers(area, theme)?;
             let diagonal = [range().start, range().end].map(|end| (end, end));
             Pen { color: theme.ink(), width: 1, dashed: true, label: "" }.curve(&mut chart, diagonal)?;
             let style = theme.series(0).mix(0.5).filled();

@@ -109,12 +109,37 @@ pub struct Axes<'a> {
     pub small: bool,
 }
 
+/// Letters of an axis's numbers that always have room.
+const ROOM: usize = 5;
+
 impl Axes<'_> {
-    /// Draws mesh, numbers and descriptions.
+    /// Draws mesh, numbers and descriptions. Panels of one size stand in line, whatever their numbers.
     pub fn on<'a, B: DrawingBackend>(
         &self,
         area: &'a DrawingArea<B, Shift>,
         theme: Theme,
+    ) -> Result<Chart<'a, B>, String> {
+        self.with_room(area, theme, [ROOM; 2])
+    }
+
+    /// The same with room for long numbers: fewer along the horizontal axis, and more space beside the vertical one.
+    pub fn on_for_numbers<'a, B: DrawingBackend>(
+        &self,
+        area: &'a DrawingArea<B, Shift>,
+        theme: Theme,
+    ) -> Result<Chart<'a, B>, String> {
+        let letters = [&self.x.1, &self.y.1].map(|range| {
+            let (range, ends) = (widened(range), [range.start, range.end]);
+            ends.map(|end| number(end, decimals(&range)).chars().count()).into_iter().max().unwrap_or(0)
+        });
+        self.with_room(area, theme, letters)
+    }
+
+    fn with_room<'a, B: DrawingBackend>(
+        &self,
+        area: &'a DrawingArea<B, Shift>,
+        theme: Theme,
+        letters: [usize; 2],
     ) -> Result<Chart<'a, B>, String> {
         if let Some((what, range)) =
             [&self.x, &self.y].into_iter().find(|(_, range)| !drawable(&range.start) || !drawable(&range.end))
@@ -125,7 +150,8 @@ impl Axes<'_> {
         let (numbers, words) = if self.small { (SMALL - 1, SMALL) } else { (MEDIUM, LARGE) };
         let mut builder = ChartBuilder::on(area);
         builder.margin(if self.small { 10 } else { 18 }).x_label_area_size(if self.small { 38 } else { 48 });
-        builder.y_label_area_size(if self.small { 66 } else { 64 });
+        let (beside, letter) = if self.small { (66, 8) } else { (64, 10) };
+        builder.y_label_area_size(beside + letter * letters[1].saturating_sub(ROOM) as u32);
         if !self.title.is_empty() {
             builder.caption(self.title, (FONT, words, &ink));
         }
@@ -136,7 +162,7 @@ impl Axes<'_> {
             .configure_mesh()
             .x_desc(self.x.0)
             .y_desc(self.y.0)
-            .x_labels(if self.small { 6 } else { 10 })
+            .x_labels(labels(if self.small { 6 } else { 10 }, letters[0]))
             .y_labels(if self.small { 5 } else { 10 })
             .x_label_formatter(&move |value| number(*value, number_x))
             .y_label_formatter(&move |value| number(*value, number_y))
@@ -149,6 +175,11 @@ impl Axes<'_> {
             .map_err(text)?;
         Ok(chart)
     }
+}
+
+/// How many numbers of so many letters have room where `most` short ones have.
+fn labels(most: usize, letters: usize) -> usize {
+    (most * ROOM / letters.max(ROOM)).max(2)
 }
 
 /// A range wide enough to be divided into steps that differ.
@@ -264,6 +295,11 @@ mod tests {
         assert_eq!(number(2e-7, 8), "2.0e-7");
         assert!(2 <= decimals(&(0.0..0.1)));
         assert_eq!(decimals(&(0.0..2500.0)), 0);
+    }
+
+    #[test]
+    fn long_numbers_are_fewer() {
+        assert_eq!([labels(6, 1), labels(6, 5), labels(6, 9), labels(10, 9), labels(6, 40)], [6, 6, 3, 5, 2]);
     }
 
     #[test]

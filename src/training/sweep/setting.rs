@@ -20,7 +20,14 @@ pub enum Values {
     These(Vec<String>),
     /// Anything between two ends, evenly, or evenly in the logarithm where the higher one is ten times the lower one or more.
     Between(f64, f64),
+    /// The same of whole numbers, both ends among them.
+    Whole(f64, f64),
 }
+
+/// Draws for each setting, until one is given up that was drawn before.
+const TRIES: usize = 20;
+/// Decimals from which on a number is written with an exponent.
+const MOST_DECIMALS: i32 = 12;
 
 /// Each key with a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +42,12 @@ impl Axis {
     /// Reads `1,2,3` or `0.001..0.1`.
     pub fn read(key: &str, text: &str) -> Result<Self, Error> {
         let refuse = |message: String| Err(Error::Usage(format!("--values {text}: {message}")));
-        let values = if let Some((low, high)) = text.split_once("..") {
-            match (low.trim().parse::<f64>(), high.trim().parse::<f64>()) {
-                (Ok(low), Ok(high)) if low < high && (high - low).is_finite() => Values::Between(low, high),
+        let values = if let Some((low_text, high_text)) = text.split_once("..") {
+            match (low_text.trim().parse::<f64>(), high_text.trim().parse::<f64>()) {
+                (Ok(low), Ok(high)) if low < high && (high - low).is_finite() => {
+                    let is_whole = [low_text, high_text].iter().all(|end| end.trim().parse::<i32>().is_ok());
+                    if is_whole { Values::Whole(low, high) } else { Values::Between(low, high) }
+                }
                 _ => return refuse(format!("`{key}` needs two numbers, the lower one first, such as 0.001..0.1")),
             }
         } else {
@@ -57,7 +67,7 @@ impl Axis {
     fn number(&self, value: &str) -> f64 {
         let place = || match &self.values {
             Values::These(these) => these.iter().position(|known| known == value).unwrap_or(0) as f64,
-            Values::Between(..) => 0.0,
+            Values::Between(..) | Values::Whole(..) => 0.0,
         };
         value.parse::<f64>().ok().filter(|number| number.is_finite()).unwrap_or_else(place)
     }
@@ -110,17 +120,36 @@ pub fn drawn(axes: &[Axis], count: usize, key: Key) -> Result<Vec<Setting>, Erro
             let place = (f64::from(stream.uniform()) * these.len() as f64) as usize;
             these[place.min(these.len() - 1)].clone()
         }
-        Values::Between(low, high) => {
-            let fraction = f64::from(stream.uniform());
-            let is_wide = 0.0 < *low && 10.0 * low <= *high;
-            let value = if is_wide { low * (high / low).powf(fraction) } else { low + (high - low) * fraction };
-            // Four digits tell settings apart and can be typed again.
-            let places = 3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32;
-            let digits = places.clamp(0, 12) as usize;
-            if 12 < places { format!("{value:.3e}") } else { format!("{value:.digits$}") }
+        Values::Between(low, high) => words(between([*low, *high], f64::from(stream.uniform()))),
+        Values::Whole(low, high) => {
+            let value = between([*low, high + 1.0], f64::from(stream.uniform())).floor();
+            format!("{:.0}", value.min(*high))
         }
     };
-    Ok((0..count).map(|_| Setting::of(axes, axes.iter().map(&mut draw).collect())).collect())
+    let mut all: Vec<Setting> = Vec::new();
+    for _ in 0..TRIES * count {
+        if all.len() == count {
+            break;
+        }
+        let setting = Setting::of(axes, axes.iter().map(&mut draw).collect());
+        if !all.contains(&setting) {
+            all.push(setting);
+        }
+    }
+    Ok(all)
+}
+
+/// The value that lies such a fraction of the way between two ends, on a straight or on a logarithmic scale.
+fn between([low, high]: [f64; 2], fraction: f64) -> f64 {
+    let is_wide = 0.0 < low && 10.0 * low <= high;
+    if is_wide { low * (high / low).powf(fraction) } else { low + (high - low) * fraction }
+}
+
+/// A number of four digits, which tell settings apart and can be typed again.
+fn words(value: f64) -> String {
+    let digits = 3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32;
+    let decimals = digits.max(0) as usize;
+    if MOST_DECIMALS < digits { format!("{value:.3e}") } else { format!("{value:.decimals$}") }
 }
 
 #[cfg(test)]
@@ -156,6 +185,22 @@ mod tests {
         assert!((10..=30).contains(&low), "evenly in the logarithm: {low} of 40 in the lower decade");
         let tiny = drawn(&axes(&[("rate", "1e-15..1e-13")]), 20, Key::new(1)).unwrap();
         assert!(tiny.iter().all(|setting| 9e-16 < setting.number && setting.number < 1.1e-13), "{tiny:?}");
+    }
+
+    #[test]
+    fn ends_without_a_decimal_point_give_whole_numbers_each_once() {
+        let of = |text: &str, count: usize| {
+            let settings = drawn(&axes(&[("batch", text)]), count, Key::new(1)).unwrap();
+            settings.iter().map(|setting| setting.values[0].1.clone()).collect::<Vec<_>>()
+        };
+        let mut few = of("2..4", 3);
+        few.sort();
+        assert_eq!(few, ["2", "3", "4"]);
+        assert!(of("8..512", 30).iter().all(|value| (8..=512).contains(&value.parse::<i32>().unwrap())));
+        assert_eq!(of("0..1", 5).len(), 2, "no more than there are");
+        assert!(of("8.0..32", 3).iter().any(|value| value.contains('.')));
+        let small = of("1e-20..1e-19", 3);
+        assert!(small.iter().all(|value| (1e-20..=1e-19).contains(&value.parse::<f64>().unwrap())), "{small:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What validations decide while a training runs: which weights are the best so far, when the step size falls, when it ends.
 
-use super::{Schedule, TrainingConfig};
+use super::{Keep, Schedule, Trainer, TrainingConfig};
 use crate::record::Choice;
 use crate::scores::Score;
 
@@ -21,10 +21,46 @@ impl Choice {
     }
 }
 
+impl Trainer<'_> {
+    /// Why it ended before its last update, where validations ended it, and which weights it has.
+    pub fn ended_early(&self) -> Option<String> {
+        early(&self.choice, self.done, self.config)
+    }
+}
+
+/// Why a training ended after `done` updates, if `choice` ended it.
+fn early(choice: &Choice, done: usize, config: &TrainingConfig) -> Option<String> {
+    if !choice.ended || config.steps <= done {
+        return None;
+    }
+    let (steps, best, since) = (config.steps, choice.best_step, choice.since_best);
+    let kept = if config.keep == Keep::Best { "whose weights it has" } else { "and it has the last weights" };
+    Some(format!(
+        "training.patience ended it after {done} of {steps} updates: {since} validations in a row were no better than that after update \
+         {best}, {kept}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scores::ObjectiveKind;
+
+    #[test]
+    fn an_early_end_says_after_what_and_which_weights_are_kept() {
+        let config = TrainingConfig { steps: 400, patience: Some(2), keep: Keep::Best, ..TrainingConfig::default() };
+        let choice = Choice { ended: true, best_step: 60, since_best: 2, ..Choice::default() };
+        let said = early(&choice, 100, &config).unwrap();
+        assert!(
+            said.starts_with("training.patience ended it after 100 of 400 updates: 2 validations in a row"),
+            "{said}"
+        );
+        assert!(said.ends_with("than that after update 60, whose weights it has"), "{said}");
+        let said = early(&choice, 100, &TrainingConfig { keep: Keep::Last, ..config.clone() }).unwrap();
+        assert!(said.ends_with("update 60, and it has the last weights"), "{said}");
+        assert_eq!(early(&choice, 400, &config), None, "the last update ended it");
+        assert_eq!(early(&Choice::default(), 100, &config), None);
+    }
 
     #[test]
     fn of_errors_the_lowest_is_the_best() {
