@@ -149,22 +149,9 @@ fn a_knob_that_cannot_be_one_is_refused_in_a_sentence() {
         "# [plants.electrical.bench.instruments.controls.bias]",
         "[plants.electrical.bench.instruments.controls.bias]",
     );
-    let scpi = scpi
-        .lines()
-        .map(|line| {
-            if line.starts_with("# command")
-                || line.starts_with("# query")
-                || line.starts_with("# unit")
-                || line.starts_with("# low")
-                || line.starts_with("# high")
-            {
-                &line[2..]
-            } else {
-                line
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("\n");
+    let commands = ["# command", "# query", "# unit", "# low", "# high"];
+    let uncommented = |line| if commands.iter().any(|key| str::starts_with(line, key)) { &line[2..] } else { line };
+    let scpi = scpi.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     let knob = "\n[knobs.level]\nplant = \"electrical\"\ncommand = \"SOUR2:VOLT:OFFS {value}\"\nunit = \"V\"\nlow = -0.5\nhigh = 0.5\nvalue = 0.0\n";
     let said = refused(&(scpi + knob), &[]);
     assert!(

@@ -23,7 +23,9 @@ pub fn bench_first(experiment: &mut Document, mut bench: Document) {
             bench.leave_out(&format!("plants.{name}.{key}"));
         }
         if !keys.iter().any(|key| key == "simulated") {
-            SIMULATION.iter().for_each(|key| experiment.leave_out(&format!("plants.{name}.{key}")));
+            for key in SIMULATION {
+                experiment.leave_out(&format!("plants.{name}.{key}"));
+            }
         }
     }
     experiment.overlay(&bench, "plants");
