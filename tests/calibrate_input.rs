@@ -187,8 +187,8 @@ fn a_rig_gives_its_physics_to_recorded_data_and_its_bench_is_not_opened() {
     let residual = |which: &str| fitted[which]["rmse_of_full_scale"].as_f64().unwrap();
     assert!(residual("residual") < 0.3 * residual("nominal_residual"), "{fitted}");
     // Data of another size is refused with both sizes.
-    place.write("few.csv", "1,2\n3,4\n");
-    let (code, text) = place.refusal(&[&physics[..], &["--from", "few.csv", "--from", "few.csv"]].concat());
+    place.write("few.csv", "1,2\n3,4\n").write("read.csv", "1,2\n3,4\n");
+    let (code, text) = place.refusal(&[&physics[..], &["--from", "few.csv", "--from", "read.csv"]].concat());
     assert!(code != 0 && text.contains("2 inputs") && text.contains("64"), "{text}");
     // So is a file that cannot be read, by what could be.
     let (_, text) = place.refusal(&["calibrate", "--from", "missing.csv"]);

@@ -118,6 +118,10 @@ fn an_experiment_that_is_named_and_cannot_run_is_an_error() {
     let (code, text) = place.refusal(&["reproduce", "vowels-optical"]);
     assert_eq!(code, 4);
     assert!(text.lines().last().unwrap().contains("--data"), "{text}");
+    // What is not there is told before anything runs.
+    let (code, text) = place.refusal(&["reproduce", "mos", "--data", "missing"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("`missing` does not exist"), "{text}");
     place.write("vowels.csv", "vowel,F1\nw01ae,no number\n");
     let (code, text) = place.refusal(&["reproduce", "vowels-optical", "--data", "vowels.csv"]);
     assert_eq!(code, 13);

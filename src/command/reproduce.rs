@@ -114,11 +114,11 @@ fn check_parts(arguments: &ReproduceArgs) -> Result<(), Error> {
     Err(Error::Usage(message))
 }
 
-/// Refuses a folder of data that is none, before what needs no data has run for minutes.
+/// Refuses data that is not there, before what needs none has run for minutes.
 fn check_data(arguments: &ReproduceArgs) -> Result<(), Error> {
     match &arguments.data {
-        Some(folder) if !folder.is_dir() => Err(Error::Usage(format!(
-            "--data: `{}` is not a folder: name the one that holds the data sets, such as mnist/ and vowels.csv",
+        Some(folder) if !folder.exists() => Err(Error::Usage(format!(
+            "--data: `{}` does not exist: name the folder that holds the data sets, such as mnist/ and vowels.csv",
             folder.display()
         ))),
         _ => Ok(()),

@@ -16,6 +16,9 @@ mod sum;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
+/// The largest exponent in halves: beyond it powers of powers stay as they are written.
+const LARGEST_POWER: u32 = 1 << 24;
+
 pub(super) use function::Function;
 pub(super) use product::power;
 
@@ -326,7 +329,7 @@ impl Terms {
             && let Some(exponent) = self.as_number(b)
         {
             let halves = 2.0 * exponent;
-            if halves.fract() == 0.0 && halves.abs() <= f64::from(product::LARGEST) {
+            if halves.fract() == 0.0 && halves.abs() <= f64::from(LARGEST_POWER) {
                 return self.product(vec![(a, halves as i32)], 1.0);
             }
         }

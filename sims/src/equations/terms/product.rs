@@ -3,10 +3,7 @@
 //! Powers above and below 0 of one term stay apart, as do two square roots of it, unless it is known to be above 0: together
 //! they would have a value where apart they have none.
 
-use super::{Function, Id, Node, Terms};
-
-/// The largest exponent in halves: beyond it powers of powers stay as they are written.
-pub(super) const LARGEST: u32 = 1 << 24;
+use super::{Function, Id, LARGEST_POWER, Node, Terms};
 
 impl Terms {
     /// The product of `parts` with their exponents in halves, times `factor`.
@@ -97,7 +94,7 @@ impl Terms {
 
 /// Whether an exponent could be computed, and is not too large.
 fn is_bounded(halves: Option<i32>) -> bool {
-    halves.is_some_and(|halves| halves.unsigned_abs() <= LARGEST)
+    halves.is_some_and(|halves| halves.unsigned_abs() <= LARGEST_POWER)
 }
 
 /// Whether x^a·x^b is x^(a+b) wherever x is any number.
