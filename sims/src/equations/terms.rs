@@ -16,11 +16,11 @@ mod sum;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// The largest exponent in halves: beyond it powers of powers stay as they are written.
-const LARGEST_POWER: u32 = 1 << 24;
-
 pub(super) use function::Function;
 pub(super) use product::power;
+
+/// The largest exponent in halves: beyond it powers of powers stay as they are written.
+const LARGEST_POWER: u32 = 1 << 24;
 
 /// A term's number. Its parts have smaller ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
